@@ -1,0 +1,155 @@
+"""From stored pixels to network input: one batched warp for training and for evaluation alike.
+
+Training takes a random crop (Inception's: random area and aspect ratio), flip, rotation and colour; evaluation
+takes the centre square. Both are one `grid_sample` over the whole batch on whatever device it lies. The random numbers
+come with the batch and are a pure function of (seed, epoch, image), so that workers, processes, batch order and
+resumes cannot change them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# One uniform number per image for each of these, in this order.
+DRAWS = ("area", "ratio", "x", "y", "flip", "angle", "brightness", "contrast", "saturation")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images vary. The default leaves them as they are.
+
+    Attributes:
+        scale: range of the crop's share of the image's area.
+        ratio: range of the crop's width / height.
+        horizontal_flip: probability.
+        rotation: degrees to either side.
+        brightness, contrast, saturation: largest relative change to either side.
+    """
+
+    scale: tuple[float, float] = (1.0, 1.0)
+    ratio: tuple[float, float] = (1.0, 1.0)
+    horizontal_flip: float = 0.0
+    rotation: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+
+def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32]:
+    """Numbers in [0, 1), shape (B, len(DRAWS)), from (seed, epoch, file hash) alone.
+
+    Counter-based: SplitMix64 (Steele, Lea, Flood 2014) of the first 64 bits of the hash and the other numbers.
+    """
+    keys = np.array([int(image[:16], 16) for image in images], dtype=np.uint64)
+    run = _splitmix(np.array([seed], dtype=np.uint64)) ^ np.uint64(epoch)
+    state = _splitmix(keys ^ _splitmix(run))[:, None] ^ np.arange(len(DRAWS), dtype=np.uint64)
+    return ((_splitmix(state) >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
+
+
+def training_view(
+    pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation
+) -> Tensor:
+    """Augmented batch.
+
+    Args:
+        pixels: uint8 (B, 3, H, W), padded.
+        sizes: (B, 2), height and width of each image in it.
+        draws: (B, len(DRAWS)) in [0, 1), from `uniforms`.
+        image_size: side of the output in pixels.
+        augmentation: what varies.
+
+    Returns:
+        float32 (B, 3, image_size, image_size) in [0, 1].
+    """
+    draw = dict(zip(DRAWS, draws.unbind(1), strict=True))
+    height, width = sizes[:, 0].float(), sizes[:, 1].float()
+    area = _between(draw["area"], *augmentation.scale) * height * width
+    ratio = torch.exp(_between(draw["ratio"], *map(math.log, augmentation.ratio)))
+    # A crop that does not fit is shrunk as a whole: cutting one side alone would distort beyond `ratio`.
+    crop_h, crop_w = torch.sqrt(area / ratio), torch.sqrt(area * ratio)
+    fits = torch.minimum(height / crop_h, width / crop_w).clamp(max=1)
+    crop_h, crop_w = crop_h * fits, crop_w * fits
+    centre_y = crop_h / 2 + draw["y"] * (height - crop_h)
+    centre_x = crop_w / 2 + draw["x"] * (width - crop_w)
+    mirrored = torch.where(draw["flip"] < augmentation.horizontal_flip, -1.0, 1.0)
+    angle = _between(draw["angle"], -1, 1) * math.radians(augmentation.rotation)
+    images = _warp(pixels, sizes, (centre_y, centre_x), (crop_h, crop_w * mirrored), angle, image_size)
+    return _colour(images, draw, augmentation)
+
+
+def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: float) -> Tensor:
+    """The centre of each image: a square of `crop_pct` of its short side; validation and test share it.
+
+    Args and result as for `training_view`.
+    """
+    height, width = sizes[:, 0].float(), sizes[:, 1].float()
+    side = torch.minimum(height, width) * crop_pct
+    return _warp(
+        pixels, sizes, (height / 2, width / 2), (side, side), torch.zeros_like(side), image_size
+    )
+
+
+def _warp(
+    pixels: Tensor,
+    sizes: Tensor,
+    centre: tuple[Tensor, Tensor],
+    extent: tuple[Tensor, Tensor],
+    angle: Tensor,
+    image_size: int,
+) -> Tensor:
+    """Bilinear samples of a rotated rectangle of each image; beyond an image its border goes on."""
+    steps = (torch.arange(image_size, device=pixels.device) * 2 + 1) / image_size - 1
+    down = steps[None, :, None] * (extent[0] / 2)[:, None, None]
+    right = steps[None, None, :] * (extent[1] / 2)[:, None, None]
+    cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
+    y = centre[0][:, None, None] + cos * down + sin * right
+    x = centre[1][:, None, None] + cos * right - sin * down
+    height, width = sizes[:, 0, None, None].float(), sizes[:, 1, None, None].float()
+    # The padding beyond a smaller image in the batch must not be seen, so coordinates stop at its last pixels.
+    y = torch.minimum(y.clamp(min=0.5), height - 0.5)
+    x = torch.minimum(x.clamp(min=0.5), width - 0.5)
+    canvas_h, canvas_w = pixels.shape[-2:]
+    grid = torch.stack([x * 2 / canvas_w - 1, y * 2 / canvas_h - 1], dim=-1)
+    return torch.nn.functional.grid_sample(pixels.float() / 255, grid, mode="bilinear", align_corners=False)
+
+
+def _colour(images: Tensor, draw: dict[str, Tensor], augmentation: Augmentation) -> Tensor:
+    """Brightness, contrast and saturation, each a blend as in Pillow's ImageEnhance."""
+    for name, ground in (("brightness", _black), ("contrast", _mean_grey), ("saturation", _grey)):
+        strength = getattr(augmentation, name)
+        if strength:
+            factor = 1 + strength * _between(draw[name], -1, 1)[:, None, None, None]
+            base = ground(images)
+            images = (base + factor * (images - base)).clamp(0, 1)
+    return images
+
+
+def _black(images: Tensor) -> Tensor:
+    return torch.zeros_like(images[:, :1])
+
+
+def _grey(images: Tensor) -> Tensor:
+    """ITU-R 601-2 luma, (B, 1, H, W)."""
+    weights = images.new_tensor([0.299, 0.587, 0.114])[None, :, None, None]
+    return (images * weights).sum(dim=1, keepdim=True)
+
+
+def _mean_grey(images: Tensor) -> Tensor:
+    return _grey(images).mean(dim=(2, 3), keepdim=True)
+
+
+def _between(draw: Tensor, low: float, high: float) -> Tensor:
+    return low + (high - low) * draw
+
+
+def _splitmix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):
+        z = state + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

@@ -1,0 +1,118 @@
+"""Which images an arm trains on: a pure function of (sample lists, real, synthetic, seed).
+
+A mix is two numbers, both multiples of the number of real training images of a class: `real` of them are
+kept and `synthetic` of them are added. Counts are exact in every class and depend on that class alone;
+what is kept at 0.4 is kept at 0.5 for the same seed; the order of the lists does not matter, and a class
+that gains images keeps most of its choice.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from synthaug.data.samples import Sample, bullets, per_class
+from synthaug.errors import UserError
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Images of one class in one arm."""
+
+    real: int
+    synthetic: int
+
+
+def counts(available: int, real: float, synthetic: float) -> Counts:
+    """How many images a class with `available` real training images gives to the mix.
+
+    The real count is `real · available` rounded half up, whatever `synthetic` is, so that an arm and its
+    control without synthetic images have equally many. The total is `(real + synthetic) · available`
+    rounded half up, so that a replacement arm is exactly as large as the real training set.
+    """
+    kept = _round_half_up(_exact(real) * available)
+    total = _round_half_up((_exact(real) + _exact(synthetic)) * available)
+    return Counts(kept, total - kept)
+
+
+def required(
+    train: Sequence[Sample], classes: Sequence[str], real: float, synthetic: float
+) -> dict[str, Counts]:
+    """Class name → the counts that the mix asks of it.
+
+    Raises:
+        UserError: classes of which the mix would leave no image at all.
+    """
+    wanted = {
+        name: counts(len(samples), real, synthetic) for name, samples in per_class(train, classes).items()
+    }
+    empty = [
+        f"{name}: {len(samples)} real images"
+        for name, samples in per_class(train, classes).items()
+        if wanted[name].real + wanted[name].synthetic == 0
+    ]
+    if empty:
+        raise UserError(
+            f"The mix real={real:g} synthetic={synthetic:g} leaves no training image in {len(empty)} classes, "
+            f"which have too few:\n{bullets(empty)}\nRaise mix.real or mix.synthetic, or add photographs."
+        )
+    return wanted
+
+
+def select(
+    train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str, Counts], seed: int
+) -> list[Sample]:
+    """The images of an arm, sorted by class, origin and path.
+
+    Args:
+        train: real training images.
+        pool: synthetic images, of which a prefix is taken: generated ones in the order of their index
+            (a pool that grows later then leaves this choice as it is), others in the order of `seed`.
+        wanted: class name → counts, from `required`.
+        seed: of the run.
+
+    Raises:
+        UserError: the pool has too few images; every class is named.
+    """
+    classes = list(wanted)
+    real, synthetic = per_class(train, classes), per_class(pool, classes)
+    short = [
+        f"{name}: {len(synthetic[name])} of {count.synthetic}"
+        for name, count in wanted.items()
+        if len(synthetic[name]) < count.synthetic
+    ]
+    if short:
+        raise UserError(
+            f"The synthetic set has too few images for the mix in {len(short)} classes:\n{bullets(short)}"
+        )
+    chosen: list[Sample] = []
+    for name, count in wanted.items():
+        chosen += _shuffled(real[name], seed)[: count.real]
+        chosen += _in_order(synthetic[name], seed)[: count.synthetic]
+    return sorted(chosen, key=lambda sample: (sample.label, sample.origin, str(sample.path)))
+
+
+def _in_order(samples: Iterable[Sample], seed: int) -> list[Sample]:
+    listed = list(samples)
+    if all(sample.index is not None for sample in listed):
+        return sorted(listed, key=lambda sample: sample.index or 0)
+    return _shuffled(listed, seed)
+
+
+def _shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
+    """An order that depends on nothing but (seed, class, content, file name)."""
+    return sorted(samples, key=lambda sample: (_rank(seed, sample), sample.path.name))
+
+
+def _rank(seed: int, sample: Sample) -> bytes:
+    return hashlib.sha256(f"{seed}\0{sample.class_name}\0{sample.sha256}".encode()).digest()
+
+
+def _exact(number: float) -> Fraction:
+    """The decimal number that was typed: 0.1 is one tenth, so that 0.1 + 0.2 of 10 is 3, not 4."""
+    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
+
+
+def _round_half_up(number: Fraction) -> int:
+    return math.floor(number + Fraction(1, 2))

@@ -1,0 +1,221 @@
+"""The pixel store: every distinct image file is decoded once, for all arms, seeds and epochs.
+
+A store is a folder of two files: `pixels.bin`, the RGB bytes of all images one after the other, memory-mapped
+when read; and `index.csv`, one row per image with its place. Images keep their shape; those whose short side
+exceeds the store's are shrunk to it, none is enlarged. Several processes may share a store: writing holds a
+lock, and readers use what the index told them when they opened it.
+"""
+
+import csv
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from synthaug.errors import UserError
+from synthaug.results import write_rows
+
+_CHUNK = 512  # images between two writings of the index: what a killed process loses at most
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an image lies in `pixels.bin`, its shape, and the hash of its RGB bytes and shape."""
+
+    offset: int
+    height: int
+    width: int
+    content: str
+
+
+class PixelStore:
+    """Decoded images by the SHA-256 of their files.
+
+    Args:
+        folder: where the store lies; created on the first `add`.
+        short_side: longest short side kept, in pixels.
+    """
+
+    def __init__(self, folder: Path, short_side: int) -> None:
+        self.folder = folder / f"short{short_side}"
+        self.short_side = short_side
+        self._places = self._read_index()
+        self._bytes: NDArray[np.uint8] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memory map would be pickled as the whole file: other processes open their own.
+        return {**self.__dict__, "_bytes": None}
+
+    def add(self, images: Mapping[str, Path], progress: bool = False) -> dict[Path, str]:
+        """Decode the images that the store lacks.
+
+        Args:
+            images: file hash → path.
+            progress: show a bar with rate and time left.
+
+        Returns:
+            Path → reason, for the files that are no whole images.
+        """
+        if all(key in self._places for key in images):
+            return {}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock"):
+            self._places = self._read_index()
+            missing = {key: path for key, path in images.items() if key not in self._places}
+            bad: dict[Path, str] = {}
+            with tqdm(total=len(missing), desc="decoding", unit="image", disable=not progress) as bar:
+                for chunk in _chunks(missing.items(), _CHUNK):
+                    bad |= self._add_chunk(chunk)
+                    bar.update(len(chunk))
+        self._bytes = None
+        return bad
+
+    def place(self, key: str) -> Place:
+        """Place of the image with this file hash."""
+        return self._places[key]
+
+    def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+        if self._bytes is None:
+            self._bytes = np.memmap(self.folder / "pixels.bin", dtype=np.uint8, mode="r")
+        places = [self._places[key] for key in keys]
+        sizes = np.array([(place.height, place.width) for place in places], dtype=np.int64)
+        height, width = sizes.max(axis=0)
+        pixels = np.zeros((len(keys), 3, height, width), dtype=np.uint8)
+        for row, place in enumerate(places):
+            stop = place.offset + place.height * place.width * 3
+            image = self._bytes[place.offset : stop].reshape(place.height, place.width, 3)
+            pixels[row, :, : place.height, : place.width] = image.transpose(2, 0, 1)
+        return pixels, sizes
+
+    def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[Path, str]:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            decoded = list(threads.map(lambda item: _try_decode(item[1], self.short_side), chunk))
+        bad: dict[Path, str] = {}
+        added: dict[str, Place] = {}
+        with self._open_end() as stream:
+            for (key, path), image in zip(chunk, decoded, strict=True):
+                if isinstance(image, str):
+                    bad[path] = image
+                    continue
+                height, width, _ = image.shape
+                content = hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
+                added[key] = Place(stream.tell(), height, width, content)
+                stream.write(image.tobytes())
+            stream.flush()
+            os.fsync(stream.fileno())
+        self._places |= added
+        self._write_index()
+        return bad
+
+    def _open_end(self) -> Any:
+        """`pixels.bin`, cut to what the index knows: a killed process may have left half an image behind."""
+        known = max((p.offset + p.height * p.width * 3 for p in self._places.values()), default=0)
+        path = self.folder / "pixels.bin"
+        path.touch()
+        stream = path.open("r+b")
+        stream.truncate(known)
+        stream.seek(known)
+        return stream
+
+    def _read_index(self) -> dict[str, Place]:
+        path = self.folder / "index.csv"
+        if not path.is_file():
+            return {}
+        with path.open(newline="", encoding="utf-8") as stream:
+            return {
+                row["sha256"]: Place(int(row["offset"]), int(row["height"]), int(row["width"]), row["content"])
+                for row in csv.DictReader(stream)
+            }
+
+    def _write_index(self) -> None:
+        write_rows(
+            self.folder / "index.csv",
+            ["sha256", "offset", "height", "width", "content"],
+            ([key, p.offset, p.height, p.width, p.content] for key, p in self._places.items()),
+        )
+
+
+def decode(path: Path, short_side: int) -> NDArray[np.uint8]:
+    """An image file as upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
+
+    Only Pillow decodes here, and fully: torchvision's decoder crashes the process on some damaged files, and
+    a look at the header alone passes truncated ones. Of an animation the first frame is taken.
+
+    Raises:
+        OSError, ValueError, SyntaxError: not a whole image.
+    """
+    with warnings.catch_warnings():
+        # A photograph of 90 megapixels is no attack; one of 180 still raises.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as opened:
+            opened.load()
+            image = as_rgb(ImageOps.exif_transpose(opened))
+    shortest = min(image.size)
+    if shortest > short_side:
+        scale = short_side / shortest
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow mode as 8-bit RGB, where `convert` alone would show 16-bit grey as white.
+
+    16-bit grey is scaled to 8 bits, float grey is taken as 0…1 (or 0…255 where it exceeds 1), and transparent
+    parts become white instead of showing the colour hidden under them.
+    """
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.float64)
+        return Image.fromarray((values / 257 if values.max() > 255 else values).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image).astype(np.float64))
+        return Image.fromarray((values * (255 if values.max() <= 1 else 1)).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        ground = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(ground, layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def refuse_or_skip(bad: Mapping[Path, str], skip: bool) -> None:
+    """Stop at bad files, all named, unless the user chose to leave them out."""
+    if bad and not skip:
+        from synthaug.data.samples import bullets
+
+        lines = [f"{path}: {reason}" for path, reason in sorted(bad.items())]
+        raise UserError(
+            f"{len(bad)} files are not whole images:\n{bullets(lines)}\n"
+            "Mend or remove them, or leave them out (they are counted) with dataset.on_bad_image=skip."
+        )
+
+
+def _try_decode(path: Path, short_side: int) -> NDArray[np.uint8] | str:
+    """The image, or the reason why there is none."""
+    try:
+        if path.stat().st_size == 0:
+            return "the file is empty (0 bytes)"
+        return decode(path, short_side)
+    except Image.UnidentifiedImageError:
+        return "not an image that Pillow can read"
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        return f"damaged ({error})"
+
+
+def _chunks(
+    items: Iterable[tuple[str, Path]], size: int
+) -> Iterator[list[tuple[str, Path]]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,189 @@
+"""What images there are: image folders listed in a fixed order, with label, origin and content hash."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthaug import files
+from synthaug.errors import UserError
+
+REAL, SYNTHETIC = "real", "synthetic"
+SPLITS = ("train", "val", "test")
+SHOWN = 10  # how many of a list of problems an error spells out
+
+# Left by operating systems in any folder that was ever looked at; never meant as an image.
+_LITTER = {"thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image file.
+
+    Attributes:
+        path: where it is.
+        label: index into the dataset's classes.
+        class_name: name of that class.
+        origin: `REAL` or `SYNTHETIC`.
+        sha256: hex hash of the file's bytes; what an image *is*, wherever it lies.
+        index: place in the order in which a generator made it; None for images found in a folder.
+    """
+
+    path: Path
+    label: int
+    class_name: str
+    origin: str
+    sha256: str
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class RealImages:
+    """A dataset's classes and its three frozen lists of real images."""
+
+    classes: list[str]
+    train: list[Sample]
+    val: list[Sample]
+    test: list[Sample]
+
+    @property
+    def splits(self) -> dict[str, list[Sample]]:
+        """Split name → samples."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
+    def without(self, bad: Iterable[Path]) -> "RealImages":
+        """The same lists less the files `bad`."""
+        gone = set(bad)
+        kept = {name: [s for s in samples if s.path not in gone] for name, samples in self.splits.items()}
+        return RealImages(self.classes, **kept)
+
+
+def scan(root: Path, split_folders: Mapping[str, str]) -> RealImages:
+    """List `<root>/<split>/<class>/<file>`, sorted by name; classes are the folders of `train`.
+
+    Args:
+        root: the dataset's folder.
+        split_folders: split ("train", "val", "test") → folder name below `root`.
+
+    Raises:
+        UserError: what is wrong with the folder, everything at once.
+    """
+    folders = {split: root / name for split, name in split_folders.items()}
+    problems = layout_problems(root, split_folders)
+    if not problems:
+        classes = _class_folders(folders["train"])
+        listed = {split: _list_split(folder, classes) for split, folder in folders.items()}
+        problems = _class_problems(folders, classes, listed)
+    if problems:
+        raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
+    return RealImages(
+        classes,
+        **{
+            split: [
+                Sample(path, label, classes[label], REAL, files.sha256(path))
+                for label, paths in enumerate(by_class)
+                for path in paths
+            ]
+            for split, by_class in listed.items()
+        },
+    )
+
+
+def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
+    """Why `root` does not look like a dataset from outside; cheap enough to ask before torch is imported."""
+    if not root.is_dir():
+        return [f"there is no folder {root.absolute()}: give one that exists with dataset.root=<folder>"]
+    wanted = "/, ".join(split_folders.values())
+    if not _class_folders(root):
+        return [f"it is empty; expected {wanted}/ with one folder of images per class in each"]
+    return [
+        f"it has no folder '{name}/' (key dataset.{split}); expected {wanted}/ with one folder of images per class"
+        for split, name in split_folders.items()
+        if not (root / name).is_dir()
+    ]
+
+
+def require_distinct(real: RealImages, content: Mapping[str, str]) -> None:
+    """Refuse images that are in two splits by content: the test would ask what training told.
+
+    Args:
+        real: the dataset.
+        content: file hash → hash of its decoded pixels, so that a re-saved copy counts as the same.
+    """
+    seen: dict[str, tuple[str, Path]] = {}
+    clashes = []
+    for split, samples in real.splits.items():
+        for sample in samples:
+            first = seen.setdefault(content[sample.sha256], (split, sample.path))
+            if first[0] != split:
+                clashes.append(f"{first[0]}: {first[1]}  =  {split}: {sample.path}")
+    if clashes:
+        raise UserError(
+            f"{len(clashes)} images are in more than one split, so the test would ask what training told:\n"
+            f"{bullets(clashes)}\nRemove one of each pair and run the same command again."
+        )
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """An indented list of at most `SHOWN` lines that says how many more there are."""
+    rest = len(lines) - SHOWN
+    shown = [f"  - {line}" for line in lines[:SHOWN]]
+    return "\n".join([*shown, f"  … and {rest} more"] if rest > 0 else shown)
+
+
+def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, list[Sample]]:
+    """Class name → its samples, in the given order; every class has an entry."""
+    grouped: dict[str, list[Sample]] = {name: [] for name in classes}
+    for sample in samples:
+        grouped[sample.class_name].append(sample)
+    return grouped
+
+
+def repeated(samples: Iterable[Sample]) -> int:
+    """How many samples repeat a file that the list already has."""
+    return sum(count - 1 for count in Counter(sample.sha256 for sample in samples).values())
+
+
+def _class_folders(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _list_split(folder: Path, classes: Sequence[str]) -> list[list[Path]]:
+    """Files of each class in order of name. Everything but litter counts: decoding says what is no image."""
+    return [
+        sorted(
+            path
+            for path in (folder / name).rglob("*")
+            if path.is_file() and not path.name.startswith(".") and path.name.lower() not in _LITTER
+        )
+        if (folder / name).is_dir()
+        else []
+        for name in classes
+    ]
+
+
+def _class_problems(
+    folders: Mapping[str, Path], classes: Sequence[str], listed: Mapping[str, Sequence[Sequence[Path]]]
+) -> list[str]:
+    problems = []
+    if len(classes) < 2:
+        problems.append(
+            f"{folders['train']} holds {len(classes)} class ({', '.join(classes) or 'none'}); "
+            "a classifier needs at least two folders"
+        )
+    for split in ("val", "test"):
+        unknown = sorted(set(_class_folders(folders[split])) - set(classes))
+        if unknown:
+            problems.append(
+                f"{folders[split]} has classes that {folders['train']} has not: {', '.join(unknown)}; "
+                f"rename or remove them, or add them to {folders['train']}"
+            )
+    empty: dict[str, list[str]] = defaultdict(list)
+    for split, by_class in listed.items():
+        for name, paths in zip(classes, by_class, strict=True):
+            if not paths:
+                empty[split].append(name)
+    problems += [f"{folders[split]} has no images of {', '.join(names)}" for split, names in empty.items()]
+    return problems

@@ -1,0 +1,1 @@
+"""Text-to-image models and the sets of images they made."""

@@ -1,0 +1,15 @@
+"""Images that must not be trained on, whatever their class."""
+
+from PIL import Image
+
+# A safety checker blacks an image out, and a pipeline that overflowed in half precision leaves one colour.
+# Such a frame has no contrast at all; the plainest real drawing has far more than this.
+_FLAT = 4  # grey levels between the darkest and the brightest pixel
+
+
+def rejection(image: Image.Image) -> str | None:
+    """Why a generated image is thrown away; None for one that is kept."""
+    low, high = image.convert("L").getextrema()
+    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and high - low < _FLAT:
+        return "one flat colour (safety checker or overflow)"
+    return None

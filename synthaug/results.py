@@ -1,0 +1,229 @@
+"""The run folder and the study folder: where they are, what they hold, how they are written and found.
+
+    <output_dir>/<experiment>/                                        the study
+        planned.json                                                  every run that was ever asked for
+        <dataset>/<generator>/<model>/<arm>/seed<k>/                  one run
+            config.yaml  mix.csv  history.csv  predictions.csv  best.ckpt
+            result.json                                               written last: the run is finished
+            failed.json                                               the last attempt failed, and why
+
+Everything here is plain text that outlives this program; nothing here imports torch.
+"""
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthaug.errors import UserError
+from synthaug.files import whole_file, write_text
+
+FORMAT = 1
+RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
+PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
+PLANNED = "planned.json"
+PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
+
+
+@dataclass(frozen=True, order=True)
+class RunKey:
+    """What tells one run of a study from another; the folder below the study is made of it."""
+
+    dataset: str
+    generator: str
+    model: str
+    arm: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Path of the run below its study's folder."""
+        return Path(self.dataset, self.generator, self.model, self.arm, f"seed{self.seed}")
+
+    @property
+    def label(self) -> str:
+        """How the run is called in logs and in W&B."""
+        return f"{self.arm}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that was asked for, with the two numbers of its mix."""
+
+    key: RunKey
+    real: float
+    synthetic: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Per-image answers on the test set, in the order of `paths`."""
+
+    paths: list[str]
+    labels: NDArray[np.int64]  # (N,)
+    predicted: NDArray[np.int64]  # (N,)
+    probabilities: NDArray[np.float64]  # (N, classes)
+    classes: list[str]
+
+
+@dataclass(frozen=True)
+class MixRow:
+    """One image that was trained on. `origin` is "real" or "synthetic"."""
+
+    path: str
+    label: str
+    origin: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as found on disk. `state` is "finished", "failed", "unfinished" or "missing"."""
+
+    key: RunKey
+    folder: Path
+    real: float
+    synthetic: float
+    state: str
+    result: Mapping[str, Any] | None = None
+    failure: Mapping[str, Any] | None = None
+
+
+# --- writing ---------------------------------------------------------------------------------------
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON atomically; a NaN is a mistake and raises ValueError."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file atomically, UTF-8, one header line."""
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_mix(folder: Path, rows: Iterable[MixRow]) -> None:
+    """Write `mix.csv`: every image trained on."""
+    names = [field.name for field in dataclasses.fields(MixRow)]
+    write_rows(folder / MIX, names, (dataclasses.astuple(row) for row in rows))
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Write `predictions.csv`: path, label, predicted and one probability per class, per test image."""
+    names = predictions.classes
+    write_rows(
+        folder / PREDICTIONS,
+        ["path", "label", "predicted", *(PROBABILITY + name for name in names)],
+        (
+            [path, names[label], names[guess], *(f"{p:.6g}" for p in probabilities)]
+            for path, label, guess, probabilities in zip(
+                predictions.paths,
+                predictions.labels,
+                predictions.predicted,
+                predictions.probabilities,
+                strict=True,
+            )
+        ),
+    )
+
+
+def plan(study: Path, runs: Iterable[PlannedRun]) -> None:
+    """Add `runs` to the study's plan, so that a report can name the ones that never finished."""
+    known = {run.key: run for run in read_plan(study)}
+    known.update({run.key: run for run in runs})
+    write_json(
+        study / PLANNED,
+        {"format": FORMAT, "runs": [dataclasses.asdict(known[key]) for key in sorted(known)]},
+    )
+
+
+# --- reading ---------------------------------------------------------------------------------------
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; a damaged file is named."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}): move it away and run the same command again.") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} does not hold a JSON object: move it away and run the same command again.")
+    return content
+
+
+def read_plan(study: Path) -> list[PlannedRun]:
+    """The runs that were asked for, sorted; empty where nothing was planned."""
+    path = study / PLANNED
+    if not path.is_file():
+        return []
+    return [
+        PlannedRun(RunKey(**entry["key"]), entry["real"], entry["synthetic"])
+        for entry in read_json(path)["runs"]
+    ]
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Read what `write_predictions` wrote."""
+    with (folder / PREDICTIONS).open(newline="", encoding="utf-8") as stream:
+        header, *rows = list(csv.reader(stream))
+    classes = [name.removeprefix(PROBABILITY) for name in header[3:]]
+    number = {name: index for index, name in enumerate(classes)}
+    return Predictions(
+        paths=[row[0] for row in rows],
+        labels=np.array([number[row[1]] for row in rows], dtype=np.int64),
+        predicted=np.array([number[row[2]] for row in rows], dtype=np.int64),
+        probabilities=np.array([[float(p) for p in row[3:]] for row in rows], dtype=np.float64),
+        classes=classes,
+    )
+
+
+def read_mix(folder: Path) -> list[MixRow]:
+    """Read what `write_mix` wrote."""
+    with (folder / MIX).open(newline="", encoding="utf-8") as stream:
+        return [MixRow(**row) for row in csv.DictReader(stream)]
+
+
+def read_history(folder: Path) -> dict[str, list[float]]:
+    """Learning curves: column name → one value per epoch (NaN where a cell is empty)."""
+    with (folder / HISTORY).open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else {})}
+
+
+def read_run(folder: Path, key: RunKey, real: float, synthetic: float) -> Run:
+    """The state of one run's folder."""
+    if (folder / RESULT).is_file():
+        return Run(key, folder, real, synthetic, "finished", result=read_json(folder / RESULT))
+    if (folder / FAILED).is_file():
+        return Run(key, folder, real, synthetic, "failed", failure=read_json(folder / FAILED))
+    return Run(key, folder, real, synthetic, "unfinished" if (folder / CONFIG).is_file() else "missing")
+
+
+def find_runs(study: Path) -> list[Run]:
+    """Every run of a study, planned or found, sorted by dataset, generator, model, synthetic share and seed."""
+    runs = {
+        run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic) for run in read_plan(study)
+    }
+    for path in sorted(study.glob(f"*/*/*/*/seed*/{RESULT}")):
+        result = read_json(path)
+        key = RunKey(result["dataset"], result["generator"], result["model"], result["arm"], result["seed"])
+        mix = result["mix"]
+        runs.setdefault(key, Run(key, path.parent, mix["real"], mix["synthetic"], "finished", result=result))
+    return sorted(runs.values(), key=_order)
+
+
+def _order(run: Run) -> tuple[object, ...]:
+    total = run.real + run.synthetic
+    fraction = run.synthetic / total if total else 0.0
+    key = run.key
+    return (key.dataset, key.generator, key.model, fraction, -run.real, key.arm, key.seed)
