@@ -84,9 +84,7 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
             f"(model.backbone={TIMM}{name.split('.')[0]}.<tag>)."
         )
     try:
-        network: nn.Module = timm.create_model(
-            name, pretrained=weights is not None, num_classes=num_classes, **local
-        )
+        network: nn.Module = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes, **local)
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"The weights of {TIMM}{name} could not be fetched ({type(error).__name__}: {error}). Set HF_HOME to a "

@@ -57,6 +57,8 @@ class Classifier(LightningModule):
         self.schedule = schedule
         self.weight_decay = weight_decay
         self.network = build_backbone(backbone, weights, num_classes)
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
         self.loss = nn.CrossEntropyLoss()
@@ -68,8 +70,9 @@ class Classifier(LightningModule):
                 "class_accuracy": MulticlassAccuracy(num_classes=num_classes, average=None),
             }
         )
-        self.metrics = nn.ModuleDict({"val": metrics.clone(), "test": metrics.clone()})
-        self.losses = nn.ModuleDict({f"{split}_loss": MeanMetric() for split in ("train", "val", "test")})
+        # Metrics of its own for each split: Lightning may validate while a training epoch is open.
+        self.val_metrics, self.test_metrics = metrics.clone(), metrics.clone()
+        self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
         self.predicted: list[tuple[Tensor, Tensor]] = []  # (rows, probabilities) of this process's test images
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,7 +82,7 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss: Tensor = self.loss(self(batch.images), batch.labels)
-        self.losses["train_loss"].update(loss.detach(), weight=len(batch.labels))
+        self.train_loss.update(loss.detach(), weight=len(batch.labels))
         return loss
 
     def on_train_epoch_start(self) -> None:
@@ -88,7 +91,7 @@ class Classifier(LightningModule):
         torch.manual_seed((self.seed << 20) + self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        loss = self._log_loss("train")
+        loss = self._log_loss("train", self.train_loss)
         if not torch.isfinite(loss):
             # Lightning would train on, and a network of NaNs scores like chance without a word.
             raise UserError(
@@ -97,20 +100,22 @@ class Classifier(LightningModule):
             )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate("val", batch)
+        self._evaluate(batch, self.val_metrics, self.val_loss)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_metrics("val")
+        self._log_loss("val", self.val_loss)
+        self._log_metrics("val", self.val_metrics)
 
     def on_test_epoch_start(self) -> None:
         self.predicted = []
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self._evaluate("test", batch)
+        logits = self._evaluate(batch, self.test_metrics, self.test_loss)
         self.predicted.append((batch.rows.cpu(), logits.softmax(dim=1).double().cpu()))
 
     def on_test_epoch_end(self) -> None:
-        self._log_metrics("test")
+        self._log_loss("test", self.test_loss)
+        self._log_metrics("test", self.test_metrics)
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay)
@@ -120,23 +125,21 @@ class Classifier(LightningModule):
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=self.lr, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _evaluate(self, split: str, batch: Batch) -> Tensor:
-        logits = self(batch.images)
-        self.metrics[split].update(logits.softmax(dim=1), batch.labels)
-        self.losses[f"{split}_loss"].update(self.loss(logits, batch.labels), weight=len(batch.labels))
+    def _evaluate(self, batch: Batch, metrics: MetricCollection, loss: MeanMetric) -> Tensor:
+        logits: Tensor = self(batch.images)
+        metrics.update(logits.softmax(dim=1), batch.labels)
+        loss.update(self.loss(logits, batch.labels), weight=len(batch.labels))
         return logits
 
-    def _log_loss(self, split: str) -> Tensor:
-        metric = self.losses[f"{split}_loss"]
+    def _log_loss(self, split: str, metric: MeanMetric) -> Tensor:
         value: Tensor = metric.compute()
         metric.reset()
         self.log(f"{split}/loss", value, sync_dist=True)
         return value
 
-    def _log_metrics(self, split: str) -> None:
-        self._log_loss(split)
-        values = self.metrics[split].compute()
-        self.metrics[split].reset()
+    def _log_metrics(self, split: str, metrics: MetricCollection) -> None:
+        values = metrics.compute()
+        metrics.reset()
         by_class = values.pop("class_accuracy")
         if split == "test":
             values |= {f"class_accuracy/{name}": by_class[i] for i, name in enumerate(self.classes)}

@@ -1,5 +1,6 @@
 """Errors a user can mend: the message names the thing, its value and the next step."""
 
+import errno
 from collections.abc import Sequence
 
 
@@ -11,3 +12,13 @@ def raise_all(headline: str, problems: Sequence[str]) -> None:
     """Raise one `UserError` that lists every problem; do nothing where there is none."""
     if problems:
         raise UserError("\n".join([headline, *(f"  - {problem}" for problem in problems)]))
+
+
+def explain(error: BaseException) -> str:
+    """What to tell the user of any exception: the message, and for a full disk the way out."""
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error):
+        return (
+            f"The disk is full ({error}). Nothing finished is lost: free some space and run the same command again, "
+            "or write elsewhere with output_dir=<folder>."
+        )
+    return str(error) or type(error).__name__

@@ -22,10 +22,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes files private (0600); results are shared like any other file of the user's.
-        os.chmod(temporary, 0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

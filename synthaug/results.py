@@ -12,6 +12,7 @@ Everything here is plain text that outlives this program; nothing here imports t
 
 import csv
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -147,6 +148,24 @@ def plan(study: Path, runs: Iterable[PlannedRun]) -> None:
     )
 
 
+def finish(folder: Path, result: Mapping[str, Any]) -> None:
+    """Mark a run as finished: `result.json` comes last; what only served a resume or told of a failure goes."""
+    write_json(folder / RESULT, result)
+    (folder / FAILED).unlink(missing_ok=True)
+    (folder / LAST).unlink(missing_ok=True)
+
+
+def set_aside(folder: Path) -> Path:
+    """Empty a run's folder by moving its files into `earlier<n>` below it; nothing is deleted."""
+    number = next(n for n in itertools.count(1) if not (folder / f"earlier{n}").exists())
+    aside = folder / f"earlier{number}"
+    aside.mkdir()
+    for path in list(folder.iterdir()):
+        if not path.name.startswith(("earlier", ".")):
+            path.rename(aside / path.name)
+    return aside
+
+
 # --- reading ---------------------------------------------------------------------------------------
 
 
@@ -166,16 +185,16 @@ def read_plan(study: Path) -> list[PlannedRun]:
     path = study / PLANNED
     if not path.is_file():
         return []
-    return [
-        PlannedRun(RunKey(**entry["key"]), entry["real"], entry["synthetic"])
-        for entry in read_json(path)["runs"]
-    ]
+    return [PlannedRun(RunKey(**entry["key"]), entry["real"], entry["synthetic"]) for entry in read_json(path)["runs"]]
 
 
-def read_predictions(folder: Path) -> Predictions:
-    """Read what `write_predictions` wrote."""
+def read_predictions(folder: Path, probabilities: bool = True) -> Predictions:
+    """Read what `write_predictions` wrote; without `probabilities`, which are most of it, (N, 0) stands for them."""
+    stop = None if probabilities else 3
     with (folder / PREDICTIONS).open(newline="", encoding="utf-8") as stream:
-        header, *rows = list(csv.reader(stream))
+        reader = csv.reader(stream)
+        header = next(reader, [])
+        rows = [row[:stop] for row in reader]
     classes = [name.removeprefix(PROBABILITY) for name in header[3:]]
     number = {name: index for index, name in enumerate(classes)}
     return Predictions(
@@ -211,9 +230,7 @@ def read_run(folder: Path, key: RunKey, real: float, synthetic: float) -> Run:
 
 def find_runs(study: Path) -> list[Run]:
     """Every run of a study, planned or found, sorted by dataset, generator, model, synthetic share and seed."""
-    runs = {
-        run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic) for run in read_plan(study)
-    }
+    runs = {run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic) for run in read_plan(study)}
     for path in sorted(study.glob(f"*/*/*/*/seed*/{RESULT}")):
         result = read_json(path)
         key = RunKey(result["dataset"], result["generator"], result["model"], result["arm"], result["seed"])

@@ -51,9 +51,7 @@ def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32
     return ((_splitmix(state) >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
 
 
-def training_view(
-    pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation
-) -> Tensor:
+def training_view(pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation) -> Tensor:
     """Augmented batch.
 
     Args:
@@ -89,9 +87,7 @@ def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: fl
     """
     height, width = sizes[:, 0].float(), sizes[:, 1].float()
     side = torch.minimum(height, width) * crop_pct
-    return _warp(
-        pixels, sizes, (height / 2, width / 2), (side, side), torch.zeros_like(side), image_size
-    )
+    return _warp(pixels, sizes, (height / 2, width / 2), (side, side), torch.zeros_like(side), image_size)
 
 
 def _warp(

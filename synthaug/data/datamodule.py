@@ -1,7 +1,7 @@
 """Batches of an arm: rows of the pixel store, warped on the device that trains."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -158,9 +158,7 @@ class MixDataModule(LightningDataModule):
         if batch.draws is None:
             images = evaluation_view(batch.pixels, batch.sizes, self.image_size, self.crop_pct)
         else:
-            images = training_view(
-                batch.pixels, batch.sizes, batch.draws, self.image_size, self.augmentation
-            )
+            images = training_view(batch.pixels, batch.sizes, batch.draws, self.image_size, self.augmentation)
         return Batch(images, batch.labels, batch.synthetic, batch.rows)
 
     def _loader(self, samples: Sequence[Sample], seed: int | None) -> DataLoader[RawBatch]:
@@ -177,6 +175,6 @@ class MixDataModule(LightningDataModule):
         )
 
 
-def _as_is(batch: RawBatch) -> RawBatch:
+def _as_is(batch: Any) -> Any:
     """`Rows` makes whole batches already."""
     return batch

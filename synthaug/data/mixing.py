@@ -36,17 +36,13 @@ def counts(available: int, real: float, synthetic: float) -> Counts:
     return Counts(kept, total - kept)
 
 
-def required(
-    train: Sequence[Sample], classes: Sequence[str], real: float, synthetic: float
-) -> dict[str, Counts]:
+def required(train: Sequence[Sample], classes: Sequence[str], real: float, synthetic: float) -> dict[str, Counts]:
     """Class name → the counts that the mix asks of it.
 
     Raises:
         UserError: classes of which the mix would leave no image at all.
     """
-    wanted = {
-        name: counts(len(samples), real, synthetic) for name, samples in per_class(train, classes).items()
-    }
+    wanted = {name: counts(len(samples), real, synthetic) for name, samples in per_class(train, classes).items()}
     empty = [
         f"{name}: {len(samples)} real images"
         for name, samples in per_class(train, classes).items()
@@ -60,9 +56,7 @@ def required(
     return wanted
 
 
-def select(
-    train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str, Counts], seed: int
-) -> list[Sample]:
+def select(train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str, Counts], seed: int) -> list[Sample]:
     """The images of an arm, sorted by class, origin and path.
 
     Args:
@@ -83,9 +77,7 @@ def select(
         if len(synthetic[name]) < count.synthetic
     ]
     if short:
-        raise UserError(
-            f"The synthetic set has too few images for the mix in {len(short)} classes:\n{bullets(short)}"
-        )
+        raise UserError(f"The synthetic set has too few images for the mix in {len(short)} classes:\n{bullets(short)}")
     chosen: list[Sample] = []
     for name, count in wanted.items():
         chosen += _shuffled(real[name], seed)[: count.real]

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from synthaug.errors import UserError
 from synthaug.results import write_rows
 
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
@@ -57,15 +56,14 @@ class PixelStore:
         # A memory map would be pickled as the whole file: other processes open their own.
         return {**self.__dict__, "_bytes": None}
 
-    def add(self, images: Mapping[str, Path], progress: bool = False) -> dict[Path, str]:
+    def add(self, images: Mapping[str, Path]) -> dict[str, str]:
         """Decode the images that the store lacks.
 
         Args:
             images: file hash → path.
-            progress: show a bar with rate and time left.
 
         Returns:
-            Path → reason, for the files that are no whole images.
+            File hash → reason, for the files that are no whole images.
         """
         if all(key in self._places for key in images):
             return {}
@@ -73,8 +71,8 @@ class PixelStore:
         with FileLock(self.folder / ".lock"):
             self._places = self._read_index()
             missing = {key: path for key, path in images.items() if key not in self._places}
-            bad: dict[Path, str] = {}
-            with tqdm(total=len(missing), desc="decoding", unit="image", disable=not progress) as bar:
+            bad: dict[str, str] = {}
+            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar:
                 for chunk in _chunks(missing.items(), _CHUNK):
                     bad |= self._add_chunk(chunk)
                     bar.update(len(chunk))
@@ -99,15 +97,15 @@ class PixelStore:
             pixels[row, :, : place.height, : place.width] = image.transpose(2, 0, 1)
         return pixels, sizes
 
-    def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[Path, str]:
+    def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[str, str]:
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             decoded = list(threads.map(lambda item: _try_decode(item[1], self.short_side), chunk))
-        bad: dict[Path, str] = {}
+        bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with self._open_end() as stream:
-            for (key, path), image in zip(chunk, decoded, strict=True):
+            for (key, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
-                    bad[path] = image
+                    bad[key] = image
                     continue
                 height, width, _ = image.shape
                 content = hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
@@ -178,27 +176,19 @@ def as_rgb(image: Image.Image) -> Image.Image:
     """
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.float64)
-        return Image.fromarray((values / 257 if values.max() > 255 else values).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((values / 257 if values.max() > 255 else values).clip(0, 255).astype(np.uint8)).convert(
+            "RGB"
+        )
     if image.mode == "F":
         values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        return Image.fromarray((values * (255 if values.max() <= 1 else 1)).clip(0, 255).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((values * (255 if values.max() <= 1 else 1)).clip(0, 255).astype(np.uint8)).convert(
+            "RGB"
+        )
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         ground = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(ground, layered).convert("RGB")
     return image.convert("RGB")
-
-
-def refuse_or_skip(bad: Mapping[Path, str], skip: bool) -> None:
-    """Stop at bad files, all named, unless the user chose to leave them out."""
-    if bad and not skip:
-        from synthaug.data.samples import bullets
-
-        lines = [f"{path}: {reason}" for path, reason in sorted(bad.items())]
-        raise UserError(
-            f"{len(bad)} files are not whole images:\n{bullets(lines)}\n"
-            "Mend or remove them, or leave them out (they are counted) with dataset.on_bad_image=skip."
-        )
 
 
 def _try_decode(path: Path, short_side: int) -> NDArray[np.uint8] | str:
@@ -213,9 +203,7 @@ def _try_decode(path: Path, short_side: int) -> NDArray[np.uint8] | str:
         return f"damaged ({error})"
 
 
-def _chunks(
-    items: Iterable[tuple[str, Path]], size: int
-) -> Iterator[list[tuple[str, Path]]]:
+def _chunks(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple[str, Path]]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

@@ -1,8 +1,8 @@
 """What images there are: image folders listed in a fixed order, with label, origin and content hash."""
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
     ]
 
 
-def require_distinct(real: RealImages, content: Mapping[str, str]) -> None:
+def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
     """Refuse images that are in two splits by content: the test would ask what training told.
 
     Args:
@@ -115,7 +115,7 @@ def require_distinct(real: RealImages, content: Mapping[str, str]) -> None:
     clashes = []
     for split, samples in real.splits.items():
         for sample in samples:
-            first = seen.setdefault(content[sample.sha256], (split, sample.path))
+            first = seen.setdefault(content(sample.sha256), (split, sample.path))
             if first[0] != split:
                 clashes.append(f"{first[0]}: {first[1]}  =  {split}: {sample.path}")
     if clashes:
@@ -130,6 +130,18 @@ def bullets(lines: Sequence[str]) -> str:
     rest = len(lines) - SHOWN
     shown = [f"  - {line}" for line in lines[:SHOWN]]
     return "\n".join([*shown, f"  … and {rest} more"] if rest > 0 else shown)
+
+
+def require_every_class(real: RealImages) -> None:
+    """Refuse a dataset that has lost all images of a class in a split, once bad files are left out."""
+    problems = [
+        f"{split}: no whole image of {name} is left"
+        for split, samples in real.splits.items()
+        for name, own in per_class(samples, real.classes).items()
+        if not own
+    ]
+    if problems:
+        raise UserError(f"Leaving out the bad files empties classes:\n{bullets(problems)}\nAdd images of them.")
 
 
 def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, list[Sample]]:
@@ -180,10 +192,7 @@ def _class_problems(
                 f"{folders[split]} has classes that {folders['train']} has not: {', '.join(unknown)}; "
                 f"rename or remove them, or add them to {folders['train']}"
             )
-    empty: dict[str, list[str]] = defaultdict(list)
     for split, by_class in listed.items():
-        for name, paths in zip(classes, by_class, strict=True):
-            if not paths:
-                empty[split].append(name)
-    problems += [f"{folders[split]} has no images of {', '.join(names)}" for split, names in empty.items()]
+        empty = [name for name, paths in zip(classes, by_class, strict=True) if not paths]
+        problems += [f"{folders[split]} has no images of {', '.join(empty)}"] if empty else []
     return problems

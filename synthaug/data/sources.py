@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import importlib.util
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -49,7 +48,7 @@ def write_digits(root: Path) -> None:
                 for name, pixels in images:
                     Image.fromarray(pixels).save(folder / f"{name[:16]}.png")
             workplace.chmod(0o755)
-            os.replace(workplace, root)
+            workplace.replace(root)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
 

@@ -72,9 +72,8 @@ class DiffusionGenerator:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides how the images look: two sets that differ here must not be mixed."""
-        names = ("model", "revision", "variant", "prompt", "negative_prompt", "scheduler")
-        names += ("num_inference_steps", "guidance_scale", "height", "width", "crop", "mode", "dtype")
-        return {name: getattr(self, name) for name in names}
+        names = "model revision variant prompt negative_prompt scheduler num_inference_steps guidance_scale"
+        return {name: getattr(self, name) for name in f"{names} height width crop mode dtype".split()}
 
     def load(self) -> None:
         """Load the pipeline; the place where a missing model is found out.
@@ -91,14 +90,13 @@ class DiffusionGenerator:
         dtype = getattr(torch, self.dtype or ("float32" if device == "cpu" else "float16"))
         diffusers.utils.logging.disable_progress_bar()
         try:
-            with _quiet_transformers():
-                pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-                    str(locate(self.model)),
-                    revision=self.revision,
-                    variant=self.variant,
-                    dtype=dtype,
-                    use_safetensors=True,
-                )
+            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+                str(locate(self.model)),
+                revision=self.revision,
+                variant=self.variant,
+                dtype=dtype,
+                use_safetensors=True,
+            )
         except Exception as error:  # hub, file system, configuration: every library raises its own
             raise self._unreachable(error) from error
         if self.scheduler is not None:
@@ -115,7 +113,6 @@ class DiffusionGenerator:
         import torch
 
         self.load()
-        device = self._pipeline.device
         # Noise is drawn on the CPU, so that a seed means the same image on every device (up to rounding).
         states = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         negative = [self.negative_prompt] * len(prompts) if self.negative_prompt else None
@@ -129,7 +126,6 @@ class DiffusionGenerator:
                 guidance_scale=self.guidance_scale,
                 **{name: size for name, size in sizes.items() if size is not None},
             ).images
-        del device
         return [self._finish(image) for image in images]
 
     def provenance(self) -> dict[str, str]:

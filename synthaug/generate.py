@@ -1,0 +1,71 @@
+"""Make the synthetic images that a mix needs, without training anything.
+
+python -m synthaug.generate mix=82
+python -m synthaug.generate per_class=1000 generator=sd15 dataset=imagefolder dataset.root=photos
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from synthaug import config
+from synthaug.errors import UserError, explain
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
+    sys.argv[1:] = [config.quote_choices(argument) for argument in sys.argv[1:]]
+    config.register()
+    try:
+        config.jobs_of(sys.argv[1:])
+        _hydra_main()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+@hydra.main(config_path=str(config.CONF), config_name="config", version_base=config.VERSION_BASE)
+def _hydra_main(composed: DictConfig) -> None:
+    job = config.job_of(composed, HydraConfig.get())
+    try:
+        generate(job)
+    except KeyboardInterrupt:
+        log.warning("Interrupted. The images made so far stay; the same command goes on from here.")
+        sys.exit(130)
+    except (UserError, OSError) as error:
+        log.error("%s", explain(error))
+        sys.exit(1)
+
+
+def generate(job: config.Job) -> None:
+    """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, asks for."""
+    from synthaug import arms
+    from synthaug.data import mixing
+    from synthaug.generation.synthetic_set import SyntheticSet
+
+    settings = job.settings
+    arms.prepare(settings["dataset"], instantiate)
+    real, _, _ = arms.read_real(settings["dataset"], Path(settings["output_dir"]))
+    per_class, mix = settings["per_class"], settings["mix"]
+    if per_class is None and mix["synthetic"] == 0:
+        raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
+    if per_class is not None:
+        wanted = dict.fromkeys(real.classes, per_class)
+    else:
+        counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
+        wanted = {name: count.synthetic for name, count in counts.items()}
+    generator = instantiate(config.called(settings["generator"]))
+    folder = arms.synthetic_folder(Path(settings["output_dir"]), job.key.dataset, job.key.generator)
+    made = SyntheticSet(folder, generator).ensure(wanted)
+    log.info("%d images made, %d were there: %s", made, sum(wanted.values()) - made, folder)
+
+
+if __name__ == "__main__":
+    main()

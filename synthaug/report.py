@@ -1,0 +1,56 @@
+"""Command: make a study's table, CSV, JSON and page from its run folders.
+
+    python -m synthaug.report outputs/default
+
+Exit codes: 0 every planned run is finished and compared; 1 some are not (all files are written and say so);
+2 there is nothing to report, or the command line is wrong.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from synthaug.analysis.comparison import Comparison, compare, write_files
+from synthaug.analysis.table import print_table
+from synthaug.errors import UserError
+
+PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
+
+
+def make_report(study: Path) -> Comparison:
+    """Write `results.csv`, `results.json` and `report.html` into the study's folder."""
+    from synthaug.analysis.page import write_page  # matplotlib takes a second that a wrong path need not cost
+
+    comparison = compare(study)
+    write_files(comparison)
+    write_page(comparison)
+    return comparison
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, report, and return the exit code."""
+    description, _, codes = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m synthaug.report",
+        description=description.removeprefix("Command: "),
+        epilog=codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", type=Path, help="folder of the study, e.g. outputs/default")
+    study: Path = parser.parse_args(arguments).study
+    try:
+        comparison = make_report(study)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    print_table(comparison, console)
+    print(study / "report.html")
+    return 0 if comparison.complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

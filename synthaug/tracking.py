@@ -1,0 +1,123 @@
+"""Weights & Biases, TensorBoard and CSV: what a logger is told beyond Lightning's curves, and how it is closed.
+
+The only module that imports wandb, and only where it is asked for.
+"""
+
+import logging
+import os
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+from synthaug.data.samples import REAL, SYNTHETIC, Sample
+from synthaug.results import Predictions, read_json, write_json
+
+log = logging.getLogger(__name__)
+
+SHOWN_PER_ORIGIN = 8
+_ID = "wandb.json"
+
+
+def logger_arguments(target: str, label: str, study: Path, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the program itself passes to a logger: where to write, and for W&B which run this is.
+
+    Args:
+        target: dotted path of the logger class.
+        label: name of the run.
+        study: the study's folder; its name groups the runs of a multirun in W&B.
+        folder: the run's folder.
+        settings: the full configuration.
+    """
+    if target.endswith("WandbLogger"):
+        return {
+            "name": label,
+            "group": study.name,
+            "id": _stable_id(folder),
+            "save_dir": str(study),
+            "mode": _mode(study),
+            "resume": "allow",
+            "config": dict(settings),
+        }
+    if target.endswith("TensorBoardLogger"):
+        return {"save_dir": str(folder), "name": "tensorboard", "version": ""}
+    # Lightning's CSVLogger deletes the file of an earlier attempt, so each has a folder.
+    attempts = len(list(folder.glob("csv/attempt*")))
+    return {"save_dir": str(folder), "name": "csv", "version": f"attempt{attempts}"}
+
+
+def log_facts(loggers: Sequence[Logger], facts: Mapping[str, Any], train: Sequence[Sample]) -> None:
+    """Tell W&B what the arm consists of: counts, share, and a few training images of each origin."""
+    for run in _wandb_runs(loggers):
+        import wandb
+
+        run.config.update(dict(facts), allow_val_change=True)
+        chooser = random.Random(0)  # the same places in every arm
+        for origin in (REAL, SYNTHETIC):
+            own = [sample for sample in train if sample.origin == origin]
+            chosen = chooser.sample(own, min(SHOWN_PER_ORIGIN, len(own)))
+            pictures = [wandb.Image(_thumbnail(s.path), caption=s.class_name) for s in chosen]
+            if pictures:
+                run.log({f"images/{origin}": pictures})
+
+
+def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy: Mapping[str, float]) -> None:
+    """Add the confusion matrix and the accuracy per class to W&B."""
+    for run in _wandb_runs(loggers):
+        import wandb
+
+        table = wandb.Table(columns=["class", "accuracy"], data=[list(row) for row in class_accuracy.items()])
+        matrix = wandb.plot.confusion_matrix(
+            y_true=predictions.labels.tolist(),
+            preds=predictions.predicted.tolist(),
+            class_names=predictions.classes,
+        )
+        bars = wandb.plot.bar(table, "class", "accuracy", title="test accuracy per class")
+        run.log({"test/confusion_matrix": matrix, "test/class_accuracy": bars})
+
+
+def close(loggers: Sequence[Logger], failed: bool) -> None:
+    """Finish every logger; without this the next run of a multirun would be swallowed by this one."""
+    for logger in loggers:
+        logger.finalize("failed" if failed else "success")
+    if any(isinstance(logger, WandbLogger) for logger in loggers):
+        import wandb
+
+        wandb.finish(exit_code=int(failed))
+
+
+def _wandb_runs(loggers: Sequence[Logger]) -> list[Any]:
+    return [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
+
+
+def _stable_id(folder: Path) -> str:
+    """One W&B run per run folder, whatever it takes to finish it; another folder, another run."""
+    if not (folder / _ID).is_file():
+        write_json(folder / _ID, {"id": secrets.token_hex(6)})
+    return str(read_json(folder / _ID)["id"])
+
+
+def _mode(study: Path) -> str:
+    """Settle online or offline before W&B could ask: with a terminal it would wait for an answer.
+
+    Also silences W&B's own banner and keeps everything that it writes below the study.
+    """
+    import wandb
+
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_DATA_DIR", str((study / "wandb" / "staging").absolute()))
+    wanted = os.environ.get("WANDB_MODE")
+    if wanted in ("online", "offline", "disabled", "shared"):
+        return wanted
+    return "online" if wandb.login(prompt=False) else "offline"
+
+
+def _thumbnail(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+    small.thumbnail((128, 128))
+    return small

@@ -1,0 +1,217 @@
+"""Train one arm, or with -m one arm for each choice, and compare them.
+
+    python -m synthaug.train -m mix=real,55,64,73,82
+
+Configuration stops here: below this file are plain constructors with plain arguments.
+"""
+
+import datetime
+import logging
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from synthaug import config, results
+from synthaug.errors import UserError, explain
+from synthaug.files import write_text
+
+if TYPE_CHECKING:  # both import torch, which a finished run and a typo do without
+    from pytorch_lightning.loggers import Logger
+
+    from synthaug.arms import Arm
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Check everything, run what is not finished, compare.
+
+    Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
+    Ctrl-C.
+    """
+    sys.argv[1:] = [config.quote_choices(argument) for argument in sys.argv[1:]]
+    config.register()
+    try:
+        jobs = config.jobs_of(sys.argv[1:]) or []
+        studies = sorted({job.study for job in jobs})
+        for study in studies:
+            results.plan(study, [job.planned for job in jobs if job.study == study])
+        _hydra_main()
+        if config.is_sweep(sys.argv[1:]):
+            complete = [_compare(study) for study in studies]
+            sys.exit(0 if all(complete) else 1)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+@hydra.main(config_path=str(config.CONF), config_name="config", version_base=config.VERSION_BASE)
+def _hydra_main(composed: DictConfig) -> None:
+    """One run. In a sweep its failure is written down and the next run begins; alone it ends the command."""
+    job = config.job_of(composed, HydraConfig.get())
+    try:
+        run(job)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
+        log.warning("%s: interrupted. What is finished stays; the same command goes on from here.", job.key.label)
+        sys.exit(130)
+    except Exception as error:
+        _record_failure(job, error)
+        if HydraConfig.get().mode != hydra.types.RunMode.MULTIRUN:
+            sys.exit(1)
+
+
+def run(job: config.Job) -> None:
+    """Bring one run to its end: skip it if finished, resume it if begun, refuse it if it is another one's folder."""
+    folder = job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0 if _is_first_process() else -1)
+    except Timeout:
+        raise UserError(f"Another process is working on {folder}: wait for it, or stop it.") from None
+    with lock:
+        if _claim(job):
+            log.info("%s: finished before, nothing to do (%s)", job.key.label, folder)
+            return
+        _train(job)
+
+
+def _claim(job: config.Job) -> bool:
+    """Make the folder this run's own; True if the run is finished.
+
+    Raises:
+        UserError: the folder holds a run of another configuration.
+    """
+    path = job.folder / results.CONFIG
+    if path.is_file():
+        there = OmegaConf.to_container(OmegaConf.load(path))
+        assert isinstance(there, dict)
+        differing = config.difference({str(key): value for key, value in there.items()}, job.settings)
+        if differing and job.settings["overwrite"]:
+            log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))
+        elif differing:
+            raise UserError(
+                "\n  - ".join([f"{job.folder} holds a run of another configuration:", *differing])
+                + "\nGive this study a name of its own with experiment=<name>, or set the earlier run aside with "
+                "overwrite=true."
+            )
+    if (job.folder / results.RESULT).is_file():
+        return True
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(job.settings)))
+    return False
+
+
+def _train(job: config.Job) -> None:
+    """Images, network, training, test; everything heavy is imported here."""
+    from synthaug import training
+
+    training.quiet_libraries()
+    arm = _build_arm(job)
+    loggers: list[Logger] = []
+    failed = True
+    try:
+        loggers += _loggers(job)
+        summary = training.fit_and_test(
+            job.folder,
+            job.key,
+            job.settings,
+            arm,
+            loggers,
+            make_model=lambda **given: instantiate(config.called(job.settings["model"]), **given),
+            make_trainer=lambda **given: instantiate(config.called(job.settings["trainer"]), **given),
+        )
+        failed = False
+    finally:
+        if loggers:
+            from synthaug import tracking
+
+            tracking.close(loggers, failed)
+    log.info("%s: %s", job.key.label, summary)
+
+
+def _build_arm(job: config.Job) -> "Arm":
+    from synthaug import arms
+    from synthaug.generation.synthetic_set import SyntheticSet
+
+    settings = job.settings
+    output_dir = Path(settings["output_dir"])
+    arms.prepare(settings["dataset"], instantiate)
+    real, store, left_out = arms.read_real(settings["dataset"], output_dir)
+    folder = arms.synthetic_folder(output_dir, job.key.dataset, job.key.generator)
+    synthetic = SyntheticSet(folder, instantiate(config.called(settings["generator"])))
+    siblings = [
+        (run.real, run.synthetic)
+        for run in results.read_plan(job.study)
+        if (run.key.dataset, run.key.generator) == (job.key.dataset, job.key.generator)
+    ]
+    return arms.build(real, store, left_out, settings["mix"], settings["seed"], synthetic, siblings)
+
+
+def _loggers(job: config.Job) -> "list[Logger]":
+    nodes = job.settings["logger"] or {}
+    if not nodes:
+        return []
+    from synthaug import tracking
+
+    return [
+        instantiate(node, **tracking.logger_arguments(
+            node["_target_"], job.key.label, job.study, job.folder, job.settings
+        ))
+        for node in nodes.values()
+    ]  # fmt: skip
+
+
+def _record_failure(job: config.Job, error: Exception) -> None:
+    """Say what happened, on the screen and in the run's folder, where the report looks for it."""
+    message = explain(error)
+    log.error("%s failed: %s", job.key.label, message)
+    if not isinstance(error, UserError):
+        log.error("%s", "".join(traceback.format_exception(error)))
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    try:
+        if not (job.folder / results.RESULT).is_file():
+            job.folder.mkdir(parents=True, exist_ok=True)
+            failure = {"error": message, "type": type(error).__name__, "when": when}
+            results.write_json(job.folder / results.FAILED, failure)
+    except OSError as second:  # the disk is full, most likely: the screen has it
+        log.error("%s: the failure could not be written down (%s)", job.key.label, second)
+
+
+def _compare(study: Path) -> bool:
+    """Print the comparison of a study and write its files; True if every run is finished."""
+    from rich.console import Console
+
+    from synthaug.analysis.report import make_report
+    from synthaug.analysis.table import print_table
+
+    comparison = make_report(study)
+    print_table(comparison, Console())
+    hint = _upload_hint(study)
+    if hint:
+        print(hint)
+    return comparison.complete
+
+
+def _upload_hint(study: Path) -> str | None:
+    """How to send offline runs to W&B later; None where there are none."""
+    if not any((study / "wandb").glob("offline-run-*")):
+        return None
+    return f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*"
+
+
+def _is_first_process() -> bool:
+    """False in the further processes of a distributed run, which share the folder with the first."""
+    import os
+
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "RANK"))
+
+
+if __name__ == "__main__":
+    main()
