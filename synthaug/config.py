@@ -429,7 +429,7 @@ def _target_problems(config: DictConfig) -> list[str]:
             found.append(f"{path}: has no _target_, the name of what it configures")
             continue
         supplied = SUPPLIED[path if path in SUPPLIED else path.split(".")[0]]
-        arguments = list(called(node))
+        arguments = called(node)
         try:
             found += [f"{path}: {text}" for text in signatures.problems(node._target_, arguments, supplied)]
         except signatures.UnknownTarget as error:

@@ -13,21 +13,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from synthaug.analysis.comparison import Comparison, compare, write_files
+from synthaug.analysis.report import make_report
 from synthaug.analysis.table import print_table
 from synthaug.errors import UserError
 
 PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
-
-
-def make_report(study: Path) -> Comparison:
-    """Write `results.csv`, `results.json` and `report.html` into the study's folder."""
-    from synthaug.analysis.page import write_page  # matplotlib takes a second that a wrong path need not cost
-
-    comparison = compare(study)
-    write_files(comparison)
-    write_page(comparison)
-    return comparison
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -222,7 +222,11 @@ def read_history(folder: Path) -> dict[str, list[float]]:
 def read_run(folder: Path, key: RunKey, real: float, synthetic: float) -> Run:
     """The state of one run's folder."""
     if (folder / RESULT).is_file():
-        return Run(key, folder, real, synthetic, "finished", result=read_json(folder / RESULT))
+        try:
+            return Run(key, folder, real, synthetic, "finished", result=read_json(folder / RESULT))
+        except UserError as error:
+            failure = {"error": str(error), "type": "damaged"}
+            return Run(key, folder, real, synthetic, "failed", failure=failure)
     if (folder / FAILED).is_file():
         return Run(key, folder, real, synthetic, "failed", failure=read_json(folder / FAILED))
     return Run(key, folder, real, synthetic, "unfinished" if (folder / CONFIG).is_file() else "missing")
@@ -231,11 +235,14 @@ def read_run(folder: Path, key: RunKey, real: float, synthetic: float) -> Run:
 def find_runs(study: Path) -> list[Run]:
     """Every run of a study, planned or found, sorted by dataset, generator, model, synthetic share and seed."""
     runs = {run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic) for run in read_plan(study)}
+    planned = {run.folder for run in runs.values()}
     for path in sorted(study.glob(f"*/*/*/*/seed*/{RESULT}")):
+        if path.parent in planned:
+            continue
         result = read_json(path)
         key = RunKey(result["dataset"], result["generator"], result["model"], result["arm"], result["seed"])
         mix = result["mix"]
-        runs.setdefault(key, Run(key, path.parent, mix["real"], mix["synthetic"], "finished", result=result))
+        runs[key] = Run(key, path.parent, mix["real"], mix["synthetic"], "finished", result=result)
     return sorted(runs.values(), key=_order)
 
 

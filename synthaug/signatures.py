@@ -19,41 +19,77 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Parameter(NamedTuple):
+    """What a keyword is: must it be given, and the annotation as its source spells it ("" without one)."""
+
+    required: bool
+    annotation: str = ""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The names `target` can be given as keywords, each with whether it is required."""
+    """The names `target` can be given as keywords."""
 
     target: str
-    parameters: Mapping[str, bool]
+    keywords: Mapping[str, Parameter]
     accepts_any: bool
+
+    @property
+    def parameters(self) -> dict[str, bool]:
+        """Each keyword with whether it is required."""
+        return {name: keyword.required for name, keyword in self.keywords.items()}
 
 
 class UnknownTarget(Exception):  # noqa: N818 - reads as what it says
     """A dotted path that leads to nothing that can be called."""
 
 
-def problems(target: str, arguments: Collection[str], supplied: Collection[str] = ()) -> list[str]:
+def problems(target: str, arguments: Mapping[str, object], supplied: Collection[str] = ()) -> list[str]:
     """Say in sentences what is wrong with calling `target` with the keywords `arguments`.
 
     `supplied` are names the program itself passes when it makes the call. Keys that start with an
-    underscore are Hydra's own.
+    underscore are Hydra's own. Values are checked where the annotation is made of plain types.
     """
     try:
         signature = find(target)
     except UnknownTarget as error:
         return [str(error)]
-    known = signature.parameters
+    known = signature.keywords
     found = []
     if not signature.accepts_any:
         unknown = [name for name in arguments if name not in known and not name.startswith("_")]
         found += [f"unknown argument {name!r} of {target}{_did_you_mean(name, known, 1)}" for name in unknown]
     if "_args_" not in arguments:  # positional values fill parameters that are not named here
         given = {*arguments, *supplied}
-        missing = [name for name, required in known.items() if required and name not in given]
+        missing = [name for name, parameter in known.items() if parameter.required and name not in given]
         found += [f"missing argument {name!r} of {target}" for name in missing]
+    found += [
+        f"{name}={value!r} of {target}: must be {known[name].annotation}"
+        for name, value in arguments.items()
+        if name in known and not _fits(value, known[name].annotation)
+    ]
     return found
+
+
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "str": (str,), "bool": (bool,), "None": (type(None),)
+}  # fmt: skip
+
+
+def _fits(value: object, annotation: str) -> bool:
+    """Whether a value may be what the annotation says; anything may where that is not a union of plain types."""
+    optional = annotation.startswith("Optional[") and annotation.endswith("]")
+    kinds = annotation.removeprefix("Optional[").removesuffix("]") if optional else annotation
+    names = [name.strip() for name in kinds.split("|")] + ["None"] * optional
+    # None is let through: `x: int = None` is common where Optional was meant.
+    if value is None or not annotation or any(name not in _PLAIN for name in names):
+        return True
+    if isinstance(value, bool):  # which is an int for Python, but not for whoever wrote `int`
+        return "bool" in names
+    return any(isinstance(value, _PLAIN[name]) for name in names)
 
 
 @functools.cache
@@ -104,7 +140,7 @@ class _Binding:
 
 _Thing = _Definition | str  # a string is the name of a module
 _Trail = frozenset[tuple[str, str]]  # the (module, name) pairs being looked up: guards against cycles
-_Parameters = tuple[dict[str, bool], bool]
+_Parameters = tuple[dict[str, Parameter], bool]
 
 
 @functools.cache
@@ -351,9 +387,11 @@ def _function_parameters(node: ast.FunctionDef | ast.AsyncFunctionDef, is_method
     takes_self = is_method and ["staticmethod"] not in [_dotted(d) for d in node.decorator_list]
     hidden = max(len(spec.posonlyargs), int(takes_self))
     required = len(named) - len(spec.defaults)
-    parameters = {arg.arg: i < required for i, arg in enumerate(named) if i >= hidden}
+    parameters = {
+        arg.arg: Parameter(i < required, _spelt(arg.annotation)) for i, arg in enumerate(named) if i >= hidden
+    }
     for arg, default in zip(spec.kwonlyargs, spec.kw_defaults, strict=True):
-        parameters[arg.arg] = default is None
+        parameters[arg.arg] = Parameter(default is None, _spelt(arg.annotation))
     return parameters, spec.kwarg is not None
 
 
@@ -384,8 +422,12 @@ def _dataclass_decorator(cls: _Definition) -> ast.expr | None:
     return None
 
 
-def _field_parameters(cls: _Definition) -> dict[str, bool]:
-    parameters: dict[str, bool] = {}
+def _spelt(annotation: ast.expr | None) -> str:
+    return ast.unparse(annotation) if annotation else ""
+
+
+def _field_parameters(cls: _Definition) -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {}
     for owner in reversed([*_lineage(cls)]):
         for statement in _body(owner) if _dataclass_decorator(owner) else []:
             match statement:
@@ -395,7 +437,7 @@ def _field_parameters(cls: _Definition) -> dict[str, bool]:
                         continue
                     parameters.pop(name, None)
                     if value is None or not _is_false(value, "init"):
-                        parameters[name] = not _has_default(value)
+                        parameters[name] = Parameter(not _has_default(value), kind)
     return parameters
 
 
@@ -419,7 +461,7 @@ def _by_import(target: str) -> Signature:
     except (ValueError, TypeError):  # some C functions do not tell what they take
         return Signature(target, MappingProxyType({}), accepts_any=True)
     named = [p for p in given if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    parameters = {p.name: p.default is p.empty for p in named if p.name != "self"}
+    parameters = {p.name: Parameter(p.default is p.empty) for p in named if p.name != "self"}
     return Signature(target, MappingProxyType(parameters), any(p.kind is p.VAR_KEYWORD for p in given))
 
 

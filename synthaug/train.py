@@ -193,6 +193,7 @@ def _compare(study: Path) -> bool:
 
     comparison = make_report(study)
     print_table(comparison, Console())
+    print(study / "report.html")
     hint = _upload_hint(study)
     if hint:
         print(hint)

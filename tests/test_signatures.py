@@ -267,7 +267,7 @@ class TestSource:
         with pytest.raises(UnknownTarget) as caught:
             find(target)
         assert str(caught.value).endswith(message)
-        assert problems(target, ["a"]) == [str(caught.value)]
+        assert problems(target, dict.fromkeys(["a"])) == [str(caught.value)]
 
 
 class TestFallback:
@@ -332,32 +332,54 @@ class TestFallback:
 class TestProblems:
     def test_nothing_wrong(self) -> None:
         keys = ["_target_", "_partial_", "_recursive_", "_convert_", "monitor", "patience"]
-        assert problems("pytorch_lightning.callbacks.EarlyStopping", keys) == []
+        assert problems("pytorch_lightning.callbacks.EarlyStopping", dict.fromkeys(keys)) == []
 
     def test_misspelt_argument(self) -> None:
-        assert problems("pytorch_lightning.Trainer", ["_target_", "max_epoch"]) == [
+        assert problems("pytorch_lightning.Trainer", dict.fromkeys(["_target_", "max_epoch"])) == [
             "unknown argument 'max_epoch' of pytorch_lightning.Trainer: did you mean 'max_epochs'?"
         ]
 
     def test_nothing_similar(self) -> None:
-        assert problems("pytorch_lightning.Trainer", ["zzzz"]) == [
+        assert problems("pytorch_lightning.Trainer", dict.fromkeys(["zzzz"])) == [
             "unknown argument 'zzzz' of pytorch_lightning.Trainer"
         ]
 
     def test_missing_argument(self) -> None:
         target = "pytorch_lightning.callbacks.EarlyStopping"
-        assert problems(target, ["patience"]) == [f"missing argument 'monitor' of {target}"]
+        assert problems(target, dict.fromkeys(["patience"])) == [f"missing argument 'monitor' of {target}"]
 
     def test_supplied_argument_is_not_missing(self) -> None:
         target = "torch.optim.AdamW"
-        assert problems(target, ["lr"], supplied=["params"]) == []
-        assert problems(target, ["lr", "params"], supplied=["params"]) == []
+        assert problems(target, dict.fromkeys(["lr"]), supplied=["params"]) == []
+        assert problems(target, dict.fromkeys(["lr", "params"]), supplied=["params"]) == []
 
     def test_positional_values_may_fill_what_is_missing(self) -> None:
-        assert problems("pytorch_lightning.callbacks.EarlyStopping", ["_args_"]) == []
+        assert problems("pytorch_lightning.callbacks.EarlyStopping", dict.fromkeys(["_args_"])) == []
+
+    @pytest.mark.parametrize(
+        ("name", "value", "wanted"),
+        [
+            ("lr", "fast", "float"),
+            ("lr", True, "float"),
+            ("schedule", 3, "str"),
+            ("weights", 1.5, "str | None"),
+            ("weights", None, None),
+            ("lr", 1, None),
+        ],
+    )
+    def test_values_of_plain_types(self, name: str, value: object, wanted: str | None) -> None:
+        target = "synthaug.classifier.Classifier"
+        expected = [f"{name}={value!r} of {target}: must be {wanted}"] if wanted else []
+        assert problems(target, {name: value}, supplied=["classes"]) == expected
+
+    def test_optional_in_the_old_spelling(self) -> None:
+        assert problems("pytorch_lightning.Trainer", {"max_epochs": "many"}) == [
+            "max_epochs='many' of pytorch_lightning.Trainer: must be Optional[int]"
+        ]
+        assert problems("pytorch_lightning.Trainer", {"max_epochs": 3}) == []
 
     def test_keywords_that_accept_anything(self) -> None:
-        assert problems("torchvision.models.resnet18", ["num_classes", "wieghts"]) == []
+        assert problems("torchvision.models.resnet18", dict.fromkeys(["num_classes", "wieghts"])) == []
 
 
 def test_libraries_are_not_imported() -> None:
@@ -367,7 +389,7 @@ import sys
 from synthaug.signatures import find, problems
 for target in {LIGHT_TARGETS!r}:
     find(target)
-    assert "unknown target" in problems(target + "x", [])[0]
+    assert "unknown target" in problems(target + "x", dict.fromkeys([]))[0]
 print([name for name in {heavy!r} if name in sys.modules])
 """
     root = Path(__file__).parents[1]

@@ -1,0 +1,15 @@
+"""From a study's folder to the files that compare its runs; what the commands report and train share."""
+
+from pathlib import Path
+
+from synthaug.analysis.comparison import Comparison, compare, write_files
+
+
+def make_report(study: Path) -> Comparison:
+    """Write `results.csv`, `results.json` and `report.html` into the study's folder."""
+    from synthaug.analysis.page import write_page  # matplotlib takes a second that a wrong path need not cost
+
+    comparison = compare(study)
+    write_files(comparison)
+    write_page(comparison)
+    return comparison

@@ -1,0 +1,274 @@
+"""From run folders to numbers: grouping, pairing, and what is said about runs that cannot be compared."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import SWEEP, MadeUp, make_study
+
+from synthaug import results
+from synthaug.analysis.comparison import Arm, Comparison, Group, as_json, compare, rows, write_files
+from synthaug.analysis.statistics import paired_difference, wilson
+from synthaug.errors import UserError
+from synthaug.results import Predictions, RunKey
+
+
+def one_group(study: Path) -> Group:
+    (group,) = compare(study).groups
+    return group
+
+
+def arm_of(group: Group, name: str) -> Arm:
+    return next(arm for arm in group.arms if arm.name == name)
+
+
+def folder_of(study: Path, arm: str, seed: int = 0) -> Path:
+    return study / RunKey("digits", "tiny_digits", "resnet18", arm, seed).folder
+
+
+def edit_result(folder: Path, change: dict[str, object]) -> None:
+    content = results.read_json(folder / results.RESULT)
+    for path, value in change.items():
+        *parents, last = path.split(".")
+        place = content
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    results.write_json(folder / results.RESULT, content)
+
+
+def rewrite_predictions(folder: Path, change: dict[str, object]) -> None:
+    old = results.read_predictions(folder)
+    fields = {name: getattr(old, name) for name in ("paths", "labels", "predicted", "probabilities", "classes")}
+    results.write_predictions(folder, Predictions(**(fields | change)))
+
+
+# --- numbers ---------------------------------------------------------------------------------------
+
+
+def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    group = one_group(study)
+    real, arm = (results.read_predictions(folder_of(study, name)) for name in ("real", "64"))
+    right, base = arm.predicted == arm.labels, real.predicted == real.labels
+    found = arm_of(group, "64")
+    assert found.accuracy == wilson(right.sum(), 1500)
+    assert found.difference == paired_difference(right.astype(float) - base)
+    assert (found.n_real, found.n_synthetic, found.synthetic_fraction) == (400, 600, 0.6)
+    assert [arm.name for arm in group.arms] == list(SWEEP)
+    assert group.baseline is arm_of(group, "real")
+    assert arm_of(group, "real").difference is None
+    assert not group.notes
+    assert found.confusion is not None
+    assert found.confusion.sum() == 1500
+    third = found.classes[3]
+    assert third.accuracy == wilson(right[arm.labels == 3].sum(), 150)
+
+
+def test_seeds_are_averaged_per_image(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1)))
+    found = arm_of(one_group(study), "82")
+    rights = []
+    for name in ("82", "real"):
+        runs = [results.read_predictions(folder_of(study, name, seed)) for seed in (0, 1)]
+        rights.append(np.mean([run.predicted == run.labels for run in runs], axis=0))
+    assert found.seeds == found.difference_seeds == (0, 1)
+    assert found.difference == paired_difference(rights[0] - rights[1])
+    assert found.seed_deviation is not None
+
+
+def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    before = arm_of(one_group(study), "73")
+    old = results.read_predictions(folder_of(study, "73"))
+    order = np.random.default_rng(0).permutation(len(old.paths))
+    elsewhere = ["/elsewhere/" + old.paths[row] for row in order]
+    rewrite_predictions(
+        folder_of(study, "73"),
+        {
+            "paths": elsewhere,
+            "labels": old.labels[order],
+            "predicted": old.predicted[order],
+            "probabilities": old.probabilities[order],
+        },
+    )
+    assert arm_of(one_group(study), "73").difference == before.difference
+
+
+def test_perfect_and_identical_arms_give_sane_numbers(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={"real": (1, 0), "64": (0.4, 0.6)}, n_test=10))
+    for name in ("real", "64"):
+        labels = results.read_predictions(folder_of(study, name)).labels
+        rewrite_predictions(folder_of(study, name), {"predicted": labels})
+    found = arm_of(one_group(study), "64")
+    assert found.accuracy is not None
+    assert found.accuracy.high == 1
+    assert 0.5 < found.accuracy.low < 1
+    assert found.difference is not None
+    assert found.difference.contains_zero
+    assert found.difference.value == 0
+    json.dumps(as_json(compare(study)), allow_nan=False)
+
+
+def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(n_test=1))
+    found = arm_of(one_group(study), "55")
+    assert found.classes[0].n_test == 1
+    assert found.classes[1].accuracy is None
+    json.dumps(as_json(compare(study)), allow_nan=False)
+
+
+# --- what cannot be compared -----------------------------------------------------------------------
+
+
+def test_unfinished_runs_are_listed_and_their_arms_kept(tmp_path: Path) -> None:
+    content = MadeUp(failed=[("64", 0)], missing=[("73", 0)], unfinished=[("82", 0)])
+    comparison = compare(make_study(tmp_path / "study", content))
+    (group,) = comparison.groups
+    assert not comparison.complete
+    states = {item.run.key.arm: (item.state, item.reason) for item in group.left_out}
+    assert states["64"][0] == "failed"
+    assert "ValueError: loss is <nan>" in states["64"][1]
+    assert (states["73"][0], states["82"][0]) == ("missing", "unfinished")
+    assert [arm.name for arm in group.arms] == list(SWEEP)
+    assert arm_of(group, "64").accuracy is None
+
+
+OTHER_CLASSES = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "nine"]
+
+
+@pytest.mark.parametrize(
+    ("result", "predictions", "reason"),
+    [
+        ({"data.test": "f" * 64}, {}, "other test set: digest ffffffffffff instead of"),
+        ({}, {"classes": OTHER_CLASSES}, "other classes"),
+        ({}, {"paths": [f"x/{i}.png" for i in range(1500)]}, "lists other test images"),
+        ({}, {"labels": (np.arange(1500) + 1) % 10}, "other labels"),
+        ({"format": 99}, {}, "result.json has format 99"),
+    ],
+)
+def test_runs_on_another_test_are_named(
+    tmp_path: Path, result: dict[str, object], predictions: dict[str, object], reason: str
+) -> None:
+    study = make_study(tmp_path / "study")
+    edit_result(folder_of(study, "64"), result)
+    rewrite_predictions(folder_of(study, "64"), predictions)
+    group = one_group(study)
+    (left_out,) = group.left_out
+    assert (left_out.run.key.arm, left_out.state) == ("64", "not comparable")
+    assert reason in left_out.reason
+    assert arm_of(group, "64").accuracy is None
+    assert arm_of(group, "73").difference is not None
+
+
+@pytest.mark.parametrize("content", ["", "path,label,predicted,p:0\n", "path,label,predicted,p:0\na,b,c\n", "a\n\x00"])
+def test_damaged_predictions_do_not_stop_the_report(tmp_path: Path, content: str) -> None:
+    study = make_study(tmp_path / "study")
+    (folder_of(study, "82") / results.PREDICTIONS).write_text(content, encoding="utf-8")
+    (left_out,) = one_group(study).left_out
+    assert "predictions.csv" in left_out.reason
+
+
+def test_a_study_whose_predictions_are_all_gone(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={"real": (1, 0)}))
+    (folder_of(study, "real") / results.PREDICTIONS).unlink()
+    group = one_group(study)
+    assert (group.n_test, group.class_names, group.test_digest) == (0, (), None)
+    assert "FileNotFoundError" in group.left_out[0].reason
+
+
+def test_groups_are_kept_apart(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    make_study(study, MadeUp(model="vit", n_test=300))
+    groups = compare(study).groups
+    assert [(group.model, group.n_test) for group in groups] == [("resnet18", 1500), ("vit", 300)]
+    assert all(group.baseline for group in groups)
+
+
+# --- notes -----------------------------------------------------------------------------------------
+
+
+def test_without_a_real_arm_the_way_to_one_is_told(tmp_path: Path) -> None:
+    group = one_group(make_study(tmp_path / "study", MadeUp(arms={"64": (0.4, 0.6)})))
+    assert arm_of(group, "64").difference is None
+    (note,) = group.notes
+    assert "experiment=study dataset=digits generator=tiny_digits model=resnet18 mix=real" in note
+
+
+def test_a_failed_real_arm_is_told(tmp_path: Path) -> None:
+    group = one_group(make_study(tmp_path / "study", MadeUp(failed=[("real", 0)])))
+    assert "The real arm has no run to compare with" in group.notes[0]
+
+
+def test_real_by_another_name_is_the_baseline(tmp_path: Path) -> None:
+    group = one_group(make_study(tmp_path / "study", MadeUp(arms={"plain": (1, 0), "64": (0.4, 0.6)})))
+    assert arm_of(group, "plain").baseline
+    assert arm_of(group, "64").difference is not None
+
+
+def test_only_shared_seeds_are_compared(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1), failed=[("64", 1)], missing=[("real", 0)]))
+    group = one_group(study)
+    assert arm_of(group, "55").difference_seeds == (1,)
+    assert arm_of(group, "64").difference_seeds == ()
+    assert arm_of(group, "64").difference is not None
+    assert any("only the seeds that both have: 55 (seed 1)" in note for note in group.notes)
+    assert any("No seed is shared with real (seed 1)" in note and "64 (seed 0)" in note for note in group.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"training.steps": 500}, "same optimizer steps: 248 to 500"),
+        ({"test.accuracy": 0.5}, "result.json says accuracy 0.5000"),
+        ({"counts.left_out": 3}, "3 unreadable training images were left out"),
+        ({"data.val": "0" * 64}, "different validation sets"),
+    ],
+)
+def test_what_should_not_differ_is_told(tmp_path: Path, change: dict[str, object], note: str) -> None:
+    study = make_study(tmp_path / "study")
+    edit_result(folder_of(study, "64"), change)
+    assert note in " ".join(one_group(study).notes)
+
+
+def test_an_arm_at_chance_is_told(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    rewrite_predictions(folder_of(study, "64"), {"predicted": np.zeros(1500, dtype=np.int64)})
+    assert any("64 is no better than always naming" in note for note in one_group(study).notes)
+
+
+# --- files -----------------------------------------------------------------------------------------
+
+
+def test_csv_and_json_agree(tmp_path: Path) -> None:
+    comparison = compare(make_study(tmp_path / "study", MadeUp(seeds=(0, 1), failed=[("82", 0), ("82", 1)])))
+    write_files(comparison)
+    with (comparison.folder / "results.csv").open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    content = results.read_json(comparison.folder / "results.json")
+    (group,) = content["groups"]
+    for line, arm, row in zip(lines, group["arms"], rows(comparison.groups[0]), strict=True):
+        assert {name: arm[name] for name in row} == row
+        assert line == {name: "" if value is None else str(value) for name, value in row.items()}
+    assert lines[1]["seeds"] == "0 1"
+    assert lines[-1]["accuracy"] == ""
+    assert len(group["arms"][0]["per_class"]) == 10
+    assert [run["state"] for run in group["runs"]].count("failed") == 2
+    assert content["complete"] is False
+
+
+def test_a_folder_without_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no folder"):
+        compare(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"holds no runs. Train some first"):
+        compare(tmp_path)
+    make_study(tmp_path / "study")
+    with pytest.raises(UserError, match=r"Did you mean .*study\?"):
+        compare(tmp_path)
+
+
+def test_an_empty_arm_has_no_share() -> None:
+    assert Arm("none", 0, 0, False, 1).synthetic_fraction == 0
+    assert Comparison("study", Path(), ()).complete
