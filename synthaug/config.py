@@ -121,7 +121,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
         "enable_model_summary",
         "use_distributed_sampler",
     ),
-    "logger": ("name", "group", "id", "save_dir", "version", "mode", "resume", "config"),
+    "logger": ("name", "group", "id", "save_dir", "version", "mode", "resume"),
 }
 # Keys of a node that are ours and not its target's.
 OWN_KEYS = ("name",)
@@ -446,8 +446,8 @@ def called(node: Mapping[str, Any]) -> dict[str, Any]:
 
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
-    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "dataset.root", "dataset.on_bad_image",
-    "generator.device", "generator.batch_size", "trainer.accelerator", "trainer.strategy",
+    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger",
+    "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "trainer.accelerator", "trainer.strategy",
     "trainer.enable_progress_bar", "trainer.log_every_n_steps",
 }  # fmt: skip
 

@@ -11,13 +11,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from synthaug.analysis.report import make_report
 from synthaug.analysis.table import print_table
 from synthaug.errors import UserError
-
-PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    print_table(comparison, console)
+    print_table(comparison)
     print(study / "report.html")
     return 0 if comparison.complete else 1
 

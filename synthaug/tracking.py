@@ -3,6 +3,7 @@
 The only module that imports wandb, and only where it is asked for.
 """
 
+import functools
 import logging
 import os
 import random
@@ -23,7 +24,7 @@ SHOWN_PER_ORIGIN = 8
 _ID = "wandb.json"
 
 
-def logger_arguments(target: str, label: str, study: Path, folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict[str, Any]:
     """What the program itself passes to a logger: where to write, and for W&B which run this is.
 
     Args:
@@ -31,7 +32,6 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path, setting
         label: name of the run.
         study: the study's folder; its name groups the runs of a multirun in W&B.
         folder: the run's folder.
-        settings: the full configuration.
     """
     if target.endswith("WandbLogger"):
         return {
@@ -41,7 +41,6 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path, setting
             "save_dir": str(study),
             "mode": _mode(study),
             "resume": "allow",
-            "config": dict(settings),
         }
     if target.endswith("TensorBoardLogger"):
         return {"save_dir": str(folder), "name": "tensorboard", "version": ""}
@@ -106,14 +105,21 @@ def _mode(study: Path) -> str:
 
     Also silences W&B's own banner and keeps everything that it writes below the study.
     """
-    import wandb
-
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_DATA_DIR", str((study / "wandb" / "staging").absolute()))
     wanted = os.environ.get("WANDB_MODE")
-    if wanted in ("online", "offline", "disabled", "shared"):
-        return wanted
-    return "online" if wandb.login(prompt=False) else "offline"
+    return wanted if wanted in ("online", "offline", "disabled", "shared") else _reachable()
+
+
+@functools.cache  # asking takes seconds where the server does not answer
+def _reachable() -> str:
+    import wandb
+
+    try:
+        return "online" if wandb.login(prompt=False) else "offline"
+    except Exception as error:  # a key that is wrong, a server that is down: no reason not to train
+        log.warning("W&B cannot be used online, so it goes offline (%s)", " ".join(str(error).split()))
+        return "offline"
 
 
 def _thumbnail(path: Path) -> Image.Image:

@@ -44,9 +44,10 @@ def main() -> None:
         for study in studies:
             results.plan(study, [job.planned for job in jobs if job.study == study])
         _hydra_main()
-        if config.is_sweep(sys.argv[1:]):
-            complete = [_compare(study) for study in studies]
-            sys.exit(0 if all(complete) else 1)
+        complete = [_compare(study) for study in studies] if config.is_sweep(sys.argv[1:]) else []
+        for study in studies:
+            _tell_how_to_upload(study)
+        sys.exit(0 if all(complete) else 1)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -114,10 +115,12 @@ def _train(job: config.Job) -> None:
 
     training.quiet_libraries()
     arm = _build_arm(job)
+    counts = arm.counts
+    log.info("%s: %d real and %d synthetic images", job.key.label, counts["real"], counts["synthetic"])
     loggers: list[Logger] = []
     failed = True
     try:
-        loggers += _loggers(job)
+        _open_loggers(job, loggers)
         summary = training.fit_and_test(
             job.folder,
             job.key,
@@ -154,18 +157,13 @@ def _build_arm(job: config.Job) -> "Arm":
     return arms.build(real, store, left_out, settings["mix"], settings["seed"], synthetic, siblings)
 
 
-def _loggers(job: config.Job) -> "list[Logger]":
-    nodes = job.settings["logger"] or {}
-    if not nodes:
-        return []
-    from synthaug import tracking
+def _open_loggers(job: config.Job, opened: "list[Logger]") -> None:
+    """Open the loggers one by one into `opened`, so that those before a failing one can be closed."""
+    for node in (job.settings["logger"] or {}).values():
+        from synthaug import tracking
 
-    return [
-        instantiate(node, **tracking.logger_arguments(
-            node["_target_"], job.key.label, job.study, job.folder, job.settings
-        ))
-        for node in nodes.values()
-    ]  # fmt: skip
+        given = tracking.logger_arguments(node["_target_"], job.key.label, job.study, job.folder)
+        opened.append(instantiate(node, **given))
 
 
 def _record_failure(job: config.Job, error: Exception) -> None:
@@ -186,25 +184,18 @@ def _record_failure(job: config.Job, error: Exception) -> None:
 
 def _compare(study: Path) -> bool:
     """Print the comparison of a study and write its files; True if every run is finished."""
-    from rich.console import Console
-
     from synthaug.analysis.report import make_report
     from synthaug.analysis.table import print_table
 
     comparison = make_report(study)
-    print_table(comparison, Console())
+    print_table(comparison)
     print(study / "report.html")
-    hint = _upload_hint(study)
-    if hint:
-        print(hint)
     return comparison.complete
 
 
-def _upload_hint(study: Path) -> str | None:
-    """How to send offline runs to W&B later; None where there are none."""
-    if not any((study / "wandb").glob("offline-run-*")):
-        return None
-    return f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*"
+def _tell_how_to_upload(study: Path) -> None:
+    if any((study / "wandb").glob("offline-run-*")):
+        print(f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*")
 
 
 def _is_first_process() -> bool:

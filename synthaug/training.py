@@ -79,7 +79,8 @@ def fit_and_test(
     if loggers:
         from synthaug import tracking
 
-        tracking.log_facts(loggers, {"counts": arm.counts, "synthetic_fraction": fraction(arm)}, arm.train)
+        facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
+        tracking.log_facts(loggers, facts, arm.train)
     resumed = folder / results.LAST
     trainer.fit(model, datamodule=data, ckpt_path=resumed if resumed.is_file() else None)
     trainer.test(model, datamodule=data, ckpt_path=folder / results.CHECKPOINT, verbose=False)

@@ -14,9 +14,10 @@ from rich.console import Console
 from synthaug import results
 from synthaug.analysis import table
 from synthaug.analysis.comparison import Arm, Group, compare
+from synthaug.analysis.report import make_report
 from synthaug.analysis.statistics import Estimate
 from synthaug.analysis.table import print_table
-from synthaug.report import main, make_report
+from synthaug.report import main
 
 SMALL = {name: SWEEP[name] for name in ("real", "64")}
 STRANGE = ("猫", "كلب", "<b>cow & calf</b>", "$x_1$", 'say "hi"', "a very long name of some aircraft variant")

@@ -1,5 +1,7 @@
 """How numbers are said, in cells and in sentences, and the table for the console."""
 
+import sys
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +21,7 @@ HEADERS = (
 )
 NONE = "-"
 MINUS, TIMES = "\u2212", "\u00d7"  # the signs, not hyphen and x
+PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
 FEW_IMAGES = 100  # below, a second decimal of a percentage would be invented
 
 
@@ -152,8 +155,10 @@ def title(group: Group) -> str:
 # --- console -----------------------------------------------------------------------------------------
 
 
-def print_table(comparison: Comparison, console: Console) -> None:
+def print_table(comparison: Comparison, console: Console | None = None) -> None:
     """Print one table per group; beneath it what it covers, the notes, and every run that is not in it."""
+    if console is None:
+        console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     for group in comparison.groups:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
         table.title = Text(f"{comparison.study}: {title(group)} ({group.n_test:,} test images)")

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.errors import UserError
 
 
 class RawBatch(NamedTuple):
@@ -74,6 +75,10 @@ class Batches:
     """
 
     def __init__(self, count: int, batch_size: int, seed: int | None, rank: int = 0, world: int = 1) -> None:
+        if seed is not None and count < world:
+            raise UserError(
+                f"{count} training images cannot be shared by {world} processes: use fewer with trainer.devices=1."
+            )
         self.count = count
         self.seed = seed
         self.rank = rank
@@ -165,9 +170,13 @@ class MixDataModule(LightningDataModule):
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         # Evaluation needs no gradients, so its batches may be larger; the result does not depend on it.
         size = self.batch_size if seed is not None else max(self.batch_size, 128)
+        batches = Batches(len(samples), size, seed, rank, world)
+        if self.trainer:
+            # A resumed run starts its workers before Lightning calls `set_epoch`, and they read ahead at once.
+            batches.set_epoch(self.trainer.current_epoch)
         return DataLoader(
             Rows(samples, self.store, seed),
-            batch_sampler=Batches(len(samples), size, seed, rank, world),
+            batch_sampler=batches,
             collate_fn=_as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

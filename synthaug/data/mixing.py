@@ -93,8 +93,8 @@ def _in_order(samples: Iterable[Sample], seed: int) -> list[Sample]:
 
 
 def _shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
-    """An order that depends on nothing but (seed, class, content, file name)."""
-    return sorted(samples, key=lambda sample: (_rank(seed, sample), sample.path.name))
+    """An order that depends on nothing but (seed, class, content); copies of one file follow their paths."""
+    return sorted(samples, key=lambda sample: (_rank(seed, sample), sample.path.as_posix()))
 
 
 def _rank(seed: int, sample: Sample) -> bytes:
@@ -103,7 +103,7 @@ def _rank(seed: int, sample: Sample) -> bytes:
 
 def _exact(number: float) -> Fraction:
     """The decimal number that was typed: 0.1 is one tenth, so that 0.1 + 0.2 of 10 is 3, not 4."""
-    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
+    return Fraction(repr(float(number)))  # NumPy's floats are floats, but their `repr` is no number
 
 
 def _round_half_up(number: Fraction) -> int:

@@ -6,6 +6,7 @@ exceeds the store's are shrunk to it, none is enlarged. Several processes may sh
 lock, and readers use what the index told them when they opened it.
 """
 
+import contextlib
 import csv
 import hashlib
 import os
@@ -36,6 +37,11 @@ class Place:
     height: int
     width: int
     content: str
+
+    @property
+    def stop(self) -> int:
+        """Offset of the first byte behind the image."""
+        return self.offset + self.height * self.width * 3
 
 
 class PixelStore:
@@ -72,7 +78,7 @@ class PixelStore:
             self._places = self._read_index()
             missing = {key: path for key, path in images.items() if key not in self._places}
             bad: dict[str, str] = {}
-            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar:
+            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar, _large_photographs():
                 for chunk in _chunks(missing.items(), _CHUNK):
                     bad |= self._add_chunk(chunk)
                     bar.update(len(chunk))
@@ -92,17 +98,15 @@ class PixelStore:
         height, width = sizes.max(axis=0)
         pixels = np.zeros((len(keys), 3, height, width), dtype=np.uint8)
         for row, place in enumerate(places):
-            stop = place.offset + place.height * place.width * 3
-            image = self._bytes[place.offset : stop].reshape(place.height, place.width, 3)
+            image = self._bytes[place.offset : place.stop].reshape(place.height, place.width, 3)
             pixels[row, :, : place.height, : place.width] = image.transpose(2, 0, 1)
         return pixels, sizes
 
     def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[str, str]:
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            decoded = list(threads.map(lambda item: _try_decode(item[1], self.short_side), chunk))
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
-        with self._open_end() as stream:
+        with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
+            decoded = threads.map(lambda item: _try_decode(item[1], self.short_side), chunk)
             for (key, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
@@ -113,13 +117,13 @@ class PixelStore:
                 stream.write(image.tobytes())
             stream.flush()
             os.fsync(stream.fileno())
+        self._write_index(self._places | added)
         self._places |= added
-        self._write_index()
         return bad
 
     def _open_end(self) -> Any:
         """`pixels.bin`, cut to what the index knows: a killed process may have left half an image behind."""
-        known = max((p.offset + p.height * p.width * 3 for p in self._places.values()), default=0)
+        known = max((place.stop for place in self._places.values()), default=0)
         path = self.folder / "pixels.bin"
         path.touch()
         stream = path.open("r+b")
@@ -128,20 +132,23 @@ class PixelStore:
         return stream
 
     def _read_index(self) -> dict[str, Place]:
-        path = self.folder / "index.csv"
-        if not path.is_file():
+        """The index, less what lies beyond the end of `pixels.bin`: lost bytes are decoded again, not read as black."""
+        path, pixels = self.folder / "index.csv", self.folder / "pixels.bin"
+        if not path.is_file() or not pixels.is_file():
             return {}
         with path.open(newline="", encoding="utf-8") as stream:
-            return {
+            places = {
                 row["sha256"]: Place(int(row["offset"]), int(row["height"]), int(row["width"]), row["content"])
                 for row in csv.DictReader(stream)
             }
+        size = pixels.stat().st_size
+        return {key: place for key, place in places.items() if place.stop <= size}
 
-    def _write_index(self) -> None:
+    def _write_index(self, places: Mapping[str, Place]) -> None:
         write_rows(
             self.folder / "index.csv",
             ["sha256", "offset", "height", "width", "content"],
-            ([key, p.offset, p.height, p.width, p.content] for key, p in self._places.items()),
+            ([key, p.offset, p.height, p.width, p.content] for key, p in places.items()),
         )
 
 
@@ -152,14 +159,11 @@ def decode(path: Path, short_side: int) -> NDArray[np.uint8]:
     a look at the header alone passes truncated ones. Of an animation the first frame is taken.
 
     Raises:
-        OSError, ValueError, SyntaxError: not a whole image.
+        Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
-    with warnings.catch_warnings():
-        # A photograph of 90 megapixels is no attack; one of 180 still raises.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as opened:
-            opened.load()
-            image = as_rgb(ImageOps.exif_transpose(opened))
+    with Image.open(path) as opened:
+        opened.load()
+        image = as_rgb(ImageOps.exif_transpose(opened))
     shortest = min(image.size)
     if shortest > short_side:
         scale = short_side / shortest
@@ -171,19 +175,17 @@ def decode(path: Path, short_side: int) -> NDArray[np.uint8]:
 def as_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode as 8-bit RGB, where `convert` alone would show 16-bit grey as white.
 
-    16-bit grey is scaled to 8 bits, float grey is taken as 0…1 (or 0…255 where it exceeds 1), and transparent
-    parts become white instead of showing the colour hidden under them.
+    16-bit grey is scaled to 8 bits (so is 32-bit grey, unless it holds no more than 8), float grey is taken as
+    0…1 (or 0…255 where it exceeds 1), and transparent parts become white instead of showing the colour hidden
+    under them.
     """
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.float64)
-        return Image.fromarray((values / 257 if values.max() > 255 else values).clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
-    if image.mode == "F":
+    if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        return Image.fromarray((values * (255 if values.max() <= 1 else 1)).clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
+        if image.mode == "F":
+            scale = 255.0 if values.max() <= 1 else 1.0
+        else:
+            scale = 1 / 257 if image.mode != "I" or values.max() > 255 else 1.0
+        return Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         ground = Image.new("RGBA", layered.size, "white")
@@ -199,8 +201,25 @@ def _try_decode(path: Path, short_side: int) -> NDArray[np.uint8] | str:
         return decode(path, short_side)
     except Image.UnidentifiedImageError:
         return "not an image that Pillow can read"
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        return f"damaged ({error})"
+    except Image.DecompressionBombError as error:
+        return f"too large ({error})"
+    except MemoryError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            return f"cannot be read ({error.strerror})"
+        return f"damaged ({error or type(error).__name__})"
+
+
+@contextlib.contextmanager
+def _large_photographs() -> Iterator[None]:
+    """Say nothing of photographs of 90 megapixels, which Pillow suspects of an attack; one of 180 still raises.
+
+    Held around all threads at once: `catch_warnings` swaps a list that they share.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def _chunks(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple[str, Path]]]:

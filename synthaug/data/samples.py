@@ -95,12 +95,21 @@ def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
     if not root.is_dir():
         return [f"there is no folder {root.absolute()}: give one that exists with dataset.root=<folder>"]
     wanted = "/, ".join(split_folders.values())
-    if not _class_folders(root):
+    if not any(root.iterdir()):
         return [f"it is empty; expected {wanted}/ with one folder of images per class in each"]
-    return [
+    problems = [
         f"it has no folder '{name}/' (key dataset.{split}); expected {wanted}/ with one folder of images per class"
         for split, name in split_folders.items()
         if not (root / name).is_dir()
+    ]
+    by_folder: dict[Path, list[str]] = {}
+    for split, name in split_folders.items():
+        by_folder.setdefault((root / name).resolve(), []).append(split)
+    return problems + [
+        f"{' and '.join(f'dataset.{split}' for split in splits)} are the same folder {folder}; "
+        "give each split images of its own"
+        for folder, splits in by_folder.items()
+        if len(splits) > 1
     ]
 
 
@@ -165,15 +174,15 @@ def _class_folders(folder: Path) -> list[str]:
 def _list_split(folder: Path, classes: Sequence[str]) -> list[list[Path]]:
     """Files of each class in order of name. Everything but litter counts: decoding says what is no image."""
     return [
-        sorted(
-            path
-            for path in (folder / name).rglob("*")
-            if path.is_file() and not path.name.startswith(".") and path.name.lower() not in _LITTER
-        )
-        if (folder / name).is_dir()
-        else []
+        sorted(path for path in (folder / name).rglob("*") if path.is_file() and not _is_litter(path, folder))
         for name in classes
     ]
+
+
+def _is_litter(path: Path, folder: Path) -> bool:
+    """Hidden, or in a hidden folder (.ipynb_checkpoints holds copies of images), or an operating system's."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return hidden or path.name.lower() in _LITTER
 
 
 def _class_problems(

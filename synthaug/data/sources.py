@@ -41,14 +41,14 @@ def write_digits(root: Path) -> None:
             return
         parts = _digit_parts()
         workplace = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+        whole = workplace / root.name  # mkdtemp's own folder is private (0700), this one follows the umask
         try:
             for (part, digit), images in parts.items():
-                folder = workplace / part / digit
+                folder = whole / part / digit
                 folder.mkdir(parents=True)
                 for name, pixels in images:
                     Image.fromarray(pixels).save(folder / f"{name[:16]}.png")
-            workplace.chmod(0o755)
-            workplace.replace(root)
+            whole.replace(root)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
 

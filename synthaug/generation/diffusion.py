@@ -1,16 +1,16 @@
 """Text-to-image through diffusers: the embedded model, a hub id and a local folder go the same way."""
 
-import importlib.resources
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from synthaug.errors import UserError
+from synthaug.errors import UserError, raise_all
+from synthaug.generation.loading import load_pipeline, quiet
 
-PACKAGED = "pkg://"
+MODES = ("RGB", "L")
+DTYPES = ("float32", "float16", "bfloat16")
 
 
 class DiffusionGenerator:
@@ -68,6 +68,7 @@ class DiffusionGenerator:
         self.batch_size = batch_size
         self.device = device
         self._pipeline: Any = None
+        self._revision = ""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -79,30 +80,13 @@ class DiffusionGenerator:
         """Load the pipeline; the place where a missing model is found out.
 
         Raises:
-            UserError: the model is out of reach or broken, with the cause and the way out.
+            UserError: a setting that cannot be, or a model that is out of reach or broken, with the way out.
         """
-        if self._pipeline is not None:
-            return
-        import diffusers
-        import torch
-
-        device = self.device or _best_device()
-        dtype = getattr(torch, self.dtype or ("float32" if device == "cpu" else "float16"))
-        diffusers.utils.logging.disable_progress_bar()
-        try:
-            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
-                str(locate(self.model)),
-                revision=self.revision,
-                variant=self.variant,
-                dtype=dtype,
-                use_safetensors=True,
+        if self._pipeline is None:
+            self._check_values()
+            self._pipeline, self._revision = load_pipeline(
+                self.model, self.revision, self.variant, self.scheduler, self.dtype, self.device
             )
-        except Exception as error:  # hub, file system, configuration: every library raises its own
-            raise self._unreachable(error) from error
-        if self.scheduler is not None:
-            pipeline.scheduler = self._scheduler_class(diffusers).from_config(pipeline.scheduler.config)
-        pipeline.set_progress_bar_config(disable=True)
-        self._pipeline = pipeline.to(device)
 
     def unload(self) -> None:
         """Give the memory back: the classifier trains next."""
@@ -110,14 +94,14 @@ class DiffusionGenerator:
 
     def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """One image per prompt. Each has a random state of its own, so its place in a batch does not matter."""
+        self.load()
         import torch
 
-        self.load()
         # Noise is drawn on the CPU, so that a seed means the same image on every device (up to rounding).
         states = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         negative = [self.negative_prompt] * len(prompts) if self.negative_prompt else None
         sizes = {"height": self.height, "width": self.width}
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet():
             images = self._pipeline(
                 prompt=list(prompts),
                 negative_prompt=negative,
@@ -130,15 +114,14 @@ class DiffusionGenerator:
 
     def provenance(self) -> dict[str, str]:
         """What a manifest row says of the model: revision, scheduler and library versions, all as text."""
+        self.load()
         import diffusers
         import torch
         import transformers
 
-        self.load()
-        commit = getattr(self._pipeline.config, "_commit_hash", None)
         return {
             "model": self.model,
-            "revision": str(commit or self.revision or ""),
+            "revision": self._revision,
             "scheduler": type(self._pipeline.scheduler).__name__,
             "steps": str(self.num_inference_steps),
             "guidance": f"{self.guidance_scale:g}",
@@ -150,40 +133,30 @@ class DiffusionGenerator:
 
     def _finish(self, image: Image.Image) -> Image.Image:
         if self.crop is not None:
+            if self.crop > min(image.size):  # Pillow would add a black border
+                raise UserError(
+                    f"generator.crop={self.crop} is more than the {image.width}x{image.height} pixels that "
+                    f"{self.model} makes: lower it, or set generator.height and generator.width."
+                )
             left, top = (image.width - self.crop) // 2, (image.height - self.crop) // 2
             image = image.crop((left, top, left + self.crop, top + self.crop))
         return image.convert(self.mode)
 
-    def _scheduler_class(self, diffusers: Any) -> Any:
-        found = getattr(diffusers, self.scheduler or "", None)
-        if found is None or not hasattr(found, "from_config"):
-            raise UserError(
-                f"generator.scheduler={self.scheduler}: diffusers {diffusers.__version__} has no such scheduler; "
-                "use a class name such as DPMSolverMultistepScheduler, DDIMScheduler or EulerDiscreteScheduler."
-            )
-        return found
-
-    def _unreachable(self, error: Exception) -> UserError:
-        return UserError(
-            f"The text-to-image model {self.model} could not be loaded.\n"
-            f"  cause: {type(error).__name__}: {' '.join(str(error).split())[:500]}\n"
-            f"  way out: give a local folder in diffusers' format with generator.model=<folder>; or point HF_HOME at "
-            f"a cache that holds the model and set HF_HUB_OFFLINE=1; or, for a gated model, accept its licence and "
-            f"log in with 'hf auth login'; or use the embedded generator=tiny_digits."
-        )
-
-
-def locate(model: str) -> str | Path:
-    """Resolve "pkg://<package>/<folder>" to a folder on disk; other names stay as they are."""
-    if not model.startswith(PACKAGED):
-        return model
-    package, _, folder = model.removeprefix(PACKAGED).partition("/")
-    return Path(str(importlib.resources.files(package) / folder))
-
-
-def _best_device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    def _check_values(self) -> None:
+        checks = [
+            ("num_inference_steps", self.num_inference_steps >= 1, "at least 1"),
+            ("guidance_scale", self.guidance_scale >= 0, "at least 0; 1 is no guidance"),
+            ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("crop", self.crop is None or self.crop >= 1, "at least 1 pixel, or null"),
+            ("height", self.height is None or (self.height > 0 and self.height % 8 == 0), "a multiple of 8, or null"),
+            ("width", self.width is None or (self.width > 0 and self.width % 8 == 0), "a multiple of 8, or null"),
+            ("mode", self.mode in MODES, f"one of {', '.join(MODES)}"),
+            ("dtype", self.dtype in (None, *DTYPES), f"one of {', '.join(DTYPES)}, or null"),
+            (
+                "negative_prompt",
+                not self.negative_prompt or self.guidance_scale > 1,
+                f"empty, since guidance_scale={self.guidance_scale:g} leaves it out; or guidance_scale above 1",
+            ),
+        ]
+        wrong = [f"generator.{key}={getattr(self, key)}: must be {rule}" for key, fine, rule in checks if not fine]
+        raise_all("The generator cannot be used:", wrong)
