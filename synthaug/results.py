@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from synthaug.errors import UserError
@@ -140,12 +141,14 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
 
 def plan(study: Path, runs: Iterable[PlannedRun]) -> None:
     """Add `runs` to the study's plan, so that a report can name the ones that never finished."""
-    known = {run.key: run for run in read_plan(study)}
-    known.update({run.key: run for run in runs})
-    write_json(
-        study / PLANNED,
-        {"format": FORMAT, "runs": [dataclasses.asdict(known[key]) for key in sorted(known)]},
-    )
+    study.mkdir(parents=True, exist_ok=True)
+    with FileLock(study / ".planned.lock"):  # a cluster starts many commands at once
+        known = {run.key: run for run in read_plan(study)}
+        known.update({run.key: run for run in runs})
+        write_json(
+            study / PLANNED,
+            {"format": FORMAT, "runs": [dataclasses.asdict(known[key]) for key in sorted(known)]},
+        )
 
 
 def finish(folder: Path, result: Mapping[str, Any]) -> None:
