@@ -111,7 +111,8 @@ def _warp(
     x = torch.minimum(x.clamp(min=0.5), width - 0.5)
     canvas_h, canvas_w = pixels.shape[-2:]
     grid = torch.stack([x * 2 / canvas_w - 1, y * 2 / canvas_h - 1], dim=-1)
-    return torch.nn.functional.grid_sample(pixels.float() / 255, grid, mode="bilinear", align_corners=False)
+    images = torch.nn.functional.grid_sample(pixels.float() / 255, grid, mode="bilinear", align_corners=False)
+    return images.clamp_(0, 1)  # the weights of a white spot may add up to 1.0000001
 
 
 def _colour(images: Tensor, draw: dict[str, Tensor], augmentation: Augmentation) -> Tensor:

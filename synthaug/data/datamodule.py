@@ -172,8 +172,10 @@ class MixDataModule(LightningDataModule):
         size = self.batch_size if seed is not None else max(self.batch_size, 128)
         batches = Batches(len(samples), size, seed, rank, world)
         if self.trainer:
-            # A resumed run starts its workers before Lightning calls `set_epoch`, and they read ahead at once.
-            batches.set_epoch(self.trainer.current_epoch)
+            # A resumed run starts its workers, which read ahead at once, before Lightning calls `set_epoch` with this
+            # number; `current_epoch` is still one behind after a checkpoint of the end of an epoch.
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            batches.set_epoch(progress.processed)
         return DataLoader(
             Rows(samples, self.store, seed),
             batch_sampler=batches,

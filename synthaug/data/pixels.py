@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from synthaug.results import write_rows
@@ -199,7 +199,7 @@ def _try_decode(path: Path, short_side: int) -> NDArray[np.uint8] | str:
         if path.stat().st_size == 0:
             return "the file is empty (0 bytes)"
         return decode(path, short_side)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return "not an image that Pillow can read"
     except Image.DecompressionBombError as error:
         return f"too large ({error})"
@@ -208,7 +208,7 @@ def _try_decode(path: Path, short_side: int) -> NDArray[np.uint8] | str:
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             return f"cannot be read ({error.strerror})"
-        return f"damaged ({error or type(error).__name__})"
+        return f"damaged ({str(error) or type(error).__name__})"
 
 
 @contextlib.contextmanager

@@ -204,4 +204,19 @@ def _class_problems(
     for split, by_class in listed.items():
         empty = [name for name, paths in zip(classes, by_class, strict=True) if not paths]
         problems += [f"{folders[split]} has no images of {', '.join(empty)}"] if empty else []
+        nameless = [path for paths in by_class for path in paths if not _is_text(path)]
+        if nameless:
+            problems.append(
+                f"{folders[split]} has {len(nameless)} files whose names are no valid Unicode, such as "
+                f"{str(nameless[0]).encode(errors='backslashreplace').decode()}; rename them"
+            )
     return problems
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the name can be written into the run's files; Linux allows any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,299 @@
+"""Views of images: what varies, what must not, and on what the variation depends."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_images import image
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, training_view, uniforms
+
+EVERYTHING = Augmentation((0.3, 1.0), (0.75, 4 / 3), 0.5, 15, 0.4, 0.4, 0.4)
+
+
+def assert_same(view: Tensor, expected: Tensor, atol: float = 2e-5) -> None:
+    torch.testing.assert_close(view, expected, rtol=0, atol=atol)
+
+
+def keys(count: int) -> list[str]:
+    return [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
+
+
+def stack(images: Sequence[NDArray[np.uint8]], padding: int = 0) -> tuple[Tensor, Tensor]:
+    """(H, W, 3) images → a padded batch and its sizes; what lies beyond an image is `padding`."""
+    height, width = (max(picture.shape[axis] for picture in images) for axis in (0, 1))
+    pixels = torch.full((len(images), 3, height, width), padding, dtype=torch.uint8)
+    for row, picture in enumerate(images):
+        pixels[row, :, : picture.shape[0], : picture.shape[1]] = torch.tensor(picture).permute(2, 0, 1)
+    return pixels, torch.tensor([picture.shape[:2] for picture in images])
+
+
+def picture(seed: int, width: int, height: int) -> NDArray[np.uint8]:
+    return np.asarray(image(seed, (width, height)))
+
+
+def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(((one - one.mean()) * (other - other.mean())).mean() / (one.std() * other.std()))
+
+
+def coordinates(height: int, width: int) -> NDArray[np.uint8]:
+    """Red tells the column, green the row."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x, y, np.full_like(x, 255)], axis=2).astype(np.uint8)
+
+
+def draws(count: int = 1, **values: float) -> Tensor:
+    """One half of everything, which is the middle, except for `values`."""
+    return torch.tensor([[values.get(name, 0.5) for name in DRAWS]] * count)
+
+
+def augmented(
+    images: Sequence[NDArray[np.uint8]], names: Sequence[str], seed: int = 0, epoch: int = 0, padding: int = 0
+) -> Tensor:
+    numbers = torch.from_numpy(uniforms(seed, epoch, names))
+    return training_view(*stack(images, padding), numbers, 12, EVERYTHING)
+
+
+# --- the random numbers ----------------------------------------------------------------------------------
+
+
+def test_an_image_gets_the_same_numbers_in_any_batch() -> None:
+    names = keys(10)
+    whole = uniforms(3, 5, names)
+    assert whole.shape == (10, len(DRAWS))
+    assert whole.dtype == np.float32
+    assert np.array_equal(uniforms(3, 5, names[::-1]), whole[::-1])
+    assert np.array_equal(uniforms(3, 5, names[4:5]), whole[4:5])
+
+
+def test_other_seeds_epochs_and_images_get_other_numbers() -> None:
+    names = keys(20)
+    tables = [uniforms(seed, epoch, names) for seed in range(10) for epoch in range(10)]
+    assert len({row.tobytes() for table in tables for row in table}) == 10 * 10 * 20
+
+
+def test_seed_and_epoch_cannot_be_swapped() -> None:
+    assert not np.array_equal(uniforms(1, 2, keys(1)), uniforms(2, 1, keys(1)))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**63), st.integers(0, 10**6))
+def test_numbers_are_from_zero_to_below_one(seed: int, epoch: int) -> None:
+    numbers = uniforms(seed, epoch, ["0" * 64, "f" * 64, *keys(3)])
+    assert (numbers >= 0).all()
+    assert (numbers < 1).all()
+
+
+def test_numbers_are_uniform_and_know_nothing_of_each_other() -> None:
+    names = keys(4000)
+    numbers = uniforms(0, 0, names)
+    for column in numbers.T:
+        counts, _ = np.histogram(column, bins=20, range=(0, 1))
+        chi_square = ((counts - 200) ** 2 / 200).sum()
+        assert chi_square < 50  # 19 degrees of freedom: 1e-4
+    neighbours = {
+        "draws": [correlation(numbers[:, k], numbers[:, i]) for k in range(len(DRAWS)) for i in range(k)],
+        "images": [correlation(numbers[1:, k], numbers[:-1, k]) for k in range(len(DRAWS))],
+        "epochs": [correlation(numbers[:, k], uniforms(0, 1, names)[:, k]) for k in range(len(DRAWS))],
+        "seeds": [correlation(numbers[:, k], uniforms(1, 0, names)[:, k]) for k in range(len(DRAWS))],
+    }
+    for between, correlations in neighbours.items():
+        assert np.abs(correlations).max() < 5 / np.sqrt(4000), between
+
+
+def test_the_numbers_stand_from_release_to_release() -> None:
+    numbers = uniforms(1, 2, ["0123456789abcdef" * 4])[0, :3]
+    assert numbers.tolist() == pytest.approx([0.2836038470, 0.5147146583, 0.2131820321], abs=1e-7)
+
+
+# --- on what a view depends ------------------------------------------------------------------------------
+
+
+def test_an_image_looks_the_same_in_any_batch() -> None:
+    images = [picture(seed, width, height) for seed, (width, height) in enumerate([(20, 16), (9, 30), (40, 40)])]
+    names = keys(3)
+    whole = augmented(images, names)
+    assert_same(augmented(images[::-1], names[::-1]), whole.flip(0))
+    for row in range(3):
+        assert_same(augmented([images[row]], [names[row]])[0], whole[row])
+
+
+def test_an_image_looks_different_in_every_epoch_and_seed() -> None:
+    images, names = [picture(0, 20, 16)], keys(1)
+    views = [augmented(images, names, seed, epoch) for seed in range(3) for epoch in range(3)]
+    for number, view in enumerate(views):
+        assert all((view - other).abs().max() > 0.01 for other in views[:number])
+
+
+def test_a_copy_in_the_same_batch_with_another_name_looks_different() -> None:
+    one, other = augmented([picture(0, 20, 16)] * 2, keys(2))
+    assert (one - other).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_nothing_beyond_an_image_is_ever_seen(rotation: float) -> None:
+    images = [np.full((8, 5, 3), 100, dtype=np.uint8), np.full((3, 9, 3), 100, dtype=np.uint8)]
+    plain = Augmentation((0.1, 1), (0.5, 2), rotation=rotation)
+    for padding in (0, 255):
+        pixels, sizes = stack([*images, picture(0, 64, 50)], padding)
+        for epoch in range(20):
+            numbers = torch.from_numpy(uniforms(0, epoch, keys(3)))
+            view = training_view(pixels, sizes, numbers, 12, plain)[:2]
+            assert_same(view, torch.full_like(view, 100 / 255))
+        view = evaluation_view(pixels, sizes, 12, 1.0)[:2]
+        assert_same(view, torch.full_like(view, 100 / 255))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 16), st.integers(0, 1000))
+def test_views_are_batches_of_finite_numbers_from_0_to_1(width: int, height: int, side: int, epoch: int) -> None:
+    noise = np.random.default_rng(epoch).choice(np.array([0, 255], dtype=np.uint8), (height, width, 3))
+    pixels, sizes = stack([noise, np.full((2, 3, 3), 255, dtype=np.uint8)])
+    numbers = torch.from_numpy(uniforms(0, epoch, keys(2)))
+    for view in (
+        training_view(pixels, sizes, numbers, side, EVERYTHING),
+        training_view(pixels, sizes, numbers, side, Augmentation(rotation=180)),
+        evaluation_view(pixels, sizes, side, 0.875),
+    ):
+        assert view.shape == (2, 3, side, side)
+        assert view.dtype == torch.float32
+        assert view.isfinite().all()
+        assert view.min() >= 0
+        assert view.max() <= 1
+
+
+# --- what training varies --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "side"), [(16, 16), (16, 8), (16, 24), (15, 7), (3, 12)])
+def test_the_default_only_resizes_a_square_image(size: int, side: int) -> None:
+    pixels, sizes = stack([picture(0, size, size)])
+    numbers = torch.from_numpy(uniforms(0, 0, keys(1)))
+    expected = torch.nn.functional.interpolate(pixels / 255, (side, side), mode="bilinear", align_corners=False)
+    assert_same(training_view(pixels, sizes, numbers, side, Augmentation()), expected)
+
+
+@pytest.mark.parametrize(("x", "columns"), [(0.0, range(10)), (0.5, range(5, 15)), (1.0, range(10, 20))])
+def test_the_default_takes_a_square_of_the_full_height_anywhere(x: float, columns: range) -> None:
+    pixels, sizes = stack([coordinates(10, 20)])
+    view = training_view(pixels, sizes, draws(x=x), 10, Augmentation())[0] * 255
+    torch.testing.assert_close(view[0, 3], torch.tensor(list(columns)).float(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(view[1, :, 3], torch.arange(10.0), rtol=0, atol=1e-3)
+
+
+@settings(deadline=None)
+@given(st.integers(8, 80), st.integers(8, 80), st.integers(0, 1000))
+def test_crops_lie_inside_the_image_and_keep_to_scale_and_ratio(width: int, height: int, epoch: int) -> None:
+    # Each column and row of the crop says where it comes from; bilinear samples of a ramp are exact.
+    scale, ratio = (0.2, 0.9), (0.5, 1.5)
+    pixels, sizes = stack([coordinates(height, width)])
+    numbers = torch.from_numpy(uniforms(0, epoch, keys(1)))
+    view = training_view(pixels, sizes, numbers, 64, Augmentation(scale, ratio))[0] * 255
+    # Between the 2nd and the last but one sample, since the outermost pixels stop at the border.
+    right = float(view[0, 32, 48] - view[0, 32, 16]) * 2
+    down = float(view[1, 48, 32] - view[1, 16, 32]) * 2
+    left = float(view[0, 32, 31] + view[0, 32, 32]) / 2 + 0.5 - right / 2
+    top = float(view[1, 31, 32] + view[1, 32, 32]) / 2 + 0.5 - down / 2
+    assert left >= -0.01
+    assert top >= -0.01
+    assert left + right <= width + 0.01
+    assert top + down <= height + 0.01
+    assert ratio[0] - 0.01 <= right / down <= ratio[1] + 0.01
+    area = right * down / (width * height)
+    assert area <= scale[1] + 0.01
+    whole_side = abs(right - width) < 0.01 or abs(down - height) < 0.01
+    assert area >= scale[0] - 0.01 or whole_side  # a crop that did not fit was shrunk
+
+
+def test_a_crop_as_drawn() -> None:
+    pixels, sizes = stack([coordinates(40, 40)])
+    augmentation = Augmentation((0.25, 0.25), (4.0, 4.0))
+    view = training_view(pixels, sizes, draws(y=0.0), 10, augmentation)[0] * 255
+    torch.testing.assert_close(view[0, 5], torch.arange(10) * 4 + 1.5, rtol=0, atol=1e-3)  # 40 wide
+    torch.testing.assert_close(view[1, :, 5], torch.arange(10.0), rtol=0, atol=1e-3)  # 10 high, at the top
+
+
+def test_a_flip_mirrors_exactly() -> None:
+    pixels, sizes = stack([picture(seed, 20, 16) for seed in range(4)])
+    numbers = torch.from_numpy(uniforms(0, 0, keys(4)))
+    never, always = (
+        training_view(pixels, sizes, numbers, 16, Augmentation((0.5, 1), horizontal_flip=p)) for p in (0.0, 1.0)
+    )
+    assert_same(always, never.flip(3))
+    assert (always - never).abs().amax((1, 2, 3)).min() > 0.01
+
+
+def test_a_flip_of_a_half_mirrors_half_of_the_images() -> None:
+    pixels, sizes = stack([coordinates(8, 8)] * 400)
+    numbers = torch.from_numpy(uniforms(0, 0, keys(400)))
+    view = training_view(pixels, sizes, numbers, 8, Augmentation(horizontal_flip=0.5))
+    mirrored = (view[:, 0, 0, 0] > view[:, 0, 0, -1]).sum()
+    assert 150 < mirrored < 250
+
+
+@pytest.mark.parametrize(("drawn", "turns"), [(0.0, 1), (1.0, -1)])
+def test_a_rotation_turns_about_the_centre(drawn: float, turns: int) -> None:
+    pixels, sizes = stack([picture(0, 16, 16)])
+    view = training_view(pixels, sizes, draws(angle=drawn), 16, Augmentation(rotation=90))
+    assert_same(view, torch.rot90(pixels / 255, -turns, (2, 3)))
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_brightness_contrast_and_saturation_are_blends(name: str) -> None:
+    pixels, sizes = stack([picture(0, 16, 16)])
+    plain = pixels / 255
+    grey = (plain * torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]).sum(1, keepdim=True)
+    ground = {"brightness": 0 * plain, "contrast": grey.mean().expand_as(plain), "saturation": grey.expand_as(plain)}[
+        name
+    ]
+
+    def view(draw: float, strength: float) -> Tensor:
+        settings: dict[str, Any] = {name: strength}
+        return training_view(pixels, sizes, draws(1, **{name: draw}), 16, Augmentation(**settings))
+
+    assert_same(view(0.0, 1.0), ground)
+    assert_same(view(0.5, 1.0), plain)
+    assert_same(view(1.0, 0.5), (ground + 1.5 * (plain - ground)).clamp(0, 1))
+
+
+def test_every_setting_changes_something() -> None:
+    pixels, sizes = stack([picture(0, 20, 16)])
+    numbers = draws(
+        area=0.1, ratio=0.1, x=0.1, y=0.1, flip=0.1, angle=0.1, brightness=0.1, contrast=0.1, saturation=0.1
+    )
+    plain = training_view(pixels, sizes, numbers, 12, Augmentation())
+    for field in dataclasses.fields(Augmentation):
+        changed = dataclasses.replace(Augmentation(), **{field.name: getattr(EVERYTHING, field.name)})
+        assert (training_view(pixels, sizes, numbers, 12, changed) - plain).abs().max() > 0.01, field.name
+
+
+# --- what evaluation shows -------------------------------------------------------------------------------
+
+
+def test_evaluation_of_an_image_of_the_right_size_is_the_image() -> None:
+    pixels, sizes = stack([picture(0, 24, 24)])
+    torch.testing.assert_close(evaluation_view(pixels, sizes, 24, 1.0), pixels / 255, rtol=0, atol=1 / 255)
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 12), (12, 20), (13, 20)])
+def test_evaluation_shows_the_centre_square(width: int, height: int) -> None:
+    pixels, sizes = stack([coordinates(height, width)])
+    side = min(width, height)
+    view = evaluation_view(pixels, sizes, side, 1.0)[0] * 255
+    torch.testing.assert_close(view[0, 4], torch.arange(side) + (width - side) / 2, rtol=0, atol=1e-3)
+    torch.testing.assert_close(view[1, :, 4], torch.arange(side) + (height - side) / 2, rtol=0, atol=1e-3)
+
+
+def test_crop_pct_is_the_share_of_the_short_side() -> None:
+    pixels, sizes = stack([coordinates(16, 32)])
+    view = evaluation_view(pixels, sizes, 14, 0.875)[0] * 255
+    torch.testing.assert_close(view[0, 4], torch.arange(14.0) + 9, rtol=0, atol=1e-3)
+    torch.testing.assert_close(view[1, :, 4], torch.arange(14.0) + 1, rtol=0, atol=1e-3)

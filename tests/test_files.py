@@ -1,0 +1,87 @@
+"""Files are whole or absent."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from synthaug.files import sha256, whole_file, write_text
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def test_the_file_has_its_name_only_after_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folders" / "result.json"
+    with whole_file(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert temporary.parent == path.parent  # a rename across disks is not atomic
+        assert temporary.name.startswith(".")
+        assert temporary.suffix == ".json"
+    assert path.read_text() == "half"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_older_file_is_whole_until_the_new_one_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with whole_file(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_nothing_is_left_behind_by_a_failure(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(error), whole_file(path) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_rename_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match="directory"), whole_file(tmp_path / "a"):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize(("mask", "expected"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_permissions_follow_the_umask(tmp_path: Path, mask: int, expected: int) -> None:
+    with umask(mask):
+        write_text(tmp_path / "a.txt", "a")
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == expected
+
+
+def test_two_writers_of_one_name_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with whole_file(path) as one, whole_file(path) as other:
+        assert one != other
+        one.write_text("one")
+        other.write_text("other")
+    assert path.read_text() == "one"  # the outer block ends last
+
+
+def test_text_is_utf8(tmp_path: Path) -> None:
+    write_text(tmp_path / "ä.txt", "käse 猫\n")
+    assert (tmp_path / "ä.txt").read_bytes() == "käse 猫\n".encode()
+
+
+def test_sha256_is_of_the_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 5000
+    (tmp_path / "a.bin").write_bytes(content)
+    assert sha256(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()

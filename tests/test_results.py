@@ -1,0 +1,240 @@
+"""The run folder and the study folder: what is written can be read again, and nothing is half there."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthaug import results
+from synthaug.errors import UserError
+from synthaug.results import MixRow, PlannedRun, Predictions, RunKey
+
+KEY = RunKey("digits", "tiny_digits", "resnet18", "64", 3)
+
+
+def result(key: RunKey = KEY, real: float = 0.4, synthetic: float = 0.6) -> dict[str, Any]:
+    names = {"dataset": key.dataset, "generator": key.generator, "model": key.model, "arm": key.arm, "seed": key.seed}
+    return {"format": results.FORMAT, **names, "mix": {"real": real, "synthetic": synthetic}}
+
+
+def planned(arm: str, seed: int, real: float = 1.0, synthetic: float = 0.0) -> PlannedRun:
+    return PlannedRun(RunKey("digits", "tiny_digits", "resnet18", arm, seed), real, synthetic)
+
+
+def predictions(classes: list[str], paths: list[str]) -> Predictions:
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.ones(len(classes)), len(paths))
+    labels = random.integers(0, len(classes), len(paths))
+    return Predictions(paths, labels, probabilities.argmax(1), probabilities, classes)
+
+
+# --- files that can be read again --------------------------------------------------------------------------
+
+
+# Classes may be called like the columns, like their prefix, like numbers; paths may hold whatever a path may.
+NAMES = ["path", "label", "p:", "p:cat", "1.0", "", "a,b", 'a"b', "a\nb", "猫", " ", "nan"]
+
+
+def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
+    written = predictions(NAMES, [f"test/{name}/{number}.png" for number, name in enumerate(NAMES * 3)])
+    results.write_predictions(tmp_path, written)
+    read = results.read_predictions(tmp_path)
+    assert (read.classes, read.paths) == (written.classes, written.paths)
+    assert np.array_equal(read.labels, written.labels)
+    assert np.array_equal(read.predicted, written.predicted)
+    np.testing.assert_allclose(read.probabilities, written.probabilities, rtol=1e-5)
+
+
+def test_predictions_may_be_read_without_the_probabilities(tmp_path: Path) -> None:
+    written = predictions(["cat", "dog"], ["a", "b", "c"])
+    results.write_predictions(tmp_path, written)
+    read = results.read_predictions(tmp_path, probabilities=False)
+    assert read.probabilities.shape == (3, 0)
+    assert np.array_equal(read.predicted, written.predicted)
+
+
+def test_predictions_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    written = predictions(["cat", "dog"], ["a", "b", "c"])
+    short = Predictions(written.paths[:2], written.labels, written.predicted, written.probabilities, written.classes)
+    with pytest.raises(ValueError, match="zip"):
+        results.write_predictions(tmp_path, short)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_mix_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [MixRow(f"train/{name}/1.png", name, "real", "0" * 64) for name in NAMES]
+    results.write_mix(tmp_path, rows)
+    assert results.read_mix(tmp_path) == rows
+    with (tmp_path / results.MIX).open(newline="", encoding="utf-8") as stream:
+        assert next(csv.reader(stream)) == ["path", "label", "origin", "sha256"]
+
+
+def test_the_history_has_nan_where_a_cell_is_empty(tmp_path: Path) -> None:
+    results.write_rows(tmp_path / results.HISTORY, ["epoch", "val/accuracy"], [[0, ""], [1, 0.5], [2, 0.0]])
+    history = results.read_history(tmp_path)
+    assert history["epoch"] == [0, 1, 2]
+    assert math.isnan(history["val/accuracy"][0])
+    assert history["val/accuracy"][1:] == [0.5, 0.0]
+
+
+def test_a_history_without_epochs_is_empty(tmp_path: Path) -> None:
+    results.write_rows(tmp_path / results.HISTORY, ["epoch"], [])
+    assert results.read_history(tmp_path) == {}
+
+
+def test_lines_end_the_same_on_every_system(tmp_path: Path) -> None:
+    results.write_rows(tmp_path / "a.csv", ["a", "b"], [[1, 2]])
+    assert (tmp_path / "a.csv").read_bytes() == b"a,b\n1,2\n"
+
+
+def test_rows_that_fail_halfway_leave_the_older_file(tmp_path: Path) -> None:
+    results.write_rows(tmp_path / "a.csv", ["a"], [[1]])
+    with pytest.raises(ZeroDivisionError):
+        results.write_rows(tmp_path / "a.csv", ["a"], ([1 / (2 - number)] for number in range(4)))
+    assert (tmp_path / "a.csv").read_text() == "a\n1\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_json_is_readable_and_holds_no_nan(tmp_path: Path) -> None:
+    results.write_json(tmp_path / "a.json", {"name": "猫", "values": [1, 0.5, None]})
+    assert "猫" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert results.read_json(tmp_path / "a.json") == {"name": "猫", "values": [1, 0.5, None]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        results.write_json(tmp_path / "b.json", {"loss": math.nan})
+    assert not (tmp_path / "b.json").exists()
+
+
+@settings(deadline=None)
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_survive_json_to_the_last_bit(number: float) -> None:
+    assert json.loads(json.dumps(number, allow_nan=False)) == number
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b'{"half": ', "is damaged"), (b"", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[1]", "JSON object")],
+)
+def test_a_damaged_json_file_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=said) as caught:
+        results.read_json(path)
+    assert str(path) in str(caught.value)
+    assert "move it away and run the same command again" in str(caught.value)
+
+
+# --- the run folder ------------------------------------------------------------------------------------------
+
+
+def test_names_of_a_run() -> None:
+    assert KEY.folder == Path("digits/tiny_digits/resnet18/64/seed3")
+    assert KEY.label == "64-seed3"
+
+
+def test_the_states_of_a_run(tmp_path: Path) -> None:
+    def state() -> str:
+        return results.read_run(tmp_path, KEY, 0.4, 0.6).state
+
+    assert state() == "missing"
+    (tmp_path / results.CONFIG).write_text("seed: 3\n")
+    assert state() == "unfinished"
+    results.write_json(tmp_path / results.FAILED, {"error": "out of memory", "type": "RuntimeError"})
+    assert state() == "failed"
+    (tmp_path / results.LAST).write_bytes(b"x")
+    results.finish(tmp_path, result())
+    assert state() == "finished"
+    assert {path.name for path in tmp_path.iterdir()} == {results.CONFIG, results.RESULT}
+
+
+def test_a_run_that_cannot_be_written_down_is_not_finished(tmp_path: Path) -> None:
+    results.write_json(tmp_path / results.FAILED, {"error": "out of memory"})
+    (tmp_path / results.LAST).write_bytes(b"x")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        results.finish(tmp_path, {**result(), "loss": math.inf})
+    assert {path.name for path in tmp_path.iterdir()} == {results.FAILED, results.LAST}
+
+
+def test_a_run_says_what_it_holds(tmp_path: Path) -> None:
+    results.write_json(tmp_path / results.FAILED, {"error": "out of memory"})
+    failed = results.read_run(tmp_path, KEY, 0.4, 0.6)
+    assert (failed.result, failed.failure) == (None, {"error": "out of memory"})
+    results.write_json(tmp_path / results.RESULT, result())
+    finished = results.read_run(tmp_path, KEY, 0.4, 0.6)
+    assert (finished.result, finished.failure) == (result(), None)
+    assert (finished.key, finished.folder, finished.real, finished.synthetic) == (KEY, tmp_path, 0.4, 0.6)
+
+
+def test_a_damaged_result_is_a_failed_run_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / results.RESULT).write_text('{"half": ')
+    run = results.read_run(tmp_path, KEY, 0.4, 0.6)
+    assert run.state == "failed"
+    assert run.failure is not None
+    assert "is damaged" in run.failure["error"]
+
+
+def test_what_is_set_aside_is_kept(tmp_path: Path) -> None:
+    for attempt in ("first", "second"):
+        (tmp_path / results.RESULT).write_text(attempt)
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "logs" / "a.txt").write_text(attempt)
+        aside = results.set_aside(tmp_path)
+        assert (aside / results.RESULT).read_text() == attempt
+        assert (aside / "logs" / "a.txt").read_text() == attempt
+    assert {path.name for path in tmp_path.iterdir()} == {"earlier1", "earlier2"}
+
+
+# --- the study folder ----------------------------------------------------------------------------------------
+
+
+def test_a_study_without_a_plan_is_empty(tmp_path: Path) -> None:
+    assert results.read_plan(tmp_path) == []
+    assert results.find_runs(tmp_path) == []
+
+
+def test_a_plan_grows_and_holds_every_run_once(tmp_path: Path) -> None:
+    study = tmp_path / "new" / "study"
+    results.plan(study, [planned("real", 0), planned("64", 0, 0.4, 0.6)])
+    results.plan(study, [planned("64", 0, 0.4, 0.6), planned("64", 1, 0.4, 0.6)])
+    assert results.read_plan(study) == [planned("64", 0, 0.4, 0.6), planned("64", 1, 0.4, 0.6), planned("real", 0)]
+
+
+def test_runs_are_found_whether_planned_or_not(tmp_path: Path) -> None:
+    results.plan(tmp_path, [planned("real", 0), planned("64", 0, 0.4, 0.6), planned("82", 0, 0.2, 0.8)])
+    for run in (planned("real", 0), planned("55", 7, 0.5, 0.5)):
+        results.write_json(tmp_path / run.key.folder / results.RESULT, result(run.key, run.real, run.synthetic))
+    results.write_json(tmp_path / planned("82", 0).key.folder / results.FAILED, {"error": "x"})
+    found = [(run.key.arm, run.key.seed, run.synthetic, run.state) for run in results.find_runs(tmp_path)]
+    assert found == [
+        ("real", 0, 0.0, "finished"),
+        ("55", 7, 0.5, "finished"),
+        ("64", 0, 0.6, "missing"),
+        ("82", 0, 0.8, "failed"),
+    ]
+
+
+def test_runs_are_sorted_by_synthetic_share_and_then_by_seed(tmp_path: Path) -> None:
+    runs = [
+        planned("synthetic", 0, 0, 1),
+        planned("add100", 0, 1, 1),
+        planned("real20", 10, 0.2, 0),
+        planned("real20", 9, 0.2, 0),
+        planned("55", 0, 0.5, 0.5),
+        planned("real", 0),
+    ]
+    results.plan(tmp_path, runs)
+    found = [(run.key.arm, run.key.seed) for run in results.find_runs(tmp_path)]
+    assert found == [("real", 0), ("real20", 9), ("real20", 10), ("add100", 0), ("55", 0), ("synthetic", 0)]
+
+
+def test_earlier_attempts_are_no_runs(tmp_path: Path) -> None:
+    results.plan(tmp_path, [planned("real", 0)])
+    folder = tmp_path / planned("real", 0).key.folder
+    results.write_json(folder / results.RESULT, result(planned("real", 0).key, 1, 0))
+    results.set_aside(folder)
+    assert [run.state for run in results.find_runs(tmp_path)] == ["missing"]
