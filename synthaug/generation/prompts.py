@@ -16,11 +16,15 @@ def prompts(template: str, classes: Sequence[str]) -> dict[str, str]:
     """
     try:
         places = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
-    except ValueError as error:
-        raise UserError(f"generator.prompt={template!r} is no template ({error}): write {{{PLACE}}} once.") from None
-    if places != {PLACE}:
+        if places == {PLACE}:
+            return {name: template.format(class_name=name.replace("_", " ")) for name in classes}
+    except (ValueError, LookupError) as error:
         raise UserError(
-            f"generator.prompt={template!r} has the places {sorted(places) or 'none'}: it needs {{{PLACE}}}, and no "
-            f"other, as in 'a photo of a {{{PLACE}}}'."
-        )
-    return {name: template.format(class_name=name.replace("_", " ")) for name in classes}
+            f"generator.prompt={template!r} is no template ({error}): write {{{PLACE}}} where the class goes, "
+            "and a brace that is meant as such twice."
+        ) from None
+    has = ", ".join(f"{{{place}}}" for place in sorted(places)) or "no place for the class"
+    raise UserError(
+        f"generator.prompt={template!r} has {has}: it needs {{{PLACE}}} and no other place, as in "
+        f"'a photo of a {{{PLACE}}}'."
+    )

@@ -1,5 +1,6 @@
 """Images that must not be trained on, whatever their class."""
 
+import numpy as np
 from PIL import Image
 
 # A safety checker blacks an image out, and a pipeline that overflowed in half precision leaves one colour.
@@ -9,7 +10,6 @@ _FLAT = 4  # grey levels between the darkest and the brightest pixel
 
 def rejection(image: Image.Image) -> str | None:
     """Why a generated image is thrown away; None for one that is kept."""
-    low, high = image.convert("L").getextrema()
-    if isinstance(low, (int, float)) and isinstance(high, (int, float)) and high - low < _FLAT:
+    if np.ptp(np.asarray(image.convert("RGB")), axis=(0, 1)).max() < _FLAT:
         return "one flat colour (safety checker or overflow)"
     return None

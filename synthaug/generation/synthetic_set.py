@@ -5,18 +5,18 @@
     <folder>/<class>/<index>.png
 
 Image n of a class always comes from the same prompt and seed. An image counts once its row stands in the manifest;
-a killed process leaves at most one batch without rows, which the next one makes again.
+a killed process leaves at most one batch without rows, which the next one makes again. A row whose image somebody
+deleted counts for nothing: the image is made again.
 """
 
 import csv
 import hashlib
-import itertools
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,10 +102,9 @@ class SyntheticSet:
             missing = self.lacks(wanted)
             if not missing:  # another process made them while this one waited
                 return 0
-            self._claim()
             texts = prompts(self.generator.prompt, list(wanted))
             try:
-                return self._generate(wanted, texts)
+                return self._generate(wanted, texts, missing)
             finally:
                 self.generator.unload()
 
@@ -121,12 +120,22 @@ class SyntheticSet:
 
     def rows(self) -> list[Row]:
         """The manifest, by class and index, less the images that somebody deleted: they are made again."""
-        path = self.folder / "manifest.csv"
-        if not path.is_file():
+        return [row for row in self._listed() if row.rejected or self._path(row).is_file()]
+
+    def _listed(self) -> list[Row]:
+        if not self._manifest.is_file():
             return []
-        with path.open(newline="", encoding="utf-8") as stream:
-            listed = [_row(line) for line in csv.DictReader(stream)]
-        return [row for row in listed if row.rejected or self._path(row).is_file()]
+        try:
+            with self._manifest.open(newline="", encoding="utf-8") as stream:
+                lines = csv.DictReader(stream)
+                if "index" not in (lines.fieldnames or []):
+                    raise ValueError("its first line does not name the columns")
+                return [_row(line) for line in lines]
+        except (TypeError, ValueError, KeyError, csv.Error) as error:
+            raise UserError(
+                f"{self._manifest} is damaged ({error!r}): take back an earlier copy, or move "
+                f"{self.folder} away and its images are made again."
+            ) from error
 
     def lacks(self, wanted: Mapping[str, int]) -> int:
         """How many images of `wanted` are missing.
@@ -135,41 +144,38 @@ class SyntheticSet:
             UserError: the folder holds images made with other settings.
         """
         self._check_settings()
-        kept = self._kept(self.rows())
-        return sum(max(0, count - kept[name]) for name, count in wanted.items())
+        return len(list(_missing(self.rows(), wanted)))
 
-    def _generate(self, wanted: Mapping[str, int], texts: Mapping[str, str]) -> int:
+    def _generate(self, wanted: Mapping[str, int], texts: Mapping[str, str], missing: int) -> int:
         rows = self.rows()
-        made = 0
-        log.info("generating %d images into %s", self.lacks(wanted), self.folder)
-        started = time.perf_counter()
+        made = rejected = 0
+        self._refuse_hopeless(rows, wanted)
+        self._sweep_up()
+        if len(rows) < len(self._listed()):  # or a process killed later would leave a new image with its old row
+            self._write(rows)
         provenance = self.generator.provenance()
-        with tqdm(total=self.lacks(wanted), desc="generating", unit="image", disable=None) as bar:
-            while batch := list(islice(self._candidates(rows, wanted), self.generator.batch_size)):
+        log.info("generating %d images into %s", missing, self.folder)
+        started = time.perf_counter()
+        with tqdm(total=missing, desc="generating", unit="image", disable=None) as bar:
+            while batch := list(islice(_missing(rows, wanted), max(1, self.generator.batch_size))):
                 asked = [texts[name] for name, _ in batch]
                 seeds = [image_seed(name, texts[name], index) for name, index in batch]
                 images = self.generator.sample(asked, seeds)
-                for (name, index), seed, image in zip(batch, seeds, images, strict=True):
-                    rows.append(self._keep(name, index, texts[name], seed, image, provenance))
-                    bar.update(not rows[-1].rejected)
-                    made += not rows[-1].rejected
-                self._write(rows)
+                self._claim()
+                try:
+                    for (name, index), seed, image in zip(batch, seeds, images, strict=True):
+                        rows.append(self._keep(name, index, texts[name], seed, image, provenance))
+                        made += not rows[-1].rejected
+                        rejected += bool(rows[-1].rejected)
+                        bar.update(not rows[-1].rejected)
+                finally:  # a disk that fills up in the middle of a batch does not cost its first half
+                    self._write(rows)
                 self._refuse_hopeless(rows, wanted)
         seconds = time.perf_counter() - started
         log.info("%d images generated in %.0f s (%.1f a second)", made, seconds, made / seconds)
-        rejected = sum(bool(row.rejected) for row in rows)
         if rejected:
-            log.warning("%d generated images in %s were rejected, see manifest.csv", rejected, self.folder)
+            log.warning("%d more were rejected: see the column 'rejected' of %s", rejected, self._manifest)
         return made
-
-    def _candidates(self, rows: Sequence[Row], wanted: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-        """(class, index) of the images to make next, class by class, as if none of them will be rejected."""
-        kept = self._kept(rows)
-        taken = {(row.class_name, row.index) for row in rows}
-        for name, count in wanted.items():
-            free = (index for index in itertools.count() if (name, index) not in taken)
-            for index in islice(free, max(0, count - kept[name])):
-                yield name, index
 
     def _keep(
         self, name: str, index: int, prompt: str, seed: int, image: Image.Image, provenance: Mapping[str, str]
@@ -186,20 +192,38 @@ class SyntheticSet:
     def _write(self, rows: list[Row]) -> None:
         rows.sort(key=lambda row: (row.class_name, row.index))
         names = [field.name for field in fields(Row)]
-        write_rows(self.folder / "manifest.csv", names, map(astuple, rows))
+        write_rows(self._manifest, names, map(attrgetter(*names), rows))  # astuple would copy every text
+
+    def _sweep_up(self) -> None:
+        """Remove the temporary files of processes that were killed while writing; ours is the lock."""
+        for leftover in (*self.folder.glob(".*-*.*"), *self.folder.glob("*/.[0-9]*-*.png")):
+            leftover.unlink(missing_ok=True)
+
+    @property
+    def _claimed(self) -> Path:
+        return self.folder / "set.json"
+
+    @property
+    def _manifest(self) -> Path:
+        return self.folder / "manifest.csv"
 
     def _path(self, row: Row) -> Path:
         return self.folder / row.class_name / f"{row.index:06d}.png"
 
     def _claim(self) -> None:
-        if not (self.folder / "set.json").is_file():
-            write_json(self.folder / "set.json", {"settings": self.generator.settings})
+        """Write down whose images these are, now that the first ones exist: a model that fails claims nothing."""
+        if not (self._claimed.is_file() and self._manifest.is_file()):
+            write_json(self._claimed, {"settings": self.generator.settings})
 
     def _check_settings(self) -> None:
-        path = self.folder / "set.json"
-        if not path.is_file():
+        path = self._claimed
+        if not (path.is_file() and self._manifest.is_file()):  # no images, or a process killed before the first
             return
-        there, here = read_json(path)["settings"], self.generator.settings
+        there, here = read_json(path).get("settings"), self.generator.settings
+        if not isinstance(there, dict):
+            raise UserError(
+                f"{path} is damaged (it has no settings): move {self.folder} away to make its images again."
+            )
         changed = [
             f"generator.{key}: {there.get(key)!r} there, {here.get(key)!r} now"
             for key in sorted({*there, *here})
@@ -222,13 +246,6 @@ class SyntheticSet:
                     f"then delete {self.folder} and run the same command again."
                 )
 
-    @staticmethod
-    def _kept(rows: Sequence[Row]) -> dict[str, int]:
-        kept: dict[str, int] = defaultdict(int)
-        for row in rows:
-            kept[row.class_name] += not row.rejected
-        return kept
-
     def _lock(self) -> FileLock:
         lock = FileLock(self.folder / ".lock")
         try:
@@ -237,6 +254,23 @@ class SyntheticSet:
         except Timeout:
             log.warning("Waiting for another process that generates into %s", self.folder)
         return lock
+
+
+def _missing(rows: Iterable[Row], wanted: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """(class, index) of the images to make next, class by class, as if none of them will be rejected.
+
+    A class has its first `count` images that are not rejected, whichever others are there: so a gap is filled
+    although there are enough images behind it.
+    """
+    tried = {(row.class_name, row.index): row for row in rows}
+    for name, count in wanted.items():
+        index, found = 0, 0
+        while found < count:
+            row = tried.get((name, index))
+            if row is None:
+                yield name, index
+            found += row is None or not row.rejected
+            index += 1
 
 
 def _row(line: dict[str, Any]) -> Row:
