@@ -4,22 +4,26 @@ Nothing here imports torch: a typo is answered in a second. A node is either dat
 type, or names a `_target_` whose signature is read from its source (`signatures`).
 """
 
+import contextlib
 import difflib
+import importlib.util
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import get_args_parser
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import MISSING, DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synthaug import signatures
@@ -29,6 +33,7 @@ from synthaug.results import PlannedRun, RunKey
 
 VERSION_BASE = "1.3"
 GROUPS = ("dataset", "generator", "mix", "model", "trainer", "logger", "experiments")
+_SEVERAL = ("logger", "experiments")  # groups of which more than one choice can be in force
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -108,7 +113,7 @@ class Config:
     logger: dict[str, Any] | None = None
 
 
-# Arguments that the program itself passes to what a node names.
+# Arguments that the program itself passes to what a node names, and that a configuration may therefore not give.
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "dataset.prepare": ("root",),
     "generator": (),
@@ -121,22 +126,28 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
         "enable_model_summary",
         "use_distributed_sampler",
     ),
-    "logger": ("name", "group", "id", "save_dir", "version", "mode", "resume"),
+    "logger": ("name", "group", "id", "save_dir", "version", "mode", "offline", "resume"),
 }
 # Keys of a node that are ours and not its target's.
 OWN_KEYS = ("name",)
 
 
 def register() -> None:
-    """Make the schema and the study configs of `experiments/` known to Hydra."""
+    """Make the schema and the study configs of `experiments/` known to Hydra.
+
+    Raises:
+        UserError: a study config cannot be read.
+    """
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for path in sorted(EXPERIMENTS.glob("*.yaml")):
-        node = OmegaConf.load(path)
-        params = OmegaConf.select(node, "hydra.sweeper.params")
-        if params is not None:
-            for key in params:
-                params[key] = quote_choices(f"{key}={params[key]}").split("=", 1)[1]
+        try:
+            node = OmegaConf.load(path)
+            params = OmegaConf.select(node, "hydra.sweeper.params") or {}
+        except Exception as error:  # of the YAML reader or of OmegaConf
+            raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        for key in params:
+            params[key] = quote_choices(f"{key}={params[key]}").partition("=")[2]
         store.store(group="experiments", name=path.stem, node=node, package="_global_")
 
 
@@ -144,26 +155,31 @@ def register() -> None:
 
 
 def quote_choices(override: str) -> str:
-    """Quote the numbers among the choices of a group: `mix=real,55` becomes `mix=real,'55'`.
+    """Quote the choices of a group that begin with a digit: `mix=real,55` becomes `mix=real,'55'`.
 
     Hydra reads a bare 55 as an integer and refuses it as a choice.
     """
     group, equals, choices = override.partition("=")
     if not equals or group.lstrip("+") not in GROUPS:
         return override
-    quoted = re.sub(r"(?<=[,[(])\s*(\d+)\s*(?=[,\])])", _quoted, f"({choices})")
+    quoted = re.sub(r"(?<=[,[(])\s*(\d[\w.+-]*)\s*(?=[,\])])", r"'\1'", f"({choices})")
     return f"{group}={quoted[1:-1]}"
-
-
-def _quoted(match: re.Match[str]) -> str:
-    return f"'{match[1]}'"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One composed run: its plain configuration and where it belongs."""
+    """One composed run and where it belongs.
+
+    Attributes:
+        settings: the configuration as plain data, every interpolation resolved.
+        recorded: the same as it may be written down and logged: text that comes from the environment stays the name
+            of its variable, since it may be a password.
+        key: names of the run.
+        study: folder of the study.
+    """
 
     settings: dict[str, Any]
+    recorded: dict[str, Any]
     key: RunKey
     study: Path
 
@@ -200,27 +216,75 @@ def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
     asks_for_text = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
     if asks_for_text or parsed.config_name or parsed.config_path:
         return None
-    config_dir = str(CONF)
-    extra = [f"hydra.searchpath=[file://{Path(parsed.config_dir).absolute()}]"] if parsed.config_dir else []
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(config_dir=config_dir, version_base=VERSION_BASE):
-        overrides = [*parsed.overrides, *extra]
-        combinations = _expand(overrides, parsed.multirun)
+    blamed: dict[str, str] = {}
+    problems: list[str] = []
+    jobs: list[Job] = []
+    seen: set[str] = set()
+    with _hydra(parsed.config_dir):
+        combinations = _expand(parsed.overrides, blamed) if parsed.multirun else [parsed.overrides]
         if combinations is None:
             return None
-        problems: list[str] = []
-        jobs = []
         for combination in combinations:
-            blamed = _blame(combination)
-            problems += [f"{override}: {reason}" for override, reason in blamed.items()]
-            usable = [override for override in combination if override not in blamed]
-            config = compose("config", usable, return_hydra_config=True)
-            found = problems_of(config)
+            if (blamed or problems) and seen.issuperset(combination):
+                continue  # nothing will run: only what was not looked at yet can add to what is wrong
+            seen.update(combination)
+            config = _composed(combination, blamed)
+            if config is None:
+                continue
+            found = problems_of(config) + _sweep_problems(config.hydra, combination, parsed.multirun)
             problems += found
             if not found:
                 jobs.append(job_of(config, config.hydra))
-    raise_all("The configuration cannot be used:", list(dict.fromkeys(problems)))
+    problems = [f"{_as_typed(override)}: {reason}" for override, reason in blamed.items()] + problems
+    raise_all("The configuration cannot be used:", list(dict.fromkeys([*problems, *_clashes(jobs)])))
     return jobs
+
+
+@contextlib.contextmanager
+def _hydra(config_dir: str | None) -> Iterator[None]:
+    """Hydra set up for `compose`, with the search path that `@hydra.main` will have."""
+    search_path = create_config_search_path(str(CONF))
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
+        if not folder.is_dir():
+            raise UserError(f"--config-dir {config_dir}: there is no folder {folder}")
+        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+    version.setbase(VERSION_BASE)
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2("synthaug", search_path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _sweep_problems(hydra: DictConfig, overrides: Sequence[str], multirun: bool) -> list[str]:
+    """What a study would sweep over and this command line does not."""
+    found = []
+    if hydra.mode == RunMode.MULTIRUN and not multirun:
+        found.append("hydra.mode: several runs are asked for with -m")
+    given = {_key(override) for override in overrides}
+    ignored = [str(key) for key in hydra.sweeper.get("params") or {} if key not in given]
+    if ignored:
+        choices = " ".join(f"{key}=<value>" for key in ignored)
+        found.append(f"hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with {choices}")
+    return found
+
+
+def _clashes(jobs: Iterable[Job]) -> list[str]:
+    """Runs of one command that would share a folder although they are not the same."""
+    first: dict[Path, Job] = {}
+    found = []
+    for job in jobs:
+        there = first.setdefault(job.folder, job)
+        differing = _differing(there.settings, job.settings)
+        if differing:
+            suffix = "-".join(f"${{{key}}}" for key in differing)
+            found.append(
+                f"{', '.join(differing)}: several values, but runs that differ only in them would share the folder "
+                f"{job.folder}; give each a study of its own: 'experiment={there.settings['experiment']}-{suffix}'"
+            )
+    return found
 
 
 def job_of(config: DictConfig, hydra: Any) -> Job:
@@ -230,21 +294,51 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
         config: composed, with or without its node `hydra`.
         hydra: that node.
     """
-    settings = OmegaConf.to_container(_without_hydra(config), resolve=True, enum_to_str=True)
-    assert isinstance(settings, dict)
-    choices = {group: str(choice).rpartition("/")[2] for group, choice in hydra.runtime.choices.items()}
-    for group in ("dataset", "generator", "model"):
-        settings[group]["name"] = settings[group].get("name") or choices[group]
+    plain = _without_hydra(config)
+    settings, recorded = _data(plain), _recorded(plain)
+    choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
     mix = settings["mix"]
     folders = [Path(source.path) / "mix" for source in hydra.runtime.config_sources if source.schema == "file"]
-    mix["name"] = arm_name(choices["mix"], mix["real"], mix["synthetic"], folders)
-    names = [settings[group]["name"] for group in ("dataset", "generator", "model", "mix")]
-    key = RunKey(names[0], names[1], names[2], names[3], settings["seed"])
-    return Job(
-        {str(name): value for name, value in settings.items()},
-        key,
-        Path(settings["output_dir"]) / settings["experiment"],
-    )
+    names = {group: settings[group].get("name") or choices[group] for group in ("dataset", "generator", "model")}
+    names["mix"] = arm_name(hydra.runtime.choices["mix"], mix["real"], mix["synthetic"], folders)
+    for group, name in names.items():
+        settings[group]["name"] = recorded[group]["name"] = name
+    key = RunKey(names["dataset"], names["generator"], names["model"], names["mix"], settings["seed"])
+    return Job(settings, recorded, key, Path(settings["output_dir"]) / settings["experiment"])
+
+
+def _data(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    data = OmegaConf.to_container(config, resolve=resolve, enum_to_str=True)
+    assert isinstance(data, dict)
+    return {str(name): value for name, value in data.items()}
+
+
+def _recorded(config: DictConfig) -> dict[str, Any]:
+    """The settings with `${oc.env:X}` instead of the text that X holds, also where it is referred to."""
+    literal = _data(OmegaConf.create(_escaped(_data(config, resolve=False))))
+    # What names the study's folder is no secret, and numbers and switches are needed to tell runs apart.
+    return {
+        name: _text_from(literal[name], value) if isinstance(value, dict) else value
+        for name, value in _data(config).items()
+    }
+
+
+def _escaped(value: Any) -> Any:
+    """Plain data in which interpolations that ask the environment are literal text."""
+    if isinstance(value, dict):
+        return {name: _escaped(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value.replace("${", r"\${") if isinstance(value, str) and "oc.env" in value else value
+
+
+def _text_from(literal: Any, used: Any) -> Any:
+    """`used` with its text taken from `literal`."""
+    if isinstance(used, dict) and isinstance(literal, dict):
+        return {name: _text_from(literal[name], item) for name, item in used.items()}
+    if isinstance(used, list) and isinstance(literal, list):
+        return [_text_from(*pair) for pair in zip(literal, used, strict=True)]
+    return used if used is None or isinstance(used, (int, float)) else literal
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
@@ -264,49 +358,92 @@ def arm_name(choice: str, real: float, synthetic: float, folders: Iterable[Path]
         if path.is_file():
             there = OmegaConf.load(path)
             if [OmegaConf.select(there, name) for name in ("real", "synthetic")] == [real, synthetic]:
-                return choice
+                return choice.replace("/", "-")
     return f"real{real:.12g}-synthetic{synthetic:.12g}"
 
 
-def _expand(overrides: list[str], multirun: bool) -> list[list[str]] | None:
-    """The override lists of a sweep, as Hydra's basic sweeper will make them."""
-    if not multirun:
-        return [overrides]
-    parser = OverridesParser.create()
-    try:
-        parsed = parser.parse_overrides(overrides)
-    except HydraException as error:
-        raise UserError(f"The configuration cannot be used:\n  - {_plain(error, '')}") from None
+def _expand(overrides: list[str], blamed: dict[str, str]) -> list[list[str]] | None:
+    """The override lists of a sweep, as Hydra's basic sweeper will make them; None where another one is in charge.
+
+    Overrides that cannot be applied at all go to `blamed`.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = []
+    for override in overrides:
+        try:
+            parsed += parser.parse_overrides([override])
+        except Exception as error:
+            blamed[override] = _plain(error, override, [])
     single = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
-    blamed = _blame(single)
-    hydra = compose("config", [o for o in single if o not in blamed], return_hydra_config=True).hydra
-    if not hydra.sweeper._target_.endswith("BasicSweeper"):
-        return None
-    params = [f"{key}={value}" for key, value in (hydra.sweeper.params or {}).items()]
-    batches = BasicSweeper.split_arguments([*parser.parse_overrides(params), *parsed], max_batch_size=None)
+    config = _composed(single, blamed)
+    if config is None or not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        return None if config else []
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    try:
+        batches = BasicSweeper.split_arguments([*parser.parse_overrides(params), *parsed], max_batch_size=None)
+    except Exception as error:
+        blamed["-m"] = _plain(error, "", [])
+        return [single]
     return [list(job) for batch in batches for job in batch]
+
+
+def _composed(overrides: Sequence[str], blamed: dict[str, str]) -> DictConfig | None:
+    """The configuration without the overrides that cannot be applied, which go to `blamed` with the reason.
+
+    None where the rest cannot be composed either.
+    """
+    blamed |= {override: reason for override in overrides for reason in [_misuse(override)] if reason}
+    while True:
+        usable = [override for override in overrides if override not in blamed]
+        try:
+            return compose("config", usable, return_hydra_config=True)
+        except Exception as error:  # of Hydra, of OmegaConf or of the YAML reader
+            found = _blame(usable)
+            blamed |= found or {" ".join(usable) or str(CONF): _plain(error, "", [])}
+            if not found:
+                return None
 
 
 def _blame(overrides: Sequence[str]) -> dict[str, str]:
     """Override → why it cannot be applied, for all that cannot; Hydra itself stops at the first."""
-    try:
-        compose("config", list(overrides))
-        return {}
-    except (HydraException, OmegaConfBaseException) as error:
-        together = error
     # A key may exist only under a certain choice of its group, so choices that compose go before it.
-    groups = [override for override in overrides if override.lstrip("+").partition("=")[0] in GROUPS]
+    groups = [override for override in overrides if _key(override) in GROUPS]
     blamed: dict[str, str] = {}
     for override in [*groups, *(other for other in overrides if other not in groups)]:
         before = [] if override in groups else [group for group in groups if group not in blamed]
         try:
             compose("config", [*before, override])
-        except (HydraException, OmegaConfBaseException) as error:
-            blamed[override] = _plain(error, override)
-    return blamed or {" ".join(overrides): _plain(together, "")}
+        except Exception as error:
+            blamed[override] = _plain(error, override, before)
+    return blamed
 
 
-def _plain(error: Exception, override: str) -> str:
+def _misuse(override: str) -> str | None:
+    """Why a choice cannot be meant although Hydra would take it."""
+    group, value = _key(override), override.partition("=")[2]
+    if group not in GROUPS and "/" not in group:
+        return None
+    parts = re.split(r"[\s,'\"\[\]()]+", value)
+    if any(part.startswith("/") or ".." in re.split(r"[/\\]", part) for part in parts):
+        return (
+            f"a choice is the name of a file in conf/{group}/ and not a path; a file of your own goes to "
+            f"<folder>/{group}/, used with --config-dir=<folder>"
+        )
+    if value.startswith("[") and group in GROUPS and group not in _SEVERAL:
+        return f"a run has one {group}; several runs are asked for with -m {group}=<choice>,<choice>"
+    return None
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _as_typed(override: str) -> str:
+    """An override without the quotes of `quote_choices`."""
+    return override.replace("'", "") if _key(override) in GROUPS else override
+
+
+def _plain(error: Exception, override: str, before: list[str]) -> str:
     """The sentence of a Hydra or OmegaConf error without its stack of contexts, and with close matches."""
     text = f"{error}\n{error.__cause__ or ''}"
     choices = re.search(
@@ -321,26 +458,36 @@ def _plain(error: Exception, override: str) -> str:
         return f"there is no {choices[2]} of this name; {hint}choices: {', '.join(known)}"
     if "Ambiguous value" in text:
         return "several values need -m, one run for each: python -m synthaug.train -m …"
-    key = override.lstrip("+~").partition("=")[0]
-    unknown = re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text)
-    if unknown:
-        return _unknown_key(key)
-    cause = error.__cause__ or error
-    return " ".join(str(cause).split("\n    full_key")[0].split())
+    if "Config group override must be" in text:
+        known = GlobalHydra.instance().config_loader().get_group_options(_key(override))
+        return f"this is not a name; choices: {', '.join(known)} (in YAML, a number among them is written \"'55'\")"
+    full_key = re.search(r"full_key: (\S+)", text)
+    in_file = full_key is not None and _key(override) in GROUPS
+    key = full_key[1] if full_key and in_file else _key(override)
+    if re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text):
+        reason = _unknown_key(key, before)
+    else:
+        reason = " ".join(re.split(r"\n    full_key|\nSee https://hydra", str(error.__cause__ or error))[0].split())
+    return f"its {key}: {reason}" if in_file else reason
 
 
-def _unknown_key(key: str) -> str:
+def _unknown_key(key: str, before: list[str]) -> str:
     """Close matches of a key that the configuration does not have."""
-    config = compose("config")
-    parent, _, leaf = key.rpartition(".")
-    while parent and OmegaConf.select(config, parent) is None:
-        parent, _, leaf = parent.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-    close = difflib.get_close_matches(leaf, known, n=1)
-    prefix = f"{parent}." if parent else ""
+    config = compose("config", before, return_hydra_config=key.startswith("hydra."))
+    parent, rest = "", key.split(".")
+    node: Any = config
+    while isinstance(node, DictConfig) and rest[0] in node and not OmegaConf.is_interpolation(node, rest[0]):
+        parent = f"{parent}.{rest[0]}" if parent else rest[0]
+        node = node[rest.pop(0)]
+    if not isinstance(node, DictConfig):
+        return f"there is no such key; {parent} is a single value"
+    return _not_among([str(name) for name in node], parent, rest)
+
+
+def _not_among(known: list[str], parent: str, rest: list[str]) -> str:
+    close = difflib.get_close_matches(rest[0], known, n=1)
     if close:
-        return f"there is no such key; did you mean {prefix}{close[0]}?"
+        return f"there is no such key; did you mean {'.'.join([*([parent] if parent else []), close[0], *rest[1:]])}?"
     return f"there is no such key; {parent or 'the configuration'} has {', '.join(known)}"
 
 
@@ -349,91 +496,134 @@ def _unknown_key(key: str) -> str:
 
 def problems_of(config: DictConfig) -> list[str]:
     """Everything that is wrong with a composed configuration, as far as can be seen without running it."""
-    missing = sorted(OmegaConf.missing_keys(_without_hydra(config)))
-    found = [f"{key}: has no value; give one with {key}=<value>" for key in missing]
-    if not any(key.startswith("mix.") for key in missing):
-        found += _value_problems(config)
-    if "dataset.root" not in missing:
-        found += _dataset_problems(config)
-    return found + _target_problems(config)
+    plain = _without_hydra(config)
+    without_value = dict(_without_value(plain))
+    broken = list(without_value)
+    found = [f"{key}: {reason}" for key, reason in [*_unknown(plain), *without_value.items()]]
+    for key, (fine, wanted) in _RULES.items():
+        if not _touches(broken, key) and not fine(value := OmegaConf.select(plain, key)):
+            found.append(f"{key}={value!r}: must be {wanted}")
+    if not _touches(broken, "mix") and plain.mix.real == plain.mix.synthetic == 0:
+        found.append("mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them")
+    if not _touches(broken, "dataset"):
+        found += _dataset_problems(plain.dataset)
+    return found + _target_problems(plain, broken)
 
 
-def _value_problems(config: DictConfig) -> list[str]:
-    mix, dataset = config.mix, config.dataset
-    checks = [
-        ("seed", config.seed, 0 <= config.seed < 2**31, "0 to 2147483647"),
-        ("batch_size", config.batch_size, config.batch_size >= 1, "at least 1"),
-        (
-            "per_class",
-            config.per_class,
-            config.per_class is None or config.per_class >= 1,
-            "at least 1, or null",
-        ),
-        ("num_workers", config.num_workers, config.num_workers >= 0, "at least 0"),
-        (
-            "mix.real",
-            mix.real,
-            0 <= mix.real <= 1,
-            "0 to 1: the share of the real training images that is kept",
-        ),
-        (
-            "mix.synthetic",
-            mix.synthetic,
-            0 <= mix.synthetic < 1e6,
-            "at least 0: a multiple of the real images' number",
-        ),
-        (
-            "mix",
-            "0 real and 0 synthetic",
-            mix.real + mix.synthetic != 0,
-            "something to train on: raise one of the two",
-        ),
-        ("dataset.image_size", dataset.image_size, 1 <= dataset.image_size <= 4096, "1 to 4096 pixels"),
-        ("dataset.crop_pct", dataset.crop_pct, 0 < dataset.crop_pct <= 1, "more than 0, at most 1"),
-        ("experiment", repr(config.experiment), _is_name(config.experiment), "a name that can be a folder's"),
-    ]
-    augment = dataset.augment
-    for name in ("horizontal_flip", "brightness", "contrast", "saturation"):
-        checks.append((f"dataset.augment.{name}", augment[name], 0 <= augment[name] <= 1, "0 to 1"))
-    low, high = augment.scale
-    checks.append(("dataset.augment.scale", [low, high], 0 < low <= high <= 1, "two numbers, 0 < low ≤ high ≤ 1"))
-    low, high = augment.ratio
-    checks.append(("dataset.augment.ratio", [low, high], 0 < low <= high, "two numbers, 0 < low ≤ high"))
-    for group in ("dataset", "generator", "model"):
-        name = config[group].get("name")
-        checks.append((f"{group}.name", repr(name), name is None or _is_name(name), "a name that can be a folder's"))
-    return [f"{key}={value}: must be {wanted}" for key, value, fine, wanted in checks if not fine]
+def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Keys that nothing reads: `+key=value` brings them past Hydra's own check."""
+    typed = {"": Config, "dataset": DatasetConfig, "dataset.augment": AugmentConfig, "mix": MixConfig}
+    for parent, schema in typed.items():
+        known = [field.name for field in fields(schema)]
+        node = OmegaConf.select(config, parent) if parent else config
+        names = [str(name) for name in node] if isinstance(node, DictConfig) else []
+        for name in names:
+            if name not in known:
+                yield f"{parent}.{name}".lstrip("."), _not_among(known, parent, [name])
+
+
+def _without_value(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Keys that are mandatory, or whose interpolation leads nowhere, each with the reason."""
+    names: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
+    for name in names:
+        key = f"{prefix}{name}"
+        if OmegaConf.is_missing(node, name):
+            yield key, f"has no value; give one with {key}=<value>"
+            continue
+        try:
+            value = node[name]
+        except OmegaConfBaseException as error:
+            reason = str(error).partition("\n")[0]
+            yield key, re.sub(r'.* raised while resolving interpolation: "?([^"]*)"?', r"\1", reason)
+        else:
+            if isinstance(value, (DictConfig, ListConfig)):
+                yield from _without_value(value, f"{key}.")
+
+
+def _touches(broken: Iterable[str], key: str) -> bool:
+    """Whether what is broken is the key itself, above it or below it."""
+    return any(f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}.") for other in broken)
 
 
 def _is_name(name: Any) -> bool:
-    return bool(re.fullmatch(r"[^\s/\\.\x00][^/\\\x00]*", str(name)))
+    return bool(re.fullmatch(r"[^\s/\\.\x00-\x1f][^/\\\x00-\x1f]{0,99}", str(name)))
 
 
-def _dataset_problems(config: DictConfig) -> list[str]:
+def _is_range(pair: Any, most: float) -> bool:
+    return len(pair) == 2 and 0 < pair[0] <= pair[1] <= most
+
+
+# Folders of output_dir that all studies share.
+_SHARED = ("datasets", "pixels", "synthetic")
+_NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
+_SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
+# Key → what its value must be, as a test and in words.
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "experiment": (
+        lambda name: _is_name(name) and name not in _SHARED,
+        f"a name that a folder can have, and none of {', '.join(_SHARED)}",
+    ),
+    "seed": (lambda seed: 0 <= seed < 2**31, "0 to 2147483647"),
+    "batch_size": (lambda size: size >= 1, "at least 1"),
+    "per_class": (lambda count: count is None or count >= 1, "at least 1, or null"),
+    "num_workers": (lambda count: count >= 0, "at least 0"),
+    "mix.real": (lambda share: 0 <= share <= 1, "0 to 1: the share of the real training images that is kept"),
+    "mix.synthetic": (lambda times: 0 <= times < 1e6, "at least 0: a multiple of the real images' number"),
+    "dataset.image_size": (lambda size: 1 <= size <= 4096, "1 to 4096 pixels"),
+    "dataset.crop_pct": (lambda share: 0 < share <= 1, "more than 0, at most 1"),
+    "dataset.augment.scale": (lambda pair: _is_range(pair, 1), "two numbers, 0 < low ≤ high ≤ 1"),
+    "dataset.augment.ratio": (lambda pair: _is_range(pair, 1e3), "two numbers, 0 < low ≤ high"),
+    "dataset.augment.rotation": (lambda degrees: 0 <= degrees <= 180, "0 to 180 degrees"),
+    "dataset.augment.horizontal_flip": _SHARE,
+    "dataset.augment.brightness": _SHARE,
+    "dataset.augment.contrast": _SHARE,
+    "dataset.augment.saturation": _SHARE,
+    "dataset.name": _NAME,
+    "generator.name": _NAME,
+    "model.name": _NAME,
+}
+
+
+def _dataset_problems(dataset: DictConfig) -> list[str]:
     """What is wrong with a folder that nothing will fill; the rest is found when it is scanned."""
-    dataset = config.dataset
     if dataset.prepare is not None:
         return []
     folders = {split: dataset[split] for split in ("train", "val", "test")}
     return [f"dataset.root={dataset.root}: {text}" for text in layout_problems(Path(dataset.root), folders)]
 
 
-def _target_problems(config: DictConfig) -> list[str]:
-    nodes = [("generator", config.generator), ("model", config.model), ("trainer", config.trainer)]
-    if config.dataset.prepare is not None:
-        nodes.append(("dataset.prepare", config.dataset.prepare))
-    nodes += [(f"logger.{name}", node) for name, node in (config.logger or {}).items()]
+def _target_problems(config: DictConfig, broken: Sequence[str]) -> list[str]:
+    paths = ["generator", "model", "trainer"]
+    if not _touches(broken, "dataset.prepare") and config.dataset.prepare is not None:
+        paths.append("dataset.prepare")
+    if not _touches(broken, "logger"):
+        paths += [f"logger.{name}" for name in config.logger or {}]
     found = []
-    for path, node in nodes:
-        if "_target_" not in node:
-            found.append(f"{path}: has no _target_, the name of what it configures")
-            continue
-        supplied = SUPPLIED[path if path in SUPPLIED else path.split(".")[0]]
-        arguments = called(node)
-        try:
-            found += [f"{path}: {text}" for text in signatures.problems(node._target_, arguments, supplied)]
-        except signatures.UnknownTarget as error:
-            found.append(f"{path}._target_: {error}")
+    for path in paths:
+        if not _touches(broken, path):
+            found += _node_problems(path, OmegaConf.select(config, path))
+    return found
+
+
+def _node_problems(path: str, node: Any) -> list[str]:
+    """What is wrong with a node that names what it configures."""
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    if not isinstance(target, str):
+        return [f"{path}: has no _target_, the dotted name of what it configures"]
+    supplied = SUPPLIED[path if path in SUPPLIED else path.partition(".")[0]]
+    found = [
+        f"{path}.{name}: the program sets it itself; leave it out"
+        + (" (and set WANDB_MODE=offline in the environment)" if name in ("mode", "offline") else "")
+        for name in supplied
+        if name in node
+    ]
+    try:
+        found += [f"{path}: {text}" for text in signatures.problems(target, called(node), supplied)]
+    except signatures.UnknownTarget as error:
+        found.append(f"{path}._target_: {error}")
+    # The one logger whose package is optional is refused by Lightning only when all images are ready.
+    if target.endswith(".TensorBoardLogger") and not importlib.util.find_spec("tensorboard"):
+        found.append(f"{path}: needs a package that is not installed: pip install 'synthaug[tensorboard]'")
     return found
 
 
@@ -447,19 +637,21 @@ def called(node: Mapping[str, Any]) -> dict[str, Any]:
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger",
-    "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "trainer.accelerator", "trainer.strategy",
-    "trainer.enable_progress_bar", "trainer.log_every_n_steps",
+    "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size",
+    "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """The keys in which two runs' settings differ, as "key: value there, value here"."""
+    differing = _differing(there, here).items()
+    return [f"{key}: {old} there, {new} now" for key, (old, new) in differing]
+
+
+def _differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     old, new = _flat(there), _flat(here)
-    return [
-        f"{key}: {old.get(key, 'absent')} there, {new.get(key, 'absent')} now"
-        for key in sorted({*old, *new})
-        if old.get(key, "absent") != new.get(key, "absent")
-    ]
+    pairs = {key: (old.get(key, "absent"), new.get(key, "absent")) for key in sorted({*old, *new})}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

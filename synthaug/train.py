@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from synthaug import config, results
-from synthaug.errors import UserError, explain
+from synthaug.errors import UserError, explain, underlying
 from synthaug.files import write_text
 
 if TYPE_CHECKING:  # both import torch, which a finished run and a typo do without
@@ -28,6 +28,12 @@ if TYPE_CHECKING:  # both import torch, which a finished run and a typo do witho
     from synthaug.arms import Arm
 
 log = logging.getLogger(__name__)
+
+_unfinished: list[str] = []  # labels of the runs that this command could not bring to their end
+
+
+class RefusedError(UserError):
+    """The folder belongs to another run, or another process: nothing is written into it."""
 
 
 def main() -> None:
@@ -44,10 +50,12 @@ def main() -> None:
         for study in studies:
             results.plan(study, [job.planned for job in jobs if job.study == study])
         _hydra_main()
+        if not _is_first_process():
+            return
         complete = [_compare(study) for study in studies] if config.is_sweep(sys.argv[1:]) else []
         for study in studies:
             _tell_how_to_upload(study)
-        sys.exit(0 if all(complete) else 1)
+        sys.exit(0 if all(complete) and not _unfinished else 1)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -63,7 +71,8 @@ def _hydra_main(composed: DictConfig) -> None:
         log.warning("%s: interrupted. What is finished stays; the same command goes on from here.", job.key.label)
         sys.exit(130)
     except Exception as error:
-        _record_failure(job, error)
+        _unfinished.append(job.key.label)
+        _record_failure(job, underlying(error))
         if HydraConfig.get().mode != hydra.types.RunMode.MULTIRUN:
             sys.exit(1)
 
@@ -72,12 +81,16 @@ def run(job: config.Job) -> None:
     """Bring one run to its end: skip it if finished, resume it if begun, refuse it if it is another one's folder."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    if not _is_first_process():  # the first one holds the lock, has claimed the folder, and talks
+        logging.getLogger("synthaug").setLevel(logging.WARNING)
+        if not (folder / results.RESULT).is_file():
+            _train(job)
+        return
     try:
-        lock.acquire(timeout=0 if _is_first_process() else -1)
+        held = FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout:
-        raise UserError(f"Another process is working on {folder}: wait for it, or stop it.") from None
-    with lock:
+        raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.") from None
+    with held:
         if _claim(job):
             log.info("%s: finished before, nothing to do (%s)", job.key.label, folder)
             return
@@ -88,33 +101,33 @@ def _claim(job: config.Job) -> bool:
     """Make the folder this run's own; True if the run is finished.
 
     Raises:
-        UserError: the folder holds a run of another configuration.
+        RefusedError: the folder holds a run of another configuration.
     """
     path = job.folder / results.CONFIG
     if path.is_file():
         there = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(there, dict)
-        differing = config.difference({str(key): value for key, value in there.items()}, job.settings)
+        differing = config.difference({str(key): value for key, value in there.items()}, job.recorded)
         if differing and job.settings["overwrite"]:
             log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))
         elif differing:
-            raise UserError(
+            raise RefusedError(
                 "\n  - ".join([f"{job.folder} holds a run of another configuration:", *differing])
                 + "\nGive this study a name of its own with experiment=<name>, or set the earlier run aside with "
                 "overwrite=true."
             )
     if (job.folder / results.RESULT).is_file():
         return True
-    write_text(path, OmegaConf.to_yaml(OmegaConf.create(job.settings)))
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
     return False
 
 
 def _train(job: config.Job) -> None:
-    """Images, network, training, test; everything heavy is imported here."""
+    """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
+    arm = _build_arm(job)
     from synthaug import training
 
     training.quiet_libraries()
-    arm = _build_arm(job)
     counts = arm.counts
     log.info("%s: %d real and %d synthetic images", job.key.label, counts["real"], counts["synthetic"])
     loggers: list[Logger] = []
@@ -124,7 +137,7 @@ def _train(job: config.Job) -> None:
         summary = training.fit_and_test(
             job.folder,
             job.key,
-            job.settings,
+            job.recorded,
             arm,
             loggers,
             make_model=lambda **given: instantiate(config.called(job.settings["model"]), **given),
@@ -174,7 +187,7 @@ def _record_failure(job: config.Job, error: Exception) -> None:
         log.error("%s", "".join(traceback.format_exception(error)))
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:
-        if not (job.folder / results.RESULT).is_file():
+        if not isinstance(error, RefusedError) and not (job.folder / results.RESULT).is_file():
             job.folder.mkdir(parents=True, exist_ok=True)
             failure = {"error": message, "type": type(error).__name__, "when": when}
             results.write_json(job.folder / results.FAILED, failure)

@@ -1,0 +1,165 @@
+"""Every configuration file that the project ships: it composes, says what its name says, and can be made."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from made_up_images import write_dataset
+from omegaconf import DictConfig, OmegaConf
+
+from synthaug import config, tracking
+from synthaug.classifier import Classifier
+from synthaug.data.augment import Augmentation
+from synthaug.generation.diffusion import DiffusionGenerator
+
+FILES = sorted(config.CONF.glob("*/*.yaml"))
+EXPERIMENTS = sorted(config.EXPERIMENTS.glob("*.yaml"))
+MIXES = {
+    "real": (1, 0),
+    "55": (0.5, 0.5),
+    "64": (0.4, 0.6),
+    "73": (0.3, 0.7),
+    "82": (0.2, 0.8),
+    "46": (0.6, 0.4),
+    "37": (0.7, 0.3),
+    "28": (0.8, 0.2),
+    "real20": (0.2, 0),
+    "real30": (0.3, 0),
+    "real40": (0.4, 0),
+    "real50": (0.5, 0),
+    "add50": (1, 0.5),
+    "add100": (1, 1),
+    "synthetic": (0, 1),
+    "synthetic1000": (0, 10),
+}
+
+Compose = Callable[..., DictConfig]
+
+
+def choices(group: str) -> list[str]:
+    return [path.stem for path in FILES if path.parent.name == group]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("photos"), train=1, val=1, test=1)
+
+
+@pytest.fixture
+def composed(photos: Path) -> Iterator[Compose]:
+    """Compose overrides; a dataset of one's own gets a folder."""
+    config.register()
+
+    def with_overrides(*overrides: str) -> DictConfig:
+        extra = [f"dataset.root={photos}"] if "dataset=imagefolder" in overrides else []
+        quoted = [config.quote_choices(override) for override in overrides]
+        return compose("config", [*quoted, *extra], return_hydra_config=True)
+
+    with initialize_config_dir(str(config.CONF), version_base=config.VERSION_BASE):
+        yield with_overrides
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> None:
+    group, choice = path.parent.name, path.stem
+    assert group in config.GROUPS
+    found = composed(f"{group}={choice}")
+    assert config.problems_of(found) == []
+    settings = config.job_of(found, found.hydra).settings
+    assert group == "logger" or group == "trainer" or settings[group]["name"] == choice
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiment_composes_and_has_no_problems(path: Path) -> None:
+    config.register()
+    jobs = config.jobs_of(["-m", f"+experiments={path.stem}"])
+    assert jobs
+    assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
+    assert len({job.folder for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    "path", [config.CONF / "config.yaml", *FILES, *EXPERIMENTS], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_file_begins_with_what_it_is_for(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 10
+
+
+def test_every_mix_says_what_its_name_says() -> None:
+    assert sorted(choices("mix")) == sorted(MIXES)
+    for name, numbers in MIXES.items():
+        there = OmegaConf.load(config.CONF / "mix" / f"{name}.yaml")
+        assert there == dict(zip(("real", "synthetic"), numbers, strict=True)), name
+
+
+def test_replacing_mixes_keep_the_size_and_have_a_control() -> None:
+    for name in ("55", "64", "73", "82", "46", "37", "28"):
+        real, synthetic = MIXES[name]
+        assert real + synthetic == pytest.approx(1)
+        assert [round(10 * synthetic), round(10 * real)] == [int(digit) for digit in name], "artificial:real"
+    for name in ("55", "64", "73", "82"):
+        assert (MIXES[name][0], 0) in MIXES.values()
+
+
+def test_augment_schema_is_the_augmentation() -> None:
+    def fields(cls: Any) -> list[tuple[str, Any, Any]]:
+        return [(field.name, field.type, field.default) for field in dataclasses.fields(cls)]
+
+    assert fields(config.AugmentConfig) == fields(Augmentation)
+
+
+@pytest.mark.parametrize("choice", choices("dataset"))
+def test_augmentation_can_be_made(choice: str, composed: Compose) -> None:
+    augment = OmegaConf.to_container(composed(f"dataset={choice}").dataset.augment)
+    assert isinstance(augment, dict)
+    Augmentation(**{str(name): value for name, value in augment.items()})
+
+
+@pytest.mark.parametrize("choice", choices("generator"))
+def test_generator_can_be_made(choice: str, composed: Compose) -> None:
+    generator = instantiate(config.called(composed(f"generator={choice}").generator))
+    assert isinstance(generator, DiffusionGenerator)
+    assert "{class_name}" in generator.prompt
+
+
+@pytest.mark.parametrize("choice", choices("model"))
+def test_model_can_be_made(choice: str, composed: Compose) -> None:
+    node = composed(f"model={choice}", "model.weights=null").model  # weights would be fetched
+    model = instantiate(config.called(node), classes=["cat", "dog"], seed=0)
+    assert isinstance(model, Classifier)
+    assert model.classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("choice", choices("trainer"))
+def test_trainer_can_be_made(choice: str, composed: Compose, tmp_path: Path) -> None:
+    given = {
+        "logger": False,
+        "callbacks": [],
+        "default_root_dir": tmp_path,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+    }
+    assert set(given) == set(config.SUPPLIED["trainer"])
+    node = composed(f"trainer={choice}").trainer
+    trainer = instantiate(config.called(node), **{**given, "accelerator": "cpu"})
+    assert trainer.max_epochs == node.max_epochs
+
+
+@pytest.mark.parametrize("choice", choices("logger"))
+def test_loggers_can_be_made(choice: str, composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MODE", "offline"), ("SILENT", "true"), ("DATA_DIR", str(tmp_path))):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    nodes = composed(f"logger={choice}").logger
+    assert len(nodes) == (choice != "none")
+    for node in nodes.values():
+        given = tracking.logger_arguments(node["_target_"], "real-seed0", tmp_path, tmp_path)
+        assert set(given) <= set(config.SUPPLIED["logger"])
+        logger = instantiate(node, **given)
+        assert Path(logger.save_dir).is_relative_to(tmp_path)

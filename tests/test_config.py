@@ -1,0 +1,588 @@
+"""The command line and the configuration: what is understood, what is refused and in which words."""
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_images import write_dataset
+from omegaconf import OmegaConf
+
+from synthaug import config
+from synthaug.config import Job, is_sweep, quote_choices
+from synthaug.errors import UserError
+
+CARD = ["-m", "mix=real,55,64,73,82"]
+MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, real, "
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checking a command line writes nothing, wherever it is typed."""
+    monkeypatch.chdir(tmp_path)
+    config.register()
+
+
+@pytest.fixture
+def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of study configs in place of experiments/."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    monkeypatch.setattr(config, "EXPERIMENTS", folder)
+    known = ConfigStore.instance().repo.setdefault("experiments", {})
+    before = dict(known)
+    known.clear()
+    yield folder
+    known.clear()
+    known.update(before)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A user's own configuration folder."""
+    folder = tmp_path / "mine"
+    write(folder / "mix" / "mine.yaml", "# three parts in ten\nreal: 0.7\nsynthetic: 0.35\n")
+    return folder
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def jobs_of(*arguments: str) -> list[Job]:
+    """As the commands do it."""
+    jobs = config.jobs_of([quote_choices(argument) for argument in arguments])
+    assert jobs is not None
+    return jobs
+
+
+def job_of(*arguments: str) -> Job:
+    (job,) = jobs_of(*arguments)
+    return job
+
+
+def problems(*arguments: str) -> list[str]:
+    """What a command line is refused with, line by line."""
+    with pytest.raises(UserError) as caught:
+        config.jobs_of([quote_choices(argument) for argument in arguments])
+    headline, *lines = str(caught.value).split("\n  - ")
+    assert headline == "The configuration cannot be used:"
+    return lines
+
+
+def problem(*arguments: str) -> str:
+    (line,) = problems(*arguments)
+    return line
+
+
+# --- quoting ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "quoted"),
+    [
+        ("mix=55", "mix='55'"),
+        ("mix=real,55,64", "mix=real,'55','64'"),
+        ("mix=55,real", "mix='55',real"),
+        ("mix=[55,64]", "mix=['55','64']"),
+        ("mix=choice(real,55)", "mix=choice(real,'55')"),
+        ("mix=55, 64", "mix='55','64'"),
+        ("mix=0.5,1e3,007,1_0", "mix='0.5','1e3','007','1_0'"),
+        ("+experiments=1,2", "+experiments='1','2'"),
+        ("model=18", "model='18'"),
+    ],
+)
+def test_choices_that_begin_with_a_digit_are_quoted(typed: str, quoted: str) -> None:
+    assert quote_choices(typed) == quoted
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=0,1",
+        "mix.real=0.5",
+        "mix='55'",
+        'mix="55",real',
+        "mix=real,add50",
+        "mix",
+        "mix=",
+        "mixer=55",
+        "trainer.max_epochs=3",
+        "batch_size=32",
+        "experiment=55",
+        "-m",
+        "--config-dir=55",
+        "~mix",
+    ],
+)
+def test_everything_else_is_left_alone(override: str) -> None:
+    assert quote_choices(override) == override
+
+
+@given(st.one_of(st.text(), st.text("mix=+real'\"05,. []()").map("mix=".__add__)))
+def test_quoting_twice_is_quoting_once(override: str) -> None:
+    assert quote_choices(quote_choices(override)) == quote_choices(override)
+
+
+@given(st.text(), st.text())
+def test_only_groups_are_quoted(key: str, value: str) -> None:
+    if key.partition("=")[0].lstrip("+") not in config.GROUPS:
+        assert quote_choices(f"{key}={value}") == f"{key}={value}"
+
+
+_WORDS = st.from_regex(r"(x[a-z0-9]{0,5})|([0-9]{1,4})", fullmatch=True)
+
+
+@given(st.lists(_WORDS, min_size=1, max_size=5))
+def test_hydra_reads_the_names_that_were_typed(names: list[str]) -> None:
+    parser = OverridesParser.create()
+    override = parser.parse_override(quote_choices(f"mix={','.join(names)}"))
+    swept = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+    assert [parser.parse_override(f"mix={name}").value() for name in swept] == names
+
+
+# --- jobs ------------------------------------------------------------------------------------------
+
+
+def test_the_cards_command_line() -> None:
+    jobs = jobs_of(*CARD)
+    numbers = [(job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) for job in jobs]
+    assert numbers == [(1, 0), (0.5, 0.5), (0.4, 0.6), (0.3, 0.7), (0.2, 0.8)]
+    assert [job.key.label for job in jobs] == ["real-seed0", "55-seed0", "64-seed0", "73-seed0", "82-seed0"]
+    assert {job.study for job in jobs} == {Path("outputs/default")}
+    assert jobs[1].folder == Path("outputs/default/digits/tiny_digits/resnet18/55/seed0")
+    assert (jobs[2].planned.key, jobs[2].planned.real, jobs[2].planned.synthetic) == (jobs[2].key, 0.4, 0.6)
+
+
+def test_every_arm_has_every_seed() -> None:
+    jobs = jobs_of("-m", "mix=real,64", "seed=3,5", "experiment=two", "output_dir=elsewhere")
+    assert [job.key.label for job in jobs] == ["real-seed3", "real-seed5", "64-seed3", "64-seed5"]
+    assert {job.study for job in jobs} == {Path("elsewhere/two")}
+
+
+def test_settings_are_plain() -> None:
+    settings = job_of("mix=82").settings
+    assert settings["mix"] == {"real": 0.2, "synthetic": 0.8, "name": "82"}
+    assert (settings["dataset"]["name"], settings["dataset"]["on_bad_image"]) == ("digits", "stop")
+    assert settings["dataset"]["root"] == "outputs/datasets/digits"
+    assert "hydra" not in settings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arm"),
+    [
+        (["mix.real=0.35", "mix.synthetic=0.65"], "real0.35-synthetic0.65"),
+        (["mix=64", "mix.real=0.3"], "real0.3-synthetic0.6"),
+        (["mix=64", "mix.real=0.4"], "64"),
+        (["mix.real=0.5"], "real0.5-synthetic0"),
+        (["mix=real", "mix.synthetic=1e-7"], "real1-synthetic1e-07"),
+    ],
+)
+def test_numbers_without_a_file_name_the_arm(overrides: list[str], arm: str) -> None:
+    job = job_of(*overrides)
+    assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
+
+
+def test_close_numbers_have_folders_of_their_own() -> None:
+    folders = {job.folder for job in jobs_of("-m", "mix.real=0.3,0.30000001,0.29999999")}
+    assert len(folders) == 3
+
+
+def test_names_can_be_given() -> None:
+    job = job_of("+model.name=wide", "dataset.name=mine", "+generator.name=sd")
+    assert (job.key.dataset, job.key.generator, job.key.model) == ("mine", "sd", "wide")
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--hydra-help"], ["--cfg", "job"], ["--info=all"], ["--config-name=x"]])
+def test_other_requests_are_left_to_hydra(flags: list[str]) -> None:
+    assert config.jobs_of([*flags, "mix=reel"]) is None
+
+
+def test_sweeps_are_told_from_single_runs() -> None:
+    assert is_sweep(CARD)
+    assert is_sweep(["mix=real", "--multirun"])
+    assert not is_sweep(["mix=real"])
+
+
+def test_several_loggers_and_none() -> None:
+    loggers = [list(job_of(f"logger={choice}").settings["logger"]) for choice in ("[csv,tensorboard]", "[csv,none]")]
+    assert loggers == [["csv", "tensorboard"], ["csv"]]
+    assert not job_of("logger=none").settings["logger"]
+    assert not job_of("~logger").settings["logger"]
+
+
+# --- refusals --------------------------------------------------------------------------------------
+
+
+def test_unknown_choices_are_named_with_the_choices_all_at_once() -> None:
+    mix, model, generator = problems("mix=reel", "model=resnet19", "generator=midjourney")
+    assert mix.startswith(f"mix=reel: there is no mix of this name; did you mean real? {MIX_CHOICES}")
+    assert model == "model=resnet19: there is no model of this name; did you mean resnet18? choices: resnet18"
+    assert generator.endswith("there is no generator of this name; choices: sd15, tiny_digits")
+
+
+def test_unknown_choices_of_a_sweep() -> None:
+    first, second = problems("-m", "mix=real,56,reel", "seed=0,1")
+    assert first.startswith("mix=56: there is no mix of this name; ")
+    assert second.startswith("mix=reel: there is no mix of this name; did you mean real?")
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("trainer.max_epoch=3", "there is no such key; did you mean trainer.max_epochs?"),
+        ("traner.max_epochs=3", "there is no such key; did you mean trainer.max_epochs?"),
+        ("dataset.augment.scales=[1,1]", "there is no such key; did you mean dataset.augment.scale?"),
+        ("mix.fraction=0.3", "there is no such key; mix has real, synthetic"),
+        ("hydra.swep.dir=x", "there is no such key; did you mean hydra.sweep.dir?"),
+        ("seed=x", "Value 'x' of type 'str' could not be converted to Integer"),
+        ("mix.real=half", "Value 'half' of type 'str' could not be converted to Float"),
+        ("dataset.on_bad_image=ignore", "Invalid value 'ignore', expected one of [stop, skip]"),
+        ("mix=real,55", "several values need -m"),
+        ("seed=0,1", "several values need -m"),
+        ("mix=[55,64]", "a run has one mix; several runs are asked for with -m mix=<choice>,<choice>"),
+        ("logger=null", "this is not a name; choices: csv, none, tensorboard, wandb"),
+        ("logger=[csv,../x]", "a choice is the name of a file in conf/logger/ and not a path"),
+        ("mix=/64", "a choice is the name of a file in conf/mix/ and not a path"),
+        ("hydra/launcher=../x", "a choice is the name of a file in conf/hydra/launcher/ and not a path"),
+        ("seed", "Error parsing override 'seed'"),
+    ],
+)
+def test_override_that_cannot_be_applied(override: str, reason: str) -> None:
+    assert problem(override).startswith(f"{override}: {reason}")
+
+
+def test_key_of_another_choice_gets_its_matches() -> None:
+    assert problem("generator=sd15", "generator.hight=256").endswith("did you mean generator.height?")
+    assert problem("generator.hight=256").startswith("generator.hight=256: there is no such key; generator has ")
+
+
+def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "x.yaml", "real: 0.1\nsynthetic: 0.1\n")
+    up = "../" * len((config.CONF / "mix").parts[1:])
+    line = problem(f"mix={up}{tmp_path.relative_to('/')}/x")
+    assert "not a path; a file of your own goes to <folder>/mix/, used with --config-dir=<folder>" in line
+
+
+@pytest.mark.parametrize(
+    ("override", "refusal"),
+    [
+        ("mix.real=1.2", "mix.real=1.2: must be 0 to 1: the share of the real training images that is kept"),
+        ("mix.real=-0.1", "mix.real=-0.1: must be 0 to 1: the share of the real training images that is kept"),
+        ("mix.real=nan", "mix.real=nan: must be 0 to 1: the share of the real training images that is kept"),
+        ("mix.synthetic=-1", "mix.synthetic=-1.0: must be at least 0: a multiple of the real images' number"),
+        ("mix.synthetic=inf", "mix.synthetic=inf: must be at least 0: a multiple of the real images' number"),
+        ("mix.real=0", "mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them"),
+        ("seed=-1", "seed=-1: must be 0 to 2147483647"),
+        ("batch_size=0", "batch_size=0: must be at least 1"),
+        ("per_class=0", "per_class=0: must be at least 1, or null"),
+        ("num_workers=-1", "num_workers=-1: must be at least 0"),
+        ("dataset.image_size=0", "dataset.image_size=0: must be 1 to 4096 pixels"),
+        ("dataset.crop_pct=0", "dataset.crop_pct=0.0: must be more than 0, at most 1"),
+        ("dataset.augment.scale=[0.5]", "dataset.augment.scale=[0.5]: must be two numbers, 0 < low ≤ high ≤ 1"),
+        ("dataset.augment.ratio=[2,1]", "dataset.augment.ratio=[2.0, 1.0]: must be two numbers, 0 < low ≤ high"),
+        ("dataset.augment.rotation=nan", "dataset.augment.rotation=nan: must be 0 to 180 degrees"),
+        ("dataset.augment.brightness=2", "dataset.augment.brightness=2.0: must be 0 to 1"),
+        ("dataset.name=a/b", "dataset.name='a/b': must be a name that a folder can have"),
+        ("+model.name=..", "model.name='..': must be a name that a folder can have"),
+        ("+generator.name='a\nb'", "generator.name='a\\nb': must be a name that a folder can have"),
+        (f"+model.name={'x' * 101}", f"model.name='{'x' * 101}': must be a name that a folder can have"),
+        (
+            "experiment=",
+            "experiment='': must be a name that a folder can have, and none of datasets, pixels, synthetic",
+        ),
+        (
+            "experiment=synthetic",
+            "experiment='synthetic': must be a name that a folder can have, and none of datasets, pixels, synthetic",
+        ),
+        ("seed=???", "seed: has no value; give one with seed=<value>"),
+        ("generator.prompt=???", "generator.prompt: has no value; give one with generator.prompt=<value>"),
+        ("dataset=imagefolder", "dataset.root: has no value; give one with dataset.root=<value>"),
+        ("~model", "model: has no _target_, the dotted name of what it configures"),
+        ("generator._target_=5", "generator: has no _target_, the dotted name of what it configures"),
+        ("+logger.csv=5", "logger.csv: has no _target_, the dotted name of what it configures"),
+        (
+            "trainer.max_epochs=many",
+            "trainer: max_epochs='many' of pytorch_lightning.Trainer: must be Optional[int]",
+        ),
+        (
+            "+model.lrr=1",
+            "model: unknown argument 'lrr' of synthaug.classifier.Classifier: did you mean 'lr'?",
+        ),
+        (
+            "~generator.prompt",
+            "generator: missing argument 'prompt' of synthaug.generation.diffusion.DiffusionGenerator",
+        ),
+        (
+            "model._target_=synthaug.classifier.Classifer",
+            (
+                "model: unknown target synthaug.classifier.Classifer: there is no 'Classifer' in synthaug.classifier: "
+                "did you mean 'Classifier'?"
+            ),
+        ),
+        ("+model.seed=1", "model.seed: the program sets it itself; leave it out"),
+        ("+trainer.callbacks=[]", "trainer.callbacks: the program sets it itself; leave it out"),
+        (
+            "+logger.wandb.mode=offline",
+            (
+                "logger.wandb.mode: the program sets it itself; leave it out (and set WANDB_MODE=offline in the "
+                "environment)"
+            ),
+        ),
+        (
+            "+expriment=mine",
+            "expriment: there is no such key; did you mean experiment?",
+        ),
+        ("+mix.fraction=0.3", "mix.fraction: there is no such key; mix has real, synthetic"),
+        (
+            "+dataset.augment.scales=1",
+            "dataset.augment.scales: there is no such key; did you mean dataset.augment.scale?",
+        ),
+        ("hydra.mode=MULTIRUN", "hydra.mode: several runs are asked for with -m"),
+    ],
+)
+def test_value_that_cannot_be_used(override: str, refusal: str) -> None:
+    assert problem(override) == refusal
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    lines = problems("mix=reel", "mix.real=1.2", "mix.synthetic=-1", "seed=x", "trainer.max_epoch=3", "+model.lrr=1")
+    assert [line.partition("=")[0].partition(":")[0] for line in lines] == [
+        "mix",
+        "seed",
+        "trainer.max_epoch",
+        "mix.real",
+        "mix.synthetic",
+        "model",
+    ]
+
+
+def test_every_value_of_a_sweep_is_looked_at() -> None:
+    lines = problems("-m", "mix.real=0.5,1.2", "seed=0,x", "batch_size=0,32")
+    assert [line.partition(":")[0] for line in lines] == ["seed=x", "batch_size=0", "mix.real=1.2"]
+
+
+def test_unreadable_override_of_a_sweep_does_not_hide_the_others() -> None:
+    lines = problems("-m", "mix=real,reel", "+model.x={a:1")
+    assert [line.partition(":")[0] for line in lines] == ["+model.x={a", "mix=reel"]
+
+
+def test_interpolation_that_leads_nowhere() -> None:
+    lines = problems("dataset.root=${oc.env:NO_SUCH_VARIABLE}", "generator.prompt=${no.such}", "mix.real=2")
+    assert lines[:2] == [
+        "dataset.root: Environment variable 'NO_SUCH_VARIABLE' not found",
+        "generator.prompt: Interpolation key 'no.such' not found",
+    ]
+    assert lines[2].startswith("mix.real=2.0: must be")
+
+
+def test_dataset_folder_is_looked_at(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    arguments = ["dataset=imagefolder", f"dataset.root={root}"]
+    assert problem(*arguments) == (
+        f"dataset.root={root}: there is no folder {root}: give one that exists with dataset.root=<folder>"
+    )
+    write_dataset(root, train=1, val=1, test=1)
+    assert job_of(*arguments).settings["dataset"]["root"] == str(root)
+    line = problem(*arguments, "dataset.val=validation")
+    assert line.startswith(f"dataset.root={root}: it has no folder 'validation/' (key dataset.val)")
+
+
+def test_runs_that_would_share_a_folder() -> None:
+    line = problem("-m", "model.lr=1e-3,1e-4")
+    assert line.startswith("model.lr: several values, but runs that differ only in them would share the folder ")
+    assert line.endswith("give each a study of its own: 'experiment=default-${model.lr}'")
+    jobs = jobs_of("-m", "model.lr=1e-3,1e-4", "experiment=default-${model.lr}")
+    assert [job.study.name for job in jobs] == ["default-0.001", "default-0.0001"]
+    assert len(jobs_of("-m", "mix=55,55", "num_workers=0,1")) == 4, "the same run, asked for again"
+
+
+def test_optional_logger_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def without_tensorboard(name: str, package: str | None = None) -> object:
+        return None if name == "tensorboard" else find(name, package)
+
+    monkeypatch.setattr("importlib.util.find_spec", without_tensorboard)
+    assert problem("logger=tensorboard").endswith("not installed: pip install 'synthaug[tensorboard]'")
+
+
+# --- studies in experiments/ -----------------------------------------------------------------------
+
+
+def test_study_with_a_sweep(studies: Path) -> None:
+    write(
+        studies / "55.yaml",
+        "experiment: halves\nhydra: {sweeper: {params: {mix: 'real,55,64', seed: '0,1'}}}\n",
+    )
+    write(studies / "one.yaml", "experiment: one\nhydra: {sweeper: {params: {mix: 55}}}\n")
+    config.register()
+    labels = [job.key.label for job in jobs_of("-m", "+experiments=55")]
+    assert labels == ["real-seed0", "real-seed1", "55-seed0", "55-seed1", "64-seed0", "64-seed1"]
+    assert problems("-m", "+experiments=55,one")[0] == (
+        "hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with mix=<value> seed=<value>"
+    )
+    assert [job.key.label for job in jobs_of("-m", "+experiments=55", "mix=82", "seed=7")] == ["82-seed7"]
+    assert [job.key.arm for job in jobs_of("-m", "+experiments=one")] == ["55"]
+    assert job_of("+experiments=55", "mix=64", "seed=1").key.label == "64-seed1"
+    assert problem("+experiments=55", "seed=1") == (
+        "hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with mix=<value>"
+    )
+    assert problem("+experiments=56") == "+experiments=56: there is no experiments of this name; choices: 55, one"
+
+
+def test_study_that_changes_numbers_does_not_keep_the_name_of_a_mix(studies: Path) -> None:
+    write(studies / "odd.yaml", "defaults: [{override /mix: '64'}]\nmix: {real: 0.1}\n")
+    config.register()
+    assert job_of("+experiments=odd").key.arm == "real0.1-synthetic0.6"
+
+
+def test_study_that_cannot_be_read_is_named(studies: Path) -> None:
+    write(studies / "broken.yaml", "mix: [\n")
+    with pytest.raises(UserError, match=r"broken\.yaml cannot be read: while parsing"):
+        config.register()
+
+
+# --- a user's own folder ---------------------------------------------------------------------------
+
+
+def test_own_mix(mine: Path) -> None:
+    job = job_of("--config-dir=mine", "mix=mine")
+    assert (job.key.arm, job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) == ("mine", 0.7, 0.35)
+    assert job_of("--config-dir=mine", "mix=mine", "mix.real=0.6").key.arm == "real0.6-synthetic0.35"
+    assert ", mine, " in problem("--config-dir=mine", "mix=yours")
+
+
+def test_own_mix_in_a_folder_of_its_group(mine: Path) -> None:
+    write(mine / "mix" / "few" / "5.yaml", "real: 0.05\nsynthetic: 0\n")
+    assert job_of("--config-dir", str(mine), "mix=few/5").key.arm == "few-5"
+
+
+def test_own_files_that_are_wrong(mine: Path) -> None:
+    write(mine / "mix" / "broken.yaml", "real: [\n")
+    write(mine / "mix" / "more.yaml", "real: 1\nsynthetic: 0\ncolour: red\n")
+    write(mine / "mix" / "half.yaml", "real: 1\n")
+    assert "broken.yaml" in problem("--config-dir=mine", "mix=broken")
+    write(mine / "mix" / "text.yaml", "real: all\nsynthetic: 0\n")
+    assert problem("--config-dir=mine", "mix=more") == (
+        "mix=more: its mix.colour: there is no such key; mix has real, synthetic"
+    )
+    line = problem("--config-dir=mine", "mix=text")
+    assert line.startswith("mix=text: its mix.real: ")
+    assert line.endswith("Value 'all' of type 'str' could not be converted to Float")
+    line = problem("--config-dir=mine", "mix=half")
+    assert line == "mix.synthetic: has no value; give one with mix.synthetic=<value>"
+
+
+def test_own_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--config-dir yours: there is no folder"):
+        jobs_of("--config-dir=yours", "mix=mine")
+
+
+# --- what is written down --------------------------------------------------------------------------
+
+
+def test_text_from_the_environment_is_used_but_not_written_down(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        mine / "generator" / "private.yaml",
+        "defaults: [tiny_digits]\n"
+        "model: ${oc.env:STORE}/model\n"
+        "prompt: a {class_name} \\${literal}\n"
+        "negative_prompt: ${.model}\n"
+        "num_inference_steps: ${oc.decode:${oc.env:STEPS}}\n",
+    )
+    monkeypatch.setenv("STORE", "https://user:password@host")
+    monkeypatch.setenv("STEPS", "7")
+    job = job_of("--config-dir=mine", "generator=private", "output_dir=${oc.env:STORE}")
+    used, recorded = job.settings["generator"], job.recorded["generator"]
+    assert used["model"] == used["negative_prompt"] == "https://user:password@host/model"
+    assert recorded["model"] == recorded["negative_prompt"] == "${oc.env:STORE}/model"
+    assert used["prompt"] == recorded["prompt"] == "a {class_name} ${literal}"
+    assert used["num_inference_steps"] == recorded["num_inference_steps"] == 7
+    assert recorded["name"] == "private"
+    assert job.recorded["dataset"]["root"] == "${oc.env:STORE}/datasets/digits"
+    del job.recorded["output_dir"]
+    assert "password" not in str(job.recorded)
+
+
+def test_nothing_else_is_recorded_otherwise() -> None:
+    job = job_of("dataset.augment.scale=[0.5,1]", "model.weights=DEFAULT")
+    assert job.recorded == job.settings
+
+
+def test_what_is_written_down_is_read_back_as_the_same(tmp_path: Path) -> None:
+    job = job_of("model.lr=1e-7", "experiment=2024", "generator.prompt='a: #{class_name}'")
+    OmegaConf.save(OmegaConf.create(job.recorded), tmp_path / "config.yaml")
+    back = OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml"))
+    assert back == job.recorded
+    assert config.difference(job.recorded, job.recorded) == []
+
+
+def test_difference_names_what_makes_another_run() -> None:
+    incidental = ["dataset.on_bad_image=skip", "num_workers=3", "logger=none", "overwrite=true", "per_class=3"]
+    incidental += ["experiment=other", "output_dir=elsewhere", "generator.batch_size=1", "+generator.device=cpu"]
+    incidental += ["trainer.accelerator=cpu", "+trainer.strategy=auto", "+trainer.log_every_n_steps=1"]
+    here = job_of().settings
+    assert config.difference(here, job_of(*incidental).settings) == []
+    other = job_of(*incidental, "model.lr=0.1", "batch_size=64", "dataset.augment.scale=[0.5,1]", "~trainer.devices")
+    assert config.difference(here, other.settings) == [
+        "batch_size: 32 there, 64 now",
+        "dataset.augment.scale: [0.8, 1.0] there, [0.5, 1.0] now",
+        "model.lr: 0.001 there, 0.1 now",
+        "trainer.devices: 1 there, absent now",
+    ]
+
+
+# --- the real command ------------------------------------------------------------------------------
+
+# Runs a module as `python -m` does and says at the end which heavy packages were imported.
+_WATCHED = """
+import atexit, runpy, sys
+heavy = {"torch", "pytorch_lightning", "diffusers", "transformers", "wandb", "matplotlib"}
+atexit.register(lambda: print("imported:", sorted(heavy & set(sys.modules))))
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def command(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(config.CONF.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("module", ["synthaug.train", "synthaug.generate"])
+def test_typo_is_answered_before_anything_heavy_is_imported(module: str, tmp_path: Path) -> None:
+    done = command(["-c", _WATCHED, module, "-m", "mix=real,55,reel", "trainer.max_epoch=3"], tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("The configuration cannot be used:\n  - trainer.max_epoch=3: there is no such key; ")
+    assert "\n  - mix=reel: there is no mix of this name; did you mean real? " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == "imported: []\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_mix_by_the_real_command(mine: Path, tmp_path: Path) -> None:
+    done = command(["-m", "synthaug.train", "--config-dir", "mine", "mix=mine", "--cfg", "job"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mix:\n  real: 0.7\n  synthetic: 0.35\n" in done.stdout
+    with contextlib.suppress(FileNotFoundError):
+        assert list((tmp_path / "outputs").iterdir()) == []
+
+
+def test_help_names_groups_and_choices(tmp_path: Path) -> None:
+    done = command(["-m", "synthaug.train", "--help"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for group in config.GROUPS:
+        assert f"\n{group}: " in done.stdout
+    assert "mix=real,55,64,73,82" in done.stdout
