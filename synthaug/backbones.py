@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torchvision
+from safetensors.torch import load_file
 from torch import nn
 
 from synthaug.errors import UserError
@@ -19,7 +20,7 @@ def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Modul
     Args:
         name: a classifier of torchvision ("resnet18"), or of timm ("timm/resnet18").
         weights: None for random ones; "DEFAULT" or another name that the library knows for pretrained ones;
-            or the path of a state dict (.pth) of this network.
+            or the path of a state dict (.pth or .safetensors) of this network with the head of its library.
         num_classes: outputs of the new head.
 
     Raises:
@@ -29,15 +30,17 @@ def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Modul
         return _from_timm(name.removeprefix(TIMM), weights, num_classes)
     if name not in torchvision.models.list_models(torchvision.models):
         raise _unknown(name, torchvision.models.list_models(torchvision.models), "torchvision")
+    network: nn.Module
     if weights is None:
-        network: nn.Module = torchvision.models.get_model(name, num_classes=num_classes)
-        return network
-    if Path(weights).is_file():
+        network = torchvision.models.get_model(name, num_classes=num_classes)
+    elif Path(weights).is_file():
         network = torchvision.models.get_model(name)
         _load_state(network, Path(weights))
+        _replace_head(network, num_classes)
     else:
         network = _pretrained(name, weights)
-    _replace_head(network, name, num_classes)
+        _replace_head(network, num_classes)
+    _drop_auxiliary_heads(network)
     return network
 
 
@@ -46,7 +49,7 @@ def _pretrained(name: str, weights: str) -> nn.Module:
     if weights not in ("DEFAULT", *choices):
         raise UserError(
             f"model.weights={weights} is neither a file nor weights of {name}: "
-            f"use DEFAULT, {', '.join(choices)}, null (from scratch) or the path of a .pth file."
+            f"use DEFAULT, {', '.join(choices)}, null (from scratch) or the path of a file."
         )
     try:
         network: nn.Module = torchvision.models.get_model(name, weights=weights)
@@ -73,18 +76,23 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
         raise UserError(
             f"model.backbone={TIMM}{name} needs timm: pip install 'synthaug[timm]' (in a checkout, -e '.[timm]')."
         ) from None
-    if name.split(".")[0] not in timm.list_models():
-        raise _unknown(TIMM + name, [TIMM + known for known in timm.list_models()], "timm")
-    local: dict[str, Any] = {}
+    known = [TIMM + entry for entry in (*timm.list_models(), *timm.list_pretrained())]
+    if TIMM + name not in known:
+        raise _unknown(TIMM + name, known, "timm")
+    network: nn.Module
     if weights is not None and Path(weights).is_file():
-        local = {"pretrained_cfg_overlay": {"file": weights}}
-    elif weights not in (None, "DEFAULT"):
+        network = timm.create_model(name)
+        _load_state(network, Path(weights))
+        reset: Any = network.reset_classifier
+        reset(num_classes)
+        return network
+    if weights not in (None, "DEFAULT"):
         raise UserError(
             f"model.weights={weights}: for timm use DEFAULT, null or a file; choose others by the tag in the name "
             f"(model.backbone={TIMM}{name.split('.')[0]}.<tag>)."
         )
     try:
-        network: nn.Module = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes, **local)
+        network = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes)
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"The weights of {TIMM}{name} could not be fetched ({type(error).__name__}: {error}). Set HF_HOME to a "
@@ -96,20 +104,39 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
 
 def _load_state(network: nn.Module, path: Path) -> None:
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # torch.load raises whatever the file's bytes provoke
-        raise UserError(f"model.weights={path} holds no state dict of this network: {error}") from error
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both raise whatever the file's bytes provoke, torch.load with bad advice
+        raise UserError(f"model.weights={path} holds no tensors that can be read ({type(error).__name__}).") from error
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"model.weights={path} holds no state dict of this network: {reason:.300}") from error
 
 
-def _replace_head(network: nn.Module, name: str, num_classes: int) -> None:
-    """Put a new linear layer in the place of the last one, the classifier of every torchvision network but a few."""
-    linear = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise UserError(f"model.backbone={name} has no linear head to replace: use another with pretrained weights.")
-    path, head = linear[-1]
+def _replace_head(network: nn.Module, num_classes: int) -> None:
+    """Put a new layer in the place of the last linear one, or of SqueezeNet's last convolution, which has none."""
+    layers = list(network.named_modules())
+    linear = [(path, layer) for path, layer in layers if isinstance(layer, nn.Linear)]
+    convolutions = [(path, layer) for path, layer in layers if isinstance(layer, nn.Conv2d)]
+    new: nn.Module
+    if linear:
+        path, head = linear[-1]
+        new = nn.Linear(head.in_features, num_classes, bias=head.bias is not None)
+    else:
+        path, last = convolutions[-1]
+        new = nn.Conv2d(last.in_channels, num_classes, kernel_size=1)
     parent, _, attribute = path.rpartition(".")
-    new = nn.Linear(head.in_features, num_classes, bias=head.bias is not None)
     setattr(network.get_submodule(parent), attribute, new)
+
+
+def _drop_auxiliary_heads(network: nn.Module) -> None:
+    """GoogLeNet and Inception return several logits while they train; only the last are ours."""
+    for name in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(network, name):
+            setattr(network, name, None)
+            network.aux_logits = False  # type: ignore[assignment]
 
 
 def _unknown(name: str, known: list[str], library: str) -> UserError:

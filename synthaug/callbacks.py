@@ -1,6 +1,8 @@
-"""What happens beside training: learning curves, progress, predictions."""
+"""What happens beside training: learning curves, checkpoints, progress, predictions."""
 
+import io
 import logging
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -9,11 +11,14 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from tqdm import tqdm
 
 from synthaug.classifier import Classifier
 from synthaug.data.samples import Sample
-from synthaug.results import HISTORY, Predictions, write_predictions, write_rows
+from synthaug.files import whole_file
+from synthaug.results import CHECKPOINT, HISTORY, LAST, Predictions, write_predictions, write_rows
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +32,7 @@ class History(Callback):
         self.folder = folder
         self.rows: list[list[float]] = []
         self._started = 0.0
+        self._validated = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -34,26 +40,72 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = state_dict["rows"]
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
+    @property
+    def last_is_best(self) -> bool:
+        """Whether the last epoch beats all before it on the validation images; an equal one does not."""
+        *before, last = (row[COLUMNS.index("val/accuracy")] for row in self.rows)
+        return not any(last <= accuracy for accuracy in before) and not math.isnan(last)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not in on_train_epoch_start: Lightning leaves that hook out of the first epoch after a resume.
+        self._begin_epoch()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Classifier)
-        metrics = trainer.callback_metrics
+        # Where trainer.max_steps cuts an epoch short it goes without validation.
+        metrics = trainer.callback_metrics if self._validated else {}
         self.rows.append(
             [
                 trainer.current_epoch,
                 trainer.global_step,
                 # The module resets this metric in its own hook, which comes after this one.
                 float(pl_module.train_loss.compute()),
-                float(metrics["val/loss"]),
-                float(metrics["val/accuracy"]),
+                float(metrics.get("val/loss", math.nan)),
+                float(metrics.get("val/accuracy", math.nan)),
                 trainer.optimizers[0].param_groups[0]["lr"],
                 round(time.perf_counter() - self._started, 3),
             ]
         )
+        self._begin_epoch()
         if trainer.is_global_zero:
             write_rows(self.folder / HISTORY, COLUMNS, self.rows)
+
+    def _begin_epoch(self) -> None:
+        self._started = time.perf_counter()
+        self._validated = False
+
+
+class Checkpoints(Checkpoint):
+    """`best.ckpt`, the first of the best epochs on real validation images, and `last.ckpt`, to go on from.
+
+    Lightning's ModelCheckpoint forgets its best score when the folder was moved between two attempts.
+    """
+
+    def __init__(self, folder: Path, history: History) -> None:
+        self.folder = folder
+        self.history = history
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.history.last_is_best:
+            trainer.save_checkpoint(self.folder / CHECKPOINT, weights_only=True)
+        trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their place, then renames them.
+
+    Lightning goes through the system's temporary folder: from another disk that is a copy, which a kill or a full
+    disk cuts short.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()  # torch.save's own writer hides why it could not write
+        torch.save(checkpoint, content)
+        with whole_file(Path(path)) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
 
 class Progress(Callback):
@@ -66,12 +118,14 @@ class Progress(Callback):
         self._bar: Any = None
         self._started = 0.0
         self._first_epoch = 0
+        self._epochs = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
         self._first_epoch = trainer.current_epoch
+        steps = int(trainer.estimated_stepping_batches)
+        self._epochs = math.ceil(steps * trainer.accumulate_grad_batches / trainer.num_training_batches)
         if self.terminal and trainer.is_global_zero:
-            steps = int(trainer.estimated_stepping_batches)
             self._bar = tqdm(total=steps, initial=trainer.global_step, desc=self.label, unit="step", leave=False)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -81,16 +135,15 @@ class Progress(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.quiet or not trainer.is_global_zero:
             return
-        accuracy = float(trainer.callback_metrics["val/accuracy"])
-        done, total = trainer.current_epoch + 1, trainer.max_epochs or 0
+        accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
+        done = trainer.current_epoch + 1
+        said = f"epoch {done}/{self._epochs}, validation accuracy {accuracy:.1%}"
         if self._bar is not None:
-            self._bar.set_postfix_str(f"epoch {done}/{total}, validation accuracy {accuracy:.1%}")
+            self._bar.set_postfix_str(said)
             return
         pace = (time.perf_counter() - self._started) / (done - self._first_epoch)
-        log.info(
-            "%s: epoch %d/%d, validation accuracy %.1f %%, %.1f s/epoch, %.0f s left",
-            self.label, done, total, 100 * accuracy, pace, pace * (total - done),
-        )  # fmt: skip
+        left = max(0, self._epochs - done) * pace
+        log.info("%s: %s, %.1f s/epoch, %.0f s left", self.label, said, pace, left)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()

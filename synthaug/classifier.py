@@ -25,7 +25,7 @@ class Classifier(LightningModule):
         seed: of what the network itself draws at random while it trains.
         backbone: a classifier of `torchvision.models` by name, or of timm as "timm/<name>".
         weights: None trains from scratch; "DEFAULT" or another entry of the model's weights enum
-            (torchvision), or "DEFAULT" (timm: pretrained=True).
+            (torchvision), or "DEFAULT" (timm: pretrained=True); or the path of a state dict.
         lr: learning rate; the peak of a one-cycle schedule.
         schedule: "constant", or "one_cycle" (Smith, Topin 2018; PyTorch's OneCycleLR over all steps).
         weight_decay: of Adam.
@@ -72,7 +72,8 @@ class Classifier(LightningModule):
         )
         # Metrics of its own for each split: Lightning may validate while a training epoch is open.
         self.val_metrics, self.test_metrics = metrics.clone(), metrics.clone()
-        self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
+        # By default the mean would leave NaNs out.
+        self.train_loss, self.val_loss, self.test_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
         self.predicted: list[tuple[Tensor, Tensor]] = []  # (rows, probabilities) of this process's test images
 
     def forward(self, images: Tensor) -> Tensor:
@@ -85,19 +86,15 @@ class Classifier(LightningModule):
         self.train_loss.update(loss.detach(), weight=len(batch.labels))
         return loss
 
-    def on_train_epoch_start(self) -> None:
-        # What a network draws itself (dropout, stochastic depth) is tied to (seed, epoch), so that a resumed
-        # run draws what an uninterrupted one would have drawn.
-        torch.manual_seed((self.seed << 20) + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # What a network draws itself (dropout, stochastic depth) is tied to (seed, epoch), so that a resumed run draws
+        # what an uninterrupted one would have drawn. Not in on_train_epoch_start: Lightning leaves that hook out of
+        # the first epoch after a resume.
+        if batch_idx == 0:
+            torch.manual_seed((self.seed << 20) + self.current_epoch)
 
     def on_train_epoch_end(self) -> None:
-        loss = self._log_loss("train", self.train_loss)
-        if not torch.isfinite(loss):
-            # Lightning would train on, and a network of NaNs scores like chance without a word.
-            raise UserError(
-                f"Training diverged: the loss of epoch {self.current_epoch} is {float(loss)}. "
-                f"Lower the learning rate (model.lr={self.lr:g}) or look at the training images."
-            )
+        self._log_loss("train", self.train_loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, self.val_metrics, self.val_loss)
@@ -131,11 +128,16 @@ class Classifier(LightningModule):
         loss.update(self.loss(logits, batch.labels), weight=len(batch.labels))
         return logits
 
-    def _log_loss(self, split: str, metric: MeanMetric) -> Tensor:
+    def _log_loss(self, split: str, metric: MeanMetric) -> None:
         value: Tensor = metric.compute()
         metric.reset()
+        if not torch.isfinite(value):
+            # Lightning would train on, and a network of NaNs scores like chance without a word.
+            raise UserError(
+                f"Training diverged: {split}/loss of epoch {self.current_epoch} is {float(value)}. Lower the learning "
+                f"rate (model.lr={self.lr:g}) or look at the training images; overwrite=true begins the run afresh."
+            )
         self.log(f"{split}/loss", value, sync_dist=True)
-        return value
 
     def _log_metrics(self, split: str, metrics: MetricCollection) -> None:
         values = metrics.compute()

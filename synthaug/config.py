@@ -154,6 +154,19 @@ def register() -> None:
 # --- the command line ------------------------------------------------------------------------------
 
 
+# Below these, keys are arguments of what a `_target_` names.
+_ARGUMENT = re.compile(r"(generator|model|trainer|logger\.\w+)\.\w+=")
+
+
+def as_hydra_reads(argument: str) -> str:
+    """One argument of the command line as it must be for Hydra to read it as it was meant.
+
+    Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
+    `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say.
+    """
+    return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
+
+
 def quote_choices(override: str) -> str:
     """Quote the choices of a group that begin with a digit: `mix=real,55` becomes `mix=real,'55'`.
 
@@ -203,7 +216,7 @@ def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
     """Compose and check every run that a command line asks for.
 
     Args:
-        arguments: `sys.argv[1:]`, choices quoted.
+        arguments: `sys.argv[1:]`, each `as_hydra_reads`.
 
     Returns:
         The jobs; None where the command line asks for something else (--help, --cfg …) or is expanded by another
@@ -439,8 +452,11 @@ def _key(override: str) -> str:
 
 
 def _as_typed(override: str) -> str:
-    """An override without the quotes of `quote_choices`."""
-    return override.replace("'", "") if _key(override) in GROUPS else override
+    """An override without what `as_hydra_reads` added."""
+    if _key(override) in GROUPS:
+        return override.replace("'", "")
+    plain = override.removeprefix("++")
+    return plain if _ARGUMENT.match(plain) else override
 
 
 def _plain(error: Exception, override: str, before: list[str]) -> str:

@@ -14,9 +14,19 @@ def raise_all(headline: str, problems: Sequence[str]) -> None:
         raise UserError("\n".join([headline, *(f"  - {problem}" for problem in problems)]))
 
 
+def underlying(error: Exception) -> Exception:
+    """The `UserError` behind an error that a library made of it, as `instantiate` does; else the error itself."""
+    return error.__cause__ if isinstance(error.__cause__, UserError) else error
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says so, in whatever words its library has for it."""
+    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error)
+
+
 def explain(error: BaseException) -> str:
     """What to tell the user of any exception: the message, and for a full disk the way out."""
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error):
+    if disk_is_full(error):
         return (
             f"The disk is full ({error}). Nothing finished is lost: free some space and run the same command again, "
             "or write elsewhere with output_dir=<folder>."

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    sys.argv[1:] = [config.quote_choices(argument) for argument in sys.argv[1:]]
-    config.register()
+    sys.argv[1:] = [config.as_hydra_reads(argument) for argument in sys.argv[1:]]
     try:
+        config.register()
         config.jobs_of(sys.argv[1:])
         _hydra_main()
     except UserError as error:

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from synthaug.data.pixels import decode
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.results import Predictions, read_json, write_json
 
@@ -81,12 +82,14 @@ def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy
 
 def close(loggers: Sequence[Logger], failed: bool) -> None:
     """Finish every logger; without this the next run of a multirun would be swallowed by this one."""
-    for logger in loggers:
-        logger.finalize("failed" if failed else "success")
-    if any(isinstance(logger, WandbLogger) for logger in loggers):
-        import wandb
+    try:
+        for logger in loggers:
+            logger.finalize("failed" if failed else "success")
+    finally:  # a full disk fails the other loggers' last writing
+        if any(isinstance(logger, WandbLogger) for logger in loggers):
+            import wandb
 
-        wandb.finish(exit_code=int(failed))
+            wandb.finish(exit_code=int(failed))
 
 
 def _wandb_runs(loggers: Sequence[Logger]) -> list[Any]:
@@ -106,7 +109,8 @@ def _mode(study: Path) -> str:
     Also silences W&B's own banner and keeps everything that it writes below the study.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_DATA_DIR", str((study / "wandb" / "staging").absolute()))
+    for name in ("DATA", "CACHE"):
+        os.environ.setdefault(f"WANDB_{name}_DIR", str((study / "wandb" / name.lower()).absolute()))
     wanted = os.environ.get("WANDB_MODE")
     return wanted if wanted in ("online", "offline", "disabled", "shared") else _reachable()
 
@@ -123,7 +127,4 @@ def _reachable() -> str:
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-    small.thumbnail((128, 128))
-    return small
+    return Image.fromarray(decode(path, short_side=128))

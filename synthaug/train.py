@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from synthaug import config, results
-from synthaug.errors import UserError, explain, underlying
+from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.files import write_text
 
 if TYPE_CHECKING:  # both import torch, which a finished run and a typo do without
@@ -42,9 +42,9 @@ def main() -> None:
     Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
     Ctrl-C.
     """
-    sys.argv[1:] = [config.quote_choices(argument) for argument in sys.argv[1:]]
-    config.register()
+    sys.argv[1:] = [config.as_hydra_reads(argument) for argument in sys.argv[1:]]
     try:
+        config.register()
         jobs = config.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
         for study in studies:
@@ -59,6 +59,11 @@ def main() -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # outside of a run: the plan, or the report
+        if not disk_is_full(error):
+            raise
+        print(explain(error), file=sys.stderr)
+        sys.exit(1)
 
 
 @hydra.main(config_path=str(config.CONF), config_name="config", version_base=config.VERSION_BASE)
@@ -183,7 +188,7 @@ def _record_failure(job: config.Job, error: Exception) -> None:
     """Say what happened, on the screen and in the run's folder, where the report looks for it."""
     message = explain(error)
     log.error("%s failed: %s", job.key.label, message)
-    if not isinstance(error, UserError):
+    if not isinstance(error, UserError) and not disk_is_full(error):
         log.error("%s", "".join(traceback.format_exception(error)))
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:

