@@ -14,6 +14,7 @@ import csv
 import dataclasses
 import itertools
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from numpy.typing import NDArray
 
 from synthaug.errors import UserError
 from synthaug.files import whole_file, write_text
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
@@ -224,15 +227,15 @@ def read_history(folder: Path) -> dict[str, list[float]]:
 
 def read_run(folder: Path, key: RunKey, real: float, synthetic: float) -> Run:
     """The state of one run's folder."""
-    if (folder / RESULT).is_file():
-        try:
+    begun = "unfinished" if (folder / CONFIG).is_file() else "missing"
+    try:
+        if (folder / RESULT).is_file():
             return Run(key, folder, real, synthetic, "finished", result=read_json(folder / RESULT))
-        except UserError as error:
-            failure = {"error": str(error), "type": "damaged"}
-            return Run(key, folder, real, synthetic, "failed", failure=failure)
-    if (folder / FAILED).is_file():
-        return Run(key, folder, real, synthetic, "failed", failure=read_json(folder / FAILED))
-    return Run(key, folder, real, synthetic, "unfinished" if (folder / CONFIG).is_file() else "missing")
+        if (folder / FAILED).is_file():
+            return Run(key, folder, real, synthetic, "failed", failure=read_json(folder / FAILED))
+    except UserError as error:
+        return Run(key, folder, real, synthetic, "failed", failure={"error": str(error), "type": "damaged"})
+    return Run(key, folder, real, synthetic, begun)
 
 
 def find_runs(study: Path) -> list[Run]:
@@ -242,9 +245,13 @@ def find_runs(study: Path) -> list[Run]:
     for path in sorted(study.glob(f"*/*/*/*/seed*/{RESULT}")):
         if path.parent in planned:
             continue
-        result = read_json(path)
-        key = RunKey(result["dataset"], result["generator"], result["model"], result["arm"], result["seed"])
-        mix = result["mix"]
+        try:
+            result = read_json(path)
+            key = RunKey(result["dataset"], result["generator"], result["model"], result["arm"], result["seed"])
+            mix = result["mix"]
+        except (UserError, KeyError) as error:
+            log.warning("%s belongs to no planned run and cannot be read, so it is left out: %s", path, error)
+            continue
         runs[key] = Run(key, path.parent, mix["real"], mix["synthetic"], "finished", result=result)
     return sorted(runs.values(), key=_order)
 

@@ -248,6 +248,12 @@ def test_points(value: float, n: int, said: str) -> None:
 
 def test_the_caption_names_arms_with_one_seed() -> None:
     one, two = Arm("64", 0.4, 0.6, False, 2, (0,)), Arm("73", 0.3, 0.7, False, 2, (0, 1))
-    assert "64." in table.caption(group_with(one, two))[-1]
-    assert len(table.caption(group_with(two))) == 1
+    assert any("spread from run to run is not measured: 64." in line for line in table.caption(group_with(one, two)))
+    assert not any("spread" in line for line in table.caption(group_with(two)))
     assert "One seed per arm" in table.caption(group_with(one))[-1]
+
+
+def test_the_caption_says_that_seeds_share_the_synthetic_images() -> None:
+    real, mixed = Arm("real", 1, 0, True, 2, (0, 1)), Arm("64", 0.4, 0.6, False, 2, (0, 1))
+    assert "share its synthetic images" in table.caption(group_with(real, mixed))[-1]
+    assert not any("synthetic" in line for line in table.caption(group_with(real)))

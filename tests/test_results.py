@@ -238,3 +238,19 @@ def test_earlier_attempts_are_no_runs(tmp_path: Path) -> None:
     results.write_json(folder / results.RESULT, result(planned("real", 0).key, 1, 0))
     results.set_aside(folder)
     assert [run.state for run in results.find_runs(tmp_path)] == ["missing"]
+
+
+def test_an_unplanned_result_that_cannot_be_read_does_not_stop_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = tmp_path / "digits" / "tiny_digits" / "resnet18" / "real" / "seed0"
+    stray.mkdir(parents=True)
+    (stray / results.RESULT).write_text("{", encoding="utf-8")
+    assert results.find_runs(tmp_path) == []
+    assert str(stray) in caplog.text
+
+
+def test_a_damaged_failure_is_still_a_failed_run(tmp_path: Path) -> None:
+    (tmp_path / results.FAILED).write_text("{", encoding="utf-8")
+    run = results.read_run(tmp_path, results.RunKey("d", "g", "m", "real", 0), 1, 0)
+    assert run.state == "failed"
