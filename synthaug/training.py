@@ -165,7 +165,7 @@ def write_mix(folder: Path, arm: Arm) -> None:
     rows = [MixRow(str(s.path), s.class_name, s.origin, s.sha256) for s in arm.train]
     if (folder / results.LAST).is_file() and (folder / results.MIX).is_file():
         begun = sorted((row.label, row.sha256) for row in results.read_mix(folder))
-        if False and begun != sorted((row.label, row.sha256) for row in rows):
+        if begun != sorted((row.label, row.sha256) for row in rows):
             raise UserError(
                 f"{folder} was begun with other training images (see its {results.MIX}): the dataset or the synthetic "
                 "set has changed since. Bring the images back, or start afresh with experiment=<name>, or delete "

@@ -1,0 +1,294 @@
+"""A run: the same every time, whatever interrupts it, chosen on validation alone, and whole when it is finished."""
+
+import csv
+import json
+import math
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_up_images import image, write_dataset
+from made_up_study import KEY, build_arm, settings, train
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from synthaug import results, training
+from synthaug.callbacks import History
+from synthaug.classifier import Classifier
+from synthaug.errors import UserError
+
+HISTORY = ["epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr"]  # all columns but the seconds
+
+
+class StoppedError(Exception):
+    pass
+
+
+class Interrupt(Callback):
+    """Raises in the middle of an epoch, or while testing."""
+
+    def __init__(self, epoch: int | None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.current_epoch == self.epoch and batch_idx == 1:
+            raise StoppedError
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.epoch is None:
+            raise StoppedError
+
+
+class Epochs(Callback):
+    """Records the epochs that are trained, and the seeds of what draws at random."""
+
+    def __init__(self) -> None:
+        self.trained: set[int] = set()
+        self.seeds: set[int] = set()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        assert isinstance(pl_module, Classifier)
+        data: Any = trainer.train_dataloader
+        self.trained.add(trainer.current_epoch)
+        self.seeds |= {pl_module.seed, data.dataset.seed, data.batch_sampler.seed}
+
+
+def weights(folder: Path, name: str = results.CHECKPOINT) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = torch.load(folder / name, weights_only=True)["state_dict"]
+    return state
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def same_run(one: Path, other: Path) -> bool:
+    """Weights, predictions and curves equal bit for bit."""
+    curves = [results.read_history(folder) for folder in (one, other)]
+    return (
+        same_weights(one, other)
+        and (one / results.PREDICTIONS).read_bytes() == (other / results.PREDICTIONS).read_bytes()
+        and all(curves[0][name] == curves[1][name] for name in HISTORY)
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset, and in `run` an arm of it trained without interruption."""
+    folder = tmp_path_factory.mktemp("study")
+    write_dataset(folder / "photos", train=8, val=5)
+    train(folder / "run", given(folder))
+    return folder
+
+
+def given(study: Path, **changes: Any) -> dict[str, Any]:
+    return settings(study / "photos", study, **changes)
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(study: Path, tmp_path: Path) -> None:
+    torch.rand(3)  # what was drawn before must not matter
+    train(tmp_path / "again", given(study))
+    epochs = Epochs()
+    train(tmp_path / "other", given(study, seed=1), callbacks=[epochs])
+    assert epochs.seeds == {1}  # of dropout, augmentation and order
+    assert same_run(study / "run", tmp_path / "again")
+    assert not same_weights(study / "run", tmp_path / "other")
+
+
+def test_batches_of_workers_are_the_same(study: Path, tmp_path: Path) -> None:
+    made = given(study)
+    made["num_workers"] = 1
+    train(tmp_path / "run", made)
+    assert same_run(study / "run", tmp_path / "run")
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3, None], ids=["first", "second", "last", "test"])
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(study: Path, tmp_path: Path, epoch: int | None) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        train(folder, given(study), callbacks=[Interrupt(epoch)])
+    assert not (folder / results.RESULT).exists()
+    torch.rand(7)
+    epochs = Epochs()
+    train(folder, given(study), callbacks=[epochs])
+    assert epochs.trained == set(range(4 if epoch is None else epoch, 4))
+    assert same_run(study / "run", folder)
+    assert results.read_history(folder)["epoch"] == [0, 1, 2, 3]
+    assert results.read_json(folder / results.RESULT)["training"]["epochs"] == 4
+
+
+def test_dropout_draws_the_same_after_a_resume(study: Path, tmp_path: Path) -> None:
+    made = given(study)
+    made["model"]["backbone"] = "mobilenet_v3_small"
+    train(tmp_path / "whole", made)
+    with pytest.raises(StoppedError):
+        train(tmp_path / "stopped", made, callbacks=[Interrupt(2)])
+    train(tmp_path / "stopped", made)
+    assert same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert max(results.read_history(tmp_path / "stopped")["seconds"]) < 60
+
+
+def test_a_run_that_was_moved_goes_on_with_its_best_epoch(study: Path, tmp_path: Path) -> None:
+    """Nothing in the folder knows where it lies."""
+    with pytest.raises(StoppedError):
+        train(tmp_path / "here", given(study), callbacks=[Interrupt(3)])
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    train(tmp_path / "there", given(study))
+    assert same_run(study / "run", tmp_path / "there")
+    assert not (tmp_path / "here").exists()
+
+
+def history_of(accuracies: list[float]) -> History:
+    history = History(Path())
+    history.rows = [[epoch, 0, 0, 0, accuracy, 0, 0] for epoch, accuracy in enumerate(accuracies)]
+    return history
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [
+        ([0.0], True),
+        ([0.5, 0.5], False),
+        ([0.5, 0.6], True),
+        ([0.6, 0.5, 0.6], False),
+        ([math.nan], False),
+        ([0.5, math.nan], False),
+        ([math.nan, 0.5], True),
+        ([0.9, math.nan, 0.5], False),
+    ],
+)
+def test_the_first_of_the_best_epochs_is_the_best(accuracies: list[float], best: bool) -> None:
+    assert history_of(accuracies).last_is_best is best
+
+
+def test_the_checkpoint_is_the_first_best_epoch_on_validation(study: Path) -> None:
+    curve = results.read_history(study / "run")["val/accuracy"]
+    epoch = int(np.argmax(curve))
+    result = results.read_json(study / "run" / results.RESULT)
+    assert result["val"] == {"epoch": epoch, "accuracy": curve[epoch]}
+    saved = torch.load(study / "run" / results.CHECKPOINT, weights_only=True)
+    assert saved["epoch"] == epoch
+    assert epoch < 3, "the last epoch would be chosen by accident too: let the study differ"
+    assert "optimizer_states" not in saved
+
+
+def test_the_checkpoint_is_what_was_tested(study: Path) -> None:
+    """Images read, warped and classified again by hand."""
+    made = given(study)
+    classifier = Classifier(["cat", "dog"], **made["model"])
+    classifier.load_state_dict(weights(study / "run"))
+    data = training.datamodule(build_arm(made), made)
+    with torch.inference_mode():
+        batches = [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+        probabilities = torch.cat([classifier.eval()(batch.images).softmax(dim=1) for batch in batches])
+    there = results.read_predictions(study / "run").probabilities
+    np.testing.assert_allclose(there, probabilities.numpy(), atol=1e-5)
+
+
+def test_test_images_choose_nothing(study: Path, tmp_path: Path) -> None:
+    """Other test images: the same weights, other predictions."""
+    shutil.copytree(study / "photos", tmp_path / "photos")
+    for number, path in enumerate(sorted((tmp_path / "photos" / "test").glob("*/*"))):
+        image(1000 + number, (20, 16)).save(path)
+    train(tmp_path / "run", settings(tmp_path / "photos", tmp_path))
+    assert same_weights(study / "run", tmp_path / "run")
+    assert results.read_history(tmp_path / "run")["val/loss"] == results.read_history(study / "run")["val/loss"]
+    mine, other = (results.read_predictions(folder / "run") for folder in (tmp_path, study))
+    assert not np.array_equal(mine.probabilities, other.probabilities)
+
+
+def test_the_folder_of_a_finished_run(study: Path) -> None:
+    folder = study / "run"
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [results.MIX, results.HISTORY, results.PREDICTIONS, results.CHECKPOINT, results.RESULT]
+    )
+    result = json.loads((folder / results.RESULT).read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert result["counts"]["real"] == result["counts"]["synthetic"] == 8
+    assert result["counts"]["per_class"] == {name: {"real": 4, "synthetic": 4} for name in ("cat", "dog")}
+    assert result["synthetic_fraction"] == 0.5
+    assert result["training"]["steps"] == 16
+    assert (result["arm"], result["seed"], result["mix"]) == (KEY.arm, 0, {"real": 0.5, "synthetic": 0.5})
+    assert (folder / results.RESULT).stat().st_mtime_ns == max(path.stat().st_mtime_ns for path in folder.iterdir())
+    with (folder / results.MIX).open(newline="", encoding="utf-8") as stream:
+        assert [row["origin"] for row in csv.DictReader(stream)].count("synthetic") == 8
+
+
+def test_a_resume_with_other_images_is_refused(study: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        train(folder, given(study), callbacks=[Interrupt(1)])
+    with pytest.raises(UserError, match=r"was begun with other training images \(see its mix.csv\)"):
+        train(folder, given(study, real=0.25, synthetic=0.75))
+    train(folder, given(study))
+    assert same_run(study / "run", folder)
+
+
+def test_before_the_first_checkpoint_other_images_are_taken(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        train(tmp_path / "run", given(study, real=0.25, synthetic=0.75), callbacks=[Interrupt(0)])
+    train(tmp_path / "run", given(study))
+    assert same_run(study / "run", tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("limit_val_batches", 1),
+        ("limit_val_batches", 0.5),
+        ("limit_test_batches", 2),
+        ("check_val_every_n_epoch", 2),
+        ("val_check_interval", 2),
+        ("fast_dev_run", True),
+        ("max_epochs", -1),
+    ],
+)
+def test_trainer_arguments_that_evaluate_a_part_are_refused(study: Path, tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"trainer\.{name}={value}: "):
+        train(tmp_path / "run", given(study), **{name: value})
+
+
+def test_steps_may_end_in_the_middle_of_an_epoch(study: Path, tmp_path: Path) -> None:
+    """That epoch goes without validation, so it cannot be chosen."""
+    train(tmp_path / "run", given(study), max_epochs=None, max_steps=10)
+    history = results.read_history(tmp_path / "run")
+    assert history["step"] == [4, 8, 10]
+    assert [math.isnan(value) for value in history["val/accuracy"]] == [False, False, True]
+    result = results.read_json(tmp_path / "run" / results.RESULT)
+    assert result["training"]["steps"] == 10
+    assert result["val"]["accuracy"] == max(history["val/accuracy"][:2])
+
+
+def test_a_run_without_a_whole_epoch_says_so(study: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"There is no .*best.ckpt to test: no epoch was finished and validated"):
+        train(tmp_path / "run", given(study), max_epochs=None, max_steps=2)
+
+
+def test_checkpoints_do_not_pass_through_the_temporary_folder(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be on another disk, from which a file does not arrive in one piece."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    train(tmp_path / "run", given(study))
+    assert same_run(study / "run", tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_share_every_image(study: Path, tmp_path: Path) -> None:
+    train(tmp_path / "run", given(study), devices=2, strategy="ddp_spawn")
+    predictions = results.read_predictions(tmp_path / "run")
+    assert len(set(predictions.paths)) == len(predictions.paths) == 8
+    result = results.read_json(tmp_path / "run" / results.RESULT)
+    right = (predictions.labels == predictions.predicted).mean()
+    assert result["test"]["accuracy"] == pytest.approx(right, abs=1e-6)
+    assert result["counts"]["real"] + result["counts"]["synthetic"] == 16
+    assert result["training"]["steps"] == 8
+    assert result["machine"]["processes"] == 2
+    assert results.read_history(tmp_path / "run")["epoch"] == [0, 1, 2, 3]
+    assert not (tmp_path / "run" / results.LAST).exists()
