@@ -121,6 +121,7 @@ def build(
     seed: int,
     synthetic: SyntheticSet,
     siblings: Iterable[tuple[float, float]] = (),
+    check: Callable[[], object] = lambda: None,
 ) -> Arm:
     """Draw the mix, generating what the synthetic set lacks.
 
@@ -131,12 +132,14 @@ def build(
         synthetic: the generator's set for this dataset.
         siblings: (real, synthetic) of the study's other mixes: what they will ask for is made in the same go, so
             that the model is loaded once.
+        check: called before anything is generated, which may take hours: raises where they would be in vain.
     """
     wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
         needed = {name: count.synthetic for name, count in wanted.items()}
         if synthetic.lacks(needed):
+            check()
             for other in siblings:
                 for name, count in mixing.required(real.train, real.classes, *other).items():
                     needed[name] = max(needed[name], count.synthetic)

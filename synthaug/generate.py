@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from synthaug import config
-from synthaug.errors import UserError, explain
+from synthaug.errors import UserError, explain, underlying
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,11 @@ def _hydra_main(composed: DictConfig) -> None:
     except KeyboardInterrupt:
         log.warning("Interrupted. The images made so far stay; the same command goes on from here.")
         sys.exit(130)
-    except (UserError, OSError) as error:
-        log.error("%s", explain(error))
+    except Exception as error:
+        cause = underlying(error)
+        if not isinstance(cause, (UserError, OSError)):
+            raise
+        log.error("%s", explain(cause))
         sys.exit(1)
 
 

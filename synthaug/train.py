@@ -10,11 +10,12 @@ import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from filelock import FileLock, Timeout
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
@@ -109,7 +110,9 @@ def _claim(job: config.Job) -> bool:
         RefusedError: the folder holds a run of another configuration.
     """
     path = job.folder / results.CONFIG
-    if path.is_file():
+    # An attempt that failed before its first epoch has nothing to lose: its settings may be mended.
+    begun = any((job.folder / name).is_file() for name in (results.RESULT, results.CHECKPOINT, results.LAST))
+    if begun and path.is_file():
         there = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(there, dict)
         differing = config.difference({str(key): value for key, value in there.items()}, job.recorded)
@@ -145,8 +148,8 @@ def _train(job: config.Job) -> None:
             job.recorded,
             arm,
             loggers,
-            make_model=lambda **given: instantiate(config.called(job.settings["model"]), **given),
-            make_trainer=lambda **given: instantiate(config.called(job.settings["trainer"]), **given),
+            make_model=lambda **given: _made("model", job, **given),
+            make_trainer=lambda **given: _made("trainer", job, **given),
         )
         failed = False
     finally:
@@ -166,13 +169,33 @@ def _build_arm(job: config.Job) -> "Arm":
     arms.prepare(settings["dataset"], instantiate)
     real, store, left_out = arms.read_real(settings["dataset"], output_dir)
     folder = arms.synthetic_folder(output_dir, job.key.dataset, job.key.generator)
-    synthetic = SyntheticSet(folder, instantiate(config.called(settings["generator"])))
+    synthetic = SyntheticSet(folder, _made("generator", job))
+
+    def check() -> None:
+        """A network that cannot be built should not be found out after hours of generating."""
+        from synthaug import training
+
+        training.quiet_libraries()
+        _made("model", job, classes=real.classes, seed=settings["seed"])
+        _made("trainer", job, logger=False, enable_checkpointing=False)
+
     siblings = [
         (run.real, run.synthetic)
         for run in results.read_plan(job.study)
         if (run.key.dataset, run.key.generator) == (job.key.dataset, job.key.generator)
     ]
-    return arms.build(real, store, left_out, settings["mix"], settings["seed"], synthetic, siblings)
+    return arms.build(real, store, left_out, settings["mix"], settings["seed"], synthetic, siblings, check)
+
+
+def _made(group: str, job: config.Job, **given: Any) -> Any:
+    """What a group of the configuration names, made; values that it refuses are named with the group."""
+    try:
+        return instantiate(config.called(job.settings[group]), **given)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if not isinstance(cause, UserError) and (group == "trainer" or isinstance(cause, (ValueError, TypeError))):
+            raise UserError(f"{group}: {cause}") from error
+        raise
 
 
 def _open_loggers(job: config.Job, opened: "list[Logger]") -> None:

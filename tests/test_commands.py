@@ -100,6 +100,21 @@ def test_another_configuration_in_the_same_folder_is_refused(swept: Commands) ->
     assert names(swept.run_folder("real")) - {"wandb.json"} == FINISHED
 
 
+def test_a_mistake_is_found_before_generating_and_can_be_mended(swept: Commands) -> None:
+    mistakes = {
+        "trainer.precision=17": "trainer: Precision 17 is invalid",
+        "model.backbone=resnet19": "model.backbone=resnet19: torchvision has no such classifier; did you mean resnet18",
+    }
+    for mistake, said in mistakes.items():
+        code, printed = swept.run("mix=55", "experiment=mended", "generator.name=unused", mistake, "logger=none")
+        assert code == 1, printed
+        assert said in printed
+        assert "Traceback" not in printed
+    assert not list(swept.folder.glob("outputs/synthetic/*/unused/*"))
+    code, printed = swept.run("mix=55", "experiment=mended", "logger=none")
+    assert code == 0, printed
+
+
 def test_a_failing_arm_does_not_keep_the_others_from_running(swept: Commands) -> None:
     again = Commands.attach(swept, block(swept, "wandb"))
     code, printed = again.run(
