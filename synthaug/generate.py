@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from synthaug import config
+from synthaug import command_line, config
 from synthaug.errors import UserError, explain, underlying
 
 log = logging.getLogger(__name__)
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    sys.argv[1:] = [config.as_hydra_reads(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [command_line.as_hydra_reads(argument) for argument in sys.argv[1:]]
     try:
         config.register()
-        config.jobs_of(sys.argv[1:])
+        command_line.jobs_of(sys.argv[1:])
         _hydra_main()
     except UserError as error:
         print(error, file=sys.stderr)

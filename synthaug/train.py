@@ -19,7 +19,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import config, results
+from synthaug import command_line, config, results
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.files import write_text
 
@@ -43,17 +43,17 @@ def main() -> None:
     Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
     Ctrl-C.
     """
-    sys.argv[1:] = [config.as_hydra_reads(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [command_line.as_hydra_reads(argument) for argument in sys.argv[1:]]
     try:
         config.register()
-        jobs = config.jobs_of(sys.argv[1:]) or []
+        jobs = command_line.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
         for study in studies:
             results.plan(study, [job.planned for job in jobs if job.study == study])
         _hydra_main()
         if not _is_first_process():
             return
-        complete = [_compare(study) for study in studies] if config.is_sweep(sys.argv[1:]) else []
+        complete = [_compare(study) for study in studies] if command_line.is_sweep(sys.argv[1:]) else []
         for study in studies:
             _tell_how_to_upload(study)
         sys.exit(0 if all(complete) and not _unfinished else 1)

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from made_up_images import write_dataset
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import config, tracking
+from synthaug import checks, command_line, config, tracking
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.generation.diffusion import DiffusionGenerator
@@ -68,7 +68,7 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     group, choice = path.parent.name, path.stem
     assert group in config.GROUPS
     found = composed(f"{group}={choice}")
-    assert config.problems_of(found) == []
+    assert checks.problems_of(found) == []
     settings = config.job_of(found, found.hydra).settings
     assert group == "logger" or group == "trainer" or settings[group]["name"] == choice
 
@@ -76,7 +76,7 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_experiment_composes_and_has_no_problems(path: Path) -> None:
     config.register()
-    jobs = config.jobs_of(["-m", f"+experiments={path.stem}"])
+    jobs = command_line.jobs_of(["-m", f"+experiments={path.stem}"])
     assert jobs
     assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
     assert len({job.folder for job in jobs}) == len(jobs)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from made_up_images import write_dataset
 from omegaconf import OmegaConf
 
-from synthaug import config
-from synthaug.config import Job, is_sweep, quote_choices
+from synthaug import command_line, config
+from synthaug.command_line import is_sweep
+from synthaug.config import Job, quote_choices
 from synthaug.errors import UserError
 
 CARD = ["-m", "mix=real,55,64,73,82"]
@@ -60,7 +61,7 @@ def write(path: Path, text: str) -> None:
 
 def jobs_of(*arguments: str) -> list[Job]:
     """As the commands do it."""
-    jobs = config.jobs_of([quote_choices(argument) for argument in arguments])
+    jobs = command_line.jobs_of([quote_choices(argument) for argument in arguments])
     assert jobs is not None
     return jobs
 
@@ -73,7 +74,7 @@ def job_of(*arguments: str) -> Job:
 def problems(*arguments: str) -> list[str]:
     """What a command line is refused with, line by line."""
     with pytest.raises(UserError) as caught:
-        config.jobs_of([quote_choices(argument) for argument in arguments])
+        command_line.jobs_of([quote_choices(argument) for argument in arguments])
     headline, *lines = str(caught.value).split("\n  - ")
     assert headline == "The configuration cannot be used:"
     return lines
@@ -204,7 +205,7 @@ def test_names_can_be_given() -> None:
 
 @pytest.mark.parametrize("flags", [["--help"], ["--hydra-help"], ["--cfg", "job"], ["--info=all"], ["--config-name=x"]])
 def test_other_requests_are_left_to_hydra(flags: list[str]) -> None:
-    assert config.jobs_of([*flags, "mix=reel"]) is None
+    assert command_line.jobs_of([*flags, "mix=reel"]) is None
 
 
 def test_sweeps_are_told_from_single_runs() -> None:
@@ -604,14 +605,16 @@ class TestArgumentsOfTargets:
         ],
     )
     def test_need_no_plus(self, typed: str, read: str) -> None:
-        assert config.as_hydra_reads(typed) == read
+        assert command_line.as_hydra_reads(typed) == read
 
     def test_reach_the_settings(self) -> None:
-        jobs = config.jobs_of([config.as_hydra_reads(a) for a in ("generator.device=cpu", "generator.name=other")])
+        jobs = command_line.jobs_of(
+            [command_line.as_hydra_reads(a) for a in ("generator.device=cpu", "generator.name=other")]
+        )
         assert jobs is not None
         assert jobs[0].settings["generator"]["device"] == "cpu"
         assert jobs[0].key.generator == "other"
 
     def test_unknown_ones_are_named_as_they_were_typed(self) -> None:
         with pytest.raises(UserError, match=r"generator: unknown argument 'devise' .*: did you mean 'device'\?"):
-            config.jobs_of([config.as_hydra_reads("generator.devise=cpu")])
+            command_line.jobs_of([command_line.as_hydra_reads("generator.devise=cpu")])

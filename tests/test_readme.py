@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from made_up_images import write_dataset
 
-from synthaug import config
+from synthaug import command_line, config
 from synthaug.backbones import build_backbone
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,7 @@ def own_configs(tmp_path: Path) -> Path:
 def test_one_yaml_each_for_a_ratio_a_backbone_and_a_dataset(own_configs: Path) -> None:
     assert [group for group, _, _ in SNIPPETS] == ["mix", "model", "dataset"]
     config.register()
-    jobs = config.jobs_of(
+    jobs = command_line.jobs_of(
         [f"--config-dir={own_configs}", config.quote_choices("mix=91"), "model=convnext", "dataset=shelter"]
     )
     assert jobs is not None
@@ -45,8 +45,8 @@ def test_commands_for_own_photographs_pass_every_check(tmp_path: Path) -> None:
     assert command is not None
     photos = str(write_dataset(tmp_path / "photos"))
     config.register()
-    arguments = [config.as_hydra_reads(word) for word in command[1].replace("photos", photos).split()]
-    jobs = config.jobs_of(arguments)
+    arguments = [command_line.as_hydra_reads(word) for word in command[1].replace("photos", photos).split()]
+    jobs = command_line.jobs_of(arguments)
     assert jobs is not None
     assert [job.key.arm for job in jobs] == ["real", "55", "64", "73", "82"]
 

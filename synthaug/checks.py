@@ -1,0 +1,157 @@
+"""What is wrong with a composed configuration, as far as can be seen without running it."""
+
+import difflib
+import importlib.util
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from synthaug import signatures
+from synthaug.config import SUPPLIED, AugmentConfig, Config, DatasetConfig, MixConfig, called, without_hydra
+from synthaug.data.samples import layout_problems
+
+
+def problems_of(config: DictConfig) -> list[str]:
+    """Everything that is wrong with a composed configuration, as far as can be seen without running it."""
+    plain = without_hydra(config)
+    without_value = dict(_without_value(plain))
+    broken = list(without_value)
+    found = [f"{key}: {reason}" for key, reason in [*_unknown(plain), *without_value.items()]]
+    for key, (fine, wanted) in _RULES.items():
+        if not _touches(broken, key) and not fine(value := OmegaConf.select(plain, key)):
+            found.append(f"{key}={value!r}: must be {wanted}")
+    if not _touches(broken, "mix") and plain.mix.real == plain.mix.synthetic == 0:
+        found.append("mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them")
+    if not _touches(broken, "dataset"):
+        found += _dataset_problems(plain.dataset)
+    return found + _target_problems(plain, broken)
+
+
+def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Keys that nothing reads: `+key=value` brings them past Hydra's own check."""
+    typed = {"": Config, "dataset": DatasetConfig, "dataset.augment": AugmentConfig, "mix": MixConfig}
+    for parent, schema in typed.items():
+        known = [field.name for field in fields(schema)]
+        node = OmegaConf.select(config, parent) if parent else config
+        names = [str(name) for name in node] if isinstance(node, DictConfig) else []
+        for name in names:
+            if name not in known:
+                yield f"{parent}.{name}".lstrip("."), not_among(known, parent, [name])
+
+
+def _without_value(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Keys that are mandatory, or whose interpolation leads nowhere, each with the reason."""
+    names: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
+    for name in names:
+        key = f"{prefix}{name}"
+        if OmegaConf.is_missing(node, name):
+            yield key, f"has no value; give one with {key}=<value>"
+            continue
+        try:
+            value = node[name]
+        except OmegaConfBaseException as error:
+            reason = str(error).partition("\n")[0]
+            yield key, re.sub(r'.* raised while resolving interpolation: "?([^"]*)"?', r"\1", reason)
+        else:
+            if isinstance(value, (DictConfig, ListConfig)):
+                yield from _without_value(value, f"{key}.")
+
+
+def _touches(broken: Iterable[str], key: str) -> bool:
+    """Whether what is broken is the key itself, above it or below it."""
+    return any(f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}.") for other in broken)
+
+
+def _is_name(name: Any) -> bool:
+    return bool(re.fullmatch(r"[^\s/\\.\x00-\x1f][^/\\\x00-\x1f]{0,99}", str(name)))
+
+
+def _is_range(pair: Any, most: float) -> bool:
+    return len(pair) == 2 and 0 < pair[0] <= pair[1] <= most
+
+
+# Folders of output_dir that all studies share.
+_SHARED = ("datasets", "pixels", "synthetic")
+_NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
+_SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
+# Key → what its value must be, as a test and in words.
+_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "experiment": (
+        lambda name: _is_name(name) and name not in _SHARED,
+        f"a name that a folder can have, and none of {', '.join(_SHARED)}",
+    ),
+    "seed": (lambda seed: 0 <= seed < 2**31, "0 to 2147483647"),
+    "batch_size": (lambda size: size >= 1, "at least 1"),
+    "per_class": (lambda count: count is None or count >= 1, "at least 1, or null"),
+    "num_workers": (lambda count: count >= 0, "at least 0"),
+    "mix.real": (lambda share: 0 <= share <= 1, "0 to 1: the share of the real training images that is kept"),
+    "mix.synthetic": (lambda times: 0 <= times < 1e6, "at least 0: a multiple of the real images' number"),
+    "dataset.image_size": (lambda size: 1 <= size <= 4096, "1 to 4096 pixels"),
+    "dataset.crop_pct": (lambda share: 0 < share <= 1, "more than 0, at most 1"),
+    "dataset.augment.scale": (lambda pair: _is_range(pair, 1), "two numbers, 0 < low ≤ high ≤ 1"),
+    "dataset.augment.ratio": (lambda pair: _is_range(pair, 1e3), "two numbers, 0 < low ≤ high"),
+    "dataset.augment.rotation": (lambda degrees: 0 <= degrees <= 180, "0 to 180 degrees"),
+    "dataset.augment.horizontal_flip": _SHARE,
+    "dataset.augment.brightness": _SHARE,
+    "dataset.augment.contrast": _SHARE,
+    "dataset.augment.saturation": _SHARE,
+    "dataset.name": _NAME,
+    "generator.name": _NAME,
+    "model.name": _NAME,
+}
+
+
+def _dataset_problems(dataset: DictConfig) -> list[str]:
+    """What is wrong with a folder that nothing will fill; the rest is found when it is scanned."""
+    if dataset.prepare is not None:
+        return []
+    folders = {split: dataset[split] for split in ("train", "val", "test")}
+    return [f"dataset.root={dataset.root}: {text}" for text in layout_problems(Path(dataset.root), folders)]
+
+
+def _target_problems(config: DictConfig, broken: Sequence[str]) -> list[str]:
+    paths = ["generator", "model", "trainer"]
+    if not _touches(broken, "dataset.prepare") and config.dataset.prepare is not None:
+        paths.append("dataset.prepare")
+    if not _touches(broken, "logger"):
+        paths += [f"logger.{name}" for name in config.logger or {}]
+    found = []
+    for path in paths:
+        if not _touches(broken, path):
+            found += _node_problems(path, OmegaConf.select(config, path))
+    return found
+
+
+def _node_problems(path: str, node: Any) -> list[str]:
+    """What is wrong with a node that names what it configures."""
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    if not isinstance(target, str):
+        return [f"{path}: has no _target_, the dotted name of what it configures"]
+    supplied = SUPPLIED[path if path in SUPPLIED else path.partition(".")[0]]
+    found = [
+        f"{path}.{name}: the program sets it itself; leave it out"
+        + (" (and set WANDB_MODE=offline in the environment)" if name in ("mode", "offline") else "")
+        for name in supplied
+        if name in node
+    ]
+    try:
+        found += [f"{path}: {text}" for text in signatures.problems(target, called(node), supplied)]
+    except signatures.UnknownTarget as error:
+        found.append(f"{path}._target_: {error}")
+    # The one logger whose package is optional is refused by Lightning only when all images are ready.
+    if target.endswith(".TensorBoardLogger") and not importlib.util.find_spec("tensorboard"):
+        found.append(f"{path}: needs a package that is not installed: pip install 'synthaug[tensorboard]'")
+    return found
+
+
+def not_among(known: list[str], parent: str, rest: list[str]) -> str:
+    """Say that `rest[0]` is no key of `parent`, with the one that was meant, or all there are."""
+    close = difflib.get_close_matches(rest[0], known, n=1)
+    if close:
+        return f"there is no such key; did you mean {'.'.join([*([parent] if parent else []), close[0], *rest[1:]])}?"
+    return f"there is no such key; {parent or 'the configuration'} has {', '.join(known)}"

@@ -1,0 +1,256 @@
+"""From a command line to the runs that it asks for, or to everything that is wrong with it.
+
+Hydra stops at the first mistake and says it in its own terms; here every override is tried, and what is wrong with
+each is said in the words it was typed in.
+"""
+
+import contextlib
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, version
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from synthaug.checks import not_among, problems_of
+from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Job, differences, job_of, quote_choices
+from synthaug.errors import UserError, raise_all
+
+# Below these, keys are arguments of what a `_target_` names.
+_ARGUMENT = re.compile(r"(generator|model|trainer|logger\.\w+)\.\w+=")
+
+
+def as_hydra_reads(argument: str) -> str:
+    """One argument of the command line as it must be for Hydra to read it as it was meant.
+
+    Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
+    `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say.
+    """
+    return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
+
+
+def is_sweep(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for several runs (-m, --multirun)."""
+    return bool(get_args_parser().parse_args(list(arguments)).multirun)
+
+
+def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
+    """Compose and check every run that a command line asks for.
+
+    Args:
+        arguments: `sys.argv[1:]`, each `as_hydra_reads`.
+
+    Returns:
+        The jobs; None where the command line asks for something else (--help, --cfg …) or is expanded by another
+        sweeper than Hydra's own, which decides as it goes.
+
+    Raises:
+        UserError: everything that is wrong with the configuration, each with its path.
+    """
+    parsed = get_args_parser().parse_args(list(arguments))
+    asks_for_text = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    if asks_for_text or parsed.config_name or parsed.config_path:
+        return None
+    blamed: dict[str, str] = {}
+    problems: list[str] = []
+    jobs: list[Job] = []
+    seen: set[str] = set()
+    with _hydra(parsed.config_dir):
+        combinations = _expand(parsed.overrides, blamed) if parsed.multirun else [parsed.overrides]
+        if combinations is None:
+            return None
+        for combination in combinations:
+            if (blamed or problems) and seen.issuperset(combination):
+                continue  # nothing will run: only what was not looked at yet can add to what is wrong
+            seen.update(combination)
+            config = _composed(combination, blamed)
+            if config is None:
+                continue
+            found = problems_of(config) + _sweep_problems(config.hydra, combination, parsed.multirun)
+            problems += found
+            if not found:
+                jobs.append(job_of(config, config.hydra))
+    problems = [f"{_as_typed(override)}: {reason}" for override, reason in blamed.items()] + problems
+    raise_all("The configuration cannot be used:", list(dict.fromkeys([*problems, *_clashes(jobs)])))
+    return jobs
+
+
+@contextlib.contextmanager
+def _hydra(config_dir: str | None) -> Iterator[None]:
+    """Hydra set up for `compose`, with the search path that `@hydra.main` will have."""
+    search_path = create_config_search_path(str(CONF))
+    if config_dir is not None:
+        folder = Path(config_dir).absolute()
+        if not folder.is_dir():
+            raise UserError(f"--config-dir {config_dir}: there is no folder {folder}")
+        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))
+    version.setbase(VERSION_BASE)
+    GlobalHydra.instance().clear()
+    Hydra.create_main_hydra2("synthaug", search_path)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _sweep_problems(hydra: DictConfig, overrides: Sequence[str], multirun: bool) -> list[str]:
+    """What a study would sweep over and this command line does not."""
+    found = []
+    if hydra.mode == RunMode.MULTIRUN and not multirun:
+        found.append("hydra.mode: several runs are asked for with -m")
+    given = {_key(override) for override in overrides}
+    ignored = [str(key) for key in hydra.sweeper.get("params") or {} if key not in given]
+    if ignored:
+        choices = " ".join(f"{key}=<value>" for key in ignored)
+        found.append(f"hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with {choices}")
+    return found
+
+
+def _clashes(jobs: Iterable[Job]) -> list[str]:
+    """Runs of one command that would share a folder although they are not the same."""
+    first: dict[Path, Job] = {}
+    found = []
+    for job in jobs:
+        there = first.setdefault(job.folder, job)
+        differing = differences(there.settings, job.settings)
+        if differing:
+            suffix = "-".join(f"${{{key}}}" for key in differing)
+            found.append(
+                f"{', '.join(differing)}: several values, but runs that differ only in them would share the folder "
+                f"{job.folder}; give each a study of its own: 'experiment={there.settings['experiment']}-{suffix}'"
+            )
+    return found
+
+
+def _expand(overrides: list[str], blamed: dict[str, str]) -> list[list[str]] | None:
+    """The override lists of a sweep, as Hydra's basic sweeper will make them; None where another one is in charge.
+
+    Overrides that cannot be applied at all go to `blamed`.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed = []
+    for override in overrides:
+        try:
+            parsed += parser.parse_overrides([override])
+        except Exception as error:
+            blamed[override] = _plain(error, override, [])
+    single = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
+    config = _composed(single, blamed)
+    if config is None or not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        return None if config else []
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    try:
+        batches = BasicSweeper.split_arguments([*parser.parse_overrides(params), *parsed], max_batch_size=None)
+    except Exception as error:
+        blamed["-m"] = _plain(error, "", [])
+        return [single]
+    return [list(job) for batch in batches for job in batch]
+
+
+def _composed(overrides: Sequence[str], blamed: dict[str, str]) -> DictConfig | None:
+    """The configuration without the overrides that cannot be applied, which go to `blamed` with the reason.
+
+    None where the rest cannot be composed either.
+    """
+    blamed |= {override: reason for override in overrides for reason in [_misuse(override)] if reason}
+    while True:
+        usable = [override for override in overrides if override not in blamed]
+        try:
+            return compose("config", usable, return_hydra_config=True)
+        except Exception as error:  # of Hydra, of OmegaConf or of the YAML reader
+            found = _blame(usable)
+            blamed |= found or {" ".join(usable) or str(CONF): _plain(error, "", [])}
+            if not found:
+                return None
+
+
+def _blame(overrides: Sequence[str]) -> dict[str, str]:
+    """Override → why it cannot be applied, for all that cannot; Hydra itself stops at the first."""
+    # A key may exist only under a certain choice of its group, so choices that compose go before it.
+    groups = [override for override in overrides if _key(override) in GROUPS]
+    blamed: dict[str, str] = {}
+    for override in [*groups, *(other for other in overrides if other not in groups)]:
+        before = [] if override in groups else [group for group in groups if group not in blamed]
+        try:
+            compose("config", [*before, override])
+        except Exception as error:
+            blamed[override] = _plain(error, override, before)
+    return blamed
+
+
+def _misuse(override: str) -> str | None:
+    """Why a choice cannot be meant although Hydra would take it."""
+    group, value = _key(override), override.partition("=")[2]
+    if group not in GROUPS and "/" not in group:
+        return None
+    parts = re.split(r"[\s,'\"\[\]()]+", value)
+    if any(part.startswith("/") or ".." in re.split(r"[/\\]", part) for part in parts):
+        return (
+            f"a choice is the name of a file in conf/{group}/ and not a path; a file of your own goes to "
+            f"<folder>/{group}/, used with --config-dir=<folder>"
+        )
+    if value.startswith("[") and group in GROUPS and group not in SEVERAL:
+        return f"a run has one {group}; several runs are asked for with -m {group}=<choice>,<choice>"
+    return None
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _as_typed(override: str) -> str:
+    """An override without what `as_hydra_reads` added."""
+    if _key(override) in GROUPS:
+        return override.replace("'", "")
+    plain = override.removeprefix("++")
+    return plain if _ARGUMENT.match(plain) else override
+
+
+def _plain(error: Exception, override: str, before: list[str]) -> str:
+    """The sentence of a Hydra or OmegaConf error without its stack of contexts, and with close matches."""
+    text = f"{error}\n{error.__cause__ or ''}"
+    choices = re.search(
+        r"Could not find '([^']+)'.*?Available options in '([^']+)':\s*(.+?)(?:\nConfig search|\Z)",
+        text,
+        re.S,
+    )
+    if choices:
+        known = choices[3].split()
+        close = difflib.get_close_matches(choices[1].rpartition("/")[2], known, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"there is no {choices[2]} of this name; {hint}choices: {', '.join(known)}"
+    if "Ambiguous value" in text:
+        return "several values need -m, one run for each: python -m synthaug.train -m …"
+    if "Config group override must be" in text:
+        known = GlobalHydra.instance().config_loader().get_group_options(_key(override))
+        return f"this is not a name; choices: {', '.join(known)} (in YAML, a number among them is written \"'55'\")"
+    full_key = re.search(r"full_key: (\S+)", text)
+    in_file = full_key is not None and _key(override) in GROUPS
+    key = full_key[1] if full_key and in_file else _key(override)
+    if re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text):
+        reason = _unknown_key(key, before)
+    else:
+        reason = " ".join(re.split(r"\n    full_key|\nSee https://hydra", str(error.__cause__ or error))[0].split())
+    return f"its {key}: {reason}" if in_file else reason
+
+
+def _unknown_key(key: str, before: list[str]) -> str:
+    """Close matches of a key that the configuration does not have."""
+    config = compose("config", before, return_hydra_config=key.startswith("hydra."))
+    parent, rest = "", key.split(".")
+    node: Any = config
+    while isinstance(node, DictConfig) and rest[0] in node and not OmegaConf.is_interpolation(node, rest[0]):
+        parent = f"{parent}.{rest[0]}" if parent else rest[0]
+        node = node[rest.pop(0)]
+    if not isinstance(node, DictConfig):
+        return f"there is no such key; {parent} is a single value"
+    return not_among([str(name) for name in node], parent, rest)
