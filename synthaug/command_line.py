@@ -21,8 +21,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from synthaug import results
 from synthaug.checks import not_among, problems_of
-from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Job, differences, job_of, quote_choices
+from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Job, job_of, quote_choices
 from synthaug.errors import UserError, raise_all
 
 # Below these, keys are arguments of what a `_target_` names.
@@ -121,7 +122,7 @@ def _clashes(jobs: Iterable[Job]) -> list[str]:
     found = []
     for job in jobs:
         there = first.setdefault(job.folder, job)
-        differing = differences(there.settings, job.settings)
+        differing = results.differences(there.settings, job.settings)
         if differing:
             suffix = "-".join(f"${{{key}}}" for key in differing)
             found.append(

@@ -261,3 +261,39 @@ def _order(run: Run) -> tuple[object, ...]:
     fraction = run.synthetic / total if total else 0.0
     key = run.key
     return (key.dataset, key.generator, key.model, fraction, -run.real, key.arm, key.seed)
+
+
+# --- what counts as the same run ------------------------------------------------------------------
+
+# Where and how fast a run is computed, and who is told, does not change what it is.
+_INCIDENTAL = {
+    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger",
+    "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size",
+    "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
+}  # fmt: skip
+
+
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """The keys in which two runs' settings differ, as "key: value there, value here"."""
+    differing = differences(there, here).items()
+    return [f"{key}: {old} there, {new} now" for key, (old, new) in differing]
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Key → (value there, value here), where two runs' settings are not the same run's."""
+    old, new = _flat(there), _flat(here)
+    pairs = {key: (old.get(key, "absent"), new.get(key, "absent")) for key in sorted({*old, *new})}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        key = f"{prefix}{name}"
+        if key in _INCIDENTAL:
+            continue
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{key}.")
+        else:
+            flat[key] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -115,7 +115,7 @@ def _claim(job: config.Job) -> bool:
     if begun and path.is_file():
         there = OmegaConf.to_container(OmegaConf.load(path))
         assert isinstance(there, dict)
-        differing = config.difference({str(key): value for key, value in there.items()}, job.recorded)
+        differing = results.difference({str(key): value for key, value in there.items()}, job.recorded)
         if differing and job.settings["overwrite"]:
             log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))
         elif differing:

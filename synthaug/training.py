@@ -108,6 +108,7 @@ def fit_and_test(
             "data": arm.digests,
             "machine": machine(trainer),
             "versions": versions(),
+            "settings": dict(settings),
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }

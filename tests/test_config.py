@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from made_up_images import write_dataset
 from omegaconf import OmegaConf
 
-from synthaug import command_line, config
+from synthaug import command_line, config, results
 from synthaug.command_line import is_sweep
 from synthaug.config import Job, quote_choices
 from synthaug.errors import UserError
@@ -525,7 +525,7 @@ def test_what_is_written_down_is_read_back_as_the_same(tmp_path: Path) -> None:
     OmegaConf.save(OmegaConf.create(job.recorded), tmp_path / "config.yaml")
     back = OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml"))
     assert back == job.recorded
-    assert config.difference(job.recorded, job.recorded) == []
+    assert results.difference(job.recorded, job.recorded) == []
 
 
 def test_difference_names_what_makes_another_run() -> None:
@@ -533,9 +533,9 @@ def test_difference_names_what_makes_another_run() -> None:
     incidental += ["experiment=other", "output_dir=elsewhere", "generator.batch_size=1", "+generator.device=cpu"]
     incidental += ["trainer.accelerator=cpu", "+trainer.strategy=auto", "+trainer.log_every_n_steps=1"]
     here = job_of().settings
-    assert config.difference(here, job_of(*incidental).settings) == []
+    assert results.difference(here, job_of(*incidental).settings) == []
     other = job_of(*incidental, "model.lr=0.1", "batch_size=64", "dataset.augment.scale=[0.5,1]", "~trainer.devices")
-    assert config.difference(here, other.settings) == [
+    assert results.difference(here, other.settings) == [
         "batch_size: 32 there, 64 now",
         "dataset.augment.scale: [0.8, 1.0] there, [0.5, 1.0] now",
         "model.lr: 0.001 there, 0.1 now",

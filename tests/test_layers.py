@@ -42,7 +42,7 @@ ROOMS = {
     ),
     "synthaug.config": ("synthaug.errors", "synthaug.results"),
     "synthaug.checks": ("synthaug.config", "synthaug.signatures", "synthaug.data.samples"),
-    "synthaug.command_line": ("synthaug.errors", "synthaug.config", "synthaug.checks"),
+    "synthaug.command_line": ("synthaug.errors", "synthaug.results", "synthaug.config", "synthaug.checks"),
 }
 
 HEAVY = {
