@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from synthaug.data.samples import (
     RealImages,
     Sample,
     bullets,
+    number,
     per_class,
     repeated,
     require_distinct,
@@ -28,6 +30,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class RealData:
+    """A dataset that can be used, decoded.
+
+    Attributes:
+        real: the dataset.
+        store: its pixels.
+        left_out: files that were no images and were skipped.
+        scanned: split → `digest` of its files as they were found, those that were left out among them.
+    """
+
+    real: RealImages
+    store: PixelStore
+    left_out: int
+    scanned: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Arm:
     """What a run trains on and is judged by.
 
@@ -36,12 +55,14 @@ class Arm:
         train: real and synthetic images of the mix.
         store: pixels of all of them.
         left_out: files that were no images and were skipped.
+        scanned: digests of the dataset as it was found, from `read_real`.
     """
 
     real: RealImages
     train: list[Sample]
     store: PixelStore
     left_out: int
+    scanned: dict[str, str]
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -80,32 +101,44 @@ def prepare(dataset: Mapping[str, Any], instantiate: Callable[..., object]) -> N
         instantiate(dataset["prepare"], root=Path(dataset["root"]))
 
 
-def read_real(dataset: Mapping[str, Any], output_dir: Path) -> tuple[RealImages, PixelStore, int]:
+def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
     """Scan and decode a dataset.
 
     Args:
         dataset: the settings of the group `dataset`.
         output_dir: where the pixel store goes.
 
-    Returns:
-        The dataset, its pixels, and how many files were left out as no images.
+    Raises:
+        UserError: the folder, its files or their contents cannot be used, all of a kind at once.
     """
     real = scan(Path(dataset["root"]), {split: dataset[split] for split in SPLITS})
-    # Evaluation shows crop_pct of the short side at image_size pixels: more is never looked at.
-    short_side = round(dataset["image_size"] / dataset["crop_pct"])
-    store = PixelStore(output_dir / "pixels" / dataset["name"], short_side)
+    scanned = {split: digest(samples) for split, samples in real.splits.items()}
+    store = PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
     bad = _decode(store, [sample for samples in real.splits.values() for sample in samples])
     if bad and dataset["on_bad_image"] != "skip":
         raise _bad_files(
             bad, "Mend or remove them, or leave them out (they are counted) with dataset.on_bad_image=skip."
         )
+    if bad:
+        log.warning("%s: left out, since they are not whole images:\n%s", number(len(bad), "file"), _reasons(bad))
     real = real.without(bad)
     require_every_class(real)
     require_distinct(real, lambda key: store.place(key).content)
-    again = repeated(real.train)
-    if again:
-        log.warning("%d training images of %s repeat another one byte for byte", again, dataset["name"])
-    return real, store, len(bad)
+    for split, samples in real.splits.items():
+        again = repeated(samples, lambda key: store.place(key).content)
+        if again:
+            repeats = number(len(again), "image repeats", "images repeat")
+            log.warning("%s: %s another one of its class:\n%s", split, repeats, bullets(again, shown=3))
+    return RealData(real, store, len(bad), scanned)
+
+
+def _short_side(dataset: Mapping[str, Any]) -> int:
+    """Short side of stored images in pixels, so that neither evaluation nor a training crop is enlarged."""
+    image_size: int = dataset["image_size"]
+    crop_pct: float = dataset["crop_pct"]
+    smallest = min(crop_pct, math.sqrt(dataset["augment"]["scale"][0]))
+    # Disk and memory grow with the square: a scale of 0.01 would ask for 77 times as much as evaluation.
+    return math.ceil(min(image_size / smallest, 2 * image_size / crop_pct))
 
 
 def synthetic_folder(output_dir: Path, dataset: str, generator: str) -> Path:
@@ -114,9 +147,7 @@ def synthetic_folder(output_dir: Path, dataset: str, generator: str) -> Path:
 
 
 def build(
-    real: RealImages,
-    store: PixelStore,
-    left_out: int,
+    data: RealData,
     mix: Mapping[str, Any],
     seed: int,
     synthetic: SyntheticSet,
@@ -126,7 +157,7 @@ def build(
     """Draw the mix, generating what the synthetic set lacks.
 
     Args:
-        real, store, left_out: from `read_real`.
+        data: from `read_real`.
         mix: the settings of the group `mix`.
         seed: of the run.
         synthetic: the generator's set for this dataset.
@@ -134,22 +165,23 @@ def build(
             that the model is loaded once.
         check: called before anything is generated, which may take hours: raises where they would be in vain.
     """
+    real = data.real
     wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
         needed = {name: count.synthetic for name, count in wanted.items()}
         if synthetic.lacks(needed):
             check()
-            for other in siblings:
-                for name, count in mixing.required(real.train, real.classes, *other).items():
-                    needed[name] = max(needed[name], count.synthetic)
+            for other in siblings:  # one that cannot be had fails its own run, not this one
+                for name, samples in per_class(real.train, real.classes).items():
+                    needed[name] = max(needed[name], mixing.counts(len(samples), *other).synthetic)
             synthetic.ensure(needed)
         pool = synthetic.samples(real.classes)
     train = mixing.select(real.train, pool, wanted, seed)
-    bad = _decode(store, train)
+    bad = _decode(data.store, train)
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
-    return Arm(real, train, store, left_out)
+    return Arm(real, train, data.store, data.left_out, data.scanned)
 
 
 def _decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
@@ -159,5 +191,9 @@ def _decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
 
 
 def _bad_files(bad: Mapping[Path, str], way_out: str) -> UserError:
-    lines = [f"{path}: {reason}" for path, reason in sorted(bad.items())]
-    return UserError(f"{len(bad)} files are not whole images:\n{bullets(lines)}\n{way_out}")
+    what = number(len(bad), "file is not a whole image", "files are not whole images")
+    return UserError(f"{what}:\n{_reasons(bad)}\n{way_out}")
+
+
+def _reasons(bad: Mapping[Path, str]) -> str:
+    return bullets([f"{path}: {reason}" for path, reason in sorted(bad.items())])

@@ -111,10 +111,9 @@ class WholeCheckpoints(TorchCheckpointIO):
 class Progress(Callback):
     """One bar for the whole run with rate and time left; in a log file, one line per epoch instead."""
 
-    def __init__(self, label: str, quiet: bool = False) -> None:
+    def __init__(self, label: str) -> None:
         self.label = label
-        self.terminal = sys.stderr.isatty() and not quiet
-        self.quiet = quiet
+        self.terminal = sys.stderr.isatty()
         self._bar: Any = None
         self._started = 0.0
         self._first_epoch = 0
@@ -133,7 +132,7 @@ class Progress(Callback):
             self._bar.update(trainer.global_step - self._bar.n)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.quiet or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
         accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
         done = trainer.current_epoch + 1

@@ -75,9 +75,14 @@ def _is_range(pair: Any, most: float) -> bool:
     return len(pair) == 2 and 0 < pair[0] <= pair[1] <= most
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 # Folders of output_dir that all studies share.
 _SHARED = ("datasets", "pixels", "synthetic")
 _NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
+_ALL = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
 # Key → what its value must be, as a test and in words.
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -100,6 +105,13 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "dataset.augment.brightness": _SHARE,
     "dataset.augment.contrast": _SHARE,
     "dataset.augment.saturation": _SHARE,
+    # Of these, absent (None) is fine. A part of the images must neither choose the checkpoint nor be the test.
+    "model.lr": (lambda rate: not _is_number(rate) or rate > 0, "more than 0"),
+    "model.weight_decay": (lambda decay: not _is_number(decay) or decay >= 0, "at least 0"),
+    "trainer.max_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 1 or epochs == -1, "at least 1"),
+    "trainer.limit_val_batches": _ALL,
+    "trainer.limit_test_batches": _ALL,
+    "trainer.fast_dev_run": (lambda run: not run, "false: a run is judged on all validation and test images"),
     "dataset.name": _NAME,
     "generator.name": _NAME,
     "model.name": _NAME,

@@ -253,6 +253,12 @@ def arm_name(choice: str, real: float, synthetic: float, folders: Iterable[Path]
     return f"real{real:.12g}-synthetic{synthetic:.12g}"
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings that a run's `config.yaml` holds."""
+    read = OmegaConf.load(path)
+    return _data(read, resolve=False) if isinstance(read, DictConfig) else {}
+
+
 def called(node: Mapping[str, Any]) -> dict[str, Any]:
     """A node without the keys that are ours: what its target is called with."""
     return {key: value for key, value in node.items() if key not in OWN_KEYS}

@@ -55,7 +55,7 @@ def generate(job: config.Job) -> None:
 
     settings = job.settings
     arms.prepare(settings["dataset"], instantiate)
-    real, _, _ = arms.read_real(settings["dataset"], Path(settings["output_dir"]))
+    real = arms.read_real(settings["dataset"], Path(settings["output_dir"])).real
     per_class, mix = settings["per_class"], settings["mix"]
     if per_class is None and mix["synthetic"] == 0:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from synthaug.data.pixels import decode
@@ -127,4 +127,5 @@ def _reachable() -> str:
 
 
 def _thumbnail(path: Path) -> Image.Image:
-    return Image.fromarray(decode(path, short_side=128))
+    # W&B shows images of one step at one size: all are made square.
+    return ImageOps.pad(Image.fromarray(decode(path, short_side=128)), (128, 128))

@@ -19,7 +19,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import command_line, config, results
+from synthaug import command_line, config, preflight, results
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.files import write_text
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # both import torch, which a finished run and a typo do witho
 
 log = logging.getLogger(__name__)
 
+_asked: list[config.Job] = []  # the runs of this command
 _unfinished: list[str] = []  # labels of the runs that this command could not bring to their end
 
 
@@ -48,8 +49,11 @@ def main() -> None:
         config.register()
         jobs = command_line.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
-        for study in studies:
-            results.plan(study, [job.planned for job in jobs if job.study == study])
+        if _is_first_process():
+            preflight.refuse(jobs, lambda job: _made("generator", job))
+            for study in studies:
+                results.plan(study, [job.planned for job in jobs if job.study == study])
+        _asked.extend(jobs)
         _hydra_main()
         if not _is_first_process():
             return
@@ -109,24 +113,16 @@ def _claim(job: config.Job) -> bool:
     Raises:
         RefusedError: the folder holds a run of another configuration.
     """
-    path = job.folder / results.CONFIG
-    # An attempt that failed before its first epoch has nothing to lose: its settings may be mended.
-    begun = any((job.folder / name).is_file() for name in (results.RESULT, results.CHECKPOINT, results.LAST))
-    if begun and path.is_file():
-        there = OmegaConf.to_container(OmegaConf.load(path))
-        assert isinstance(there, dict)
-        differing = results.difference({str(key): value for key, value in there.items()}, job.recorded)
-        if differing and job.settings["overwrite"]:
-            log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))
-        elif differing:
-            raise RefusedError(
-                "\n  - ".join([f"{job.folder} holds a run of another configuration:", *differing])
-                + "\nGive this study a name of its own with experiment=<name>, or set the earlier run aside with "
-                "overwrite=true."
-            )
+    overwrite = job.settings["overwrite"]
+    real = preflight.real_images(job.settings["dataset"]) if overwrite else None
+    differing = preflight.differences(job, None if isinstance(real, UserError) else real)
+    if differing and overwrite:
+        log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))
+    elif differing:  # since the command began, or under a sweeper that decides as it goes
+        raise RefusedError(preflight.taken(job.folder, differing))
     if (job.folder / results.RESULT).is_file():
         return True
-    write_text(path, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
+    write_text(job.folder / results.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
     return False
 
 
@@ -167,7 +163,7 @@ def _build_arm(job: config.Job) -> "Arm":
     settings = job.settings
     output_dir = Path(settings["output_dir"])
     arms.prepare(settings["dataset"], instantiate)
-    real, store, left_out = arms.read_real(settings["dataset"], output_dir)
+    data = arms.read_real(settings["dataset"], output_dir)
     folder = arms.synthetic_folder(output_dir, job.key.dataset, job.key.generator)
     synthetic = SyntheticSet(folder, _made("generator", job))
 
@@ -176,15 +172,15 @@ def _build_arm(job: config.Job) -> "Arm":
         from synthaug import training
 
         training.quiet_libraries()
-        _made("model", job, classes=real.classes, seed=settings["seed"])
+        _made("model", job, classes=data.real.classes, seed=settings["seed"])
         _made("trainer", job, logger=False, enable_checkpointing=False)
 
     siblings = [
-        (run.real, run.synthetic)
-        for run in results.read_plan(job.study)
-        if (run.key.dataset, run.key.generator) == (job.key.dataset, job.key.generator)
+        (other.planned.real, other.planned.synthetic)
+        for other in _asked
+        if (other.key.dataset, other.key.generator) == (job.key.dataset, job.key.generator)
     ]
-    return arms.build(real, store, left_out, settings["mix"], settings["seed"], synthetic, siblings, check)
+    return arms.build(data, settings["mix"], settings["seed"], synthetic, siblings, check)
 
 
 def _made(group: str, job: config.Job, **given: Any) -> Any:

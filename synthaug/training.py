@@ -105,7 +105,7 @@ def fit_and_test(
             "test": test,
             "val": chosen_epoch(folder),
             "training": trained(folder, settings["batch_size"]),
-            "data": arm.digests,
+            "data": {**arm.digests, "scanned": arm.scanned},
             "machine": machine(trainer),
             "versions": versions(),
             "settings": dict(settings),

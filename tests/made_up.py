@@ -103,6 +103,16 @@ def result(key: RunKey, real: float, synthetic: float, made: MadeUp, predictions
         "seed": key.seed,
         "mix": {"real": real, "synthetic": synthetic},
         "synthetic_fraction": synthetic / (real + synthetic),
+        "settings": {
+            "experiment": "made_up",
+            "seed": key.seed,
+            "batch_size": 32,
+            "dataset": {"name": made.dataset, "root": "data", "image_size": 32},
+            "mix": {"name": key.arm, "real": real, "synthetic": synthetic},
+            "generator": {"name": made.generator, "guidance_scale": 2.0},
+            "model": {"name": made.model, "lr": 0.001},
+            "trainer": {"max_epochs": made.epochs, "precision": "32-true"},
+        },
         "classes": list(made.classes),
         "counts": {
             "real": n_real,

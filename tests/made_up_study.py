@@ -39,6 +39,9 @@ class Painter:
     def settings(self) -> dict[str, Any]:
         return {"prompt": self.prompt}
 
+    def check(self, classes: Sequence[str]) -> None:
+        pass
+
     def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         if self.fails:
             raise RuntimeError("the painter has run out of paint")
@@ -93,9 +96,9 @@ def build_arm(given: dict[str, Any]) -> "Arm":
     from synthaug.generation.synthetic_set import SyntheticSet
 
     output_dir = Path(given["output_dir"])
-    real, store, left_out = arms.read_real(given["dataset"], output_dir)
+    data = arms.read_real(given["dataset"], output_dir)
     synthetic = SyntheticSet(arms.synthetic_folder(output_dir, KEY.dataset, KEY.generator), Painter())
-    return arms.build(real, store, left_out, given["mix"], given["seed"], synthetic)
+    return arms.build(data, given["mix"], given["seed"], synthetic)
 
 
 def train(

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_images import image
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, training_view, uniforms
@@ -297,3 +298,41 @@ def test_crop_pct_is_the_share_of_the_short_side() -> None:
     view = evaluation_view(pixels, sizes, 14, 0.875)[0] * 255
     torch.testing.assert_close(view[0, 4], torch.arange(14.0) + 9, rtol=0, atol=1e-3)
     torch.testing.assert_close(view[1, :, 4], torch.arange(14.0) + 1, rtol=0, atol=1e-3)
+
+
+# --- more pixels than are shown --------------------------------------------------------------------------
+
+
+def stripes(side: int, kind: str) -> NDArray[np.uint8]:
+    """Black and white lines, or squares, one pixel wide."""
+    y, x = np.mgrid[:side, :side]
+    bright = {"columns": x, "rows": y, "squares": x + y}[kind] % 2
+    return np.repeat(bright[:, :, None] * 255, 3, axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["columns", "rows", "squares"])
+@pytest.mark.parametrize("side", [50, 56, 64])
+def test_what_is_too_fine_to_be_shown_becomes_grey(kind: str, side: int) -> None:
+    fine = stripes(side, kind)
+    resized = Image.fromarray(fine).resize((32, 32), Image.Resampling.BILINEAR)
+    expected = torch.from_numpy(np.array(resized)).permute(2, 0, 1) / 255
+    pixels, sizes = stack([fine])
+    for view in (
+        evaluation_view(pixels, sizes, 32, 1.0, supersample=2),
+        training_view(pixels, sizes, draws(), 32, Augmentation(), supersample=2),
+    ):
+        assert_same(view[0], expected, atol=0.1)
+
+
+def test_finer_samples_show_the_same_picture() -> None:
+    pixels, sizes = stack([picture(seed, 60, 48) for seed in range(3)])
+    numbers = torch.from_numpy(uniforms(0, 0, keys(3)))
+    for supersample in (2, 3):
+        assert_same(
+            evaluation_view(pixels, sizes, 24, 0.875, supersample), evaluation_view(pixels, sizes, 24, 0.875), 0.05
+        )
+        assert_same(
+            training_view(pixels, sizes, numbers, 24, EVERYTHING, supersample),
+            training_view(pixels, sizes, numbers, 24, EVERYTHING),
+            0.05,
+        )

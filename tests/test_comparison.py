@@ -194,7 +194,8 @@ def test_without_a_real_arm_the_way_to_one_is_told(tmp_path: Path) -> None:
     group = one_group(make_study(tmp_path / "study", MadeUp(arms={"64": (0.4, 0.6)})))
     assert arm_of(group, "64").difference is None
     (note,) = group.notes
-    assert "experiment=study dataset=digits generator=tiny_digits model=resnet18 mix=real" in note
+    assert "with mix=real in place of its mix" in note
+    assert "synthaug.train" not in note  # a command without dataset.root and the like would fail
 
 
 def test_a_failed_real_arm_is_told(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_only_shared_seeds_are_compared(tmp_path: Path) -> None:
     [
         ({"training.steps": 500}, "same optimizer steps: 248 to 500"),
         ({"test.accuracy": 0.5}, "result.json says accuracy 0.5000"),
-        ({"counts.left_out": 3}, "3 unreadable training images were left out"),
+        ({"counts.left_out": 3}, "64-seed0: 3 files that are no whole images were left out of the dataset."),
         ({"data.val": "0" * 64}, "different validation sets"),
     ],
 )
@@ -231,6 +232,70 @@ def test_what_should_not_differ_is_told(tmp_path: Path, change: dict[str, object
     study = make_study(tmp_path / "study")
     edit_result(folder_of(study, "64"), change)
     assert note in " ".join(one_group(study).notes)
+
+
+def test_other_settings_are_told(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1)))
+    edit_result(folder_of(study, "82"), {"settings.model.lr": 0.002})
+    for seed in (0, 1):
+        edit_result(folder_of(study, "real", seed), {"settings.trainer.precision": "16-mixed"})
+        edit_result(folder_of(study, "55", seed), {"settings.dataset.root": "elsewhere"})
+    rate, precision = one_group(study).notes
+    assert "settings: model.lr is 0.002 in 82-seed0, 0.001 in all others. What the arms show may" in rate
+    assert "settings: trainer.precision is 16-mixed in real, 32-true in all others. What" in precision
+
+
+def test_two_values_are_told_with_their_arms(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={"82": (0.2, 0.8), "real": (1, 0)}))
+    edit_result(folder_of(study, "real"), {"settings.model.lr": 0.002})
+    (note,) = one_group(study).notes
+    assert "model.lr is 0.002 in real, 0.001 in 82." in note
+
+
+def test_the_generator_matters_to_arms_with_synthetic_images(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={name: SWEEP[name] for name in ("real", "55", "64")}))
+    edit_result(folder_of(study, "real"), {"settings.generator.guidance_scale": 7.5})
+    assert not one_group(study).notes
+    edit_result(folder_of(study, "64"), {"settings.generator.guidance_scale": 7.5})
+    (note,) = one_group(study).notes
+    assert "generator.guidance_scale is 2.0 in 55, 7.5 in 64." in note
+
+
+def test_settings_told_by_another_note_and_results_without_settings(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    edit_result(folder_of(study, "64"), {"settings.batch_size": 64, "training.batch_size": 64})
+    (note,) = one_group(study).notes
+    assert "same batch size: 32 to 64" in note
+    edit_result(folder_of(study, "64"), {"settings": None, "training.batch_size": 32})
+    assert not one_group(study).notes
+
+
+def test_many_differing_settings_are_told_in_short(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    edit_result(folder_of(study, "64"), {f"settings.model.key{index}": "x" * 200 for index in range(9)})
+    notes = one_group(study).notes
+    assert len(notes) == 6
+    assert f"model.key0 is {'x' * 60}... in 64, absent in all others." in notes[0]
+    assert "4 more differ (model.key5, model.key6, model.key7, model.key8)" in notes[-1]
+    study = make_study(tmp_path / "rates", MadeUp(seeds=range(7)))
+    for seed in range(7):
+        edit_result(folder_of(study, "64", seed), {"settings.model.lr": 0.5 + seed})
+    (note,) = one_group(study).notes
+    assert "0.5 in 64-seed0, 1.5 in 64-seed1, 2.5 in 64-seed2, 3.5 in 64-seed3, 3 more values in other runs" in note
+    assert "0.001 in all others" in note
+
+
+def test_other_real_images_are_told(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={name: SWEEP[name] for name in ("real", "55", "64")}))
+    edit_result(folder_of(study, "real"), {"data.scanned": {"train": "a" * 64, "val": "b" * 64, "test": "c" * 64}})
+    edit_result(folder_of(study, "55"), {"data.scanned": {"train": "a" * 64, "val": "0" * 64, "test": "c" * 64}})
+    assert not one_group(study).notes
+    edit_result(folder_of(study, "64"), {"data.scanned": {"train": "d" * 64, "val": "b" * 64, "test": "c" * 64}})
+    (note,) = one_group(study).notes
+    assert note == (
+        "Not all runs drew from the same real training images: the digest of those is "
+        "aaaaaaaaaaaa in real, 55, dddddddddddd in 64."
+    )
 
 
 def test_an_arm_at_chance_is_told(tmp_path: Path) -> None:

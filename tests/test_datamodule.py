@@ -189,6 +189,27 @@ def test_validation_and_test_share_one_view(real: RealImages, synthetic: list[Sa
         assert torch.equal(view, evaluation_view(raw.pixels, raw.sizes, 12, 0.75))
 
 
+@pytest.mark.parametrize(
+    ("short_side", "image_size", "crop_pct", "supersample"),
+    [(36, 32, 1.0, 1), (256, 224, 0.875, 1), (448, 224, 0.875, 2), (512, 224, 0.875, 2)],  # the first: digits
+)
+def test_a_store_with_more_pixels_than_are_shown_is_averaged(
+    tmp_path: Path, short_side: int, image_size: int, crop_pct: float, supersample: int
+) -> None:
+    store = PixelStore(tmp_path, short_side)
+    assert MixDataModule([], [], [], store, image_size, crop_pct).supersample == supersample
+
+
+def test_both_views_are_averaged(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
+    data = module(real, synthetic, store, image_size=8, crop_pct=1.0)
+    assert data.supersample == 2
+    raw = next(iter(data.test_dataloader()))
+    assert torch.equal(data.on_after_batch_transfer(raw, 0).images, evaluation_view(raw.pixels, raw.sizes, 8, 1.0, 2))
+    raw = next(iter(data.train_dataloader()))
+    expected = training_view(raw.pixels, raw.sizes, raw.draws, 8, VARIED, 2)
+    assert torch.equal(data.on_after_batch_transfer(raw, 0).images, expected)
+
+
 def test_without_an_augmentation_nothing_varies(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
     assert module(real, synthetic, store, augmentation=None).augmentation == Augmentation()
 

@@ -12,12 +12,12 @@ import synthaug
 
 PACKAGE = Path(synthaug.__file__).parent
 COMMANDS = {"synthaug.train", "synthaug.generate", "synthaug.report"}
-CONFIGURATION = ("synthaug.config", "synthaug.checks", "synthaug.command_line")
+CONFIGURATION = ("synthaug.config", "synthaug.checks", "synthaug.command_line", "synthaug.preflight")
 
 # Third-party package → the modules or rooms that may import it, at the top or inside a function.
 ONLY_IN = {
-    "hydra": ("synthaug.train", "synthaug.generate", *CONFIGURATION),
-    "omegaconf": ("synthaug.train", "synthaug.generate", *CONFIGURATION),
+    "hydra": ("synthaug.train", "synthaug.generate", "synthaug.config", "synthaug.command_line"),
+    "omegaconf": ("synthaug.train", "synthaug.generate", "synthaug.config", "synthaug.checks", "synthaug.command_line"),
     "diffusers": ("synthaug.generation",),
     "transformers": ("synthaug.generation",),
     "wandb": ("synthaug.tracking",),
@@ -42,6 +42,14 @@ ROOMS = {
     ),
     "synthaug.config": ("synthaug.errors", "synthaug.results"),
     "synthaug.checks": ("synthaug.config", "synthaug.signatures", "synthaug.data.samples"),
+    "synthaug.preflight": (
+        "synthaug.errors",
+        "synthaug.results",
+        "synthaug.config",
+        "synthaug.arms",
+        "synthaug.data",
+        "synthaug.generation",
+    ),
     "synthaug.command_line": ("synthaug.errors", "synthaug.results", "synthaug.config", "synthaug.checks"),
 }
 

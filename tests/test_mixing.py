@@ -214,10 +214,30 @@ def test_a_class_that_the_mix_empties_is_named() -> None:
     with pytest.raises(UserError) as caught:
         required(train, ["cat", "cow", "dog"], 0.1, 0)
     message = str(caught.value)
-    assert "The mix real=0.1 synthetic=0 leaves no training image in 2 classes" in message
-    assert "  - cat: 4 real images\n  - cow: 0 real images\n" in message
+    assert "The mix real=0.1 synthetic=0 comes to 0 training images in 2 classes:" in message
+    assert "  - cat: 4 real images, so 0 real and 0 synthetic\n  - cow: 0 real images, so 0 real" in message
     assert "dog" not in message
     assert "Raise mix.real or mix.synthetic" in message
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "line"),
+    [
+        (0.1, 0.9, "cat: 4 real images, so 0 real and 4 synthetic"),
+        (0.9, 0.1, "cat: 4 real images, so 4 real and 0 synthetic"),
+        (0, 0.1, "cat: 4 real images, so 0 real and 0 synthetic"),
+    ],
+)
+def test_a_share_that_rounds_to_no_image_is_refused(real: float, synthetic: float, line: str) -> None:
+    train = reals(4) + reals(20, "dog", 1)
+    with pytest.raises(UserError, match=f"comes to 0 training images in 1 class:\n  - {line}\n") as caught:
+        required(train, ["cat", "dog"], real, synthetic)
+    assert "dog" not in str(caught.value)
+
+
+def test_a_share_of_0_asks_for_nothing() -> None:
+    assert required(reals(4), ["cat"], 0, 1) == {"cat": Counts(0, 4)}
+    assert required(reals(1), ["cat"], 1, 0) == {"cat": Counts(1, 0)}
 
 
 def test_every_class_whose_pool_is_too_small_is_named() -> None:

@@ -45,7 +45,9 @@ def holds(store: PixelStore, images: dict[str, Path]) -> bool:
 
 
 def reason(path: Path, folder: Path) -> str:
-    return PixelStore(folder, WHOLE).add({"key": path})["key"]
+    """Why the store does not take a file."""
+    key = files.sha256(path)
+    return PixelStore(folder, WHOLE).add({key: path})[key]
 
 
 @pytest.fixture
@@ -53,11 +55,13 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths that were decoded, in the order in which decoding began."""
     calls: list[Path] = []
 
-    def counted(path: Path, short_side: int) -> NDArray[np.uint8]:
-        calls.append(path)
-        return decode(path, short_side)
+    try_decode = pixels._try_decode
 
-    monkeypatch.setattr(pixels, "decode", counted)
+    def counted(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+        calls.append(path)
+        return try_decode(key, path, short_side)
+
+    monkeypatch.setattr(pixels, "_try_decode", counted)
     return calls
 
 
@@ -238,8 +242,8 @@ def test_content_is_of_the_pixels_and_their_shape(tmp_path: Path) -> None:
         picture.save(tmp_path / name)
     paths = sorted(tmp_path.iterdir())
     store = PixelStore(tmp_path / "store", WHOLE)
-    store.add({path.name: path for path in paths})
-    a, b, c, d = (store.place(path.name).content for path in paths)
+    store.add({files.sha256(path): path for path in paths})
+    a, b, c, d = (store.place(files.sha256(path)).content for path in paths)
     assert a == b
     assert len({a, c, d}) == 3
 
@@ -394,7 +398,7 @@ def test_shrinking_keeps_the_aspect_and_nothing_is_enlarged(width: int, height: 
     stream = io.BytesIO()
     Image.new("RGB", (width, height)).save(stream, "PNG")
     stream.seek(0)
-    new_height, new_width, _ = decode(stream, short_side).shape  # type: ignore[arg-type]
+    new_height, new_width, _ = decode(stream, short_side).shape
     assert min(new_height, new_width) == min(height, width, short_side)
     assert (new_height == height) == (new_width == width)
     scale = min(new_height, new_width) / min(height, width)
@@ -450,7 +454,20 @@ def test_what_is_no_image_is_called_so(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_file_that_is_gone_is_not_called_damaged(tmp_path: Path) -> None:
-    assert reason(tmp_path / "gone.png", tmp_path) == "cannot be read (No such file or directory)"
+    store = PixelStore(tmp_path, WHOLE)
+    assert store.add({"key": tmp_path / "gone.png"}) == {"key": "cannot be read (No such file or directory)"}
+
+
+def test_a_file_that_was_replaced_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
+    images = save(tmp_path / "images", range(2))
+    old, other = images
+    image(7).save(images[old])
+    new = files.sha256(images[old])
+    store = PixelStore(tmp_path / "store", WHOLE)
+    assert store.add(images) == {old: f"its content is not what was listed (sha256 {new[:12]} instead of {old[:12]})"}
+    assert holds(store, {other: images[other]})
+    assert store.add({new: images[old]}) == {}
+    assert holds(store, {new: images[old]})
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), TypeError("odd"), AssertionError(), OSError("broken stream")])
@@ -480,11 +497,12 @@ def test_bad_files_do_not_keep_good_ones_out(tmp_path: Path, decoded: list[Path]
     images = save(tmp_path / "images", range(3))
     (tmp_path / "bad.jpg").write_text("hello")
     store = PixelStore(tmp_path / "store", WHOLE)
-    both = {"bad": tmp_path / "bad.jpg", **images}
-    assert list(store.add(both)) == ["bad"]
+    bad = files.sha256(tmp_path / "bad.jpg")
+    both = {bad: tmp_path / "bad.jpg", **images}
+    assert list(store.add(both)) == [bad]
     assert holds(store, images)
     decoded.clear()
-    assert list(PixelStore(tmp_path / "store", WHOLE).add(both)) == ["bad"]
+    assert list(PixelStore(tmp_path / "store", WHOLE).add(both)) == [bad]
     assert decoded == [tmp_path / "bad.jpg"]  # it may have been mended
 
 

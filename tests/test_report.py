@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from made_up import SWEEP, MadeUp, make_study
 from rich.console import Console
 
 from synthaug import results
-from synthaug.analysis import table
+from synthaug.analysis import figures, table
 from synthaug.analysis.comparison import Arm, Group, compare
 from synthaug.analysis.report import make_report
 from synthaug.analysis.statistics import Estimate
@@ -83,6 +84,21 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
         assert part in page.text
 
 
+def test_notes_are_in_table_page_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=SMALL))
+    place = study / "digits/tiny_digits/resnet18/64/seed0" / results.RESULT
+    result = results.read_json(place)
+    result["settings"]["model"]["lr"] = 0.002
+    results.write_json(place, result)
+    note = "Not all runs had the same settings: model.lr is 0.001 in real, 0.002 in 64."
+    assert main([str(study)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"Note: {note}" in printed
+    assert "To drop a run" not in printed
+    assert note in Page((study / "report.html").read_text(encoding="utf-8")).text
+    assert any(found.startswith(note) for found in results.read_json(study / "results.json")["groups"][0]["notes"])
+
+
 def test_the_page_is_the_same_twice(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms=SMALL, images=1))
     page_of(study)
@@ -106,6 +122,7 @@ def test_runs_that_are_not_in_the_numbers_are_on_the_page(tmp_path: Path) -> Non
     assert "3 of 5 runs are not in the numbers" in text
     assert "64, seed 0: failed: ValueError: loss is <nan> at step 12" in text
     assert "no finished run that can be compared" in text
+    assert f"To drop a run that is no longer wanted, delete its entry in {tmp_path / 'study/planned.json'}." in text
 
 
 def test_a_study_without_any_finished_run_has_a_page(tmp_path: Path) -> None:
@@ -163,6 +180,25 @@ def test_arms_of_other_sizes_are_marked(tmp_path: Path) -> None:
     assert "▼ fewer images" in text
 
 
+def test_many_arms_of_one_share_are_named_beside_their_points() -> None:
+    found = [Estimate(value, value - 0.01, value + 0.01) for value in (0.954, 0.953, 0.938, 0.925, 0.856)]
+    names = ("real", "again", "real50", "real40", "real20")
+    arms = [Arm(name, 1, 0, name == "real", 1, accuracy=item) for name, item in zip(names, found, strict=True)]
+    drawn = figures.accuracy_by_share([*arms, Arm("55", 0.5, 0.5, False, 1, accuracy=found[0])])
+    places = dict(zip(names, (label_place(drawn, name) for name in names), strict=True))
+    assert len({x for x, _ in places.values()}) == 1
+    heights = sorted(y for _, y in places.values())
+    assert min(high - low for low, high in pairwise(heights)) > 9
+    assert places["real"][0] < label_place(drawn, "55")[0]
+
+
+def label_place(drawn: str, name: str) -> tuple[float, float]:
+    """Where the figure writes a bold name."""
+    found = re.search(rf'<text [^>]*rotate\(-0 ([\d.]+) ([\d.]+)\)"[^>]*>{name}</text>', drawn)
+    assert found
+    return float(found[1]), float(found[2])
+
+
 # --- the command -----------------------------------------------------------------------------------
 
 
@@ -172,7 +208,9 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.endswith("report.html\n")
     assert "1,000" in out
     assert main([str(make_study(tmp_path / "part", MadeUp(arms=SMALL, failed=[("64", 0)])))]) == 1
-    assert "64  seed 0  failed: ValueError" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "64  seed 0  failed: ValueError" in out
+    assert "To drop a run that is no longer wanted, delete its entry in" in out
     assert (tmp_path / "part/report.html").is_file()
     assert main([str(tmp_path / "nothing")]) == 2
     captured = capsys.readouterr()

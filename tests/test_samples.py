@@ -19,6 +19,7 @@ from synthaug.data.samples import (
     RealImages,
     bullets,
     layout_problems,
+    number,
     per_class,
     repeated,
     require_distinct,
@@ -131,7 +132,7 @@ def test_missing_root(tmp_path: Path) -> None:
 
 def test_a_file_as_root(tmp_path: Path) -> None:
     (tmp_path / "data.zip").write_bytes(b"x")
-    assert f"there is no folder {tmp_path / 'data.zip'}" in scan_error(tmp_path / "data.zip")
+    assert f"{tmp_path / 'data.zip'} is a file: give a folder with dataset.root=" in scan_error(tmp_path / "data.zip")
 
 
 def test_empty_root(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_one_class(tmp_path: Path) -> None:
 def test_no_class(tmp_path: Path) -> None:
     for split in SPLIT_FOLDERS.values():
         (tmp_path / split).mkdir()
-    assert "holds 0 class (none)" in scan_error(tmp_path)
+    assert "holds 0 classes (none)" in scan_error(tmp_path)
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -207,7 +208,7 @@ def test_names_that_cannot_be_written_down(tmp_path: Path) -> None:
     (root / "val/dog/猫 ä.png").rename(root / "val/dog" / os.fsdecode(b"caf\xe9.png"))
     message = scan_error(root)
     assert (
-        f"{root / 'val'} has 1 files whose names are no valid Unicode, such as {root / 'val/dog/caf'}\\udce9.png"
+        f"{root / 'val'} has 1 file with names that are no valid Unicode, such as {root / 'val/dog/caf'}\\udce9.png"
         in message
     )
     message.encode()
@@ -235,7 +236,8 @@ def test_the_same_pixels_in_two_splits_are_refused_however_they_are_saved(tmp_pa
         require_distinct_pixels(root)
     message = str(caught.value)
     assert f"{one}: {root / one / 'cat/000.png'}  =  {other}: {root / other / 'dog/copy.bmp'}" in message
-    assert message.startswith("1 images are in more than one split")
+    assert message.startswith("1 image is in more than one split")
+    assert "1 image is in more than one class" in message
 
 
 def test_every_clash_is_counted_and_the_first_ones_shown(tmp_path: Path) -> None:
@@ -246,12 +248,34 @@ def test_every_clash_is_counted_and_the_first_ones_shown(tmp_path: Path) -> None
         require_distinct_pixels(root)
 
 
-def test_the_same_pixels_twice_in_one_split_are_allowed_and_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_same_pixels_in_two_classes_are_refused(tmp_path: Path, split: str) -> None:
     root = write_dataset(tmp_path / "data")
-    shutil.copy(root / "train/cat/000.png", root / "train/cat/again.png")
-    shutil.copy(root / "train/cat/000.png", root / "train/cat/and again.png")
+    cat, dog = root / split / "cat/000.png", root / split / "dog/copy.bmp"
+    with Image.open(cat) as original:
+        original.save(dog)
+    shutil.copy(cat, cat.with_name("again.png"))
+    with pytest.raises(UserError) as caught:
+        require_distinct_pixels(root)
+    assert str(caught.value).startswith(
+        f"1 image is in more than one class, so one of the labels is wrong:\n  - cat: {cat}  =  dog: {dog}\nRemove one"
+    )
+    assert "split" not in str(caught.value)
+
+
+def test_the_same_pixels_twice_in_one_class_and_split_are_allowed_and_listed(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data")
+    first = root / "train/cat/000.png"
+    shutil.copy(first, root / "train/cat/again.png")
+    with Image.open(first) as original:
+        original.save(root / "train/cat/and again.bmp")
     require_distinct_pixels(root)
-    assert repeated(scan(root, SPLIT_FOLDERS).train) == 2
+    samples = scan(root, SPLIT_FOLDERS).train
+    content = {s.sha256: s.sha256 for s in samples} | {
+        files.sha256(root / "train/cat/and again.bmp"): files.sha256(first)
+    }
+    again = [f"{first}  =  {root / 'train/cat' / name}" for name in ("again.png", "and again.bmp")]
+    assert repeated(samples, content.__getitem__) == again
 
 
 # --- small parts -------------------------------------------------------------------------------------
@@ -282,3 +306,9 @@ def test_bullets_say_how_many_they_leave_out() -> None:
     lines = [str(number) for number in range(SHOWN)]
     assert bullets(lines) == "\n".join(f"  - {line}" for line in lines)
     assert bullets([*lines, "x", "y"]).endswith("  … and 2 more")
+    assert bullets(["x", "y"], shown=1) == "  - x\n  … and 1 more"
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    assert [number(count, "image") for count in range(3)] == ["0 images", "1 image", "2 images"]
+    assert [number(count, "image is", "images are") for count in (1, 2)] == ["1 image is", "2 images are"]

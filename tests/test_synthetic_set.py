@@ -47,6 +47,9 @@ class Painter:
     def settings(self) -> dict[str, Any]:
         return {"model": "painter", "prompt": self.prompt, "guidance_scale": 7.5, **self.more}
 
+    def check(self, classes: Sequence[str]) -> None:
+        pass
+
     def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         assert len(prompts) == len(seeds)
         self.seeds += seeds

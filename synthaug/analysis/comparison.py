@@ -18,6 +18,9 @@ from synthaug.errors import UserError
 from synthaug.results import Predictions, Run
 
 MAX_CONFUSION_CLASSES = 50
+MAX_SETTINGS_NOTES = 6
+MAX_VALUES = 4  # of one setting, in one note
+MAX_VALUE_TEXT = 60  # letters of one value
 NOT_COMPARABLE = "not comparable"
 
 
@@ -143,10 +146,10 @@ def compare(study: Path) -> Comparison:
         raise UserError(f"{study} holds no runs. {hint}")
     groups = groupby(runs, key=lambda run: (run.key.dataset, run.key.generator, run.key.model))
     name = study.resolve().name
-    return Comparison(name, study, tuple(_compare_group(name, list(members)) for _, members in groups))
+    return Comparison(name, study, tuple(_compare_group(list(members)) for _, members in groups))
 
 
-def _compare_group(study: str, runs: list[Run]) -> Group:
+def _compare_group(runs: list[Run]) -> Group:
     reasons, answers, reference = _read_answers(runs)
     compared = {item.run.key: item for item in answers}
     states = tuple(_state(run, reasons.get(run.key, ""), compared.get(run.key)) for run in runs)
@@ -164,9 +167,11 @@ def _compare_group(study: str, runs: list[Run]) -> Group:
         arms=arms,
         runs=states,
         notes=(
-            *_baseline_notes(study, arms, runs),
+            *_baseline_notes(arms),
             *notes,
             *_run_notes(answers),
+            *_settings_notes(answers),
+            *_pool_notes(answers),
             *_chance_notes(arms, labels),
         ),
     )
@@ -364,17 +369,15 @@ def _mean(values: Iterable[float]) -> float:
 # --- what a reader must be told ----------------------------------------------------------------------
 
 
-def _baseline_notes(study: str, arms: tuple[Arm, ...], runs: list[Run]) -> list[str]:
+def _baseline_notes(arms: tuple[Arm, ...]) -> list[str]:
     baseline = next((arm for arm in arms if arm.baseline), None)
-    key = runs[0].key
-    command = (
-        f"python -m synthaug.train experiment={study} dataset={key.dataset} generator={key.generator} "
-        f"model={key.model} mix=real"
-    )
+    # In words: nothing here knows the whole command, and a part of it would train something else.
     if baseline is None:
-        return [f"There is no real arm (real 1, synthetic 0), so no difference can be given. Add one: {command}"]
+        what = "There is no real arm (real 1, synthetic 0), so no difference can be given."
+        return [f"{what} To add one, run the command that trained the other arms with mix=real in place of its mix."]
     if baseline.accuracy is None:
-        return [f"The real arm has no run to compare with, so no difference can be given. Run it again: {command}"]
+        what = "The real arm has no run to compare with, so no difference can be given."
+        return [f"{what} Run the command that was to train it again."]
     return []
 
 
@@ -408,7 +411,8 @@ def _run_notes(answers: list[_Answers]) -> list[str]:
             )
         left_out = item.result["counts"].get("left_out", 0)
         if left_out:
-            notes.append(f"{item.run.key.label}: {left_out} unreadable training images were left out.")
+            files = "file that is no whole image was" if left_out == 1 else "files that are no whole images were"
+            notes.append(f"{item.run.key.label}: {left_out} {files} left out of the dataset.")
     if len({item.result["data"]["val"] for item in answers}) > 1:
         notes.append("The runs picked their checkpoints on different validation sets.")
     for field, what in (("steps", "optimizer steps"), ("epochs", "epochs"), ("batch_size", "batch size")):
@@ -419,6 +423,79 @@ def _run_notes(answers: list[_Answers]) -> list[str]:
                 f"Not all runs had the same {what}: {low:,} to {high:,}. Longer training can pass for better data."
             )
     return notes
+
+
+# Settings that a note on `result.json`'s "training" already tells.
+_TOLD_BY_TRAINING = {"batch_size": "batch_size", "trainer.max_epochs": "epochs", "trainer.max_steps": "steps"}
+
+
+def _settings_notes(answers: list[_Answers]) -> list[str]:
+    """One note per setting that differs between runs and is not what tells arms and seeds apart."""
+    # The baseline first; runs of earlier versions recorded no settings.
+    known = sorted(
+        (item for item in answers if item.result.get("settings")), key=lambda item: not _is_baseline(item.run)
+    )
+    found = _differing(known, {"seed", "mix", "generator"})
+    # What made the synthetic images matters to the arms that have some.
+    mixed = [item for item in known if item.run.synthetic]
+    found |= _differing(mixed, {name for item in mixed for name in item.result["settings"]} - {"generator"})
+    for key, field in _TOLD_BY_TRAINING.items():
+        if len({item.result["training"][field] for item in answers}) > 1:
+            found.pop(key, None)
+    intro, outro = "Not all runs had the same settings:", "What the arms show may come from that."
+    said = [f"{intro} {key} is {values}. {outro}" for key, values in found.items()]
+    if len(said) > MAX_SETTINGS_NOTES:
+        rest = list(found)[MAX_SETTINGS_NOTES - 1 :]
+        said[MAX_SETTINGS_NOTES - 1 :] = [f"{intro} {len(rest)} more differ ({', '.join(rest)}). {outro}"]
+    return said
+
+
+def _differing(answers: list[_Answers], ignored: set[str]) -> dict[str, str]:
+    """Key -> its values and where they are found, for the settings that are not the same in all runs."""
+    settings = [
+        {name: value for name, value in item.result["settings"].items() if name not in ignored} for item in answers
+    ]
+    pairs = [results.differences(settings[0], other) for other in settings]
+    first = {key: pair[0] for found in pairs for key, pair in found.items()}
+    return {
+        key: _by_value(answers, [found[key][1] if key in found else value for found in pairs])
+        for key, value in sorted(first.items())
+    }
+
+
+def _pool_notes(answers: list[_Answers]) -> list[str]:
+    pools = [(item, item.result["data"].get("scanned", {}).get("train")) for item in answers]
+    known = [(item, digest[:12]) for item, digest in pools if digest]
+    if len({digest for _, digest in known}) <= 1:
+        return []
+    said = _by_value([item for item, _ in known], [digest for _, digest in known])
+    return [f"Not all runs drew from the same real training images: the digest of those is {said}."]
+
+
+def _by_value(answers: list[_Answers], values: Sequence[Any]) -> str:
+    """ "0.002 in real, 0.001 in 82": each value and the arms, or single runs of an arm, that have it."""
+    texts = list(map(str, values))
+    of_arm: dict[str, set[str]] = {}
+    for item, text in zip(answers, texts, strict=True):
+        of_arm.setdefault(item.run.key.arm, set()).add(text)
+    where: dict[str, list[str]] = {}
+    for item, text in zip(answers, texts, strict=True):
+        key = item.run.key
+        name = key.arm if len(of_arm[key.arm]) == 1 else key.label
+        if name not in where.setdefault(text, []):
+            where[text].append(name)
+    # The value of many comes last, as that of all others.
+    largest = max(where, key=lambda text: len(where[text]))
+    others = len(where[largest]) > 3
+    shown = [text for text in where if not (others and text == largest)]
+    said = [f"{_shortened(text)} in {_some(where[text])}" for text in shown[:MAX_VALUES]]
+    if len(shown) > MAX_VALUES:
+        said.append(f"{len(shown) - MAX_VALUES} more values in other runs")
+    return ", ".join([*said, *([f"{_shortened(largest)} in all others"] if others else [])])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_VALUE_TEXT else text[:MAX_VALUE_TEXT] + "..."
 
 
 def _chance_notes(arms: tuple[Arm, ...], labels: NDArray[np.int64]) -> list[str]:

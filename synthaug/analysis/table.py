@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from synthaug.analysis.comparison import Arm, Comparison, Group
+from synthaug.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group
 from synthaug.analysis.statistics import Estimate
+from synthaug.results import PLANNED
 
 HEADERS = (
     "arm",
@@ -149,6 +150,13 @@ def caption(group: Group) -> list[str]:
     return said
 
 
+def way_out(comparison: Comparison, group: Group) -> str:
+    """What to do about a run that will never finish; empty where there is none."""
+    if all(item.state == NOT_COMPARABLE for item in group.left_out):
+        return ""
+    return f"To drop a run that is no longer wanted, delete its entry in {comparison.folder / PLANNED}."
+
+
 def title(group: Group) -> str:
     """What the group is about, in one line."""
     return f"{group.dataset} · {group.generator} · {group.model}"
@@ -179,3 +187,5 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
         for item in group.left_out:
             key = item.run.key
             console.print(Text(f"  {key.arm}  seed {key.seed}  {item.state}: {item.reason}"))
+        if hint := way_out(comparison, group):
+            console.print(Text(hint))

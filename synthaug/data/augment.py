@@ -1,9 +1,9 @@
 """From stored pixels to network input: one batched warp for training and for evaluation alike.
 
 Training takes a random crop (Inception's: random area and aspect ratio), flip, rotation and colour; evaluation
-takes the centre square. Both are one `grid_sample` over the whole batch on whatever device it lies. The random numbers
-come with the batch and are a pure function of (seed, epoch, image), so that workers, processes, batch order and
-resumes cannot change them.
+takes the centre square. Both are one `grid_sample` over the whole batch on whatever device it lies, on a finer grid
+where it would skip pixels. The random numbers come with the batch and are a pure function of (seed, epoch, image), so
+that workers, processes, batch order and resumes cannot change them.
 """
 
 import math
@@ -51,7 +51,9 @@ def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32
     return ((_splitmix(state) >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
 
 
-def training_view(pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation) -> Tensor:
+def training_view(
+    pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation, supersample: int = 1
+) -> Tensor:
     """Augmented batch.
 
     Args:
@@ -60,6 +62,7 @@ def training_view(pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int,
         draws: (B, len(DRAWS)) in [0, 1), from `uniforms`.
         image_size: side of the output in pixels.
         augmentation: what varies.
+        supersample: samples per output pixel and axis, which are averaged.
 
     Returns:
         float32 (B, 3, image_size, image_size) in [0, 1].
@@ -76,18 +79,19 @@ def training_view(pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int,
     centre_x = crop_w / 2 + draw["x"] * (width - crop_w)
     mirrored = torch.where(draw["flip"] < augmentation.horizontal_flip, -1.0, 1.0)
     angle = _between(draw["angle"], -1, 1) * math.radians(augmentation.rotation)
-    images = _warp(pixels, sizes, (centre_y, centre_x), (crop_h, crop_w * mirrored), angle, image_size)
+    images = _warp(pixels, sizes, (centre_y, centre_x), (crop_h, crop_w * mirrored), angle, image_size, supersample)
     return _colour(images, draw, augmentation)
 
 
-def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: float) -> Tensor:
+def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: float, supersample: int = 1) -> Tensor:
     """The centre of each image: a square of `crop_pct` of its short side; validation and test share it.
 
     Args and result as for `training_view`.
     """
     height, width = sizes[:, 0].float(), sizes[:, 1].float()
     side = torch.minimum(height, width) * crop_pct
-    return _warp(pixels, sizes, (height / 2, width / 2), (side, side), torch.zeros_like(side), image_size)
+    upright = torch.zeros_like(side)
+    return _warp(pixels, sizes, (height / 2, width / 2), (side, side), upright, image_size, supersample)
 
 
 def _warp(
@@ -97,9 +101,11 @@ def _warp(
     extent: tuple[Tensor, Tensor],
     angle: Tensor,
     image_size: int,
+    supersample: int,
 ) -> Tensor:
     """Bilinear samples of a rotated rectangle of each image; beyond an image its border goes on."""
-    steps = (torch.arange(image_size, device=pixels.device) * 2 + 1) / image_size - 1
+    side = image_size * supersample
+    steps = (torch.arange(side, device=pixels.device) * 2 + 1) / side - 1
     down = steps[None, :, None] * (extent[0] / 2)[:, None, None]
     right = steps[None, None, :] * (extent[1] / 2)[:, None, None]
     cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
@@ -112,6 +118,8 @@ def _warp(
     canvas_h, canvas_w = pixels.shape[-2:]
     grid = torch.stack([x * 2 / canvas_w - 1, y * 2 / canvas_h - 1], dim=-1)
     images = torch.nn.functional.grid_sample(pixels.float() / 255, grid, mode="bilinear", align_corners=False)
+    if supersample > 1:  # `grid_sample` does not antialias
+        images = torch.nn.functional.avg_pool2d(images, supersample)
     return images.clamp_(0, 1)  # the weights of a white spot may add up to 1.0000001
 
 

@@ -144,6 +144,8 @@ class MixDataModule(LightningDataModule):
         self.store = store
         self.image_size = image_size
         self.crop_pct = crop_pct
+        # A store made for small training crops has more pixels than whole images are shown with: none is skipped.
+        self.supersample = 2 if store.short_side * crop_pct > 1.25 * image_size else 1
         self.augmentation = augmentation or Augmentation()
         self.batch_size = batch_size
         self.seed = seed
@@ -161,9 +163,11 @@ class MixDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> Batch:
         """Warp on the device that the batch has just reached."""
         if batch.draws is None:
-            images = evaluation_view(batch.pixels, batch.sizes, self.image_size, self.crop_pct)
+            images = evaluation_view(batch.pixels, batch.sizes, self.image_size, self.crop_pct, self.supersample)
         else:
-            images = training_view(batch.pixels, batch.sizes, batch.draws, self.image_size, self.augmentation)
+            images = training_view(
+                batch.pixels, batch.sizes, batch.draws, self.image_size, self.augmentation, self.supersample
+            )
         return Batch(images, batch.labels, batch.synthetic, batch.rows)
 
     def _loader(self, samples: Sequence[Sample], seed: int | None) -> DataLoader[RawBatch]:

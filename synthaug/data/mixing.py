@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from synthaug.data.samples import Sample, bullets, per_class
+from synthaug.data.samples import Sample, bullets, number, per_class
 from synthaug.errors import UserError
 
 
@@ -40,18 +40,20 @@ def required(train: Sequence[Sample], classes: Sequence[str], real: float, synth
     """Class name → the counts that the mix asks of it.
 
     Raises:
-        UserError: classes of which the mix would leave no image at all.
+        UserError: classes in which the mix would leave no image at all, or none of an origin that it asks for.
     """
-    wanted = {name: counts(len(samples), real, synthetic) for name, samples in per_class(train, classes).items()}
-    empty = [
-        f"{name}: {len(samples)} real images"
-        for name, samples in per_class(train, classes).items()
-        if wanted[name].real + wanted[name].synthetic == 0
+    available = {name: len(samples) for name, samples in per_class(train, classes).items()}
+    wanted = {name: counts(images, real, synthetic) for name, images in available.items()}
+    few = [
+        f"{name}: {number(available[name], 'real image')}, so {count.real} real and {count.synthetic} synthetic"
+        for name, count in wanted.items()
+        if (count.real == 0 and (real > 0 or count.synthetic == 0)) or (count.synthetic == 0 and synthetic > 0)
     ]
-    if empty:
+    if few:
         raise UserError(
-            f"The mix real={real:g} synthetic={synthetic:g} leaves no training image in {len(empty)} classes, "
-            f"which have too few:\n{bullets(empty)}\nRaise mix.real or mix.synthetic, or add photographs."
+            f"The mix real={real:g} synthetic={synthetic:g} comes to 0 training images in "
+            f"{number(len(few), 'class', 'classes')}:\n{bullets(few)}\n"
+            "Raise mix.real or mix.synthetic, or add photographs."
         )
     return wanted
 
@@ -77,7 +79,10 @@ def select(train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str,
         if len(synthetic[name]) < count.synthetic
     ]
     if short:
-        raise UserError(f"The synthetic set has too few images for the mix in {len(short)} classes:\n{bullets(short)}")
+        raise UserError(
+            f"The synthetic set has too few images for the mix in {number(len(short), 'class', 'classes')}:\n"
+            f"{bullets(short)}"
+        )
     chosen: list[Sample] = []
     for name, count in wanted.items():
         chosen += _shuffled(real[name], seed)[: count.real]

@@ -9,6 +9,7 @@ lock, and readers use what the index told them when they opened it.
 import contextlib
 import csv
 import hashlib
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
@@ -69,7 +70,7 @@ class PixelStore:
             images: file hash → path.
 
         Returns:
-            File hash → reason, for the files that are no whole images.
+            File hash → reason, for the files that are no whole images or not those that were listed.
         """
         if all(key in self._places for key in images):
             return {}
@@ -106,7 +107,7 @@ class PixelStore:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = threads.map(lambda item: _try_decode(item[1], self.short_side), chunk)
+            decoded = threads.map(lambda item: _try_decode(item[0], item[1], self.short_side), chunk)
             for (key, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
@@ -152,7 +153,7 @@ class PixelStore:
         )
 
 
-def decode(path: Path, short_side: int) -> NDArray[np.uint8]:
+def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
     """An image file as upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
 
     Only Pillow decodes here, and fully: torchvision's decoder crashes the process on some damaged files, and
@@ -193,12 +194,17 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _try_decode(path: Path, short_side: int) -> NDArray[np.uint8] | str:
-    """The image, or the reason why there is none."""
+def _try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+    """The image with the file hash `key`, or the reason why there is none."""
     try:
-        if path.stat().st_size == 0:
+        content = path.read_bytes()
+        if not content:
             return "the file is empty (0 bytes)"
-        return decode(path, short_side)
+        # The file may have been replaced since: under its old hash, the other pixels would stay for good.
+        found = hashlib.sha256(content).hexdigest()
+        if found != key:
+            return f"its content is not what was listed (sha256 {found[:12]} instead of {key[:12]})"
+        return decode(io.BytesIO(content), short_side)
     except UnidentifiedImageError:
         return "not an image that Pillow can read"
     except Image.DecompressionBombError as error:

@@ -1,7 +1,6 @@
 """What images there are: image folders listed in a fixed order, with label, origin and content hash."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +91,8 @@ def scan(root: Path, split_folders: Mapping[str, str]) -> RealImages:
 
 def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
     """Why `root` does not look like a dataset from outside; cheap enough to ask before torch is imported."""
+    if root.is_file():
+        return [f"{root.absolute()} is a file: give a folder with dataset.root=<folder>"]
     if not root.is_dir():
         return [f"there is no folder {root.absolute()}: give one that exists with dataset.root=<folder>"]
     wanted = "/, ".join(split_folders.values())
@@ -114,31 +115,43 @@ def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
 
 
 def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
-    """Refuse images that are in two splits by content: the test would ask what training told.
+    """Refuse images that are in two splits by content (the test would ask what training told), or in two classes.
 
     Args:
         real: the dataset.
         content: file hash → hash of its decoded pixels, so that a re-saved copy counts as the same.
     """
-    seen: dict[str, tuple[str, Path]] = {}
-    clashes = []
+    seen: dict[str, tuple[str, Sample]] = {}
+    splits, classes = [], []
     for split, samples in real.splits.items():
         for sample in samples:
-            first = seen.setdefault(content(sample.sha256), (split, sample.path))
-            if first[0] != split:
-                clashes.append(f"{first[0]}: {first[1]}  =  {split}: {sample.path}")
-    if clashes:
-        raise UserError(
-            f"{len(clashes)} images are in more than one split, so the test would ask what training told:\n"
-            f"{bullets(clashes)}\nRemove one of each pair and run the same command again."
+            first_split, first = seen.setdefault(content(sample.sha256), (split, sample))
+            if first_split != split:
+                splits.append(f"{first_split}: {first.path}  =  {split}: {sample.path}")
+            if first.class_name != sample.class_name:
+                classes.append(f"{first.class_name}: {first.path}  =  {sample.class_name}: {sample.path}")
+    problems = [
+        f"{number(len(pairs), 'image is', 'images are')} in more than one {what}:\n{bullets(pairs)}"
+        for pairs, what in (
+            (splits, "split, so the test would ask what training told"),
+            (classes, "class, so one of the labels is wrong"),
         )
+        if pairs
+    ]
+    if problems:
+        raise UserError("\n".join([*problems, "Remove one of each pair and run the same command again."]))
 
 
-def bullets(lines: Sequence[str]) -> str:
-    """An indented list of at most `SHOWN` lines that says how many more there are."""
-    rest = len(lines) - SHOWN
-    shown = [f"  - {line}" for line in lines[:SHOWN]]
-    return "\n".join([*shown, f"  … and {rest} more"] if rest > 0 else shown)
+def bullets(lines: Sequence[str], shown: int = SHOWN) -> str:
+    """An indented list of at most `shown` lines that says how many more there are."""
+    rest = len(lines) - shown
+    listed = [f"  - {line}" for line in lines[:shown]]
+    return "\n".join([*listed, f"  … and {rest} more"] if rest > 0 else listed)
+
+
+def number(count: int, one: str, more: str | None = None) -> str:
+    """A count with its noun: "1 image is", "2 images are"; without `more`, several of them end in -s."""
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
 
 
 def require_every_class(real: RealImages) -> None:
@@ -161,9 +174,11 @@ def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, li
     return grouped
 
 
-def repeated(samples: Iterable[Sample]) -> int:
-    """How many samples repeat a file that the list already has."""
-    return sum(count - 1 for count in Counter(sample.sha256 for sample in samples).values())
+def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[str]:
+    """A line for each sample that repeats an earlier one of the list, by `content` as for `require_distinct`."""
+    seen: dict[str, Path] = {}
+    pairs = [(seen.setdefault(content(sample.sha256), sample.path), sample.path) for sample in samples]
+    return [f"{first}  =  {path}" for first, path in pairs if path != first]
 
 
 def _class_folders(folder: Path) -> list[str]:
@@ -191,7 +206,7 @@ def _class_problems(
     problems = []
     if len(classes) < 2:
         problems.append(
-            f"{folders['train']} holds {len(classes)} class ({', '.join(classes) or 'none'}); "
+            f"{folders['train']} holds {number(len(classes), 'class', 'classes')} ({', '.join(classes) or 'none'}); "
             "a classifier needs at least two folders"
         )
     for split in ("val", "test"):
@@ -207,7 +222,7 @@ def _class_problems(
         nameless = [path for paths in by_class for path in paths if not _is_text(path)]
         if nameless:
             problems.append(
-                f"{folders[split]} has {len(nameless)} files whose names are no valid Unicode, such as "
+                f"{folders[split]} has {number(len(nameless), 'file')} with names that are no valid Unicode, such as "
                 f"{str(nameless[0]).encode(errors='backslashreplace').decode()}; rename them"
             )
     return problems

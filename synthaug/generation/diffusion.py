@@ -7,7 +7,8 @@ from typing import Any
 from PIL import Image
 
 from synthaug.errors import UserError, raise_all
-from synthaug.generation.loading import load_pipeline, quiet
+from synthaug.generation.loading import load_pipeline, locate, quiet
+from synthaug.generation.prompts import prompts
 
 MODES = ("RGB", "L")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -31,6 +32,7 @@ class DiffusionGenerator:
         variant: file variant on the hub, such as "fp16".
         dtype: "float32", "float16" or "bfloat16"; None takes float32 on a CPU and float16 elsewhere.
         batch_size: images sampled at once; changes an image by single grey levels at most.
+        classes: the only class names that the model knows; None for a model that was trained on everything.
         device: "cpu", "cuda", "mps" …; None takes the best there is.
     """
 
@@ -51,6 +53,7 @@ class DiffusionGenerator:
         dtype: str | None = None,
         batch_size: int = 4,
         device: str | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         self.model = model
         self.prompt = prompt
@@ -67,6 +70,7 @@ class DiffusionGenerator:
         self.dtype = dtype
         self.batch_size = batch_size
         self.device = device
+        self.classes = classes
         self._pipeline: Any = None
         self._revision = ""
 
@@ -75,6 +79,23 @@ class DiffusionGenerator:
         """What decides how the images look: two sets that differ here must not be mixed."""
         names = "model revision variant prompt negative_prompt scheduler num_inference_steps guidance_scale"
         return {name: getattr(self, name) for name in f"{names} height width crop mode dtype".split()}
+
+    def check(self, classes: Sequence[str]) -> None:
+        """Find out what can be known before the model is loaded; imports no torch.
+
+        Raises:
+            UserError: a setting that cannot be, a prompt without a place for the class, a folder that does not exist,
+                or classes that this model cannot paint.
+        """
+        self._check_values()
+        prompts(self.prompt, classes)
+        foreign = [name for name in classes if self.classes is not None and name not in self.classes]
+        if foreign:
+            raise UserError(
+                f"The model {self.model} knows only the classes {', '.join(self.classes or ())}, and the dataset has "
+                f"{', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''}: choose another, such as generator=sd15."
+            )
+        locate(self.model)
 
     def load(self) -> None:
         """Load the pipeline; the place where a missing model is found out.

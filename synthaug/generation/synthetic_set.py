@@ -47,6 +47,8 @@ class Generator(Protocol):
     @property
     def settings(self) -> dict[str, Any]: ...
 
+    def check(self, classes: Sequence[str]) -> None: ...
+
     def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]: ...
 
     def provenance(self) -> dict[str, str]: ...
@@ -88,6 +90,15 @@ class SyntheticSet:
         self.folder = folder
         self.generator = generator
 
+    def check(self, wanted: Mapping[str, int]) -> None:
+        """Find out why `wanted` could not be generated, as far as that can be known without loading a model.
+
+        Raises:
+            UserError: the folder holds images made with other settings; what the generator itself refuses.
+        """
+        if self.lacks(wanted):
+            self.generator.check(list(wanted))
+
     def ensure(self, wanted: Mapping[str, int]) -> int:
         """Generate what is missing of `wanted` (class name → images) and return how many were made.
 
@@ -97,6 +108,7 @@ class SyntheticSet:
         """
         if not self.lacks(wanted):
             return 0
+        self.generator.check(list(wanted))
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             missing = self.lacks(wanted)

@@ -1,0 +1,98 @@
+"""What stands in the way of the runs of a command, found before the first of them begins.
+
+A sweep takes hours: an arm that cannot be run, a folder that belongs to another configuration or a generator that
+does not know the classes must not come to light when the arms before it are done. Imports no torch.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthaug import arms, results
+from synthaug.config import Job, read_settings
+from synthaug.data import mixing
+from synthaug.data.samples import SPLITS, RealImages, scan
+from synthaug.errors import UserError, raise_all
+from synthaug.generation.synthetic_set import Generator, SyntheticSet
+
+
+def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator]) -> None:
+    """Raise everything that would stop one of the jobs.
+
+    Args:
+        jobs: the runs that were asked for.
+        make_generator: a job's generator, not yet loaded.
+
+    Raises:
+        UserError: all of it at once.
+    """
+    scanned: dict[tuple[str, ...], RealImages | UserError | None] = {}
+    found: list[str] = []
+    for job in jobs:
+        dataset = job.settings["dataset"]
+        place = tuple(str(dataset[key]) for key in ("root", *SPLITS))
+        if place not in scanned:
+            scanned[place] = real_images(dataset)
+        real = scanned[place]
+        if isinstance(real, UserError):
+            found.append(str(real))
+            real = None
+        differing = [] if job.settings["overwrite"] else differences(job, real)
+        found += [taken(job.folder, differing)] if differing else []
+        found += _impossible(job, real, make_generator) if real else []
+    raise_all("Nothing was begun:", list(dict.fromkeys(found)))
+
+
+def real_images(dataset: Mapping[str, Any]) -> RealImages | UserError | None:
+    """The dataset as it lies on disk, or what is wrong with it; None where it will be prepared on the way."""
+    if dataset["prepare"] and not Path(dataset["root"]).exists():
+        return None
+    try:
+        return scan(Path(dataset["root"]), {split: dataset[split] for split in SPLITS})
+    except UserError as error:
+        return error
+
+
+def differences(job: Job, real: RealImages | None) -> list[str]:
+    """In what the run that a job's folder holds is another one than the job; empty where there is none.
+
+    An attempt that failed before its first epoch has nothing to lose: its settings may be mended.
+
+    Args:
+        job: the run that was asked for.
+        real: its dataset, to be compared with the one that a finished run was made with; None leaves that out.
+    """
+    folder, settings = job.folder, job.folder / results.CONFIG
+    begun = any((folder / name).is_file() for name in (results.RESULT, results.CHECKPOINT, results.LAST))
+    found = results.difference(read_settings(settings), job.recorded) if begun and settings.is_file() else []
+    if real is not None and (folder / results.RESULT).is_file():
+        there = results.read_json(folder / results.RESULT)["data"].get("scanned", {})
+        found += [
+            f"dataset.root={job.settings['dataset']['root']}: its {split} images are not those of that run"
+            for split, samples in real.splits.items()
+            if there and there[split] != arms.digest(samples)
+        ]
+    return found
+
+
+def taken(folder: Path, differing: Iterable[str]) -> str:
+    """What to tell the user of a folder that belongs to another run."""
+    return (
+        "\n    ".join([f"{folder} holds a run of another configuration:", *differing])
+        + "\n    Give this study a name of its own with experiment=<name>, or set the earlier run aside with "
+        "overwrite=true."
+    )
+
+
+def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Generator]) -> list[str]:
+    """Why the images at hand do not make the mix, and why the missing ones could not be generated."""
+    mix = job.settings["mix"]
+    try:
+        wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
+        if mix["synthetic"] > 0 and not (job.folder / results.RESULT).is_file():
+            output_dir = Path(job.settings["output_dir"])
+            folder = arms.synthetic_folder(output_dir, job.key.dataset, job.key.generator)
+            SyntheticSet(folder, make_generator(job)).check({name: count.synthetic for name, count in wanted.items()})
+    except UserError as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,129 @@
+"""From settings to the images of an arm: what is stored, said, left out and refused on the way."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_up_images import SPLIT_FOLDERS, image, write_dataset
+from made_up_study import Painter, settings
+from PIL import Image
+
+from synthaug import arms
+from synthaug.data.augment import DRAWS, Augmentation, training_view
+from synthaug.data.samples import scan
+from synthaug.errors import UserError
+from synthaug.generation.synthetic_set import SyntheticSet
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data", train=10)
+
+
+def dataset(root: Path, scale: float = 1.0, **changed: Any) -> dict[str, Any]:
+    given: dict[str, Any] = settings(root, root.parent)["dataset"]
+    return {**given, "augment": {"scale": [scale, 1.0]}, **changed}
+
+
+def read(root: Path, **changed: Any) -> arms.RealData:
+    return arms.read_real(dataset(root, **changed), root.parent / "outputs")
+
+
+@pytest.mark.parametrize(
+    ("image_size", "crop_pct", "scale", "short_side"),
+    [
+        (224, 0.875, 1.0, 256),  # evaluation asks for most
+        (224, 0.875, 0.25, 448),  # a crop of half the side
+        (64, 0.875, 0.25, 128),
+        (224, 0.875, 0.01, 512),  # twice what evaluation needs at most
+        (32, 1.0, 0.8, 36),  # digits
+    ],
+)
+def test_the_store_has_the_pixels_of_the_smallest_crop(
+    root: Path, image_size: int, crop_pct: float, scale: float, short_side: int
+) -> None:
+    assert read(root, image_size=image_size, crop_pct=crop_pct, scale=scale).store.short_side == short_side
+
+
+def test_a_small_crop_keeps_its_detail(root: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    sharp = Image.fromarray(noise).resize((192, 192), Image.Resampling.BICUBIC)
+    sharp.save(root / "train/cat/sharp.png")
+    data = read(root, image_size=48, crop_pct=0.875, scale=0.25)
+    (own,) = (s for s in data.real.train if s.path.name == "sharp.png")
+    pixels, sizes = (torch.from_numpy(array) for array in data.store.batch([own.sha256]))
+    middle = torch.full((1, len(DRAWS)), 0.5)
+    view = training_view(pixels, sizes, middle, 48, Augmentation((0.25, 0.25)), supersample=2)[0]
+    ideal = np.asarray(sharp.resize((48, 48), Image.Resampling.BICUBIC, box=(48, 48, 144, 144))) / 255
+    shown = view.permute(1, 2, 0).numpy()
+    assert shown.std() > 0.65 * ideal.std()
+    assert np.corrcoef(shown.ravel(), ideal.ravel())[0, 1] > 0.95
+
+
+def test_files_that_are_left_out_are_named_with_their_reasons(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "train/cat/notes.txt").write_text("no image")
+    (root / "val/dog/empty.png").touch()
+    with pytest.raises(UserError, match="2 files are not whole images:"):
+        read(root)
+    with caplog.at_level(logging.WARNING):
+        data = read(root, on_bad_image="skip")
+    assert data.left_out == 2
+    (message,) = caplog.messages
+    assert message.splitlines() == [
+        "2 files: left out, since they are not whole images:",
+        f"  - {root / 'train/cat/notes.txt'}: not an image that Pillow can read",
+        f"  - {root / 'val/dog/empty.png'}: the file is empty (0 bytes)",
+    ]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_repeats_within_a_class_are_named(root: Path, split: str, caplog: pytest.LogCaptureFixture) -> None:
+    first = root / split / "cat/000.png"
+    for number in range(5):
+        with Image.open(first) as original:
+            original.save(first.with_name(f"again{number}.bmp"))
+    with caplog.at_level(logging.WARNING):
+        read(root)
+    (message,) = caplog.messages
+    assert message.startswith(f"{split}: 5 images repeat another one of its class:\n  - {first}  =  ")
+    assert message.endswith("  … and 2 more")
+
+
+def test_what_was_scanned_is_known_whatever_is_left_out(root: Path) -> None:
+    before = read(root)
+    assert set(before.scanned) == {"train", "val", "test"}
+    (root / "val/dog/empty.png").touch()
+    after = read(root, on_bad_image="skip")
+    assert after.real.val == before.real.val
+    assert after.scanned == {split: arms.digest(samples) for split, samples in scan(root, SPLIT_FOLDERS).splits.items()}
+    assert {split for split in before.scanned if before.scanned[split] != after.scanned[split]} == {"val"}
+
+
+def test_an_arm_has_what_was_scanned_and_is_not_failed_by_another(root: Path, tmp_path: Path) -> None:
+    data = read(root)
+    synthetic = SyntheticSet(tmp_path / "synthetic", Painter())
+    mix = {"real": 0.5, "synthetic": 0.5}
+    with pytest.raises(UserError, match="comes to 0 training images in 2 classes"):
+        arms.build(data, {"real": 0.01, "synthetic": 0.99}, 0, synthetic)
+    arm = arms.build(data, mix, 0, synthetic, siblings=[(0.01, 0.99), (0.0, 0.01), (0.0, 0.7)])
+    assert arm.scanned == data.scanned
+    assert (arm.counts["real"], arm.counts["synthetic"]) == (10, 10)
+    assert [len(list((tmp_path / "synthetic" / name).glob("*.png"))) for name in ("cat", "dog")] == [10, 10]
+
+
+def test_a_synthetic_image_that_was_replaced_is_made_anew(root: Path, tmp_path: Path) -> None:
+    data = read(root)
+    synthetic = SyntheticSet(tmp_path / "synthetic", Painter())
+    mix = {"real": 0.5, "synthetic": 0.5}
+    synthetic.ensure({"cat": 5, "dog": 5})
+    replaced = synthetic.samples(["cat", "dog"])[0].path
+    content = replaced.read_bytes()
+    image(99, (16, 16)).save(replaced)
+    with pytest.raises(UserError, match=r"its content is not what was listed \(sha256 .*(?s:.)*generated anew"):
+        arms.build(data, mix, 0, synthetic)
+    replaced.unlink()
+    arms.build(data, mix, 0, synthetic)
+    assert replaced.read_bytes() == content

@@ -1,0 +1,145 @@
+"""What would stop a run of a command is said before the first one begins."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up_images import image, write_dataset
+from made_up_study import Painter
+from omegaconf import OmegaConf
+
+from synthaug import arms, command_line, config, preflight, results
+from synthaug.config import Job
+from synthaug.data.samples import RealImages
+from synthaug.errors import UserError
+from synthaug.generation.diffusion import DiffusionGenerator
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    config.register()
+    return write_dataset(tmp_path / "photos", train=10, val=3, test=4)
+
+
+def jobs_of(photos: Path, *arguments: str) -> list[Job]:
+    given = ["-m", "dataset=imagefolder", f"dataset.root={photos}", *arguments]
+    jobs = command_line.jobs_of([command_line.as_hydra_reads(argument) for argument in given])
+    assert jobs is not None
+    return jobs
+
+
+def painter(_: Job) -> Painter:
+    return Painter()
+
+
+def finish(job: Job, real: RealImages) -> None:
+    """A run folder as a finished run leaves it, as far as the checks look at it."""
+    job.folder.mkdir(parents=True)
+    (job.folder / results.CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.create(job.recorded)), encoding="utf-8")
+    scanned = {split: arms.digest(samples) for split, samples in real.splits.items()}
+    results.write_json(job.folder / results.RESULT, {"data": {"scanned": scanned}})
+
+
+def real_of(job: Job) -> RealImages:
+    real = preflight.real_images(job.settings["dataset"])
+    assert isinstance(real, RealImages)
+    return real
+
+
+def test_nothing_in_the_way(photos: Path) -> None:
+    preflight.refuse(jobs_of(photos, "mix=real,55,82"), painter)
+
+
+def test_a_finished_run_of_the_same_images_is_no_obstacle(photos: Path) -> None:
+    jobs = jobs_of(photos)
+    finish(jobs[0], real_of(jobs[0]))
+    preflight.refuse(jobs, painter)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_other_images_under_the_same_name_are_refused(photos: Path, split: str) -> None:
+    jobs = jobs_of(photos)
+    finish(jobs[0], real_of(jobs[0]))
+    image(99).save(photos / split / "cat" / "new.png")
+    with pytest.raises(UserError, match=f"its {split} images are not those of that run") as caught:
+        preflight.refuse(jobs, painter)
+    assert str(caught.value).startswith("Nothing was begun:")
+    assert "experiment=<name>" in str(caught.value)
+    preflight.refuse(jobs_of(photos, "overwrite=true"), painter)
+
+
+def test_other_settings_are_refused_for_all_runs_at_once(photos: Path) -> None:
+    sweep = ["mix=real,55"]
+    for job in jobs_of(photos, *sweep):
+        finish(job, real_of(job))
+    with pytest.raises(UserError) as caught:
+        preflight.refuse(jobs_of(photos, *sweep, "model.lr=0.5"), painter)
+    assert str(caught.value).count("model.lr: 0.001 there, 0.5 now") == 2
+
+
+def test_an_attempt_without_a_finished_epoch_may_be_mended(photos: Path) -> None:
+    (job,) = jobs_of(photos)
+    finish(job, real_of(job))
+    (job.folder / results.RESULT).unlink()
+    preflight.refuse(jobs_of(photos, "model.lr=0.5"), painter)
+    (job.folder / results.LAST).touch()
+    with pytest.raises(UserError, match=r"model\.lr: 0\.001 there, 0\.5 now"):
+        preflight.refuse(jobs_of(photos, "model.lr=0.5"), painter)
+
+
+def test_a_later_arm_that_cannot_be_made_stops_the_first(photos: Path) -> None:
+    for path in sorted((photos / "train" / "dog").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(UserError, match="dog"):
+        preflight.refuse(jobs_of(photos, "mix=real,real20"), painter)
+
+
+def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> None:
+    def digits(_: Job) -> DiffusionGenerator:
+        return DiffusionGenerator(str(photos), "a digit {class_name}", classes=["0", "1"])
+
+    with pytest.raises(UserError, match=r"knows only the classes 0, 1, and the dataset has cat, dog: choose another"):
+        preflight.refuse(jobs_of(photos, "mix=82"), digits)
+    preflight.refuse(jobs_of(photos, "mix=real"), digits)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"prompt": "a photo"}, r"it needs \{class_name\}"),
+        ({"model": "/nowhere"}, "there is no folder /nowhere"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0: must be at least 1"),
+    ],
+)
+def test_a_generator_that_cannot_work_is_refused(photos: Path, changed: dict[str, Any], said: str) -> None:
+    given: dict[str, Any] = {"model": str(photos), "prompt": "a {class_name}"} | changed
+    with pytest.raises(UserError, match=said):
+        preflight.refuse(jobs_of(photos, "mix=82"), lambda _: DiffusionGenerator(**given))
+
+
+def test_a_dataset_is_scanned_once_and_blamed_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_of(photos, "mix=real,real50", "seed=0,1")
+    for path in (photos / "test" / "cat").iterdir():
+        path.unlink()
+    scans: list[str] = []
+    real_images = preflight.real_images
+
+    def counted(dataset: Mapping[str, Any]) -> RealImages | UserError | None:
+        scans.append(dataset["root"])
+        return real_images(dataset)
+
+    monkeypatch.setattr(preflight, "real_images", counted)
+    with pytest.raises(UserError) as caught:
+        preflight.refuse(jobs, painter)
+    assert str(caught.value).count("has no images of cat") == 1
+    assert scans == [str(photos)]
+
+
+def test_a_dataset_that_is_prepared_on_the_way_may_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.register()
+    jobs: Sequence[Job] = command_line.jobs_of([]) or []
+    preflight.refuse(jobs, painter)
+    assert not (tmp_path / "outputs").exists()
