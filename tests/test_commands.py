@@ -220,7 +220,7 @@ def test_an_image_in_train_and_test_is_refused(swept: Commands) -> None:
     shutil.copy(leaking / "test" / "cat" / "000.png", leaking / "train" / "dog" / "copy.png")
     code, printed = swept.run("mix=real", "experiment=leaking", "dataset.root=leaking")
     assert code == 1
-    assert "1 images are in more than one split" in printed
+    assert "1 image is in more than one split" in printed
     assert "train: leaking/train/dog/copy.png  =  test: leaking/test/cat/000.png" in printed
     assert "Traceback" not in printed
 

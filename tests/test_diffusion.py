@@ -208,7 +208,7 @@ def test_settings_are_all_that_changes_images_and_no_more() -> None:
     model = DiffusionGenerator(**own, batch_size=3, device="cpu")  # type: ignore[arg-type]
     assert own.items() <= model.settings.items()
     assert {"batch_size", "device"}.isdisjoint(model.settings)
-    assert set(vars(model)) - set(model.settings) == {"batch_size", "device", "_pipeline", "_revision"}
+    assert set(vars(model)) - set(model.settings) == {"batch_size", "device", "classes", "_pipeline", "_revision"}
     assert json.loads(json.dumps(model.settings)) == model.settings
 
 
