@@ -133,6 +133,10 @@ def train(
     )
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Commands:
     """The program's commands, each in a process of its own, on made-up photographs below `folder`."""
@@ -202,6 +206,8 @@ class Commands:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
+                # Where the tests themselves run in a shell's background, Ctrl-C is ignored, and that is inherited.
+                preexec_fn=_heed_interrupts,
             )
 
     def run(self, *arguments: str, command: str = "train") -> tuple[int, str]:
