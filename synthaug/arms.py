@@ -24,7 +24,7 @@ from synthaug.data.samples import (
     scan,
 )
 from synthaug.errors import UserError
-from synthaug.generation.synthetic_set import SyntheticSet
+from synthaug.generation.synthetic_set import Generator, SyntheticSet
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +141,9 @@ def _short_side(dataset: Mapping[str, Any]) -> int:
     return math.ceil(min(image_size / smallest, 2 * image_size / crop_pct))
 
 
-def synthetic_folder(output_dir: Path, dataset: str, generator: str) -> Path:
-    """Where the images of a generator for a dataset lie, shared by all studies."""
-    return output_dir / "synthetic" / dataset / generator
+def synthetic_set(output_dir: Path, dataset: str, name: str, generator: Generator) -> SyntheticSet:
+    """The images of the generator called `name` for a dataset, shared by all studies."""
+    return SyntheticSet(output_dir / "synthetic" / dataset / name, generator)
 
 
 def build(

@@ -51,7 +51,6 @@ def generate(job: config.Job) -> None:
     """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, asks for."""
     from synthaug import arms
     from synthaug.data import mixing
-    from synthaug.generation.synthetic_set import SyntheticSet
 
     settings = job.settings
     arms.prepare(settings["dataset"], instantiate)
@@ -65,9 +64,9 @@ def generate(job: config.Job) -> None:
         counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
         wanted = {name: count.synthetic for name, count in counts.items()}
     generator = instantiate(config.called(settings["generator"]))
-    folder = arms.synthetic_folder(Path(settings["output_dir"]), job.key.dataset, job.key.generator)
-    made = SyntheticSet(folder, generator).ensure(wanted)
-    log.info("%d images made, %d were there: %s", made, sum(wanted.values()) - made, folder)
+    synthetic = arms.synthetic_set(Path(settings["output_dir"]), job.key.dataset, job.key.generator, generator)
+    made = synthetic.ensure(wanted)
+    log.info("%d images made, %d were there: %s", made, sum(wanted.values()) - made, synthetic.folder)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from synthaug.config import Job, read_settings
 from synthaug.data import mixing
 from synthaug.data.samples import SPLITS, RealImages, scan
 from synthaug.errors import UserError, raise_all
-from synthaug.generation.synthetic_set import Generator, SyntheticSet
+from synthaug.generation.synthetic_set import Generator
 
 
 def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator]) -> None:
@@ -91,8 +91,8 @@ def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Gene
         wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
         if mix["synthetic"] > 0 and not (job.folder / results.RESULT).is_file():
             output_dir = Path(job.settings["output_dir"])
-            folder = arms.synthetic_folder(output_dir, job.key.dataset, job.key.generator)
-            SyntheticSet(folder, make_generator(job)).check({name: count.synthetic for name, count in wanted.items()})
+            synthetic = arms.synthetic_set(output_dir, job.key.dataset, job.key.generator, make_generator(job))
+            synthetic.check({name: count.synthetic for name, count in wanted.items()})
     except UserError as error:
         return [str(error)]
     return []

@@ -11,8 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthaug.analysis.report import make_report
-from synthaug.analysis.table import print_table
+from synthaug.analysis.report import show_report
 from synthaug.errors import UserError
 
 
@@ -28,13 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", type=Path, help="folder of the study, e.g. outputs/default")
     study: Path = parser.parse_args(arguments).study
     try:
-        comparison = make_report(study)
+        return 0 if show_report(study) else 1
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print_table(comparison)
-    print(study / "report.html")
-    return 0 if comparison.complete else 1
 
 
 if __name__ == "__main__":

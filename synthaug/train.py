@@ -19,14 +19,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import command_line, config, preflight, results
+from synthaug import arms, command_line, config, preflight, results
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.files import write_text
 
-if TYPE_CHECKING:  # both import torch, which a finished run and a typo do without
+if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
     from pytorch_lightning.loggers import Logger
-
-    from synthaug.arms import Arm
 
 log = logging.getLogger(__name__)
 
@@ -156,16 +154,13 @@ def _train(job: config.Job) -> None:
     log.info("%s: %s", job.key.label, summary)
 
 
-def _build_arm(job: config.Job) -> "Arm":
-    from synthaug import arms
-    from synthaug.generation.synthetic_set import SyntheticSet
-
+def _build_arm(job: config.Job) -> arms.Arm:
     settings = job.settings
     output_dir = Path(settings["output_dir"])
     arms.prepare(settings["dataset"], instantiate)
     data = arms.read_real(settings["dataset"], output_dir)
-    folder = arms.synthetic_folder(output_dir, job.key.dataset, job.key.generator)
-    synthetic = SyntheticSet(folder, _made("generator", job))
+    generator = _made("generator", job)
+    synthetic = arms.synthetic_set(output_dir, job.key.dataset, job.key.generator, generator)
 
     def check() -> None:
         """A network that cannot be built should not be found out after hours of generating."""
@@ -173,7 +168,7 @@ def _build_arm(job: config.Job) -> "Arm":
 
         training.quiet_libraries()
         _made("model", job, classes=data.real.classes, seed=settings["seed"])
-        _made("trainer", job, logger=False, enable_checkpointing=False)
+        training.require_whole_evaluation(_made("trainer", job, logger=False, enable_checkpointing=False))
 
     siblings = [
         (other.planned.real, other.planned.synthetic)
@@ -189,7 +184,9 @@ def _made(group: str, job: config.Job, **given: Any) -> Any:
         return instantiate(config.called(job.settings[group]), **given)
     except InstantiationException as error:
         cause = error.__cause__
-        if not isinstance(cause, UserError) and (group == "trainer" or isinstance(cause, (ValueError, TypeError))):
+        if isinstance(cause, UserError):
+            raise cause from None
+        if group == "trainer" or isinstance(cause, (ValueError, TypeError)):
             raise UserError(f"{group}: {cause}") from error
         raise
 
@@ -221,13 +218,9 @@ def _record_failure(job: config.Job, error: Exception) -> None:
 
 def _compare(study: Path) -> bool:
     """Print the comparison of a study and write its files; True if every run is finished."""
-    from synthaug.analysis.report import make_report
-    from synthaug.analysis.table import print_table
+    from synthaug.analysis.report import show_report
 
-    comparison = make_report(study)
-    print_table(comparison)
-    print(study / "report.html")
-    return comparison.complete
+    return show_report(study)
 
 
 def _tell_how_to_upload(study: Path) -> None:

@@ -93,11 +93,10 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
 def build_arm(given: dict[str, Any]) -> "Arm":
     """The images of a run, synthetic ones painted on the way."""
     from synthaug import arms
-    from synthaug.generation.synthetic_set import SyntheticSet
 
     output_dir = Path(given["output_dir"])
     data = arms.read_real(given["dataset"], output_dir)
-    synthetic = SyntheticSet(arms.synthetic_folder(output_dir, KEY.dataset, KEY.generator), Painter())
+    synthetic = arms.synthetic_set(output_dir, KEY.dataset, KEY.generator, Painter())
     return arms.build(data, given["mix"], given["seed"], synthetic)
 
 

@@ -117,7 +117,7 @@ def within(name: str, rooms: tuple[str, ...]) -> bool:
 
 def test_imports_are_found() -> None:
     assert "synthaug.results" in own_imports("synthaug.train")
-    assert "synthaug.analysis.table" in own_imports("synthaug.train"), "inside a function"
+    assert "synthaug.analysis.report" in own_imports("synthaug.train"), "inside a function"
     assert "wandb" in set(imports("synthaug.tracking")), "inside a function"
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from synthaug.analysis.comparison import Comparison, compare, write_files
+from synthaug.analysis.table import print_table
 
 
 def make_report(study: Path) -> Comparison:
@@ -13,3 +14,11 @@ def make_report(study: Path) -> Comparison:
     write_files(comparison)
     write_page(comparison)
     return comparison
+
+
+def show_report(study: Path) -> bool:
+    """Make the report, print its table and where its page is; True if every planned run is finished and compared."""
+    comparison = make_report(study)
+    print_table(comparison)
+    print(study / "report.html")
+    return comparison.complete
