@@ -24,7 +24,9 @@ from synthaug.data.samples import (
     scan,
 )
 from synthaug.errors import UserError
-from synthaug.generation.synthetic_set import Generator, SyntheticSet
+from synthaug.generation.folder import FolderGenerator, FolderPool
+from synthaug.generation.prompts import read_prompts
+from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
 
 log = logging.getLogger(__name__)
 
@@ -141,16 +143,37 @@ def _short_side(dataset: Mapping[str, Any]) -> int:
     return math.ceil(min(image_size / smallest, 2 * image_size / crop_pct))
 
 
-def synthetic_set(output_dir: Path, dataset: str, name: str, generator: Generator) -> SyntheticSet:
-    """The images of the generator called `name` for a dataset, shared by all studies."""
-    return SyntheticSet(output_dir / "synthetic" / dataset / name, generator)
+def synthetic_images(
+    settings: Mapping[str, Any], dataset: str, name: str, generator: Generator | FolderGenerator
+) -> SyntheticImages:
+    """The images of a generator for a dataset, shared by all studies.
+
+    Args:
+        settings: of the run.
+        dataset: its name.
+        name: of the generator with its prompts.
+        generator: not yet loaded.
+
+    Raises:
+        UserError: prompts that cannot be read, or that nobody would ask.
+    """
+    folder = Path(settings["output_dir"]) / "synthetic" / dataset / name
+    if isinstance(generator, FolderGenerator):
+        prompts = settings["prompts"]
+        if any(prompts[key] for key in ("templates", "file", "settings", "names")):
+            raise UserError(
+                f"prompts={prompts['name']}: the images of generator.root={generator.root} are made already and ask "
+                "for no prompts; leave prompts out, or choose a generator that makes images."
+            )
+        return FolderPool(folder, generator)
+    return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt))
 
 
 def build(
     data: RealData,
     mix: Mapping[str, Any],
     seed: int,
-    synthetic: SyntheticSet,
+    synthetic: SyntheticImages,
     siblings: Iterable[tuple[float, float]] = (),
     check: Callable[[], object] = lambda: None,
 ) -> Arm:
@@ -160,7 +183,7 @@ def build(
         data: from `read_real`.
         mix: the settings of the group `mix`.
         seed: of the run.
-        synthetic: the generator's set for this dataset.
+        synthetic: from `synthetic_images`.
         siblings: (real, synthetic) of the study's other mixes: what they will ask for is made in the same go, so
             that the model is loaded once.
         check: called before anything is generated, which may take hours: raises where they would be in vain.
@@ -170,18 +193,42 @@ def build(
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
         needed = {name: count.synthetic for name, count in wanted.items()}
+        synthetic.check(needed)
         if synthetic.lacks(needed):
             check()
             for other in siblings:  # one that cannot be had fails its own run, not this one
                 for name, samples in per_class(real.train, real.classes).items():
                     needed[name] = max(needed[name], mixing.counts(len(samples), *other).synthetic)
             synthetic.ensure(needed)
+        wanted = mixing.within(wanted, synthetic.available({name: count.synthetic for name, count in wanted.items()}))
         pool = synthetic.samples(real.classes)
     train = mixing.select(real.train, pool, wanted, seed)
     bad = _decode(data.store, train)
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
+    _require_foreign(train, real, data.store)
     return Arm(real, train, data.store, data.left_out, data.scanned)
+
+
+def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStore) -> None:
+    """Refuse synthetic images that are real ones: a pool made elsewhere may hold what the test will ask."""
+    split_of = {
+        store.place(sample.sha256).content: (split, sample.path)
+        for split, samples in real.splits.items()
+        for sample in samples
+    }
+    found = [
+        f"{sample.path}  =  {split}: {path}"
+        for sample in train
+        if sample.origin != REAL
+        for split, path in [split_of.get(store.place(sample.sha256).content, ("", Path()))]
+        if split
+    ]
+    if found:
+        raise UserError(
+            f"{number(len(found), 'synthetic image is a real one', 'synthetic images are real ones')}:\n"
+            f"{bullets(found)}\nRemove them from the synthetic images."
+        )
 
 
 def _decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:

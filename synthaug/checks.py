@@ -12,7 +12,16 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synthaug import signatures
-from synthaug.config import SUPPLIED, AugmentConfig, Config, DatasetConfig, MixConfig, called, without_hydra
+from synthaug.config import (
+    SUPPLIED,
+    AugmentConfig,
+    Config,
+    DatasetConfig,
+    MixConfig,
+    PromptsConfig,
+    called,
+    without_hydra,
+)
 from synthaug.data.samples import layout_problems
 
 
@@ -34,7 +43,13 @@ def problems_of(config: DictConfig) -> list[str]:
 
 def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
     """Keys that nothing reads: `+key=value` brings them past Hydra's own check."""
-    typed = {"": Config, "dataset": DatasetConfig, "dataset.augment": AugmentConfig, "mix": MixConfig}
+    typed = {
+        "": Config,
+        "dataset": DatasetConfig,
+        "dataset.augment": AugmentConfig,
+        "mix": MixConfig,
+        "prompts": PromptsConfig,
+    }
     for parent, schema in typed.items():
         known = [field.name for field in fields(schema)]
         node = OmegaConf.select(config, parent) if parent else config
@@ -115,6 +130,7 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "dataset.name": _NAME,
     "generator.name": _NAME,
     "model.name": _NAME,
+    "prompts.name": _NAME,
 }
 
 

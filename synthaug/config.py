@@ -18,7 +18,7 @@ from synthaug.errors import UserError
 from synthaug.results import PlannedRun, RunKey
 
 VERSION_BASE = "1.3"
-GROUPS = ("dataset", "generator", "mix", "model", "trainer", "logger", "experiments")
+GROUPS = ("dataset", "generator", "prompts", "mix", "model", "trainer", "logger", "experiments")
 SEVERAL = ("logger", "experiments")  # groups of which more than one choice can be in force
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -81,6 +81,17 @@ class MixConfig:
 
 
 @dataclass
+class PromptsConfig:
+    """Templates, or a file with the prompts of each class; without either, the generator's own template."""
+
+    name: str | None = None
+    templates: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    file: str | None = None
+
+
+@dataclass
 class Config:
     """The whole configuration. generator, model, trainer and loggers are checked against what they call."""
 
@@ -93,6 +104,7 @@ class Config:
     per_class: int | None = None
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     mix: MixConfig = field(default_factory=MixConfig)
+    prompts: PromptsConfig = field(default_factory=PromptsConfig)
     generator: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
@@ -114,6 +126,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     ),
     "logger": ("name", "group", "id", "save_dir", "version", "mode", "offline", "resume"),
 }
+OWN_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 # Keys of a node that are ours and not its target's.
 OWN_KEYS = ("name",)
 
@@ -189,11 +202,14 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
     mix = settings["mix"]
     folders = [Path(source.path) / "mix" for source in hydra.runtime.config_sources if source.schema == "file"]
-    names = {group: settings[group].get("name") or choices[group] for group in ("dataset", "generator", "model")}
+    named = ("dataset", "generator", "prompts", "model")
+    names = {group: settings[group].get("name") or choices[group] for group in named}
     names["mix"] = arm_name(hydra.runtime.choices["mix"], mix["real"], mix["synthetic"], folders)
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
-    key = RunKey(names["dataset"], names["generator"], names["model"], names["mix"], settings["seed"])
+    # Other prompts make other images: they are another generator to whoever compares runs or looks for images.
+    generator = names["generator"] + (f"-{names['prompts']}" if names["prompts"] != OWN_PROMPTS else "")
+    key = RunKey(names["dataset"], generator, names["model"], names["mix"], settings["seed"])
     return Job(settings, recorded, key, Path(settings["output_dir"]) / settings["experiment"])
 
 

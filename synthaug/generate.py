@@ -64,7 +64,7 @@ def generate(job: config.Job) -> None:
         counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
         wanted = {name: count.synthetic for name, count in counts.items()}
     generator = instantiate(config.called(settings["generator"]))
-    synthetic = arms.synthetic_set(Path(settings["output_dir"]), job.key.dataset, job.key.generator, generator)
+    synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
     made = synthetic.ensure(wanted)
     log.info("%d images made, %d were there: %s", made, sum(wanted.values()) - made, synthetic.folder)
 

@@ -13,10 +13,11 @@ from synthaug.config import Job, read_settings
 from synthaug.data import mixing
 from synthaug.data.samples import SPLITS, RealImages, scan
 from synthaug.errors import UserError, raise_all
+from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator
 
 
-def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator]) -> None:
+def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator | FolderGenerator]) -> None:
     """Raise everything that would stop one of the jobs.
 
     Args:
@@ -84,14 +85,14 @@ def taken(folder: Path, differing: Iterable[str]) -> str:
     )
 
 
-def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Generator]) -> list[str]:
+def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Generator | FolderGenerator]) -> list[str]:
     """Why the images at hand do not make the mix, and why the missing ones could not be generated."""
     mix = job.settings["mix"]
     try:
         wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
         if mix["synthetic"] > 0 and not (job.folder / results.RESULT).is_file():
-            output_dir = Path(job.settings["output_dir"])
-            synthetic = arms.synthetic_set(output_dir, job.key.dataset, job.key.generator, make_generator(job))
+            generator = make_generator(job)
+            synthetic = arms.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator)
             synthetic.check({name: count.synthetic for name, count in wanted.items()})
     except UserError as error:
         return [str(error)]

@@ -160,7 +160,7 @@ def _build_arm(job: config.Job) -> arms.Arm:
     arms.prepare(settings["dataset"], instantiate)
     data = arms.read_real(settings["dataset"], output_dir)
     generator = _made("generator", job)
-    synthetic = arms.synthetic_set(output_dir, job.key.dataset, job.key.generator, generator)
+    synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
 
     def check() -> None:
         """A network that cannot be built should not be found out after hours of generating."""

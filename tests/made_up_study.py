@@ -37,7 +37,7 @@ class Painter:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"prompt": self.prompt}
+        return {"colours": 2}
 
     def check(self, classes: Sequence[str]) -> None:
         pass
@@ -85,6 +85,7 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
             "augment": {"scale": [0.5, 1.0], "ratio": [0.8, 1.25], "horizontal_flip": 0.5, "rotation": 10.0},
         },
         "mix": {"name": KEY.arm, "real": real, "synthetic": synthetic},
+        "prompts": {"name": "default", "templates": [], "settings": {}, "names": {}, "file": None},
         "model": {"backbone": NETWORK, "lr": 0.01, "schedule": "one_cycle"},
         "trainer": {"max_epochs": 4},
     }
@@ -96,7 +97,7 @@ def build_arm(given: dict[str, Any]) -> "Arm":
 
     output_dir = Path(given["output_dir"])
     data = arms.read_real(given["dataset"], output_dir)
-    synthetic = arms.synthetic_set(output_dir, KEY.dataset, KEY.generator, Painter())
+    synthetic = arms.synthetic_images(given, KEY.dataset, KEY.generator, Painter())
     return arms.build(data, given["mix"], given["seed"], synthetic)
 
 

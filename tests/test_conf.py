@@ -15,6 +15,8 @@ from synthaug import checks, command_line, config, tracking
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.generation.diffusion import DiffusionGenerator
+from synthaug.generation.folder import FolderGenerator
+from synthaug.generation.prompts import read_prompts
 
 FILES = sorted(config.CONF.glob("*/*.yaml"))
 EXPERIMENTS = sorted(config.EXPERIMENTS.glob("*.yaml"))
@@ -36,6 +38,10 @@ MIXES = {
     "synthetic": (0, 1),
     "synthetic1000": (0, 10),
 }
+
+# Keys that a choice leaves to the user.
+MANDATORY = {("generator", "folder"): ["generator.root=pool"], ("prompts", "file"): ["prompts.file=prompts.yaml"]}
+NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 
 Compose = Callable[..., DictConfig]
 
@@ -67,7 +73,7 @@ def composed(photos: Path) -> Iterator[Compose]:
 def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> None:
     group, choice = path.parent.name, path.stem
     assert group in config.GROUPS
-    found = composed(f"{group}={choice}")
+    found = composed(f"{group}={choice}", *MANDATORY.get((group, choice), ()))
     assert checks.problems_of(found) == []
     settings = config.job_of(found, found.hydra).settings
     assert group == "logger" or group == "trainer" or settings[group]["name"] == choice
@@ -122,10 +128,25 @@ def test_augmentation_can_be_made(choice: str, composed: Compose) -> None:
 
 
 @pytest.mark.parametrize("choice", choices("generator"))
-def test_generator_can_be_made(choice: str, composed: Compose) -> None:
-    generator = instantiate(config.called(composed(f"generator={choice}").generator))
-    assert isinstance(generator, DiffusionGenerator)
-    assert "{class_name}" in generator.prompt
+def test_generator_can_be_made(choice: str, composed: Compose, photos: Path) -> None:
+    extra = [f"generator.root={photos}"] if choice == "folder" else []
+    generator = instantiate(config.called(composed(f"generator={choice}", *extra).generator))
+    if choice == "folder":
+        assert isinstance(generator, FolderGenerator)
+    else:
+        assert isinstance(generator, DiffusionGenerator)
+        read_prompts(NO_PROMPTS, generator.prompt).check(["cat"])
+
+
+@pytest.mark.parametrize("choice", choices("prompts"))
+def test_prompts_can_be_read(choice: str, composed: Compose, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("cat: [a cat]\nturtle: [a turtle]\n", encoding="utf-8")
+    extra = [f"prompts.file={tmp_path / 'p.yaml'}"] if choice == "file" else []
+    found = OmegaConf.to_container(composed(f"prompts={choice}", *extra).prompts)
+    assert isinstance(found, dict)
+    prompts = read_prompts({str(key): value for key, value in found.items()}, "{class_name}")
+    prompts.check(["cat", "turtle"])
+    assert "cat" in prompts.of("cat", 3)
 
 
 @pytest.mark.parametrize("choice", choices("model"))

@@ -204,11 +204,13 @@ def test_a_scheduler_of_another_kind_of_model_is_refused_with_those_that_fit(tin
 
 
 def test_settings_are_all_that_changes_images_and_no_more() -> None:
-    own = {"model": "m", "prompt": "p", "num_inference_steps": 9, "crop": 4, "dtype": "float16", "revision": "main"}
-    model = DiffusionGenerator(**own, batch_size=3, device="cpu")  # type: ignore[arg-type]
+    own = {"model": "m", "num_inference_steps": 9, "crop": 4, "dtype": "float16", "revision": "main"}
+    model = DiffusionGenerator(**own, prompt="p", batch_size=3, device="cpu")  # type: ignore[arg-type]
     assert own.items() <= model.settings.items()
     assert {"batch_size", "device"}.isdisjoint(model.settings)
-    assert set(vars(model)) - set(model.settings) == {"batch_size", "device", "classes", "_pipeline", "_revision"}
+    assert set(vars(model)) - set(model.settings) == {
+        "prompt", "batch_size", "device", "classes", "_pipeline", "_revision"
+    }  # fmt: skip
     assert json.loads(json.dumps(model.settings)) == model.settings
 
 

@@ -32,7 +32,13 @@ ROOMS = {
     "synthaug.signatures": (),
     "synthaug.results": ("synthaug.errors", "synthaug.files"),
     "synthaug.data": ("synthaug.errors", "synthaug.files", "synthaug.results"),
-    "synthaug.generation": ("synthaug.errors", "synthaug.files", "synthaug.results", "synthaug.data.samples"),
+    "synthaug.generation": (
+        "synthaug.errors",
+        "synthaug.files",
+        "synthaug.results",
+        "synthaug.data.samples",
+        "synthaug.data.pixels",
+    ),
     "synthaug.analysis": (
         "synthaug.errors",
         "synthaug.files",
@@ -73,6 +79,7 @@ LIGHT = [
     "synthaug.data.mixing",
     "synthaug.data.pixels",
     "synthaug.data.sources",
+    "synthaug.generation.folder",
     "synthaug.generation.prompts",
     "synthaug.generation.screening",
     "synthaug.generation.synthetic_set",

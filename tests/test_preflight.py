@@ -108,7 +108,7 @@ def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"prompt": "a photo"}, r"it needs \{class_name\}"),
+        ({"prompt": "a photo"}, r"\(generator.prompt\):\n  - 'a photo' has no place for the class"),
         ({"model": "/nowhere"}, "there is no folder /nowhere"),
         ({"num_inference_steps": 0}, "num_inference_steps=0: must be at least 1"),
     ],

@@ -24,6 +24,7 @@ from synthaug import files
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.generation import synthetic_set
+from synthaug.generation.prompts import Prompts
 from synthaug.generation.synthetic_set import Row, SyntheticSet, image_seed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,7 +46,7 @@ class Painter:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"model": "painter", "prompt": self.prompt, "guidance_scale": 7.5, **self.more}
+        return {"model": "painter", "guidance_scale": 7.5, **self.more}
 
     def check(self, classes: Sequence[str]) -> None:
         pass
@@ -201,7 +202,7 @@ def test_class_names_in_any_script(tmp_path: Path) -> None:
 
 def test_a_set_of_other_settings_is_refused_with_the_keys_and_the_way_out(tmp_path: Path) -> None:
     SyntheticSet(tmp_path, Painter(steps=16)).ensure({"cat": 1})
-    other = SyntheticSet(tmp_path, Painter(prompt="a {class_name}", steps=20, crop=None))
+    other = SyntheticSet(tmp_path, Painter(scheduler="DDIM", steps=20, crop=None))
     asking: list[Callable[[], object]] = [
         lambda: other.ensure({"cat": 1}), lambda: other.lacks({"cat": 1}), lambda: other.samples(["cat"])
     ]  # fmt: skip
@@ -211,10 +212,48 @@ def test_a_set_of_other_settings_is_refused_with_the_keys_and_the_way_out(tmp_pa
         lines = str(caught.value).splitlines()
         assert lines[0] == f"The synthetic set {tmp_path} was made with other settings:"
         assert lines[1:3] == [
-            "  - generator.prompt: 'a photo of a {class_name}' there, 'a {class_name}' now",
+            "  - generator.scheduler: None there, 'DDIM' now",
             "  - generator.steps: 16 there, 20 now",
         ]
         assert "generator.name=<name>" in lines[3]
+
+
+def test_a_set_of_other_prompts_is_refused_with_the_images_and_the_way_out(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter(), Prompts(["a {class_name}", "the {class_name}"])).ensure({"cat": 3, "dog": 1})
+    other = SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a cat"], "owl": ["an owl"]}))
+    asking: list[Callable[[], object]] = [
+        lambda: other.ensure({"cat": 1}), lambda: other.lacks({"cat": 1}), lambda: other.samples(["cat"])
+    ]  # fmt: skip
+    for ask in asking:
+        with pytest.raises(UserError) as caught:
+            ask()
+        assert str(caught.value).splitlines() == [
+            f"The synthetic set {tmp_path} was made from other prompts:",
+            "  - image 1 of cat: 'the cat' there, 'a cat' now",
+            "Give the new ones a name of their own with prompts.name=<name>, or take the old prompts back.",
+        ]
+    assert other.ensure({"owl": 2}) == 2, "classes that are not asked for do not matter"
+
+
+def test_the_same_prompts_by_other_means_are_no_difference(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
+    assert SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a photo of a cat"]})).lacks({"cat": 2}) == 0
+
+
+def test_a_set_that_listed_its_prompt_among_the_settings_goes_on(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter(prompt_listed=True)).ensure({"cat": 2})
+    claimed = tmp_path / "set.json"
+    claimed.write_text(claimed.read_text().replace('"prompt_listed": true', '"prompt": "a photo of a {class_name}"'))
+    assert SyntheticSet(tmp_path, Painter()).ensure({"cat": 3}) == 1
+
+
+def test_every_image_has_its_own_prompt(tmp_path: Path) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter(), Prompts(["a {class_name}", "the {class_name}"]))
+    synthetic.ensure({"cat": 3})
+    assert [row.prompt for row in synthetic.rows()] == ["a cat", "the cat", "a cat"]
+    assert len({row.seed for row in synthetic.rows()}) == 3
+    with pytest.raises(UserError, match="class 'owl' has no list of prompts"):
+        SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["x"]})).ensure({"owl": 1})
 
 
 def test_another_batch_size_is_no_difference(tmp_path: Path) -> None:

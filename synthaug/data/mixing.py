@@ -58,6 +58,22 @@ def required(train: Sequence[Sample], classes: Sequence[str], real: float, synth
     return wanted
 
 
+def within(wanted: Mapping[str, Counts], available: Mapping[str, int]) -> dict[str, Counts]:
+    """The counts of a mix with at most `available` synthetic images (class name → number) in each class.
+
+    Raises:
+        UserError: classes that are left without any image.
+    """
+    found = {name: Counts(count.real, min(count.synthetic, available[name])) for name, count in wanted.items()}
+    empty = [name for name, count in found.items() if count.real + count.synthetic == 0]
+    if empty:
+        raise UserError(
+            f"There are no synthetic images of {', '.join(empty)}, and the mix keeps no real ones: add images, or "
+            "raise mix.real."
+        )
+    return found
+
+
 def select(train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str, Counts], seed: int) -> list[Sample]:
     """The images of an arm, sorted by class, origin and path.
 

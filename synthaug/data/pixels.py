@@ -107,7 +107,7 @@ class PixelStore:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = threads.map(lambda item: _try_decode(item[0], item[1], self.short_side), chunk)
+            decoded = threads.map(lambda item: try_decode(item[0], item[1], self.short_side), chunk)
             for (key, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
@@ -194,7 +194,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
     """The image with the file hash `key`, or the reason why there is none."""
     try:
         content = path.read_bytes()

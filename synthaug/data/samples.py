@@ -71,8 +71,8 @@ def scan(root: Path, split_folders: Mapping[str, str]) -> RealImages:
     folders = {split: root / name for split, name in split_folders.items()}
     problems = layout_problems(root, split_folders)
     if not problems:
-        classes = _class_folders(folders["train"])
-        listed = {split: _list_split(folder, classes) for split, folder in folders.items()}
+        classes = class_folders(folders["train"])
+        listed = {split: [class_files(folder, name) for name in classes] for split, folder in folders.items()}
         problems = _class_problems(folders, classes, listed)
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
@@ -181,17 +181,15 @@ def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[s
     return [f"{first}  =  {path}" for first, path in pairs if path != first]
 
 
-def _class_folders(folder: Path) -> list[str]:
+def class_folders(folder: Path) -> list[str]:
+    """Names of the folders that are classes, sorted."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _list_split(folder: Path, classes: Sequence[str]) -> list[list[Path]]:
-    """Files of each class in order of name. Everything but litter counts: decoding says what is no image."""
-    return [
-        sorted(path for path in (folder / name).rglob("*") if path.is_file() and not _is_litter(path, folder))
-        for name in classes
-    ]
+def class_files(folder: Path, name: str) -> list[Path]:
+    """Files of a class in order of name. Everything but litter counts: decoding says what is no image."""
+    return sorted(path for path in (folder / name).rglob("*") if path.is_file() and not _is_litter(path, folder))
 
 
 def _is_litter(path: Path, folder: Path) -> bool:
@@ -210,7 +208,7 @@ def _class_problems(
             "a classifier needs at least two folders"
         )
     for split in ("val", "test"):
-        unknown = sorted(set(_class_folders(folders[split])) - set(classes))
+        unknown = sorted(set(class_folders(folders[split])) - set(classes))
         if unknown:
             problems.append(
                 f"{folders[split]} has classes that {folders['train']} has not: {', '.join(unknown)}; "

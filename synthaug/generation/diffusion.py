@@ -8,7 +8,6 @@ from PIL import Image
 
 from synthaug.errors import UserError, raise_all
 from synthaug.generation.loading import load_pipeline, locate, quiet
-from synthaug.generation.prompts import prompts
 
 MODES = ("RGB", "L")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -19,7 +18,7 @@ class DiffusionGenerator:
 
     Args:
         model: a hub id, a local folder in diffusers' format, or "pkg://<package>/<folder>" for package data.
-        prompt: template with `{class_name}`.
+        prompt: template with `{class_name}`, used where the group `prompts` names no other.
         negative_prompt: what to steer away from.
         num_inference_steps: denoising steps.
         guidance_scale: strength of classifier-free guidance; 1 is none.
@@ -77,18 +76,16 @@ class DiffusionGenerator:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides how the images look: two sets that differ here must not be mixed."""
-        names = "model revision variant prompt negative_prompt scheduler num_inference_steps guidance_scale"
+        names = "model revision variant negative_prompt scheduler num_inference_steps guidance_scale"
         return {name: getattr(self, name) for name in f"{names} height width crop mode dtype".split()}
 
     def check(self, classes: Sequence[str]) -> None:
         """Find out what can be known before the model is loaded; imports no torch.
 
         Raises:
-            UserError: a setting that cannot be, a prompt without a place for the class, a folder that does not exist,
-                or classes that this model cannot paint.
+            UserError: a setting that cannot be, a folder that does not exist, or classes that this model cannot paint.
         """
         self._check_values()
-        prompts(self.prompt, classes)
         foreign = [name for name in classes if self.classes is not None and name not in self.classes]
         if foreign:
             raise UserError(

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from synthaug import files
 from synthaug.data.samples import SYNTHETIC, Sample, bullets
 from synthaug.errors import UserError
-from synthaug.generation.prompts import prompts
+from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import rejection
 from synthaug.results import read_json, write_json, write_rows
 
@@ -35,6 +35,22 @@ log = logging.getLogger(__name__)
 
 _MAX_REJECTED = 0.9  # of a class's candidates, past which going on is hopeless
 _MIN_TRIED = 20
+
+
+class SyntheticImages(Protocol):
+    """Where an arm's synthetic images come from: `SyntheticSet`, which makes them, or a `FolderPool`."""
+
+    folder: Path
+
+    def check(self, wanted: Mapping[str, int]) -> None: ...
+
+    def available(self, wanted: Mapping[str, int]) -> dict[str, int]: ...
+
+    def lacks(self, wanted: Mapping[str, int]) -> int: ...
+
+    def ensure(self, wanted: Mapping[str, int]) -> int: ...
+
+    def samples(self, classes: Sequence[str]) -> list[Sample]: ...
 
 
 class Generator(Protocol):
@@ -84,45 +100,51 @@ class SyntheticSet:
     Args:
         folder: where the set lies; created on demand.
         generator: what makes its images.
+        prompts: what it is asked for; None takes the generator's own template.
     """
 
-    def __init__(self, folder: Path, generator: Generator) -> None:
+    def __init__(self, folder: Path, generator: Generator, prompts: Prompts | None = None) -> None:
         self.folder = folder
         self.generator = generator
+        self.prompts = prompts or Prompts([generator.prompt], source="generator.prompt")
 
     def check(self, wanted: Mapping[str, int]) -> None:
         """Find out why `wanted` could not be generated, as far as that can be known without loading a model.
 
         Raises:
-            UserError: the folder holds images made with other settings; what the generator itself refuses.
+            UserError: the folder holds images made with other settings or prompts; a class without a prompt; what
+                the generator itself refuses.
         """
         if self.lacks(wanted):
             self.generator.check(list(wanted))
+
+    def available(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """What of `wanted` can be had: all of it, since what is missing is made."""
+        return dict(wanted)
 
     def ensure(self, wanted: Mapping[str, int]) -> int:
         """Generate what is missing of `wanted` (class name → images) and return how many were made.
 
         Raises:
-            UserError: the folder holds images made with other settings; a model that cannot be loaded; a class of
-                which nearly every image is rejected.
+            UserError: what `check` raises; a model that cannot be loaded; a class of which nearly every image is
+                rejected.
         """
+        self.check(wanted)
         if not self.lacks(wanted):
             return 0
-        self.generator.check(list(wanted))
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             missing = self.lacks(wanted)
             if not missing:  # another process made them while this one waited
                 return 0
-            texts = prompts(self.generator.prompt, list(wanted))
             try:
-                return self._generate(wanted, texts, missing)
+                return self._generate(wanted, missing)
             finally:
                 self.generator.unload()
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
         """The set's kept images of these classes, as the manifest lists them."""
-        self._check_settings()
+        self._refuse_others(classes)
         label = {name: number for number, name in enumerate(classes)}
         return [
             Sample(self._path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
@@ -153,12 +175,12 @@ class SyntheticSet:
         """How many images of `wanted` are missing.
 
         Raises:
-            UserError: the folder holds images made with other settings.
+            UserError: the folder holds images made with other settings or prompts.
         """
-        self._check_settings()
+        self._refuse_others(list(wanted))
         return len(list(_missing(self.rows(), wanted)))
 
-    def _generate(self, wanted: Mapping[str, int], texts: Mapping[str, str], missing: int) -> int:
+    def _generate(self, wanted: Mapping[str, int], missing: int) -> int:
         rows = self.rows()
         made = rejected = 0
         self._refuse_hopeless(rows, wanted)
@@ -170,13 +192,13 @@ class SyntheticSet:
         started = time.perf_counter()
         with tqdm(total=missing, desc="generating", unit="image", disable=None) as bar:
             while batch := list(islice(_missing(rows, wanted), max(1, self.generator.batch_size))):
-                asked = [texts[name] for name, _ in batch]
-                seeds = [image_seed(name, texts[name], index) for name, index in batch]
+                asked = [self.prompts.of(*place) for place in batch]
+                seeds = [image_seed(name, text, index) for (name, index), text in zip(batch, asked, strict=True)]
                 images = self.generator.sample(asked, seeds)
                 self._claim()
                 try:
-                    for (name, index), seed, image in zip(batch, seeds, images, strict=True):
-                        rows.append(self._keep(name, index, texts[name], seed, image, provenance))
+                    for (name, index), text, seed, image in zip(batch, asked, seeds, images, strict=True):
+                        rows.append(self._keep(name, index, text, seed, image, provenance))
                         made += not rows[-1].rejected
                         rejected += bool(rows[-1].rejected)
                         bar.update(not rows[-1].rejected)
@@ -227,7 +249,9 @@ class SyntheticSet:
         if not (self._claimed.is_file() and self._manifest.is_file()):
             write_json(self._claimed, {"settings": self.generator.settings})
 
-    def _check_settings(self) -> None:
+    def _refuse_others(self, classes: Sequence[str]) -> None:
+        """Images made with other settings or prompts must not be mixed with what is asked for."""
+        self.prompts.check(classes)
         path = self._claimed
         if not (path.is_file() and self._manifest.is_file()):  # no images, or a process killed before the first
             return
@@ -238,13 +262,25 @@ class SyntheticSet:
             )
         changed = [
             f"generator.{key}: {there.get(key)!r} there, {here.get(key)!r} now"
-            for key in sorted({*there, *here})
+            for key in sorted({*there, *here} - {"prompt"})  # sets of 0.1.0 listed it here; now each row is asked
             if there.get(key) != here.get(key)
         ]
         if changed:
             raise UserError(
                 f"The synthetic set {self.folder} was made with other settings:\n{bullets(changed)}\n"
                 f"Give the new ones a name of their own with generator.name=<name>, or take the old settings back."
+            )
+        others = [
+            f"image {row.index} of {row.class_name}: {row.prompt!r} there, {now!r} now"
+            for row in self._listed()
+            if row.class_name in classes
+            for now in [self.prompts.of(row.class_name, row.index)]
+            if row.prompt != now
+        ]
+        if others:
+            raise UserError(
+                f"The synthetic set {self.folder} was made from other prompts:\n{bullets(others, shown=3)}\n"
+                "Give the new ones a name of their own with prompts.name=<name>, or take the old prompts back."
             )
 
     def _refuse_hopeless(self, rows: Sequence[Row], wanted: Mapping[str, int]) -> None:
