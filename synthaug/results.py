@@ -265,12 +265,17 @@ def _order(run: Run) -> tuple[object, ...]:
 
 # --- what counts as the same run ------------------------------------------------------------------
 
+_ABSENT = "absent"
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
-    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger",
+    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "prompts.name",
     "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "generator.classes",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
+
+
+# Nodes whose keys are arguments of what they name: one that is absent has the default of its target.
+_ARGUMENTS = ("generator.", "model.", "trainer.")
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
@@ -282,8 +287,14 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Key → (value there, value here), where two runs' settings are not the same run's."""
     old, new = _flat(there), _flat(here)
-    pairs = {key: (old.get(key, "absent"), new.get(key, "absent")) for key in sorted({*old, *new})}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    pairs = {key: (old.get(key, _ABSENT), new.get(key, _ABSENT)) for key in sorted({*old, *new})}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not _is_new_and_off(key, pair)}
+
+
+def _is_new_and_off(key: str, pair: tuple[Any, Any]) -> bool:
+    """Whether a key is one that only a later version has, and changes nothing as it is."""
+    value = next((value for value in pair if value != _ABSENT), None)
+    return _ABSENT in pair and not key.startswith(_ARGUMENTS) and not value
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

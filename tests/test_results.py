@@ -254,3 +254,17 @@ def test_a_damaged_failure_is_still_a_failed_run(tmp_path: Path) -> None:
     (tmp_path / results.FAILED).write_text("{", encoding="utf-8")
     run = results.read_run(tmp_path, results.RunKey("d", "g", "m", "real", 0), 1, 0)
     assert run.state == "failed"
+
+
+# --- what counts as the same run ------------------------------------------------------------------
+
+
+def test_a_key_that_a_later_version_added_and_that_is_off_makes_no_other_run() -> None:
+    before = {"seed": 0, "dataset": {"image_size": 32}, "model": {"lr": 0.1}}
+    new = {"split": None, "whole": False, "hue": 0.0, "templates": [], "augment": {}}
+    assert results.differences(before, {**before, "prompts": new}) == {}
+    assert results.differences({**before, "prompts": new}, before) == {}
+    assert results.differences(before, {**before, "prompts": {"hue": 0.1}}) == {"prompts.hue": ("absent", 0.1)}
+    # An argument that is left out has the default of what it is given to, which need not be off.
+    after = {**before, "model": {"lr": 0.1, "synthetic_weight": 0}}
+    assert results.differences(before, after) == {"model.synthetic_weight": ("absent", 0)}
