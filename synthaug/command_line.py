@@ -26,8 +26,8 @@ from synthaug.checks import not_among, problems_of
 from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Job, job_of, quote_choices
 from synthaug.errors import UserError, raise_all
 
-# Below these, keys are arguments of what a `_target_` names.
-_ARGUMENT = re.compile(r"(generator|model|trainer|logger\.\w+)\.\w+=")
+# Below these, keys are arguments of what a `_target_` names, or classes of a dataset.
+_ARGUMENT = re.compile(r"(generator|model|trainer|logger\.\w+|prompts\.(settings|names))\.\w+=")
 
 
 def as_hydra_reads(argument: str) -> str:

@@ -40,7 +40,7 @@ MIXES = {
 }
 
 # Keys that a choice leaves to the user.
-MANDATORY = {("generator", "folder"): ["generator.root=pool"], ("prompts", "file"): ["prompts.file=prompts.yaml"]}
+MANDATORY = {("generator", "folder"): ["generator.root=pool"]}
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 
 Compose = Callable[..., DictConfig]

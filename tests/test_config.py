@@ -619,3 +619,11 @@ class TestArgumentsOfTargets:
     def test_unknown_ones_are_named_as_they_were_typed(self) -> None:
         with pytest.raises(UserError, match=r"generator: unknown argument 'devise' .*: did you mean 'device'\?"):
             command_line.jobs_of([command_line.as_hydra_reads("generator.devise=cpu")])
+
+
+def test_a_class_may_be_given_a_setting_or_a_name_whether_the_prompts_list_it_or_not() -> None:
+    job = job_of("prompts=paper", 'prompts.settings.fox="in the garden"', "prompts.names.cat=kitten")
+    assert job.settings["prompts"]["settings"]["fox"] == "in the garden"
+    assert job.settings["prompts"]["settings"]["turtle"] == "in the sea"
+    assert job.settings["prompts"]["names"] == {"cat": "kitten"}
+    assert job.key.generator == "tiny_digits-paper"
