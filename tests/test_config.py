@@ -622,7 +622,8 @@ class TestArgumentsOfTargets:
 
 
 def test_a_class_may_be_given_a_setting_or_a_name_whether_the_prompts_list_it_or_not() -> None:
-    job = job_of("prompts=paper", 'prompts.settings.fox="in the garden"', "prompts.names.cat=kitten")
+    typed = ["prompts=paper", 'prompts.settings.fox="in the garden"', "prompts.names.cat=kitten"]
+    job = job_of(*map(command_line.as_hydra_reads, typed))
     assert job.settings["prompts"]["settings"]["fox"] == "in the garden"
     assert job.settings["prompts"]["settings"]["turtle"] == "in the sea"
     assert job.settings["prompts"]["names"] == {"cat": "kitten"}
