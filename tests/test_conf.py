@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from made_up_images import write_dataset
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import checks, command_line, config, tracking, training
+from synthaug import checks, command_line, config, results, tracking, training
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.data.policies import POLICIES
@@ -116,6 +116,13 @@ def test_augment_schema_is_the_augmentation() -> None:
         return [(field.name, field.type, field.default) for field in dataclasses.fields(cls)]
 
     assert fields(config.AugmentConfig) == fields(Augmentation)
+
+
+def test_younger_keys_of_an_augmentation_have_the_value_of_runs_without_them() -> None:
+    younger = {field.name: field.default for field in dataclasses.fields(Augmentation)[7:]}
+    assert {f"dataset.augment.{name}": value for name, value in younger.items()} | {"mix.augment": None} == (
+        results._BEFORE
+    )
 
 
 def test_every_key_of_an_augmentation_has_a_rule() -> None:
