@@ -167,7 +167,7 @@ def _own_augment_problems(given: Mapping[Any, Any]) -> list[str]:
 def _crop_problems(of_dataset: DictConfig, of_arm: Mapping[Any, Any]) -> list[str]:
     """A crop of what is to be shown as a whole, once an arm's own augmentation stands in the dataset's place."""
     own = typed_augment(of_arm)
-    augment = {**of_dataset, **own}
+    augment: dict[Any, Any] = {**of_dataset, **own}
     if not augment["whole"] or (list(augment["scale"]) == list(augment["ratio"]) == [1, 1]):
         return []
     where = "mix.augment" if {"whole", "scale", "ratio"} & own.keys() else "dataset.augment"

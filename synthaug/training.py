@@ -160,8 +160,11 @@ def datamodule(arm: Arm, settings: Mapping[str, Any]) -> MixDataModule:
 
 def augmentation(of_dataset: Mapping[str, Any], of_arm: Mapping[str, Any] | None) -> Augmentation:
     """What training images vary in: as the dataset has it, but for the keys that the arm has of its own."""
-    settings: dict[str, Any] = {**of_dataset, **(of_arm or {})}
-    return Augmentation(**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, (list, tuple)) else value
+        for name, value in {**of_dataset, **(of_arm or {})}.items()
+    }
+    return Augmentation(**settings)
 
 
 def write_mix(folder: Path, arm: Arm) -> None:

@@ -340,7 +340,7 @@ def test_brightness_contrast_and_saturation_are_blends(name: str) -> None:
 
 def test_every_setting_changes_something() -> None:
     pixels, sizes = stack([picture(0, 20, 16)])
-    numbers = draws(**dict.fromkeys(DRAWS, 0.1) | {"sigma": 0.9})
+    numbers = draws(1, **dict.fromkeys(DRAWS, 0.1) | {"sigma": 0.9})
     plain = training_view(pixels, sizes, numbers, 12, Augmentation())
     values: dict[str, Any] = dataclasses.asdict(STRONG[0]) | {"whole": True, "erasing": 1.0}
     for field in dataclasses.fields(Augmentation):

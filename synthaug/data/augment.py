@@ -29,7 +29,7 @@ DRAWS = (
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images vary, in the order in which it is done to them. The default leaves them as they are.
+    """How training images vary. The default leaves them as they are.
 
     Attributes:
         scale: range of the crop's share of the image's area.
@@ -37,13 +37,13 @@ class Augmentation:
         horizontal_flip: probability.
         rotation: degrees to either side.
         brightness, contrast, saturation: largest relative change to either side.
-        whole: the image is stretched to the square as a whole instead of cropped; what follows is done to the square.
+        whole: the image is not cropped but first stretched to the square as a whole. Evaluation shows its centre, as ever.
         vertical_flip: probability.
         hue: largest shift to either side, in turns of the colour circle; 0.5 reaches every hue.
         grayscale: probability.
         blur: probability of a Gaussian one.
-        policy: torchvision's automatic augmentation, a key of `policies.POLICIES`; None for none.
-        erasing: probability that a rectangle is painted over.
+        policy: torchvision's automatic augmentation, a key of `policies.POLICIES`, after all of the above; None for none.
+        erasing: probability that a rectangle is painted over, last of all.
 
     Raises:
         UserError: an unknown policy; a crop of what is to be shown as a whole.
