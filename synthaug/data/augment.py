@@ -37,12 +37,12 @@ class Augmentation:
         horizontal_flip: probability.
         rotation: degrees to either side.
         brightness, contrast, saturation: largest relative change to either side.
-        whole: the image is not cropped but first stretched to the square as a whole. Evaluation shows its centre, as ever.
+        whole: the image is not cropped but first stretched to the square as a whole. Evaluation shows centres, as ever.
         vertical_flip: probability.
         hue: largest shift to either side, in turns of the colour circle; 0.5 reaches every hue.
         grayscale: probability.
         blur: probability of a Gaussian one.
-        policy: torchvision's automatic augmentation, a key of `policies.POLICIES`, after all of the above; None for none.
+        policy: torchvision's automatic augmentation after all of that, a key of `policies.POLICIES`; None for none.
         erasing: probability that a rectangle is painted over, last of all.
 
     Raises:
