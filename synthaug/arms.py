@@ -135,7 +135,11 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
 
 
 def _short_side(dataset: Mapping[str, Any]) -> int:
-    """Short side of stored images in pixels, so that neither evaluation nor a training crop is enlarged."""
+    """Short side of stored images in pixels, so that neither evaluation nor a training crop is enlarged.
+
+    An arm's own augmentation has no say: all arms of a dataset share one store, or their test images would not be the
+    same to the last bit. A smaller crop than the dataset's is thus enlarged.
+    """
     image_size: int = dataset["image_size"]
     crop_pct: float = dataset["crop_pct"]
     smallest = min(crop_pct, math.sqrt(dataset["augment"]["scale"][0]))

@@ -20,6 +20,7 @@ from synthaug.config import (
     MixConfig,
     PromptsConfig,
     called,
+    typed_augment,
     without_hydra,
 )
 from synthaug.data.samples import layout_problems
@@ -36,6 +37,9 @@ def problems_of(config: DictConfig) -> list[str]:
             found.append(f"{key}={value!r}: must be {wanted}")
     if not _touches(broken, "mix") and plain.mix.real == plain.mix.synthetic == 0:
         found.append("mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them")
+    if not _touches(broken, "mix.augment") and not _touches(broken, "dataset.augment"):
+        known = {name: value for name, value in (plain.mix.augment or {}).items() if name in _AUGMENT_RULES}
+        found += _own_augment_problems(known) or _crop_problems(plain.dataset.augment, known)
     if not _touches(broken, "dataset"):
         found += _dataset_problems(plain.dataset)
     return found + _target_problems(plain, broken)
@@ -49,6 +53,7 @@ def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
         "dataset.augment": AugmentConfig,
         "mix": MixConfig,
         "prompts": PromptsConfig,
+        "mix.augment": AugmentConfig,
     }
     for parent, schema in typed.items():
         known = [field.name for field in fields(schema)]
@@ -99,8 +104,28 @@ _SHARED = ("datasets", "pixels", "synthetic")
 _NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
 _ALL = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
+# What torch is not imported for: the keys of `data.policies.POLICIES`.
+POLICIES = ("trivial", "rand", "augmix", "auto")
+
+_Rule = tuple[Callable[[Any], bool], str]
 # Key → what its value must be, as a test and in words.
-_RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+_AUGMENT_RULES: Mapping[str, _Rule] = {
+    "scale": (lambda pair: _is_range(pair, 1), "two numbers, 0 < low ≤ high ≤ 1"),
+    "ratio": (lambda pair: _is_range(pair, 1e3), "two numbers, 0 < low ≤ high"),
+    "rotation": (lambda degrees: 0 <= degrees <= 180, "0 to 180 degrees"),
+    "horizontal_flip": _SHARE,
+    "brightness": _SHARE,
+    "contrast": _SHARE,
+    "saturation": _SHARE,
+    "whole": (lambda whole: isinstance(whole, bool), "true or false"),
+    "vertical_flip": _SHARE,
+    "hue": (lambda shift: 0 <= shift <= 0.5, "0 to 0.5 of the colour circle"),
+    "grayscale": _SHARE,
+    "blur": _SHARE,
+    "policy": (lambda policy: policy in (None, *POLICIES), f"{', '.join(POLICIES)}, or null for none"),
+    "erasing": _SHARE,
+}
+_RULES: Mapping[str, _Rule] = {
     "experiment": (
         lambda name: _is_name(name) and name not in _SHARED,
         f"a name that a folder can have, and none of {', '.join(_SHARED)}",
@@ -113,13 +138,7 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "mix.synthetic": (lambda times: 0 <= times < 1e6, "at least 0: a multiple of the real images' number"),
     "dataset.image_size": (lambda size: 1 <= size <= 4096, "1 to 4096 pixels"),
     "dataset.crop_pct": (lambda share: 0 < share <= 1, "more than 0, at most 1"),
-    "dataset.augment.scale": (lambda pair: _is_range(pair, 1), "two numbers, 0 < low ≤ high ≤ 1"),
-    "dataset.augment.ratio": (lambda pair: _is_range(pair, 1e3), "two numbers, 0 < low ≤ high"),
-    "dataset.augment.rotation": (lambda degrees: 0 <= degrees <= 180, "0 to 180 degrees"),
-    "dataset.augment.horizontal_flip": _SHARE,
-    "dataset.augment.brightness": _SHARE,
-    "dataset.augment.contrast": _SHARE,
-    "dataset.augment.saturation": _SHARE,
+    **{f"dataset.augment.{name}": rule for name, rule in _AUGMENT_RULES.items()},
     # Of these, absent (None) is fine. A part of the images must neither choose the checkpoint nor be the test.
     "model.lr": (lambda rate: not _is_number(rate) or rate > 0, "more than 0"),
     "model.weight_decay": (lambda decay: not _is_number(decay) or decay >= 0, "at least 0"),
@@ -132,6 +151,31 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "model.name": _NAME,
     "prompts.name": _NAME,
 }
+
+
+def _own_augment_problems(given: Mapping[Any, Any]) -> list[str]:
+    """What is wrong with the values of an arm's own augmentation, of which Hydra knows no types."""
+    found = []
+    for name, value in given.items():
+        fine, wanted = _AUGMENT_RULES[name]
+        try:
+            typed = typed_augment({name: value})[name]
+        except OmegaConfBaseException as error:
+            found.append(f"mix.augment.{name}={value}: {str(error).splitlines()[0]}")
+        else:
+            found += [] if fine(typed) else [f"mix.augment.{name}={typed!r}: must be {wanted}"]
+    return found
+
+
+def _crop_problems(of_dataset: DictConfig, of_arm: Mapping[Any, Any]) -> list[str]:
+    """A crop of what is to be shown as a whole, once an arm's own augmentation stands in the dataset's place."""
+    own = typed_augment(of_arm)
+    augment: dict[Any, Any] = {**of_dataset, **own}
+    if not augment["whole"] or (list(augment["scale"]) == list(augment["ratio"]) == [1, 1]):
+        return []
+    where = "mix.augment" if {"whole", "scale", "ratio"} & own.keys() else "dataset.augment"
+    way_out = f"set {where}.scale=[1,1] and {where}.ratio=[1,1], or {where}.whole=false"
+    return [f"{where}.whole=True: leaves nothing to crop; {way_out}"]
 
 
 def _dataset_problems(dataset: DictConfig) -> list[str]:

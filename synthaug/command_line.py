@@ -26,15 +26,17 @@ from synthaug.checks import not_among, problems_of
 from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Job, job_of, quote_choices
 from synthaug.errors import UserError, raise_all
 
-# Below these, keys are arguments of what a `_target_` names, or classes of a dataset.
-_ARGUMENT = re.compile(r"(generator|model|trainer|logger\.\w+|prompts\.(settings|names))\.\w+=")
+# Below these, keys are arguments of what a `_target_` names, or may be given without standing in any file.
+_ARGUMENT = re.compile(
+    r"(generator|model|trainer|logger\.\w+|mix\.augment|prompts\.(settings|names))\.\w+=|mix\.augment="
+)
 
 
 def as_hydra_reads(argument: str) -> str:
     """One argument of the command line as it must be for Hydra to read it as it was meant.
 
     Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
-    `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say.
+    `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say. So may any key of `mix.augment`.
     """
     return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
 

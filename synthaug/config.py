@@ -4,6 +4,7 @@ Nothing here imports torch: a typo is answered in a second. A node is either dat
 type, or names a `_target_` whose signature is read from its source (`signatures`).
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,13 @@ class AugmentConfig:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    whole: bool = False
+    vertical_flip: float = 0.0
+    hue: float = 0.0
+    grayscale: float = 0.0
+    blur: float = 0.0
+    policy: str | None = None
+    erasing: float = 0.0
 
 
 @dataclass
@@ -74,10 +82,15 @@ class DatasetConfig:
 
 @dataclass
 class MixConfig:
-    """Both numbers are multiples of the number of real training images, in every class."""
+    """Both numbers are multiples of the number of real training images, in every class.
+
+    `augment` makes strong classic augmentation an arm beside the others: its keys are those of `AugmentConfig`, and
+    those that are given stand in the place of the dataset's, for this arm alone.
+    """
 
     real: float = MISSING
     synthetic: float = MISSING
+    augment: dict[str, Any] | None = field(default_factory=dict)  # null is fine, but no key can be set in it
 
 
 @dataclass
@@ -187,7 +200,8 @@ class Job:
     @property
     def planned(self) -> PlannedRun:
         """The run as the study's plan lists it."""
-        return PlannedRun(self.key, self.settings["mix"]["real"], self.settings["mix"]["synthetic"])
+        mix = self.settings["mix"]
+        return PlannedRun(self.key, mix["real"], mix["synthetic"], mix["augment"])
 
 
 def job_of(config: DictConfig, hydra: Any) -> Job:
@@ -198,13 +212,13 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
         hydra: that node.
     """
     plain = without_hydra(config)
+    plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
     settings, recorded = _data(plain), _recorded(plain)
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
-    mix = settings["mix"]
     folders = [Path(source.path) / "mix" for source in hydra.runtime.config_sources if source.schema == "file"]
     named = ("dataset", "generator", "prompts", "model")
     names = {group: settings[group].get("name") or choices[group] for group in named}
-    names["mix"] = arm_name(hydra.runtime.choices["mix"], mix["real"], mix["synthetic"], folders)
+    names["mix"] = arm_name(hydra.runtime.choices["mix"], settings["mix"], folders)
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
     # Other prompts make other images: they are another generator to whoever compares runs or looks for images.
@@ -255,22 +269,44 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return plain
 
 
-def arm_name(choice: str, real: float, synthetic: float, folders: Iterable[Path]) -> str:
-    """Name of an arm: of the mix file it was chosen by, unless its numbers were changed on the way.
+def typed_augment(given: Mapping[Any, Any]) -> dict[str, Any]:
+    """Some keys of an augmentation with their values as the schema has them: 1 is 1.0, and "off" is False.
+
+    Raises:
+        OmegaConfBaseException: a key or a value that the schema does not have.
+    """
+    plain = OmegaConf.to_container(given, resolve=True) if isinstance(given, DictConfig) else given
+    typed = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(AugmentConfig), plain))
+    assert isinstance(typed, dict)
+    return {str(name): typed[name] for name in given}
+
+
+def arm_name(choice: str, mix: Mapping[str, Any], folders: Iterable[Path]) -> str:
+    """Name of an arm: of the mix file it was chosen by, unless its numbers or augmentation were changed on the way.
 
     A name that no longer fits its numbers would put two training sets under one name.
     """
     for folder in folders:
         path = folder / f"{choice}.yaml"
         if path.is_file():
-            there = OmegaConf.load(path)
-            if [OmegaConf.select(there, name) for name in ("real", "synthetic")] == [real, synthetic]:
+            there = read_settings(path)
+            numbers = [there.get(name) for name in ("real", "synthetic")]
+            if numbers == [mix["real"], mix["synthetic"]] and (there.get("augment") or None) == mix["augment"]:
                 return choice.replace("/", "-")
-    return f"real{real:.12g}-synthetic{synthetic:.12g}"
+    own = "".join(f"-{name}_{_in_a_name(value)}" for name, value in sorted((mix["augment"] or {}).items()))
+    if len(own) > 100:  # a folder's name ends at 255 letters, a run's in W&B at 128
+        own = f"-augment_{hashlib.sha256(own.encode()).hexdigest()[:12]}"
+    return f"real{mix['real']:.12g}-synthetic{mix['synthetic']:.12g}{own}"
+
+
+def _in_a_name(value: Any) -> str:
+    if isinstance(value, list):
+        return "_".join(map(_in_a_name, value))
+    return f"{value:.12g}" if isinstance(value, float) else str(value).lower()
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings that a run's `config.yaml` holds."""
+    """The settings that a YAML file holds, a run's `config.yaml` for instance, interpolations as they are."""
     read = OmegaConf.load(path)
     return _data(read, resolve=False) if isinstance(read, DictConfig) else {}
 

@@ -60,11 +60,12 @@ class RunKey:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that was asked for, with the two numbers of its mix."""
+    """A run that was asked for: the two numbers of its mix, and the augmentation that is its own, if it has one."""
 
     key: RunKey
     real: float
     synthetic: float
+    augment: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Run:
     state: str
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
+    augment: Mapping[str, Any] | None = None  # what the arm has in place of the dataset's augmentation
 
 
 # --- writing ---------------------------------------------------------------------------------------
@@ -191,7 +193,10 @@ def read_plan(study: Path) -> list[PlannedRun]:
     path = study / PLANNED
     if not path.is_file():
         return []
-    return [PlannedRun(RunKey(**entry["key"]), entry["real"], entry["synthetic"]) for entry in read_json(path)["runs"]]
+    return [
+        PlannedRun(RunKey(**entry["key"]), entry["real"], entry["synthetic"], entry.get("augment"))
+        for entry in read_json(path)["runs"]
+    ]
 
 
 def read_predictions(folder: Path, probabilities: bool = True) -> Predictions:
@@ -225,22 +230,26 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     return {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else {})}
 
 
-def read_run(folder: Path, key: RunKey, real: float, synthetic: float) -> Run:
+def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: Mapping[str, Any] | None = None) -> Run:
     """The state of one run's folder."""
     begun = "unfinished" if (folder / CONFIG).is_file() else "missing"
+    found = Run(key, folder, real, synthetic, begun, augment=augment)
     try:
         if (folder / RESULT).is_file():
-            return Run(key, folder, real, synthetic, "finished", result=read_json(folder / RESULT))
+            return dataclasses.replace(found, state="finished", result=read_json(folder / RESULT))
         if (folder / FAILED).is_file():
-            return Run(key, folder, real, synthetic, "failed", failure=read_json(folder / FAILED))
+            return dataclasses.replace(found, state="failed", failure=read_json(folder / FAILED))
     except UserError as error:
-        return Run(key, folder, real, synthetic, "failed", failure={"error": str(error), "type": "damaged"})
-    return Run(key, folder, real, synthetic, begun)
+        return dataclasses.replace(found, state="failed", failure={"error": str(error), "type": "damaged"})
+    return found
 
 
 def find_runs(study: Path) -> list[Run]:
     """Every run of a study, planned or found, sorted by dataset, generator, model, synthetic share and seed."""
-    runs = {run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic) for run in read_plan(study)}
+    runs = {
+        run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic, run.augment)
+        for run in read_plan(study)
+    }
     planned = {run.folder for run in runs.values()}
     for path in sorted(study.glob(f"*/*/*/*/seed*/{RESULT}")):
         if path.parent in planned:
@@ -252,7 +261,9 @@ def find_runs(study: Path) -> list[Run]:
         except (UserError, KeyError) as error:
             log.warning("%s belongs to no planned run and cannot be read, so it is left out: %s", path, error)
             continue
-        runs[key] = Run(key, path.parent, mix["real"], mix["synthetic"], "finished", result=result)
+        runs[key] = Run(
+            key, path.parent, mix["real"], mix["synthetic"], "finished", result=result, augment=mix.get("augment")
+        )
     return sorted(runs.values(), key=_order)
 
 
@@ -260,7 +271,7 @@ def _order(run: Run) -> tuple[object, ...]:
     total = run.real + run.synthetic
     fraction = run.synthetic / total if total else 0.0
     key = run.key
-    return (key.dataset, key.generator, key.model, fraction, -run.real, key.arm, key.seed)
+    return (key.dataset, key.generator, key.model, fraction, -run.real, bool(run.augment), key.arm, key.seed)
 
 
 # --- what counts as the same run ------------------------------------------------------------------
@@ -272,8 +283,6 @@ _INCIDENTAL = {
     "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "generator.classes",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
-
-
 # Nodes whose keys are arguments of what they name: one that is absent has the default of its target.
 _ARGUMENTS = ("generator.", "model.", "trainer.")
 

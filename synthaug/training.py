@@ -98,7 +98,11 @@ def fit_and_test(
             "model": key.model,
             "arm": key.arm,
             "seed": seed,
-            "mix": {"real": settings["mix"]["real"], "synthetic": settings["mix"]["synthetic"]},
+            "mix": {
+                "real": settings["mix"]["real"],
+                "synthetic": settings["mix"]["synthetic"],
+                "augment": settings["mix"].get("augment"),
+            },
             "synthetic_fraction": fraction(arm),
             "classes": arm.real.classes,
             "counts": arm.counts,
@@ -140,9 +144,6 @@ def require_whole_evaluation(trainer: lightning.Trainer) -> None:
 def datamodule(arm: Arm, settings: Mapping[str, Any]) -> MixDataModule:
     """The arm's batches as the settings ask for them."""
     dataset = settings["dataset"]
-    augment: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in dataset["augment"].items()
-    }
     return MixDataModule(
         arm.train,
         arm.real.val,
@@ -150,11 +151,20 @@ def datamodule(arm: Arm, settings: Mapping[str, Any]) -> MixDataModule:
         arm.store,
         image_size=dataset["image_size"],
         crop_pct=dataset["crop_pct"],
-        augmentation=Augmentation(**augment),
+        augmentation=augmentation(dataset["augment"], settings["mix"].get("augment")),
         batch_size=settings["batch_size"],
         seed=settings["seed"],
         num_workers=settings["num_workers"],
     )
+
+
+def augmentation(of_dataset: Mapping[str, Any], of_arm: Mapping[str, Any] | None) -> Augmentation:
+    """What training images vary in: as the dataset has it, but for the keys that the arm has of its own."""
+    settings: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, (list, tuple)) else value
+        for name, value in {**of_dataset, **(of_arm or {})}.items()
+    }
+    return Augmentation(**settings)
 
 
 def write_mix(folder: Path, arm: Arm) -> None:

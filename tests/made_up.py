@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -34,6 +35,7 @@ class MadeUp:
     failed: Sequence[tuple[str, int]] = ()
     missing: Sequence[tuple[str, int]] = ()
     unfinished: Sequence[tuple[str, int]] = ()
+    augment: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # of arms that have their own
 
 
 def make_study(study: Path, content: MadeUp | None = None) -> Path:
@@ -44,7 +46,7 @@ def make_study(study: Path, content: MadeUp | None = None) -> Path:
         for arm, mix in made.arms.items()
         for seed in made.seeds
     ]
-    results.plan(study, [PlannedRun(*key) for key in keys])
+    results.plan(study, [PlannedRun(*key, made.augment.get(key[0].arm)) for key in keys])
     pictures = write_images(study / "images", made) if made.images else []
     for key, real, synthetic in keys:
         _make_run(study / key.folder, key, real, synthetic, made, pictures)

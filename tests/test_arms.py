@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_up_images import SPLIT_FOLDERS, image, write_dataset
-from made_up_study import Painter, settings
+from made_up_study import Painter, build_arm, settings
 from PIL import Image
 
 from synthaug import arms
@@ -46,6 +46,14 @@ def test_the_store_has_the_pixels_of_the_smallest_crop(
     root: Path, image_size: int, crop_pct: float, scale: float, short_side: int
 ) -> None:
     assert read(root, image_size=image_size, crop_pct=crop_pct, scale=scale).store.short_side == short_side
+
+
+def test_an_arms_own_augmentation_asks_for_no_store_of_its_own(root: Path) -> None:
+    job = settings(root, root.parent, 1.0, 0.0)
+    own = {**job, "mix": {**job["mix"], "augment": {"scale": [0.1, 1.0]}}}
+    plain, strong = build_arm(job), build_arm(own)
+    assert strong.store.folder == plain.store.folder
+    assert strong.digests == plain.digests
 
 
 def test_a_small_crop_keeps_its_detail(root: Path) -> None:

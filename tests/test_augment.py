@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +15,20 @@ from made_up_images import image
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import adjust_hue
 
+from synthaug.classifier import IMAGENET_MEAN
 from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, training_view, uniforms
+from synthaug.data.policies import POLICIES, apply_policy
+from synthaug.errors import UserError
 
 EVERYTHING = Augmentation((0.3, 1.0), (0.75, 4 / 3), 0.5, 15, 0.4, 0.4, 0.4)
+STRONG = [
+    dataclasses.replace(EVERYTHING, vertical_flip=0.5, hue=0.3, grayscale=0.3, blur=0.5, policy=policy, erasing=0.7)
+    for policy in POLICIES
+]
+WHOLE = dataclasses.replace(STRONG[0], scale=(1.0, 1.0), ratio=(1.0, 1.0), whole=True)
 
 
 def assert_same(view: Tensor, expected: Tensor, atol: float = 2e-5) -> None:
@@ -57,10 +68,20 @@ def draws(count: int = 1, **values: float) -> Tensor:
 
 
 def augmented(
-    images: Sequence[NDArray[np.uint8]], names: Sequence[str], seed: int = 0, epoch: int = 0, padding: int = 0
+    images: Sequence[NDArray[np.uint8]],
+    names: Sequence[str],
+    seed: int = 0,
+    epoch: int = 0,
+    augmentation: Augmentation = EVERYTHING,
 ) -> Tensor:
     numbers = torch.from_numpy(uniforms(seed, epoch, names))
-    return training_view(*stack(images, padding), numbers, 12, EVERYTHING)
+    return training_view(*stack(images), numbers, 12, augmentation)
+
+
+def resized(image: NDArray[np.uint8], side: int) -> Tensor:
+    """The whole image as a square, by Pillow, (3, side, side) in [0, 1]."""
+    square = np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+    return torch.from_numpy(square).permute(2, 0, 1) / 255
 
 
 # --- the random numbers ----------------------------------------------------------------------------------
@@ -115,6 +136,18 @@ def test_the_numbers_stand_from_release_to_release() -> None:
     assert numbers.tolist() == pytest.approx([0.2836038470, 0.5147146583, 0.2131820321], abs=1e-7)
 
 
+def test_what_younger_settings_draw_changes_nothing_of_what_older_ones_drew() -> None:
+    names = keys(4)
+    noise = np.random.default_rng(92).integers(0, 256, (4, 3, 18, 20), dtype=np.uint8)
+    sizes = torch.tensor([[18, 20], [18, 12], [9, 20], [15, 15]])
+    view = training_view(
+        torch.from_numpy(noise), sizes, torch.from_numpy(uniforms(92, 1, names)), 8, EVERYTHING, supersample=2
+    )
+    # Of version 0.1.0. No value of this view is within 0.003 of where rounding would make another number of it.
+    digest = hashlib.sha256((view * 255).round().to(torch.uint8).numpy().tobytes()).hexdigest()
+    assert digest == "d7ca0b6c8fa4886b90a96c4c8817af59c6a26eff818d3b2514babdb3b9ca7272"
+
+
 # --- on what a view depends ------------------------------------------------------------------------------
 
 
@@ -125,6 +158,44 @@ def test_an_image_looks_the_same_in_any_batch() -> None:
     assert_same(augmented(images[::-1], names[::-1]), whole.flip(0))
     for row in range(3):
         assert_same(augmented([images[row]], [names[row]])[0], whole[row])
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.sampled_from([*STRONG, WHOLE]), st.permutations(range(4)), st.integers(1, 4), st.integers(0), st.integers(0, 9)
+)
+def test_nothing_but_seed_epoch_and_image_decides_what_is_drawn(
+    augmentation: Augmentation, order: list[int], count: int, elsewhere: int, epoch: int
+) -> None:
+    images = [picture(seed, 20, 16) for seed in range(4)]
+    names = keys(4)
+    whole = augmented(images, names, 3, epoch, augmentation)
+    torch.manual_seed(elsewhere % 2**63)
+    random.seed(elsewhere)
+    np.random.seed(elsewhere % 2**32)
+    before = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))
+    some = order[:count]
+    part = augmented([images[row] for row in some], [names[row] for row in some], 3, epoch, augmentation)
+    # Policies round to 8 bits, where the last bit of a sum may decide on a pixel.
+    assert ((part - whole[some]).abs() > 1 / 254).float().mean() < 0.02
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), repr(np.random.get_state())) == before[1:]
+
+
+def test_the_generator_is_left_as_it_was_after_an_error_too() -> None:
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="shorter"):
+        apply_policy(torch.zeros(2, 3, 4, 4), [1], "trivial")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("augmentation", [*STRONG, WHOLE], ids=lambda a: f"{a.policy}{'-whole' * a.whole}")
+def test_strong_augmentation_is_another_one_for_every_image_epoch_and_seed(augmentation: Augmentation) -> None:
+    images, names = [picture(0, 20, 16)] * 2, keys(2)
+    views = [augmented(images, names, seed, epoch, augmentation) for seed in range(2) for epoch in range(2)]
+    singles = [view for pair in views for view in pair]
+    for number, view in enumerate(singles):
+        assert all((view - other).abs().max() > 0.01 for other in singles[:number])
 
 
 def test_an_image_looks_different_in_every_epoch_and_seed() -> None:
@@ -162,6 +233,8 @@ def test_views_are_batches_of_finite_numbers_from_0_to_1(width: int, height: int
     for view in (
         training_view(pixels, sizes, numbers, side, EVERYTHING),
         training_view(pixels, sizes, numbers, side, Augmentation(rotation=180)),
+        training_view(pixels, sizes, numbers, side, STRONG[epoch % 4]),
+        training_view(pixels, sizes, numbers, side, WHOLE),
         evaluation_view(pixels, sizes, side, 0.875),
     ):
         assert view.shape == (2, 3, side, side)
@@ -267,13 +340,119 @@ def test_brightness_contrast_and_saturation_are_blends(name: str) -> None:
 
 def test_every_setting_changes_something() -> None:
     pixels, sizes = stack([picture(0, 20, 16)])
-    numbers = draws(
-        area=0.1, ratio=0.1, x=0.1, y=0.1, flip=0.1, angle=0.1, brightness=0.1, contrast=0.1, saturation=0.1
-    )
+    numbers = draws(1, **dict.fromkeys(DRAWS, 0.1) | {"sigma": 0.9})
     plain = training_view(pixels, sizes, numbers, 12, Augmentation())
+    values: dict[str, Any] = dataclasses.asdict(STRONG[0]) | {"whole": True, "erasing": 1.0}
     for field in dataclasses.fields(Augmentation):
-        changed = dataclasses.replace(Augmentation(), **{field.name: getattr(EVERYTHING, field.name)})
+        changed = dataclasses.replace(Augmentation(), **{field.name: values[field.name]})
         assert (training_view(pixels, sizes, numbers, 12, changed) - plain).abs().max() > 0.01, field.name
+
+
+def test_a_vertical_flip_turns_upside_down() -> None:
+    pixels, sizes = stack([picture(seed, 20, 16) for seed in range(4)])
+    numbers = torch.from_numpy(uniforms(0, 0, keys(4)))
+    never, always = (
+        training_view(pixels, sizes, numbers, 16, Augmentation((0.5, 1), vertical_flip=p)) for p in (0.0, 1.0)
+    )
+    assert_same(always, never.flip(2))
+
+
+@pytest.mark.parametrize("name", ["vertical_flip", "grayscale", "blur", "erasing"])
+def test_a_probability_of_a_half_is_half_of_the_images(name: str) -> None:
+    pixels, sizes = stack([picture(0, 12, 12)] * 400)
+    numbers = torch.from_numpy(uniforms(0, 0, keys(400)))
+    chance: dict[str, Any] = {name: 0.5}
+    view = training_view(pixels, sizes, numbers, 12, Augmentation(**chance))
+    changed = ((view - pixels / 255).abs().amax((1, 2, 3)) > 1e-3).sum()
+    assert 150 < changed < 250
+
+
+@pytest.mark.parametrize(("drawn", "shift"), [(0.0, -0.5), (0.25, -0.25), (0.5, 0.0), (0.9, 0.4)])
+def test_hue_is_that_of_torchvision(drawn: float, shift: float) -> None:
+    pixels, sizes = stack([picture(0, 16, 16), picture(1, 16, 16)])
+    numbers = draws(2)
+    numbers[0, DRAWS.index("hue")] = drawn
+    one, other = training_view(pixels, sizes, numbers, 16, Augmentation(hue=0.5))
+    torch.testing.assert_close(one, adjust_hue(pixels[0] / 255, shift), rtol=0, atol=1e-3)
+    torch.testing.assert_close(other, pixels[1] / 255, rtol=0, atol=1e-3)
+
+
+def test_grayscale_leaves_the_luma() -> None:
+    pixels, sizes = stack([picture(0, 16, 16)])
+    view = training_view(pixels, sizes, draws(), 16, Augmentation(grayscale=1.0))
+    luma = (pixels / 255 * torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]).sum(1, keepdim=True)
+    assert_same(view, luma.expand(1, 3, 16, 16))
+
+
+@pytest.mark.parametrize(("drawn", "sigma"), [(0.0, 0.1), (1.0, 2.0), (0.5, 1.05)])
+def test_a_white_spot_is_blurred_to_a_bell(drawn: float, sigma: float) -> None:
+    spot = np.zeros((80, 80, 3), dtype=np.uint8)
+    spot[40, 40] = 255
+    view = training_view(*stack([spot]), draws(sigma=drawn), 80, Augmentation(blur=1.0))[0, 0]
+    away = torch.arange(-4.0, 5.0)  # a kernel of a tenth of the side
+    bell = torch.exp(-(away**2) / (2 * sigma**2))
+    expected = torch.zeros(80, 80)
+    expected[36:45, 36:45] = torch.outer(bell, bell) / bell.sum() ** 2
+    assert_same(view, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 100), (64, 64), (40, 90), (9, 7), (32, 1)])
+def test_whole_images_are_stretched_as_by_pillow(width: int, height: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pixels, sizes = stack([image, picture(1, 310, 120)], padding=255)
+    for supersample in (1, 2):
+        view = training_view(pixels, sizes, draws(2), 32, Augmentation(whole=True), supersample)
+        assert_same(view[0], resized(image, 32), atol=1.5 / 255)
+
+
+def test_the_long_side_of_a_whole_panorama_does_not_alias() -> None:
+    fine = np.tile(stripes(32, "columns"), (1, 16, 1))  # 512 wide, 32 high
+    view = training_view(*stack([fine]), draws(), 32, Augmentation(whole=True))
+    assert_same(view, torch.full_like(view, 0.5), atol=0.02)
+
+
+def test_a_whole_image_is_turned_and_mirrored_as_a_square() -> None:
+    image = picture(0, 40, 20)
+    turned = training_view(*stack([image]), draws(angle=0.0), 16, Augmentation(whole=True, rotation=90))
+    assert_same(turned[0], torch.rot90(resized(image, 16), -1, (1, 2)), atol=1.5 / 255)
+    mirrored = training_view(*stack([image]), draws(), 16, Augmentation(whole=True, horizontal_flip=1.0))
+    assert_same(mirrored[0], resized(image, 16).flip(2), atol=1.5 / 255)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_is_torchvisions_under_the_images_seed(policy: str) -> None:
+    images = [picture(seed, 24, 24) for seed in range(8)]
+    numbers = torch.from_numpy(uniforms(0, 0, keys(8)))
+    views = training_view(*stack(images), numbers, 24, Augmentation(policy=policy))
+    transform = POLICIES[policy](interpolation=InterpolationMode.BILINEAR)
+    for plain, view, draw in zip(stack(images)[0], views, numbers[:, DRAWS.index("policy")].tolist(), strict=True):
+        torch.manual_seed(int(draw * 2**24))
+        assert_same(view, transform(plain) / 255)
+    assert (views - stack(images)[0] / 255).abs().amax((1, 2, 3)).gt(0.01).sum() > 4
+
+
+def test_a_rectangle_is_erased_to_the_mean_of_imagenet() -> None:
+    pixels, sizes = stack([np.full((40, 40, 3), 255, dtype=np.uint8)] * 50)
+    numbers = torch.from_numpy(uniforms(0, 0, keys(50)))
+    views = training_view(pixels, sizes, numbers, 40, Augmentation(erasing=1.0))
+    for view in views:
+        erased = (view < 0.9).any(0)
+        assert_same(view[:, erased], torch.tensor(IMAGENET_MEAN)[:, None].expand(3, int(erased.sum())))
+        assert 0.01 < erased.float().mean() < 0.35  # of 2 to 33 % of the area, in whole pixels
+        rows, columns = erased.any(1), erased.any(0)
+        assert erased.sum() == rows.sum() * columns.sum()
+    assert len({view.numpy().tobytes() for view in views}) > 40
+
+
+def test_augmentation_that_cannot_be_had_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        Augmentation(scale=(0.5, 1.0), whole=True, policy="autoaugment")
+    assert str(caught.value).splitlines()[1:] == [
+        "  - policy='autoaugment': must be trivial, rand, augmix, auto, or None for none",
+        "  - whole=True: leaves nothing to crop; give scale=(1, 1) and ratio=(1, 1), or whole=False",
+    ]
+    with pytest.raises(UserError, match="leaves nothing to crop"):
+        Augmentation(ratio=(0.5, 2.0), whole=True)
 
 
 # --- what evaluation shows -------------------------------------------------------------------------------

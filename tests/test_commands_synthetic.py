@@ -42,7 +42,9 @@ def test_prompts_from_a_file(commands: Commands) -> None:
     assert code == 2, printed
     assert "The prompts cannot be used (prompts.file=half.yaml):\n  - class 'dog' has no list of prompts" in printed
     (commands.folder / "half.yaml").write_text("cat: [a cat, two cats]\ndog: [a dog]\n", encoding="utf-8")
-    code, printed = commands.run("mix=55", "prompts=file", "prompts.file=half.yaml", "experiment=file", command="generate")
+    code, printed = commands.run(
+        "mix=55", "prompts=file", "prompts.file=half.yaml", "experiment=file", command="generate"
+    )
     assert code == 0, printed
 
 

@@ -209,6 +209,50 @@ def test_real_by_another_name_is_the_baseline(tmp_path: Path) -> None:
     assert arm_of(group, "64").difference is not None
 
 
+TRIVIAL = {"policy": "trivial", "erasing": 0.25}
+
+
+def test_real_with_an_augmentation_of_its_own_is_not_the_baseline(tmp_path: Path) -> None:
+    arms = {"an_early_name": (1, 0), "real": (1, 0), "strong": (1, 0), "64": (0.4, 0.6)}
+    made = MadeUp(arms=arms, augment={"an_early_name": {"hue": 0.1}, "strong": TRIVIAL})
+    group = one_group(make_study(tmp_path / "study", made))
+    assert [arm.name for arm in group.arms] == ["real", "an_early_name", "strong", "64"]
+    assert [arm.name for arm in group.arms if arm.baseline] == ["real"]
+    assert all(arm.difference is not None for arm in group.arms[1:])
+    assert group.notes[0] == (
+        "Training images vary otherwise than in the other arms in an_early_name (hue 0.1), "
+        "strong (erasing 0.25, policy trivial)."
+    )
+    assert [row["augment"] for row in rows(group)] == ["", "hue 0.1", "erasing 0.25, policy trivial", ""]
+
+
+def test_without_real_an_augmented_arm_does_not_take_its_place(tmp_path: Path) -> None:
+    made = MadeUp(arms={"strong": (1, 0), "64": (0.4, 0.6)}, augment={"strong": TRIVIAL})
+    group = one_group(make_study(tmp_path / "study", made))
+    assert group.baseline is None
+    assert all(arm.difference is None for arm in group.arms)
+    assert "no real arm (real 1, synthetic 0, augmented as the dataset is)" in group.notes[0]
+
+
+def test_runs_of_one_name_and_two_augmentations_are_two_arms(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={"strong": (1, 0)}, augment={"strong": TRIVIAL}))
+    make_study(study, MadeUp(arms={"strong": (1, 0)}, seeds=(1,), augment={"strong": {"policy": "rand"}}))
+    arms = one_group(study).arms
+    assert [(arm.seeds, arm.augment) for arm in arms] == [
+        ((0,), "erasing 0.25, policy trivial"),
+        ((1,), "policy rand"),
+    ]
+
+
+def test_the_test_set_is_that_of_the_arm_without_augmentation(tmp_path: Path) -> None:
+    made = MadeUp(arms={"strong": (1, 0), "more": (1, 0), "real": (1, 0)}, augment={"strong": TRIVIAL, "more": TRIVIAL})
+    study = make_study(tmp_path / "study", made)
+    for name in ("strong", "more"):
+        edit_result(folder_of(study, name), {"data.test": "f" * 64})
+    group = one_group(study)
+    assert {item.run.key.arm for item in group.left_out} == {"strong", "more"}
+
+
 def test_only_shared_seeds_are_compared(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1), failed=[("64", 1)], missing=[("real", 0)]))
     group = one_group(study)

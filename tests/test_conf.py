@@ -11,9 +11,10 @@ from hydra.utils import instantiate
 from made_up_images import write_dataset
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import checks, command_line, config, tracking
+from synthaug import checks, command_line, config, tracking, training
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
+from synthaug.data.policies import POLICIES
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.prompts import read_prompts
@@ -37,7 +38,9 @@ MIXES = {
     "add100": (1, 1),
     "synthetic": (0, 1),
     "synthetic1000": (0, 10),
+    "strong": (1, 0),
 }
+AUGMENT = {"strong": {"policy": "trivial", "erasing": 0.25}}
 
 # Keys that a choice leaves to the user.
 MANDATORY = {("generator", "folder"): ["generator.root=pool"]}
@@ -101,7 +104,8 @@ def test_every_mix_says_what_its_name_says() -> None:
     assert sorted(choices("mix")) == sorted(MIXES)
     for name, numbers in MIXES.items():
         there = OmegaConf.load(config.CONF / "mix" / f"{name}.yaml")
-        assert there == dict(zip(("real", "synthetic"), numbers, strict=True)), name
+        own = {"augment": AUGMENT[name]} if name in AUGMENT else {}
+        assert there == dict(zip(("real", "synthetic"), numbers, strict=True)) | own, name
 
 
 def test_replacing_mixes_keep_the_size_and_have_a_control() -> None:
@@ -118,6 +122,21 @@ def test_augment_schema_is_the_augmentation() -> None:
         return [(field.name, field.type, field.default) for field in dataclasses.fields(cls)]
 
     assert fields(config.AugmentConfig) == fields(Augmentation)
+
+
+def test_every_key_of_an_augmentation_has_a_rule() -> None:
+    assert set(checks._AUGMENT_RULES) == {field.name for field in dataclasses.fields(Augmentation)}
+    assert set(POLICIES) == {*checks.POLICIES}
+
+
+@pytest.mark.parametrize("choice", choices("mix"))
+def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, composed: Compose) -> None:
+    for dataset in choices("dataset"):
+        found = composed(f"mix={choice}", f"dataset={dataset}")
+        settings = config.job_of(found, found.hydra).settings
+        made = training.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
+        assert (made.policy, made.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
+        assert made.scale == tuple(settings["dataset"]["augment"]["scale"])
 
 
 @pytest.mark.parametrize("choice", choices("dataset"))

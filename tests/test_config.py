@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.config_store import ConfigStore
@@ -172,7 +173,7 @@ def test_every_arm_has_every_seed() -> None:
 
 def test_settings_are_plain() -> None:
     settings = job_of("mix=82").settings
-    assert settings["mix"] == {"real": 0.2, "synthetic": 0.8, "name": "82"}
+    assert settings["mix"] == {"real": 0.2, "synthetic": 0.8, "augment": None, "name": "82"}
     assert (settings["dataset"]["name"], settings["dataset"]["on_bad_image"]) == ("digits", "stop")
     assert settings["dataset"]["root"] == "outputs/datasets/digits"
     assert "hydra" not in settings
@@ -196,6 +197,75 @@ def test_numbers_without_a_file_name_the_arm(overrides: list[str], arm: str) -> 
 def test_close_numbers_have_folders_of_their_own() -> None:
     folders = {job.folder for job in jobs_of("-m", "mix.real=0.3,0.30000001,0.29999999")}
     assert len(folders) == 3
+
+
+def as_typed(*arguments: str) -> Job:
+    (job,) = command_line.jobs_of([command_line.as_hydra_reads(argument) for argument in arguments]) or []
+    return job
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arm"),
+    [
+        (["mix=strong"], "strong"),
+        (["mix=strong", "mix.augment.erasing=0.25"], "strong"),
+        (["mix=strong", "mix.augment.policy=rand"], "real1-synthetic0-erasing_0.25-policy_rand"),
+        (["mix=strong", "mix.augment.policy=null"], "real1-synthetic0-erasing_0.25-policy_none"),
+        (["mix=strong", "mix.augment=null"], "real1-synthetic0"),
+        (["mix=strong", "mix.real=0.5"], "real0.5-synthetic0-erasing_0.25-policy_trivial"),
+        (["mix=real", "mix.augment={policy:trivial,erasing:0.25}"], "real1-synthetic0-erasing_0.25-policy_trivial"),
+        (["mix=64", "mix.augment.scale=[0.25,1]"], "real0.4-synthetic0.6-scale_0.25_1"),
+        (["mix.augment.erasing=1"], "real1-synthetic0-erasing_1"),
+        (["+mix.augment.vertical_flip=1e-7"], "real1-synthetic0-vertical_flip_1e-07"),
+        (["mix.augment.whole=off"], "real1-synthetic0-whole_false"),
+        (["mix.augment={}"], "real"),
+    ],
+)
+def test_an_arms_own_augmentation_is_in_its_name(overrides: list[str], arm: str) -> None:
+    job = as_typed(*overrides)
+    assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
+    assert job.planned.augment == job.settings["mix"]["augment"]
+    assert job.recorded == job.settings
+
+
+def test_values_of_an_arms_own_augmentation_are_typed() -> None:
+    mix = as_typed("mix.augment={erasing:1,whole:off,scale:[0.5,1]}").settings["mix"]
+    assert mix["augment"] == {"erasing": 1.0, "whole": False, "scale": [0.5, 1.0]}
+    assert [type(value) for value in mix["augment"].values()] == [float, bool, list]
+
+
+_SHARES = st.floats(0, 1)
+_AUGMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "scale": st.lists(_SHARES, min_size=2, max_size=2),
+        "whole": st.booleans(),
+        "policy": st.sampled_from(["trivial", "rand", None]),
+        **dict.fromkeys(["ratio", "horizontal_flip", "rotation", "hue", "grayscale", "blur", "erasing"], _SHARES),
+    },
+)
+
+
+@given(_AUGMENTS, _AUGMENTS)
+def test_other_augmentations_have_other_names_that_a_folder_can_have(one: object, other: object) -> None:
+    names = [config.arm_name("", {"real": 1, "synthetic": 0, "augment": augment}, []) for augment in (one, other)]
+    twelve_digits = [repr(sorted(rounded(augment).items())) for augment in (one, other)]
+    assert (names[0] == names[1]) == (twelve_digits[0] == twelve_digits[1])
+    for name in names:
+        assert len(name) < 150
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+def rounded(augment: Any) -> dict[str, Any]:
+    """Values as a name has them: to twelve digits."""
+    return {
+        name: [f"{v:.12g}" for v in value]
+        if isinstance(value, list)
+        else f"{value:.12g}"
+        if isinstance(value, float)
+        else value
+        for name, value in augment.items()
+    }
 
 
 def test_names_can_be_given() -> None:
@@ -244,7 +314,7 @@ def test_unknown_choices_of_a_sweep() -> None:
         ("trainer.max_epoch=3", "there is no such key; did you mean trainer.max_epochs?"),
         ("traner.max_epochs=3", "there is no such key; did you mean trainer.max_epochs?"),
         ("dataset.augment.scales=[1,1]", "there is no such key; did you mean dataset.augment.scale?"),
-        ("mix.fraction=0.3", "there is no such key; mix has real, synthetic"),
+        ("mix.fraction=0.3", "there is no such key; mix has real, synthetic, augment"),
         ("hydra.swep.dir=x", "there is no such key; did you mean hydra.sweep.dir?"),
         ("seed=x", "Value 'x' of type 'str' could not be converted to Integer"),
         ("mix.real=half", "Value 'half' of type 'str' could not be converted to Float"),
@@ -294,6 +364,39 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
         ("dataset.augment.ratio=[2,1]", "dataset.augment.ratio=[2.0, 1.0]: must be two numbers, 0 < low ≤ high"),
         ("dataset.augment.rotation=nan", "dataset.augment.rotation=nan: must be 0 to 180 degrees"),
         ("dataset.augment.brightness=2", "dataset.augment.brightness=2.0: must be 0 to 1"),
+        ("dataset.augment.hue=0.6", "dataset.augment.hue=0.6: must be 0 to 0.5 of the colour circle"),
+        ("dataset.augment.erasing=-1", "dataset.augment.erasing=-1.0: must be 0 to 1"),
+        (
+            "dataset.augment.policy=trivialaugment",
+            ("dataset.augment.policy='trivialaugment': must be trivial, rand, augmix, auto, or null for none"),
+        ),
+        (
+            "dataset.augment.whole=true",
+            (
+                "dataset.augment.whole=True: leaves nothing to crop; set dataset.augment.scale=[1,1] and "
+                "dataset.augment.ratio=[1,1], or dataset.augment.whole=false"
+            ),
+        ),
+        ("++mix.augment.hue=0.6", "mix.augment.hue=0.6: must be 0 to 0.5 of the colour circle"),
+        (
+            "++mix.augment.policy=strong",
+            "mix.augment.policy='strong': must be trivial, rand, augmix, auto, or null for none",
+        ),
+        ("++mix.augment.scale=[0.5]", "mix.augment.scale=[0.5]: must be two numbers, 0 < low ≤ high ≤ 1"),
+        (
+            "++mix.augment.blur=much",
+            "mix.augment.blur=much: Value 'much' of type 'str' could not be converted to Float",
+        ),
+        ("++mix.augment.blur=null", "mix.augment.blur=None: Incompatible value 'None' for field of type 'float'"),
+        ("++mix.augment.hues=0.1", "mix.augment.hues: there is no such key; did you mean mix.augment.hue?"),
+        ("++mix.augment.hue=???", "mix.augment.hue: has no value; give one with mix.augment.hue=<value>"),
+        (
+            "++mix.augment.whole=true",
+            (
+                "mix.augment.whole=True: leaves nothing to crop; set mix.augment.scale=[1,1] and "
+                "mix.augment.ratio=[1,1], or mix.augment.whole=false"
+            ),
+        ),
         ("dataset.name=a/b", "dataset.name='a/b': must be a name that a folder can have"),
         ("+model.name=..", "model.name='..': must be a name that a folder can have"),
         ("+generator.name='a\nb'", "generator.name='a\\nb': must be a name that a folder can have"),
@@ -344,7 +447,7 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
             "+expriment=mine",
             "expriment: there is no such key; did you mean experiment?",
         ),
-        ("+mix.fraction=0.3", "mix.fraction: there is no such key; mix has real, synthetic"),
+        ("+mix.fraction=0.3", "mix.fraction: there is no such key; mix has real, synthetic, augment"),
         (
             "+dataset.augment.scales=1",
             "dataset.augment.scales: there is no such key; did you mean dataset.augment.scale?",
@@ -464,6 +567,16 @@ def test_own_mix(mine: Path) -> None:
     assert ", mine, " in problem("--config-dir=mine", "mix=yours")
 
 
+def test_own_mix_with_an_augmentation(mine: Path) -> None:
+    write(mine / "mix" / "turned.yaml", "real: 1\nsynthetic: 0\naugment: {rotation: 90, scale: [1, 1]}\n")
+    job = job_of("--config-dir=mine", "mix=turned")
+    assert (job.key.arm, job.settings["mix"]["augment"]) == ("turned", {"rotation": 90.0, "scale": [1.0, 1.0]})
+    write(mine / "mix" / "wrong.yaml", "real: 1\nsynthetic: 0\naugment: {rotation: 900, turn: 1}\n")
+    unknown, wrong = problems("--config-dir=mine", "mix=wrong")
+    assert unknown.startswith("mix.augment.turn: there is no such key; mix.augment has scale, ratio, horizontal_flip, ")
+    assert wrong == "mix.augment.rotation=900.0: must be 0 to 180 degrees"
+
+
 def test_own_mix_in_a_folder_of_its_group(mine: Path) -> None:
     write(mine / "mix" / "few" / "5.yaml", "real: 0.05\nsynthetic: 0\n")
     assert job_of("--config-dir", str(mine), "mix=few/5").key.arm == "few-5"
@@ -476,7 +589,7 @@ def test_own_files_that_are_wrong(mine: Path) -> None:
     assert "broken.yaml" in problem("--config-dir=mine", "mix=broken")
     write(mine / "mix" / "text.yaml", "real: all\nsynthetic: 0\n")
     assert problem("--config-dir=mine", "mix=more") == (
-        "mix=more: its mix.colour: there is no such key; mix has real, synthetic"
+        "mix=more: its mix.colour: there is no such key; mix has real, synthetic, augment"
     )
     line = problem("--config-dir=mine", "mix=text")
     assert line.startswith("mix=text: its mix.real: ")
@@ -600,6 +713,8 @@ class TestArgumentsOfTargets:
             ("logger.wandb.entity=lab", "++logger.wandb.entity=lab"),
             ("+model.lr=1", "+model.lr=1"),
             ("mix.real=0.5", "mix.real=0.5"),
+            ("mix.augment.policy=rand", "++mix.augment.policy=rand"),
+            ("mix.augment=null", "++mix.augment=null"),
             ("dataset.root=x", "dataset.root=x"),
             ("mix=55", "mix='55'"),
             ("-m", "-m"),

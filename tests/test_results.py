@@ -1,6 +1,7 @@
 """The run folder and the study folder: what is written can be read again, and nothing is half there."""
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -216,6 +217,50 @@ def test_runs_are_found_whether_planned_or_not(tmp_path: Path) -> None:
         ("64", 0, 0.6, "missing"),
         ("82", 0, 0.8, "failed"),
     ]
+
+
+def test_an_arms_own_augmentation_is_planned_and_found(tmp_path: Path) -> None:
+    own = {"policy": "trivial", "scale": [0.5, 1.0]}
+    strong = dataclasses.replace(planned("strong", 0), augment=own)
+    results.plan(tmp_path, [strong, planned("real", 0)])
+    assert results.read_plan(tmp_path) == [planned("real", 0), strong]
+    (tmp_path / results.PLANNED).unlink()
+    key = planned("more", 0).key
+    content = result(key, 1, 0)
+    results.write_json(tmp_path / key.folder / results.RESULT, content | {"mix": content["mix"] | {"augment": own}})
+    results.plan(tmp_path, [strong, planned("real", 0)])
+    found = {run.key.arm: run.augment for run in results.find_runs(tmp_path)}
+    assert found == {"real": None, "more": own, "strong": own}
+    assert list(found) == ["real", "more", "strong"], "after the arm without"
+
+
+def test_a_plan_that_knows_of_no_augmentation_is_read(tmp_path: Path) -> None:
+    results.plan(tmp_path, [planned("real", 0)])
+    content = results.read_json(tmp_path / results.PLANNED)
+    for entry in content["runs"]:
+        del entry["augment"]
+    results.write_json(tmp_path / results.PLANNED, content)
+    assert results.read_plan(tmp_path) == [planned("real", 0)]
+
+
+def test_runs_from_before_a_setting_was_there_are_the_same_run() -> None:
+    crop = {"scale": [0.8, 1.0], "rotation": 10.0}
+    before = {"dataset": {"augment": crop}, "mix": {"real": 1.0, "synthetic": 0.0}}
+    added = {"whole": False, "vertical_flip": 0.0, "hue": 0.0, "grayscale": 0.0, "blur": 0.0, "policy": None}
+    now = {
+        "dataset": {"augment": crop | added | {"erasing": 0.0}},
+        "mix": {"real": 1.0, "synthetic": 0.0, "augment": None},
+    }
+    assert results.difference(before, now) == []
+    changed = {
+        "dataset": {"augment": crop | added | {"erasing": 0.5}},
+        "mix": {"real": 1.0, "synthetic": 0.0, "augment": {"policy": "rand"}},
+    }
+    for there, erasing in ((before, "absent"), (now, 0.0)):
+        assert results.difference(there, changed) == [
+            f"dataset.augment.erasing: {erasing} there, 0.5 now",
+            "mix.augment.policy: absent there, rand now",
+        ]
 
 
 def test_runs_are_sorted_by_synthetic_share_and_then_by_seed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from synthaug import results, training
 from synthaug.callbacks import History
 from synthaug.classifier import Classifier
+from synthaug.data.augment import Augmentation
 from synthaug.errors import UserError
 
 HISTORY = ["epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr"]  # all columns but the seconds
@@ -107,6 +108,41 @@ def test_batches_of_workers_are_the_same(study: Path, tmp_path: Path) -> None:
     made["num_workers"] = 1
     train(tmp_path / "run", made)
     assert same_run(study / "run", tmp_path / "run")
+
+
+def test_an_arms_own_augmentation_replaces_the_datasets_key_by_key() -> None:
+    of_dataset = {"scale": [0.5, 1.0], "ratio": [0.8, 1.25], "horizontal_flip": 0.5}
+    assert training.augmentation(of_dataset, None) == Augmentation((0.5, 1.0), (0.8, 1.25), 0.5)
+    made = training.augmentation(of_dataset, {"scale": [0.25, 1.0], "policy": "rand"})
+    assert made == Augmentation((0.25, 1.0), (0.8, 1.25), 0.5, policy="rand")
+
+
+def test_strong_augmentation_is_an_arm_whose_test_images_are_those_of_the_others(study: Path, tmp_path: Path) -> None:
+    made = given(study)
+    own = {"policy": "trivial", "erasing": 0.5, "scale": [0.1, 1.0]}
+    made["mix"]["augment"] = own
+    train(tmp_path / "run", made)
+    plain, strong = (results.read_json(folder / results.RESULT) for folder in (study / "run", tmp_path / "run"))
+    assert strong["mix"] == plain["mix"] | {"augment": own}
+    assert (plain["mix"]["augment"], plain["data"]) == (None, strong["data"])
+    assert not same_weights(study / "run", tmp_path / "run")
+    data = [training.datamodule(build_arm(settings), settings) for settings in (given(study), made)]
+    views = [[each.on_after_batch_transfer(raw, 0).images for raw in each.test_dataloader()] for each in data]
+    assert all(torch.equal(*pair) for pair in zip(*views, strict=True))
+
+
+def test_policies_draw_the_same_with_workers_and_after_a_resume(tmp_path: Path, study: Path) -> None:
+    made = given(study)
+    made["mix"]["augment"] = {"policy": "trivial", "erasing": 0.5, "hue": 0.1, "blur": 0.5}
+    train(tmp_path / "whole", made)
+    with pytest.raises(StoppedError):
+        train(tmp_path / "resumed", made, callbacks=[Interrupt(2)])
+    torch.rand(7)
+    train(tmp_path / "resumed", made)
+    made["num_workers"] = 1
+    train(tmp_path / "workers", made)
+    assert same_run(tmp_path / "whole", tmp_path / "resumed")
+    assert same_run(tmp_path / "whole", tmp_path / "workers")
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 3, None], ids=["first", "second", "last", "test"])
@@ -214,7 +250,8 @@ def test_the_folder_of_a_finished_run(study: Path) -> None:
     assert result["counts"]["per_class"] == {name: {"real": 4, "synthetic": 4} for name in ("cat", "dog")}
     assert result["synthetic_fraction"] == 0.5
     assert result["training"]["steps"] == 16
-    assert (result["arm"], result["seed"], result["mix"]) == (KEY.arm, 0, {"real": 0.5, "synthetic": 0.5})
+    assert (result["arm"], result["seed"]) == (KEY.arm, 0)
+    assert result["mix"] == {"real": 0.5, "synthetic": 0.5, "augment": None}
     assert (folder / results.RESULT).stat().st_mtime_ns == max(path.stat().st_mtime_ns for path in folder.iterdir())
     with (folder / results.MIX).open(newline="", encoding="utf-8") as stream:
         assert [row["origin"] for row in csv.DictReader(stream)].count("synthetic") == 8

@@ -55,6 +55,7 @@ class Arm:
     steps: int | None = None
     epochs: int | None = None
     classes: tuple[ClassResult, ...] = ()
+    augment: str = ""  # what the arm varies in otherwise than the others, in words
     confusion: NDArray[np.float64] | None = None  # (true, predicted) counts, mean over seeds
 
     @property
@@ -168,6 +169,7 @@ def _compare_group(runs: list[Run]) -> Group:
         runs=states,
         notes=(
             *_baseline_notes(arms),
+            *_augment_notes(arms),
             *notes,
             *_run_notes(answers),
             *_settings_notes(answers),
@@ -270,7 +272,16 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _is_baseline(run: Run) -> bool:
-    return run.real == 1 and run.synthetic == 0
+    return (run.real, run.synthetic, own_augment(run)) == _BASELINE
+
+
+# Numbers and augmentation of the arm that the others are compared with, by whatever name.
+_BASELINE = (1, 0, "")
+
+
+def own_augment(run: Run) -> str:
+    """The augmentation that an arm has of its own, "policy trivial, erasing 0.25"; empty where it has none."""
+    return ", ".join(f"{name} {value}" for name, value in sorted((run.augment or {}).items()))
 
 
 # --- arms ------------------------------------------------------------------------------------------
@@ -281,20 +292,25 @@ _Correct = Mapping[int, NDArray[np.bool_]]  # seed -> per test image
 def _arms(
     runs: list[Run], answers: list[_Answers], labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> tuple[tuple[Arm, ...], list[str]]:
-    by_arm: dict[tuple[str, float, float], list[_Answers]] = {}
-    planned = Counter((run.key.arm, run.real, run.synthetic) for run in runs)
+    by_arm: dict[tuple[str, float, float, str], list[_Answers]] = {}
+    planned = Counter(identity(run) for run in runs)
     for item in answers:
-        by_arm.setdefault((item.run.key.arm, item.run.real, item.run.synthetic), []).append(item)
-    baselines = [key for key in planned if key[1:] == (1, 0)]
+        by_arm.setdefault(identity(item.run), []).append(item)
+    baselines = [key for key in planned if key[1:] == _BASELINE]
     baseline = next((key for key in baselines if key[0] == "real"), baselines[0] if baselines else None)
     base = {item.run.key.seed: item.correct for item in by_arm.get(baseline, [])} if baseline else {}
     arms = []
     for key, count in planned.items():
-        arm = Arm(key[0], key[1], key[2], key == baseline, count)
+        arm = Arm(*key[:3], key == baseline, count, augment=key[3])
         if key in by_arm:
             arm = _measured(arm, by_arm[key], labels, names, {} if arm.baseline else base)
         arms.append(arm)
     return tuple(arms), _seed_notes(arms, set(base))
+
+
+def identity(run: Run) -> tuple[str, float, float, str]:
+    """What the runs of one arm have in common: name, numbers and augmentation."""
+    return run.key.arm, run.real, run.synthetic, own_augment(run)
 
 
 def _measured(
@@ -373,12 +389,18 @@ def _baseline_notes(arms: tuple[Arm, ...]) -> list[str]:
     baseline = next((arm for arm in arms if arm.baseline), None)
     # In words: nothing here knows the whole command, and a part of it would train something else.
     if baseline is None:
-        what = "There is no real arm (real 1, synthetic 0), so no difference can be given."
+        what = "There is no real arm (real 1, synthetic 0, augmented as the dataset is), so no difference can be given."
         return [f"{what} To add one, run the command that trained the other arms with mix=real in place of its mix."]
     if baseline.accuracy is None:
         what = "The real arm has no run to compare with, so no difference can be given."
         return [f"{what} Run the command that was to train it again."]
     return []
+
+
+def _augment_notes(arms: tuple[Arm, ...]) -> list[str]:
+    """The counts of images do not show in what such an arm differs from the others."""
+    said = [f"{arm.name} ({arm.augment})" for arm in arms if arm.augment]
+    return [f"Training images vary otherwise than in the other arms in {', '.join(said)}."] if said else []
 
 
 def _seed_notes(arms: Sequence[Arm], base: set[int]) -> list[str]:
@@ -546,6 +568,7 @@ def rows(group: Group) -> list[dict[str, Any]]:
             "seeds": _seeds(arm.seeds),
             "runs_planned": arm.runs_planned,
             "runs_compared": len(arm.seeds),
+            "augment": arm.augment,
             "steps": arm.steps,
             "epochs": arm.epochs,
         }

@@ -15,7 +15,7 @@ from PIL import Image
 
 from synthaug import results
 from synthaug.analysis import figures, table
-from synthaug.analysis.comparison import MAX_CONFUSION_CLASSES, ComparedRun, Comparison, Group
+from synthaug.analysis.comparison import MAX_CONFUSION_CLASSES, ComparedRun, Comparison, Group, identity
 from synthaug.data.pixels import decode
 from synthaug.files import write_text
 from synthaug.results import MixRow
@@ -248,8 +248,7 @@ def _protocol(group: Group, runs: Sequence[ComparedRun]) -> list[dict[str, str]]
     """How each arm was trained: one row per arm, a range where its runs differ."""
     rows = []
     for arm in group.arms:
-        key = (arm.name, arm.real, arm.synthetic)
-        own = [item for item in runs if (item.run.key.arm, item.run.real, item.run.synthetic) == key]
+        own = [item for item in runs if identity(item.run) == (arm.name, arm.real, arm.synthetic, arm.augment)]
         found = [item.run.result for item in own if item.run.result is not None]
         if not found:
             continue

@@ -3,7 +3,8 @@
 Training takes a random crop (Inception's: random area and aspect ratio), flip, rotation and colour; evaluation
 takes the centre square. Both are one `grid_sample` over the whole batch on whatever device it lies, on a finer grid
 where it would skip pixels. The random numbers come with the batch and are a pure function of (seed, epoch, image), so
-that workers, processes, batch order and resumes cannot change them.
+that workers, processes, batch order and resumes cannot change them. What torchvision does image by image (`policies`)
+takes its seeds from them.
 """
 
 import math
@@ -14,9 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torchvision.transforms.v2.functional import adjust_hue, gaussian_blur
 
-# One uniform number per image for each of these, in this order.
-DRAWS = ("area", "ratio", "x", "y", "flip", "angle", "brightness", "contrast", "saturation")
+from synthaug.data.policies import POLICIES, apply_policy, erase
+from synthaug.errors import raise_all
+
+# One uniform number per image for each of these, in this order. New ones go to the end: the place is part of the seed.
+DRAWS = (
+    *("area", "ratio", "x", "y", "flip", "angle", "brightness", "contrast", "saturation"),
+    *("vertical_flip", "hue", "grayscale", "blur", "sigma", "policy", "erasing"),
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,16 @@ class Augmentation:
         horizontal_flip: probability.
         rotation: degrees to either side.
         brightness, contrast, saturation: largest relative change to either side.
+        whole: the image is not cropped but first stretched to the square as a whole. Evaluation shows centres, as ever.
+        vertical_flip: probability.
+        hue: largest shift to either side, in turns of the colour circle; 0.5 reaches every hue.
+        grayscale: probability.
+        blur: probability of a Gaussian one.
+        policy: torchvision's automatic augmentation after all of that, a key of `policies.POLICIES`; None for none.
+        erasing: probability that a rectangle is painted over, last of all.
+
+    Raises:
+        UserError: an unknown policy; a crop of what is to be shown as a whole.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -38,6 +56,21 @@ class Augmentation:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    whole: bool = False
+    vertical_flip: float = 0.0
+    hue: float = 0.0
+    grayscale: float = 0.0
+    blur: float = 0.0
+    policy: str | None = None
+    erasing: float = 0.0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.policy is not None and self.policy not in POLICIES:
+            problems.append(f"policy={self.policy!r}: must be {', '.join(POLICIES)}, or None for none")
+        if self.whole and {*self.scale, *self.ratio} != {1}:
+            problems.append("whole=True: leaves nothing to crop; give scale=(1, 1) and ratio=(1, 1), or whole=False")
+        raise_all("This augmentation cannot be had:", problems)
 
 
 def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32]:
@@ -68,6 +101,8 @@ def training_view(
         float32 (B, 3, image_size, image_size) in [0, 1].
     """
     draw = dict(zip(DRAWS, draws.unbind(1), strict=True))
+    if augmentation.whole:
+        pixels, sizes, supersample = *_stretched(pixels, sizes, image_size), 1
     height, width = sizes[:, 0].float(), sizes[:, 1].float()
     area = _between(draw["area"], *augmentation.scale) * height * width
     ratio = torch.exp(_between(draw["ratio"], *map(math.log, augmentation.ratio)))
@@ -78,9 +113,18 @@ def training_view(
     centre_y = crop_h / 2 + draw["y"] * (height - crop_h)
     centre_x = crop_w / 2 + draw["x"] * (width - crop_w)
     mirrored = torch.where(draw["flip"] < augmentation.horizontal_flip, -1.0, 1.0)
+    upside_down = torch.where(draw["vertical_flip"] < augmentation.vertical_flip, -1.0, 1.0)
+    extent = (crop_h * upside_down, crop_w * mirrored)
     angle = _between(draw["angle"], -1, 1) * math.radians(augmentation.rotation)
-    images = _warp(pixels, sizes, (centre_y, centre_x), (crop_h, crop_w * mirrored), angle, image_size, supersample)
-    return _colour(images, draw, augmentation)
+    images = _warp(pixels, sizes, (centre_y, centre_x), extent, angle, image_size, supersample)
+    images = _colour(images, draw, augmentation)
+    if augmentation.blur:
+        images = _blur(images, draw, augmentation.blur)
+    if augmentation.policy is not None:
+        images = apply_policy(images, _seeds(draw["policy"]), augmentation.policy)
+    if augmentation.erasing:
+        images = erase(images, _seeds(draw["erasing"]), augmentation.erasing)
+    return images
 
 
 def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: float, supersample: int = 1) -> Tensor:
@@ -92,6 +136,21 @@ def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: fl
     side = torch.minimum(height, width) * crop_pct
     upright = torch.zeros_like(side)
     return _warp(pixels, sizes, (height / 2, width / 2), (side, side), upright, image_size, supersample)
+
+
+def _stretched(pixels: Tensor, sizes: Tensor, image_size: int) -> tuple[Tensor, Tensor]:
+    """Whole images as squares, float32 (B, 3, image_size, image_size) in [0, 255], and their sizes.
+
+    One by one and antialiased, as torchvision's `Resize`: `_warp` takes a fixed number of samples per output pixel,
+    and the long side of a panorama has more pixels than those would see.
+    """
+    squares = [
+        torch.nn.functional.interpolate(
+            image[None, :, :height, :width].float(), (image_size, image_size), mode="bilinear", antialias=True
+        )
+        for image, (height, width) in zip(pixels, sizes.tolist(), strict=True)
+    ]
+    return torch.cat(squares), torch.full_like(sizes, image_size)
 
 
 def _warp(
@@ -124,14 +183,36 @@ def _warp(
 
 
 def _colour(images: Tensor, draw: dict[str, Tensor], augmentation: Augmentation) -> Tensor:
-    """Brightness, contrast and saturation, each a blend as in Pillow's ImageEnhance."""
+    """Brightness, contrast and saturation, each a blend as in Pillow's ImageEnhance; hue; and no colour at all.
+
+    The ranges are those of torchvision's `ColorJitter`, which draws their order too; here it is fixed.
+    """
     for name, ground in (("brightness", _black), ("contrast", _mean_grey), ("saturation", _grey)):
         strength = getattr(augmentation, name)
         if strength:
             factor = 1 + strength * _between(draw[name], -1, 1)[:, None, None, None]
             base = ground(images)
             images = (base + factor * (images - base)).clamp(0, 1)
+    if augmentation.hue:
+        shifts = (augmentation.hue * _between(draw["hue"], -1, 1)).tolist()
+        images = torch.stack([adjust_hue(image, shift) for image, shift in zip(images, shifts, strict=True)])
+    if augmentation.grayscale:
+        colourless = (draw["grayscale"] < augmentation.grayscale)[:, None, None, None]
+        images = torch.where(colourless, _grey(images), images)
     return images
+
+
+def _blur(images: Tensor, draw: dict[str, Tensor], probability: float) -> Tensor:
+    """Gaussian blur of 0.1 to 2 pixels with a kernel of a tenth of the side, as in SimCLR (Chen et al. 2020)."""
+    side = images.shape[-1]
+    kernel = 2 * min(max(1, side // 20), side - 1) + 1
+    sigmas = _between(draw["sigma"], 0.1, 2.0).tolist()
+    chosen = (draw["blur"] < probability).tolist()
+    blurred = [
+        gaussian_blur(image, [kernel, kernel], [sigma, sigma]) if hit else image
+        for image, sigma, hit in zip(images, sigmas, chosen, strict=True)
+    ]
+    return torch.stack(blurred).clamp_(0, 1)
 
 
 def _black(images: Tensor) -> Tensor:
@@ -146,6 +227,12 @@ def _grey(images: Tensor) -> Tensor:
 
 def _mean_grey(images: Tensor) -> Tensor:
     return _grey(images).mean(dim=(2, 3), keepdim=True)
+
+
+def _seeds(draw: Tensor) -> list[int]:
+    """The 24 bits of each draw."""
+    seeds: list[int] = (draw * (1 << 24)).long().tolist()
+    return seeds
 
 
 def _between(draw: Tensor, low: float, high: float) -> Tensor:
