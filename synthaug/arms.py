@@ -87,7 +87,8 @@ class Arm:
     @property
     def digests(self) -> dict[str, str]:
         """A hash of the content of each list, which says whether two runs had the same images."""
-        lists = {"train": self.train, "val": self.real.val, "test": self.real.test}
+        synthetic = [sample for sample in self.train if sample.origin != REAL]
+        lists = {"train": self.train, "synthetic": synthetic, "val": self.real.val, "test": self.real.test}
         return {name: digest(samples) for name, samples in lists.items()}
 
 

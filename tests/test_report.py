@@ -1,5 +1,6 @@
 """The command and the page, on made-up studies."""
 
+import dataclasses
 import io
 import re
 import subprocess
@@ -294,4 +295,6 @@ def test_the_caption_names_arms_with_one_seed() -> None:
 def test_the_caption_says_that_seeds_share_the_synthetic_images() -> None:
     real, mixed = Arm("real", 1, 0, True, 2, (0, 1)), Arm("64", 0.4, 0.6, False, 2, (0, 1))
     assert "share its synthetic images" in table.caption(group_with(real, mixed))[-1]
+    drawn = dataclasses.replace(mixed, one_draw=False)
+    assert not any("share its synthetic images" in line for line in table.caption(group_with(real, drawn)))
     assert not any("synthetic" in line for line in table.caption(group_with(real)))

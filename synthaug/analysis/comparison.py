@@ -54,6 +54,7 @@ class Arm:
     difference_seeds: tuple[int, ...] = ()
     steps: int | None = None
     epochs: int | None = None
+    one_draw: bool = True  # whether all seeds have the same synthetic images
     classes: tuple[ClassResult, ...] = ()
     augment: str = ""  # what the arm varies in otherwise than the others, in words
     confusion: NDArray[np.float64] | None = None  # (true, predicted) counts, mean over seeds
@@ -335,6 +336,7 @@ def _measured(
         difference_seeds=shared,
         steps=first["training"]["steps"],
         epochs=first["training"]["epochs"],
+        one_draw=len({item.result["data"].get("synthetic") for item in answers}) == 1,
         classes=_class_results(names, labels, share, differences),
         confusion=_confusion(answers, labels, len(names)),
     )

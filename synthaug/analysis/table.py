@@ -145,7 +145,7 @@ def caption(group: Group) -> list[str]:
     elif any(len(arm.seeds) == 1 for arm in group.arms):
         alone = ", ".join(arm.name for arm in group.arms if len(arm.seeds) == 1)
         said.append(f"One seed only, so that the spread from run to run is not measured: {alone}.")
-    if any(len(arm.seeds) > 1 and arm.synthetic > 0 for arm in group.arms):
+    if any(len(arm.seeds) > 1 and arm.synthetic > 0 and arm.one_draw for arm in group.arms):
         said.append("The seeds of an arm share its synthetic images: the draw of those is in no interval either.")
     return said
 
