@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -27,6 +28,8 @@ def problems_of(config: DictConfig) -> list[str]:
             found.append(f"{key}={value!r}: must be {wanted}")
     if not _touches(broken, "mix") and plain.mix.real == plain.mix.synthetic == 0:
         found.append("mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them")
+    if not any(_touches(broken, key) for key in ("model", "trainer")):
+        found += _pretraining_problems(plain)
     if not _touches(broken, "dataset"):
         found += _dataset_problems(plain.dataset)
     return found + _target_problems(plain, broken)
@@ -75,6 +78,10 @@ def _is_range(pair: Any, most: float) -> bool:
     return len(pair) == 2 and 0 < pair[0] <= pair[1] <= most
 
 
+def _is_triple(values: Any) -> bool:
+    return isinstance(values, ListConfig) and len(values) == 3 and all(_is_number(value) for value in values)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -84,6 +91,8 @@ _SHARED = ("datasets", "pixels", "synthetic")
 _NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
 _ALL = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
+_PART = (lambda value: not _is_number(value) or 0 <= value < 1, "at least 0, less than 1")
+_ALPHA = (lambda alpha: not _is_number(alpha) or 0 <= alpha < math.inf, "at least 0, which is none")
 # Key → what its value must be, as a test and in words.
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "experiment": (
@@ -108,6 +117,21 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     # Of these, absent (None) is fine. A part of the images must neither choose the checkpoint nor be the test.
     "model.lr": (lambda rate: not _is_number(rate) or rate > 0, "more than 0"),
     "model.weight_decay": (lambda decay: not _is_number(decay) or decay >= 0, "at least 0"),
+    "model.mean": (lambda values: values is None or _is_triple(values), "three numbers, or null"),
+    "model.std": (
+        lambda values: values is None or (_is_triple(values) and min(values) > 0),
+        "three numbers more than 0, or null",
+    ),
+    "model.step_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 1, "at least 1, or null"),
+    "model.gamma": (lambda factor: not _is_number(factor) or 0 < factor <= 1, "more than 0, at most 1"),
+    "model.train_stages": (lambda stages: not _is_number(stages) or stages >= 0, "at least 0, or null: all"),
+    "model.unfreeze_every": (lambda epochs: not _is_number(epochs) or epochs >= 1, "at least 1, or null: never"),
+    "model.head_dropout": _PART,
+    "model.label_smoothing": _PART,
+    "model.mixup": _ALPHA,
+    "model.cutmix": _ALPHA,
+    "model.synthetic_weight": (lambda weight: not _is_number(weight) or 0 < weight < math.inf, "more than 0"),
+    "model.pretrain_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 0, "at least 0"),
     "trainer.max_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 1 or epochs == -1, "at least 1"),
     "trainer.limit_val_batches": _ALL,
     "trainer.limit_test_batches": _ALL,
@@ -116,6 +140,15 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "generator.name": _NAME,
     "model.name": _NAME,
 }
+
+
+def _pretraining_problems(config: DictConfig) -> list[str]:
+    """What is wrong with the number of pretraining epochs, which must leave some to fine-tune in."""
+    before, epochs = (OmegaConf.select(config, key) for key in ("model.pretrain_epochs", "trainer.max_epochs"))
+    if not (_is_number(before) and _is_number(epochs) and before > 0 and 0 <= epochs <= before):
+        return []
+    wanted = f"must be less than trainer.max_epochs={epochs}, or no epoch is left to train on real images"
+    return [f"model.pretrain_epochs={before}: {wanted}"]
 
 
 def _dataset_problems(dataset: DictConfig) -> list[str]:

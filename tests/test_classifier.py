@@ -14,7 +14,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from synthaug import results
-from synthaug.classifier import IMAGENET_MEAN, IMAGENET_STD, Classifier
+from synthaug.backbones import IMAGENET_MEAN, IMAGENET_STD
+from synthaug.classifier import Classifier
 from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError
 
