@@ -85,7 +85,8 @@ def fit_and_test(
     if not best.is_file():
         raise UserError(
             f"There is no {best} to test: no epoch was finished and validated (trainer.max_epochs, "
-            f"trainer.max_steps; epochs of pretraining do not count), or it was removed; in that case delete {last} too, and run the same command again."
+            f"trainer.max_steps; epochs of pretraining do not count), or it was removed; in that case delete {last} "
+            "too, and run the same command again."
         )
     trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
