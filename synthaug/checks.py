@@ -28,8 +28,8 @@ def problems_of(config: DictConfig) -> list[str]:
             found.append(f"{key}={value!r}: must be {wanted}")
     if not _touches(broken, "mix") and plain.mix.real == plain.mix.synthetic == 0:
         found.append("mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them")
-    if not any(_touches(broken, key) for key in ("model", "trainer")):
-        found += _pretraining_problems(plain)
+    if not any(_touches(broken, key) for key in ("model", "trainer", "batch_size")):
+        found += _model_problems(plain)
     if not _touches(broken, "dataset"):
         found += _dataset_problems(plain.dataset)
     return found + _target_problems(plain, broken)
@@ -142,13 +142,14 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _pretraining_problems(config: DictConfig) -> list[str]:
-    """What is wrong with the number of pretraining epochs, which must leave some to fine-tune in."""
+def _model_problems(config: DictConfig) -> Iterator[str]:
+    """Values of the model that do not go with others outside it."""
     before, epochs = (OmegaConf.select(config, key) for key in ("model.pretrain_epochs", "trainer.max_epochs"))
-    if not (_is_number(before) and _is_number(epochs) and before > 0 and 0 <= epochs <= before):
-        return []
-    wanted = f"must be less than trainer.max_epochs={epochs}, or no epoch is left to train on real images"
-    return [f"model.pretrain_epochs={before}: {wanted}"]
+    if _is_number(before) and _is_number(epochs) and before > 0 and 0 <= epochs <= before:
+        wanted = f"must be less than trainer.max_epochs={epochs}, or no epoch is left to train on real images"
+        yield f"model.pretrain_epochs={before}: {wanted}"
+    if OmegaConf.select(config, "model.head_batch_norm") is True and OmegaConf.select(config, "batch_size") == 1:
+        yield "model.head_batch_norm=true, batch_size=1: one image has no variance to normalise by; raise batch_size"
 
 
 def _dataset_problems(dataset: DictConfig) -> list[str]:

@@ -10,7 +10,8 @@ class Objective:
     """Turns a batch into what is learnt from it, and logits into a loss.
 
     A target is a row of masses, one per class, that add up to the weight of its example: 1 for a real one. The loss is
-    the mean over the mass of the batch, so where all examples weigh the same, their weight changes nothing.
+    the mean over the mass of the batch, so where all examples weigh the same, their weight changes nothing. Each
+    process of a distributed run takes the mean over its own batch.
 
     Args:
         num_classes: length of a target.

@@ -146,8 +146,8 @@ def test_a_file_of_inception_brings_its_own_statistics(tmp_path: Path, monkeypat
     (tmp_path / "weights.pth").touch()
     monkeypatch.setattr(backbones, "_load_state", lambda *_: None)
     with torch.device("meta"):
-        assert build_backbone("inception_v3", str(tmp_path / "weights.pth"), 2).transform_input is True
-        assert build_backbone("inception_v3", None, 2).transform_input is False
+        assert build_backbone("inception_v3", str(tmp_path / "weights.pth"), 2).transform_input
+        assert not build_backbone("inception_v3", None, 2).transform_input
 
 
 @pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 299)])
