@@ -140,6 +140,7 @@ def state_of(classifier: Classifier) -> dict[str, Any]:
 @pytest.mark.parametrize("settings", [{}, {"train_stages": 1}, {"batch_norm": "per_origin"}])
 def test_trying_a_network_out_leaves_no_trace(settings: dict[str, Any]) -> None:
     classifier = Classifier(["a", "b"], backbone=NETWORK, **settings)
+    classifier.network.register_forward_hook(lambda *_: torch.rand(2, 2))  # some draw while they are evaluated
     before = state_of(classifier)
     classifier.try_out(32)
     after = state_of(classifier)
@@ -147,8 +148,13 @@ def test_trying_a_network_out_leaves_no_trace(settings: dict[str, Any]) -> None:
     for key, value in before.items():
         assert torch.equal(value, after[key]) if isinstance(value, Tensor) else value == after[key], key
     assert all(parameter.grad is None for parameter in classifier.parameters())
-    loss = classifier.training_step(made_up_batch(), 0)  # it can still be trained
-    torch.autograd.backward(loss)
+
+
+def test_a_network_that_was_tried_out_can_be_trained() -> None:
+    classifier = Classifier(["a", "b"], backbone="timm/swin_tiny_patch4_window7_224")  # keeps what it computed
+    classifier.try_out(224)
+    torch.autograd.backward(classifier.training_step(made_up_batch(2, 1, 224), 0))
+    assert all(parameter.grad is not None for parameter in classifier.parameters())
 
 
 @pytest.mark.parametrize(

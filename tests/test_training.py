@@ -17,7 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from synthaug import results, training
-from synthaug.callbacks import History
+from synthaug.callbacks import COLUMNS, History
 from synthaug.classifier import Classifier
 from synthaug.errors import UserError
 
@@ -248,6 +248,13 @@ def test_an_epoch_of_pretraining_is_never_the_best(accuracies: list[float], best
     history = history_of(accuracies)
     history.first = 2
     assert history.last_is_best is best
+
+
+def test_the_result_names_no_epoch_of_pretraining(tmp_path: Path) -> None:
+    rows = [[epoch, 0, 0, 0, accuracy, 0, 0] for epoch, accuracy in enumerate([0.9, 0.9, 0.1, math.nan, 0.2, 0.2])]
+    results.write_rows(tmp_path / results.HISTORY, COLUMNS, rows)
+    assert training.chosen_epoch(tmp_path, first=2) == {"accuracy": 0.2, "epoch": 4}
+    assert training.chosen_epoch(tmp_path) == {"accuracy": 0.9, "epoch": 0}
 
 
 @pytest.mark.parametrize("epochs", [4, 5])
