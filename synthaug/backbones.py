@@ -2,16 +2,31 @@
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torchvision
 from safetensors.torch import load_file
 from torch import nn
 
+from synthaug import heads
 from synthaug.errors import UserError
 
 TIMM = "timm/"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class TrainedOn(NamedTuple):
+    """What a network's weights were trained on.
+
+    Attributes:
+        mean, std: per channel, of images in [0, 1].
+        image_size: side in pixels.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
 
 
 def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Module:
@@ -36,12 +51,34 @@ def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Modul
     elif Path(weights).is_file():
         network = torchvision.models.get_model(name)
         _load_state(network, Path(weights))
-        _replace_head(network, num_classes)
+        if hasattr(network, "transform_input"):  # GoogLeNet and Inception turn ImageNet's statistics into their own
+            network.transform_input = True  # type: ignore[assignment]
+        heads.replace(network, num_classes)
     else:
         network = _pretrained(name, weights)
-        _replace_head(network, num_classes)
+        heads.replace(network, num_classes)
     _drop_auxiliary_heads(network)
     return network
+
+
+def trained_on(name: str, weights: str | None, network: nn.Module) -> TrainedOn:
+    """The input that a network's weights know, as its library says; ImageNet's statistics where there are no weights.
+
+    Of a file is assumed what holds for the library's own weights: DEFAULT (torchvision), or the tag in the name (timm).
+
+    Args:
+        name, weights: as for `build_backbone`.
+        network: what it returned.
+    """
+    if name.startswith(TIMM):
+        settings: Any = network.pretrained_cfg
+        there = TrainedOn(tuple(settings["mean"]), tuple(settings["std"]), int(settings["input_size"][-1]))
+    else:
+        choices: Any = torchvision.models.get_model_weights(name)
+        named = weights is not None and not Path(weights).is_file()
+        view = (choices[weights] if named else choices.DEFAULT).transforms()
+        there = TrainedOn(tuple(view.mean), tuple(view.std), int(view.crop_size[0]))
+    return there if weights is not None else there._replace(mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def _pretrained(name: str, weights: str) -> nn.Module:
@@ -113,22 +150,6 @@ def _load_state(network: nn.Module, path: Path) -> None:
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"model.weights={path} holds no state dict of this network: {reason:.300}") from error
-
-
-def _replace_head(network: nn.Module, num_classes: int) -> None:
-    """Put a new layer in the place of the last linear one, or of SqueezeNet's last convolution, which has none."""
-    layers = list(network.named_modules())
-    linear = [(path, layer) for path, layer in layers if isinstance(layer, nn.Linear)]
-    convolutions = [(path, layer) for path, layer in layers if isinstance(layer, nn.Conv2d)]
-    new: nn.Module
-    if linear:
-        path, head = linear[-1]
-        new = nn.Linear(head.in_features, num_classes, bias=head.bias is not None)
-    else:
-        path, last = convolutions[-1]
-        new = nn.Conv2d(last.in_channels, num_classes, kernel_size=1)
-    parent, _, attribute = path.rpartition(".")
-    setattr(network.get_submodule(parent), attribute, new)
 
 
 def _drop_auxiliary_heads(network: nn.Module) -> None:

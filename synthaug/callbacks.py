@@ -26,10 +26,16 @@ COLUMNS = ("epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr", "sec
 
 
 class History(Callback):
-    """Learning curves in `history.csv`, one row per epoch; kept in the checkpoint, so a resume goes on with them."""
+    """Learning curves in `history.csv`, one row per epoch; kept in the checkpoint, so a resume goes on with them.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the run.
+        first: the first epoch that may be chosen; those before it are pretraining.
+    """
+
+    def __init__(self, folder: Path, first: int = 0) -> None:
         self.folder = folder
+        self.first = first
         self.rows: list[list[float]] = []
         self._started = 0.0
         self._validated = False
@@ -42,9 +48,10 @@ class History(Callback):
 
     @property
     def last_is_best(self) -> bool:
-        """Whether the last epoch beats all before it on the validation images; an equal one does not."""
+        """Whether the last epoch may be chosen and beats all such before it on the validation images."""
         *before, last = (row[COLUMNS.index("val/accuracy")] for row in self.rows)
-        return not any(last <= accuracy for accuracy in before) and not math.isnan(last)
+        late_enough = len(before) >= self.first
+        return late_enough and not any(last <= accuracy for accuracy in before[self.first :]) and not math.isnan(last)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not in on_train_epoch_start: Lightning leaves that hook out of the first epoch after a resume.

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -40,6 +41,8 @@ def problems_of(config: DictConfig) -> list[str]:
     if not _touches(broken, "mix.augment") and not _touches(broken, "dataset.augment"):
         known = {name: value for name, value in (plain.mix.augment or {}).items() if name in _AUGMENT_RULES}
         found += _own_augment_problems(known) or _crop_problems(plain.dataset.augment, known)
+    if not any(_touches(broken, key) for key in ("model", "trainer", "batch_size")):
+        found += _model_problems(plain)
     if not _touches(broken, "dataset"):
         found += _dataset_problems(plain.dataset)
     return found + _target_problems(plain, broken)
@@ -95,6 +98,10 @@ def _is_range(pair: Any, most: float) -> bool:
     return len(pair) == 2 and 0 < pair[0] <= pair[1] <= most
 
 
+def _is_triple(values: Any) -> bool:
+    return isinstance(values, ListConfig) and len(values) == 3 and all(_is_number(value) for value in values)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -108,6 +115,8 @@ _SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
 POLICIES = ("trivial", "rand", "augmix", "auto")
 
 _Rule = tuple[Callable[[Any], bool], str]
+_BELOW_ONE = (lambda value: not _is_number(value) or 0 <= value < 1, "at least 0, less than 1")
+_ALPHA = (lambda alpha: not _is_number(alpha) or 0 <= alpha < math.inf, "at least 0, which is none")
 # Key → what its value must be, as a test and in words.
 _AUGMENT_RULES: Mapping[str, _Rule] = {
     "scale": (lambda pair: _is_range(pair, 1), "two numbers, 0 < low ≤ high ≤ 1"),
@@ -142,6 +151,21 @@ _RULES: Mapping[str, _Rule] = {
     # Of these, absent (None) is fine. A part of the images must neither choose the checkpoint nor be the test.
     "model.lr": (lambda rate: not _is_number(rate) or rate > 0, "more than 0"),
     "model.weight_decay": (lambda decay: not _is_number(decay) or decay >= 0, "at least 0"),
+    "model.mean": (lambda values: values is None or _is_triple(values), "three numbers, or null"),
+    "model.std": (
+        lambda values: values is None or (_is_triple(values) and min(values) > 0),
+        "three numbers more than 0, or null",
+    ),
+    "model.step_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 1, "at least 1, or null"),
+    "model.gamma": (lambda factor: not _is_number(factor) or 0 < factor <= 1, "more than 0, at most 1"),
+    "model.train_stages": (lambda stages: not _is_number(stages) or stages >= 0, "at least 0, or null: all"),
+    "model.unfreeze_every": (lambda epochs: not _is_number(epochs) or epochs >= 1, "at least 1, or null: never"),
+    "model.head_dropout": _BELOW_ONE,
+    "model.label_smoothing": _BELOW_ONE,
+    "model.mixup": _ALPHA,
+    "model.cutmix": _ALPHA,
+    "model.synthetic_weight": (lambda weight: not _is_number(weight) or 0 < weight < math.inf, "more than 0"),
+    "model.pretrain_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 0, "at least 0"),
     "trainer.max_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 1 or epochs == -1, "at least 1"),
     "trainer.limit_val_batches": _ALL,
     "trainer.limit_test_batches": _ALL,
@@ -176,6 +200,16 @@ def _crop_problems(of_dataset: DictConfig, of_arm: Mapping[Any, Any]) -> list[st
     where = "mix.augment" if {"whole", "scale", "ratio"} & own.keys() else "dataset.augment"
     way_out = f"set {where}.scale=[1,1] and {where}.ratio=[1,1], or {where}.whole=false"
     return [f"{where}.whole=True: leaves nothing to crop; {way_out}"]
+
+
+def _model_problems(config: DictConfig) -> Iterator[str]:
+    """Values of the model that do not go with others outside it."""
+    before, epochs = (OmegaConf.select(config, key) for key in ("model.pretrain_epochs", "trainer.max_epochs"))
+    if _is_number(before) and _is_number(epochs) and before > 0 and 0 <= epochs <= before:
+        wanted = f"must be less than trainer.max_epochs={epochs}, or no epoch is left to train on real images"
+        yield f"model.pretrain_epochs={before}: {wanted}"
+    if OmegaConf.select(config, "model.head_batch_norm") is True and OmegaConf.select(config, "batch_size") == 1:
+        yield "model.head_batch_norm=true, batch_size=1: one image has no variance to normalise by; raise batch_size"
 
 
 def _dataset_problems(dataset: DictConfig) -> list[str]:

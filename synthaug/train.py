@@ -163,12 +163,15 @@ def _build_arm(job: config.Job) -> arms.Arm:
     synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
 
     def check() -> None:
-        """A network that cannot be built should not be found out after hours of generating."""
+        """A network that cannot be built or take the images should not be found out after hours of generating."""
         from synthaug import training
 
         training.quiet_libraries()
-        _made("model", job, classes=data.real.classes, seed=settings["seed"])
-        training.require_whole_evaluation(_made("trainer", job, logger=False, enable_checkpointing=False))
+        model = _made("model", job, classes=data.real.classes, seed=settings["seed"])
+        model.try_out(settings["dataset"]["image_size"])
+        trainer = _made("trainer", job, logger=False, enable_checkpointing=False)
+        training.require_whole_evaluation(trainer)
+        training.require_fine_tuning(model, trainer)
 
     siblings = [
         (other.planned.real, other.planned.synthetic)

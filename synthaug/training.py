@@ -56,8 +56,9 @@ def fit_and_test(
     lightning.seed_everything(seed, verbose=False)
     write_mix(folder, arm)
     model = make_model(classes=arm.real.classes, seed=seed)
-    data = datamodule(arm, settings)
-    history = History(folder)
+    model.try_out(settings["dataset"]["image_size"])
+    data = datamodule(arm, settings, model.pretrain_epochs)
+    history = History(folder, first=model.pretrain_epochs)
     trainer = make_trainer(
         logger=list(loggers) or False,
         callbacks=[
@@ -72,6 +73,7 @@ def fit_and_test(
         use_distributed_sampler=False,  # `Batches` shares the rows out itself
     )
     require_whole_evaluation(trainer)
+    require_fine_tuning(model, trainer)
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     if loggers and trainer.is_global_zero:  # other processes of a distributed run have dummies for loggers
         from synthaug import tracking
@@ -83,7 +85,8 @@ def fit_and_test(
     if not best.is_file():
         raise UserError(
             f"There is no {best} to test: no epoch was finished and validated (trainer.max_epochs, "
-            f"trainer.max_steps), or it was removed; in that case delete {last} too, and run the same command again."
+            f"trainer.max_steps; epochs of pretraining do not count), or it was removed; in that case delete {last} "
+            "too, and run the same command again."
         )
     trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
@@ -107,7 +110,7 @@ def fit_and_test(
             "classes": arm.real.classes,
             "counts": arm.counts,
             "test": test,
-            "val": chosen_epoch(folder),
+            "val": chosen_epoch(folder, model.pretrain_epochs),
             "training": trained(folder, settings["batch_size"]),
             "data": {**arm.digests, "scanned": arm.scanned},
             "machine": machine(trainer),
@@ -141,8 +144,18 @@ def require_whole_evaluation(trainer: lightning.Trainer) -> None:
     raise_all("Every epoch is judged on all validation images, and the best on all test images:", problems)
 
 
-def datamodule(arm: Arm, settings: Mapping[str, Any]) -> MixDataModule:
-    """The arm's batches as the settings ask for them."""
+def require_fine_tuning(model: Classifier, trainer: lightning.Trainer) -> None:
+    """Refuse a run of which pretraining would leave no epoch to be judged by."""
+    epochs = trainer.max_epochs
+    if model.pretrain_epochs > 0 and epochs is not None and 0 <= epochs <= model.pretrain_epochs:
+        raise UserError(
+            f"model.pretrain_epochs={model.pretrain_epochs}: with trainer.max_epochs={epochs} no epoch is left to "
+            "train on real images, and among those the checkpoint is chosen; lower it, or raise trainer.max_epochs."
+        )
+
+
+def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) -> MixDataModule:
+    """The arm's batches as the settings ask for them, the first epochs' of synthetic images alone."""
     dataset = settings["dataset"]
     return MixDataModule(
         arm.train,
@@ -155,6 +168,7 @@ def datamodule(arm: Arm, settings: Mapping[str, Any]) -> MixDataModule:
         batch_size=settings["batch_size"],
         seed=settings["seed"],
         num_workers=settings["num_workers"],
+        pretrain_epochs=pretrain_epochs,
     )
 
 
@@ -202,11 +216,17 @@ def trained(folder: Path, batch_size: int) -> dict[str, Any]:
     }
 
 
-def chosen_epoch(folder: Path) -> dict[str, Any]:
-    """The epoch that was tested: the first of the best on real validation images, as `Checkpoints` keeps it."""
+def chosen_epoch(folder: Path, first: int = 0) -> dict[str, Any]:
+    """The epoch that was tested: the first of the best on real validation images, as `Checkpoints` keeps it.
+
+    Args:
+        folder: of the run.
+        first: the first epoch that may be chosen.
+    """
     history = results.read_history(folder)
-    accuracy = max(value for value in history["val/accuracy"] if not math.isnan(value))
-    return {"accuracy": accuracy, "epoch": int(history["epoch"][history["val/accuracy"].index(accuracy)])}
+    accuracies = history["val/accuracy"][first:]
+    accuracy = max(value for value in accuracies if not math.isnan(value))
+    return {"accuracy": accuracy, "epoch": int(history["epoch"][first + accuracies.index(accuracy)])}
 
 
 def test_metrics(logged: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
@@ -248,5 +268,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # A small arm has fewer batches than Lightning's logging interval; the curves are per epoch.
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+    # Frozen stages are meant to be.
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
     # Lightning's own use of what PyTorch has renamed since.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")

@@ -8,10 +8,12 @@ from urllib.error import URLError
 import pytest
 import torch
 import torchvision
+from made_up_weights import in_the_cache
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from synthaug.backbones import build_backbone
+from synthaug import backbones
+from synthaug.backbones import IMAGENET_MEAN, IMAGENET_STD, build_backbone, trained_on
 from synthaug.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings(
@@ -27,6 +29,8 @@ HEADS = {
     "squeezenet1_1": "classifier.1.",
     "densenet121": "classifier.",
     "timm/test_efficientnet": "classifier.",
+    "timm/test_resnet": "fc.",
+    "timm/test_convnext": "head.fc.",
     "timm/test_vit": "head.",
 }
 
@@ -89,10 +93,61 @@ def test_weights_by_name_are_those_of_the_library(weights: str, monkeypatch: pyt
     assert state["fc.weight"].shape == (3, 512)
 
 
-def test_a_vision_transformer_can_be_built() -> None:
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0"])
+def test_weights_in_the_cache_need_no_network(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretrained = in_the_cache(name, tmp_path, monkeypatch)
+    state = build_backbone(name, "DEFAULT", 3).state_dict()
+    for key, value in state.items():
+        if key.startswith(HEADS[name]):
+            assert value.shape[0] == 3
+        else:
+            assert torch.equal(value, pretrained[key]), key
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "timm/vit_tiny_patch16_224", "timm/swin_tiny_patch4_window7_224"])
+def test_a_large_transformer_can_be_built(name: str) -> None:
     with torch.device("meta"):
-        network = build_backbone("vit_b_16", None, 5)
+        network = build_backbone(name, None, 5)
         assert network(torch.rand(2, 3, 224, 224)).shape == (2, 5)
+
+
+def test_every_classifier_of_torchvision_says_what_it_was_trained_on() -> None:
+    for name in torchvision.models.list_models(torchvision.models):
+        for weights in torchvision.models.get_model_weights(name):
+            there = trained_on(name, weights.name, nn.Identity())
+            view = weights.transforms()
+            assert (*there.mean, *there.std, there.image_size) == (*view.mean, *view.std, *view.crop_size)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "mean", "size"),
+    [
+        ("resnet18", "DEFAULT", IMAGENET_MEAN, 224),
+        ("efficientnet_v2_l", "DEFAULT", (0.5, 0.5, 0.5), 480),
+        ("vit_b_16", "IMAGENET1K_SWAG_E2E_V1", IMAGENET_MEAN, 384),
+        ("timm/test_vit", "DEFAULT", (0.5, 0.5, 0.5), 160),
+        ("timm/test_efficientnet", "DEFAULT", IMAGENET_MEAN, 160),
+    ],
+)
+def test_the_input_is_what_the_weights_were_trained_on(
+    name: str, weights: str, mean: tuple[float, ...], size: int, tmp_path: Path
+) -> None:
+    network = build_backbone(name, None, 2) if name.startswith("timm/") else nn.Identity()
+    there = trained_on(name, weights, network)
+    assert (there.mean, there.image_size) == (mean, size)
+    scratch = trained_on(name, None, network)
+    assert (scratch.mean, scratch.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    (tmp_path / "weights.pth").touch()
+    assert trained_on(name, str(tmp_path / "weights.pth"), network).mean == mean
+
+
+def test_a_file_of_inception_brings_its_own_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its weights torchvision switches that on, and without them off."""
+    (tmp_path / "weights.pth").touch()
+    monkeypatch.setattr(backbones, "_load_state", lambda *_: None)
+    with torch.device("meta"):
+        assert build_backbone("inception_v3", str(tmp_path / "weights.pth"), 2).transform_input
+        assert not build_backbone("inception_v3", None, 2).transform_input
 
 
 @pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 299)])

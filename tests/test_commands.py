@@ -104,6 +104,7 @@ def test_a_mistake_is_found_before_generating_and_can_be_mended(swept: Commands)
     mistakes = {
         "trainer.precision=17": "trainer: Precision 17 is invalid",
         "model.backbone=resnet19": "model.backbone=resnet19: torchvision has no such classifier; did you mean resnet18",
+        "model.backbone=alexnet": "model.backbone=alexnet cannot classify images of dataset.image_size=32 (Runtime",
     }
     for mistake, said in mistakes.items():
         code, printed = swept.run("mix=55", "experiment=mended", "generator.name=unused", mistake, "logger=none")

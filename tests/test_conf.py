@@ -9,6 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from made_up_images import write_dataset
+from made_up_weights import in_the_cache
 from omegaconf import DictConfig, OmegaConf
 
 from synthaug import checks, command_line, config, tracking, training
@@ -174,6 +175,18 @@ def test_model_can_be_made(choice: str, composed: Compose) -> None:
     model = instantiate(config.called(node), classes=["cat", "dog"], seed=0)
     assert isinstance(model, Classifier)
     assert model.classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("choice", ["resnet18_imagenet", "resnet18_paper_code", "probe"])
+def test_model_with_weights_of_imagenet_keeps_them(
+    choice: str, composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = composed(f"model={choice}").model
+    pretrained = in_the_cache(node.backbone, tmp_path, monkeypatch)
+    state = instantiate(config.called(node), classes=["cat", "dog"], seed=0).state_dict()
+    kept = {key.removeprefix("network.") for key, value in state.items() if not key.startswith("network.fc")}
+    assert kept == {key for key in pretrained if not key.startswith("fc")}
+    assert all(bool((state[f"network.{key}"] == pretrained[key]).all()) for key in kept)
 
 
 @pytest.mark.parametrize("choice", choices("trainer"))

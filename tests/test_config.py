@@ -297,7 +297,9 @@ def test_several_loggers_and_none() -> None:
 def test_unknown_choices_are_named_with_the_choices_all_at_once() -> None:
     mix, model, generator = problems("mix=reel", "model=resnet19", "generator=midjourney")
     assert mix.startswith(f"mix=reel: there is no mix of this name; did you mean real? {MIX_CHOICES}")
-    assert model == "model=resnet19: there is no model of this name; did you mean resnet18? choices: resnet18"
+    assert model.startswith(
+        "model=resnet19: there is no model of this name; did you mean resnet18? choices: convnext_tiny, "
+    )
     assert "there is no generator of this name; choices: " in generator
     assert generator.endswith(", tiny_digits")
 
@@ -409,6 +411,29 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
             "experiment=synthetic",
             "experiment='synthetic': must be a name that a folder can have, and none of datasets, pixels, synthetic",
         ),
+        ("+model.mean=[0.5,0.5]", "model.mean=[0.5, 0.5]: must be three numbers, or null"),
+        ("+model.std=[0,1,1]", "model.std=[0, 1, 1]: must be three numbers more than 0, or null"),
+        ("+model.step_epochs=0", "model.step_epochs=0: must be at least 1, or null"),
+        ("+model.gamma=1.5", "model.gamma=1.5: must be more than 0, at most 1"),
+        ("+model.train_stages=-1", "model.train_stages=-1: must be at least 0, or null: all"),
+        ("+model.unfreeze_every=0", "model.unfreeze_every=0: must be at least 1, or null: never"),
+        ("+model.head_dropout=1", "model.head_dropout=1: must be at least 0, less than 1"),
+        ("+model.label_smoothing=1", "model.label_smoothing=1: must be at least 0, less than 1"),
+        ("+model.mixup=-0.1", "model.mixup=-0.1: must be at least 0, which is none"),
+        ("+model.cutmix=nan", "model.cutmix=nan: must be at least 0, which is none"),
+        ("+model.synthetic_weight=0", "model.synthetic_weight=0: must be more than 0"),
+        ("+model.pretrain_epochs=-1", "model.pretrain_epochs=-1: must be at least 0"),
+        (
+            "+model.pretrain_epochs=8",
+            (
+                "model.pretrain_epochs=8: must be less than trainer.max_epochs=8, or no epoch is left to train on real "
+                "images"
+            ),
+        ),
+        (
+            "+model.head_batch_norm=2",
+            "model: head_batch_norm=2 of synthaug.classifier.Classifier: must be bool",
+        ),
         ("seed=???", "seed: has no value; give one with seed=<value>"),
         ("generator.prompt=???", "generator.prompt: has no value; give one with generator.prompt=<value>"),
         ("dataset=imagefolder", "dataset.root: has no value; give one with dataset.root=<value>"),
@@ -457,6 +482,13 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
 )
 def test_value_that_cannot_be_used(override: str, refusal: str) -> None:
     assert problem(override) == refusal
+
+
+def test_a_head_that_normalises_needs_two_images() -> None:
+    line = problem("+model.head_batch_norm=true", "batch_size=1")
+    assert (
+        line == "model.head_batch_norm=true, batch_size=1: one image has no variance to normalise by; raise batch_size"
+    )
 
 
 def test_everything_wrong_is_said_at_once() -> None:

@@ -140,6 +140,65 @@ def test_the_rows_that_sit_out_change() -> None:
     assert len(out) == 10
 
 
+# --- pretraining on synthetic images -----------------------------------------------------------------------
+
+
+def pretraining(synthetic: list[bool], batch_size: int, epoch: int, seed: int = 0, world: int = 1) -> list[Batches]:
+    """The shares of an epoch of which the first two train on synthetic rows."""
+    shares = [Batches(len(synthetic), batch_size, seed, rank, world, synthetic, 2) for rank in range(world)]
+    for share in shares:
+        share.set_epoch(epoch)
+    return shares
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=120), batch_sizes, worlds, st.integers(0, 3), st.integers(0, 99))
+def test_an_epoch_trains_on_one_origin_for_as_many_steps_as_on_both(
+    synthetic: list[bool], batch_size: int, world: int, epoch: int, seed: int
+) -> None:
+    if len(synthetic) < world:
+        return
+    shares = pretraining(synthetic, batch_size, epoch, seed, world)
+    joint = Batches(len(synthetic), batch_size, seed, 0, world)
+    wanted = [row for row, origin in enumerate(synthetic) if origin == (epoch < 2)] or list(range(len(synthetic)))
+    for share in shares:
+        batches = list(share)
+        assert [len(batch) for batch in batches] == [joint.batch_size] * len(joint)
+        assert len(share) == len(joint)
+    seen = list(itertools.chain(*map(flat, shares)))
+    assert set(seen) <= set(wanted)
+    times = [seen.count(row) for row in wanted]
+    assert max(times) - min(times) <= 1  # each pass goes through all of them
+    drawn = [item for share in shares for batch in share for item in batch]
+    assert len(set(drawn)) == len(drawn)  # a row that comes again is augmented otherwise
+    assert {draw % 2**32 for draw, _ in drawn} == {epoch}
+
+
+def test_every_pass_has_an_order_of_its_own() -> None:
+    (share,) = pretraining([True] * 8 + [False] * 24, 8, epoch=0)
+    assert len({tuple(batch) for batch in rows(share)}) == 4
+    (later,) = pretraining([True] * 8 + [False] * 24, 8, epoch=1)
+    assert rows(later) != rows(share)
+    assert rows(share) == rows(share)
+
+
+def test_where_an_origin_is_lacking_all_rows_are_gone_through_as_ever() -> None:
+    for epoch in range(4):
+        for origin in (True, False):
+            (share,) = pretraining([origin] * 10, 5, epoch)
+            plain = Batches(10, 5, 0)
+            plain.set_epoch(epoch)
+            assert list(share) == list(plain)
+
+
+def test_without_pretraining_origins_do_not_matter() -> None:
+    assert list(Batches(20, 5, 3, synthetic=[True] * 6 + [False] * 14)) == list(Batches(20, 5, 3))
+
+
+def test_evaluation_knows_no_pretraining(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
+    data = module(real, synthetic, store, pretrain_epochs=1)
+    assert torch.cat([batch.rows for batch in data.val_dataloader()]).tolist() == list(range(len(real.val)))
+
+
 # --- what a batch holds ----------------------------------------------------------------------------------
 
 
@@ -155,6 +214,18 @@ def test_rows_are_read_as_they_were_listed(real: RealImages, synthetic: list[Sam
     assert np.array_equal(batch.pixels.numpy(), store.batch(hashes)[0])
     assert batch.draws is not None
     assert np.array_equal(batch.draws.numpy(), uniforms(3, 4, hashes))
+
+
+def test_an_image_that_comes_again_in_an_epoch_is_augmented_anew(
+    real: RealImages, synthetic: list[Sample], store: PixelStore
+) -> None:
+    again = 4 + (1 << 32)
+    batch = Rows([*real.train, *synthetic], store, seed=3).__getitems__([(4, 20), (4, 0), (again, 20)])
+    assert batch.draws is not None
+    key = synthetic[2].sha256
+    expected = [uniforms(3, 4, [key])[0], uniforms(3, 4, [real.train[0].sha256])[0], uniforms(3, again, [key])[0]]
+    assert np.array_equal(batch.draws.numpy(), np.stack(expected))
+    assert not np.array_equal(expected[0], expected[2])
 
 
 def test_evaluation_draws_nothing(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
@@ -273,17 +344,22 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.filterwarnings(
     "ignore:.*does not have many workers", "ignore:.*exists and is not empty", "ignore:.*LeafSpec"
 )
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("workers", "pretrain"), [(0, 0), (2, 0), (0, 1), (2, 3)])
 def test_an_interrupted_run_is_shown_what_an_uninterrupted_one_is_shown(
-    real: RealImages, synthetic: list[Sample], store: PixelStore, tmp_path: Path, workers: int
+    real: RealImages, synthetic: list[Sample], store: PixelStore, tmp_path: Path, workers: int, pretrain: int
 ) -> None:
-    whole = fit(module(real, synthetic, store), 4).shown
-    first = fit(module(real, synthetic, store, num_workers=workers), 2, tmp_path).shown
-    second = fit(module(real, synthetic, store, num_workers=workers), 4, tmp_path).shown
+    def data(workers: int) -> MixDataModule:
+        return module(real, synthetic, store, num_workers=workers, pretrain_epochs=pretrain)
+
+    whole = fit(data(0), 4).shown
+    first = fit(data(workers), 2, tmp_path).shown
+    second = fit(data(workers), 4, tmp_path).shown
     assert (list(first), list(second)) == ([0, 1], [2, 3])
     assert len({str([rows for rows, _ in batches]) for batches in whole.values()}) == 4
     for epoch, batches in (first | second).items():
         assert same(batches, whole[epoch]), epoch
+        origins = {row >= len(real.train) for rows, _ in batches for row in rows}
+        assert origins == ({epoch < pretrain} if pretrain else {False, True})
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

@@ -17,7 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from synthaug import results, training
-from synthaug.callbacks import History
+from synthaug.callbacks import COLUMNS, History
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.errors import UserError
@@ -160,6 +160,16 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(study: Path, tmp_p
     assert results.read_json(folder / results.RESULT)["training"]["epochs"] == 4
 
 
+def test_workers_read_what_they_would_have_read_after_a_resume(study: Path, tmp_path: Path) -> None:
+    made = given(study)  # its schedule asks for the loader before the progress of the run is restored
+    made["num_workers"] = 1
+    assert made["model"]["schedule"] == "one_cycle"
+    with pytest.raises(StoppedError):
+        train(tmp_path / "run", made, callbacks=[Interrupt(2)])
+    train(tmp_path / "run", made)
+    assert same_run(study / "run", tmp_path / "run")
+
+
 def test_dropout_draws_the_same_after_a_resume(study: Path, tmp_path: Path) -> None:
     made = given(study)
     made["model"]["backbone"] = "mobilenet_v3_small"
@@ -169,6 +179,34 @@ def test_dropout_draws_the_same_after_a_resume(study: Path, tmp_path: Path) -> N
     train(tmp_path / "stopped", made)
     assert same_run(tmp_path / "whole", tmp_path / "stopped")
     assert max(results.read_history(tmp_path / "stopped")["seconds"]) < 60
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1, "synthetic_weight": 0.5},
+        {"batch_norm": "per_origin"},
+        {"train_stages": 0, "unfreeze_every": 1},
+        {"train_stages": 1, "head_batch_norm": True, "head_dropout": 0.5},
+        {"schedule": "step", "step_epochs": 1, "gamma": 0.5},
+        {"schedule": "cosine"},
+        {"pretrain_epochs": 2, "batch_norm": "per_origin"},
+        {"pretrain_epochs": 3},
+    ],
+    ids=str,
+)
+def test_whatever_the_model_a_stopped_run_goes_on_as_if_it_had_not_been(
+    study: Path, tmp_path: Path, model: dict[str, Any]
+) -> None:
+    made = given(study)
+    made["model"] |= model
+    train(tmp_path / "whole", made)
+    with pytest.raises(StoppedError):
+        train(tmp_path / "stopped", made, callbacks=[Interrupt(2)])
+    torch.rand(7)
+    train(tmp_path / "stopped", made)
+    assert same_run(tmp_path / "whole", tmp_path / "stopped")
+    assert not same_weights(tmp_path / "whole", study / "run")
 
 
 def test_a_run_that_was_moved_goes_on_with_its_best_epoch(study: Path, tmp_path: Path) -> None:
@@ -213,6 +251,84 @@ def test_the_checkpoint_is_the_first_best_epoch_on_validation(study: Path) -> No
     assert saved["epoch"] == epoch
     assert epoch < 3, "the last epoch would be chosen by accident too: let the study differ"
     assert "optimizer_states" not in saved
+
+
+class Origins(Callback):
+    """Records, for each epoch, which origins are trained on, in how many steps."""
+
+    def __init__(self) -> None:
+        self.seen: dict[int, set[bool]] = {}
+        self.steps: dict[int, int] = {}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.seen.setdefault(trainer.current_epoch, set()).update(batch.synthetic.tolist())
+        self.steps[trainer.current_epoch] = batch_idx + 1
+
+
+def test_the_checkpoint_is_chosen_after_pretraining(study: Path, tmp_path: Path) -> None:
+    """A network that hardly moves is as good in every epoch: the first would be chosen, if it could be."""
+    made = given(study)
+    made["model"] |= {"pretrain_epochs": 2, "train_stages": 0, "lr": 1e-12, "schedule": "constant"}
+    origins = Origins()
+    train(tmp_path / "run", made, callbacks=[origins])
+    assert origins.seen == {0: {True}, 1: {True}, 2: {False}, 3: {False}}
+    assert origins.steps == dict.fromkeys(range(4), 4)
+    curve = results.read_history(tmp_path / "run")["val/accuracy"]
+    assert len(set(curve)) == 1
+    assert results.read_json(tmp_path / "run" / results.RESULT)["val"] == {"epoch": 2, "accuracy": curve[2]}
+    assert torch.load(tmp_path / "run" / results.CHECKPOINT, weights_only=True)["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [
+        ([0.9], False),
+        ([0.9, 0.95], False),
+        ([0.9, 0.9, 0.1], True),
+        ([0.9, 0.9, 0.1, 0.1], False),
+        ([0.9, 0.9, 0.1, 0.2], True),
+        ([0.9, 0.9, math.nan, 0.2], True),
+    ],
+)
+def test_an_epoch_of_pretraining_is_never_the_best(accuracies: list[float], best: bool) -> None:
+    history = history_of(accuracies)
+    history.first = 2
+    assert history.last_is_best is best
+
+
+def test_the_result_names_no_epoch_of_pretraining(tmp_path: Path) -> None:
+    rows = [[epoch, 0, 0, 0, accuracy, 0, 0] for epoch, accuracy in enumerate([0.9, 0.9, 0.1, math.nan, 0.2, 0.2])]
+    results.write_rows(tmp_path / results.HISTORY, COLUMNS, rows)
+    assert training.chosen_epoch(tmp_path, first=2) == {"accuracy": 0.2, "epoch": 4}
+    assert training.chosen_epoch(tmp_path) == {"accuracy": 0.9, "epoch": 0}
+
+
+@pytest.mark.parametrize("epochs", [4, 5])
+def test_pretraining_must_leave_an_epoch(study: Path, tmp_path: Path, epochs: int) -> None:
+    made = given(study)
+    made["model"]["pretrain_epochs"] = epochs
+    with pytest.raises(
+        UserError, match=rf"^model\.pretrain_epochs={epochs}: with trainer\.max_epochs=4 no epoch is left"
+    ):
+        train(tmp_path / "run", made)
+    assert not (tmp_path / "run" / results.LAST).exists()
+
+
+def test_images_that_the_network_cannot_take_are_found_before_training(study: Path, tmp_path: Path) -> None:
+    made = given(study)
+    made["model"]["backbone"] = "alexnet"
+    with pytest.raises(UserError, match=r"^model\.backbone=alexnet cannot classify images of dataset\.image_size=32"):
+        train(tmp_path / "run", made)
+    assert not (tmp_path / "run" / results.HISTORY).exists()
+
+
+def test_an_arm_without_real_images_is_judged_by_the_normalisations_it_has_trained(study: Path, tmp_path: Path) -> None:
+    shared, parted = given(study, real=0, synthetic=1), given(study, real=0, synthetic=1)
+    parted["model"]["batch_norm"] = "per_origin"
+    train(tmp_path / "shared", shared)
+    train(tmp_path / "parted", parted)
+    predictions = [(tmp_path / name / results.PREDICTIONS).read_bytes() for name in ("shared", "parted")]
+    assert predictions[0] == predictions[1]
 
 
 def test_the_checkpoint_is_what_was_tested(study: Path) -> None:

@@ -1,10 +1,11 @@
 """Batches of an arm: rows of the pixel store, warped on the device that trains."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
 
 
 class Rows(Dataset[RawBatch]):
-    """A list of samples, read a batch at a time; items are (epoch, row)."""
+    """A list of samples, read a batch at a time; items are (draw, row), where `draw` says how `Batches` counts it."""
 
     def __init__(self, samples: Sequence[Sample], store: PixelStore, seed: int | None) -> None:
         self.keys = [sample.sha256 for sample in samples]
@@ -56,7 +57,7 @@ class Rows(Dataset[RawBatch]):
         rows = torch.tensor([row for _, row in items])
         keys = [self.keys[row] for _, row in items]
         pixels, sizes = self.store.batch(keys)
-        draws = None if self.seed is None else torch.from_numpy(uniforms(self.seed, items[0][0], keys))
+        draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], keys)
         return RawBatch(
             torch.from_numpy(pixels),
             torch.from_numpy(sizes),
@@ -66,15 +67,47 @@ class Rows(Dataset[RawBatch]):
             draws,
         )
 
+    @staticmethod
+    def _draws(seed: int, numbers: Sequence[int], keys: Sequence[str]) -> Tensor:
+        """Random numbers (B, len(DRAWS)) of each image's own draw; most batches are of one."""
+        distinct = sorted(set(numbers))
+        of_all = np.stack([uniforms(seed, number, keys) for number in distinct])
+        return torch.from_numpy(of_all[[distinct.index(number) for number in numbers], np.arange(len(keys))])
+
 
 class Batches:
     """Batch sampler: each of `world` processes sees its own share of `count` rows, every row once.
 
     Training batches are full, drawn in an order that depends on (seed, epoch) alone: the rows that do not fill
     the last batch sit out an epoch. Evaluation (`seed` None) goes through all rows in order.
+
+    Pretraining on synthetic images: the first `pretrain_epochs` epochs go through synthetic rows alone and the later
+    ones through real rows alone, or through all of them where there are none of that origin. An epoch keeps the
+    number of steps it would have with all rows, so that arms of one size are trained for equally many: it goes through
+    the rows of its origin again and again, each time in another order.
+
+    Yields batches of (draw, row): `draw` numbers the random numbers of the image's augmentation. It is the epoch, and
+    for the n-th time that a row comes in one epoch, n · 2³² more.
+
+    Args:
+        count: rows.
+        batch_size: per process.
+        seed: of the order; None for evaluation.
+        rank, world: this process, and how many there are.
+        synthetic: which rows are; may be left out without pretraining.
+        pretrain_epochs: how many epochs train on synthetic rows before those on real ones; 0: all on both.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int | None, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+        synthetic: Sequence[bool] = (),
+        pretrain_epochs: int = 0,
+    ) -> None:
         if seed is not None and count < world:
             raise UserError(
                 f"{count} training images cannot be shared by {world} processes: use fewer with trainer.devices=1."
@@ -83,9 +116,12 @@ class Batches:
         self.seed = seed
         self.rank = rank
         self.world = world
+        self.synthetic = np.array(synthetic, dtype=bool)
+        self.pretrain_epochs = pretrain_epochs
         # Fewer images than one batch per process: train on smaller batches rather than on none.
         self.batch_size = batch_size if seed is None else max(1, min(batch_size, count // world))
         self.epoch = 0
+        self.now: Callable[[], int] | None = None  # asked for the epoch whenever one begins
         self.sampler = self  # Lightning looks for `set_epoch` on `batch_sampler.sampler`
 
     def set_epoch(self, epoch: int) -> None:
@@ -99,13 +135,25 @@ class Batches:
         return -(-own // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        if self.seed is None:
-            order = np.arange(self.count)
-        else:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        own = order[self.rank :: self.world]
+        if self.now is not None:
+            self.epoch = self.now()
+        passes = self._passes()
+        drawn = [(self.epoch + (number << 32), int(row)) for number, order in enumerate(passes) for row in order]
+        own = drawn[self.rank :: self.world]
         for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield [(self.epoch, int(row)) for row in own[start : start + self.batch_size]]
+            yield own[start : start + self.batch_size]
+
+    def _passes(self) -> list[NDArray[np.int64]]:
+        """Orders of rows, as many as fill the epoch."""
+        if self.seed is None:
+            return [np.arange(self.count)]
+        rows = np.arange(self.count)
+        if self.pretrain_epochs:
+            of_origin = np.flatnonzero(self.synthetic == (self.epoch < self.pretrain_epochs))
+            rows = of_origin if len(of_origin) else rows
+        generator = np.random.default_rng([self.seed, self.epoch])
+        needed = len(self) * self.batch_size * self.world
+        return [generator.permutation(rows) for _ in range(-(-needed // len(rows)))]
 
 
 class MixDataModule(LightningDataModule):
@@ -122,6 +170,7 @@ class MixDataModule(LightningDataModule):
         batch_size: per process.
         seed: of order and augmentation.
         num_workers: of each loader; 0 reads in the training process.
+        pretrain_epochs: so many epochs train on synthetic images alone, the later ones on real ones; see `Batches`.
     """
 
     def __init__(
@@ -136,6 +185,7 @@ class MixDataModule(LightningDataModule):
         batch_size: int = 32,
         seed: int = 0,
         num_workers: int = 0,
+        pretrain_epochs: int = 0,
     ) -> None:
         super().__init__()
         self.train = train
@@ -150,6 +200,7 @@ class MixDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.seed = seed
         self.num_workers = num_workers
+        self.pretrain_epochs = pretrain_epochs
 
     def train_dataloader(self) -> DataLoader[RawBatch]:
         return self._loader(self.train, self.seed)
@@ -174,12 +225,14 @@ class MixDataModule(LightningDataModule):
         rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         # Evaluation needs no gradients, so its batches may be larger; the result does not depend on it.
         size = self.batch_size if seed is not None else max(self.batch_size, 128)
-        batches = Batches(len(samples), size, seed, rank, world)
+        synthetic = [sample.origin == SYNTHETIC for sample in samples]
+        batches = Batches(len(samples), size, seed, rank, world, synthetic, self.pretrain_epochs)
         if self.trainer:
-            # A resumed run starts its workers, which read ahead at once, before Lightning calls `set_epoch` with this
-            # number; `current_epoch` is still one behind after a checkpoint of the end of an epoch.
+            # A resumed run starts its workers, which read ahead at once, before Lightning calls `set_epoch`; and a
+            # schedule asks for this loader before the run's progress is restored. `current_epoch` is still one behind
+            # after a checkpoint of the end of an epoch.
             progress: Any = self.trainer.fit_loop.epoch_progress.current
-            batches.set_epoch(progress.processed)
+            batches.now = lambda: progress.processed
         return DataLoader(
             Rows(samples, self.store, seed),
             batch_sampler=batches,

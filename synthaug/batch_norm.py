@@ -1,0 +1,95 @@
+"""Batch normalisation of its own for real and for synthetic images.
+
+Auxiliary batch norm of AdvProp (Xie, Tan, Gong, Wang, Yuille, Le 2020, "Adversarial Examples Improve Image
+Recognition", arXiv:1911.09665): both kinds of images share every weight but the statistics, scale and shift of the
+normalisations, since their distributions differ, and what is judged later is of one kind.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from synthaug.errors import UserError
+
+
+class BatchNormPerOrigin(nn.Module):
+    """Two layers in the place of one batch normalisation, both beginning as that one was.
+
+    Args:
+        layer: what is replaced; timm's have an activation in them and keep it.
+
+    Attributes:
+        real, synthetic: the layers.
+        for_synthetic: which of them is in force; see `use`.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.real = layer
+        self.synthetic = copy.deepcopy(layer)
+        self.for_synthetic = False
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, C, …), normalised as the layer in force does it.
+
+        One value per channel has no variance, and PyTorch refuses to train on it: a single image, where nothing is
+        left of its height and width, is normalised by the running statistics.
+        """
+        layer = self.synthetic if self.for_synthetic else self.real
+        alone = layer.training and features.numel() == features.shape[1]
+        if alone:
+            layer.eval()
+        normalised: Tensor = layer(features)
+        if alone:
+            layer.train()
+        return normalised
+
+
+def split(network: nn.Module) -> None:
+    """Give every batch normalisation of a network a twin for synthetic images.
+
+    Raises:
+        UserError: the network has none.
+    """
+    found = [(path, layer) for path, layer in network.named_modules() if isinstance(layer, _BatchNorm)]
+    if not found:
+        raise UserError(
+            "model.batch_norm=per_origin: this network has no batch normalisation (transformers and ConvNeXt normalise "
+            "each image by itself). Use model.batch_norm=shared, or another model.backbone."
+        )
+    for path, layer in found:
+        parent, _, attribute = path.rpartition(".")
+        setattr(network.get_submodule(parent), attribute, BatchNormPerOrigin(layer))
+
+
+def use(network: nn.Module, synthetic: bool) -> None:
+    """Choose the normalisations that are in force until the next call."""
+    for module in network.modules():
+        if isinstance(module, BatchNormPerOrigin):
+            module.for_synthetic = synthetic
+
+
+def logits_by_origin(network: nn.Module, images: Tensor, synthetic: Tensor) -> Tensor:
+    """One pass for the real images of a batch and one for the synthetic ones.
+
+    Two passes, as in the paper, and not one that parts the features in every normalisation: some networks fold
+    positions into the batch dimension, where an image's place is lost.
+
+    Args:
+        network: after `split`.
+        images: (B, 3, S, S).
+        synthetic: bool (B,), which of them are.
+
+    Returns:
+        (B, classes), in the order of the images.
+    """
+    places, parts = [], []
+    for origin in (False, True):
+        place = (synthetic == origin).nonzero().squeeze(1)
+        if len(place):
+            use(network, synthetic=origin)
+            places.append(place)
+            parts.append(network(images[place]))
+    return torch.cat(parts)[torch.cat(places).argsort()]

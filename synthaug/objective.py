@@ -1,0 +1,73 @@
+"""What training minimises: cross entropy, of softened, weighted or blended targets where that is asked for."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+from torchvision.transforms import v2
+
+
+class Objective:
+    """Turns a batch into what is learnt from it, and logits into a loss.
+
+    A target is a row of masses, one per class, that add up to the weight of its example: 1 for a real one. The loss is
+    the mean over the mass of the batch, so where all examples weigh the same, their weight changes nothing. Each
+    process of a distributed run takes the mean over its own batch.
+
+    Args:
+        num_classes: length of a target.
+        label_smoothing: share of a target that is spread evenly over all classes (Szegedy et al. 2016).
+        mixup: Beta(α, α) of the share of each image in a blend of two (Zhang et al. 2018); 0 blends nothing.
+        cutmix: the same for the area of a rectangle that is pasted from another image (Yun et al. 2019). Given both,
+            each batch goes through one of them, drawn with equal chances.
+        synthetic_weight: of a synthetic example against a real one.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        synthetic_weight: float = 1.0,
+    ) -> None:
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.synthetic_weight = synthetic_weight
+        both = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
+        self.blends = [blend(alpha=alpha) for blend, alpha in both if alpha > 0]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is the mean cross entropy of classes and nothing else."""
+        return not self.blends and self.label_smoothing == 0 and self.synthetic_weight == 1
+
+    def examples(self, images: Tensor, labels: Tensor, synthetic: Tensor) -> tuple[Tensor, Tensor]:
+        """What is shown and what is wanted.
+
+        Draws from PyTorch's generator where images are blended: each with the one before it in the batch, whose order
+        is random.
+
+        Args:
+            images: (B, 3, S, S).
+            labels: int64 (B,).
+            synthetic: bool (B,).
+
+        Returns:
+            Images, and targets: masses (B, num_classes), or the labels as they are where the objective is plain.
+        """
+        if self.is_plain:
+            return images, labels
+        smooth = self.label_smoothing
+        targets = one_hot(labels, self.num_classes).to(images) * (1 - smooth) + smooth / self.num_classes
+        targets[synthetic] *= self.synthetic_weight
+        if self.blends:
+            blend = self.blends[int(torch.randint(len(self.blends), ())) if len(self.blends) > 1 else 0]
+            images, targets = blend(images, targets)
+        return images, targets
+
+    def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
+        """Mean cross entropy of logits (B, num_classes) and what `examples` wanted; the mass that it is a mean over."""
+        if self.is_plain:
+            return cross_entropy(logits, targets), len(targets)
+        mass = targets.sum()
+        return -(targets * logits.log_softmax(dim=1)).sum() / mass, mass
