@@ -35,7 +35,18 @@ MOST_IMAGES = 10_000_000  # of a count; beyond, exact tests would take minutes
 MOST_DECIMALS = 12
 EXAMPLE = "experiments/paper/published.yaml"
 
-_TABLE = ("title", "source", "n_test", "n_train", "seeds", "unit", "baseline", "expected_discordant", "arms", "readings")
+_TABLE = (
+    "title",
+    "source",
+    "n_test",
+    "n_train",
+    "seeds",
+    "unit",
+    "baseline",
+    "expected_discordant",
+    "arms",
+    "readings",
+)
 _ARM = ("accuracy", "n_test", "n_train", "seeds")
 _READING = ("says", "synthetic")
 _UNITS = {"percent": 0, "fraction": 2}  # places to move the point for percent
@@ -82,7 +93,9 @@ def read_published(path: Path) -> Published:
     try:
         root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}). Give the YAML of a table, e.g. {EXAMPLE}.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}). Give the YAML of a table, e.g. {EXAMPLE}."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} is not YAML ({reason}). {EXAMPLE} is an example.") from None
