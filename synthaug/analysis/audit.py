@@ -33,6 +33,7 @@ from synthaug.analysis.statistics import (
     wilson,
 )
 
+MOST_SIZE = 20_000  # of a test set that is looked for behind figures that are no counts
 MOST_RUNS = 10  # of a mean that is looked for behind a figure that is no count
 MOST_EXACT = 2000  # images up to which exact power is computed; beyond, the z test says nearly the same
 POINT = 0.01
@@ -138,6 +139,7 @@ class Audit:
     others: tuple[Pair, ...]
     detectable: tuple[Detectable, ...]
     readings: tuple[ReadingAudit, ...]
+    common_size: int | None  # the smallest test set of which all figures are counts; None: not looked for, or none
 
 
 def audit(published: Published) -> Audit:
@@ -153,6 +155,7 @@ def audit(published: Published) -> Audit:
         tuple(_pair(first, second) for first, second in combinations(rest, 2)),
         _detectable(baseline, [share / 100 for share in published.expected_discordant]),
         tuple(_reading(reading, published) for reading in published.readings),
+        None if all(figure.attainable.counts for figure in figures) else _common_size(published.arms),
     )
 
 
@@ -216,6 +219,13 @@ def _figure(arm: PublishedArm) -> Figure:
         runs = next((m for m in range(2, MOST_RUNS + 1) if any(_printed_as(arm.accuracy, m * arm.n_test)[:2])), None)
     share = float(Fraction(arm.accuracy) / 100)
     return Figure(arm, found, right, wilson(min(share * arm.n_test, arm.n_test), arm.n_test), runs)
+
+
+def _common_size(arms: Sequence[PublishedArm]) -> int | None:
+    """The smallest number of test images of which all figures are counts, up to MOST_SIZE."""
+    figures = {arm.accuracy for arm in arms}
+    sizes = range(1, MOST_SIZE + 1)
+    return next((n for n in sizes if all(any(_printed_as(figure, n)[:2]) for figure in figures)), None)
 
 
 # --- pairs -------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from synthaug.analysis.audit import MOST_RUNS, Audit, Detectable, Figure, Pair, ReadingAudit
+from synthaug.analysis.audit import MOST_RUNS, MOST_SIZE, Audit, Detectable, Figure, Pair, ReadingAudit
 from synthaug.analysis.document import Block, Heading, Points, Rows, Sentences
 from synthaug.analysis.statistics import ALPHA, Trend
 from synthaug.analysis.table import MINUS, NONE
@@ -72,9 +72,12 @@ def _right(figure: Figure) -> str:
     if not found.counts:
         return f"none of {found.n:,}{runs}"
     counts = f"{found.counts[0]:,}" if len(found.counts) == 1 else f"{found.counts[0]:,} to {found.counts[-1]:,}"
-    how = {"rounded": "", "cut off": ", if cut off"}.get(
-        found.rule, f", if a {found.rule.replace('half', 'half goes')}"
-    )
+    how = {
+        "rounded": "",
+        "half up": ", if ties are rounded up",
+        "half to even": ", if ties are rounded to even",
+        "cut off": ", if cut off",
+    }[found.rule]
     return f"{counts} of {found.n:,}{runs}{how}"
 
 
@@ -85,9 +88,8 @@ def _missed(figure: Figure) -> str:
     if found.rule == "cut off":
         return f"{name} is {found.counts[0]:,} of {found.n:,} only if digits were cut off instead of rounded."
     if found.rule:
-        return (
-            f"{name} is {found.counts[0]:,} of {found.n:,} only if a tie is rounded {found.rule.removeprefix('half ')}."
-        )
+        way = found.rule.removeprefix("half ")
+        return f"{name} is {found.counts[0]:,} of {found.n:,} only if a tie is rounded {way}."
     beside = [f"{count:,} of {found.n:,} is {_as_printed(count, figure)}" for count in (found.below, found.above)]
     return f"{name} is no count: {', '.join(beside)}. {_mean_of_runs(figure)}"
 
@@ -150,10 +152,10 @@ def _differences(audit: Audit) -> list[Block]:
         Rows(headers, rows),
         Points([_verdict_text(pair, len(pairs)) for pair in pairs]),
         Sentences(
-            "Fisher's exact test and the z test (pooled variance) treat the arms as two test sets. McNemar's exact test "
-            "compares two classifiers on the same images, but needs the answers, and only their number is published: "
-            "'at best' is the smallest p value that any pairing of the answers could give, with every disagreement "
-            f"going one way. Holm's correction is for {_comparisons(len(pairs))}.{_stand_ins(audit)}"
+            "Fisher's exact test and the z test (pooled variance) treat the arms as two test sets. McNemar's exact "
+            "test compares two classifiers on the same images, but needs the answers, and only their number is "
+            "published: 'at best' is the smallest p value that any pairing of the answers could give, with every "
+            f"disagreement going one way. Holm's correction is for {_comparisons(len(pairs))}.{_stand_ins(audit)}"
         ),
     ]
 
@@ -164,7 +166,9 @@ def _stand_ins(audit: Audit) -> str:
     guessed = [figure for figure in audit.figures if not figure.attainable.counts or figure.several]
     if guessed:
         counts = ", ".join(f"{figure.right:,} of {figure.arm.n_test:,} for {_printed(figure)}" for figure in guessed)
-        said += f" A figure that is no count is tested as the nearest one: {counts}."
+        said += f" A mean of runs or a figure that is no count is tested as the nearest one: {counts}."
+    if any(not figure.attainable.counts and figure.arm.seeds is None for figure in guessed):
+        said += " Should it be a mean of several runs after all, its best case is not known."
     if any(len(figure.attainable.counts) > 1 for figure in audit.figures):
         said += " Where several counts are printed alike, the one nearest to the figure is tested."
     return said
@@ -176,17 +180,17 @@ def _verdict_text(pair: Pair, comparisons: int) -> str:
     if tests.best is None:
         how = {
             UNPAIRED_YES: f"differs from {base} by Fisher's test, also corrected for {_comparisons(comparisons)}",
-            UNPAIRED_CORRECTED: f"differs by Fisher's test only if it is the one comparison, not as one of {comparisons}",
+            UNPAIRED_CORRECTED: f"differs by Fisher's test only as the one comparison, not as one of {comparisons}",
             UNPAIRED_NO: f"is not told apart from {base} by Fisher's test",
         }[said]
-        return f"{name} {how}. McNemar's test cannot be thought of: {pair.unpaired_because}."
+        return f"{name} {how}. No best case of McNemar's test: {pair.unpaired_because}."
     gap = abs(pair.second.right - pair.first.right)
     best = f"{_p(tests.best)} at best"
     if said == NEVER:
         text = f"{name}: {_images(gap)} apart. No pairing of the answers makes it significant: p is {best}."
-        if pair.neighbour is not None:
-            first, second, p = pair.neighbour
-            text += f" Taken as {first:,} against {second:,} right answers, it is {_p(p)} at best."
+        if pair.extremes is not None and tests.extreme is not None and tests.extreme <= ALPHA:
+            first, second = pair.extremes
+            text += f" Taken as {first:,} against {second:,} right answers, it is {_p(tests.extreme)} at best."
         return text
     if said == CORRECTED:
         return (
@@ -230,8 +234,9 @@ def _power(audit: Audit) -> list[Block]:
     rows = [(*_setting(found), _smallest(found), _needed(found)) for found in audit.detectable]
     headers = ("test", "setting", "smallest difference,\npoints", "images for\none point")
     said = (
-        f"The smallest difference from {audit.baseline.arm.name} that the test finds in four of five tries (80 % power), "
-        "and the images that one point would need, each arm's own or the same for both."
+        f"The smallest difference from {audit.baseline.arm.name} that the test finds in four of five tries (80 % "
+        "power), and about how many images one point would need, each arm's own or the same for both; exact tests "
+        "need somewhat more."
     )
     if not audit.published.expected_discordant:
         said += (
@@ -305,7 +310,7 @@ def _tau(trend: Trend) -> str:
 
 
 def _command(item: ReadingAudit) -> str:
-    names = [mix for mix in dict.fromkeys(item.mixes)]
+    names = list(dict.fromkeys(item.mixes))
     if any(" " in mix for mix in names):
         return "; ".join(f"python -m synthaug.train {mix if ' ' in mix else f'mix={mix}'}" for mix in names)
     return f"python -m synthaug.train -m mix={','.join(names)}"
@@ -317,13 +322,14 @@ def _contradiction(audit: Audit) -> str:
     if not differing:
         return ""
     example = differing[-1]
-    shares = " and ".join(f"{item.reading.synthetic[example]:.4g} % as {item.reading.name}" for item in audit.readings)
-    said = f"The readings contradict each other about {_and(differing)}: {example} is {shares} synthetic."
-    directions = {_direction(item.mixed_trend) for item in audit.readings}
-    if {"falls", "rises"} <= directions:
-        said += (
-            " Among the arms with synthetic images they turn the conclusion around: more of them is worse, or better."
-        )
+    shares = [f"{item.reading.synthetic[example]:.4g} % ({item.reading.name})" for item in audit.readings]
+    said = f"The readings contradict each other about {_and(differing)}: {example} is {_or(shares)} synthetic."
+    trends = [item.mixed_trend for item in audit.readings]
+    if {"falls", "rises"} <= {_direction(trend) for trend in trends}:
+        ways = [f"{_direction(item.mixed_trend)} ({item.reading.name})" for item in audit.readings]
+        said += f" As the share rises, accuracy {_or(ways)} among the arms with synthetic images: opposite conclusions"
+        few = all(trend is None or trend.p_value > ALPHA for trend in trends)
+        said += ", though so few arms support neither." if few else "."
     return said
 
 
@@ -359,8 +365,8 @@ def _control(item: ReadingAudit) -> str:
         return f"{item.reading.name}: every arm that has fewer real images than the baseline has its control."
     verb = "has" if len(item.uncontrolled) == 1 else "have"
     return (
-        f"{item.reading.name}: {_and(item.uncontrolled)} {verb} fewer real images than the baseline, and no arm has as few "
-        "real images and nothing else."
+        f"{item.reading.name}: {_and(item.uncontrolled)} {verb} fewer real images than the baseline, and no arm has as "
+        "few real images and nothing else."
     )
 
 
@@ -384,9 +390,9 @@ def _counts_finding(audit: Audit) -> str:
     cut = [figure for figure in audit.figures if figure.attainable.rule == "cut off"]
     if none:
         said = (
-            f"{_share_of(none, audit)} cannot be a number of right answers among that many test images: {_listed(none)}. "
-            "A misprint, another number of images, or a mean that the source does not describe; the rest of this audit "
-            "takes the nearest count."
+            f"{len(none)} of {len(audit.figures)} figures cannot be a number of right answers among that many test "
+            f"images: {_listed(none)}. A misprint, another number of images ({_common_size(audit)}), or a mean that "
+            "the source does not describe; the rest of this audit takes the nearest count."
         )
     elif not any(figure.attainable.informative for figure in audit.figures):
         return "With so many test images and so few decimals, every figure can be a count."
@@ -395,6 +401,12 @@ def _counts_finding(audit: Audit) -> str:
     if cut:
         said += f" Only cutting digits off gives {_listed(cut)}."
     return said
+
+
+def _common_size(audit: Audit) -> str:
+    if audit.common_size is None:
+        return f"no single one up to {MOST_SIZE:,} gives all figures"
+    return f"the smallest that gives all figures is {audit.common_size:,}"
 
 
 def _differences_findings(audit: Audit) -> list[str]:
@@ -413,20 +425,36 @@ def _differences_findings(audit: Audit) -> list[str]:
         said.append(f"By Fisher's test {_and(found)} {_differ(found)} from {base}, corrected for all comparisons.")
     if found := names(OPEN):
         said.append(
-            f"Whether {_and(found)} {_differ(found)} from {base} depends on the answers to each image, which the table does "
-            "not give."
+            f"Whether {_and(found)} {_differ(found)} from {base} depends on the answers to each image, which the table "
+            "does not give."
         )
     if found := names(NEVER, CORRECTED):
         alone = names(CORRECTED)
         without = f" Alone and uncorrected, {_and(alone)} could be significant at the best." if alone else ""
         said.append(
             f"{_and(found)} cannot be told from {base} by these images: whichever of them each arm got right, the "
-            f"difference is not significant at 5 % after Holm's correction for {_comparisons(len(audit.against_baseline))}."
-            f"{without}"
+            "difference is not significant at 5 % after Holm's correction for "
+            f"{_comparisons(len(audit.against_baseline))}."
+            f"{_other_counts(audit)}{without}"
         )
     if found := names(UNPAIRED_NO, UNPAIRED_CORRECTED):
         said.append(f"By Fisher's test {_and(found)} cannot be told from {base} after Holm's correction.")
     return said
+
+
+def _other_counts(audit: Audit) -> str:
+    """Whether what cannot be significant still cannot with the other counts beside figures that are none."""
+    found = [pair for pair in audit.against_baseline if verdict(pair) in (NEVER, CORRECTED)]
+    if all(len({*pair.extremes, pair.first.right, pair.second.right}) == 2 for pair in found if pair.extremes):
+        return ""
+    tipped = [
+        pair.second.arm.name
+        for pair in found
+        if pair.corrected is not None and pair.corrected.extreme is not None and pair.corrected.extreme <= ALPHA
+    ]
+    if tipped:
+        return f" The other counts that may be meant could make {_and(tipped)} significant."
+    return " That holds for the counts on either side of a figure that is none, too."
 
 
 def _control_finding(audit: Audit) -> list[str]:
@@ -436,24 +464,24 @@ def _control_finding(audit: Audit) -> list[str]:
     same = len({item.uncontrolled for item in lacking}) == 1 and len(lacking) == len(audit.readings)
     names = _and(lacking[0].uncontrolled)
     which = names if same else "; ".join(f"{_and(item.uncontrolled)} as {item.reading.name}" for item in lacking)
-    return [
-        f"Whether an arm is worse because it has synthetic images or because it has fewer real ones cannot be said: there is "
-        f"no control with as few real images for {which}."
-    ]
+    said = "Whether an arm is worse because it has synthetic images or because it has fewer real ones cannot be said"
+    return [f"{said}: there is no control with as few real images for {which}."]
 
 
 def _power_finding(audit: Audit) -> str:
     n = audit.baseline.arm.n_test
     largest = max((abs(pair.difference) for pair in audit.against_baseline), default=Decimal(0))
-    unpaired = [found for found in audit.detectable if found.test == "z"][0]
+    unpaired = next(found for found in audit.detectable if found.test == "z")
     paired = [found for found in audit.detectable if found.test == "McNemar"]
-    said = f"{_images(n)[:1].upper()}{_images(n)[1:]} show a difference of {_at_least(unpaired)} between two test sets"
+    said = (
+        f"With {_images(n)} a test finds, in four of five tries, a difference of {_at_least(unpaired)} on two test sets"
+    )
     if paired:
         said += f" and of {_at_least(paired[-1])} on the same images with {_setting(paired[-1])[1]}"
     said += f"; the largest in the table is {largest:f} points."
     needed = [found.images for found in paired if found.images is not None]
     if unpaired.images is not None:
-        said += f" One point would need {unpaired.images:,.0f} images per arm"
+        said += f" One point would need about {unpaired.images:,.0f} images per arm"
         if needed:
             span = f"{min(needed):,.0f}" if len(needed) == 1 else f"{min(needed):,.0f} to {max(needed):,.0f}"
             said += f", or the same {span} for both"
@@ -472,9 +500,8 @@ def _runs_finding(audit: Audit) -> list[str]:
     if one:
         said.append(f"One run each: how far another run would move {_listed(one)} is not measured.")
     if unknown:
-        said.append(
-            f"The table does not say how many runs are behind {_listed(unknown)}; from run to run figures move."
-        )
+        which = "any figure" if len(unknown) == len(audit.figures) else _listed(unknown)
+        said.append(f"The table does not say how many runs are behind {which}; figures move from run to run.")
     return said
 
 
@@ -502,9 +529,8 @@ def _p(value: float | None, adjusted: float | None = None) -> str:
     """A p value, with the corrected one in brackets."""
     if value is None:
         return NONE
-    said = (
-        "1" if value > 0.9995 else "<0.0001" if value < 0.0001 else f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
-    )
+    few = f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
+    said = "1" if value > 0.9995 else "<0.0001" if value < 0.0001 else few
     return said if adjusted is None else f"{said} ({_p(adjusted)})"
 
 
@@ -520,13 +546,13 @@ def _and(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(names)
+
+
 def _differ(names: Sequence[str]) -> str:
     return "differs" if len(names) == 1 else "differ"
 
 
 def _listed(figures: Sequence[Figure]) -> str:
     return ", ".join(f"{_printed(figure)} ({figure.arm.name})" for figure in figures)
-
-
-def _share_of(figures: Sequence[Figure], audit: Audit) -> str:
-    return f"{len(figures)} of {len(audit.figures)} figures"

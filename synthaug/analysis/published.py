@@ -35,19 +35,9 @@ MOST_IMAGES = 10_000_000  # of a count; beyond, exact tests would take minutes
 MOST_DECIMALS = 12
 EXAMPLE = "experiments/paper/published.yaml"
 
-_TABLE = (
-    "title",
-    "source",
-    "n_test",
-    "n_train",
-    "seeds",
-    "unit",
-    "baseline",
-    "expected_discordant",
-    "arms",
-    "readings",
-)
-_ARM = ("accuracy", "n_test", "n_train", "seeds")
+_COUNTS = ("n_test", "n_train", "seeds")
+_TABLE = ("title", "source", *_COUNTS, "unit", "baseline", "expected_discordant", "arms", "readings")
+_ARM = ("accuracy", *_COUNTS)
 _READING = ("says", "synthetic")
 _UNITS = {"percent": 0, "fraction": 2}  # places to move the point for percent
 
@@ -94,13 +84,13 @@ def read_published(path: Path) -> Published:
         root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}). Give the YAML of a table, e.g. {EXAMPLE}."
+            f"{path} cannot be read ({error.strerror}); give the YAML of a table, as {EXAMPLE} is."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not YAML ({reason}). {EXAMPLE} is an example.") from None
+        raise UserError(f"{path} is not YAML ({reason}); {EXAMPLE} is an example.") from None
     if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{path} holds no table of keys such as n_test: and arms:. {EXAMPLE} is an example.")
+        raise UserError(f"{path} holds no table of keys such as n_test: and arms:; {EXAMPLE} is an example.")
     reader = _Reader()
     published = reader.table(root, path.stem)
     raise_all(f"{path} cannot be used:", reader.problems)
@@ -140,7 +130,7 @@ class _Reader:
         if unit not in _UNITS:
             self._complain(keys["unit"][1], f"unit={unit!r}", f"must be {' or '.join(_UNITS)}")
         places = _UNITS.get(unit, 0)
-        counts = {key: self._count(keys, key) for key in ("n_test", "n_train", "seeds")}
+        counts = {key: self._count(keys, key) for key in _COUNTS}
         arms = self._arms(keys, _Defaults(places, **counts))
         names = self._names(keys)
         readings = self._readings(keys, names, places)
@@ -192,8 +182,7 @@ class _Reader:
             where, node = f"{where}.accuracy", own["accuracy"][1]
         accuracy = self._number(node, where, defaults.places)
         n_test, n_train, seeds = (
-            self._count(own, key, f"arms.{name}.") if key in own else getattr(defaults, key)
-            for key in ("n_test", "n_train", "seeds")
+            self._count(own, key, f"arms.{name}.") if key in own else getattr(defaults, key) for key in _COUNTS
         )
         return None if accuracy is None or n_test is None else PublishedArm(name, accuracy, n_test, seeds, n_train)
 
