@@ -33,7 +33,7 @@ from synthaug.analysis.statistics import (
     wilson,
 )
 
-MOST_SIZE = 20_000  # of a test set that is looked for behind figures that are no counts
+MOST_SIZE = 10_000  # of a test set that is looked for behind figures that are no counts
 MOST_RUNS = 10  # of a mean that is looked for behind a figure that is no count
 MOST_EXACT = 2000  # images up to which exact power is computed; beyond, the z test says nearly the same
 POINT = 0.01
@@ -170,7 +170,7 @@ def attainable(figure: Decimal, n: int) -> Attainable:
     (2017). The GRIM test: a simple technique detects numerous anomalies in the reporting of results in psychology.
     Social Psychological and Personality Science 8(4), 363-369.
     """
-    value, step = Fraction(figure), _step(figure)
+    value, step = Fraction(figure), Fraction(last_digit(figure))
     up, even, cut = _printed_as(figure, n)
     both = range(min(up.start, even.start), max(up.stop, even.stop)) if up and even else range(0)
     ways = {"rounded": both, "half up": up, "half to even": even, "cut off": cut, "": range(0)}
@@ -182,16 +182,16 @@ def attainable(figure: Decimal, n: int) -> Attainable:
     return Attainable(n, counts, rule, below, above, nearest, informative=step * n < 100)
 
 
-def _step(figure: Decimal) -> Fraction:
-    """One unit of the last printed digit."""
+def last_digit(figure: Decimal) -> Decimal:
+    """One unit of the last printed digit: 0.01 of 94.20."""
     exponent = figure.as_tuple().exponent
     assert isinstance(exponent, int), "a number, as the reader of the YAML sees to"
-    return Fraction(10) ** exponent
+    return Decimal(1).scaleb(exponent)
 
 
 def _printed_as(figure: Decimal, n: int) -> tuple[range, range, range]:
     """Counts of n that are printed as a percentage when ties are rounded up, to even, and when digits are cut off."""
-    value, step = Fraction(figure), _step(figure)
+    value, step = Fraction(figure), Fraction(last_digit(figure))
     is_even = (value / step) % 2 == 0
     low, high = value - step / 2, value + step / 2
     return (

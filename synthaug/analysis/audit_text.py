@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from fractions import Fraction
 
-from synthaug.analysis.audit import MOST_RUNS, MOST_SIZE, Audit, Detectable, Figure, Pair, ReadingAudit
-from synthaug.analysis.document import Block, Heading, Points, Rows, Sentences
+from synthaug.analysis.audit import MOST_RUNS, MOST_SIZE, Audit, Detectable, Figure, Pair, ReadingAudit, last_digit
+from synthaug.analysis.document import Block, Commands, Heading, Points, Rows, Sentences
 from synthaug.analysis.statistics import ALPHA, Trend
 from synthaug.analysis.table import MINUS, NONE
 
@@ -53,16 +52,18 @@ def _counts(audit: Audit) -> list[Block]:
 
 def _gaps(figures: Sequence[Figure]) -> list[str]:
     """How much it says that a figure is a count."""
-    said = []
+    said, silent = [], []
     for figure in figures:
-        n, decimals = figure.attainable.n, _decimals(figure.arm.accuracy)
-        places = f"{decimals} decimal{'' if decimals == 1 else 's'}"
+        n, step = figure.attainable.n, last_digit(figure.arm.accuracy)
         if figure.attainable.informative:
             # Neighbouring counts lie further apart than neighbouring figures, so that each has one of its own.
-            total = int(100 / Fraction(10) ** (figure.arm.accuracy.as_tuple().exponent)) + 1  # type: ignore[operator]
-            said.append(f"Of the {total:,} figures with {places}, {n + 1:,} are counts of {n:,}.")
+            said.append(f"Of the {int(100 / step) + 1:,} figures in steps of {step:f}, {n + 1:,} are counts of {n:,}.")
         else:
-            said.append(f"Every figure with {places} is a count of {n:,}, so that being one says nothing.")
+            silent.append(f"{step:f} with {n:,} answers")
+    if silent:
+        said.append(
+            f"In steps of {_and(list(dict.fromkeys(silent)))} every figure is a count, so that it says nothing."
+        )
     return list(dict.fromkeys(said))
 
 
@@ -103,7 +104,7 @@ def _mean_of_runs(figure: Figure) -> str:
 
 
 def _interval(figure: Figure) -> str:
-    decimals = max(1, min(2, _decimals(figure.arm.accuracy)))
+    decimals = max(1, min(2, _decimals(figure)))
     return f"{100 * figure.accuracy.low:.{decimals}f} to {100 * figure.accuracy.high:.{decimals}f}"
 
 
@@ -240,7 +241,7 @@ def _power(audit: Audit) -> list[Block]:
     )
     if not audit.published.expected_discordant:
         said += (
-            " Arms that answer the same images need fewer of them: give expected_discordant, the percentage of images "
+            " Arms that answer the same images need fewer of them: give expected_discordant, the share of images "
             "that only one of two arms gets right, to see how many."
         )
     return [Rows(headers, rows, left=(0, 1)), Sentences(said)]
@@ -272,7 +273,7 @@ def _readings(audit: Audit) -> list[Block]:
         return [Sentences("No reading is given: the audit does not know the synthetic share of any arm.")]
     columns = [
         [
-            f"{share:.4g} % ({mix})" if " " not in mix else f"{share:.4g} %"
+            f"{share:.4g} % ({mix})" if not mix.startswith("mix.") else f"{share:.4g} %"
             for share, mix in zip(_shares(audit, item), item.mixes, strict=True)
         ]
         for item in audit.readings
@@ -282,13 +283,15 @@ def _readings(audit: Audit) -> list[Block]:
     return [
         Rows(headers, rows),
         Points([_reading(item) for item in audit.readings]),
+        Sentences("Each reading as arms of this program:"),
+        Commands([line for item in audit.readings for line in _commands(item)]),
         *([Sentences(text)] if (text := _contradiction(audit)) else []),
     ]
 
 
 def _reading(item: ReadingAudit) -> str:
     says = f" ({item.reading.says})" if item.reading.says else ""
-    return f"{item.reading.name}{says}: {_trend(item)} To run it: {_command(item)}"
+    return f"{item.reading.name}{says}: {_trend(item)}"
 
 
 def _trend(item: ReadingAudit) -> str:
@@ -309,11 +312,14 @@ def _tau(trend: Trend) -> str:
     return f"Kendall's tau {trend.tau:+.2f}, p {_p(trend.p_value)}".replace("-", MINUS).replace("+0.00", "0")
 
 
-def _command(item: ReadingAudit) -> str:
-    names = list(dict.fromkeys(item.mixes))
-    if any(" " in mix for mix in names):
-        return "; ".join(f"python -m synthaug.train {mix if ' ' in mix else f'mix={mix}'}" for mix in names)
-    return f"python -m synthaug.train -m mix={','.join(names)}"
+def _commands(item: ReadingAudit) -> list[str]:
+    """What to type for the arms of a reading; a mix without a name of its own needs a command of its own."""
+    mixes = dict.fromkeys(item.mixes)
+    named = [mix for mix in mixes if not mix.startswith("mix.")]
+    several = "-m " if len(named) > 1 else ""
+    together = [f"python -m synthaug.train {several}mix={','.join(named)}"] if named else []
+    alone = [f"python -m synthaug.train {mix}" for mix in mixes if mix not in named]
+    return [f"{command}    # {item.reading.name}" for command in together + alone]
 
 
 def _contradiction(audit: Audit) -> str:
@@ -473,12 +479,10 @@ def _power_finding(audit: Audit) -> str:
     largest = max((abs(pair.difference) for pair in audit.against_baseline), default=Decimal(0))
     unpaired = next(found for found in audit.detectable if found.test == "z")
     paired = [found for found in audit.detectable if found.test == "McNemar"]
-    said = (
-        f"With {_images(n)} a test finds, in four of five tries, a difference of {_at_least(unpaired)} on two test sets"
-    )
+    said = f"With {_images(n)} a test finds, in four of five tries, {_found(unpaired)} on two test sets"
     if paired:
-        said += f" and of {_at_least(paired[-1])} on the same images with {_setting(paired[-1])[1]}"
-    said += f"; the largest in the table is {largest:f} points."
+        said += f" and {_found(paired[-1])} on the same images with {_setting(paired[-1])[1]}"
+    said += f"; the largest difference in the table is {largest:f} points."
     needed = [found.images for found in paired if found.images is not None]
     if unpaired.images is not None:
         said += f" One point would need about {unpaired.images:,.0f} images per arm"
@@ -489,8 +493,8 @@ def _power_finding(audit: Audit) -> str:
     return said
 
 
-def _at_least(found: Detectable) -> str:
-    return "no size at all" if found.difference is None else f"{_smallest(found)} points or more"
+def _found(found: Detectable) -> str:
+    return "no difference" if found.difference is None else f"a difference of {_smallest(found)} points or more"
 
 
 def _runs_finding(audit: Audit) -> list[str]:
@@ -512,13 +516,13 @@ def _printed(figure: Figure) -> str:
     return f"{figure.arm.accuracy:f}"
 
 
-def _decimals(figure: Decimal) -> int:
-    exponent = figure.as_tuple().exponent
+def _decimals(figure: Figure) -> int:
+    exponent = figure.arm.accuracy.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _as_printed(count: int, figure: Figure) -> str:
-    return f"{100 * count / figure.attainable.n:.{_decimals(figure.arm.accuracy)}f}"
+    return f"{100 * count / figure.attainable.n:.{_decimals(figure)}f}"
 
 
 def _points(difference: Decimal) -> str:

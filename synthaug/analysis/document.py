@@ -46,7 +46,14 @@ class Rows:
     left: tuple[int, ...] = (0,)
 
 
-Block = Heading | Sentences | Points | Rows
+@dataclass(frozen=True)
+class Commands:
+    """Lines to be copied: never folded."""
+
+    lines: Sequence[str]
+
+
+Block = Heading | Sentences | Points | Rows | Commands
 
 
 def print_document(blocks: Sequence[Block], console: Console | None = None) -> None:
@@ -61,6 +68,8 @@ def print_document(blocks: Sequence[Block], console: Console | None = None) -> N
             console.print(Text(block.text))
         elif isinstance(block, Points):
             console.print(_list(block))
+        elif isinstance(block, Commands):
+            console.print(Text("\n".join(f"    {line}" for line in block.lines)), soft_wrap=True)
         else:
             console.print(_table(block))
         if not isinstance(block, Heading):
@@ -78,6 +87,8 @@ def markdown(blocks: Sequence[Block]) -> str:
         elif isinstance(block, Points):
             marks = [f"{number}." if block.numbered else "-" for number in range(1, len(block.items) + 1)]
             parts.append("\n".join(f"{mark} {_literal(item)}" for mark, item in zip(marks, block.items, strict=True)))
+        elif isinstance(block, Commands):
+            parts.append("\n".join(f"    {line}" for line in block.lines))
         else:
             rule = ["---" if column in block.left else "---:" for column in range(len(block.headers))]
             cells = [[_literal(cell) for cell in row] for row in (block.headers, *block.rows)]

@@ -87,8 +87,7 @@ def read_published(path: Path) -> Published:
             f"{path} cannot be read ({error.strerror}); give the YAML of a table, as {EXAMPLE} is."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not YAML ({reason}); {EXAMPLE} is an example.") from None
+        raise UserError(f"{path} is not YAML ({_reason(error)}); {EXAMPLE} is an example.") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path} holds no table of keys such as n_test: and arms:; {EXAMPLE} is an example.")
     reader = _Reader()
@@ -303,6 +302,14 @@ class _Reader:
 
     def _missing(self, what: str) -> None:
         self._problems.append((0, what))
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a text that is no YAML, in one line."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        return f"line {error.problem_mark.line + 1}: {said}"
+    return " ".join(str(error).split())
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
