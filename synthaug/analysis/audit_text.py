@@ -504,8 +504,8 @@ def _runs_finding(audit: Audit) -> list[str]:
     if one:
         said.append(f"One run each: how far another run would move {_listed(one)} is not measured.")
     if unknown:
-        which = "any figure" if len(unknown) == len(audit.figures) else _listed(unknown)
-        said.append(f"The table does not say how many runs are behind {which}; figures move from run to run.")
+        which = "each figure" if len(unknown) == len(audit.figures) else _listed(unknown)
+        said.append(f"How many runs are behind {which} is not given, nor how far another run would move it.")
     return said
 
 
