@@ -27,7 +27,7 @@ from synthaug.analysis.audit_text import (
     findings,
     verdict,
 )
-from synthaug.analysis.document import Commands, Heading, Points, Rows, Sentences, markdown, print_document
+from synthaug.analysis.document import Block, Commands, Heading, Points, Rows, Sentences, markdown, print_document
 from synthaug.analysis.published import EXAMPLE, Published, PublishedArm, Reading, read_published
 from synthaug.analysis.statistics import ALPHA
 from synthaug.report import main
@@ -267,7 +267,7 @@ def test_the_readings_of_the_paper_contradict_each_other(paper: Audit) -> None:
     assert prose.mixes == ("real", "55", "46", "37", "28")
     assert caption.trend is not None
     assert prose.trend is not None
-    assert (caption.trend.tau, prose.trend.tau) == (pytest.approx(-0.8), pytest.approx(0))
+    assert [caption.trend.tau, prose.trend.tau] == pytest.approx([-0.8, 0])
     assert caption.mixed_trend is not None
     assert prose.mixed_trend is not None
     assert caption.mixed_trend.tau == pytest.approx(-prose.mixed_trend.tau) == pytest.approx(-2 / 3)
@@ -289,7 +289,7 @@ def test_readings_that_agree_contradict_nothing() -> None:
 @pytest.mark.parametrize(("share", "name"), MIXES.items())
 def test_named_mixes_are_those_of_the_program(share: int, name: str) -> None:
     mix = yaml.safe_load((ROOT / "conf/mix" / f"{name}.yaml").read_text(encoding="utf-8"))
-    assert (mix["real"], mix["synthetic"]) == (pytest.approx(1 - share / 100), pytest.approx(share / 100))
+    assert [mix["real"], mix["synthetic"]] == pytest.approx([1 - share / 100, share / 100])
     assert mix_of(share) == name
 
 
@@ -370,7 +370,7 @@ def test_many_arms_fit() -> None:
 
 
 def test_markdown_and_console_show_names_as_they_are() -> None:
-    blocks = [
+    blocks: list[Block] = [
         Heading("[b]x[/b]", 1),
         Sentences("a_b | *c* <d>"),
         Points(["one", "two"], numbered=True),

@@ -60,9 +60,9 @@ readings:
 """
     found = read(tmp_path, text)
     assert (found.title, found.source) == ("A table: of ours", "page 3, first table")
-    assert found.expected_discordant == (3, 5)
+    assert found.expected_discordant == (3.0, 5.0)
     real, other = found.arms
-    assert (real.accuracy, real.n_test, real.n_train, real.seeds) == (98, 162, 1000, 3)
+    assert (str(real.accuracy), real.n_test, real.n_train, real.seeds) == ("98", 162, 1000, 3)
     assert (other.name, str(other.accuracy), other.n_test, other.n_train, other.seeds) == ("猫", "94.20", 50, 200, 1)
     (reading,) = found.readings
     assert (reading.name, reading.says, dict(reading.synthetic)) == ("caption", "8:2 is 80 %", {"real": 0, "猫": 80.5})
@@ -72,7 +72,7 @@ def test_fractions_keep_their_digits(tmp_path: Path) -> None:
     text = FINE.replace("98.15", "0.9815").replace("94.20", "0.940") + "unit: fraction\nexpected_discordant: 0.05\n"
     found = read(tmp_path, text)
     assert [str(arm.accuracy) for arm in found.arms] == ["98.15", "94.0"]
-    assert found.expected_discordant == (5,)
+    assert found.expected_discordant == (5.0,)
 
 
 def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
