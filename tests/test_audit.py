@@ -227,6 +227,15 @@ def test_several_runs_or_several_test_sets_have_no_best_case() -> None:
     assert "differs by Fisher's test only as the one comparison, not as one of 2" in said(apart)
 
 
+def test_a_comparison_without_a_best_case_still_counts_as_one() -> None:
+    found = audit(table({"a": "95.0", "b": "89.0", "c": "94.0"}, n_test={"a": 100, "b": 100, "c": 200}))
+    first, second = found.against_baseline
+    assert first.corrected is not None
+    assert second.corrected is not None
+    assert (first.tests.best, first.corrected.best) == (0.03125, 0.0625)
+    assert (second.tests.best, second.corrected.best) == (None, None)
+
+
 # --- power -------------------------------------------------------------------------------------------
 
 

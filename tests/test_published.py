@@ -1,10 +1,12 @@
 """A published table in a YAML: what was typed is what is read, and every mistake is named, all at once."""
 
+import textwrap
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from synthaug.analysis import published
 from synthaug.analysis.published import EXAMPLE, Published, read_published
 from synthaug.errors import UserError
 
@@ -198,6 +200,16 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_published(tmp_path / "no.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         read_published(tmp_path)
+
+
+def test_the_format_in_the_docstring_is_read_as_it_is_explained(tmp_path: Path) -> None:
+    text = textwrap.dedent((published.__doc__ or "").split("\n\n")[1])
+    found = read(tmp_path, text)
+    assert [(arm.name, str(arm.accuracy), arm.seeds) for arm in found.arms] == [
+        ("real", "98.15", 1),
+        ("5:5", "95.06", 1),
+    ]
+    assert found.readings[0].synthetic == {"real": 0, "5:5": 50}
 
 
 def test_the_example_is_the_table_of_the_paper() -> None:

@@ -264,8 +264,9 @@ def _corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
     """The comparisons with the baseline, each p value also corrected for their number."""
 
     def over_all(values: Sequence[float | None]) -> list[float | None]:
-        known = iter(holm([value for value in values if value is not None]))
-        return [None if value is None else next(known) for value in values]
+        # A comparison without a p value still counts as one.
+        adjusted = holm([1.0 if value is None else value for value in values])
+        return [None if value is None else p for value, p in zip(values, adjusted, strict=True)]
 
     exact = holm([pair.tests.fisher for pair in pairs])
     z = holm([pair.tests.z for pair in pairs])

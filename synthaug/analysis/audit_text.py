@@ -251,7 +251,7 @@ def _setting(found: Detectable) -> tuple[str, str]:
     if found.accuracy is not None:
         return f"two test sets, {found.test}", f"from {100 * found.accuracy:.6g} %"
     assert found.discordant is not None
-    return f"the same images, {found.test}", f"{100 * found.discordant:.6g} % discordant"
+    return f"same images, {found.test}", f"{100 * found.discordant:.6g} % discordant"
 
 
 def _smallest(found: Detectable) -> str:
