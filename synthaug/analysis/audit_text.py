@@ -233,11 +233,11 @@ def _others(audit: Audit) -> list[Block]:
 
 def _power(audit: Audit) -> list[Block]:
     rows = [(*_setting(found), _smallest(found), _needed(found)) for found in audit.detectable]
-    headers = ("test", "setting", "smallest difference,\npoints", "images for\none point")
+    headers = ("test", "setting", "smallest\ndifference,\npoints", "images for\none point")
     said = (
         f"The smallest difference from {audit.baseline.arm.name} that the test finds in four of five tries (80 % "
         "power), and about how many images one point would need, each arm's own or the same for both; exact tests "
-        "need somewhat more."
+        "need somewhat more. 'none': not even the largest difference that is possible is found as often."
     )
     if not audit.published.expected_discordant:
         said += (
