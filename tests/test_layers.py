@@ -23,6 +23,7 @@ ONLY_IN = {
     "wandb": ("synthaug.tracking",),
     "matplotlib": ("synthaug.analysis",),
     "jinja2": ("synthaug.analysis",),
+    "yaml": ("synthaug.analysis.published",),
 }
 
 # Room → what it may import of the package besides itself.
@@ -87,6 +88,10 @@ LIGHT = [
     "synthaug.analysis.comparison",
     "synthaug.analysis.table",
     "synthaug.analysis.report",
+    "synthaug.analysis.published",
+    "synthaug.analysis.audit",
+    "synthaug.analysis.audit_text",
+    "synthaug.analysis.document",
     *CONFIGURATION,
     "synthaug.report",
     "synthaug.generate",

@@ -1,14 +1,37 @@
-"""The intervals: against scipy, against the published formula, at the edges, and by simulation."""
+"""Intervals, tests and power: against scipy, against the published formula, at the edges, and by enumeration."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import binomtest, chi2_contingency  # type: ignore[import-untyped, unused-ignore]
 
-from synthaug.analysis.statistics import Estimate, paired_difference, sample_deviation, wilson
+from synthaug.analysis.statistics import (
+    ALPHA,
+    POWER,
+    Estimate,
+    Trend,
+    fisher,
+    fisher_power,
+    holm,
+    kendall,
+    mcnemar,
+    mcnemar_at_best,
+    mcnemar_power,
+    most_opposed,
+    paired_difference,
+    paired_images,
+    paired_power,
+    sample_deviation,
+    smallest_difference,
+    two_proportion_z,
+    unpaired_images,
+    unpaired_power,
+    wilson,
+)
 
 counts = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -100,3 +123,207 @@ def test_contains_zero() -> None:
 def test_deviation_needs_two() -> None:
     assert sample_deviation([0.9]) is None
     assert sample_deviation([0.9, 0.92]) == pytest.approx(0.02 / math.sqrt(2))
+
+
+# --- tests -------------------------------------------------------------------------------------------
+
+small = st.integers(1, 25).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+shares = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+@given(counts, counts)
+def test_z_is_the_root_of_pearsons_chi_squared(first: tuple[int, int], second: tuple[int, int]) -> None:
+    (k1, n1), (k2, n2) = first, second
+    got = two_proportion_z(k1, n1, k2, n2)
+    if 0 < k1 + k2 < n1 + n2:
+        expected = chi2_contingency([[k1, n1 - k1], [k2, n2 - k2]], correction=False).pvalue
+        assert got == pytest.approx(expected, abs=1e-9)
+    else:
+        assert got == 1
+
+
+@given(small, small)
+def test_fisher_adds_up_all_tables_that_are_no_likelier(first: tuple[int, int], second: tuple[int, int]) -> None:
+    (k1, n1), (k2, n2) = first, second
+    right = k1 + k2
+    ways = [math.comb(n1, k) * math.comb(n2, right - k) for k in range(max(0, right - n2), min(n1, right) + 1)]
+    here = math.comb(n1, k1) * math.comb(n2, k2)
+    expected = sum(way for way in ways if way <= here) / sum(ways)
+    assert fisher(k1, n1, k2, n2) == pytest.approx(expected)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_is_a_binomial_test(better: int, worse: int) -> None:
+    expected = binomtest(better, better + worse).pvalue if better + worse else 1
+    assert mcnemar(better, worse) == pytest.approx(expected)
+    assert mcnemar(better, worse) == mcnemar(worse, better)
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.integers(0, n), st.just(n))))
+def test_no_pairing_is_more_significant_than_the_best(counted: tuple[int, int, int]) -> None:
+    k1, k2, n = counted
+    both_right = range(max(0, k1 + k2 - n), min(k1, k2) + 1)  # every pairing that the two counts allow
+    found = [mcnemar(k1 - both, k2 - both) for both in both_right]
+    assert min(found) == pytest.approx(mcnemar_at_best(k2 - k1))
+    assert max(found) == pytest.approx(mcnemar(k1 - both_right[0], k2 - both_right[0]))
+    assert mcnemar_at_best(k2 - k1) == min(1, 2 * 0.5 ** abs(k2 - k1))
+
+
+@given(st.integers(-60, 60))
+def test_as_many_images_may_go_against_a_difference(difference: int) -> None:
+    opposed = most_opposed(difference)
+    size = abs(difference)
+    if opposed is None:
+        assert mcnemar(size, 0) > ALPHA
+    else:
+        assert mcnemar(size + opposed, opposed) <= ALPHA < mcnemar(size + opposed + 1, opposed + 1)
+
+
+@given(p_values, st.floats(0.001, 0.5))
+def test_holm_rejects_step_by_step(values: list[float], alpha: float) -> None:
+    adjusted = holm(values)
+    rejected, left = set(), sorted(range(len(values)), key=values.__getitem__)
+    while left and values[left[0]] * len(left) <= alpha:
+        rejected.add(left.pop(0))
+    assert {place for place, value in enumerate(adjusted) if value <= alpha} == rejected
+    assert all(raw <= value <= 1 for raw, value in zip(values, adjusted, strict=True))
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.0625, 1, 0.0625, 0.03125]) == [0.1875, 1, 0.1875, 0.125]
+    assert holm([]) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=20))
+def test_kendall_counts_pairs(pairs: list[tuple[int, int]]) -> None:
+    first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    signs = [(np.sign(b[0] - a[0]), np.sign(b[1] - a[1])) for a, b in combinations(pairs, 2)]
+    untied = [sum(sign[side] != 0 for sign in signs) for side in (0, 1)]
+    found = kendall(first, second)
+    if 0 in untied:
+        assert found is None
+        return
+    assert found is not None
+    assert found.tau == pytest.approx(sum(a * b for a, b in signs) / math.sqrt(untied[0] * untied[1]))
+    assert 0 <= found.p_value <= 1
+
+
+def test_kendall_of_four_in_order() -> None:
+    assert kendall([1, 2, 3, 4], [8, 6, 4, 2]) == Trend(-1, 2 / 24)
+    assert kendall([1], [2]) is None
+
+
+# --- power -------------------------------------------------------------------------------------------
+
+
+def test_what_162_images_can_show() -> None:
+    unpaired = smallest_difference(lambda size: unpaired_power(0.98, 0.98 - size, 162), 0.98)
+    paired = smallest_difference(lambda size: paired_power(0.05, size, 162), 0.05)
+    exact = smallest_difference(lambda size: fisher_power(0.98, 0.98 - size, 162), 0.98)
+    assert unpaired is not None
+    assert paired is not None
+    assert exact is not None
+    assert (round(unpaired, 3), round(paired, 3)) == (0.071, 0.049)
+    assert exact > unpaired, "Fisher's test is the more careful one"
+
+
+def test_what_one_point_needs() -> None:
+    assert round(unpaired_images(0.98, 0.97)) == 3825
+    assert [round(paired_images(share, 0.01)) for share in (0.03, 0.05)] == [2352, 3922]
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.3, 0.99))
+def test_power_of_the_unpaired_test_undoes_its_images(p1: float, p2: float, power: float) -> None:
+    if abs(p1 - p2) < 0.005:
+        return
+    n = math.ceil(unpaired_images(p1, p2, power))
+    assert unpaired_power(p1, p2, n) >= power - 1e-9
+    assert unpaired_power(p1, p2, n - 1) <= power + 1e-9
+    assert unpaired_images(p1, p2, power) == pytest.approx(unpaired_images(1 - p1, 1 - p2, power))
+
+
+@given(st.floats(0.02, 1), st.floats(0.05, 1), st.floats(0.3, 0.99))
+def test_power_of_the_paired_test_undoes_its_images(discordant: float, part: float, power: float) -> None:
+    n = math.ceil(paired_images(discordant, part * discordant, power))
+    assert paired_power(discordant, part * discordant, n) >= power - 1e-9
+    assert paired_power(discordant, part * discordant, n - 1) <= power + 1e-9
+
+
+def test_power_of_the_z_test_by_enumeration() -> None:
+    n, p1, p2 = 200, 0.8, 0.68
+    chance1, chance2 = (np.array([binomial(n, k, p) for k in range(n + 1)]) for p in (p1, p2))
+    rejected = [[two_proportion_z(k1, n, k2, n) <= ALPHA for k2 in range(n + 1)] for k1 in range(n + 1)]
+    assert unpaired_power(p1, p2, n) == pytest.approx(float(chance1 @ np.array(rejected) @ chance2), abs=0.01)
+
+
+def test_power_of_mcnemars_test_by_simulation() -> None:
+    n, discordant, difference = 800, 0.2, 0.04
+    shares = [(discordant + difference) / 2, (discordant - difference) / 2, 1 - discordant]
+    better, worse, _ = np.random.default_rng(0).multinomial(n, shares, size=20_000).T
+    rejected = np.abs(better - worse) / np.sqrt(better + worse) >= 1.959964
+    assert paired_power(discordant, difference, n) == pytest.approx(float(rejected.mean()), abs=0.012)
+
+
+@given(st.integers(1, 12), shares, shares)
+def test_power_of_fishers_test_adds_up_what_it_rejects(n: int, p1: float, p2: float) -> None:
+    expected = sum(
+        binomial(n, k1, p1) * binomial(n, k2, p2)
+        for k1 in range(n + 1)
+        for k2 in range(n + 1)
+        if fisher(k1, n, k2, n) <= ALPHA
+    )
+    assert fisher_power(p1, p2, n) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.integers(1, 15), shares, shares)
+def test_power_of_mcnemars_exact_test_adds_up_what_it_rejects(n: int, discordant: float, part: float) -> None:
+    difference = part * discordant
+    better, worse = (discordant + difference) / 2, (discordant - difference) / 2
+    expected = sum(
+        math.comb(n, b) * math.comb(n - b, w) * better**b * worse**w * (1 - discordant) ** (n - b - w)
+        for b in range(n + 1)
+        for w in range(n + 1 - b)
+        if mcnemar(b, w) <= ALPHA
+    )
+    assert mcnemar_power(discordant, difference, n) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.integers(1, 300), shares)
+def test_exact_tests_keep_their_level(n: int, p: float) -> None:
+    assert fisher_power(p, p, n) <= ALPHA + 1e-9
+    assert mcnemar_power(p, 0, n) <= ALPHA + 1e-9
+
+
+@given(st.integers(2, 3000), st.floats(0.05, 1))
+def test_the_smallest_difference_is_just_found(n: int, p: float) -> None:
+    def power_at(size: float) -> float:
+        return unpaired_power(p, p - size, n)
+
+    found = smallest_difference(power_at, p)
+    if found is None:
+        assert power_at(p) < POWER
+    else:
+        assert power_at(found) >= POWER
+        assert power_at(found - 2e-7) < POWER + 1e-5
+
+
+def test_there_may_be_no_difference_to_find() -> None:
+    assert smallest_difference(lambda size: size, 0.7) is None
+    assert smallest_difference(lambda size: 1.0, 0.0) is None
+    assert unpaired_power(1, 0, 1) == 0
+    assert unpaired_power(1, 0, 4) == 1
+
+
+def test_power_refuses_nonsense() -> None:
+    with pytest.raises(ValueError, match="difference of 0"):
+        unpaired_images(0.9, 0.9)
+    with pytest.raises(ValueError, match="difference of 0"):
+        paired_images(0.1, 0)
+    for power in (paired_power, mcnemar_power):
+        with pytest.raises(ValueError, match="discordant"):
+            power(0.01, 0.02, 100)
+
+
+def binomial(n: int, k: int, p: float) -> float:
+    return float(math.comb(n, k) * p**k * (1 - p) ** (n - k))
