@@ -1,6 +1,6 @@
 """Batches of an arm: rows of the pixel store, warped on the device that trains."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,7 +121,6 @@ class Batches:
         # Fewer images than one batch per process: train on smaller batches rather than on none.
         self.batch_size = batch_size if seed is None else max(1, min(batch_size, count // world))
         self.epoch = 0
-        self.now: Callable[[], int] | None = None  # asked for the epoch whenever one begins
         self.sampler = self  # Lightning looks for `set_epoch` on `batch_sampler.sampler`
 
     def set_epoch(self, epoch: int) -> None:
@@ -135,8 +134,6 @@ class Batches:
         return -(-own // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        if self.now is not None:
-            self.epoch = self.now()
         passes = self._passes()
         drawn = [(self.epoch + (number << 32), int(row)) for number, order in enumerate(passes) for row in order]
         own = drawn[self.rank :: self.world]
@@ -227,13 +224,7 @@ class MixDataModule(LightningDataModule):
         size = self.batch_size if seed is not None else max(self.batch_size, 128)
         synthetic = [sample.origin == SYNTHETIC for sample in samples]
         batches = Batches(len(samples), size, seed, rank, world, synthetic, self.pretrain_epochs)
-        if self.trainer:
-            # A resumed run starts its workers, which read ahead at once, before Lightning calls `set_epoch`; and a
-            # schedule asks for this loader before the run's progress is restored. `current_epoch` is still one behind
-            # after a checkpoint of the end of an epoch.
-            progress: Any = self.trainer.fit_loop.epoch_progress.current
-            batches.now = lambda: progress.processed
-        return DataLoader(
+        return _PatientLoader(
             Rows(samples, self.store, seed),
             batch_sampler=batches,
             collate_fn=_as_is,
@@ -241,6 +232,17 @@ class MixDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+class _PatientLoader(DataLoader[RawBatch]):
+    """Starts its workers, which read ahead, when the first batch is asked for.
+
+    Lightning begins to iterate earlier: a schedule that asks for the number of steps makes it do so before a resumed
+    run's progress is restored, and `Batches.set_epoch` comes later still. The workers would read another epoch.
+    """
+
+    def __iter__(self) -> Iterator[RawBatch]:  # type: ignore[override]
+        yield from super().__iter__()
 
 
 def _as_is(batch: Any) -> Any:
