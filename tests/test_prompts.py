@@ -1,5 +1,6 @@
 """Prompts: of templates and of files; prompt n of a class is always the same."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,9 +91,15 @@ def test_the_papers_prompt_is_the_published_one() -> None:
     prompts = conf("paper")
     prompts.check(["bear", "dog", "cat", "turtle", "deer", "eagle"])
     assert prompts.of("turtle", 0) == prompts.of("turtle", 7) == PUBLISHED
-    assert " of an eagle in various settings and poses in the sky, shot" in prompts.of("eagle", 3)
+    assert " of an eagle in various settings and poses in the mountains, shot" in prompts.of("eagle", 3)
     with pytest.raises(UserError, match=r"class 'bears' has no entry in prompts.settings \(is it 'bear' there\?\)"):
         prompts.check(["bears", "dog"])
+
+
+def test_the_papers_page_shows_the_prompts_that_are_used() -> None:
+    page = (config.EXPERIMENTS / "paper" / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| (\w+) \((?:published|ours)\) \| (A photorealistic.*) \|$", page, re.MULTILINE))
+    assert listed == {name: conf("paper").of(name, 0) for name in ("turtle", "bear", "cat", "deer", "dog", "eagle")}
 
 
 def test_clips_ensemble_has_eighty_templates() -> None:
