@@ -269,6 +269,7 @@ def _order(run: Run) -> tuple[object, ...]:
 _INCIDENTAL = {
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger",
     "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "generator.classes",
+    "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
 

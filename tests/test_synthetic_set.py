@@ -50,7 +50,7 @@ class Painter:
     def check(self, classes: Sequence[str]) -> None:
         pass
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
         assert len(prompts) == len(seeds)
         self.seeds += seeds
         self.batches.append(len(seeds))
@@ -66,6 +66,12 @@ class Painter:
     def provenance(self) -> dict[str, str]:
         text = {"model": "painter", "revision": "abc", "scheduler": "DDIMScheduler", "steps": "16", "guidance": "7.5"}
         return {**text, "diffusers": "0.1", "transformers": "0.2", "torch": "0.3", "python": "3.11"}
+
+    def drawn(self, seed: int) -> dict[str, str]:
+        return {}
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        pass
 
     def unload(self) -> None:
         self.unloaded += 1
@@ -371,7 +377,7 @@ def test_an_image_that_is_made_again_has_no_old_row_while_that_lasts(tmp_path: P
     lines: list[str] = []
 
     class Watching(Painter):
-        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
             lines.extend((tmp_path / "manifest.csv").read_text(encoding="utf-8").split("\ncat,")[1:])
             return super().sample(prompts, seeds)
 
@@ -443,7 +449,7 @@ class Slow(Painter):
         super().__init__(journal)
         self.seconds, self.lives = seconds, lives
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
         assert self.journal is not None
         if self.lives == 0:
             self.journal.with_name("journal.hangs").touch()

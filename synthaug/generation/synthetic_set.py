@@ -49,9 +49,13 @@ class Generator(Protocol):
 
     def check(self, classes: Sequence[str]) -> None: ...
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]: ...
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]: ...
 
     def provenance(self) -> dict[str, str]: ...
+
+    def drawn(self, seed: int) -> dict[str, str]: ...
+
+    def check_prompts(self, prompts: Sequence[str]) -> None: ...
 
     def unload(self) -> None: ...
 
@@ -76,6 +80,9 @@ class Row:
     transformers: str
     torch: str
     python: str
+    # Older manifests have no such columns.
+    weights: str = ""
+    dtype: str = ""
 
 
 class SyntheticSet:
@@ -166,6 +173,8 @@ class SyntheticSet:
         if len(rows) < len(self._listed()):  # or a process killed later would leave a new image with its old row
             self._write(rows)
         provenance = self.generator.provenance()
+        self._refuse_others(rows, provenance)
+        self.generator.check_prompts(list(dict.fromkeys(texts.values())))
         log.info("generating %d images into %s", missing, self.folder)
         started = time.perf_counter()
         with tqdm(total=missing, desc="generating", unit="image", disable=None) as bar:
@@ -190,16 +199,17 @@ class SyntheticSet:
         return made
 
     def _keep(
-        self, name: str, index: int, prompt: str, seed: int, image: Image.Image, provenance: Mapping[str, str]
+        self, name: str, index: int, prompt: str, seed: int, image: Image.Image | str, provenance: Mapping[str, str]
     ) -> Row:
         path = self.folder / name / f"{index:06d}.png"
-        reason = rejection(image)
-        if reason is None:
+        reason = image if isinstance(image, str) else rejection(image)
+        if not isinstance(image, str) and reason is None:
             with files.whole_file(path) as temporary:
                 image.save(temporary)
         sha256 = "" if reason else files.sha256(path)
         negative = self.generator.negative_prompt
-        return Row(name, index, reason or "", sha256, prompt, negative, seed, **provenance)
+        made_with = {**provenance, **self.generator.drawn(seed)}
+        return Row(name, index, reason or "", sha256, prompt, negative, seed, **made_with)
 
     def _write(self, rows: list[Row]) -> None:
         rows.sort(key=lambda row: (row.class_name, row.index))
@@ -245,6 +255,21 @@ class SyntheticSet:
             raise UserError(
                 f"The synthetic set {self.folder} was made with other settings:\n{bullets(changed)}\n"
                 f"Give the new ones a name of their own with generator.name=<name>, or take the old settings back."
+            )
+
+    def _refuse_others(self, rows: Sequence[Row], provenance: Mapping[str, str]) -> None:
+        """Refuse a model that is not the one that made the set's images, though all its settings are the same."""
+        changed = []
+        for key in ("revision", "weights", "dtype"):
+            now = provenance.get(key, "")
+            there = sorted({getattr(row, key) for row in rows} - {"", now})  # "" is of a manifest that did not say
+            changed += [f"{key}: {there[0]} there, {now or 'none'} now"] if there else []
+        if changed:
+            raise UserError(
+                f"The synthetic set {self.folder} was made by another model than the one loaded now:\n"
+                f"{bullets(changed)}\n"
+                f"Take back what made it (generator.revision=<commit>, generator.dtype=<dtype>, or the folder's old "
+                f"files), or give the new images a name of their own with generator.name=<name>."
             )
 
     def _refuse_hopeless(self, rows: Sequence[Row], wanted: Mapping[str, int]) -> None:
