@@ -101,14 +101,14 @@ def save_sd3(folder: Path) -> Path:
     return folder
 
 
-def save_flux(folder: Path, guided: bool = False) -> Path:
+def save_flux(folder: Path, guided: bool = False, blocks: int = 2) -> Path:
     """Save a Flux pipeline; schnell's transformer takes no guidance, the `guided` one of dev does."""
     import diffusers
 
     tokenizers = {"tokenizer": build_tokenizer(), "tokenizer_2": build_t5_tokenizer()}
     with _random_weights(3):
         parts = {
-            "vae": _autoencoder(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+            "vae": _autoencoder(blocks, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
             "text_encoder": _clip(tokenizers["tokenizer"]),
             "text_encoder_2": _t5(tokenizers["tokenizer_2"]),
             "transformer": diffusers.FluxTransformer2DModel(

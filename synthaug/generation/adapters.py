@@ -1,6 +1,7 @@
 """What is loaded into a pipeline on top of it: LoRA weights, and words learned by textual inversion."""
 
 import importlib.util
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 from synthaug.errors import UserError
 from synthaug.generation.hub import PICKLED, fetch_file, is_path, sentence, unusable
 from synthaug.generation.quiet import quiet
+
+log = logging.getLogger(__name__)
 
 KINDS = {"lora": "LoRA", "textual_inversion": "textual inversion"}
 
@@ -81,9 +84,15 @@ def check(key: str, adapters: Iterable[Adapter], allow_pickle: bool) -> None:
 
 
 def load(
-    pipeline: Any, model: str, loras: Sequence[Adapter], inversions: Sequence[Adapter], allow_pickle: bool
+    pipeline: Any, model: str, added: Mapping[str, Sequence[Adapter]], allow_pickle: bool
 ) -> tuple[dict[str, Path], list[str]]:
-    """Load all of them into a pipeline that lies on the CPU.
+    """Load adapters into a pipeline that lies on the CPU.
+
+    Args:
+        pipeline: that is changed.
+        model: its name.
+        added: "lora" and "textual_inversion" → what to load.
+        allow_pickle: whether files may be pickles.
 
     Returns:
         Name → path of each file that was loaded; the words that were learned, as a prompt must spell them.
@@ -93,31 +102,23 @@ def load(
     """
     found: dict[str, Path] = {}
     known = _words(pipeline)
-    ways: list[tuple[str, Sequence[Adapter], Callable[..., None]]] = [
-        ("lora", loras, _load_lora), ("textual_inversion", inversions, _load_inversion)
-    ]  # fmt: skip
-    for key, adapters, load_one in ways:
-        method = "load_lora_weights" if key == "lora" else "load_textual_inversion"
-        if adapters and not hasattr(pipeline, method):
-            raise UserError(
-                f"generator.{key}: {model} is a {type(pipeline).__name__}, which takes no {KINDS[key]}: set it to null."
-            )
-        for number, adapter in enumerate(adapters):
-            path = _on_disk(key, adapter, allow_pickle) or fetch_file(
-                adapter.model, adapter.revision, lambda names, a=adapter, k=key: _choose(k, a, names, allow_pickle),
-                KINDS[key], f"generator.{key}",
-            )  # fmt: skip
+    for key, entries in added.items():
+        load_one, method = _WAYS[key]
+        if entries and not hasattr(pipeline, method):
+            kind = type(pipeline).__name__
+            raise UserError(f"generator.{key}: {model} is a {kind}, which takes no {KINDS[key]}: set it to null.")
+        for number, adapter in enumerate(entries):
+            path = _path(key, adapter, allow_pickle)
             with quiet() as said:
                 try:
-                    load_one(pipeline, adapter, path, f"lora{number}")
+                    load_one(pipeline, adapter, path, f"{key}{number}")
                 except Exception as error:  # every library raises its own
-                    raise _unfit(key, adapter, model, sentence(error)) from error
-            if key == "lora" and f"lora{number}" not in {
-                n for part in pipeline.get_list_adapters().values() for n in part
-            }:
-                raise _unfit(key, adapter, model, "; ".join(said)[:300] or "none of its weights has a place there")
+                    raise _unfit(key, adapter, model, f"{sentence(error)} {' '.join(said)[:300]}".strip()) from error
+            for message in said:
+                if "unexpected keys" in message:
+                    log.warning("a part of %s has no place in %s: %s", adapter.model, model, message[:300])
             found[f"{key}/{number}/{path.name}"] = path
-    if loras:
+    if loras := added.get("lora"):
         with quiet():
             pipeline.set_adapters([f"lora{number}" for number in range(len(loras))], [one.weight for one in loras])
     return found, _first(_words(pipeline) - known)
@@ -141,6 +142,8 @@ def _first(words: set[str]) -> list[str]:
 
 def _load_lora(pipeline: Any, adapter: Adapter, path: Path, name: str) -> None:
     pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name)
+    if not any(name in names for names in pipeline.get_list_adapters().values()):
+        raise ValueError("none of its weights has a place there")
 
 
 def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> None:
@@ -151,7 +154,7 @@ def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> N
         tensors = safetensors.torch.load_file(path)
     else:  # allowed by the user; even so nothing but tensors is unpickled
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    if not set(tensors) <= set(_ENCODERS):
+    if isinstance(tensors, torch.Tensor) or not set(tensors) <= set(_ENCODERS):
         pipeline.load_textual_inversion(tensors, token=adapter.token)
         return
     if adapter.token is None:
@@ -161,6 +164,22 @@ def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> N
         pipeline.load_textual_inversion(
             {adapter.token: learned}, token=adapter.token, text_encoder=encoder, tokenizer=tokenizer
         )
+
+
+_WAYS: dict[str, tuple[Callable[[Any, Adapter, Path, str], None], str]] = {
+    "lora": (_load_lora, "load_lora_weights"),
+    "textual_inversion": (_load_inversion, "load_textual_inversion"),
+}
+
+
+def _path(key: str, adapter: Adapter, allow_pickle: bool) -> Path:
+    """The file of an adapter, fetched if need be."""
+
+    def choose(names: Iterable[str]) -> str:
+        return _choose(key, adapter, names, allow_pickle)
+
+    found = _on_disk(key, adapter, allow_pickle)
+    return found or fetch_file(adapter.model, adapter.revision, choose, KINDS[key], f"generator.{key}")
 
 
 def _on_disk(key: str, adapter: Adapter, allow_pickle: bool) -> Path | None:

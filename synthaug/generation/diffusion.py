@@ -168,7 +168,7 @@ class DiffusionGenerator:
             self._range,
             self.negative_prompt,
         )
-        files, self._words = adapters.load(loaded.pipeline, self.model, *added.values(), allow_pickle=self.allow_pickle)
+        files, self._words = adapters.load(loaded.pipeline, self.model, added, self.allow_pickle)
         self._weights = weights.fingerprint({**loaded.files, **files})
         with quiet():
             memory.place(
@@ -289,8 +289,9 @@ class DiffusionGenerator:
         loaded = self._ready()
         memory.free()
         if size == 1:
-            place = f"one image of {self.height or 'its own'} x {self.width or 'its own'} pixels in {loaded.dtype}"
-            raise memory.not_enough(self.model, place, loaded.device)
+            own = self.height is None or self.width is None
+            size_of_one = "the model's own size" if own else f"{self.height} x {self.width} pixels"
+            raise memory.not_enough(self.model, f"one image of {size_of_one} in {loaded.dtype}", loaded.device)
         _most_at_once[self._kind_of_call] = size // 2
         log.warning("The memory of %s does not take %d images at once: %d from now on", loaded.device, size, size // 2)
 

@@ -68,7 +68,7 @@ def load_pipeline(
     parts = _require_pipeline(model, folder, variant, allow_pickle)
     mend = (
         f"look into {folder}: a file is missing, cut short or not a text-to-image model's; fetch it again"
-        f"{half_downloaded(folder / '.cache')}."
+        f"{half_downloaded(_downloads(folder))}."
     )
     if variant:
         mend = f"if it has no files of the variant {variant}, set generator.variant=null; otherwise {mend}"
@@ -130,11 +130,16 @@ def _require_pipeline(model: str, folder: Path, variant: str | None, allow_pickl
             )
     if lacks := list(weights.damage(folder, parts, variant, allow_pickle)):
         more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
-        cause = "; ".join(lacks[:5]) + more + half_downloaded(folder / ".cache")
+        cause = "; ".join(lacks[:5]) + more + half_downloaded(_downloads(folder))
         raise unusable(model, cause, f"fetch it again (it lies in {folder}).")
     if lacks := list(_lacking_packages(folder, parts)):
         raise unusable(model, "; ".join(lacks), "pip install 'synthaug[t5]'.")
     return parts
+
+
+def _downloads(folder: Path) -> Path:
+    """Where what is fetched into a folder lies until it is whole."""
+    return folder.parents[1] if folder.parent.name == "snapshots" else folder / ".cache"
 
 
 def _other_format(folder: Path) -> str:

@@ -21,11 +21,11 @@ def place(
         UserError: a way that this pipeline or device does not offer, or memory that does not do.
     """
     wrong = []
-    autoencoder = getattr(pipeline, "vae", None)
+    autoencoder: Any = getattr(pipeline, "vae", None)
     for name, wanted in (("slicing", slicing), ("tiling", tiling)):
         if wanted and not hasattr(autoencoder, f"enable_{name}"):
             wrong.append(f"generator.{name}=true: a {type(pipeline).__name__} offers none; set it to false")
-    core = getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
+    core: Any = getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
     if compiled and core is None:
         wrong.append(f"generator.compile=true: a {type(pipeline).__name__} has no unet or transformer; set it to false")
     if offload and device == "cpu":
