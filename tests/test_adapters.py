@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 
 from synthaug.errors import UserError
-from synthaug.generation import adapters
 from synthaug.generation.diffusion import DiffusionGenerator
 
 Pipelines = Callable[[str], Path]
@@ -122,7 +121,7 @@ def test_a_missing_package_is_named_before_anything_is_loaded(
     pipelines: Pipelines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save_lora(tmp_path / "style.safetensors", pipelines("sd"))
-    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"generator.lora: needs .* pip install 'synthaug\[lora\]'"):
         generator(pipelines("sd"), lora=str(path)).check(["cat"])
 

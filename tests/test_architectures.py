@@ -79,7 +79,7 @@ def test_the_manifest_says_what_an_image_was_made_from(kind: str, pipelines: Pip
     assert all([row.scheduler, row.diffusers, row.transformers, row.torch, row.python])
     # Every part that has weights is in the hash.
     parts = {path.parent.name for path in pipelines(kind).glob("*/*.safetensors")}
-    assert model._loaded is None
+    assert model.pipeline is None
     model.load()
     assert model._loaded is not None
     assert {name.partition("/")[0] for name in model._loaded.files} == parts

@@ -212,7 +212,7 @@ def test_offloading_takes_the_place_of_moving(way: str, monkeypatch: pytest.Monk
 
 
 def test_offloading_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"generator.offload=model: needs .* pip install 'synthaug\[offload\]'"):
         generator(Path("someone/a-model"), offload="model").check(["cat"])
 

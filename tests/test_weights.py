@@ -224,6 +224,36 @@ def test_a_pipeline_of_another_kind(kind: Any, said: str, copy: Path) -> None:
     assert said in refusal(copy)
 
 
+def test_a_text_to_image_pipeline_that_is_not_listed_as_one(
+    copy: Path, pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+
+    class OwnPipeline(diffusers.StableDiffusionPipeline):  # type: ignore[misc]
+        pass
+
+    class NeedyPipeline(OwnPipeline):
+        def __call__(self, prompt: str, token_indices: list[int]) -> None:
+            pass
+
+    class DeepPipeline(OwnPipeline):
+        def __call__(
+            self, prompt: str, num_inference_steps: int = 1, generator: Any = None, guidance_scale: float = 1
+        ) -> Any:
+            return {"depth": []}
+
+    for cls in (OwnPipeline, NeedyPipeline, DeepPipeline):
+        monkeypatch.setattr(diffusers, cls.__name__, cls, raising=False)
+    change(copy / "model_index.json", _class_name="OwnPipeline")
+    images = [np.asarray(generator(model).sample(["a cat"], [1])[0]) for model in (copy, pipelines("sd"))]
+    assert (images[0] == images[1]).all()
+    change(copy / "model_index.json", _class_name="NeedyPipeline")
+    assert "is not a text-to-image model: it asks for token_indices" in refusal(copy)
+    change(copy / "model_index.json", _class_name="DeepPipeline")
+    with pytest.raises(UserError, match="makes something else than images"):
+        generator(copy).sample(["a cat"], [1])
+
+
 def test_a_unet_that_fills_in_pictures(copy: Path) -> None:
     change(copy / "model_index.json", _class_name="StableDiffusionInpaintPipeline")
     generator(copy).load()  # its weights are those of a text-to-image model

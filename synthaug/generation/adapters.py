@@ -150,6 +150,7 @@ def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> N
     import safetensors.torch
     import torch
 
+    tensors: Any
     if path.suffix == ".safetensors":
         tensors = safetensors.torch.load_file(path)
     else:  # allowed by the user; even so nothing but tensors is unpickled

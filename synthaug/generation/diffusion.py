@@ -262,8 +262,9 @@ class DiffusionGenerator:
             changing["guidance_scale"] = self._guidance(seeds[0])
         with torch.inference_mode(), quiet():
             try:
-                images: NDArray[np.float32] = loaded.pipeline(**changing, **self._arguments).images
-                return images
+                images: NDArray[np.float32] | None = getattr(
+                    loaded.pipeline(**changing, **self._arguments), "images", None
+                )
             except Exception as error:
                 if memory.ran_out(error):
                     return None
@@ -278,6 +279,9 @@ class DiffusionGenerator:
                         "generator.compile=false."
                     ) from error
                 raise
+        if images is None:
+            raise UserError(f"The model {self.model} makes something else than images: take a text-to-image model.")
+        return images
 
     def _portion(self, most: int) -> int:
         """How many images to sample at once."""

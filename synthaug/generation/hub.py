@@ -69,7 +69,7 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
     """
     with quiet():
         import diffusers
-        from huggingface_hub.errors import GatedRepoError, RemoteEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, GatedRepoError
 
         info, silence = _ask(model, revision)
         try:
@@ -84,12 +84,12 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
             )
         except GatedRepoError as error:
             raise unusable(model, "it is gated, and this account has not been let in", _LET_IN) from error
-        except RemoteEntryNotFoundError as error:
-            cause = f"the hub has it, but it lacks {INDEX} or a file that this names ({sentence(error)})"
-            raise unusable(model, cause, f"take a model in diffusers' format; {CONVERT}") from error
         except Exception as error:
             if silence is not None:
                 raise _out_of_reach(model, silence) from error
+            if isinstance(error, EntryNotFoundError):
+                cause = f"the hub has it, but it lacks {INDEX} or a file that this names ({sentence(error)})"
+                raise unusable(model, cause, f"take a model in diffusers' format; {CONVERT}") from error
             if "`safetensors` weights" in str(error):
                 way_out = "take another model; or, if you trust this one, generator.allow_pickle=true."
                 raise unusable(model, "it has no weights as safetensors, only pickles, which can run any code when "

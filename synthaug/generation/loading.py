@@ -190,6 +190,8 @@ def _class(model: str, folder: Path) -> Any:
         return diffusers.AutoPipelineForText2Image
     takes = inspect.signature(own.__call__).parameters
     foreign = [name for name in takes if name in _FOREIGN or name.startswith(("audio", "video", "image"))]
+    needed = [name for name, one in takes.items() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    foreign += [name for name in needed if name not in ("self", "prompt")]
     if "prompt" not in takes or foreign:
         asks = f"it asks for {foreign[0]}" if foreign else "it takes no prompt"
         raise unusable(model, f"a {kind} is not a text-to-image model: {asks}", f"fetch it again, or {way_out}")
