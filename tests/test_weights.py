@@ -213,6 +213,8 @@ def change(path: Path, **values: Any) -> None:
         ("StableVideoDiffusionPipeline", "is not a text-to-image model: "),
         ("StableDiffusionInstructPix2PixPipeline", "is not a text-to-image model: it asks for image"),
         ("StableDiffusionUpscalePipeline", "is not a text-to-image model: it asks for image"),
+        ("StableDiffusionControlNetPipeline", "is not a text-to-image model: it asks for control_image"),
+        ("FluxControlPipeline", "is not a text-to-image model: it asks for control_image"),
         ("DDPMPipeline", "is not a text-to-image model: it takes no prompt"),
         ("PaintByMagicPipeline", "has no pipeline PaintByMagicPipeline, which it was made for"),
         ("UNet2DModel", "has no pipeline UNet2DModel"),

@@ -185,6 +185,8 @@ def _class(model: str, folder: Path) -> Any:
     if channels and latent and channels != latent:
         cause = f"its unet takes {channels} channels and not {latent}: it was made to change a picture ({kind})"
         raise unusable(model, cause, way_out)
+    if "Control" in kind:  # listed as text-to-image, but each image follows a picture that nobody has
+        raise unusable(model, f"a {kind} is not a text-to-image model: it asks for control_image", way_out)
     linked = diffusers.pipelines.auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
     if own in linked or "Img2Img" in kind or "Inpaint" in kind:  # of the latter two, the weights serve all three
         return diffusers.AutoPipelineForText2Image
