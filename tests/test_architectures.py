@@ -1,5 +1,6 @@
 """The generator on a tiny pipeline of every architecture that conf/generator names, and those configurations on it."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -255,3 +256,39 @@ def test_a_set_is_refused_before_its_first_image(pipelines: Pipelines, tmp_path:
     with pytest.raises(UserError, match="'a long haired guinea pig' has "):
         synthetic.ensure({"cat": 2, "long_haired_guinea_pig": 2})
     assert synthetic.rows() == []
+
+
+# --- the same images everywhere --------------------------------------------------------------------
+
+
+def test_images_do_not_depend_on_which_other_packages_are_installed(
+    pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Captions are cleaned, and XL's images marked, only where a package for it is."""
+    pixart = generator(pipelines("pixart"), "pixart")
+    pixart.load()
+    asked: dict[str, Any] = {}
+    true_call = type(pixart.pipeline).__call__
+
+    @functools.wraps(true_call)
+    def call(pipeline: Any, **arguments: Any) -> Any:
+        asked.update(arguments)
+        return true_call(pipeline, **arguments)
+
+    monkeypatch.setattr(type(pixart.pipeline), "__call__", call)
+    pixart.sample(["a cat"], [1])
+    assert asked["clean_caption"] is False
+
+    from diffusers import StableDiffusionXLPipeline
+
+    set_up = StableDiffusionXLPipeline.__init__
+
+    @functools.wraps(set_up)
+    def marking(pipeline: Any, *arguments: Any, **more: Any) -> None:
+        set_up(pipeline, *arguments, **more)
+        pipeline.watermark = object()
+
+    monkeypatch.setattr(StableDiffusionXLPipeline, "__init__", marking)
+    images = generator(pipelines("sdxl"), "sdxl").sample(["a cat"], [1])
+    monkeypatch.undo()
+    assert (pixels(images) == pixels(generator(pipelines("sdxl"), "sdxl").sample(["a cat"], [1]))).all()
