@@ -281,6 +281,7 @@ _ABSENT = "absent"
 _INCIDENTAL = {
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "prompts.name",
     "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "generator.classes",
+    "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
 # Nodes whose keys are arguments of what they name: one that is absent has the default of its target.

@@ -1,7 +1,11 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that tests share."""
 
 import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Tests run side by side, and two OpenMP teams on one core wait for each other.
@@ -10,3 +14,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A slow moment of the machine is no failure.
 settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny pipeline by the name of its architecture; read only, saved at its first use."""
+    root = tmp_path_factory.mktemp("pipelines")
+
+    def saved(kind: str) -> Path:
+        if not (root / kind).exists():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # whatever the libraries say of themselves while they are imported
+                from made_up_pipeline import SAVERS
+
+                SAVERS[kind](root / kind)
+        return root / kind
+
+    return saved

@@ -42,7 +42,7 @@ class Painter:
     def check(self, classes: Sequence[str]) -> None:
         pass
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
         if self.fails:
             raise RuntimeError("the painter has run out of paint")
         return [paint(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
@@ -50,6 +50,12 @@ class Painter:
     def provenance(self) -> dict[str, str]:
         names = ("model", "revision", "scheduler", "steps", "guidance", "diffusers", "transformers", "torch", "python")
         return dict.fromkeys(names, "made up")
+
+    def drawn(self, seed: int) -> dict[str, str]:
+        return {}
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        pass
 
     def unload(self) -> None:
         pass

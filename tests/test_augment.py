@@ -18,7 +18,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import adjust_hue
 
-from synthaug.classifier import IMAGENET_MEAN
+from synthaug.backbones import IMAGENET_MEAN
 from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, training_view, uniforms
 from synthaug.data.policies import POLICIES, apply_policy
 from synthaug.errors import UserError

@@ -23,7 +23,7 @@ ONLY_IN = {
     "wandb": ("synthaug.tracking",),
     "matplotlib": ("synthaug.analysis",),
     "jinja2": ("synthaug.analysis",),
-    "yaml": ("synthaug.analysis.published",),
+    "yaml": ("synthaug.analysis.published", "synthaug.generation.prompts"),
 }
 
 # Room → what it may import of the package besides itself.

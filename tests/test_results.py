@@ -306,7 +306,7 @@ def test_a_damaged_failure_is_still_a_failed_run(tmp_path: Path) -> None:
 
 def test_a_key_that_a_later_version_added_and_that_is_off_makes_no_other_run() -> None:
     before = {"seed": 0, "dataset": {"image_size": 32}, "model": {"lr": 0.1}}
-    new = {"split": None, "whole": False, "hue": 0.0, "templates": [], "augment": {}}
+    new: dict[str, object] = {"split": None, "whole": False, "hue": 0.0, "templates": [], "augment": {}}
     assert results.differences(before, {**before, "prompts": new}) == {}
     assert results.differences({**before, "prompts": new}, before) == {}
     assert results.differences(before, {**before, "prompts": {"hue": 0.1}}) == {"prompts.hue": ("absent", 0.1)}

@@ -5,6 +5,7 @@ Run as a script, this file is one process that grows a set:
     python tests/test_synthetic_set.py <folder> <journal> <images per class> <seconds per batch> [<batches to live>]
 """
 
+import csv
 import errno
 import os
 import signal
@@ -26,6 +27,7 @@ from synthaug.errors import UserError
 from synthaug.generation import synthetic_set
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.synthetic_set import Row, SyntheticSet, image_seed
+from synthaug.results import write_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ["cat", "sea_lion"]
@@ -51,7 +53,7 @@ class Painter:
     def check(self, classes: Sequence[str]) -> None:
         pass
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
         assert len(prompts) == len(seeds)
         self.seeds += seeds
         self.batches.append(len(seeds))
@@ -67,6 +69,12 @@ class Painter:
     def provenance(self) -> dict[str, str]:
         text = {"model": "painter", "revision": "abc", "scheduler": "DDIMScheduler", "steps": "16", "guidance": "7.5"}
         return {**text, "diffusers": "0.1", "transformers": "0.2", "torch": "0.3", "python": "3.11"}
+
+    def drawn(self, seed: int) -> dict[str, str]:
+        return {}
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        pass
 
     def unload(self) -> None:
         self.unloaded += 1
@@ -348,6 +356,90 @@ def test_a_class_that_is_always_black_stops_the_work(tmp_path: Path) -> None:
     assert again.seeds == []
 
 
+# --- the model that made it ------------------------------------------------------------------------
+
+
+class Remade(Painter):
+    """A painter that says of itself what it is told to; its settings stay the same."""
+
+    def __init__(self, **own: str) -> None:
+        super().__init__()
+        self.own = own
+
+    def provenance(self) -> dict[str, str]:
+        return {**super().provenance(), **self.own}
+
+
+@pytest.mark.parametrize(("key", "there", "now"), [
+    ("revision", "abc", "def"), ("weights", "1" * 64, "2" * 64), ("dtype", "float32", "float16")
+])  # fmt: skip
+def test_a_set_does_not_grow_by_another_model(key: str, there: str, now: str, tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Remade(**{key: there})).ensure({"cat": 2})
+    assert [getattr(row, key) for row in SyntheticSet(tmp_path, Painter()).rows()] == [there, there]
+    before = contents(tmp_path)
+    other = Remade(**{key: now})
+    grown = SyntheticSet(tmp_path, other)
+    assert grown.ensure({"cat": 2}) == 0  # nothing to make, nothing to mix
+    with pytest.raises(UserError) as caught:
+        grown.ensure({"cat": 3})
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"The synthetic set {tmp_path} was made by another model than the one loaded now:"
+    assert lines[1] == f"  - {key}: {there} there, {now} now"
+    assert "generator.name=<name>" in lines[2]
+    assert (other.seeds, other.unloaded, contents(tmp_path)) == ([], 1, before)
+    assert SyntheticSet(tmp_path, Remade(**{key: there})).ensure({"cat": 3}) == 1
+
+
+def test_a_manifest_of_before_there_were_hashes_is_read_and_grows(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
+    manifest = tmp_path / "manifest.csv"
+    with manifest.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    names = [name for name in rows[0] if name not in ("weights", "dtype")]
+    write_rows(manifest, names, [[row[name] for name in names] for row in rows])
+    known = Remade(weights="1" * 64, dtype="float32")
+    assert SyntheticSet(tmp_path, known).ensure({"cat": 3}) == 1
+    assert [row.weights for row in SyntheticSet(tmp_path, known).rows()] == ["", "", "1" * 64]
+
+
+def test_what_the_seed_decides_stands_in_the_row_of_its_image(tmp_path: Path) -> None:
+    class Drawing(Painter):
+        def drawn(self, seed: int) -> dict[str, str]:
+            return {"guidance": str(seed % 7)}
+
+    synthetic = SyntheticSet(tmp_path, Drawing())
+    synthetic.ensure({"cat": 3})
+    assert [row.guidance for row in synthetic.rows()] == [str(row.seed % 7) for row in synthetic.rows()]
+
+
+def test_prompts_are_checked_once_and_before_the_first_image(tmp_path: Path) -> None:
+    class Strict(Painter):
+        def check_prompts(self, prompts: Sequence[str]) -> None:
+            assert self.seeds == []
+            raise UserError(f"too long: {', '.join(prompts)}")
+
+    strict = Strict()
+    with pytest.raises(UserError, match="too long: a photo of a cat, a photo of a dog"):
+        SyntheticSet(tmp_path, strict).ensure({"cat": 2, "dog": 2})
+    assert (strict.seeds, strict.unloaded) == ([], 1)
+
+
+def test_an_image_that_could_not_be_made_is_rejected_with_the_reason(tmp_path: Path) -> None:
+    class Overflowing(Painter):
+        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+            return [
+                "not a number" if seed % 2 else image
+                for seed, image in zip(seeds, super().sample(prompts, seeds), strict=True)
+            ]
+
+    synthetic = SyntheticSet(tmp_path, Overflowing())
+    assert synthetic.ensure({"cat": 4}) == 4
+    rejected = [row for row in synthetic.rows() if row.rejected]
+    assert rejected
+    assert {(row.rejected, row.sha256, row.seed % 2) for row in rejected} == {("not a number", "", 1)}
+    assert_consistent(synthetic, {"cat": 4})
+
+
 # --- what goes wrong in the middle -----------------------------------------------------------------
 
 
@@ -410,7 +502,7 @@ def test_an_image_that_is_made_again_has_no_old_row_while_that_lasts(tmp_path: P
     lines: list[str] = []
 
     class Watching(Painter):
-        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
             lines.extend((tmp_path / "manifest.csv").read_text(encoding="utf-8").split("\ncat,")[1:])
             return super().sample(prompts, seeds)
 
@@ -482,7 +574,7 @@ class Slow(Painter):
         super().__init__(journal)
         self.seconds, self.lives = seconds, lives
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
         assert self.journal is not None
         if self.lives == 0:
             self.journal.with_name("journal.hangs").touch()

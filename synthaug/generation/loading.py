@@ -1,38 +1,45 @@
 """From a model's name to a pipeline in memory, or to an error that says what is wrong and what to do."""
 
-import contextlib
-import importlib.resources
+import importlib.util
+import inspect
 import json
-import logging
 import os
-import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError
+from synthaug.generation import weights
+from synthaug.generation.hub import CONVERT, INDEX, PICKLED, fetch_model, half_downloaded, locate, sentence, unusable
+from synthaug.generation.quiet import quiet
 
-log = logging.getLogger(__name__)
 
-PACKAGED = "pkg://"
+@dataclass(frozen=True)
+class Loaded:
+    """A pipeline on the CPU, and where it is from.
 
-_INDEX = "model_index.json"  # what makes a folder a pipeline of diffusers
-_PICKLED = {".bin", ".ckpt", ".pt", ".pth"}
-_HUB_SECONDS = 10  # that the hub has for its first answer
+    `revision` is its commit, "" for a folder that is not in the hub's cache; `device` and `dtype` are those to use;
+    `files` are the weights by their names below the folder.
+    """
 
-_CONVERT = (
-    "a single .safetensors file becomes such a folder in Python, by diffusers' "
-    "StableDiffusionPipeline.from_single_file(<file>).save_pretrained(<folder>); then generator.model=<folder>."
-)
+    pipeline: Any
+    revision: str
+    device: str
+    dtype: str
+    files: dict[str, Path]
 
 
 def load_pipeline(
-    model: str, revision: str | None, variant: str | None, scheduler: str | None, dtype: str | None, device: str | None
-) -> tuple[Any, str]:
+    model: str,
+    revision: str | None,
+    variant: str | None,
+    scheduler: str | None,
+    dtype: str | None,
+    device: str | None,
+    allow_pickle: bool = False,
+) -> Loaded:
     """Load a text-to-image pipeline without a word on the screen; the arguments are `DiffusionGenerator`'s.
-
-    Returns:
-        The pipeline, and the commit it is of; "" for a folder that is not in the hub's cache.
 
     Raises:
         UserError: a model that is out of reach, broken or not what it should be; a scheduler or device that is not.
@@ -53,128 +60,155 @@ def load_pipeline(
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"generator.device={device} cannot be used here ({_sentence(error)}): take another, such as "
+            f"generator.device={device} cannot be used here ({sentence(error)}): take another, such as "
             "generator.device=cpu, or null for the best there is."
         ) from error
-    folder = locate(model) or _fetch(model, revision, variant)
-    _require_pipeline(model, folder)
-    mend = f"look into {folder}: a file is missing, cut short or not a text-to-image model's; fetch it again."
+    dtype = dtype or ("float32" if device == "cpu" else "float16")
+    folder = locate(model) or fetch_model(model, revision, variant, allow_pickle)
+    parts = _require_pipeline(model, folder, variant, allow_pickle)
+    mend = (
+        f"look into {folder}: a file is missing, cut short or not a text-to-image model's; fetch it again"
+        f"{half_downloaded(_downloads(folder))}."
+    )
     if variant:
         mend = f"if it has no files of the variant {variant}, set generator.variant=null; otherwise {mend}"
     with quiet() as said:
         try:
-            pipeline = diffusers.AutoPipelineForText2Image.from_pretrained(
+            pipeline = _class(model, folder).from_pretrained(
                 str(folder),
                 variant=variant,
-                dtype=getattr(torch, dtype or ("float32" if device == "cpu" else "float16")),
-                use_safetensors=True,
+                dtype=getattr(torch, dtype),
+                use_safetensors=None if allow_pickle else True,
             )
+        except UserError:
+            raise
+        except ImportError as error:
+            raise unusable(model, sentence(error), "install the package that is named there with pip.") from error
         except Exception as error:  # file system, configuration, weights: every library raises its own
-            raise _unusable(model, _sentence(error), mend) from error
+            raise unusable(model, sentence(error), mend) from error
         _require_complete(model, pipeline, said, mend)
         if scheduler is not None:
             pipeline.scheduler = _other_scheduler(model, pipeline.scheduler, scheduler)
         pipeline.set_progress_bar_config(disable=True)
-        pipeline = pipeline.to(device)
-    return pipeline, folder.name if folder.parent.name == "snapshots" else ""
+        if getattr(pipeline, "watermark", None) is not None:
+            pipeline.watermark = None  # drawn only where a package for it is installed: images would differ
+    loaded = [name for name in parts if pipeline.components.get(name) is not None]
+    return Loaded(
+        pipeline,
+        folder.name if folder.parent.name == "snapshots" else "",
+        device,
+        dtype,
+        weights.weight_files(folder, loaded, variant, allow_pickle),
+    )
 
 
-def locate(model: str) -> Path | None:
-    """The folder that a model's name stands for; None for a hub id.
-
-    Raises:
-        UserError: package data or what is clearly a path, where there is no folder.
-    """
-    if model.startswith(PACKAGED):
-        package, _, below = model.removeprefix(PACKAGED).partition("/")
-        try:
-            folder = Path(str(importlib.resources.files(package) / below))
-        except (ImportError, TypeError, ValueError):
-            raise _unusable(
-                model, f"there is no package {package!r}", "install it, or give generator.model=<folder>."
-            ) from None
-    else:
-        folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_file():
-        raise _unusable(model, "it is a file, and a model in diffusers' format is a folder", _CONVERT)
-    if model.startswith((PACKAGED, ".", "/", "~")) or model.count("/") > 1 or "\\" in model or model.endswith("/"):
-        raise _unusable(
-            model, f"there is no folder {folder.absolute()}", "give one that exists with generator.model=<folder>."
-        )
-    return None
-
-
-def _fetch(model: str, revision: str | None, variant: str | None) -> Path:
-    """The folder of a hub id in the hub's cache, fetched if need be.
-
-    The hub is asked once, and where it does not answer the cache must do: left alone, the libraries try for half a
-    minute, and say in the end that the model does not exist.
-    """
-    with quiet():
-        import diffusers
-        import huggingface_hub
-        from huggingface_hub import constants
-        from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
-
-        way_out = (
-            "give a local folder in diffusers' format with generator.model=<folder> "
-            f"(there is none at {Path(model).absolute()}),\n"
-            "           or point HF_HOME at a cache that holds the model and set HF_HUB_OFFLINE=1,\n"
-            "           or, for a gated model, accept its licence and log in with 'hf auth login',\n"
-            "           or use generator=tiny_digits, which is embedded."
-        )
-        silence: Exception | None = None
-        try:
-            revision = huggingface_hub.model_info(model, revision=revision, timeout=_HUB_SECONDS).sha
-        except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise _unusable(model, _sentence(error), way_out) from error
-        except Exception as error:  # no network, offline mode, a proxy's page, a hub that is down …
-            silence = error
-        try:
-            return Path(
-                diffusers.DiffusionPipeline.download(
-                    model,
-                    revision=revision,
-                    variant=variant,
-                    use_safetensors=True,
-                    local_files_only=silence is not None,
-                )
-            )
-        except Exception as error:
-            if silence is None:
-                raise _unusable(model, _sentence(error), way_out) from error
-            told = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else _sentence(silence)
-            cause = f"the hub cannot be reached ({told})"
-            missing = f"and the cache {constants.HF_HUB_CACHE} does not hold the whole model"
-            raise _unusable(model, f"{cause},\n         {missing}", way_out) from error
-
-
-def _require_pipeline(model: str, folder: Path) -> None:
-    """Refuse a folder that is no pipeline of diffusers, and weights that could run code when they are read."""
-    path = folder / _INDEX
+def _require_pipeline(model: str, folder: Path, variant: str | None, allow_pickle: bool) -> list[str]:
+    """The parts of a pipeline's folder; refuse one that is none, is damaged, or could run code when it is read."""
+    path = folder / INDEX
     if not path.is_file():
-        below = sorted(found.parent for found in folder.glob(f"*/{_INDEX}"))
+        below = sorted(found.parent for found in folder.glob(f"*/{INDEX}"))
         hint = f"perhaps {below[0]} was meant; otherwise " if below else ""
-        raise _unusable(
-            model, f"{folder.absolute()} has no {_INDEX}, so it is no model in diffusers' format", hint + _CONVERT
-        )
+        cause = f"{folder.absolute()} has no {INDEX}, so it is no model in diffusers' format"
+        raise unusable(model, cause + _other_format(folder), hint + CONVERT)
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         parts = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]
-    except (ValueError, AttributeError, IndexError) as error:
-        raise _unusable(model, f"{path} is damaged ({_sentence(error)})", "fetch it again.") from None
+        kind = index["_class_name"]
+    except (ValueError, AttributeError, LookupError) as error:
+        raise unusable(model, f"{path} is damaged ({sentence(error)})", "fetch it again.") from None
+    if not isinstance(kind, str):
+        way_out = "take a model whose pipeline is a class of diffusers."
+        raise unusable(model, f"its pipeline {kind} is code of its own, which is not run", way_out)
     for name in parts:
         files = sorted(found for found in (folder / name).glob("*") if found.is_file())
-        pickled = [found.name for found in files if found.suffix in _PICKLED]
-        if pickled and not any(found.suffix == ".safetensors" for found in files):
-            raise _unusable(
+        pickled = [found.name for found in files if found.suffix in PICKLED]
+        if pickled and not allow_pickle and not any(found.suffix == ".safetensors" for found in files):
+            raise unusable(
                 model,
                 f"its {name} comes as {pickled[0]} only, a pickle, which can run any code when it is read",
-                "take a copy that has safetensors; or, if you trust it, write one in Python, by diffusers' "
-                "DiffusionPipeline.from_pretrained(<folder>, use_safetensors=False).save_pretrained(<new folder>).",
+                "take a copy that has safetensors; or, if you trust it, set generator.allow_pickle=true.",
             )
+    if lacks := list(weights.damage(folder, parts, variant, allow_pickle)):
+        more = f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
+        cause = "; ".join(lacks[:5]) + more + half_downloaded(_downloads(folder))
+        raise unusable(model, cause, f"fetch it again (it lies in {folder}).")
+    if lacks := list(_lacking_packages(folder, parts)):
+        raise unusable(model, "; ".join(lacks), "pip install 'synthaug[t5]'.")
+    return parts
+
+
+def _downloads(folder: Path) -> Path:
+    """Where what is fetched into a folder lies until it is whole."""
+    return folder.parents[1] if folder.parent.name == "snapshots" else folder / ".cache"
+
+
+def _other_format(folder: Path) -> str:
+    """What else a folder is, where that can be seen."""
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return f" (but a {kind} model of transformers)" if kind else ""
+
+
+def _lacking_packages(folder: Path, parts: Sequence[str]) -> Iterator[str]:
+    """Without these packages, transformers would take a file of SentencePiece for one of another kind."""
+    for name in parts:
+        kept = list((folder / name).glob("*.model")) if name.startswith("tokenizer") else []
+        needed = (
+            ["sentencepiece", "google.protobuf"] if kept and not (folder / name / "tokenizer.json").is_file() else []
+        )
+        missing = [package for package in needed if not _is_installed(package)]
+        if missing:
+            yield f"its {name} needs packages that are not installed ({', '.join(missing)})"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # not even its parent
+        return False
+
+
+def _class(model: str, folder: Path) -> Any:
+    """The class that loads a text-to-image pipeline from a folder, or the refusal of another kind."""
+    import diffusers
+
+    kind = json.loads((folder / INDEX).read_text(encoding="utf-8"))["_class_name"]
+    own = getattr(diffusers, kind, None)
+    way_out = "take a text-to-image model, such as that of generator=sd15."
+    if not (inspect.isclass(own) and issubclass(own, diffusers.DiffusionPipeline)):
+        cause = f"diffusers {diffusers.__version__} has no pipeline {kind}, which it was made for"
+        raise unusable(model, cause, "pip install -U diffusers; or " + way_out)
+    sizes = {name: _config_of(folder / name) for name in ("unet", "vae")}
+    channels, latent = sizes["unet"].get("in_channels"), sizes["vae"].get("latent_channels")
+    if channels and latent and channels != latent:
+        cause = f"its unet takes {channels} channels and not {latent}: it was made to change a picture ({kind})"
+        raise unusable(model, cause, way_out)
+    if "Control" in kind:  # listed as text-to-image, but each image follows a picture that nobody has
+        raise unusable(model, f"a {kind} is not a text-to-image model: it asks for control_image", way_out)
+    linked = diffusers.pipelines.auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
+    if own in linked or "Img2Img" in kind or "Inpaint" in kind:  # of the latter two, the weights serve all three
+        return diffusers.AutoPipelineForText2Image
+    takes = inspect.signature(own.__call__).parameters
+    foreign = [name for name in takes if name in _FOREIGN or name.startswith(("audio", "video", "image"))]
+    needed = [name for name, one in takes.items() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    foreign += [name for name in needed if name not in ("self", "prompt")]
+    if "prompt" not in takes or foreign:
+        asks = f"it asks for {foreign[0]}" if foreign else "it takes no prompt"
+        raise unusable(model, f"a {kind} is not a text-to-image model: {asks}", f"fetch it again, or {way_out}")
+    return diffusers.DiffusionPipeline
+
+
+_FOREIGN = ("num_frames", "frames", "mask_image", "input_images", "mesh")
+
+
+def _config_of(part: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((part / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # what that means is said when the part is loaded
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _require_complete(model: str, pipeline: Any, said: Sequence[str], mend: str) -> None:
@@ -182,10 +216,10 @@ def _require_complete(model: str, pipeline: Any, said: Sequence[str], mend: str)
     for name, part in pipeline.components.items():
         marks = getattr(part, "all_special_tokens", None)
         if marks is not None and len(part) <= len(marks):
-            raise _unusable(model, f"its {name} knows no words, so all prompts are one to it", mend)
+            raise unusable(model, f"its {name} knows no words, so all prompts are one to it", mend)
     for message in said:
         if "newly initialized" in message:
-            raise _unusable(model, f"weights are missing, and would be random numbers: {message[:300]}", mend)
+            raise unusable(model, f"weights are missing, and would be random numbers: {message[:300]}", mend)
 
 
 def _other_scheduler(model: str, own: Any, wanted: str) -> Any:
@@ -199,58 +233,6 @@ def _other_scheduler(model: str, own: Any, wanted: str) -> Any:
     # Where a configuration leaves it out, some schedulers take clip_sample as true, which cuts latents off at 1.
     unclipped = {} if "clip_sample" in own.config else {"clip_sample": False}
     return fitting[wanted].from_config(own.config, **unclipped)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[list[str]]:
-    """Keep warnings and bars of the libraries off the screen; yields what they said. All is put back at the end."""
-    with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-        warnings.simplefilter("ignore")
-        import diffusers
-        import transformers
-
-        listener = _Listener()
-        for library in (diffusers, transformers):
-            bars = library.utils.logging
-            if bars.is_progress_bar_enabled():
-                bars.disable_progress_bar()
-                stack.callback(bars.enable_progress_bar)
-            stack.enter_context(_only_to(logging.getLogger(library.__name__), listener))
-        yield listener.said
-
-
-@contextlib.contextmanager
-def _only_to(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
-    before = logger.handlers, logger.propagate, logger.level
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.handlers, logger.propagate = before[:2]
-        logger.setLevel(before[2])
-
-
-class _Listener(logging.Handler):
-    """Keeps what is logged, each on one line, and hands it on to whoever debugs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(" ".join(record.getMessage().split()))
-        log.debug("%s: %s", record.name, self.said[-1])
-
-
-def _unusable(model: str, cause: str, way_out: str) -> UserError:
-    return UserError(f"The text-to-image model {model} could not be loaded.\n  cause: {cause}\n  way out: {way_out}")
-
-
-def _sentence(error: Exception) -> str:
-    """An exception on one line of readable length."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text if len(text) <= 300 else text[:299] + '…'}"
 
 
 def _is_scheduler(found: object) -> bool:

@@ -65,9 +65,13 @@ class Generator(Protocol):
 
     def check(self, classes: Sequence[str]) -> None: ...
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]: ...
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]: ...
 
     def provenance(self) -> dict[str, str]: ...
+
+    def drawn(self, seed: int) -> dict[str, str]: ...
+
+    def check_prompts(self, prompts: Sequence[str]) -> None: ...
 
     def unload(self) -> None: ...
 
@@ -92,6 +96,9 @@ class Row:
     transformers: str
     torch: str
     python: str
+    # Older manifests have no such columns.
+    weights: str = ""
+    dtype: str = ""
 
 
 class SyntheticSet:
@@ -144,7 +151,8 @@ class SyntheticSet:
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
         """The set's kept images of these classes, as the manifest lists them."""
-        self._refuse_others(classes)
+        self._check_prompts(classes)
+        self._check_settings()
         label = {name: number for number, name in enumerate(classes)}
         return [
             Sample(self._path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
@@ -177,7 +185,8 @@ class SyntheticSet:
         Raises:
             UserError: the folder holds images made with other settings or prompts.
         """
-        self._refuse_others(list(wanted))
+        self._check_prompts(list(wanted))
+        self._check_settings()
         return len(list(_missing(self.rows(), wanted)))
 
     def _generate(self, wanted: Mapping[str, int], missing: int) -> int:
@@ -188,6 +197,8 @@ class SyntheticSet:
         if len(rows) < len(self._listed()):  # or a process killed later would leave a new image with its old row
             self._write(rows)
         provenance = self.generator.provenance()
+        self._refuse_others(rows, provenance)
+        self.generator.check_prompts([text for name in wanted for text in self.prompts.distinct(name)])
         log.info("generating %d images into %s", missing, self.folder)
         started = time.perf_counter()
         with tqdm(total=missing, desc="generating", unit="image", disable=None) as bar:
@@ -212,16 +223,17 @@ class SyntheticSet:
         return made
 
     def _keep(
-        self, name: str, index: int, prompt: str, seed: int, image: Image.Image, provenance: Mapping[str, str]
+        self, name: str, index: int, prompt: str, seed: int, image: Image.Image | str, provenance: Mapping[str, str]
     ) -> Row:
         path = self.folder / name / f"{index:06d}.png"
-        reason = rejection(image)
-        if reason is None:
+        reason = image if isinstance(image, str) else rejection(image)
+        if not isinstance(image, str) and reason is None:
             with files.whole_file(path) as temporary:
                 image.save(temporary)
         sha256 = "" if reason else files.sha256(path)
         negative = self.generator.negative_prompt
-        return Row(name, index, reason or "", sha256, prompt, negative, seed, **provenance)
+        made_with = {**provenance, **self.generator.drawn(seed)}
+        return Row(name, index, reason or "", sha256, prompt, negative, seed, **made_with)
 
     def _write(self, rows: list[Row]) -> None:
         rows.sort(key=lambda row: (row.class_name, row.index))
@@ -249,9 +261,8 @@ class SyntheticSet:
         if not (self._claimed.is_file() and self._manifest.is_file()):
             write_json(self._claimed, {"settings": self.generator.settings})
 
-    def _refuse_others(self, classes: Sequence[str]) -> None:
-        """Images made with other settings or prompts must not be mixed with what is asked for."""
-        self.prompts.check(classes)
+    def _check_settings(self) -> None:
+        """Refuse a set that was made with other settings than are asked for."""
         path = self._claimed
         if not (path.is_file() and self._manifest.is_file()):  # no images, or a process killed before the first
             return
@@ -270,6 +281,10 @@ class SyntheticSet:
                 f"The synthetic set {self.folder} was made with other settings:\n{bullets(changed)}\n"
                 f"Give the new ones a name of their own with generator.name=<name>, or take the old settings back."
             )
+
+    def _check_prompts(self, classes: Sequence[str]) -> None:
+        """Refuse a set whose images of these classes were made from other prompts than are asked for."""
+        self.prompts.check(classes)
         others = [
             f"image {row.index} of {row.class_name}: {row.prompt!r} there, {now!r} now"
             for row in self._listed()
@@ -281,6 +296,21 @@ class SyntheticSet:
             raise UserError(
                 f"The synthetic set {self.folder} was made from other prompts:\n{bullets(others, shown=3)}\n"
                 "Give the new ones a name of their own with prompts.name=<name>, or take the old prompts back."
+            )
+
+    def _refuse_others(self, rows: Sequence[Row], provenance: Mapping[str, str]) -> None:
+        """Refuse a model that is not the one that made the set's images, though all its settings are the same."""
+        changed = []
+        for key in ("revision", "weights", "dtype"):
+            now = provenance.get(key, "")
+            there = sorted({getattr(row, key) for row in rows} - {"", now})  # "" is of a manifest that did not say
+            changed += [f"{key}: {there[0]} there, {now or 'none'} now"] if there else []
+        if changed:
+            raise UserError(
+                f"The synthetic set {self.folder} was made by another model than the one loaded now:\n"
+                f"{bullets(changed)}\n"
+                f"Take back what made it (generator.revision=<commit>, generator.dtype=<dtype>, or the folder's old "
+                f"files), or give the new images a name of their own with generator.name=<name>."
             )
 
     def _refuse_hopeless(self, rows: Sequence[Row], wanted: Mapping[str, int]) -> None:
