@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +23,20 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from synthaug.results import write_rows
+
+# Pillow warns of images above its limit, which might be made to fill the memory, and refuses those of twice as many
+# pixels. Its own limit refuses panoramas of 180 megapixels. One gigapixel takes 4 GB while it is decoded, 8 GB if it
+# lies on its side: as much as a machine that trains on photographs has, and more than any camera's stitched panorama.
+MOST_PIXELS = 1_000_000_000
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+# Beyond this number of pixels (Pillow's own limit), images are decoded one at a time, and coarser where they will be
+# shrunk anyway. Those below are decoded in full, so that a photograph has the same bits on every machine.
+HUGE = 89_478_485
+_one_huge_image = threading.Lock()
 
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
 
@@ -163,8 +174,12 @@ def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
     with Image.open(path) as opened:
-        opened.load()
-        image = as_rgb(ImageOps.exif_transpose(opened))
+        if opened.width * opened.height > HUGE:
+            with _one_huge_image:
+                image = _load_huge(opened, short_side)
+        else:
+            opened.load()
+            image = as_rgb(ImageOps.exif_transpose(opened))
     shortest = min(image.size)
     if shortest > short_side:
         scale = short_side / shortest
@@ -173,13 +188,30 @@ def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
+def _load_huge(opened: Image.Image, short_side: int) -> Image.Image:
+    """Upright RGB, already shrunk to no less than twice the wanted size, without ever holding a second copy."""
+    finest = 2 * short_side
+    shortest = min(opened.size)
+    if shortest > finest:  # a JPEG's decoder can leave out what is too fine; other formats ignore this
+        opened.draft(None, (opened.width * finest // shortest, opened.height * finest // shortest))
+    opened.load()
+    ImageOps.exif_transpose(opened, in_place=True)
+    times = min(opened.size) // finest
+    # Of other modes, the means of values are no means of colours (palettes), or Pillow cannot take them.
+    image = opened.reduce(times) if times > 1 and opened.mode in ("L", "RGB", "CMYK") else opened
+    return as_rgb(image)
+
+
 def as_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow mode as 8-bit RGB, where `convert` alone would show 16-bit grey as white.
 
     16-bit grey is scaled to 8 bits (so is 32-bit grey, unless it holds no more than 8), float grey is taken as
     0…1 (or 0…255 where it exceeds 1), and transparent parts become white instead of showing the colour hidden
-    under them.
+    under them. CIELAB, and CMYK with the profile of the press it was made for, are converted by their definition.
     """
+    managed = _by_profile(image)
+    if managed is not None:
+        return managed
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image).astype(np.float64))
         if image.mode == "F":
@@ -192,6 +224,23 @@ def as_rgb(image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(ground, layered).convert("RGB")
     return image.convert("RGB")
+
+
+def _by_profile(image: Image.Image) -> Image.Image | None:
+    """CIELAB or profiled CMYK as sRGB by colour management; None for anything else, or where a profile is no good.
+
+    RGB stays as it is: a camera's profile moves its colours little, and every photograph would change.
+    """
+    if image.mode == "LAB":
+        profile: Any = ImageCms.createProfile("LAB")
+    elif image.mode == "CMYK" and image.info.get("icc_profile"):
+        profile = io.BytesIO(image.info["icc_profile"])
+    else:
+        return None
+    try:
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except ImageCms.PyCMSError:
+        return None
 
 
 def _try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
@@ -219,7 +268,7 @@ def _try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | st
 
 @contextlib.contextmanager
 def _large_photographs() -> Iterator[None]:
-    """Say nothing of photographs of 90 megapixels, which Pillow suspects of an attack; one of 180 still raises.
+    """Say nothing of images of half `MOST_PIXELS`, which Pillow suspects of an attack; one of more still raises.
 
     Held around all threads at once: `catch_warnings` swaps a list that they share.
     """
