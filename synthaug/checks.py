@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from synthaug import signatures
-from synthaug.config import SUPPLIED, AugmentConfig, Config, DatasetConfig, MixConfig, called, without_hydra
+from synthaug.config import (
+    SUPPLIED,
+    AugmentConfig,
+    Config,
+    DatasetConfig,
+    MixConfig,
+    SplitConfig,
+    called,
+    without_hydra,
+)
 from synthaug.data.samples import layout_problems
 
 
@@ -21,7 +30,7 @@ def problems_of(config: DictConfig) -> list[str]:
     plain = without_hydra(config)
     without_value = dict(_without_value(plain))
     broken = list(without_value)
-    found = [f"{key}: {reason}" for key, reason in [*_unknown(plain), *without_value.items()]]
+    found = [f"{key}: {reason}" for key, reason in [*_unknown(plain), *without_value.items()] if reason]
     for key, (fine, wanted) in _RULES.items():
         if not _touches(broken, key) and not fine(value := OmegaConf.select(plain, key)):
             found.append(f"{key}={value!r}: must be {wanted}")
@@ -34,7 +43,13 @@ def problems_of(config: DictConfig) -> list[str]:
 
 def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
     """Keys that nothing reads: `+key=value` brings them past Hydra's own check."""
-    typed = {"": Config, "dataset": DatasetConfig, "dataset.augment": AugmentConfig, "mix": MixConfig}
+    typed = {
+        "": Config,
+        "dataset": DatasetConfig,
+        "dataset.augment": AugmentConfig,
+        "dataset.split": SplitConfig,
+        "mix": MixConfig,
+    }
     for parent, schema in typed.items():
         known = [field.name for field in fields(schema)]
         node = OmegaConf.select(config, parent) if parent else config
@@ -45,7 +60,7 @@ def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
 
 
 def _without_value(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Keys that are mandatory, or whose interpolation leads nowhere, each with the reason."""
+    """Keys that are mandatory, or whose interpolation leads nowhere, each with the reason unless another says it."""
     names: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
     for name in names:
         key = f"{prefix}{name}"
@@ -54,6 +69,8 @@ def _without_value(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[
             continue
         try:
             value = node[name]
+        except InterpolationToMissingValueError:
+            yield key, ""  # the key that it leads to is named itself
         except OmegaConfBaseException as error:
             reason = str(error).partition("\n")[0]
             yield key, re.sub(r'.* raised while resolving interpolation: "?([^"]*)"?', r"\1", reason)
@@ -80,10 +97,14 @@ def _is_number(value: Any) -> bool:
 
 
 # Folders of output_dir that all studies share.
-_SHARED = ("datasets", "pixels", "synthetic")
+_SHARED = ("datasets", "pixels", "splits", "synthetic")
 _NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
 _ALL = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
+_PART = (
+    lambda part: part is None or (_is_number(part) and (0 < part < 1 or (part >= 1 and isinstance(part, int)))),
+    "a share of the images, more than 0 and less than 1, or their number, an integer of at least 1",
+)
 # Key → what its value must be, as a test and in words.
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "experiment": (
@@ -98,6 +119,11 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "mix.synthetic": (lambda times: 0 <= times < 1e6, "at least 0: a multiple of the real images' number"),
     "dataset.image_size": (lambda size: 1 <= size <= 4096, "1 to 4096 pixels"),
     "dataset.crop_pct": (lambda share: 0 < share <= 1, "more than 0, at most 1"),
+    # Of these, absent (None) is fine: the dataset is split by its folders.
+    "dataset.split.val": _PART,
+    "dataset.split.test": _PART,
+    "dataset.split.seed": (lambda seed: seed is None or 0 <= seed < 2**31, "0 to 2147483647"),
+    "dataset.split.near": (lambda bits: bits is None or 0 <= bits < 32, "0 to 31 of 64 bits, or null"),
     "dataset.augment.scale": (lambda pair: _is_range(pair, 1), "two numbers, 0 < low ≤ high ≤ 1"),
     "dataset.augment.ratio": (lambda pair: _is_range(pair, 1e3), "two numbers, 0 < low ≤ high"),
     "dataset.augment.rotation": (lambda degrees: 0 <= degrees <= 180, "0 to 180 degrees"),
@@ -120,10 +146,17 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
 
 def _dataset_problems(dataset: DictConfig) -> list[str]:
     """What is wrong with a folder that nothing will fill; the rest is found when it is scanned."""
-    if dataset.prepare is not None:
-        return []
-    folders = {split: dataset[split] for split in ("train", "val", "test")}
-    return [f"dataset.root={dataset.root}: {text}" for text in layout_problems(Path(dataset.root), folders)]
+    split = dataset.split
+    parts = {} if split is None else {f"dataset.split.{name}": split[name] for name in ("val", "test")}
+    found = [f"{key}=None: must be {_PART[1]}" for key, part in parts.items() if part is None]
+    if len(parts) == 2 and all(_is_number(part) and part < 1 for part in parts.values()) and sum(parts.values()) >= 1:
+        given = ", ".join(f"{key}={part}" for key, part in parts.items())
+        found.append(f"{given}: must be less than 1 together, or nothing is left to train on")
+    if dataset.prepare is None:
+        folders = {name: dataset[name] for name in ("train", "val", "test")}
+        problems = layout_problems(Path(dataset.root), folders, can_split=split is not None)
+        found += [f"dataset.root={dataset.root}: {text}" for text in problems]
+    return found
 
 
 def _target_problems(config: DictConfig, broken: Sequence[str]) -> list[str]:

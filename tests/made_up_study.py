@@ -169,7 +169,7 @@ class Commands:
         return self.folder / "outputs" / experiment
 
     def run_folder(self, arm: str, experiment: str = "default", seed: int = 0) -> Path:
-        return self.study(experiment) / RunKey("imagefolder", "painter", "tiny", arm, seed).folder
+        return self.study(experiment) / RunKey(self.photos.name, "painter", "tiny", arm, seed).folder
 
     def start(self, *arguments: str, command: str = "train") -> subprocess.Popen[str]:
         """Start a command; what it prints goes to `log` in `folder`."""

@@ -123,9 +123,9 @@ def test_a_failing_arm_does_not_keep_the_others_from_running(swept: Commands) ->
     assert code == 1, printed
     assert "55-seed0 failed: the painter has run out of paint" in printed
     study = swept.study("failing")
-    failed = results.read_json(study / "imagefolder" / "broken" / "tiny" / "55" / "seed0" / results.FAILED)
+    failed = results.read_json(study / "photos" / "broken" / "tiny" / "55" / "seed0" / results.FAILED)
     assert (failed["error"], failed["type"]) == ("the painter has run out of paint", "RuntimeError")
-    assert names(study / "imagefolder" / "broken" / "tiny" / "real" / "seed0") == FINISHED
+    assert names(study / "photos" / "broken" / "tiny" / "real" / "seed0") == FINISHED
     table = printed[printed.index("difference from real") :]
     assert "run out of paint" in table
     assert (study / "report.html").is_file()
@@ -174,7 +174,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(swept: Commands) -> N
 
 
 def test_generate_makes_what_a_mix_needs_or_a_number_per_class(swept: Commands) -> None:
-    folder = swept.folder / "outputs" / "synthetic" / "imagefolder" / "alone"
+    folder = swept.folder / "outputs" / "synthetic" / "photos" / "alone"
     code, printed = swept.run("mix=82", "++generator.name=alone", command="generate")
     assert code == 0, printed
     assert "16 images made, 0 were there" in printed

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from synthaug import checks, command_line, config, tracking
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
+from synthaug.data.splitting import Rule
 from synthaug.generation.diffusion import DiffusionGenerator
 
 FILES = sorted(config.CONF.glob("*/*.yaml"))
@@ -37,6 +38,9 @@ MIXES = {
     "synthetic1000": (0, 10),
 }
 
+# A dataset of one's own is called like its folder.
+NAMED_BY_FOLDER = {"imagefolder": "photos"}
+
 Compose = Callable[..., DictConfig]
 
 
@@ -46,7 +50,7 @@ def choices(group: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("photos"), train=1, val=1, test=1)
+    return write_dataset(tmp_path_factory.mktemp("data") / "photos", train=1, val=1, test=1)
 
 
 @pytest.fixture
@@ -70,7 +74,8 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     found = composed(f"{group}={choice}")
     assert checks.problems_of(found) == []
     settings = config.job_of(found, found.hydra).settings
-    assert group == "logger" or group == "trainer" or settings[group]["name"] == choice
+    called = NAMED_BY_FOLDER.get(choice, choice)
+    assert group == "logger" or group == "trainer" or settings[group]["name"] == called
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -105,6 +110,11 @@ def test_replacing_mixes_keep_the_size_and_have_a_control() -> None:
         assert [round(10 * synthetic), round(10 * real)] == [int(digit) for digit in name], "artificial:real"
     for name in ("55", "64", "73", "82"):
         assert (MIXES[name][0], 0) in MIXES.values()
+
+
+def test_split_schema_is_the_rule() -> None:
+    rule = Rule(**dataclasses.asdict(config.SplitConfig()))
+    assert dataclasses.asdict(rule) == dataclasses.asdict(config.SplitConfig())
 
 
 def test_augment_schema_is_the_augmentation() -> None:

@@ -299,11 +299,14 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
         (f"+model.name={'x' * 101}", f"model.name='{'x' * 101}': must be a name that a folder can have"),
         (
             "experiment=",
-            "experiment='': must be a name that a folder can have, and none of datasets, pixels, synthetic",
+            "experiment='': must be a name that a folder can have, and none of datasets, pixels, splits, synthetic",
         ),
         (
             "experiment=synthetic",
-            "experiment='synthetic': must be a name that a folder can have, and none of datasets, pixels, synthetic",
+            (
+                "experiment='synthetic': must be a name that a folder can have, and none of datasets, pixels, splits, "
+                "synthetic"
+            ),
         ),
         ("seed=???", "seed: has no value; give one with seed=<value>"),
         ("generator.prompt=???", "generator.prompt: has no value; give one with generator.prompt=<value>"),

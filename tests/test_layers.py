@@ -72,6 +72,8 @@ LIGHT = [
     "synthaug.data.samples",
     "synthaug.data.mixing",
     "synthaug.data.pixels",
+    "synthaug.data.fingerprints",
+    "synthaug.data.splitting",
     "synthaug.data.sources",
     "synthaug.generation.prompts",
     "synthaug.generation.screening",

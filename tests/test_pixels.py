@@ -55,13 +55,13 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths that were decoded, in the order in which decoding began."""
     calls: list[Path] = []
 
-    try_decode = pixels._try_decode
+    original = pixels.try_decode
 
     def counted(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
         calls.append(path)
-        return try_decode(key, path, short_side)
+        return original(key, path, short_side)
 
-    monkeypatch.setattr(pixels, "_try_decode", counted)
+    monkeypatch.setattr(pixels, "try_decode", counted)
     return calls
 
 

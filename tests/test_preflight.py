@@ -43,7 +43,7 @@ def finish(job: Job, real: RealImages) -> None:
 
 
 def real_of(job: Job) -> RealImages:
-    real = preflight.real_images(job.settings["dataset"])
+    real = preflight.real_images(job.settings["dataset"], Path(job.settings["output_dir"]))
     assert isinstance(real, RealImages)
     return real
 
@@ -126,9 +126,9 @@ def test_a_dataset_is_scanned_once_and_blamed_once(photos: Path, monkeypatch: py
     scans: list[str] = []
     real_images = preflight.real_images
 
-    def counted(dataset: Mapping[str, Any]) -> RealImages | UserError | None:
+    def counted(dataset: Mapping[str, Any], output_dir: Path) -> RealImages | UserError | None:
         scans.append(dataset["root"])
-        return real_images(dataset)
+        return real_images(dataset, output_dir)
 
     monkeypatch.setattr(preflight, "real_images", counted)
     with pytest.raises(UserError) as caught:

@@ -90,7 +90,7 @@ class PixelStore:
             self._places = self._read_index()
             missing = {key: path for key, path in images.items() if key not in self._places}
             bad: dict[str, str] = {}
-            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar, _large_photographs():
+            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar, large_photographs():
                 for chunk in _chunks(missing.items(), _CHUNK):
                     bad |= self._add_chunk(chunk)
                     bar.update(len(chunk))
@@ -118,7 +118,7 @@ class PixelStore:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = threads.map(lambda item: _try_decode(item[0], item[1], self.short_side), chunk)
+            decoded = threads.map(lambda item: try_decode(item[0], item[1], self.short_side), chunk)
             for (key, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
@@ -243,8 +243,8 @@ def _by_profile(image: Image.Image) -> Image.Image | None:
         return None
 
 
-def _try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
-    """The image with the file hash `key`, or the reason why there is none."""
+def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+    """The image with the file hash `key` as `decode` gives it, or the reason why there is none."""
     try:
         content = path.read_bytes()
         if not content:
@@ -267,7 +267,7 @@ def _try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | st
 
 
 @contextlib.contextmanager
-def _large_photographs() -> Iterator[None]:
+def large_photographs() -> Iterator[None]:
     """Say nothing of images of half `MOST_PIXELS`, which Pillow suspects of an attack; one of more still raises.
 
     Held around all threads at once: `catch_warnings` swaps a list that they share.

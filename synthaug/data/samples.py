@@ -12,6 +12,13 @@ REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
 SHOWN = 10  # how many of a list of problems an error spells out
 
+# Names by which a folder is taken for that of a split, whatever the split's folder is called.
+_USUAL = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "tests", "testing", "eval"),
+}
+
 # Left by operating systems in any folder that was ever looked at; never meant as an image.
 _LITTER = {"thumbs.db", "desktop.ini"}
 
@@ -63,7 +70,8 @@ def scan(root: Path, split_folders: Mapping[str, str]) -> RealImages:
 
     Args:
         root: the dataset's folder.
-        split_folders: split ("train", "val", "test") → folder name below `root`.
+        split_folders: split ("train", "val", "test") → folder name below `root`. A split without a folder has no
+            images; "." for "train" takes the classes' folders from `root` itself.
 
     Raises:
         UserError: what is wrong with the folder, everything at once.
@@ -76,21 +84,24 @@ def scan(root: Path, split_folders: Mapping[str, str]) -> RealImages:
         problems = _class_problems(folders, classes, listed)
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
-    return RealImages(
-        classes,
-        **{
-            split: [
-                Sample(path, label, classes[label], REAL, files.sha256(path))
-                for label, paths in enumerate(by_class)
-                for path in paths
-            ]
-            for split, by_class in listed.items()
-        },
-    )
+    samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    for split, by_class in listed.items():
+        samples[split] = [
+            Sample(path, label, classes[label], REAL, files.sha256(path))
+            for label, paths in enumerate(by_class)
+            for path in paths
+        ]
+    return RealImages(classes, **samples)
 
 
-def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
-    """Why `root` does not look like a dataset from outside; cheap enough to ask before torch is imported."""
+def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: bool = False) -> list[str]:
+    """Why `root` does not look like a dataset from outside; cheap enough to ask before torch is imported.
+
+    Args:
+        root: the dataset's folder.
+        split_folders: split → folder name below `root`.
+        can_split: whether images that are in no split's folder may be drawn for one.
+    """
     if root.is_file():
         return [f"{root.absolute()} is a file: give a folder with dataset.root=<folder>"]
     if not root.is_dir():
@@ -98,8 +109,15 @@ def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
     wanted = "/, ".join(split_folders.values())
     if not any(root.iterdir()):
         return [f"it is empty; expected {wanted}/ with one folder of images per class in each"]
+    if can_split:
+        mistaken = _mistaken(root, split_folders)
+        if mistaken:
+            return mistaken
+        split_folders = folders_there(root, split_folders)
+    way_out = "" if can_split else "; or have images drawn for it with 'dataset.split={val: 0.15, test: 0.15}'"
     problems = [
         f"it has no folder '{name}/' (key dataset.{split}); expected {wanted}/ with one folder of images per class"
+        + way_out
         for split, name in split_folders.items()
         if not (root / name).is_dir()
     ]
@@ -111,6 +129,26 @@ def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
         "give each split images of its own"
         for folder, splits in by_folder.items()
         if len(splits) > 1
+    ]
+
+
+def folders_there(root: Path, split_folders: Mapping[str, str]) -> dict[str, str]:
+    """The split folders that exist; where none does, `root` itself holds the classes of "train"."""
+    there = {split: name for split, name in split_folders.items() if (root / name).is_dir()}
+    # With val/ or test/ but without train/, the latter is named all the same, so that it is asked for.
+    return {"train": split_folders["train"], **there} if there else {"train": "."}
+
+
+def _mistaken(root: Path, split_folders: Mapping[str, str]) -> list[str]:
+    """Folders that look like the missing one of a split: images would be drawn for it in their place."""
+    missing = [split for split, name in split_folders.items() if not (root / name).is_dir()]
+    others = [name for name in _class_folders(root) if name not in split_folders.values()]
+    return [
+        f"it has no folder '{split_folders[split]}/' (key dataset.{split}), but '{name}/': use that one with "
+        f"dataset.{split}={name}, or give it another name if it is something else"
+        for split in missing
+        for name in others
+        if name.lower() in _USUAL[split]
     ]
 
 
@@ -208,8 +246,9 @@ def _class_problems(
         problems.append(
             f"{folders['train']} holds {number(len(classes), 'class', 'classes')} ({', '.join(classes) or 'none'}); "
             "a classifier needs at least two folders"
+            + ("; if this is a class and no split, give dataset.train=<another name>" if not classes else "")
         )
-    for split in ("val", "test"):
+    for split in [name for name in ("val", "test") if name in folders]:
         unknown = sorted(set(_class_folders(folders[split])) - set(classes))
         if unknown:
             problems.append(
