@@ -214,6 +214,41 @@ def test_files_that_are_no_images_stop_the_run_or_are_counted(swept: Commands) -
     assert names(folder) == FINISHED
 
 
+def test_a_folder_of_classes_is_split_once_and_trained_on(swept: Commands) -> None:
+    flat = swept.folder / "Tiere 猫"
+    for path in sorted(swept.photos.glob("*/*/*.png")):
+        split, name = path.parts[-3:-1]
+        (flat / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, flat / name / f"{split}{path.name}")
+    command = ["-m", "mix=real,55", "experiment=flat", "dataset.root='Tiere 猫'"]
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    written = swept.folder / "outputs" / "splits" / "Tiere 猫" / "split.csv"
+    assert printed.count("its images were split for good: 28 train, 6 test, 6 val") == 1
+    folder = swept.study("flat") / "Tiere 猫" / "painter" / "tiny" / "real" / "seed0"
+    counts = results.read_json(folder / results.RESULT)["counts"]
+    assert [counts[name] for name in ("real", "val", "test")] == [28, 6, 6]
+    before = written.read_bytes()
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    assert printed.count("finished before, nothing to do") == 2
+    assert written.read_bytes() == before
+    code, printed = swept.run(*command, "dataset.split.seed=1")
+    assert code == 2, printed
+    assert printed.startswith("Nothing was begun:\n")
+    for line in ("dataset.split.seed: 0 there, 1 now", "holds a run of another configuration", "dataset.name=<name>"):
+        assert line in printed
+    (flat / "cat" / next(row["path"] for row in read_rows(written) if row["split"] == "test").split("/")[1]).unlink()
+    code, printed = swept.run(*command)
+    assert code == 2, printed
+    assert "1 validation or test image is gone" in printed
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 def test_an_image_in_train_and_test_is_refused(swept: Commands) -> None:
     leaking = swept.folder / "leaking"
     shutil.copytree(swept.photos, leaking)

@@ -293,6 +293,36 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
         ("dataset.augment.ratio=[2,1]", "dataset.augment.ratio=[2.0, 1.0]: must be two numbers, 0 < low ≤ high"),
         ("dataset.augment.rotation=nan", "dataset.augment.rotation=nan: must be 0 to 180 degrees"),
         ("dataset.augment.brightness=2", "dataset.augment.brightness=2.0: must be 0 to 1"),
+        (
+            "dataset.split={val: 0.15, test: 1.5}",
+            (
+                "dataset.split.test=1.5: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: many}",
+            (
+                "dataset.split.val='many': must be a share of the images, more than 0 and less than 1, or their "
+                "number, an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: null}",
+            (
+                "dataset.split.val=None: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: 0.5, test: 0.5}",
+            (
+                "dataset.split.val=0.5, dataset.split.test=0.5: must be less than 1 together, or nothing is left to "
+                "train on"
+            ),
+        ),
+        ("dataset.split={near: 64}", "dataset.split.near=64: must be 0 to 31 of 64 bits, or null"),
+        ("dataset.split={seed: -1}", "dataset.split.seed=-1: must be 0 to 2147483647"),
         ("dataset.name=a/b", "dataset.name='a/b': must be a name that a folder can have"),
         ("+model.name=..", "model.name='..': must be a name that a folder can have"),
         ("+generator.name='a\nb'", "generator.name='a\\nb': must be a name that a folder can have"),
@@ -399,6 +429,44 @@ def test_dataset_folder_is_looked_at(tmp_path: Path) -> None:
     assert job_of(*arguments).settings["dataset"]["root"] == str(root)
     line = problem(*arguments, "dataset.val=validation")
     assert line.startswith(f"dataset.root={root}: it has no folder 'validation/' (key dataset.val)")
+
+
+def test_folders_that_need_no_split_folders(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos")
+    (root / "train").rename(tmp_path / "flat")
+    job = job_of("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}")
+    assert job.settings["dataset"]["split"] == {"val": 0.15, "test": 0.15, "seed": 0, "near": 8}
+    line = problem("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}", "dataset.split=null")
+    assert "it has no folder 'train/' (key dataset.train)" in line
+    assert "'dataset.split={val: 0.15, test: 0.15}'" in line
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("photos", "photos"),
+        ("deep/photos/", "photos"),
+        (".", "working"),
+        ("sub/..", "working"),
+        ("猫と犬", "猫と犬"),
+        ("Käse & Brot, 50 %", "Käse & Brot, 50 %"),
+        (".hidden", "hidden"),
+        ("a:b?", "a-b-"),
+        ("...", "imagefolder"),
+        ("/", "imagefolder"),
+        ("x" * 150, "x" * 100),
+    ],
+)
+def test_a_dataset_of_ones_own_is_called_like_its_folder(
+    folder: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "working" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "working")
+    assert config.folder_name(folder) == name
+    if folder not in ("/", "...", "sub/.."):
+        write_dataset(tmp_path / "working" / folder)
+        quoted = f"'{folder}'"
+        assert job_of("dataset=imagefolder", f"dataset.root={quoted}").key.dataset == name
 
 
 def test_runs_that_would_share_a_folder() -> None:

@@ -65,20 +65,22 @@ class RealImages:
         return RealImages(self.classes, **kept)
 
 
-def scan(root: Path, split_folders: Mapping[str, str]) -> RealImages:
+def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) -> RealImages:
     """List `<root>/<split>/<class>/<file>`, sorted by name; classes are the folders of `train`.
 
     Args:
         root: the dataset's folder.
-        split_folders: split ("train", "val", "test") → folder name below `root`. A split without a folder has no
-            images; "." for "train" takes the classes' folders from `root` itself.
+        split_folders: split ("train", "val", "test") → folder name below `root`.
+        can_split: whether splits may lack a folder: they have no images then, and where none has one, the classes'
+            folders lie in `root` itself and all images are in "train".
 
     Raises:
         UserError: what is wrong with the folder, everything at once.
     """
-    folders = {split: root / name for split, name in split_folders.items()}
-    problems = layout_problems(root, split_folders)
+    problems = layout_problems(root, split_folders, can_split)
     if not problems:
+        there = folders_there(root, split_folders) if can_split else split_folders
+        folders = {split: root / name for split, name in there.items()}
         classes = _class_folders(folders["train"])
         listed = {split: _list_split(folder, classes) for split, folder in folders.items()}
         problems = _class_problems(folders, classes, listed)
@@ -145,10 +147,10 @@ def _mistaken(root: Path, split_folders: Mapping[str, str]) -> list[str]:
     others = [name for name in _class_folders(root) if name not in split_folders.values()]
     return [
         f"it has no folder '{split_folders[split]}/' (key dataset.{split}), but '{name}/': use that one with "
-        f"dataset.{split}={name}, or give it another name if it is something else"
+        f"dataset.{split}={name}, or give it another name if it is none"
         for split in missing
         for name in others
-        if name.lower() in _USUAL[split]
+        if name.lower() in _USUAL[split] and _class_folders(root / name)
     ]
 
 

@@ -119,9 +119,8 @@ def divide(
     Raises:
         UserError: the folder cannot be used or split, or is not the one that was split before.
     """
-    there = split_folders if rule is None else folders_there(root, split_folders)
-    real = scan(root, there)
-    drawn = [split for split in ("test", "val") if split not in there]
+    real = scan(root, split_folders, can_split=rule is not None)
+    drawn = [split for split in ("test", "val") if split not in folders_there(root, split_folders)]
     if rule is None or not drawn:
         return Divided(real, {}, [])
     folder.mkdir(parents=True, exist_ok=True)
@@ -437,9 +436,11 @@ def _write(folder: Path, rows: Iterable[_Row]) -> None:
 def _read(folder: Path) -> list[_Row]:
     with (folder / IMAGES).open(newline="", encoding="utf-8") as stream:
         try:
-            return [_Row(*(row[name] for name in _HEADER)) for row in csv.DictReader(stream)]
-        except (KeyError, TypeError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(
-                f"{folder / IMAGES} is damaged ({type(error).__name__}: {error}): bring it back from a copy, or move "
-                f"{folder} away to have a new split drawn."
-            ) from None
+            rows = [_Row(*(row[name] for name in _HEADER)) for row in csv.DictReader(stream)]
+        except (KeyError, UnicodeDecodeError, csv.Error):
+            rows = []
+    if not rows or any(value is None for row in rows for value in (row.split, row.sha256, row.phash)):
+        raise UserError(
+            f"{folder / IMAGES} is damaged: bring it back from a copy, or move {folder} away to have a new split drawn."
+        )
+    return rows
