@@ -293,36 +293,6 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
         ("dataset.augment.ratio=[2,1]", "dataset.augment.ratio=[2.0, 1.0]: must be two numbers, 0 < low ≤ high"),
         ("dataset.augment.rotation=nan", "dataset.augment.rotation=nan: must be 0 to 180 degrees"),
         ("dataset.augment.brightness=2", "dataset.augment.brightness=2.0: must be 0 to 1"),
-        (
-            "dataset.split={val: 0.15, test: 1.5}",
-            (
-                "dataset.split.test=1.5: must be a share of the images, more than 0 and less than 1, or their number, "
-                "an integer of at least 1"
-            ),
-        ),
-        (
-            "dataset.split={val: many}",
-            (
-                "dataset.split.val='many': must be a share of the images, more than 0 and less than 1, or their "
-                "number, an integer of at least 1"
-            ),
-        ),
-        (
-            "dataset.split={val: null}",
-            (
-                "dataset.split.val=None: must be a share of the images, more than 0 and less than 1, or their number, "
-                "an integer of at least 1"
-            ),
-        ),
-        (
-            "dataset.split={val: 0.5, test: 0.5}",
-            (
-                "dataset.split.val=0.5, dataset.split.test=0.5: must be less than 1 together, or nothing is left to "
-                "train on"
-            ),
-        ),
-        ("dataset.split={near: 64}", "dataset.split.near=64: must be 0 to 31 of 64 bits, or null"),
-        ("dataset.split={seed: -1}", "dataset.split.seed=-1: must be 0 to 2147483647"),
         ("dataset.name=a/b", "dataset.name='a/b': must be a name that a folder can have"),
         ("+model.name=..", "model.name='..': must be a name that a folder can have"),
         ("+generator.name='a\nb'", "generator.name='a\\nb': must be a name that a folder can have"),
@@ -431,14 +401,61 @@ def test_dataset_folder_is_looked_at(tmp_path: Path) -> None:
     assert line.startswith(f"dataset.root={root}: it has no folder 'validation/' (key dataset.val)")
 
 
+@pytest.mark.parametrize(
+    ("override", "refusal"),
+    [
+        (
+            "dataset.split={val: 0.15, test: 1.5}",
+            (
+                "dataset.split.test=1.5: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: many}",
+            (
+                "dataset.split.val='many': must be a share of the images, more than 0 and less than 1, or their "
+                "number, an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: null}",
+            (
+                "dataset.split.val=None: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: 0.5, test: 0.5}",
+            (
+                "dataset.split.val=0.5, dataset.split.test=0.5: must be less than 1 together, or nothing is left to "
+                "train on"
+            ),
+        ),
+        ("dataset.split={near: 64}", "dataset.split.near=64: must be 0 to 31 of 64 bits, or null"),
+        ("dataset.split={seed: -1}", "dataset.split.seed=-1: must be 0 to 2147483647"),
+    ],
+)
+def test_split_that_cannot_be_drawn(override: str, refusal: str, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    assert problem("dataset=imagefolder", f"dataset.root={root}", override) == refusal
+
+
+@pytest.mark.parametrize("override", ["dataset.split={val: 0.2}", "dataset.split.val=0.2"])
+def test_a_split_for_a_dataset_that_has_none(override: str) -> None:
+    assert problem(override) == (
+        f"{override}: this node is null with the chosen dataset: give it in a YAML file, or choose another"
+    )
+
+
 def test_folders_that_need_no_split_folders(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos")
     (root / "train").rename(tmp_path / "flat")
     job = job_of("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}")
     assert job.settings["dataset"]["split"] == {"val": 0.15, "test": 0.15, "seed": 0, "near": 8}
-    line = problem("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}", "dataset.split=null")
-    assert "it has no folder 'train/' (key dataset.train)" in line
-    assert "'dataset.split={val: 0.15, test: 0.15}'" in line
+    lines = problems("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}", "dataset.split=null")
+    assert "it has no folder 'train/' (key dataset.train)" in lines[0]
+    assert len([line for line in lines if "by 'split: {}' in the dataset's YAML" in line]) == len(lines) == 3
 
 
 @pytest.mark.parametrize(

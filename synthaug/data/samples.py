@@ -116,7 +116,7 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
         if mistaken:
             return mistaken
         split_folders = folders_there(root, split_folders)
-    way_out = "" if can_split else "; or have images drawn for it with 'dataset.split={val: 0.15, test: 0.15}'"
+    way_out = "" if can_split else "; or have images drawn for it by 'split: {}' in the dataset's YAML"
     problems = [
         f"it has no folder '{name}/' (key dataset.{split}); expected {wanted}/ with one folder of images per class"
         + way_out
