@@ -268,7 +268,7 @@ def _order(run: Run) -> tuple[object, ...]:
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger",
-    "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "generator.classes",
+    "dataset.root", "dataset.on_bad_image", "dataset.prepare._target_", "generator.device", "generator.batch_size", "generator.classes",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
 
@@ -283,7 +283,8 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
     """Key → (value there, value here), where two runs' settings are not the same run's."""
     old, new = _flat(there), _flat(here)
     pairs = {key: (old.get(key, "absent"), new.get(key, "absent")) for key in sorted({*old, *new})}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    # A key that is null says no more than one that was not there yet when the other run was made.
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not (None in pair and "absent" in pair)}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
