@@ -27,7 +27,7 @@ from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Job, job_of, qu
 from synthaug.errors import UserError, raise_all
 
 # Below these, keys are arguments of what a `_target_` names.
-_ARGUMENT = re.compile(r"(generator|model|trainer|logger\.\w+)\.\w+=")
+_ARGUMENT = re.compile(r"(generator|model|trainer|dataset\.prepare|logger\.\w+)\.\w+=")
 
 
 def as_hydra_reads(argument: str) -> str:

@@ -268,7 +268,8 @@ def _order(run: Run) -> tuple[object, ...]:
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger",
-    "dataset.root", "dataset.on_bad_image", "dataset.prepare._target_", "generator.device", "generator.batch_size", "generator.classes",
+    "dataset.root", "dataset.on_bad_image", "dataset.prepare._target_",
+    "generator.device", "generator.batch_size", "generator.classes",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
 

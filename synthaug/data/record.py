@@ -1,4 +1,4 @@
-"""`dataset.json` in the folder of a dataset that was written by a function: whence, under which licence, as asked how."""
+"""`dataset.json` in the folder of a dataset that a function wrote: its source, its licence, and what was asked for."""
 
 from collections.abc import Mapping
 from pathlib import Path
