@@ -185,6 +185,8 @@ class Commands:
             "logger": "none",
         }
         given |= dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+        if given["dataset"] != "imagefolder" and "dataset.root=photos" not in arguments:
+            del given["dataset.root"]  # of the others, which write their own
         flags = [argument for argument in arguments if "=" not in argument]
         home = str(self.folder / "home")
         with (self.folder / "log").open("w", encoding="utf-8") as log:

@@ -244,6 +244,23 @@ def test_a_folder_of_classes_is_split_once_and_trained_on(swept: Commands) -> No
     assert "1 validation or test image is gone" in printed
 
 
+def test_a_dataset_in_the_form_of_the_hub_is_written_split_and_trained_on(swept: Commands) -> None:
+    hub = swept.folder / "pets"
+    shutil.copytree(swept.photos / "train", hub / "train")
+    shutil.copytree(swept.photos / "test", hub / "test")
+    command = ["mix=real", "experiment=hub", "dataset=huggingface", "dataset.prepare.id=pets"]
+    command += ["dataset.prepare.test=test", "dataset.prepare.classes={cat: cat, dog: puppy}"]
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    folder = swept.study("hub") / "pets" / "painter" / "tiny" / "real" / "seed0"
+    result = results.read_json(folder / results.RESULT)
+    assert result["classes"] == ["cat", "puppy"]
+    assert [result["counts"][name] for name in ("real", "val", "test")] == [17, 3, 12]
+    code, printed = swept.run(*command[:-1])
+    assert code == 2, printed
+    assert "dataset.prepare.classes" in printed
+
+
 def read_rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))

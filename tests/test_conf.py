@@ -39,7 +39,8 @@ MIXES = {
 }
 
 # A dataset of one's own is called like its folder.
-NAMED_BY_FOLDER = {"imagefolder": "photos"}
+NAMED_BY_FOLDER = {"imagefolder": "photos", "huggingface": "photos"}
+OWN_FOLDER = {"imagefolder": "dataset.root", "huggingface": "dataset.prepare.id"}
 
 Compose = Callable[..., DictConfig]
 
@@ -59,7 +60,7 @@ def composed(photos: Path) -> Iterator[Compose]:
     config.register()
 
     def with_overrides(*overrides: str) -> DictConfig:
-        extra = [f"dataset.root={photos}"] if "dataset=imagefolder" in overrides else []
+        extra = [f"{key}={photos}" for choice, key in OWN_FOLDER.items() if f"dataset={choice}" in overrides]
         quoted = [config.quote_choices(override) for override in overrides]
         return compose("config", [*quoted, *extra], return_hydra_config=True)
 
