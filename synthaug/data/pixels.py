@@ -173,33 +173,45 @@ def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
     Raises:
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
+    if isinstance(path, Path):
+        with path.open(
+            "rb"
+        ) as stream:  # given a name, Pillow maps TIFF files, and those that lie on their side wrongly
+            return decode(stream, short_side)
     with Image.open(path) as opened:
         if opened.width * opened.height > HUGE:
             with _one_huge_image:
-                image = _load_huge(opened, short_side)
+                image, (width, height) = _load_huge(opened, short_side)
         else:
             opened.load()
             image = as_rgb(ImageOps.exif_transpose(opened))
-    shortest = min(image.size)
+            width, height = image.size
+    shortest = min(width, height)
     if shortest > short_side:
         scale = short_side / shortest
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = image.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(image)
 
 
-def _load_huge(opened: Image.Image, short_side: int) -> Image.Image:
-    """Upright RGB, already shrunk to no less than twice the wanted size, without ever holding a second copy."""
+def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Upright RGB, already shrunk to no less than twice the wanted size, and the (width, height) it had before.
+
+    No second copy of the pixels is held, unless they must be turned.
+    """
+    width, height = opened.size
     finest = 2 * short_side
-    shortest = min(opened.size)
-    if shortest > finest:  # a JPEG's decoder can leave out what is too fine; other formats ignore this
-        opened.draft(None, (opened.width * finest // shortest, opened.height * finest // shortest))
+    if min(width, height) > finest:  # a JPEG's decoder can leave out what is too fine; other formats ignore this
+        shortest = min(width, height)
+        opened.draft(None, (width * finest // shortest, height * finest // shortest))
     opened.load()
     ImageOps.exif_transpose(opened, in_place=True)
+    if (opened.width < opened.height) != (width < height):
+        width, height = height, width
     times = min(opened.size) // finest
     # Of other modes, the means of values are no means of colours (palettes), or Pillow cannot take them.
     image = opened.reduce(times) if times > 1 and opened.mode in ("L", "RGB", "CMYK") else opened
-    return as_rgb(image)
+    return as_rgb(image), (width, height)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
