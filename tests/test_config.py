@@ -616,6 +616,23 @@ def test_what_is_written_down_is_read_back_as_the_same(tmp_path: Path) -> None:
     assert results.difference(job.recorded, job.recorded) == []
 
 
+def test_a_folder_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOS", str(write_dataset(tmp_path / "photos")))
+    job = job_of("dataset=imagefolder", "dataset.root=${oc.env:PHOTOS}")
+    assert (job.key.dataset, job.recorded["dataset"]["name"]) == ("photos", "photos")
+    assert job.recorded["dataset"]["root"] == "${oc.env:PHOTOS}"
+
+
+def test_a_run_from_before_a_key_was_thought_of_is_the_same() -> None:
+    here = job_of().settings
+    there = {**here, "dataset": {**here["dataset"]}}
+    del there["dataset"]["split"]
+    there["dataset"]["prepare"] = {"_target_": "synthaug.data.sources.write_digits"}
+    assert results.difference(there, here) == results.difference(here, there) == []
+    split = {**here, "dataset": {**here["dataset"], "split": {"val": 0.1}}}
+    assert results.difference(there, split) == ["dataset.split.val: absent there, 0.1 now"]
+
+
 def test_difference_names_what_makes_another_run() -> None:
     incidental = ["dataset.on_bad_image=skip", "num_workers=3", "logger=none", "overwrite=true", "per_class=3"]
     incidental += ["experiment=other", "output_dir=elsewhere", "generator.batch_size=1", "+generator.device=cpu"]
@@ -688,6 +705,7 @@ class TestArgumentsOfTargets:
             ("+model.lr=1", "+model.lr=1"),
             ("mix.real=0.5", "mix.real=0.5"),
             ("dataset.root=x", "dataset.root=x"),
+            ("dataset.prepare.test=3000", "++dataset.prepare.test=3000"),
             ("mix=55", "mix='55'"),
             ("-m", "-m"),
         ],

@@ -15,7 +15,7 @@ from made_up_server import Server, serve
 from PIL import Image
 
 from synthaug import results
-from synthaug.data import download, open_images
+from synthaug.data import download, fingerprints, open_images
 from synthaug.data.open_images import ATTRIBUTION, upright, write_open_images
 from synthaug.data.pixels import decode
 from synthaug.data.samples import SPLITS, scan
@@ -189,7 +189,7 @@ def test_lists_are_read_once_and_photographs_fetched_once(published: OpenImages,
 def test_an_interruption_is_taken_up_where_it_was(
     published: OpenImages, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = open_images.fingerprints.of
+    of = fingerprints.of
     calls = []
 
     def interrupted(pixels: Any) -> Any:
@@ -198,11 +198,11 @@ def test_an_interruption_is_taken_up_where_it_was(
             raise KeyboardInterrupt
         return of(pixels)
 
-    monkeypatch.setattr(open_images.fingerprints, "of", interrupted)
+    monkeypatch.setattr(fingerprints, "of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         published.select(root)
     assert not root.exists()
-    monkeypatch.setattr(open_images.fingerprints, "of", of)
+    monkeypatch.setattr(fingerprints, "of", of)
     before = dict(published.server.asked)
     published.select(root)
     assert before["boxes.csv"] == published.server.asked["boxes.csv"] == 1
