@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from made_up_open_images import OpenImages
+from made_up_server import serve
 from made_up_study import Commands
 
 from synthaug import results
@@ -259,6 +261,29 @@ def test_a_dataset_in_the_form_of_the_hub_is_written_split_and_trained_on(swept:
     code, printed = swept.run(*command[:-1])
     assert code == 2, printed
     assert "dataset.prepare.classes" in printed
+
+
+def test_animals_are_selected_and_trained_on(swept: Commands) -> None:
+    (swept.folder / "web").mkdir()
+    with serve(swept.folder / "web") as server:
+        published = OpenImages(server)
+        for number in range(7):
+            for name in ("Polar bear", "Dog", "Cat", "Tortoise", "Deer", "Eagle"):
+                published.add(f"{name.replace(' ', '')}{number}", (name, 0.5, ""))
+        published.publish()
+        command = ["mix=real", "experiment=animals", "dataset=animals"]
+        command += [f"dataset.prepare.{name}={url}" for name, url in published.addresses.items()]
+        code, printed = swept.run(*command, *(f"dataset.prepare.{key}" for key in ("train=18", "val=6", "test=12")))
+        assert code == 0, printed
+        folder = swept.study("animals") / "animals" / "painter" / "tiny" / "real" / "seed0"
+        result = results.read_json(folder / results.RESULT)
+        assert result["classes"] == ["bear", "cat", "deer", "dog", "eagle", "turtle"]
+        assert [result["counts"][name] for name in ("real", "val", "test")] == [18, 6, 12]
+        code, printed = swept.run(*command, "experiment=more")
+    assert code == 1, printed
+    assert "bear: 7 photographs of 279 wanted (225 train, 27 val, 27 test)" in printed
+    assert "dataset.prepare.smallest_box" in printed
+    assert "Traceback" not in printed
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -4,14 +4,14 @@ import contextlib
 import csv
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from made_up_images import image
-from made_up_server import Server, serve
+from made_up_open_images import OpenImages
+from made_up_server import serve
 from PIL import Image
 
 from synthaug import results
@@ -21,65 +21,12 @@ from synthaug.data.pixels import decode
 from synthaug.data.samples import SPLITS, scan
 from synthaug.errors import UserError
 
-LABELS = {"Bear": "/m/01dws", "Brown bear": "/m/01dxs", "Dog": "/m/0bt9lr", "Car": "/m/0k4j"}
 CLASSES = {"bear": ["Bear", "Brown bear"], "dog": ["Dog"]}
-BOX_COLUMNS = (
-    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"
-)
-METADATA_COLUMNS = [
-    "ImageID", "Subset", "OriginalURL", "OriginalLandingURL", "License", "AuthorProfileURL", "Author", "Title",
-    "OriginalSize", "OriginalMD5", "Thumbnail300KURL", "Rotation",
-]  # fmt: skip
 
 
-@dataclass
-class OpenImages:
-    """Lists and photographs below a folder, as they are published."""
-
-    server: Server
-
-    def __post_init__(self) -> None:
-        rows = [f"{label},{name}" for name, label in LABELS.items()]
-        self.write("classes.csv", ["LabelName,DisplayName", *rows])
-        self.boxes = [BOX_COLUMNS]
-        self.rows: list[list[str]] = [METADATA_COLUMNS]
-
-    def write(self, name: str, lines: list[str]) -> None:
-        (self.server.folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-    def add(
-        self, image_id: str, *boxes: tuple[str, float, str], rotation: str = "0.0", seed: int | None = None
-    ) -> None:
-        """A photograph with boxes (name, height of a box of full width, which flags are 1)."""
-        for name, height, flags in boxes:
-            marks = ",".join(
-                str(int(flag in flags)) for flag in ("occluded", "truncated", "group", "depiction", "inside")
-            )
-            self.boxes.append(f"{image_id},xclick,{LABELS[name]},1,0.0,1.0,0.0,{height},{marks}")
-        self.rows.append(
-            [image_id, "train", f"http://o/{image_id}", f"http://l/{image_id}", "http://cc/by/2.0/", "http://p/a",
-             'Åsa "猫", x', "a\ntitle", "1", "x", "", rotation]
-        )  # fmt: skip
-        path = self.server.folder / "train" / f"{image_id}.jpg"
-        path.parent.mkdir(exist_ok=True)
-        image(len(self.rows) if seed is None else seed, (64, 48)).save(path, quality=95)
-
-    def publish(self) -> None:
-        self.write("boxes.csv", self.boxes)
-        with (self.server.folder / "metadata.csv").open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows(self.rows)
-
-    def select(self, root: Path, **changed: Any) -> None:
-        given: dict[str, Any] = {"classes": CLASSES, "train": 4, "val": 2, "test": 3, "threads": 3, **changed}
-        address = self.server.address
-        write_open_images(
-            root,
-            descriptions=f"{address}/classes.csv",
-            boxes=f"{address}/boxes.csv",
-            metadata=f"{address}/metadata.csv",
-            images=f"{address}/train",
-            **given,
-        )
+def select(published: OpenImages, root: Path, **changed: Any) -> None:
+    given: dict[str, Any] = {"classes": CLASSES, "train": 4, "val": 2, "test": 3, "threads": 3, **changed}
+    write_open_images(root, **given | published.addresses)
 
 
 @pytest.fixture
@@ -108,13 +55,13 @@ def there(root: Path) -> dict[str, list[str]]:
 
 def refusal(published: OpenImages, root: Path, **changed: Any) -> str:
     with pytest.raises(UserError) as caught:
-        published.select(root, **changed)
+        select(published, root, **changed)
     assert not root.exists() or changed
     return str(caught.value)
 
 
 def test_the_folder_has_the_numbers_as_equal_over_the_classes_as_can_be(published: OpenImages, root: Path) -> None:
-    published.select(root)
+    select(published, root)
     real = scan(root, {split: split for split in SPLITS})
     assert real.classes == ["bear", "dog"]
     counts = {
@@ -128,7 +75,7 @@ def test_the_folder_has_the_numbers_as_equal_over_the_classes_as_can_be(publishe
 
 
 def test_authors_and_licence_are_written_down(published: OpenImages, root: Path) -> None:
-    published.select(root)
+    select(published, root)
     with (root / ATTRIBUTION).open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert sorted(row["file"] for row in rows) == sorted(
@@ -157,16 +104,16 @@ def test_only_photographs_of_one_class_and_no_group_picture_or_speck(published: 
         published.add(f"speck{number}", ("Dog", 0.09, ""))
         published.add(f"car{number}", ("Car", 0.9, ""))
     published.publish()
-    published.select(root, train=8, val=4, test=4)
+    select(published, root, train=8, val=4, test=4)
     names = {name for own in there(root).values() for name in own}
     assert names == {f"{kind}{number}" for kind in ("bear", "dog") for number in range(8)}
 
 
 def test_the_seed_decides_and_a_larger_test_set_contains_the_smaller(published: OpenImages, root: Path) -> None:
-    published.select(root)
-    published.select(root.parent / "again", threads=1)
-    published.select(root.parent / "larger", test=8)
-    published.select(root.parent / "other", seed=1)
+    select(published, root)
+    select(published, root.parent / "again", threads=1)
+    select(published, root.parent / "larger", test=8)
+    select(published, root.parent / "other", seed=1)
     small, larger = there(root), there(root.parent / "larger")
     assert there(root.parent / "again") == small
     assert there(root.parent / "other") != small
@@ -175,14 +122,14 @@ def test_the_seed_decides_and_a_larger_test_set_contains_the_smaller(published: 
 
 
 def test_lists_are_read_once_and_photographs_fetched_once(published: OpenImages, root: Path) -> None:
-    published.select(root)
+    select(published, root)
     asked = dict(published.server.asked)
     assert asked["boxes.csv"] == asked["metadata.csv"] == asked["classes.csv"] == 1
     assert sum(name.endswith(".jpg") for name in asked) == 9
     assert set(asked.values()) == {1}
-    published.select(root)
+    select(published, root)
     assert published.server.asked == asked
-    published.select(root.parent / "larger", test=8)
+    select(published, root.parent / "larger", test=8)
     assert published.server.asked["boxes.csv"] == 1
 
 
@@ -200,26 +147,26 @@ def test_an_interruption_is_taken_up_where_it_was(
 
     monkeypatch.setattr(fingerprints, "of", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        published.select(root)
+        select(published, root)
     assert not root.exists()
     monkeypatch.setattr(fingerprints, "of", of)
     before = dict(published.server.asked)
-    published.select(root)
+    select(published, root)
     assert before["boxes.csv"] == published.server.asked["boxes.csv"] == 1
     assert max(published.server.asked.values()) == 1
-    published.select(root.parent / "again")
+    select(published, root.parent / "again")
     assert there(root) == there(root.parent / "again")
 
 
 def test_what_is_gone_unreadable_or_a_placeholder_is_passed_over(published: OpenImages, root: Path) -> None:
-    published.select(root)
+    select(published, root)
     lost = there(root)["test"]
     shutil.rmtree(root)
     folder = published.server.folder / "train"
     (folder / f"{lost[0]}.jpg").unlink()
     (folder / f"{lost[1]}.jpg").write_bytes(b"<html>")
     Image.new("RGB", (1, 1)).save(folder / f"{lost[2]}.jpg")
-    published.select(root)
+    select(published, root)
     assert set(lost).isdisjoint({name for own in there(root).values() for name in own})
     assert [len(own) for own in there(root).values()] == [4, 2, 3]
 
@@ -231,7 +178,7 @@ def test_of_near_duplicates_one_is_taken(published: OpenImages, root: Path, near
         for number in range(1, 8):
             original.save(folder / f"dog{number}.jpg", quality=60 + number)
     if near is None:
-        published.select(root, near=None)
+        select(published, root, near=None)
         assert sum(name.startswith("dog") for own in there(root).values() for name in own) == 4
     else:
         assert "dog: 1 photograph of 4 wanted" in refusal(published, root)
@@ -240,7 +187,7 @@ def test_of_near_duplicates_one_is_taken(published: OpenImages, root: Path, near
 def test_a_busy_server_and_a_broken_line_are_no_matter(published: OpenImages, root: Path) -> None:
     published.server.busy = {f"train/bear{number}.jpg": 1 for number in range(8)}
     published.server.breaks = {"boxes.csv": 2, "metadata.csv": 1, "train/dog1.jpg": 1}
-    published.select(root)
+    select(published, root)
     for path in root.rglob("*.jpg"):
         assert path.read_bytes() == (published.server.folder / "train" / path.name).read_bytes()
 
@@ -253,7 +200,7 @@ def test_photographs_stand_upright_without_loss(published: OpenImages, root: Pat
     for row in published.rows[1:]:
         row[-1] = rotation
     published.publish()
-    published.select(root)
+    select(published, root)
     path = next(root.rglob("*.jpg"))
     lying = decode(published.server.folder / "train" / path.name, 1000)
     assert np.array_equal(decode(path, 1000), np.rot90(lying, turns))
@@ -307,7 +254,7 @@ def test_no_connection_names_the_address_and_the_ways_out(published: OpenImages,
     assert f"downloaded by hand into {root.parent / 'open_images'}" in message
     assert "dataset=imagefolder" in message
     shutil.copy(published.server.folder / "boxes.csv", root.parent / "open_images" / "boxes.csv")
-    published.select(root)
+    select(published, root)
     assert len(there(root)["train"]) == 4
 
 
@@ -341,7 +288,7 @@ def test_numbers_that_make_no_sense(published: OpenImages, root: Path, changed: 
 
 
 def test_a_folder_that_was_asked_for_otherwise_is_refused(published: OpenImages, root: Path) -> None:
-    published.select(root)
+    select(published, root)
     message = refusal(published, root, test=8)
     assert "dataset.prepare.test: 3 there, 8 now" in message
     assert "dataset.root=<folder>" in message

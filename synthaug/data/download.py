@@ -75,6 +75,8 @@ def _pieces(url: str) -> Iterator[tuple[bytes, int | None]]:
             raise ConnectionError(f"the line broke after {done:,} of {total:,} bytes")
         except (OSError, http.client.HTTPException) as error:
             failures += 1
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is the answer, and holds the line
             _require_hope(url, error, failures)
             time.sleep(_PAUSE * 2 ** (failures - 1))
 
