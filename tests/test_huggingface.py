@@ -24,6 +24,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     datasets.disable_progress_bars()
 
 
@@ -97,6 +99,13 @@ def test_what_save_to_disk_wrote(tmp_path: Path, root: Path, whole: bool) -> Non
     assert (root / "test").is_dir() == whole
     message = refusal(root.parent / "other", tmp_path / "saved", val="valid")
     assert "dataset.prepare.val=valid: there is no such split; " in message
+
+
+@pytest.mark.parametrize(("path", "suffix"), [("b.JPEG", ".jpeg"), ("b", ".png"), ("b.jpg?size=large", ".png")])
+def test_files_keep_their_suffix_or_get_the_usual_one(tmp_path: Path, root: Path, path: str, suffix: str) -> None:
+    table([0, 1], NAMES, path=path).save_to_disk(str(tmp_path / "saved"))
+    write_huggingface(root, str(tmp_path / "saved"))
+    assert {file.suffix for file in root.glob("train/*/*")} == {suffix}
 
 
 @pytest.mark.parametrize("suffix", ["PNG", "JPEG"])
@@ -249,10 +258,13 @@ def test_the_commit_and_the_licence_are_written_down(root: Path, monkeypatch: py
     assert facts["request"]["revision"] == "main"
 
 
-def test_offline_the_cache_still_knows_the_commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [ConnectionError("offline"), Exception("of an HTTP library")])
+def test_offline_the_cache_still_knows_the_commit(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     found = table([0, 1], NAMES)
     found.info.download_checksums = {f"hf://datasets/owner/pets@{COMMIT}/train.parquet": {"num_bytes": 1}}
-    answer_with(monkeypatch, ConnectionError("offline"), found)
+    answer_with(monkeypatch, error, found)
     write_huggingface(root, "owner/pets")
     facts = results.read_json(root / "dataset.json")
     assert facts["revision"] == COMMIT

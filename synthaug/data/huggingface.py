@@ -10,6 +10,7 @@ import io
 import logging
 import re
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,8 +76,17 @@ def write_huggingface(
                 "dataset=huggingface needs the package datasets: pip install 'synthaug[huggingface]' (or, in a "
                 "checkout, pip install -e '.[huggingface]')."
             )
+        _quiet_where_nobody_looks()
         facts, tables = _opened(id, revision, config, {name: given for name, given in splits.items() if given})
         _lay_out(root, request, facts, tables, image_column, label_column, classes)
+
+
+def _quiet_where_nobody_looks() -> None:
+    """The package's progress bars fill a log file; ours look for a terminal themselves."""
+    import datasets
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
 
 
 # --- from the hub or from a folder -----------------------------------------------------------------
@@ -118,7 +128,6 @@ def _told_by_hub(id: str, revision: str | None) -> dict[str, Any]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -135,7 +144,7 @@ def _told_by_hub(id: str, revision: str | None) -> dict[str, Any]:
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
         raise UserError(_not_there(id)) from None
-    except (HfHubHTTPError, OSError):
+    except Exception:  # of whichever HTTP library the client uses; loading says what is wrong, if the cache has it not
         return {}
     card = info.card_data
     return {"revision": info.sha, "licence": card.get("license") if card else None}
@@ -149,7 +158,7 @@ def _loaded(id: str, revision: str | None, config: str | None, splits: Mapping[s
     for name, given in splits.items():
         try:
             tables[name] = datasets.load_dataset(id, name=config, revision=revision, split=given)
-        except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        except Exception as error:  # of the package, of PyArrow, or of an HTTP library
             raise UserError(_in_words(error, id, config, name, given)) from None
     return tables
 
@@ -191,7 +200,7 @@ def _in_words(error: Exception, id: str, config: str | None, split: str, given: 
         )
     if type(error).__name__ == "DatasetNotFoundError":
         return _not_there(id)
-    return f"dataset.prepare.id={id}: cannot be read ({text})"
+    return f"dataset.prepare.id={id}: cannot be read ({text or type(error).__name__})"
 
 
 def _gated(id: str) -> str:
@@ -249,7 +258,8 @@ def _write_split(folder: Path, table: Any, rows: Sequence[int], names: Sequence[
         if stored is None:
             raise UserError(f"Row {row} of the split for {folder.name} has no image in its column {image_column}.")
         content = stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
-        suffix = Path(stored["path"] or "").suffix.lower() or _suffix(content)
+        told = Path(stored["path"] or "").suffix.lower()
+        suffix = told if re.fullmatch(r"\.[a-z0-9]{1,5}", told) else _suffix(content)
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / f"{row:07d}{suffix}").write_bytes(content)
 

@@ -84,6 +84,8 @@ def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) 
         classes = _class_folders(folders["train"])
         listed = {split: _list_split(folder, classes) for split, folder in folders.items()}
         problems = _class_problems(folders, classes, listed)
+        if can_split and not classes and folders["train"] != root:
+            problems.append(f"if '{there['train']}' is a class and no split, give dataset.train=<another name>")
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
@@ -248,7 +250,6 @@ def _class_problems(
         problems.append(
             f"{folders['train']} holds {number(len(classes), 'class', 'classes')} ({', '.join(classes) or 'none'}); "
             "a classifier needs at least two folders"
-            + ("; if this is a class and no split, give dataset.train=<another name>" if not classes else "")
         )
     for split in [name for name in ("val", "test") if name in folders]:
         unknown = sorted(set(_class_folders(folders[split])) - set(classes))

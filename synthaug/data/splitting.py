@@ -14,6 +14,7 @@ import importlib.metadata
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,10 +169,8 @@ def _drawn(
         for sample in usable
         for group in [group_of[sample.path]]
     ]
-    counts = {
-        split: {name: sum((row.split, row.class_name) == (split, name) for row in rows) for name in real.classes}
-        for split in ("train", *drawn)
-    }
+    found = Counter((row.split, row.class_name) for row in rows)
+    counts = {split: {name: found[split, name] for name in real.classes} for split in ("train", *drawn)}
     write_json(
         folder / RULE,
         {
