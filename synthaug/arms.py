@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthaug.data import mixing
+from synthaug.data import mixing, splitting
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
     REAL,
@@ -21,8 +21,8 @@ from synthaug.data.samples import (
     repeated,
     require_distinct,
     require_every_class,
-    scan,
 )
+from synthaug.data.splitting import Divided, Rule
 from synthaug.errors import UserError
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.prompts import read_prompts
@@ -39,7 +39,7 @@ class RealData:
         real: the dataset.
         store: its pixels.
         left_out: files that were no images and were skipped.
-        scanned: split → `digest` of its files as they were found, those that were left out among them.
+        scanned: split → `digest` of its files as `list_real` found them, those that were left out later among them.
     """
 
     real: RealImages
@@ -101,7 +101,23 @@ def digest(samples: Iterable[Sample]) -> str:
 def prepare(dataset: Mapping[str, Any], instantiate: Callable[..., object]) -> None:
     """Let a dataset that is made by a function write itself to its root, once."""
     if dataset["prepare"]:
-        instantiate(dataset["prepare"], root=Path(dataset["root"]))
+        instantiate(dataset["prepare"], root=Path(dataset["root"]), _convert_="all")
+
+
+def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
+    """The images of a dataset in their splits, as its folder has them or as they were drawn, which happens once.
+
+    Raises:
+        UserError: the folder cannot be used or split, or is not the one that was split under this name.
+    """
+    rule = dataset.get("split")
+    return splitting.divide(
+        Path(dataset["root"]),
+        {split: dataset[split] for split in SPLITS},
+        Rule(**rule) if rule else None,
+        output_dir / "splits" / dataset["name"],
+        lambda bad: _refuse_bad(bad, dataset),
+    )
 
 
 def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
@@ -114,16 +130,20 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
     Raises:
         UserError: the folder, its files or their contents cannot be used, all of a kind at once.
     """
-    real = scan(Path(dataset["root"]), {split: dataset[split] for split in SPLITS})
+    divided = list_real(dataset, output_dir)
+    real = divided.real
     scanned = {split: digest(samples) for split, samples in real.splits.items()}
     store = PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
     bad = _decode(store, [sample for samples in real.splits.values() for sample in samples])
-    if bad and dataset["on_bad_image"] != "skip":
-        raise _bad_files(
-            bad, "Mend or remove them, or leave them out (they are counted) with dataset.on_bad_image=skip."
-        )
-    if bad:
-        log.warning("%s: left out, since they are not whole images:\n%s", number(len(bad), "file"), _reasons(bad))
+    _refuse_bad(bad, dataset)
+    left_out = divided.bad | bad
+    if left_out:
+        what = number(len(left_out), "file")
+        log.warning("%s: left out, since they are not whole images:\n%s", what, _reasons(left_out))
+    if divided.copies:
+        what = number(len(divided.copies), "image is a near duplicate", "images are near duplicates")
+        listed = bullets([str(path) for path in divided.copies], shown=3)
+        log.warning("%s of validation or test images and left out:\n%s", what, listed)
     real = real.without(bad)
     require_every_class(real)
     require_distinct(real, lambda key: store.place(key).content)
@@ -132,7 +152,7 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
         if again:
             repeats = number(len(again), "image repeats", "images repeat")
             log.warning("%s: %s another one of its class:\n%s", split, repeats, bullets(again, shown=3))
-    return RealData(real, store, len(bad), scanned)
+    return RealData(real, store, len(left_out), scanned)
 
 
 def _short_side(dataset: Mapping[str, Any]) -> int:
@@ -240,6 +260,14 @@ def _decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
     """Bring images into the store; path → reason for those that are no whole images."""
     reasons = store.add({sample.sha256: sample.path for sample in samples})
     return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
+
+
+def _refuse_bad(bad: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
+    """Stop at files that are no whole images, unless they are to be left out."""
+    if bad and dataset["on_bad_image"] != "skip":
+        raise _bad_files(
+            bad, "Mend or remove them, or leave them out (they are counted) with dataset.on_bad_image=skip."
+        )
 
 
 def _bad_files(bad: Mapping[Path, str], way_out: str) -> UserError:

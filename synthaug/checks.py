@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from synthaug import signatures
 from synthaug.config import (
@@ -20,6 +20,7 @@ from synthaug.config import (
     DatasetConfig,
     MixConfig,
     PromptsConfig,
+    SplitConfig,
     called,
     typed_augment,
     without_hydra,
@@ -32,7 +33,7 @@ def problems_of(config: DictConfig) -> list[str]:
     plain = without_hydra(config)
     without_value = dict(_without_value(plain))
     broken = list(without_value)
-    found = [f"{key}: {reason}" for key, reason in [*_unknown(plain), *without_value.items()]]
+    found = [f"{key}: {reason}" for key, reason in [*_unknown(plain), *without_value.items()] if reason]
     for key, (fine, wanted) in _RULES.items():
         if not _touches(broken, key) and not fine(value := OmegaConf.select(plain, key)):
             found.append(f"{key}={value!r}: must be {wanted}")
@@ -57,6 +58,7 @@ def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
         "mix": MixConfig,
         "prompts": PromptsConfig,
         "mix.augment": AugmentConfig,
+        "dataset.split": SplitConfig,
     }
     for parent, schema in typed.items():
         known = [field.name for field in fields(schema)]
@@ -68,7 +70,7 @@ def _unknown(config: DictConfig) -> Iterator[tuple[str, str]]:
 
 
 def _without_value(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Keys that are mandatory, or whose interpolation leads nowhere, each with the reason."""
+    """Keys that are mandatory, or whose interpolation leads nowhere, each with the reason unless another says it."""
     names: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
     for name in names:
         key = f"{prefix}{name}"
@@ -77,6 +79,8 @@ def _without_value(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[
             continue
         try:
             value = node[name]
+        except InterpolationToMissingValueError:
+            yield key, ""  # the key that it leads to is named itself
         except OmegaConfBaseException as error:
             reason = str(error).partition("\n")[0]
             yield key, re.sub(r'.* raised while resolving interpolation: "?([^"]*)"?', r"\1", reason)
@@ -107,7 +111,7 @@ def _is_number(value: Any) -> bool:
 
 
 # Folders of output_dir that all studies share.
-_SHARED = ("datasets", "pixels", "synthetic")
+_SHARED = ("datasets", "pixels", "splits", "synthetic")
 _NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
 _ALL = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
@@ -117,6 +121,10 @@ POLICIES = ("trivial", "rand", "augmix", "auto")
 _Rule = tuple[Callable[[Any], bool], str]
 _BELOW_ONE = (lambda value: not _is_number(value) or 0 <= value < 1, "at least 0, less than 1")
 _ALPHA = (lambda alpha: not _is_number(alpha) or 0 <= alpha < math.inf, "at least 0, which is none")
+_PART = (
+    lambda part: part is None or (_is_number(part) and (0 < part < 1 or (part >= 1 and isinstance(part, int)))),
+    "a share of the images, more than 0 and less than 1, or their number, an integer of at least 1",
+)
 # Key → what its value must be, as a test and in words.
 _AUGMENT_RULES: Mapping[str, _Rule] = {
     "scale": (lambda pair: _is_range(pair, 1), "two numbers, 0 < low ≤ high ≤ 1"),
@@ -148,6 +156,11 @@ _RULES: Mapping[str, _Rule] = {
     "dataset.image_size": (lambda size: 1 <= size <= 4096, "1 to 4096 pixels"),
     "dataset.crop_pct": (lambda share: 0 < share <= 1, "more than 0, at most 1"),
     **{f"dataset.augment.{name}": rule for name, rule in _AUGMENT_RULES.items()},
+    # Of these, absent (None) is fine: the dataset is split by its folders.
+    "dataset.split.val": _PART,
+    "dataset.split.test": _PART,
+    "dataset.split.seed": (lambda seed: seed is None or 0 <= seed < 2**31, "0 to 2147483647"),
+    "dataset.split.near": (lambda bits: bits is None or 0 <= bits < 32, "0 to 31 of 64 bits, or null"),
     # Of these, absent (None) is fine. A part of the images must neither choose the checkpoint nor be the test.
     "model.lr": (lambda rate: not _is_number(rate) or rate > 0, "more than 0"),
     "model.weight_decay": (lambda decay: not _is_number(decay) or decay >= 0, "at least 0"),
@@ -214,10 +227,17 @@ def _model_problems(config: DictConfig) -> Iterator[str]:
 
 def _dataset_problems(dataset: DictConfig) -> list[str]:
     """What is wrong with a folder that nothing will fill; the rest is found when it is scanned."""
-    if dataset.prepare is not None:
-        return []
-    folders = {split: dataset[split] for split in ("train", "val", "test")}
-    return [f"dataset.root={dataset.root}: {text}" for text in layout_problems(Path(dataset.root), folders)]
+    split = dataset.split
+    parts = {} if split is None else {f"dataset.split.{name}": split[name] for name in ("val", "test")}
+    found = [f"{key}=None: must be {_PART[1]}" for key, part in parts.items() if part is None]
+    if len(parts) == 2 and all(_is_number(part) and part < 1 for part in parts.values()) and sum(parts.values()) >= 1:
+        given = ", ".join(f"{key}={part}" for key, part in parts.items())
+        found.append(f"{given}: must be less than 1 together, or nothing is left to train on")
+    if dataset.prepare is None:
+        folders = {name: dataset[name] for name in ("train", "val", "test")}
+        problems = layout_problems(Path(dataset.root), folders, can_split=split is not None)
+        found += [f"dataset.root={dataset.root}: {text}" for text in problems]
+    return found
 
 
 def _target_problems(config: DictConfig, broken: Sequence[str]) -> list[str]:

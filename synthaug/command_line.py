@@ -28,7 +28,7 @@ from synthaug.errors import UserError, raise_all
 
 # Below these, keys are arguments of what a `_target_` names, or may be given without standing in any file.
 _ARGUMENT = re.compile(
-    r"(generator|model|trainer|logger\.\w+|mix\.augment|prompts\.(settings|names))\.\w+=|mix\.augment="
+    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|mix\.augment|prompts\.(settings|names))\.\w+=|mix\.augment="
 )
 
 
@@ -241,6 +241,9 @@ def _plain(error: Exception, override: str, before: list[str]) -> str:
     key = full_key[1] if full_key and in_file else _key(override)
     if re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text):
         reason = _unknown_key(key, before)
+    elif "NoneType" in text:
+        # OmegaConf cannot merge into a node that is null, except from a file.
+        reason = f"this node is null with the chosen {key.partition('.')[0]}: give it in a YAML file, or choose another"
     else:
         reason = " ".join(re.split(r"\n    full_key|\nSee https://hydra", str(error.__cause__ or error))[0].split())
     return f"its {key}: {reason}" if in_file else reason

@@ -65,14 +65,31 @@ class AugmentConfig:
 
 
 @dataclass
+class SplitConfig:
+    """Mirrors `data.splitting.Rule`; `checks` sees to it that `val` and `test` are numbers.
+
+    Declared as `int | float`, OmegaConf fails to merge a file into this optional node.
+    """
+
+    val: Any = 0.15
+    test: Any = 0.15
+    seed: int = 0
+    near: int | None = 8
+
+
+@dataclass
 class DatasetConfig:
-    """A folder `<root>/<split>/<class>/<image>`, or a `_target_` that writes one there."""
+    """A folder `<root>/<split>/<class>/<image>`, or a `_target_` that writes one there.
+
+    With `split`, validation and test images that have no folder are drawn from the others.
+    """
 
     name: str | None = None
     root: str = MISSING
     train: str = "train"
     val: str = "val"
     test: str = "test"
+    split: SplitConfig | None = None
     prepare: dict[str, Any] | None = None
     image_size: int = 224
     crop_pct: float = 0.875
@@ -150,6 +167,7 @@ def register() -> None:
     Raises:
         UserError: a study config cannot be read.
     """
+    OmegaConf.register_new_resolver("folder_name", folder_name, replace=True)
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for path in sorted(EXPERIMENTS.glob("*.yaml")):
@@ -161,6 +179,15 @@ def register() -> None:
         for key in params:
             params[key] = quote_choices(f"{key}={params[key]}").partition("=")[2]
         store.store(group="experiments", name=path.stem, node=node, package="_global_")
+
+
+def folder_name(path: str) -> str:
+    """The name of a folder as the name of a dataset: `${folder_name:${dataset.root}}`.
+
+    Letters of any script stay; what a name may not have in it (see `checks`), or no file system takes, becomes a "-".
+    """
+    name = Path(path).expanduser().resolve().name
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "-", name).lstrip(". ")[:100].strip() or "imagefolder"
 
 
 def quote_choices(override: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from synthaug import arms, results
 from synthaug.config import Job, read_settings
 from synthaug.data import mixing
-from synthaug.data.samples import SPLITS, RealImages, scan
+from synthaug.data.samples import SPLITS, RealImages
 from synthaug.errors import UserError, raise_all
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator
@@ -31,9 +31,9 @@ def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator | Fold
     found: list[str] = []
     for job in jobs:
         dataset = job.settings["dataset"]
-        place = tuple(str(dataset[key]) for key in ("root", *SPLITS))
+        place = tuple(str(dataset.get(key)) for key in ("root", *SPLITS, "split", "name", "on_bad_image"))
         if place not in scanned:
-            scanned[place] = real_images(dataset)
+            scanned[place] = real_images(dataset, Path(job.settings["output_dir"]))
         real = scanned[place]
         if isinstance(real, UserError):
             found.append(str(real))
@@ -44,12 +44,15 @@ def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator | Fold
     raise_all("Nothing was begun:", list(dict.fromkeys(found)))
 
 
-def real_images(dataset: Mapping[str, Any]) -> RealImages | UserError | None:
-    """The dataset as it lies on disk, or what is wrong with it; None where it will be prepared on the way."""
+def real_images(dataset: Mapping[str, Any], output_dir: Path) -> RealImages | UserError | None:
+    """The dataset as it lies on disk, or what is wrong with it; None where it will be prepared on the way.
+
+    Images that are to be split are split here, so that no run begins on a folder that cannot be.
+    """
     if dataset["prepare"] and not Path(dataset["root"]).exists():
         return None
     try:
-        return scan(Path(dataset["root"]), {split: dataset[split] for split in SPLITS})
+        return arms.list_real(dataset, output_dir).real
     except UserError as error:
         return error
 

@@ -280,7 +280,8 @@ _ABSENT = "absent"
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "prompts.name",
-    "dataset.root", "dataset.on_bad_image", "generator.device", "generator.batch_size", "generator.classes",
+    "dataset.root", "dataset.on_bad_image", "dataset.prepare._target_",
+    "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip

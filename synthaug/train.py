@@ -112,7 +112,8 @@ def _claim(job: config.Job) -> bool:
         RefusedError: the folder holds a run of another configuration.
     """
     overwrite = job.settings["overwrite"]
-    real = preflight.real_images(job.settings["dataset"]) if overwrite else None
+    output_dir = Path(job.settings["output_dir"])
+    real = preflight.real_images(job.settings["dataset"], output_dir) if overwrite else None
     differing = preflight.differences(job, None if isinstance(real, UserError) else real)
     if differing and overwrite:
         log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))

@@ -176,7 +176,7 @@ class Commands:
         return self.folder / "outputs" / experiment
 
     def run_folder(self, arm: str, experiment: str = "default", seed: int = 0) -> Path:
-        return self.study(experiment) / RunKey("imagefolder", "painter", "tiny", arm, seed).folder
+        return self.study(experiment) / RunKey(self.photos.name, "painter", "tiny", arm, seed).folder
 
     def start(self, *arguments: str, command: str = "train") -> subprocess.Popen[str]:
         """Start a command; what it prints goes to `log` in `folder`."""
@@ -192,6 +192,8 @@ class Commands:
             "logger": "none",
         }
         given |= dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+        if given["dataset"] != "imagefolder" and "dataset.root=photos" not in arguments:
+            del given["dataset.root"]  # of the others, which write their own
         flags = [argument for argument in arguments if "=" not in argument]
         home = str(self.folder / "home")
         with (self.folder / "log").open("w", encoding="utf-8") as log:

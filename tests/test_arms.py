@@ -87,6 +87,31 @@ def test_files_that_are_left_out_are_named_with_their_reasons(root: Path, caplog
     ]
 
 
+def test_what_a_split_leaves_out_is_named_and_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rule = {"val": 0.3, "test": 0.3, "seed": 0, "near": 8}
+    flat = root / "train"
+    first = read(flat, split=rule)
+    (flat / "cat/notes.txt").write_text("no image")
+    shown = first.real.test[0].path
+    with Image.open(shown) as opened:
+        opened.save(shown.with_name("again.bmp"))
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        data = read(flat, split=rule, on_bad_image="skip")
+    assert data.left_out == 1
+    assert data.scanned == first.scanned
+    assert [message.splitlines() for message in caplog.messages] == [
+        [
+            "1 file: left out, since they are not whole images:",
+            f"  - {flat / 'cat/notes.txt'}: not an image that Pillow can read",
+        ],
+        [
+            "1 image is a near duplicate of validation or test images and left out:",
+            f"  - {shown.with_name('again.bmp')}",
+        ],
+    ]
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_repeats_within_a_class_are_named(root: Path, split: str, caplog: pytest.LogCaptureFixture) -> None:
     first = root / split / "cat/000.png"

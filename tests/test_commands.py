@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from made_up_open_images import OpenImages
+from made_up_server import serve
 from made_up_study import Commands
 
 from synthaug import results
@@ -124,9 +126,9 @@ def test_a_failing_arm_does_not_keep_the_others_from_running(swept: Commands) ->
     assert code == 1, printed
     assert "55-seed0 failed: the painter has run out of paint" in printed
     study = swept.study("failing")
-    failed = results.read_json(study / "imagefolder" / "broken" / "tiny" / "55" / "seed0" / results.FAILED)
+    failed = results.read_json(study / "photos" / "broken" / "tiny" / "55" / "seed0" / results.FAILED)
     assert (failed["error"], failed["type"]) == ("the painter has run out of paint", "RuntimeError")
-    assert names(study / "imagefolder" / "broken" / "tiny" / "real" / "seed0") == FINISHED
+    assert names(study / "photos" / "broken" / "tiny" / "real" / "seed0") == FINISHED
     table = printed[printed.index("difference from real") :]
     assert "run out of paint" in table
     assert (study / "report.html").is_file()
@@ -175,7 +177,7 @@ def test_a_run_that_another_process_works_on_is_left_alone(swept: Commands) -> N
 
 
 def test_generate_makes_what_a_mix_needs_or_a_number_per_class(swept: Commands) -> None:
-    folder = swept.folder / "outputs" / "synthetic" / "imagefolder" / "alone"
+    folder = swept.folder / "outputs" / "synthetic" / "photos" / "alone"
     code, printed = swept.run("mix=82", "++generator.name=alone", command="generate")
     assert code == 0, printed
     assert "16 images made, 0 were there" in printed
@@ -213,6 +215,81 @@ def test_files_that_are_no_images_stop_the_run_or_are_counted(swept: Commands) -
     folder = swept.study("bad") / "bad" / "painter" / "tiny" / "real" / "seed0"
     assert results.read_json(folder / results.RESULT)["counts"]["left_out"] == 3
     assert names(folder) == FINISHED
+
+
+def test_a_folder_of_classes_is_split_once_and_trained_on(swept: Commands) -> None:
+    flat = swept.folder / "Tiere 猫"
+    for path in sorted(swept.photos.glob("*/*/*.png")):
+        split, name = path.parts[-3:-1]
+        (flat / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, flat / name / f"{split}{path.name}")
+    command = ["-m", "mix=real,55", "experiment=flat", "dataset.root='Tiere 猫'"]
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    written = swept.folder / "outputs" / "splits" / "Tiere 猫" / "split.csv"
+    assert printed.count("its images were split for good: 28 train, 6 test, 6 val") == 1
+    folder = swept.study("flat") / "Tiere 猫" / "painter" / "tiny" / "real" / "seed0"
+    counts = results.read_json(folder / results.RESULT)["counts"]
+    assert [counts[name] for name in ("real", "val", "test")] == [28, 6, 6]
+    before = written.read_bytes()
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    assert printed.count("finished before, nothing to do") == 2
+    assert written.read_bytes() == before
+    code, printed = swept.run(*command, "dataset.split.seed=1")
+    assert code == 2, printed
+    assert printed.startswith("Nothing was begun:\n")
+    for line in ("dataset.split.seed: 0 there, 1 now", "holds a run of another configuration", "dataset.name=<name>"):
+        assert line in printed
+    (flat / "cat" / next(row["path"] for row in read_rows(written) if row["split"] == "test").split("/")[1]).unlink()
+    code, printed = swept.run(*command)
+    assert code == 2, printed
+    assert "1 validation or test image is gone" in printed
+
+
+def test_a_dataset_in_the_form_of_the_hub_is_written_split_and_trained_on(swept: Commands) -> None:
+    hub = swept.folder / "pets"
+    shutil.copytree(swept.photos / "train", hub / "train")
+    shutil.copytree(swept.photos / "test", hub / "test")
+    command = ["mix=real", "experiment=hub", "dataset=huggingface", "dataset.prepare.id=pets"]
+    command += ["dataset.prepare.test=test", "dataset.prepare.classes={cat: cat, dog: puppy}"]
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    folder = swept.study("hub") / "pets" / "painter" / "tiny" / "real" / "seed0"
+    result = results.read_json(folder / results.RESULT)
+    assert result["classes"] == ["cat", "puppy"]
+    assert [result["counts"][name] for name in ("real", "val", "test")] == [17, 3, 12]
+    code, printed = swept.run(*command[:-1])
+    assert code == 2, printed
+    assert "dataset.prepare.classes" in printed
+
+
+def test_animals_are_selected_and_trained_on(swept: Commands) -> None:
+    (swept.folder / "web").mkdir()
+    with serve(swept.folder / "web") as server:
+        published = OpenImages(server)
+        for number in range(7):
+            for name in ("Polar bear", "Dog", "Cat", "Tortoise", "Deer", "Eagle"):
+                published.add(f"{name.replace(' ', '')}{number}", (name, 0.5, ""))
+        published.publish()
+        command = ["mix=real", "experiment=animals", "dataset=animals"]
+        command += [f"dataset.prepare.{name}={url}" for name, url in published.addresses.items()]
+        code, printed = swept.run(*command, *(f"dataset.prepare.{key}" for key in ("train=18", "val=6", "test=12")))
+        assert code == 0, printed
+        folder = swept.study("animals") / "animals" / "painter" / "tiny" / "real" / "seed0"
+        result = results.read_json(folder / results.RESULT)
+        assert result["classes"] == ["bear", "cat", "deer", "dog", "eagle", "turtle"]
+        assert [result["counts"][name] for name in ("real", "val", "test")] == [18, 6, 12]
+        code, printed = swept.run(*command, "experiment=more")
+    assert code == 1, printed
+    assert "bear: 7 photographs of 279 wanted (225 train, 27 val, 27 test)" in printed
+    assert "dataset.prepare.smallest_box" in printed
+    assert "Traceback" not in printed
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
 
 
 def test_an_image_in_train_and_test_is_refused(swept: Commands) -> None:

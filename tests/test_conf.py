@@ -16,6 +16,7 @@ from synthaug import checks, command_line, config, tracking, training
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.data.policies import POLICIES
+from synthaug.data.splitting import Rule
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.prompts import read_prompts
@@ -47,6 +48,10 @@ AUGMENT = {"strong": {"policy": "trivial", "erasing": 0.25}}
 MANDATORY = {("generator", "folder"): ["generator.root=pool"]}
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 
+# A dataset of one's own is called like its folder.
+NAMED_BY_FOLDER = {"imagefolder": "photos", "huggingface": "photos", "folder": "pool"}
+OWN_FOLDER = {"imagefolder": "dataset.root", "huggingface": "dataset.prepare.id"}
+
 Compose = Callable[..., DictConfig]
 
 
@@ -56,7 +61,7 @@ def choices(group: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("photos"), train=1, val=1, test=1)
+    return write_dataset(tmp_path_factory.mktemp("data") / "photos", train=1, val=1, test=1)
 
 
 @pytest.fixture
@@ -65,7 +70,7 @@ def composed(photos: Path) -> Iterator[Compose]:
     config.register()
 
     def with_overrides(*overrides: str) -> DictConfig:
-        extra = [f"dataset.root={photos}"] if "dataset=imagefolder" in overrides else []
+        extra = [f"{key}={photos}" for choice, key in OWN_FOLDER.items() if f"dataset={choice}" in overrides]
         quoted = [config.quote_choices(override) for override in overrides]
         return compose("config", [*quoted, *extra], return_hydra_config=True)
 
@@ -80,13 +85,15 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     found = composed(f"{group}={choice}", *MANDATORY.get((group, choice), ()))
     assert checks.problems_of(found) == []
     settings = config.job_of(found, found.hydra).settings
-    assert group == "logger" or group == "trainer" or settings[group]["name"] == choice
+    called = NAMED_BY_FOLDER.get(choice, choice)
+    assert group == "logger" or group == "trainer" or settings[group]["name"] == called
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_experiment_composes_and_has_no_problems(path: Path) -> None:
+def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> None:
     config.register()
-    jobs = command_line.jobs_of(["-m", f"+experiments={path.stem}"])
+    own = [f"dataset.root={photos}"] if path.stem == "photographs" else []
+    jobs = command_line.jobs_of(["-m", f"+experiments={path.stem}", *own])
     assert jobs
     assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
     assert len({job.folder for job in jobs}) == len(jobs)
@@ -116,6 +123,11 @@ def test_replacing_mixes_keep_the_size_and_have_a_control() -> None:
         assert [round(10 * synthetic), round(10 * real)] == [int(digit) for digit in name], "artificial:real"
     for name in ("55", "64", "73", "82"):
         assert (MIXES[name][0], 0) in MIXES.values()
+
+
+def test_split_schema_is_the_rule() -> None:
+    rule = Rule(**dataclasses.asdict(config.SplitConfig()))
+    assert dataclasses.asdict(rule) == dataclasses.asdict(config.SplitConfig())
 
 
 def test_augment_schema_is_the_augmentation() -> None:

@@ -405,11 +405,14 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
         (f"+model.name={'x' * 101}", f"model.name='{'x' * 101}': must be a name that a folder can have"),
         (
             "experiment=",
-            "experiment='': must be a name that a folder can have, and none of datasets, pixels, synthetic",
+            "experiment='': must be a name that a folder can have, and none of datasets, pixels, splits, synthetic",
         ),
         (
             "experiment=synthetic",
-            "experiment='synthetic': must be a name that a folder can have, and none of datasets, pixels, synthetic",
+            (
+                "experiment='synthetic': must be a name that a folder can have, and none of datasets, pixels, splits, "
+                "synthetic"
+            ),
         ),
         ("+model.mean=[0.5,0.5]", "model.mean=[0.5, 0.5]: must be three numbers, or null"),
         ("+model.std=[0,1,1]", "model.std=[0, 1, 1]: must be three numbers more than 0, or null"),
@@ -532,6 +535,91 @@ def test_dataset_folder_is_looked_at(tmp_path: Path) -> None:
     assert job_of(*arguments).settings["dataset"]["root"] == str(root)
     line = problem(*arguments, "dataset.val=validation")
     assert line.startswith(f"dataset.root={root}: it has no folder 'validation/' (key dataset.val)")
+
+
+@pytest.mark.parametrize(
+    ("override", "refusal"),
+    [
+        (
+            "dataset.split={val: 0.15, test: 1.5}",
+            (
+                "dataset.split.test=1.5: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: many}",
+            (
+                "dataset.split.val='many': must be a share of the images, more than 0 and less than 1, or their "
+                "number, an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: null}",
+            (
+                "dataset.split.val=None: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: 0.5, test: 0.5}",
+            (
+                "dataset.split.val=0.5, dataset.split.test=0.5: must be less than 1 together, or nothing is left to "
+                "train on"
+            ),
+        ),
+        ("dataset.split={near: 64}", "dataset.split.near=64: must be 0 to 31 of 64 bits, or null"),
+        ("dataset.split={seed: -1}", "dataset.split.seed=-1: must be 0 to 2147483647"),
+    ],
+)
+def test_split_that_cannot_be_drawn(override: str, refusal: str, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    assert problem("dataset=imagefolder", f"dataset.root={root}", override) == refusal
+
+
+@pytest.mark.parametrize("override", ["dataset.split={val: 0.2}", "dataset.split.val=0.2"])
+def test_a_split_for_a_dataset_that_has_none(override: str) -> None:
+    assert problem(override) == (
+        f"{override}: this node is null with the chosen dataset: give it in a YAML file, or choose another"
+    )
+
+
+def test_folders_that_need_no_split_folders(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos")
+    (root / "train").rename(tmp_path / "flat")
+    job = job_of("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}")
+    assert job.settings["dataset"]["split"] == {"val": 0.15, "test": 0.15, "seed": 0, "near": 8}
+    lines = problems("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}", "dataset.split=null")
+    assert "it has no folder 'train/' (key dataset.train)" in lines[0]
+    assert len([line for line in lines if "by 'split: {}' in the dataset's YAML" in line]) == len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("photos", "photos"),
+        ("deep/photos/", "photos"),
+        (".", "working"),
+        ("sub/..", "working"),
+        ("猫と犬", "猫と犬"),
+        ("Käse & Brot, 50 %", "Käse & Brot, 50 %"),
+        (".hidden", "hidden"),
+        ("a:b?", "a-b-"),
+        ("...", "imagefolder"),
+        ("/", "imagefolder"),
+        ("x" * 150, "x" * 100),
+    ],
+)
+def test_a_dataset_of_ones_own_is_called_like_its_folder(
+    folder: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "working" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "working")
+    assert config.folder_name(folder) == name
+    if folder not in ("/", "...", "sub/.."):
+        write_dataset(tmp_path / "working" / folder)
+        quoted = f"'{folder}'"
+        assert job_of("dataset=imagefolder", f"dataset.root={quoted}").key.dataset == name
 
 
 def test_runs_that_would_share_a_folder() -> None:
@@ -674,6 +762,23 @@ def test_what_is_written_down_is_read_back_as_the_same(tmp_path: Path) -> None:
     assert results.difference(job.recorded, job.recorded) == []
 
 
+def test_a_folder_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOS", str(write_dataset(tmp_path / "photos")))
+    job = job_of("dataset=imagefolder", "dataset.root=${oc.env:PHOTOS}")
+    assert (job.key.dataset, job.recorded["dataset"]["name"]) == ("photos", "photos")
+    assert job.recorded["dataset"]["root"] == "${oc.env:PHOTOS}"
+
+
+def test_a_run_from_before_a_key_was_thought_of_is_the_same() -> None:
+    here = job_of().settings
+    there = {**here, "dataset": {**here["dataset"]}}
+    del there["dataset"]["split"]
+    there["dataset"]["prepare"] = {"_target_": "synthaug.data.sources.write_digits"}
+    assert results.difference(there, here) == results.difference(here, there) == []
+    split = {**here, "dataset": {**here["dataset"], "split": {"val": 0.1}}}
+    assert results.difference(there, split) == ["dataset.split.val: absent there, 0.1 now"]
+
+
 def test_difference_names_what_makes_another_run() -> None:
     incidental = ["dataset.on_bad_image=skip", "num_workers=3", "logger=none", "overwrite=true", "per_class=3"]
     incidental += ["experiment=other", "output_dir=elsewhere", "generator.batch_size=1", "+generator.device=cpu"]
@@ -748,6 +853,7 @@ class TestArgumentsOfTargets:
             ("mix.augment.policy=rand", "++mix.augment.policy=rand"),
             ("mix.augment=null", "++mix.augment=null"),
             ("dataset.root=x", "dataset.root=x"),
+            ("dataset.prepare.test=3000", "++dataset.prepare.test=3000"),
             ("mix=55", "mix='55'"),
             ("-m", "-m"),
         ],

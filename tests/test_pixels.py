@@ -3,9 +3,11 @@
 import io
 import os
 import pickle
+import struct
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_images import image
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from synthaug import files, results
 from synthaug.data import pixels
-from synthaug.data.pixels import PixelStore, decode
+from synthaug.data.pixels import PixelStore, as_rgb, decode
 
 WHOLE = 1000  # a short side that shrinks none of the images here
 
@@ -55,11 +57,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths that were decoded, in the order in which decoding began."""
     calls: list[Path] = []
 
-    try_decode = pixels.try_decode
+    original = pixels.try_decode
 
     def counted(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
         calls.append(path)
-        return try_decode(key, path, short_side)
+        return original(key, path, short_side)
 
     monkeypatch.setattr(pixels, "try_decode", counted)
     return calls
@@ -359,7 +361,7 @@ def test_of_an_animation_the_first_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tiff", ".webp"])
 def test_photographs_stand_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
     turned = {
         1: [],
@@ -376,10 +378,67 @@ def test_photographs_stand_upright(tmp_path: Path, orientation: int, suffix: str
         lying = lying.transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    lying.save(tmp_path / f"a{suffix}", exif=exif, quality=98)
+    lying.save(tmp_path / f"a{suffix}", exif=exif, quality=98, lossless=True)
     found = decode(tmp_path / f"a{suffix}", WHOLE)
     assert found.shape == (32, 48, 3)
     assert np.abs(found.astype(int) - np.asarray(upright)).mean() < (4 if suffix == ".jpg" else 0.01)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
+def test_of_other_animations_and_pages_the_first(tmp_path: Path, name: str) -> None:
+    frames = [image(seed) for seed in (5, 6, 7)]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], lossless=True)
+    with Image.open(tmp_path / name) as opened:
+        assert getattr(opened, "n_frames", 1) == 3
+    assert np.array_equal(decode(tmp_path / name, WHOLE), rgb())
+
+
+def test_cielab(tmp_path: Path) -> None:
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    lab = ImageCms.profileToProfile(image(5), *profiles, outputMode="LAB")
+    assert lab is not None
+    lab.save(tmp_path / "a.tiff")
+    with Image.open(tmp_path / "a.tiff") as opened:
+        assert opened.mode == "LAB"
+    assert np.abs(decode(tmp_path / "a.tiff", WHOLE).astype(int) - rgb()).mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV"])
+def test_other_colour_spaces(mode: str) -> None:
+    assert np.abs(np.asarray(as_rgb(image(5).convert(mode))).astype(int) - rgb()).mean() < 4
+
+
+def press_profile() -> bytes:
+    """An ICC profile of a press whose inks are all black: one ink alone is a grey of lightness 67."""
+    identity = bytes(range(256))
+    corners = [
+        255 * max(0, 3 - (c + m + y + 3 * k)) // 3 for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)
+    ]
+    matrix = b"".join(struct.pack(">i", 65536 * (place in (0, 4, 8))) for place in range(9))
+    colours = b"".join(bytes([lightness, 128, 128]) for lightness in corners)
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + identity * 4 + colours + identity * 3
+    white = struct.pack(">iii", *(round(65536 * value) for value in (0.9642, 1.0, 0.8249)))
+    rest = struct.pack(">II", 0, 0x02400000) + b"prtrCMYKLab " + bytes(12) + b"acsp" + bytes(28) + white
+    tags = struct.pack(">I4sII", 1, b"A2B0", 128 + 16, len(table))
+    return struct.pack(">I", 128 + 16 + len(table)) + rest.ljust(124, b"\0") + tags + table
+
+
+@pytest.mark.parametrize("name", ["a.tiff", "a.jpg"])
+@pytest.mark.parametrize(("profile", "seen"), [(press_profile(), (162, 162, 162)), (b"junk", (0, 255, 255))])
+def test_profiled_cmyk_by_its_profile_unless_that_is_damaged(
+    tmp_path: Path, name: str, profile: bytes, seen: tuple[int, int, int]
+) -> None:
+    Image.new("CMYK", (8, 8), (255, 0, 0, 0)).save(tmp_path / name, icc_profile=profile, quality=98)
+    assert np.abs(decode(tmp_path / name, WHOLE)[4, 4].astype(int) - seen).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK"])
+def test_an_uncompressed_tiff_that_lies_on_its_side(tmp_path: Path, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = image(5, (48, 32), mode)
+    picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "a.tiff", exif=exif)
+    assert np.array_equal(decode(tmp_path / "a.tiff", WHOLE), np.asarray(as_rgb(picture)))
 
 
 def test_one_pixel(tmp_path: Path) -> None:
@@ -517,6 +576,111 @@ def test_a_very_large_photograph_passes_and_an_absurd_one_is_reported(
     assert warnings.filters == before
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20 * 16 // 2 - 1)
     assert reason(next(iter(images.values())), tmp_path / "other").startswith("too large (")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_panorama_of_300_megapixels_arrives(tmp_path: Path, name: str) -> None:
+    picture = Image.new("L", (30_000, 10_000), 200)
+    picture.paste(50, (0, 0, 15_000, 10_000))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / name, exif=exif, compress_level=1)
+    del picture
+    key = files.sha256(tmp_path / name)
+    store = PixelStore(tmp_path / "store", 32)
+    assert store.add({key: tmp_path / name}) == {}
+    pixels = stored(store, key)
+    assert pixels.shape == (96, 32, 3)
+    assert pixels[:46].max() <= 52
+    assert pixels[50:].min() >= 198
+
+
+def test_a_gigapixel_is_the_limit() -> None:
+    assert Image.MAX_IMAGE_PIXELS is not None
+    assert 2 * Image.MAX_IMAGE_PIXELS == pixels.MOST_PIXELS == 10**9
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P", "1", "RGBA", "LA"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_huge_image_is_the_same_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image(5, (400, 300), mode).save(tmp_path / "a.tiff", exif=exif)
+    plain = decode(tmp_path / "a.tiff", 20)
+    monkeypatch.setattr(pixels, "HUGE", 1000)
+    huge = decode(tmp_path / "a.tiff", 20)
+    assert huge.shape == plain.shape == ((20, 27, 3) if orientation == 1 else (27, 20, 3))
+    assert np.abs(huge.astype(int) - plain).mean() < 3
+
+
+def test_huge_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And ordinary ones beside them."""
+    at_once = {"huge": 0, "most": 0}
+    load = pixels._load_huge
+
+    def counted(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
+        at_once["huge"] += 1
+        at_once["most"] = max(at_once.values())
+        time.sleep(0.01)
+        found = load(opened, short_side)
+        at_once["huge"] -= 1
+        return found
+
+    monkeypatch.setattr(pixels, "_load_huge", counted)
+    monkeypatch.setattr(pixels, "HUGE", 30 * 30)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    images = save(tmp_path / "a", range(8), (40, 40)) | save(tmp_path / "b", range(8, 12), (20, 20))
+    store = PixelStore(tmp_path / "store", WHOLE)
+    assert store.add(images) == {}
+    assert at_once == {"huge": 0, "most": 1}
+    assert holds(store, images)
+
+
+# --- from any file to the store --------------------------------------------------------------------
+
+
+def kinds(folder: Path) -> dict[str, dict[str, object]]:
+    """File name → how Pillow saves picture 5 under it."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    return {
+        "grau.png": {"mode": "L"},
+        "schwarzweiß.png": {"mode": "1"},
+        "16 bit.png": {"mode": "I;16"},
+        "druck.jpg": {"mode": "CMYK", "quality": 95},
+        "durchsichtig.png": {"mode": "RGBA"},
+        "палитра.gif": {"mode": "P"},
+        "動く.webp": {"mode": "RGB", "save_all": True, "append_images": [image(6, (48, 32))], "lossless": True},
+        "متحرك.png": {"mode": "RGB", "save_all": True, "append_images": [image(6, (48, 32))]},
+        "kopfüber.jpg": {"mode": "RGB", "exif": exif, "quality": 95},
+        "ohne Endung": {"mode": "RGB", "format": "BMP"},
+    }
+
+
+def test_every_kind_of_file_arrives_in_the_store_under_any_name(tmp_path: Path) -> None:
+    given = kinds(tmp_path)
+    for name, how in given.items():
+        mode = str(how.pop("mode"))
+        picture = image(5, (48, 32))
+        if mode == "I;16":
+            picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+        elif mode != "RGB":
+            picture = picture.convert(mode)
+        if name.startswith("kopf"):
+            picture = picture.transpose(Image.Transpose.ROTATE_180)
+        picture.save(tmp_path / name, **how)  # type: ignore[arg-type]
+    images = {files.sha256(tmp_path / name): tmp_path / name for name in given}
+    store = PixelStore(tmp_path / "store", WHOLE)
+    assert store.add(images) == {}
+    expected = np.asarray(image(5, (48, 32))).astype(int)
+    for key, path in images.items():
+        found = stored(store, key).astype(int)
+        assert found.shape == (32, 48, 3), path
+        brightness = np.abs(found.mean(axis=2) - expected.mean(axis=2)).mean()
+        assert brightness < (120 if "weiß" in path.name else 25), path
+        assert np.abs(found[::-1, ::-1] - expected).mean() > 10, path
 
 
 @pytest.mark.parametrize("name", ["ein Käse.png", "猫 🐈.png", "عربي.png", "a'b\"c,d;e.png", "a\nb.png", "%20.png"])

@@ -43,7 +43,7 @@ def finish(job: Job, real: RealImages) -> None:
 
 
 def real_of(job: Job) -> RealImages:
-    real = preflight.real_images(job.settings["dataset"])
+    real = preflight.real_images(job.settings["dataset"], Path(job.settings["output_dir"]))
     assert isinstance(real, RealImages)
     return real
 
@@ -126,15 +126,45 @@ def test_a_dataset_is_scanned_once_and_blamed_once(photos: Path, monkeypatch: py
     scans: list[str] = []
     real_images = preflight.real_images
 
-    def counted(dataset: Mapping[str, Any]) -> RealImages | UserError | None:
+    def counted(dataset: Mapping[str, Any], output_dir: Path) -> RealImages | UserError | None:
         scans.append(dataset["root"])
-        return real_images(dataset)
+        return real_images(dataset, output_dir)
 
     monkeypatch.setattr(preflight, "real_images", counted)
     with pytest.raises(UserError) as caught:
         preflight.refuse(jobs, painter)
     assert str(caught.value).count("has no images of cat") == 1
     assert scans == [str(photos)]
+
+
+def test_a_folder_is_split_before_the_first_run(tmp_path: Path, photos: Path) -> None:
+    flat = tmp_path / "flat"
+    for name in ("cat", "dog"):
+        (flat / name).mkdir(parents=True)
+        for number, path in enumerate(sorted(photos.glob(f"*/{name}/*.png"))):
+            path.rename(flat / name / f"{number}.png")
+    (job,) = jobs_of(flat)
+    preflight.refuse([job], painter)
+    assert (tmp_path / "outputs" / "splits" / "flat" / "split.csv").is_file()
+    finish(job, real_of(job))
+    preflight.refuse([job], painter)
+    with pytest.raises(UserError) as caught:
+        preflight.refuse(jobs_of(flat, "dataset.split.test=0.3"), painter)
+    assert "dataset.split.test: 0.15 there, 0.3 now" in str(caught.value)
+    image(99, (64, 64)).save(flat / "cat" / "new.png")
+    with pytest.raises(UserError, match="its train images are not those of that run"):
+        preflight.refuse([job], painter)
+
+
+def test_a_folder_that_cannot_be_split_stops_the_first_run(tmp_path: Path, photos: Path) -> None:
+    (photos / "train").rename(tmp_path / "flat")
+    (tmp_path / "flat" / "cat" / "notes.txt").write_text("no image")
+    for path in sorted((tmp_path / "flat" / "dog").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(UserError, match=r"notes\.txt: not an image(?s:.)*dataset\.on_bad_image=skip"):
+        preflight.refuse(jobs_of(tmp_path / "flat"), painter)
+    with pytest.raises(UserError, match="dog: too small to be split: 2 images"):
+        preflight.refuse(jobs_of(tmp_path / "flat", "dataset.on_bad_image=skip"), painter)
 
 
 def test_a_dataset_that_is_prepared_on_the_way_may_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import os
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +23,20 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from synthaug.results import write_rows
+
+# Pillow warns of images above its limit, which might be made to fill the memory, and refuses those of twice as many
+# pixels. Its own limit refuses panoramas of 180 megapixels. One gigapixel takes 4 GB while it is decoded, 8 GB if it
+# lies on its side: as much as a machine that trains on photographs has, and more than any camera's stitched panorama.
+MOST_PIXELS = 1_000_000_000
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+# Beyond this number of pixels (Pillow's own limit), images are decoded one at a time, and coarser where they will be
+# shrunk anyway. Those below are decoded in full, so that a photograph has the same bits on every machine.
+HUGE = 89_478_485
+_one_huge_image = threading.Lock()
 
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
 
@@ -79,7 +90,7 @@ class PixelStore:
             self._places = self._read_index()
             missing = {key: path for key, path in images.items() if key not in self._places}
             bad: dict[str, str] = {}
-            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar, _large_photographs():
+            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar, large_photographs():
                 for chunk in _chunks(missing.items(), _CHUNK):
                     bad |= self._add_chunk(chunk)
                     bar.update(len(chunk))
@@ -162,15 +173,45 @@ def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
     Raises:
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
+    if isinstance(path, Path):
+        with path.open(
+            "rb"
+        ) as stream:  # given a name, Pillow maps TIFF files, and those that lie on their side wrongly
+            return decode(stream, short_side)
     with Image.open(path) as opened:
-        opened.load()
-        image = as_rgb(ImageOps.exif_transpose(opened))
-    shortest = min(image.size)
+        if opened.width * opened.height > HUGE:
+            with _one_huge_image:
+                image, (width, height) = _load_huge(opened, short_side)
+        else:
+            opened.load()
+            image = as_rgb(ImageOps.exif_transpose(opened))
+            width, height = image.size
+    shortest = min(width, height)
     if shortest > short_side:
         scale = short_side / shortest
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = image.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(image)
+
+
+def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Upright RGB, already shrunk to no less than twice the wanted size, and the (width, height) it had before.
+
+    No second copy of the pixels is held, unless they must be turned.
+    """
+    width, height = opened.size
+    finest = 2 * short_side
+    if min(width, height) > finest:  # a JPEG's decoder can leave out what is too fine; other formats ignore this
+        shortest = min(width, height)
+        opened.draft(None, (width * finest // shortest, height * finest // shortest))
+    opened.load()
+    ImageOps.exif_transpose(opened, in_place=True)
+    if (opened.width < opened.height) != (width < height):
+        width, height = height, width
+    times = min(opened.size) // finest
+    # Of other modes, the means of values are no means of colours (palettes), or Pillow cannot take them.
+    image = opened.reduce(times) if times > 1 and opened.mode in ("L", "RGB", "CMYK") else opened
+    return as_rgb(image), (width, height)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -178,8 +219,11 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
     16-bit grey is scaled to 8 bits (so is 32-bit grey, unless it holds no more than 8), float grey is taken as
     0…1 (or 0…255 where it exceeds 1), and transparent parts become white instead of showing the colour hidden
-    under them.
+    under them. CIELAB, and CMYK with the profile of the press it was made for, are converted by their definition.
     """
+    managed = _by_profile(image)
+    if managed is not None:
+        return managed
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image).astype(np.float64))
         if image.mode == "F":
@@ -194,8 +238,25 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _by_profile(image: Image.Image) -> Image.Image | None:
+    """CIELAB or profiled CMYK as sRGB by colour management; None for anything else, or where a profile is no good.
+
+    RGB stays as it is: a camera's profile moves its colours little, and every photograph would change.
+    """
+    if image.mode == "LAB":
+        profile: Any = ImageCms.createProfile("LAB")
+    elif image.mode == "CMYK" and image.info.get("icc_profile"):
+        profile = io.BytesIO(image.info["icc_profile"])
+    else:
+        return None
+    try:
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except ImageCms.PyCMSError:
+        return None
+
+
 def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
-    """The image with the file hash `key`, or the reason why there is none."""
+    """The image with the file hash `key` as `decode` gives it, or the reason why there is none."""
     try:
         content = path.read_bytes()
         if not content:
@@ -218,8 +279,8 @@ def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str
 
 
 @contextlib.contextmanager
-def _large_photographs() -> Iterator[None]:
-    """Say nothing of photographs of 90 megapixels, which Pillow suspects of an attack; one of 180 still raises.
+def large_photographs() -> Iterator[None]:
+    """Say nothing of images of half `MOST_PIXELS`, which Pillow suspects of an attack; one of more still raises.
 
     Held around all threads at once: `catch_warnings` swaps a list that they share.
     """

@@ -12,6 +12,13 @@ REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
 SHOWN = 10  # how many of a list of problems an error spells out
 
+# Names by which a folder is taken for that of a split, whatever the split's folder is called.
+_USUAL = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "tests", "testing", "eval"),
+}
+
 # Left by operating systems in any folder that was ever looked at; never meant as an image.
 _LITTER = {"thumbs.db", "desktop.ini"}
 
@@ -58,39 +65,47 @@ class RealImages:
         return RealImages(self.classes, **kept)
 
 
-def scan(root: Path, split_folders: Mapping[str, str]) -> RealImages:
+def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) -> RealImages:
     """List `<root>/<split>/<class>/<file>`, sorted by name; classes are the folders of `train`.
 
     Args:
         root: the dataset's folder.
         split_folders: split ("train", "val", "test") → folder name below `root`.
+        can_split: whether splits may lack a folder: they have no images then, and where none has one, the classes'
+            folders lie in `root` itself and all images are in "train".
 
     Raises:
         UserError: what is wrong with the folder, everything at once.
     """
-    folders = {split: root / name for split, name in split_folders.items()}
-    problems = layout_problems(root, split_folders)
+    problems = layout_problems(root, split_folders, can_split)
     if not problems:
+        there = folders_there(root, split_folders) if can_split else split_folders
+        folders = {split: root / name for split, name in there.items()}
         classes = class_folders(folders["train"])
         listed = {split: [class_files(folder, name) for name in classes] for split, folder in folders.items()}
         problems = _class_problems(folders, classes, listed)
+        if can_split and not classes and folders["train"] != root:
+            problems.append(f"if '{there['train']}' is a class and no split, give dataset.train=<another name>")
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
-    return RealImages(
-        classes,
-        **{
-            split: [
-                Sample(path, label, classes[label], REAL, files.sha256(path))
-                for label, paths in enumerate(by_class)
-                for path in paths
-            ]
-            for split, by_class in listed.items()
-        },
-    )
+    samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
+    for split, by_class in listed.items():
+        samples[split] = [
+            Sample(path, label, classes[label], REAL, files.sha256(path))
+            for label, paths in enumerate(by_class)
+            for path in paths
+        ]
+    return RealImages(classes, **samples)
 
 
-def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
-    """Why `root` does not look like a dataset from outside; cheap enough to ask before torch is imported."""
+def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: bool = False) -> list[str]:
+    """Why `root` does not look like a dataset from outside; cheap enough to ask before torch is imported.
+
+    Args:
+        root: the dataset's folder.
+        split_folders: split → folder name below `root`.
+        can_split: whether images that are in no split's folder may be drawn for one.
+    """
     if root.is_file():
         return [f"{root.absolute()} is a file: give a folder with dataset.root=<folder>"]
     if not root.is_dir():
@@ -98,8 +113,15 @@ def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
     wanted = "/, ".join(split_folders.values())
     if not any(root.iterdir()):
         return [f"it is empty; expected {wanted}/ with one folder of images per class in each"]
+    if can_split:
+        mistaken = _mistaken(root, split_folders)
+        if mistaken:
+            return mistaken
+        split_folders = folders_there(root, split_folders)
+    way_out = "" if can_split else "; or have images drawn for it by 'split: {}' in the dataset's YAML"
     problems = [
         f"it has no folder '{name}/' (key dataset.{split}); expected {wanted}/ with one folder of images per class"
+        + way_out
         for split, name in split_folders.items()
         if not (root / name).is_dir()
     ]
@@ -111,6 +133,26 @@ def layout_problems(root: Path, split_folders: Mapping[str, str]) -> list[str]:
         "give each split images of its own"
         for folder, splits in by_folder.items()
         if len(splits) > 1
+    ]
+
+
+def folders_there(root: Path, split_folders: Mapping[str, str]) -> dict[str, str]:
+    """The split folders that exist; where none does, `root` itself holds the classes of "train"."""
+    there = {split: name for split, name in split_folders.items() if (root / name).is_dir()}
+    # With val/ or test/ but without train/, the latter is named all the same, so that it is asked for.
+    return {"train": split_folders["train"], **there} if there else {"train": "."}
+
+
+def _mistaken(root: Path, split_folders: Mapping[str, str]) -> list[str]:
+    """Folders that look like the missing one of a split: images would be drawn for it in their place."""
+    missing = [split for split, name in split_folders.items() if not (root / name).is_dir()]
+    others = [name for name in class_folders(root) if name not in split_folders.values()]
+    return [
+        f"it has no folder '{split_folders[split]}/' (key dataset.{split}), but '{name}/': use that one with "
+        f"dataset.{split}={name}, or give it another name if it is none"
+        for split in missing
+        for name in others
+        if name.lower() in _USUAL[split] and class_folders(root / name)
     ]
 
 
@@ -207,7 +249,7 @@ def _class_problems(
             f"{folders['train']} holds {number(len(classes), 'class', 'classes')} ({', '.join(classes) or 'none'}); "
             "a classifier needs at least two folders"
         )
-    for split in ("val", "test"):
+    for split in [name for name in ("val", "test") if name in folders]:
         unknown = sorted(set(class_folders(folders[split])) - set(classes))
         if unknown:
             problems.append(

