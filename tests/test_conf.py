@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from synthaug import checks, command_line, config, tracking
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
-from synthaug.data.splitting import Rule
+from synthaug.data.split_rule import Rule
 from synthaug.generation.diffusion import DiffusionGenerator
 
 FILES = sorted(config.CONF.glob("*/*.yaml"))

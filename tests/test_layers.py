@@ -73,6 +73,7 @@ LIGHT = [
     "synthaug.data.mixing",
     "synthaug.data.pixels",
     "synthaug.data.fingerprints",
+    "synthaug.data.split_rule",
     "synthaug.data.splitting",
     "synthaug.data.record",
     "synthaug.data.digits",
