@@ -22,7 +22,8 @@ from synthaug.data.samples import (
     require_distinct,
     require_every_class,
 )
-from synthaug.data.splitting import Divided, Rule
+from synthaug.data.split_rule import Rule
+from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.prompts import read_prompts

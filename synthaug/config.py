@@ -66,7 +66,7 @@ class AugmentConfig:
 
 @dataclass
 class SplitConfig:
-    """Mirrors `data.splitting.Rule`; `checks` sees to it that `val` and `test` are numbers.
+    """Mirrors `data.split_rule.Rule`; `checks` sees to it that `val` and `test` are numbers.
 
     Declared as `int | float`, OmegaConf fails to merge a file into this optional node.
     """

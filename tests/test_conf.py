@@ -16,7 +16,7 @@ from synthaug import checks, command_line, config, tracking, training
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.data.policies import POLICIES
-from synthaug.data.splitting import Rule
+from synthaug.data.split_rule import Rule
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.prompts import read_prompts

@@ -81,6 +81,7 @@ LIGHT = [
     "synthaug.data.pixels",
     "synthaug.generation.folder",
     "synthaug.data.fingerprints",
+    "synthaug.data.split_rule",
     "synthaug.data.splitting",
     "synthaug.data.record",
     "synthaug.data.digits",

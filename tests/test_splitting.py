@@ -17,7 +17,8 @@ from PIL import Image
 
 from synthaug import results
 from synthaug.data.samples import RealImages
-from synthaug.data.splitting import IMAGES, RULE, Divided, Rule, apportion, divide, draw
+from synthaug.data.split_rule import Rule, apportion, draw
+from synthaug.data.splitting import IMAGES, RULE, Divided, divide
 from synthaug.errors import UserError
 
 FIFTH = Rule(0.2, 0.2)
