@@ -199,6 +199,26 @@ def test_close_numbers_have_folders_of_their_own() -> None:
     assert len(folders) == 3
 
 
+@pytest.mark.parametrize("name", ["2024", "0", "nan", "1e3"])
+def test_names_that_yaml_takes_for_numbers(name: str) -> None:
+    job = as_typed(f"generator.name={name}", f"model.name={name}", f"prompts.name={name}")
+    assert (job.key.generator, job.key.model) == (f"{name}-{name}", name) or name == "1e3"
+    assert all(isinstance(job.settings[group]["name"], str) for group in ("generator", "model", "prompts"))
+
+
+def test_another_model_comes_without_the_commit_and_the_file_variant_of_the_one_it_replaces() -> None:
+    there = as_typed("generator=sd15").settings["generator"]
+    assert (len(there["revision"]), there["variant"]) == (40, "fp16")
+    job = as_typed("generator=sd15", "generator.model=someone/a-model")
+    assert [job.settings["generator"][name] for name in ("revision", "variant")] == [None, None]
+    assert [job.recorded["generator"][name] for name in ("revision", "variant")] == [None, None]
+    assert job.settings["generator"]["scheduler"] == there["scheduler"]
+    typed = ["generator.revision=main", "generator.variant=fp16"]
+    own = as_typed("generator=sd15", "generator.model=someone/a-model", *typed).settings["generator"]
+    assert (own["revision"], own["variant"]) == ("main", "fp16")
+    assert "variant" not in as_typed("generator.model=someone/a-model").settings["generator"]  # the YAML names none
+
+
 def as_typed(*arguments: str) -> Job:
     (job,) = command_line.jobs_of([command_line.as_hydra_reads(argument) for argument in arguments]) or []
     return job
