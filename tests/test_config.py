@@ -872,6 +872,10 @@ class TestArgumentsOfTargets:
             ("mix.real=0.5", "mix.real=0.5"),
             ("mix.augment.policy=rand", "++mix.augment.policy=rand"),
             ("mix.augment=null", "++mix.augment=null"),
+            ("prompts.names.x-ray=x", "++prompts.names.x-ray=x"),
+            ("prompts.settings.polar bear=on ice", "++prompts.settings={polar bear: on ice}"),
+            ("prompts.names={cat: kitten}", "++prompts.names={cat: kitten}"),
+            ("prompts.name=mine", "prompts.name=mine"),
             ("dataset.root=x", "dataset.root=x"),
             ("dataset.prepare.test=3000", "++dataset.prepare.test=3000"),
             ("mix=55", "mix='55'"),
@@ -901,3 +905,20 @@ def test_a_class_may_be_given_a_setting_or_a_name_whether_the_prompts_list_it_or
     assert job.settings["prompts"]["settings"]["turtle"] == "in the sea"
     assert job.settings["prompts"]["names"] == {"cat": "kitten"}
     assert job.key.generator == "tiny_digits-paper"
+
+
+def test_a_class_may_be_called_by_what_a_folder_may_be_called() -> None:
+    given = ["prompts.names.x-ray=scan", "prompts.names.polar bear=white bear", "prompts.names.7=seven"]
+    assert as_typed(*given).settings["prompts"]["names"] == {"x-ray": "scan", "polar bear": "white bear", "7": "seven"}
+    assert as_typed("prompts.names={polar bear: bear}").settings["prompts"]["names"] == {"polar bear": "bear"}
+
+
+def test_a_mapping_with_an_unknown_key() -> None:
+    (line,) = problems("dataset.augment={scael: [1,1]}")
+    assert "there is no such key; did you mean dataset.augment.scale?" in line
+
+
+@pytest.mark.parametrize("typed", ["generator.prompt=a {class_name}", "generator.prompt=a <word>"])
+def test_text_that_hydra_cannot_read_is_to_be_quoted(typed: str) -> None:
+    with pytest.raises(UserError, match=r"""quoted once more, 'generator\.prompt="…"'"""):
+        as_typed(typed)
