@@ -28,8 +28,10 @@ from synthaug.errors import UserError, raise_all
 
 # Below these, keys are arguments of what a `_target_` names, or may be given without standing in any file.
 _ARGUMENT = re.compile(
-    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|mix\.augment|prompts\.(settings|names))\.\w+=|mix\.augment="
+    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|mix\.augment)\.\w+=|mix\.augment="
+    r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
+_OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
 
 
 def as_hydra_reads(argument: str) -> str:
@@ -38,6 +40,8 @@ def as_hydra_reads(argument: str) -> str:
     Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
     `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say. So may any key of `mix.augment`.
     """
+    if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but one of a mapping may
+        return "++{}={{{}: {}}}".format(*of_class.groups())
     return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
 
 
@@ -236,11 +240,15 @@ def _plain(error: Exception, override: str, before: list[str]) -> str:
     if "Config group override must be" in text:
         known = GlobalHydra.instance().config_loader().get_group_options(_key(override))
         return f"this is not a name; choices: {', '.join(known)} (in YAML, a number among them is written \"'55'\")"
-    full_key = re.search(r"full_key: (\S+)", text)
+    full_key = re.search(r"full_key: (.+)", text)
     in_file = full_key is not None and _key(override) in GROUPS
-    key = full_key[1] if full_key and in_file else _key(override)
+    below = full_key is not None and full_key[1].startswith(f"{_key(override)}.")  # of a mapping that was given
+    key = full_key[1] if full_key and (in_file or below) else _key(override)
     if re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text):
         reason = _unknown_key(key, before)
+    elif re.search("LexerNoViableAlt|mismatched input|extraneous input|no viable alternative", text) and key.isascii():
+        quoted = f"""text with such signs is quoted once more, '{key}="…"', or in a list '{key}=["…"]'"""
+        reason = f"{text.partition(chr(10))[0]}; {quoted}"
     elif "NoneType" in text:
         # OmegaConf cannot merge into a node that is null, except from a file.
         reason = f"this node is null with the chosen {key.partition('.')[0]}: give it in a YAML file, or choose another"

@@ -240,11 +240,13 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
     """
     plain = without_hydra(config)
     plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
+    _drop_what_belongs_to_another_model(plain.generator, hydra.overrides.task)
     settings, recorded = _data(plain), _recorded(plain)
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
     folders = [Path(source.path) / "mix" for source in hydra.runtime.config_sources if source.schema == "file"]
-    named = ("dataset", "generator", "prompts", "model")
-    names = {group: settings[group].get("name") or choices[group] for group in named}
+    names = {group: settings[group].get("name") for group in ("dataset", "generator", "prompts", "model")}
+    # A name such as 2024 is a number to YAML.
+    names = {group: choices[group] if name is None else str(name) for group, name in names.items()}
     names["mix"] = arm_name(hydra.runtime.choices["mix"], settings["mix"], folders)
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
@@ -252,6 +254,15 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
     generator = names["generator"] + (f"-{names['prompts']}" if names["prompts"] != OWN_PROMPTS else "")
     key = RunKey(names["dataset"], generator, names["model"], names["mix"], settings["seed"])
     return Job(settings, recorded, key, Path(settings["output_dir"]) / settings["experiment"])
+
+
+def _drop_what_belongs_to_another_model(generator: DictConfig, overrides: Iterable[str]) -> None:
+    """Where only `generator.model` is given, the commit and file variant beside it in the YAML are another model's."""
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    if "generator.model" in given:
+        for name in ("revision", "variant"):
+            if name in generator and f"generator.{name}" not in given:
+                generator[name] = None
 
 
 def _data(config: DictConfig, resolve: bool = True) -> dict[str, Any]:

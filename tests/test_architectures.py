@@ -229,6 +229,14 @@ def test_a_prompt_that_no_encoder_reads_is_refused_with_what_would_be_lost(pipel
     generator(pipelines("sd")).check_prompts(["a cat on a sunny"])
 
 
+def test_of_many_prompts_that_are_too_long_some_are_named(pipelines: Pipelines) -> None:
+    with pytest.raises(UserError) as caught:
+        generator(pipelines("sd")).check_prompts([f"a cat on a sunny roof {number}" for number in range(100)])
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 12
+    assert lines[-1] == "  … and 90 more"
+
+
 @pytest.mark.parametrize("kind", ["sd3", "flux"])
 def test_a_prompt_that_one_encoder_reads_is_only_spoken_of(
     kind: str, pipelines: Pipelines, caplog: pytest.LogCaptureFixture

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from made_up_images import image
+from made_up_server import serve
 from made_up_study import Commands
 
 from synthaug import results
@@ -64,3 +65,13 @@ def test_a_pool_made_elsewhere(commands: Commands) -> None:
     code, printed = commands.run("-m", "mix=real,55,82", "generator.partial=true", *given[:2], "experiment=partial")
     assert code == 0, printed
     assert "generator.partial: pool has fewer images than the mix asks for:" in printed
+
+
+def test_requests_to_a_hub_stay_off_the_screen(commands: Commands, tmp_path: Path) -> None:
+    with serve(tmp_path) as hub:
+        asking = Commands.attach(commands, {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0"})
+        code, printed = asking.run("mix=55", "generator=sd15", "experiment=hub", command="generate")
+    assert code == 1, printed
+    assert any("stable-diffusion-v1-5" in path for path in hub.asked)
+    assert "The text-to-image model stable-diffusion-v1-5/stable-diffusion-v1-5 could not be loaded." in printed
+    assert "HTTP Request" not in printed

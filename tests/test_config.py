@@ -199,6 +199,26 @@ def test_close_numbers_have_folders_of_their_own() -> None:
     assert len(folders) == 3
 
 
+@pytest.mark.parametrize("name", ["2024", "0", "nan", "1e3"])
+def test_names_that_yaml_takes_for_numbers(name: str) -> None:
+    job = as_typed(f"generator.name={name}", f"model.name={name}", f"prompts.name={name}")
+    assert (job.key.generator, job.key.model) == (f"{name}-{name}", name) or name == "1e3"
+    assert all(isinstance(job.settings[group]["name"], str) for group in ("generator", "model", "prompts"))
+
+
+def test_another_model_comes_without_the_commit_and_the_file_variant_of_the_one_it_replaces() -> None:
+    there = as_typed("generator=sd15").settings["generator"]
+    assert (len(there["revision"]), there["variant"]) == (40, "fp16")
+    job = as_typed("generator=sd15", "generator.model=someone/a-model")
+    assert [job.settings["generator"][name] for name in ("revision", "variant")] == [None, None]
+    assert [job.recorded["generator"][name] for name in ("revision", "variant")] == [None, None]
+    assert job.settings["generator"]["scheduler"] == there["scheduler"]
+    typed = ["generator.revision=main", "generator.variant=fp16"]
+    own = as_typed("generator=sd15", "generator.model=someone/a-model", *typed).settings["generator"]
+    assert (own["revision"], own["variant"]) == ("main", "fp16")
+    assert "variant" not in as_typed("generator.model=someone/a-model").settings["generator"]  # the YAML names none
+
+
 def as_typed(*arguments: str) -> Job:
     (job,) = command_line.jobs_of([command_line.as_hydra_reads(argument) for argument in arguments]) or []
     return job
@@ -852,6 +872,10 @@ class TestArgumentsOfTargets:
             ("mix.real=0.5", "mix.real=0.5"),
             ("mix.augment.policy=rand", "++mix.augment.policy=rand"),
             ("mix.augment=null", "++mix.augment=null"),
+            ("prompts.names.x-ray=x", "++prompts.names.x-ray=x"),
+            ("prompts.settings.polar bear=on ice", "++prompts.settings={polar bear: on ice}"),
+            ("prompts.names={cat: kitten}", "++prompts.names={cat: kitten}"),
+            ("prompts.name=mine", "prompts.name=mine"),
             ("dataset.root=x", "dataset.root=x"),
             ("dataset.prepare.test=3000", "++dataset.prepare.test=3000"),
             ("mix=55", "mix='55'"),
@@ -881,3 +905,20 @@ def test_a_class_may_be_given_a_setting_or_a_name_whether_the_prompts_list_it_or
     assert job.settings["prompts"]["settings"]["turtle"] == "in the sea"
     assert job.settings["prompts"]["names"] == {"cat": "kitten"}
     assert job.key.generator == "tiny_digits-paper"
+
+
+def test_a_class_may_be_called_by_what_a_folder_may_be_called() -> None:
+    given = ["prompts.names.x-ray=scan", "prompts.names.polar bear=white bear", "prompts.names.7=seven"]
+    assert as_typed(*given).settings["prompts"]["names"] == {"x-ray": "scan", "polar bear": "white bear", "7": "seven"}
+    assert as_typed("prompts.names={polar bear: bear}").settings["prompts"]["names"] == {"polar bear": "bear"}
+
+
+def test_a_mapping_with_an_unknown_key() -> None:
+    (line,) = problems("dataset.augment={scael: [1,1]}")
+    assert "there is no such key; did you mean dataset.augment.scale?" in line
+
+
+@pytest.mark.parametrize("typed", ["generator.prompt=a {class_name}", "generator.prompt=a <word>"])
+def test_text_that_hydra_cannot_read_is_to_be_quoted(typed: str) -> None:
+    with pytest.raises(UserError, match=r"""quoted once more, 'generator\.prompt="…"'"""):
+        as_typed(typed)

@@ -137,6 +137,16 @@ def test_a_model_of_pickles(hub: Hub) -> None:
     assert "generator.allow_pickle=true" in text
 
 
+def test_a_model_without_files_of_the_variant(hub: Hub, pipelines: Pipelines) -> None:
+    folder = pipelines("sd")
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    hub.tell("someone/a-model", *files)
+    hub.keep("someone/a-model", "model_index.json", (folder / "model_index.json").read_bytes())
+    text = refusal(variant="fp16")
+    assert "cause: the hub has no files of its variant fp16" in text
+    assert "way out: set generator.variant=null." in text
+
+
 def test_a_lora_of_the_hub(hub: Hub, pipelines: Pipelines, tmp_path: Path) -> None:
     path = save_lora(tmp_path / "style.safetensors", pipelines("sd"))
     hub.tell("someone/a-style", "README.md", "style.safetensors", "other.bin")

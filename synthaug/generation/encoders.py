@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synthaug.errors import raise_all
+from synthaug.data.samples import bullets
+from synthaug.errors import UserError
 from synthaug.generation.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ def refuse_cut(pipeline: Any, model: str, prompts: Sequence[str], longest: int |
             )
         partly += [f"{reading.name} ({reading.tokens} tokens, it takes {reading.limit})" for reading in cut]
     way_out = "shorten them" + (", or raise generator.max_sequence_length" if _takes_length(pipeline) else "")
-    raise_all(f"Prompts are longer than {model} reads ({way_out}):", lost)
+    if lost:
+        raise UserError(f"Prompts are longer than {model} reads ({way_out}):\n{bullets(lost)}")
     if partly:
         log.info("%s reads the whole prompts, but not by %s", model, ", ".join(dict.fromkeys(partly)))
 

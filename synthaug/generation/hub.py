@@ -90,6 +90,9 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
             if isinstance(error, EntryNotFoundError):
                 cause = f"the hub has it, but it lacks {INDEX} or a file that this names ({sentence(error)})"
                 raise unusable(model, cause, f"take a model in diffusers' format; {CONVERT}") from error
+            if variant and f"`variant={variant}`" in str(error):
+                raise unusable(model, f"the hub has no files of its variant {variant}", "set generator.variant=null.") \
+                    from error  # fmt: skip
             if "`safetensors` weights" in str(error):
                 way_out = "take another model; or, if you trust this one, generator.allow_pickle=true."
                 raise unusable(model, "it has no weights as safetensors, only pickles, which can run any code when "
