@@ -12,6 +12,7 @@ import pytest
 from test_adapters import save_lora
 
 from synthaug.errors import UserError
+from synthaug.generation import hub as asked_hub
 from synthaug.generation.diffusion import DiffusionGenerator
 
 Pipelines = Callable[[str], Path]
@@ -30,11 +31,16 @@ class Hub:
         for path in paths or ("/",):
             self.answers[path] = (status, {"X-Error-Code": code, "X-Error-Message": "no"}, b"{}")
 
-    def tell(self, name: str, *files: str) -> None:
+    def tell(self, name: str, *files: str, gated: str | bool = False) -> None:
         """Say that there is a model, and which files it has."""
         siblings = [{"rfilename": file} for file in files]
-        text = json.dumps({"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "tags": []})
+        more = {"siblings": siblings, "tags": [], "gated": gated}
+        text = json.dumps({"id": name, "modelId": name, "sha": COMMIT, **more})
         self.answers[f"/api/models/{name}"] = (200, {"Content-Type": "application/json"}, text.encode())
+
+    def asked_of(self, name: str) -> int:
+        """How many questions were about a model; the hub's library asks others of its own."""
+        return sum(name in path for path in self.asked)
 
     def keep(self, name: str, file: str, content: bytes) -> None:
         headers = {"ETag": '"abc"', "X-Repo-Commit": COMMIT, "Content-Length": str(len(content))}
@@ -45,6 +51,7 @@ class Hub:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants, hf_api
 
+    asked_hub._problem.cache_clear()
     answering = Hub()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -92,6 +99,51 @@ def refusal(**settings: Any) -> str:
     assert "  cause: " in text
     assert "  way out: " in text
     return text
+
+
+def check(**settings: Any) -> None:
+    DiffusionGenerator(**{"model": "someone/a-model", "prompt": "{class_name}", **settings}).check(["cat"])
+
+
+def test_a_model_out_of_reach_is_found_out_before_it_is_wanted_by_one_question(hub: Hub) -> None:
+    hub.refuse(404, "RepoNotFound")
+    for _ in range(3):
+        with pytest.raises(UserError, match=r"could not be loaded.\n  cause: the hub has none of this name"):
+            check()
+    assert hub.asked_of("someone/a-model") == 1
+    hub.refuse(404, "RevisionNotFound")
+    with pytest.raises(UserError, match="the hub has it, but not its revision main"):
+        check(revision="main")
+
+
+def test_a_gated_model_is_found_out_before_it_is_wanted(hub: Hub) -> None:
+    hub.tell("someone/a-model", "model_index.json", gated="auto")
+    hub.refuse(403, "GatedRepo", "/api/models/someone/a-model/auth-check")
+    with pytest.raises(UserError, match="cause: it is gated, and this account has not been let in"):
+        check()
+
+
+def test_a_model_that_the_hub_has_may_be_fetched_later(hub: Hub) -> None:
+    hub.tell("someone/a-model", "model_index.json")
+    check()
+    assert hub.asked_of("someone/a-model") == 1
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_hub_that_does_not_answer_is_found_out_unless_the_cache_has_the_model(
+    hub: Hub, tmp_path: Path, cached: bool
+) -> None:
+    hub.refuse(503, "Overloaded")
+    if cached:
+        folder = tmp_path / "hub" / "models--someone--a-model"
+        (folder / "refs").mkdir(parents=True)
+        (folder / "refs" / "main").write_text(COMMIT)
+        (folder / "snapshots" / COMMIT).mkdir(parents=True)
+        (folder / "snapshots" / COMMIT / "model_index.json").write_text("{}")
+        check()
+    else:
+        with pytest.raises(UserError, match=r"the hub cannot be reached \(.*503"):
+            check()
 
 
 def test_a_model_that_the_hub_does_not_have(hub: Hub) -> None:

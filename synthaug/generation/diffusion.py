@@ -12,7 +12,7 @@ from PIL import Image
 
 from synthaug.errors import UserError, raise_all
 from synthaug.generation import adapters, encoders, memory, options, weights
-from synthaug.generation.hub import locate, sentence
+from synthaug.generation.hub import locate, require_within_reach, sentence
 from synthaug.generation.loading import Loaded, load_pipeline
 from synthaug.generation.quiet import quiet
 
@@ -129,7 +129,8 @@ class DiffusionGenerator:
         """Find out what can be known before the model is loaded; imports no torch.
 
         Raises:
-            UserError: a setting that cannot be, a folder that does not exist, or classes that this model cannot paint.
+            UserError: a setting that cannot be, a folder that does not exist, a hub that cannot be asked for the
+                model, or classes that this model cannot paint.
         """
         self._check_values()
         foreign = [name for name in classes if self.classes is not None and name not in self.classes]
@@ -138,7 +139,8 @@ class DiffusionGenerator:
                 f"The model {self.model} knows only the classes {', '.join(self.classes or ())}, and the dataset has "
                 f"{', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''}: choose another, such as generator=sd15."
             )
-        locate(self.model)
+        if locate(self.model) is None:
+            require_within_reach(self.model, self.revision)
         for key in adapters.KINDS:
             adapters.check(key, adapters.read(key, getattr(self, key)), self.allow_pickle)
 

@@ -1,5 +1,6 @@
 """From a name to a folder or file on this disk: package data, a path, or an id of the Hugging Face hub."""
 
+import functools
 import importlib.resources
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -56,6 +57,34 @@ def is_path(name: str) -> bool:
         or name.count("/") > 1
         or "\\" in name
     )
+
+
+def require_within_reach(model: str, revision: str | None) -> None:
+    """Find out with one question whether a hub id could be fetched, long before it is; imports no torch.
+
+    Raises:
+        UserError: a model that does not exist or is gated; a hub that does not answer, and nothing in its cache.
+    """
+    if problem := _problem(model, revision):
+        raise UserError(problem)
+
+
+@functools.cache  # each arm of a sweep asks, and a network that swallows questions costs seconds each time
+def _problem(model: str, revision: str | None) -> str:
+    import huggingface_hub
+
+    try:
+        info, silence = _ask(model, revision)
+        if info is not None and info.gated:
+            huggingface_hub.auth_check(model)
+    except huggingface_hub.errors.GatedRepoError:
+        return str(unusable(model, "it is gated, and this account has not been let in", _LET_IN))
+    except UserError as error:
+        return str(error)
+    except Exception as error:  # the second question went unanswered
+        info, silence = None, error
+    cached = huggingface_hub.try_to_load_from_cache(model, INDEX, revision=revision)
+    return "" if info is not None or isinstance(cached, str) else str(_out_of_reach(model, silence))
 
 
 def fetch_model(model: str, revision: str | None, variant: str | None, allow_pickle: bool) -> Path:
@@ -184,7 +213,7 @@ def _elsewhere(model: str, key: str = "generator.model") -> str:
         f"give {folder} with {key}=<{folder.split()[2]}> (there is none at {Path(model).absolute()}),\n"
         "           or point HF_HOME at a cache that holds the model and set HF_HUB_OFFLINE=1,\n"
         "           or, for a gated model, accept its licence and log in with 'hf auth login',\n"
-        "           or use generator=tiny_digits, which is embedded."
+        "           or take images made elsewhere with generator=folder generator.root=<folder>."
     )
 
 
