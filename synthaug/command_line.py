@@ -237,8 +237,9 @@ def _plain(error: Exception, override: str, before: list[str]) -> str:
         known = GlobalHydra.instance().config_loader().get_group_options(_key(override))
         return f"this is not a name; choices: {', '.join(known)} (in YAML, a number among them is written \"'55'\")"
     full_key = re.search(r"full_key: (\S+)", text)
-    in_file = full_key is not None and _key(override) in GROUPS
-    key = full_key[1] if full_key and in_file else _key(override)
+    typed = _key(override)
+    inside = full_key is not None and (typed in GROUPS or full_key[1].startswith(f"{typed}."))
+    key = full_key[1] if full_key and inside else typed
     if re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text):
         reason = _unknown_key(key, before)
     elif "NoneType" in text:
@@ -246,7 +247,7 @@ def _plain(error: Exception, override: str, before: list[str]) -> str:
         reason = f"this node is null with the chosen {key.partition('.')[0]}: give it in a YAML file, or choose another"
     else:
         reason = " ".join(re.split(r"\n    full_key|\nSee https://hydra", str(error.__cause__ or error))[0].split())
-    return f"its {key}: {reason}" if in_file else reason
+    return f"its {key}: {reason}" if inside else reason
 
 
 def _unknown_key(key: str, before: list[str]) -> str:
