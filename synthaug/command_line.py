@@ -41,6 +41,18 @@ def as_hydra_reads(argument: str) -> str:
     return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
 
 
+def as_hydra_takes(arguments: Sequence[str]) -> list[str]:
+    """A whole command line as it must be for Hydra: each override `as_hydra_reads`, and options such as -m before them.
+
+    Hydra takes overrides on one side of an option only: `dataset=digits -m mix=real,55` would be no usage it knows.
+    """
+    options = list(arguments)
+    overrides: list[str] = get_args_parser().parse_intermixed_args(options).overrides
+    for override in overrides:
+        options.remove(override)
+    return [*options, *map(as_hydra_reads, overrides)]
+
+
 def is_sweep(arguments: Sequence[str]) -> bool:
     """Whether a command line asks for several runs (-m, --multirun)."""
     return bool(get_args_parser().parse_args(list(arguments)).multirun)
@@ -50,7 +62,7 @@ def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
     """Compose and check every run that a command line asks for.
 
     Args:
-        arguments: `sys.argv[1:]`, each `as_hydra_reads`.
+        arguments: `sys.argv[1:]`, `as_hydra_takes` them.
 
     Returns:
         The jobs; None where the command line asks for something else (--help, --cfg …) or is expanded by another

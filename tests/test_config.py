@@ -864,6 +864,18 @@ class TestArgumentsOfTargets:
     def test_need_no_plus(self, typed: str, read: str) -> None:
         assert command_line.as_hydra_reads(typed) == read
 
+    @pytest.mark.parametrize(
+        ("typed", "taken"),
+        [
+            ("dataset=digits -m mix=real,55", "-m dataset=digits mix=real,'55'"),
+            ("seed=1 --config-dir own mix=82 --multirun", "--config-dir own --multirun seed=1 mix='82'"),
+            ("--cfg job generator.device=cpu", "--cfg job ++generator.device=cpu"),
+            ("--help", "--help"),
+        ],
+    )
+    def test_may_stand_before_and_after_an_option(self, typed: str, taken: str) -> None:
+        assert command_line.as_hydra_takes(typed.split()) == taken.split()
+
     def test_reach_the_settings(self) -> None:
         jobs = command_line.jobs_of(
             [command_line.as_hydra_reads(a) for a in ("generator.device=cpu", "generator.name=other")]
