@@ -242,10 +242,12 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
     plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
     settings, recorded = _data(plain), _recorded(plain)
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
-    folders = [Path(source.path) / "mix" for source in hydra.runtime.config_sources if source.schema == "file"]
+    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
     named = ("dataset", "generator", "prompts", "model")
     names = {group: settings[group].get("name") or choices[group] for group in named}
-    names["mix"] = arm_name(hydra.runtime.choices["mix"], settings["mix"], folders)
+    names["mix"] = arm_name(hydra.runtime.choices["mix"], settings["mix"], [folder / "mix" for folder in folders])
+    if not settings["model"].get("name"):
+        names["model"] = model_name(choices["model"], settings["model"], [folder / "model" for folder in folders])
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
     # Other prompts make other images: they are another generator to whoever compares runs or looks for images.
@@ -324,6 +326,19 @@ def arm_name(choice: str, mix: Mapping[str, Any], folders: Iterable[Path]) -> st
     if len(own) > 100:  # a folder's name ends at 255 letters, a run's in W&B at 128
         own = f"-augment_{hashlib.sha256(own.encode()).hexdigest()[:12]}"
     return f"real{mix['real']:.12g}-synthetic{mix['synthetic']:.12g}{own}"
+
+
+def model_name(choice: str, model: Mapping[str, Any], folders: Iterable[Path]) -> str:
+    """Name of a model: of the file it was chosen by, unless the file's network was changed on the way."""
+    for folder in folders:
+        path = folder / f"{choice}.yaml"
+        if path.is_file():
+            there, given = read_settings(path).get("backbone"), str(model.get("backbone"))
+            if there in (None, given):
+                break
+            network = given.replace("/", "-")
+            return network if choice == there else f"{choice}-{network}"
+    return choice
 
 
 def _in_a_name(value: Any) -> str:

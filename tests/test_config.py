@@ -273,6 +273,28 @@ def test_names_can_be_given() -> None:
     assert (job.key.dataset, job.key.generator, job.key.model) == ("mine", "sd", "wide")
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("model=resnet18 model.backbone=resnet18", "resnet18"),
+        ("model=resnet18 model.backbone=timm/resnet10t", "timm-resnet10t"),
+        ("model=probe model.backbone=resnet50", "probe-resnet50"),
+        ("model=probe model.lr=0.1", "probe"),
+        ("model=probe model.backbone=resnet50 +model.name=mine", "mine"),
+        ("--config-dir mine model=based model.backbone=resnet50", "based"),
+    ],
+)
+def test_a_model_is_called_after_the_network_it_has(mine: Path, typed: str, name: str) -> None:
+    write(mine / "model" / "based.yaml", "defaults: [resnet18]\nlr: 0.1\n")
+    assert job_of(*typed.replace("mine ", f"{mine} ").split()).key.model == name
+
+
+def test_networks_can_be_swept() -> None:
+    jobs = command_line.jobs_of(["-m", "model.backbone=resnet18,resnet34"])
+    assert jobs is not None
+    assert [job.key.model for job in jobs] == ["resnet18", "resnet34"]
+
+
 @pytest.mark.parametrize("flags", [["--help"], ["--hydra-help"], ["--cfg", "job"], ["--info=all"], ["--config-name=x"]])
 def test_other_requests_are_left_to_hydra(flags: list[str]) -> None:
     assert command_line.jobs_of([*flags, "mix=reel"]) is None
