@@ -270,5 +270,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     # Frozen stages are meant to be.
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    # GoogLeNet and Inception from scratch: of torchvision's future, about which nobody can do anything here.
+    warnings.filterwarnings("ignore", message="The default weight initialization of")
     # Lightning's own use of what PyTorch has renamed since.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")

@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,14 @@ def test_batches_of_workers_are_the_same(study: Path, tmp_path: Path) -> None:
     made["num_workers"] = 1
     train(tmp_path / "run", made)
     assert same_run(study / "run", tmp_path / "run")
+
+
+def test_networks_are_built_without_a_word() -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        training.quiet_libraries()
+        Classifier(["a", "b"], backbone="googlenet")
+    assert not shown
 
 
 def test_an_arms_own_augmentation_replaces_the_datasets_key_by_key() -> None:
