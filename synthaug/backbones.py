@@ -1,6 +1,7 @@
 """Networks by name, from torchvision or timm, with a head for the classes at hand."""
 
 import difflib
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,6 +129,9 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
             f"model.weights={weights}: for timm use DEFAULT, null or a file; choose others by the tag in the name "
             f"(model.backbone={TIMM}{name.split('.')[0]}.<tag>)."
         )
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # it tells of each of its twelve attempts, twice
     try:
         network = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes)
     except (OSError, RuntimeError) as error:
@@ -136,6 +140,8 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
             f"{_download(timm.get_pretrained_cfg(name))}Set HF_HOME to a cache that holds them (and HF_HUB_OFFLINE=1), "
             f"give a file as model.weights=<path>, or train from scratch with model.weights=null."
         ) from error
+    finally:
+        hub.setLevel(level)
     return network
 
 
