@@ -1,6 +1,7 @@
 """Networks by name, from torchvision or timm, with a head for the classes at hand."""
 
 import difflib
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,15 +129,29 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
             f"model.weights={weights}: for timm use DEFAULT, null or a file; choose others by the tag in the name "
             f"(model.backbone={TIMM}{name.split('.')[0]}.<tag>)."
         )
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # it tells of each of its twelve attempts, twice
     try:
         network = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"The weights of {TIMM}{name} could not be fetched ({type(error).__name__}: {error}). Set HF_HOME to a "
-            f"cache that holds them (and HF_HUB_OFFLINE=1), give a file as model.weights=<path>, or train from "
-            f"scratch with model.weights=null."
+            f"The weights of {TIMM}{name} could not be fetched ({type(error).__name__}: {error}). "
+            f"{_download(timm.get_pretrained_cfg(name))}Set HF_HOME to a cache that holds them (and HF_HUB_OFFLINE=1), "
+            f"give a file as model.weights=<path>, or train from scratch with model.weights=null."
         ) from error
+    finally:
+        hub.setLevel(level)
     return network
+
+
+def _download(settings: Any) -> str:
+    """Where timm's weights can be had by hand, as a sentence; empty where there are none."""
+    place = settings and settings.hf_hub_id
+    if not place:
+        return ""
+    file = settings.hf_hub_filename or "model.safetensors"
+    return f"Download https://huggingface.co/{place}/resolve/main/{file} where there is a network. "
 
 
 def _load_state(network: nn.Module, path: Path) -> None:

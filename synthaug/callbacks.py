@@ -130,7 +130,8 @@ class Progress(Callback):
         self._started = time.perf_counter()
         self._first_epoch = trainer.current_epoch
         steps = int(trainer.estimated_stepping_batches)
-        self._epochs = math.ceil(steps * trainer.accumulate_grad_batches / trainer.num_training_batches)
+        # The last step of an epoch takes the batches that are left.
+        self._epochs = math.ceil(steps / math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
         if self.terminal and trainer.is_global_zero:
             self._bar = tqdm(total=steps, initial=trainer.global_step, desc=self.label, unit="step", leave=False)
 
@@ -143,7 +144,8 @@ class Progress(Callback):
             return
         accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
         done = trainer.current_epoch + 1
-        said = f"epoch {done}/{self._epochs}, validation accuracy {accuracy:.1%}"
+        judged = "not validated" if math.isnan(accuracy) else f"validation accuracy {accuracy:.1%}"
+        said = f"epoch {done}/{self._epochs}, {judged}"
         if self._bar is not None:
             self._bar.set_postfix_str(said)
             return

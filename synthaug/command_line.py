@@ -45,6 +45,18 @@ def as_hydra_reads(argument: str) -> str:
     return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
 
 
+def as_hydra_takes(arguments: Sequence[str]) -> list[str]:
+    """A whole command line as it must be for Hydra: each override `as_hydra_reads`, and options such as -m before them.
+
+    Hydra takes overrides on one side of an option only: `dataset=digits -m mix=real,55` would be no usage it knows.
+    """
+    options = list(arguments)
+    overrides: list[str] = get_args_parser().parse_intermixed_args(options).overrides
+    for override in overrides:
+        options.remove(override)
+    return [*options, *map(as_hydra_reads, overrides)]
+
+
 def is_sweep(arguments: Sequence[str]) -> bool:
     """Whether a command line asks for several runs (-m, --multirun)."""
     return bool(get_args_parser().parse_args(list(arguments)).multirun)
@@ -54,7 +66,7 @@ def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
     """Compose and check every run that a command line asks for.
 
     Args:
-        arguments: `sys.argv[1:]`, each `as_hydra_reads`.
+        arguments: `sys.argv[1:]`, `as_hydra_takes` them.
 
     Returns:
         The jobs; None where the command line asks for something else (--help, --cfg …) or is expanded by another
@@ -241,9 +253,9 @@ def _plain(error: Exception, override: str, before: list[str]) -> str:
         known = GlobalHydra.instance().config_loader().get_group_options(_key(override))
         return f"this is not a name; choices: {', '.join(known)} (in YAML, a number among them is written \"'55'\")"
     full_key = re.search(r"full_key: (.+)", text)
-    in_file = full_key is not None and _key(override) in GROUPS
-    below = full_key is not None and full_key[1].startswith(f"{_key(override)}.")  # of a mapping that was given
-    key = full_key[1] if full_key and (in_file or below) else _key(override)
+    typed = _key(override)
+    inside = full_key is not None and (typed in GROUPS or full_key[1].startswith(f"{typed}."))
+    key = full_key[1] if full_key and inside else typed
     if re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text):
         reason = _unknown_key(key, before)
     elif re.search("LexerNoViableAlt|mismatched input|extraneous input|no viable alternative", text) and key.isascii():
@@ -254,7 +266,7 @@ def _plain(error: Exception, override: str, before: list[str]) -> str:
         reason = f"this node is null with the chosen {key.partition('.')[0]}: give it in a YAML file, or choose another"
     else:
         reason = " ".join(re.split(r"\n    full_key|\nSee https://hydra", str(error.__cause__ or error))[0].split())
-    return f"its {key}: {reason}" if in_file else reason
+    return f"its {key}: {reason}" if inside else reason
 
 
 def _unknown_key(key: str, before: list[str]) -> str:

@@ -156,6 +156,8 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     ),
     "logger": ("name", "group", "id", "save_dir", "version", "mode", "offline", "resume"),
 }
+# Groups whose choice is called after what it loads, where that was changed: its key.
+LOADED = {"model": "backbone", "generator": "model"}
 OWN_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 # Keys of a node that are ours and not its target's.
 OWN_KEYS = ("name",)
@@ -243,11 +245,16 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
     _drop_what_belongs_to_another_model(plain.generator, hydra.overrides.task)
     settings, recorded = _data(plain), _recorded(plain)
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
-    folders = [Path(source.path) / "mix" for source in hydra.runtime.config_sources if source.schema == "file"]
-    names = {group: settings[group].get("name") for group in ("dataset", "generator", "prompts", "model")}
-    # A name such as 2024 is a number to YAML.
-    names = {group: choices[group] if name is None else str(name) for group, name in names.items()}
-    names["mix"] = arm_name(hydra.runtime.choices["mix"], settings["mix"], folders)
+    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    names = {"mix": arm_name(hydra.runtime.choices["mix"], settings["mix"], [folder / "mix" for folder in folders])}
+    for group in ("dataset", "generator", "prompts", "model"):
+        given = settings[group].get("name")
+        if given is not None:
+            names[group] = str(given)  # a name such as 2024 is a number to YAML
+        elif group in LOADED:
+            names[group] = name_of(group, choices[group], settings[group], folders)
+        else:
+            names[group] = choices[group]
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
     # Other prompts make other images: they are another generator to whoever compares runs or looks for images.
@@ -335,6 +342,21 @@ def arm_name(choice: str, mix: Mapping[str, Any], folders: Iterable[Path]) -> st
     if len(own) > 100:  # a folder's name ends at 255 letters, a run's in W&B at 128
         own = f"-augment_{hashlib.sha256(own.encode()).hexdigest()[:12]}"
     return f"real{mix['real']:.12g}-synthetic{mix['synthetic']:.12g}{own}"
+
+
+def name_of(group: str, choice: str, node: Mapping[str, Any], folders: Iterable[Path]) -> str:
+    """Name of a model or generator: of the file it was chosen by, unless what the file loads was changed on the way."""
+    key = LOADED[group]
+    for folder in folders:
+        path = folder / group / f"{choice}.yaml"
+        if path.is_file():
+            there, given = read_settings(path).get(key), str(node.get(key))
+            if there in (None, given):
+                break
+            is_id = given.count("/") <= 1 and not given.startswith(("/", ".", "~"))
+            called = given.replace("/", "-") if is_id else folder_name(given)
+            return called if choice == there else f"{choice}-{called}"
+    return choice
 
 
 def _in_a_name(value: Any) -> str:

@@ -28,6 +28,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `whole_file` left in a folder where a process was killed; nobody else may be writing there."""
+    for path in folder.glob(f".*-{'[0-9a-f]' * 8}.*"):
+        path.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 under the name `path`, atomically."""
     with whole_file(path) as temporary:

@@ -34,7 +34,7 @@ class Objective:
         self.label_smoothing = label_smoothing
         self.synthetic_weight = synthetic_weight
         both = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
-        self.blends = [blend(alpha=alpha) for blend, alpha in both if alpha > 0]
+        self.blends = [blend(alpha=float(alpha)) for blend, alpha in both if alpha > 0]
 
     @property
     def is_plain(self) -> bool:

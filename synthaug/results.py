@@ -26,7 +26,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from synthaug.errors import UserError
-from synthaug.files import whole_file, write_text
+from synthaug.files import remove_unfinished, whole_file, write_text
 
 log = logging.getLogger(__name__)
 
@@ -159,6 +159,7 @@ def plan(study: Path, runs: Iterable[PlannedRun]) -> None:
 def finish(folder: Path, result: Mapping[str, Any]) -> None:
     """Mark a run as finished: `result.json` comes last; what only served a resume or told of a failure goes."""
     write_json(folder / RESULT, result)
+    remove_unfinished(folder)
     (folder / FAILED).unlink(missing_ok=True)
     (folder / LAST).unlink(missing_ok=True)
 

@@ -42,7 +42,7 @@ def main() -> None:
     Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
     Ctrl-C.
     """
-    sys.argv[1:] = [command_line.as_hydra_reads(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = command_line.as_hydra_takes(sys.argv[1:])
     try:
         config.register()
         jobs = command_line.jobs_of(sys.argv[1:]) or []

@@ -75,6 +75,8 @@ def fit_and_test(
     require_whole_evaluation(trainer)
     require_fine_tuning(model, trainer)
     trainer.strategy.checkpoint_io = WholeCheckpoints()
+    # Under trainer.max_steps Lightning takes every checkpoint for one within an epoch; `Checkpoints` saves at the end.
+    trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
     if loggers and trainer.is_global_zero:  # other processes of a distributed run have dummies for loggers
         from synthaug import tracking
 
@@ -270,5 +272,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
     # Frozen stages are meant to be.
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
+    # GoogLeNet and Inception from scratch: of torchvision's future, about which nobody can do anything here.
+    warnings.filterwarnings("ignore", message="The default weight initialization of")
     # Lightning's own use of what PyTorch has renamed since.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")

@@ -216,6 +216,12 @@ def test_other_counts_that_may_be_meant_are_told() -> None:
     assert "The other counts that may be meant could make b significant." in said(found)
 
 
+def test_where_every_figure_is_one_count_no_other_is_spoken_of() -> None:
+    found = audit(table({"a": "100.0", "b": "100.0", "c": "98.8"}, n_test=80))
+    assert [verdict(pair) for pair in found.against_baseline] == [NEVER, NEVER]
+    assert "other count" not in said(found)
+
+
 def test_several_runs_or_several_test_sets_have_no_best_case() -> None:
     several = audit(table({"a": "98.0", "b": "40.0", "c": "97.0"}, n_test=100, seeds=3))
     assert [pair.tests.best for pair in several.against_baseline] == [None, None]
@@ -295,11 +301,20 @@ def test_readings_that_agree_contradict_nothing() -> None:
     assert "No reading is given" in said(audit(table({"a": "98.15", "b": "95.06"})))
 
 
-@pytest.mark.parametrize(("share", "name"), MIXES.items())
-def test_named_mixes_are_those_of_the_program(share: int, name: str) -> None:
+@pytest.mark.parametrize(("shares", "name"), MIXES.items())
+def test_named_mixes_are_those_of_the_program(shares: tuple[float, float], name: str) -> None:
     mix = yaml.safe_load((ROOT / "conf/mix" / f"{name}.yaml").read_text(encoding="utf-8"))
-    assert [mix["real"], mix["synthetic"]] == pytest.approx([1 - share / 100, share / 100])
-    assert mix_of(share) == name
+    assert (mix["real"], mix["synthetic"]) == shares
+    assert mix_of(100 * shares[1] / sum(shares), sum(shares)) == name
+
+
+def test_arms_of_other_sizes_are_other_mixes() -> None:
+    sizes = {"few": 500, "real": 1000, "half": 1000, "more": 1500, "270": 270}
+    arms = tuple(PublishedArm(name, Decimal("95.06"), 162, None, size) for name, size in sizes.items())
+    shares = {"few": 0.0, "real": 0.0, "half": 50.0, "more": 33.3, "270": 0.0}
+    for baseline in ("real", "few"):
+        found = audit(Published("made up", "", baseline, arms, (Reading("only", "", shares),), ()))
+        assert found.readings[0].mixes == ("real50", "real", "55", "add50", "mix.real=0.27 mix.synthetic=0")
 
 
 def test_no_arm_of_the_paper_has_a_control(paper: Audit) -> None:

@@ -1,6 +1,7 @@
 """Networks by name: the right head, the given weights, and errors that say what to do."""
 
 import builtins
+import logging
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -199,13 +200,22 @@ def test_a_failed_download_names_the_network_the_cause_and_the_ways_out(
 def test_a_failed_download_of_timm_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     import timm
 
+    hub = logging.getLogger("huggingface_hub.utils")
+
     def unreachable(*_: Any, pretrained: bool, **__: Any) -> None:
         assert pretrained
+        assert not hub.isEnabledFor(logging.WARNING)  # on which it tells of each attempt
         raise OSError("we cannot find the requested files")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
-    with pytest.raises(UserError, match=r"^The weights of timm/resnet18 .*cannot find.*HF_HOME.*model.weights=null"):
+    url = "Download https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors where "
+    with pytest.raises(
+        UserError, match=rf"^The weights of timm/resnet18 .*cannot find.*{url}.*HF_HOME.*model.weights=null"
+    ):
         build_backbone("timm/resnet18", "DEFAULT", 2)
+    with pytest.raises(UserError, match=r"cannot find the requested files\)\. Set HF_HOME"):  # it has none anywhere
+        build_backbone("timm/coatnet_0_224", "DEFAULT", 2)
+    assert hub.isEnabledFor(logging.WARNING)
 
 
 def test_without_timm_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -346,6 +346,9 @@ def test_an_arm_at_chance_is_told(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     rewrite_predictions(folder_of(study, "64"), {"predicted": np.zeros(1500, dtype=np.int64)})
     assert any("64 is no better than always naming" in note for note in one_group(study).notes)
+    rewrite_predictions(folder_of(study, "55"), {"predicted": np.zeros(1500, dtype=np.int64)})
+    (note,) = (note for note in one_group(study).notes if "no better" in note)
+    assert note.startswith("55, 64 are no better than always naming")
 
 
 # --- files -----------------------------------------------------------------------------------------

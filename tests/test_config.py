@@ -293,6 +293,28 @@ def test_names_can_be_given() -> None:
     assert (job.key.dataset, job.key.generator, job.key.model) == ("mine", "sd", "wide")
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("model=resnet18 model.backbone=resnet18", "resnet18"),
+        ("model=resnet18 model.backbone=timm/resnet10t", "timm-resnet10t"),
+        ("model=probe model.backbone=resnet50", "probe-resnet50"),
+        ("model=probe model.lr=0.1", "probe"),
+        ("model=probe model.backbone=resnet50 +model.name=mine", "mine"),
+        ("--config-dir mine model=based model.backbone=resnet50", "based"),
+    ],
+)
+def test_a_model_is_called_after_the_network_it_has(mine: Path, typed: str, name: str) -> None:
+    write(mine / "model" / "based.yaml", "defaults: [resnet18]\nlr: 0.1\n")
+    assert job_of(*typed.replace("mine ", f"{mine} ").split()).key.model == name
+
+
+def test_networks_can_be_swept() -> None:
+    jobs = command_line.jobs_of(["-m", "model.backbone=resnet18,resnet34"])
+    assert jobs is not None
+    assert [job.key.model for job in jobs] == ["resnet18", "resnet34"]
+
+
 @pytest.mark.parametrize("flags", [["--help"], ["--hydra-help"], ["--cfg", "job"], ["--info=all"], ["--config-name=x"]])
 def test_other_requests_are_left_to_hydra(flags: list[str]) -> None:
     assert command_line.jobs_of([*flags, "mix=reel"]) is None
@@ -338,6 +360,9 @@ def test_unknown_choices_of_a_sweep() -> None:
         ("dataset.augment.scales=[1,1]", "there is no such key; did you mean dataset.augment.scale?"),
         ("mix.fraction=0.3", "there is no such key; mix has real, synthetic, augment"),
         ("hydra.swep.dir=x", "there is no such key; did you mean hydra.sweep.dir?"),
+        ("dataset.augment={hues:1}", "its dataset.augment.hues: there is no such key; did you mean "),
+        ("dataset={augment:{hues:1}}", "its dataset.augment.hues: there is no such key; did you mean "),
+        ("hydra.run={dirs:x}", "its hydra.run.dirs: there is no such key; did you mean hydra.run.dir?"),
         ("seed=x", "Value 'x' of type 'str' could not be converted to Integer"),
         ("mix.real=half", "Value 'half' of type 'str' could not be converted to Float"),
         ("dataset.on_bad_image=ignore", "Invalid value 'ignore', expected one of [stop, skip]"),
@@ -884,6 +909,18 @@ class TestArgumentsOfTargets:
     )
     def test_need_no_plus(self, typed: str, read: str) -> None:
         assert command_line.as_hydra_reads(typed) == read
+
+    @pytest.mark.parametrize(
+        ("typed", "taken"),
+        [
+            ("dataset=digits -m mix=real,55", "-m dataset=digits mix=real,'55'"),
+            ("seed=1 --config-dir own mix=82 --multirun", "--config-dir own --multirun seed=1 mix='82'"),
+            ("--cfg job generator.device=cpu", "--cfg job ++generator.device=cpu"),
+            ("--help", "--help"),
+        ],
+    )
+    def test_may_stand_before_and_after_an_option(self, typed: str, taken: str) -> None:
+        assert command_line.as_hydra_takes(typed.split()) == taken.split()
 
     def test_reach_the_settings(self) -> None:
         jobs = command_line.jobs_of(

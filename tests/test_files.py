@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.files import sha256, whole_file, write_text
+from synthaug.files import remove_unfinished, sha256, whole_file, write_text
 
 
 @contextmanager
@@ -31,6 +31,16 @@ def test_the_file_has_its_name_only_after_the_block(tmp_path: Path) -> None:
         assert temporary.suffix == ".json"
     assert path.read_text() == "half"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_process_leaves_can_be_removed(tmp_path: Path) -> None:
+    write_text(tmp_path / "best-0123abcd.ckpt", "whole")
+    write_text(tmp_path / ".lock", "")
+    killed = whole_file(tmp_path / "best.ckpt")
+    killed.__enter__()
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"best-0123abcd.ckpt", ".lock"}
 
 
 def test_an_older_file_is_whole_until_the_new_one_is(tmp_path: Path) -> None:

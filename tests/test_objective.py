@@ -65,8 +65,8 @@ def test_a_weight_that_all_share_changes_nothing() -> None:
 @given(
     st.integers(1, 9),
     st.floats(0, 0.9),
-    st.sampled_from([0.0, 0.2, 1.0]),
-    st.sampled_from([0.0, 0.2, 1.0]),
+    st.sampled_from([0, 0.2, 1]),  # as they are typed: 1 comes as an integer
+    st.sampled_from([0, 0.2, 1]),
     st.floats(0.01, 10),
 )
 def test_blending_moves_mass_and_loses_none(

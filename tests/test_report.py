@@ -244,6 +244,16 @@ def test_the_table_takes_names_literally(tmp_path: Path) -> None:
     assert "[red]x[/red]" in stream.getvalue()
 
 
+def test_the_table_cuts_no_name(tmp_path: Path) -> None:
+    long = "real0.4-synthetic0.6-erasing_0.25-policy_"
+    study = make_study(
+        tmp_path / "study", MadeUp(arms={"real": (1, 0), f"{long}trivial": (0.4, 0.6), f"{long}rand": (0.4, 0.6)})
+    )
+    stream = io.StringIO()
+    print_table(compare(study), Console(file=stream, width=100))
+    assert "\u2026" not in stream.getvalue()
+
+
 # --- words -----------------------------------------------------------------------------------------
 
 

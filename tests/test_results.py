@@ -148,6 +148,7 @@ def test_the_states_of_a_run(tmp_path: Path) -> None:
     results.write_json(tmp_path / results.FAILED, {"error": "out of memory", "type": "RuntimeError"})
     assert state() == "failed"
     (tmp_path / results.LAST).write_bytes(b"x")
+    (tmp_path / ".best-0123abcd.ckpt").write_bytes(b"x")  # the process was killed while it wrote
     results.finish(tmp_path, result())
     assert state() == "finished"
     assert {path.name for path in tmp_path.iterdir()} == {results.CONFIG, results.RESULT}

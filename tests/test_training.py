@@ -5,6 +5,7 @@ import json
 import math
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def same_run(one: Path, other: Path) -> bool:
     return (
         same_weights(one, other)
         and (one / results.PREDICTIONS).read_bytes() == (other / results.PREDICTIONS).read_bytes()
-        and all(curves[0][name] == curves[1][name] for name in HISTORY)
+        and all(np.array_equal(curves[0][name], curves[1][name], equal_nan=True) for name in HISTORY)
     )
 
 
@@ -108,6 +109,14 @@ def test_batches_of_workers_are_the_same(study: Path, tmp_path: Path) -> None:
     made["num_workers"] = 1
     train(tmp_path / "run", made)
     assert same_run(study / "run", tmp_path / "run")
+
+
+def test_networks_are_built_without_a_word() -> None:
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        training.quiet_libraries()
+        Classifier(["a", "b"], backbone="googlenet")
+    assert not shown
 
 
 def test_an_arms_own_augmentation_replaces_the_datasets_key_by_key() -> None:
@@ -416,6 +425,29 @@ def test_steps_may_end_in_the_middle_of_an_epoch(study: Path, tmp_path: Path) ->
     result = results.read_json(tmp_path / "run" / results.RESULT)
     assert result["training"]["steps"] == 10
     assert result["val"]["accuracy"] == max(history["val/accuracy"][:2])
+
+
+@pytest.mark.parametrize("epoch", [1, 2, None], ids=["second", "last", "test"])
+def test_a_stopped_run_of_so_many_steps_goes_on_as_if_it_had_not_been(
+    study: Path, tmp_path: Path, epoch: int | None
+) -> None:
+    steps: dict[str, Any] = {"max_epochs": None, "max_steps": 10}
+    train(tmp_path / "whole", given(study), **steps)
+    with pytest.raises(StoppedError):
+        train(tmp_path / "run", given(study), callbacks=[Interrupt(epoch)], **steps)
+    train(tmp_path / "run", given(study), **steps)
+    assert same_run(tmp_path / "whole", tmp_path / "run")
+    assert results.read_history(tmp_path / "run")["step"] == [4, 8, 10]
+
+
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_the_epochs_to_come_are_counted(
+    study: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, accumulated: int
+) -> None:
+    with caplog.at_level("INFO", "synthaug"):
+        train(tmp_path / "run", given(study), max_epochs=2, accumulate_grad_batches=accumulated)
+    said = [record.getMessage() for record in caplog.records if "epoch" in record.getMessage()]
+    assert [text.partition(", ")[0].partition(": ")[2] for text in said] == ["epoch 1/2", "epoch 2/2"]
 
 
 def test_a_run_without_a_whole_epoch_says_so(study: Path, tmp_path: Path) -> None:

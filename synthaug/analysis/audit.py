@@ -37,8 +37,26 @@ MOST_SIZE = 10_000  # of a test set that is looked for behind figures that are n
 MOST_RUNS = 10  # of a mean that is looked for behind a figure that is no count
 MOST_EXACT = 2000  # images up to which exact power is computed; beyond, the z test says nearly the same
 POINT = 0.01
-# Synthetic share in percent → the mix of this program that replaces as much (conf/mix).
-MIXES = {0: "real", 20: "28", 30: "37", 40: "46", 50: "55", 60: "64", 70: "73", 80: "82", 100: "synthetic"}
+# Shares `real` and `synthetic` → the mix of this program that has them (conf/mix).
+MIXES = {
+    (1, 0): "real",
+    (0.8, 0.2): "28",
+    (0.7, 0.3): "37",
+    (0.6, 0.4): "46",
+    (0.5, 0.5): "55",
+    (0.4, 0.6): "64",
+    (0.3, 0.7): "73",
+    (0.2, 0.8): "82",
+    (1, 0.5): "add50",
+    (1, 1): "add100",
+    (0, 1): "synthetic",
+    (0, 10): "synthetic1000",
+    (0.5, 0): "real50",
+    (0.4, 0): "real40",
+    (0.3, 0): "real30",
+    (0.2, 0): "real20",
+}
+AS_NAMED = 0.001  # largest distance of a share from that of a named mix: counts and percentages are rounded
 
 
 @dataclass(frozen=True)
@@ -324,10 +342,25 @@ def _paired(discordant: float, n: int) -> list[Detectable]:
 # --- readings ----------------------------------------------------------------------------------------
 
 
-def mix_of(share: float) -> str:
-    """What to type for the mix with a synthetic share (percent), at the size of the real training set."""
-    known = MIXES.get(round(share)) if share == round(share) else None
-    return known or f"mix.real={1 - share / 100:.6g} mix.synthetic={share / 100:.6g}"
+def mix_of(share: float, size: float = 1.0) -> str:
+    """What to type for the mix with a synthetic share (percent), `size` times as large as the real training set."""
+    real, synthetic = size * (100 - share) / 100, size * share / 100
+    for named, name in MIXES.items():
+        if max(abs(real - named[0]), abs(synthetic - named[1])) <= AS_NAMED:
+            return name
+    return f"mix.real={real:.6g} mix.synthetic={synthetic:.6g}"
+
+
+def _sizes(published: Published, real: Sequence[int | None]) -> list[float]:
+    """Each arm's images over those of the baseline, or of the arm with the most real ones; 1 where that is not known.
+
+    A mix keeps at most all real images, so the most that any arm has must be there.
+    """
+    baseline = next(arm for arm in published.arms if arm.name == published.baseline)
+    if baseline.n_train is None:
+        return [1.0 for _ in real]
+    whole = max(baseline.n_train, *(count for count in real if count is not None))
+    return [1.0 if arm.n_train is None else arm.n_train / whole for arm in published.arms]
 
 
 def _reading(reading: Reading, published: Published) -> ReadingAudit:
@@ -340,7 +373,7 @@ def _reading(reading: Reading, published: Published) -> ReadingAudit:
     )
     return ReadingAudit(
         reading,
-        tuple(mix_of(share) for share in shares),
+        tuple(map(mix_of, shares, _sizes(published, real))),
         kendall(shares, [float(arm.accuracy) for arm in arms]),
         kendall(*zip(*mixed, strict=True)) if mixed else None,
         real,

@@ -449,9 +449,9 @@ def _differences_findings(audit: Audit) -> list[str]:
 
 
 def _other_counts(audit: Audit) -> str:
-    """Whether what cannot be significant still cannot with the other counts beside figures that are none."""
+    """Whether what cannot be significant still cannot with the other counts that the figures may mean."""
     found = [pair for pair in audit.against_baseline if verdict(pair) in (NEVER, CORRECTED)]
-    if all(len({*pair.extremes, pair.first.right, pair.second.right}) == 2 for pair in found if pair.extremes):
+    if all(pair.extremes == (pair.first.right, pair.second.right) for pair in found):
         return ""
     tipped = [
         pair.second.arm.name
@@ -460,7 +460,7 @@ def _other_counts(audit: Audit) -> str:
     ]
     if tipped:
         return f" The other counts that may be meant could make {_and(tipped)} significant."
-    return " That holds for the counts on either side of a figure that is none, too."
+    return " That holds for every other count that the figures may mean, too."
 
 
 def _control_finding(audit: Audit) -> list[str]:

@@ -527,12 +527,12 @@ def _chance_notes(arms: tuple[Arm, ...], labels: NDArray[np.int64]) -> list[str]
     if len(labels) == 0:
         return []
     share = float(np.bincount(labels).max()) / len(labels)
-    return [
-        f"{arm.name} is no better than always naming the most frequent class ({share:.1%} of the test "
-        "images): did its training diverge?"
-        for arm in arms
-        if arm.accuracy and arm.accuracy.low <= share
-    ]
+    names = [arm.name for arm in arms if arm.accuracy and arm.accuracy.low <= share]
+    if not names:
+        return []
+    verb, whose = ("is", "its") if len(names) == 1 else ("are", "their")
+    said = f"{verb} no better than always naming the most frequent class ({share:.1%} of the test images)"
+    return [f"{', '.join(names)} {said}: did {whose} training diverge?"]
 
 
 def _name_seeds(seeds: Sequence[int]) -> str:

@@ -173,7 +173,8 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
         table.title = Text(f"{comparison.study}: {title(group)} ({group.n_test:,} test images)")
         for header in HEADERS:
-            table.add_column(header, justify="left" if header in ("arm", "seeds") else "right")
+            # Folded, not cut: names of arms may differ in their last letters.
+            table.add_column(header, justify="left" if header in ("arm", "seeds") else "right", overflow="fold")
         for arm in group.arms:
             # Text, since a name such as "[red]" is markup in a plain string.
             table.add_row(*(Text(cell) for cell in cells(arm, group)))
