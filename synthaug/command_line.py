@@ -30,6 +30,11 @@ from synthaug.errors import UserError, raise_all
 _ARGUMENT = re.compile(
     r"(generator|model|trainer|dataset\.prepare|logger\.\w+|mix\.augment|prompts\.(settings|names))\.\w+=|mix\.augment="
 )
+# Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.
+_GRAMMAR = re.compile(
+    r"(^|,)\s*['\"\[{]|\$\{|\\|^\s*(choice|range|interval|glob|shuffle|sort|tag|extend_list|int|float|str|bool|json_str)\s*\("
+)
+_NOT_BARE = re.compile(r"[^A-Za-z0-9_/.+$%*@?|:\s-]")  # what that grammar takes only in quotes
 
 
 def as_hydra_reads(argument: str) -> str:
@@ -37,8 +42,33 @@ def as_hydra_reads(argument: str) -> str:
 
     Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
     `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say. So may any key of `mix.augment`.
+    Names of folders are taken as they are, in any script: `dataset.root=~/Füchse` needs no quotes.
     """
+    argument = _quote_text(argument)
     return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
+
+
+def _quote_text(argument: str) -> str:
+    """Quote plain values that hold letters and signs of which Hydra's grammar knows nothing; `~` is the home folder."""
+    key, equals, value = argument.partition("=")
+    if not equals or not re.fullmatch(r"\+{0,2}\w[^=\s]*", key) or _GRAMMAR.search(value):
+        return argument
+    return f"{key}={','.join(map(_quoted, value.split(',')))}"
+
+
+def _quoted(value: str) -> str:
+    plain = str(Path(value).expanduser()) if re.match(r"~(/|$)", value) else value
+    quote = '"' if "'" in plain else "'"
+    return f"{quote}{plain}{quote}" if _NOT_BARE.search(plain) and quote not in plain else plain
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """A command line with its flags (-m, --config-dir …) before its overrides: Hydra takes none between them."""
+    overrides = get_args_parser().parse_intermixed_args(list(arguments)).overrides
+    flags = list(arguments)
+    for override in overrides:
+        flags.remove(override)
+    return [*flags, *overrides]
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:

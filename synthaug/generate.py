@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    sys.argv[1:] = [command_line.as_hydra_reads(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [command_line.as_hydra_reads(argument) for argument in command_line.flags_first(sys.argv[1:])]
     try:
         config.register()
         command_line.jobs_of(sys.argv[1:])
