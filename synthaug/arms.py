@@ -102,7 +102,7 @@ def digest(samples: Iterable[Sample]) -> str:
 def prepare(dataset: Mapping[str, Any], instantiate: Callable[..., object]) -> None:
     """Let a dataset that is made by a function write itself to its root, once."""
     if dataset["prepare"]:
-        instantiate(dataset["prepare"], root=Path(dataset["root"]), _convert_="all")
+        instantiate(dataset["prepare"], root=Path(dataset["root"]).expanduser(), _convert_="all")
 
 
 def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
@@ -113,7 +113,7 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
     """
     rule = dataset.get("split")
     return splitting.divide(
-        Path(dataset["root"]),
+        Path(dataset["root"]).expanduser(),
         {split: dataset[split] for split in SPLITS},
         Rule(**rule) if rule else None,
         output_dir / "splits" / dataset["name"],

@@ -25,7 +25,7 @@ from synthaug.config import (
     typed_augment,
     without_hydra,
 )
-from synthaug.data.samples import layout_problems
+from synthaug.data.samples import folders_there, is_litter, layout_problems
 
 
 def problems_of(config: DictConfig) -> list[str]:
@@ -45,7 +45,7 @@ def problems_of(config: DictConfig) -> list[str]:
     if not any(_touches(broken, key) for key in ("model", "trainer", "batch_size")):
         found += _model_problems(plain)
     if not _touches(broken, "dataset"):
-        found += _dataset_problems(plain.dataset)
+        found += _dataset_problems(plain.dataset) or _output_problems(plain.dataset, Path(plain.output_dir))
     return found + _target_problems(plain, broken)
 
 
@@ -235,9 +235,24 @@ def _dataset_problems(dataset: DictConfig) -> list[str]:
         found.append(f"{given}: must be less than 1 together, or nothing is left to train on")
     if dataset.prepare is None:
         folders = {name: dataset[name] for name in ("train", "val", "test")}
-        problems = layout_problems(Path(dataset.root), folders, can_split=split is not None)
+        root = Path(dataset.root).expanduser()
+        problems = layout_problems(root, folders, can_split=split is not None)
         found += [f"dataset.root={dataset.root}: {text}" for text in problems]
     return found
+
+
+def _output_problems(dataset: DictConfig, output_dir: Path) -> Iterator[str]:
+    """A folder of outputs among the classes: from the second command on it would be one of them."""
+    root = Path(dataset.root).expanduser()
+    split_folders = {name: dataset[name] for name in ("train", "val", "test")}
+    if dataset.prepare is None:
+        for name in folders_there(root, split_folders).values():
+            folder, inside = (root / name).resolve(), output_dir.resolve()
+            if inside.is_relative_to(folder) and not is_litter(inside, folder):
+                yield (
+                    f"output_dir={output_dir}: lies in {folder}, where every folder is a class; run the command in "
+                    "another folder, or give output_dir=<folder>"
+                )
 
 
 def _target_problems(config: DictConfig, broken: Sequence[str]) -> list[str]:

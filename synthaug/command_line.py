@@ -32,17 +32,11 @@ _ARGUMENT = re.compile(
     r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
 _OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
-
-
-def as_hydra_reads(argument: str) -> str:
-    """One argument of the command line as it must be for Hydra to read it as it was meant.
-
-    Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
-    `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say. So may any key of `mix.augment`.
-    """
-    if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but one of a mapping may
-        return "++{}={{{}: {}}}".format(*of_class.groups())
-    return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
+# Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.
+_GRAMMAR = re.compile(
+    r"(^|,)\s*['\"\[{]|\$\{|\\|^\s*(choice|range|interval|glob|shuffle|sort|tag|extend_list|int|float|str|bool|json_str)\s*\("
+)
+_NOT_BARE = re.compile(r"[^A-Za-z0-9_/.+$%*@?|:\s-]")  # what that grammar takes only in quotes
 
 
 def as_hydra_takes(arguments: Sequence[str]) -> list[str]:
@@ -55,6 +49,33 @@ def as_hydra_takes(arguments: Sequence[str]) -> list[str]:
     for override in overrides:
         options.remove(override)
     return [*options, *map(as_hydra_reads, overrides)]
+
+
+def as_hydra_reads(argument: str) -> str:
+    """One argument of the command line as it must be for Hydra to read it as it was meant.
+
+    Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
+    `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say. So may any key of `mix.augment`.
+    Names of folders are taken as they are, in any script: `dataset.root=~/Füchse` needs no quotes.
+    """
+    if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but one of a mapping may
+        return "++{}={{{}: {}}}".format(*of_class.groups())
+    argument = _quote_text(argument)
+    return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
+
+
+def _quote_text(argument: str) -> str:
+    """Quote plain values that hold letters and signs of which Hydra's grammar knows nothing; `~` is the home folder."""
+    key, equals, value = argument.partition("=")
+    if not equals or not re.fullmatch(r"\+{0,2}\w[^=\s]*", key) or _GRAMMAR.search(value):
+        return argument
+    return f"{key}={','.join(map(_quoted, value.split(',')))}"
+
+
+def _quoted(value: str) -> str:
+    plain = str(Path(value).expanduser()) if re.match(r"~(/|$)", value) else value
+    quote = '"' if "'" in plain else "'"
+    return f"{quote}{plain}{quote}" if _NOT_BARE.search(plain) and quote not in plain else plain
 
 
 def is_sweep(arguments: Sequence[str]) -> bool:

@@ -252,7 +252,7 @@ def job_of(config: DictConfig, hydra: Any) -> Job:
         if given is not None:
             names[group] = str(given)  # a name such as 2024 is a number to YAML
         elif group in LOADED:
-            names[group] = name_of(group, choices[group], settings[group], folders)
+            names[group] = name_of(group, choices[group], _data(plain, resolve=False)[group], folders)
         else:
             names[group] = choices[group]
     for group, name in names.items():
@@ -345,13 +345,20 @@ def arm_name(choice: str, mix: Mapping[str, Any], folders: Iterable[Path]) -> st
 
 
 def name_of(group: str, choice: str, node: Mapping[str, Any], folders: Iterable[Path]) -> str:
-    """Name of a model or generator: of the file it was chosen by, unless what the file loads was changed on the way."""
+    """Name of a model or generator: of the file it was chosen by, unless what the file loads was changed on the way.
+
+    Args:
+        group: "model" or "generator".
+        choice: name of the file.
+        node: as composed, with its interpolations: text from the environment must not get into a name.
+        folders: config folders, the first of which with such a file holds.
+    """
     key = LOADED[group]
     for folder in folders:
         path = folder / group / f"{choice}.yaml"
         if path.is_file():
             there, given = read_settings(path).get(key), str(node.get(key))
-            if there in (None, given):
+            if there in (None, given) or "${" in given:
                 break
             is_id = given.count("/") <= 1 and not given.startswith(("/", ".", "~"))
             called = given.replace("/", "-") if is_id else folder_name(given)

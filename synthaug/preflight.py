@@ -49,7 +49,7 @@ def real_images(dataset: Mapping[str, Any], output_dir: Path) -> RealImages | Us
 
     Images that are to be split are split here, so that no run begins on a folder that cannot be.
     """
-    if dataset["prepare"] and not Path(dataset["root"]).exists():
+    if dataset["prepare"] and not Path(dataset["root"]).expanduser().exists():
         return None
     try:
         return arms.list_real(dataset, output_dir).real

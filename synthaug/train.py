@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _asked: list[config.Job] = []  # the runs of this command
 _unfinished: list[str] = []  # labels of the runs that this command could not bring to their end
+_not_written: dict[str, UserError] = {}  # datasets that this command could not have written, and why
 
 
 class RefusedError(UserError):
@@ -62,6 +63,9 @@ def main() -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # outside of a run: while images are compared and split, which may take minutes
+        print("Interrupted; the same command begins again.", file=sys.stderr)
+        sys.exit(130)
     except OSError as error:  # outside of a run: the plan, or the report
         if not disk_is_full(error):
             raise
@@ -158,7 +162,7 @@ def _train(job: config.Job) -> None:
 def _build_arm(job: config.Job) -> arms.Arm:
     settings = job.settings
     output_dir = Path(settings["output_dir"])
-    arms.prepare(settings["dataset"], instantiate)
+    _prepare(settings["dataset"])
     data = arms.read_real(settings["dataset"], output_dir)
     generator = _made("generator", job)
     synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
@@ -180,6 +184,20 @@ def _build_arm(job: config.Job) -> arms.Arm:
         if (other.key.dataset, other.key.generator) == (job.key.dataset, job.key.generator)
     ]
     return arms.build(data, settings["mix"], settings["seed"], synthetic, siblings, check)
+
+
+def _prepare(dataset: dict[str, Any]) -> None:
+    """Have a dataset written; where it cannot be had, the next runs need not wait for the same answer."""
+    key = repr((dataset["root"], dataset["prepare"]))
+    if key in _not_written:
+        raise _not_written[key]
+    try:
+        arms.prepare(dataset, instantiate)
+    except Exception as error:
+        reason = underlying(error)
+        if isinstance(reason, UserError):
+            _not_written[key] = reason
+        raise
 
 
 def _made(group: str, job: config.Job, **given: Any) -> Any:

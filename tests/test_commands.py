@@ -223,7 +223,7 @@ def test_a_folder_of_classes_is_split_once_and_trained_on(swept: Commands) -> No
         split, name = path.parts[-3:-1]
         (flat / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, flat / name / f"{split}{path.name}")
-    command = ["-m", "mix=real,55", "experiment=flat", "dataset.root='Tiere 猫'"]
+    command = ["-m", "mix=real,55", "experiment=flat", "dataset.root=Tiere 猫"]
     code, printed = swept.run(*command)
     assert code == 0, printed
     written = swept.folder / "outputs" / "splits" / "Tiere 猫" / "split.csv"
@@ -262,6 +262,16 @@ def test_a_dataset_in_the_form_of_the_hub_is_written_split_and_trained_on(swept:
     code, printed = swept.run(*command[:-1])
     assert code == 2, printed
     assert "dataset.prepare.classes" in printed
+
+
+def test_a_dataset_that_cannot_be_had_is_asked_for_once(swept: Commands) -> None:
+    with serve(swept.folder) as server:
+        server.forbidden = True
+        command = ["-m", "mix=real,55", "experiment=nowhere", "dataset=animals", "dataset.root=nowhere"]
+        code, printed = swept.run(*command, f"dataset.prepare.descriptions={server.address}/classes.csv")
+    assert code == 1, printed
+    assert printed.count("-seed0 failed: ") == 2
+    assert server.asked.total() == 1
 
 
 def test_animals_are_selected_and_trained_on(swept: Commands) -> None:

@@ -18,7 +18,7 @@ from made_up_images import write_dataset
 from omegaconf import OmegaConf
 
 from synthaug import command_line, config, results
-from synthaug.command_line import is_sweep
+from synthaug.command_line import as_hydra_reads, is_sweep
 from synthaug.config import Job, quote_choices
 from synthaug.errors import UserError
 
@@ -150,6 +150,55 @@ def test_hydra_reads_the_names_that_were_typed(names: list[str]) -> None:
     override = parser.parse_override(quote_choices(f"mix={','.join(names)}"))
     swept = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
     assert [parser.parse_override(f"mix={name}").value() for name in swept] == names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Füchse",
+        "写真",
+        "🐱",
+        "photos (1)",
+        "Fotos & Videos",
+        "it's",
+        'a"b',
+        "a#b",
+        "a;b",
+        "x=y",
+        "a{b}",
+        "a[b]",
+        "b~",
+        "a!",
+    ],
+)
+def test_folders_of_any_name_need_no_quotes(name: str) -> None:
+    for typed in (f"dataset.root=/data/{name}", f"+dataset.root=/data/{name}"):
+        override = OverridesParser.create().parse_override(as_hydra_reads(typed))
+        assert override.value() == f"/data/{name}"
+        assert as_hydra_reads(as_hydra_reads(typed)) == as_hydra_reads(typed)
+
+
+def test_several_folders_of_any_name_are_several_runs() -> None:
+    override = OverridesParser.create().parse_override(as_hydra_reads("dataset.root=Füchse,wölfe,x"))
+    assert list(override.sweep_string_iterator()) == ["'Füchse'", "'wölfe'", "x"]
+
+
+def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/åsa")
+    assert as_hydra_reads("dataset.root=~/photos") == "dataset.root='/home/åsa/photos'"
+    assert as_hydra_reads("output_dir=~") == "output_dir='/home/åsa'"
+    assert as_hydra_reads("dataset.root=~nobody/x") == "dataset.root='~nobody/x'"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "dataset.root='ä,b'", 'a="ä"', "a=[ä,b]", "a={ä: b}", "a=b,'ä'", "a=${oc.env:Ä}", r"a=ä\,b", "a=choice(ä,b)",
+        "~ä=b", "--config-dir=ä", "-m", "a=", "a=1,2", "a=null", "a=C:/x", "a=b c", "a=x@y|z", "a=1e-3",
+    ],
+)  # fmt: skip
+def test_what_hydra_reads_is_left_to_it(argument: str) -> None:
+    assert as_hydra_reads(argument) == argument
 
 
 # --- jobs ------------------------------------------------------------------------------------------
@@ -629,6 +678,33 @@ def test_a_split_for_a_dataset_that_has_none(override: str) -> None:
     )
 
 
+def test_a_folder_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    assert job_of("dataset=imagefolder", "dataset.root='~/photos'").settings["dataset"]["root"] == "~/photos"
+
+
+def test_outputs_among_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    monkeypatch.chdir(root / "train")
+    assert problem("dataset=imagefolder", "dataset.root=.") == (
+        f"output_dir=outputs: lies in {root / 'train'}, where every folder is a class; run the command in another "
+        "folder, or give output_dir=<folder>"
+    )
+    assert problem("dataset=imagefolder", "dataset.root=.", "output_dir=cat/x").startswith("output_dir=cat/x: lies in")
+    for output_dir in ("../../outputs", ".outputs"):
+        assert jobs_of("dataset=imagefolder", "dataset.root=.", f"output_dir={output_dir}")
+    monkeypatch.chdir(root)
+    assert jobs_of("dataset=imagefolder", "dataset.root=.")
+
+
+def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    (root / "train").rename(tmp_path / "other")
+    lines = problems("dataset=imagefolder", f"dataset.root={root}")
+    assert f"dataset.root={root}: if 'test' is a class and no split, give dataset.test=<another name>" in lines
+
+
 def test_folders_that_need_no_split_folders(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos")
     (root / "train").rename(tmp_path / "flat")
@@ -916,6 +992,8 @@ class TestArgumentsOfTargets:
             ("dataset=digits -m mix=real,55", "-m dataset=digits mix=real,'55'"),
             ("seed=1 --config-dir own mix=82 --multirun", "--config-dir own --multirun seed=1 mix='82'"),
             ("--cfg job generator.device=cpu", "--cfg job ++generator.device=cpu"),
+            ("-m seed=1 seed=1", "-m seed=1 seed=1"),
+            ("a=-1 ~b +c=2 --cfg job", "--cfg job a=-1 ~b +c=2"),
             ("--help", "--help"),
         ],
     )
@@ -955,7 +1033,17 @@ def test_a_mapping_with_an_unknown_key() -> None:
     assert "there is no such key; did you mean dataset.augment.scale?" in line
 
 
-@pytest.mark.parametrize("typed", ["generator.prompt=a {class_name}", "generator.prompt=a <word>"])
-def test_text_that_hydra_cannot_read_is_to_be_quoted(typed: str) -> None:
-    with pytest.raises(UserError, match=r"""quoted once more, 'generator\.prompt="…"'"""):
-        as_typed(typed)
+@pytest.mark.parametrize("text", ["a {class_name}", "a <word>"])
+def test_text_needs_no_more_quotes_than_the_shells_unless_it_is_in_a_list(text: str) -> None:
+    assert as_typed(f"generator.prompt={text}").settings["generator"]["prompt"] == text
+    with pytest.raises(UserError, match=r"""quoted once more, 'prompts\.templates="…"'"""):
+        as_typed(f"prompts.templates=[{text}]")
+
+
+def test_a_generator_whose_model_was_changed_is_called_after_it() -> None:
+    names = {
+        model: as_typed("generator=sd15", f"generator.model={model}").key.generator
+        for model in ("someone/a-model", "/models/other model", "./mine")
+    }
+    assert list(names.values()) == ["sd15-someone-a-model", "sd15-other model", "sd15-mine"]
+    assert as_typed("generator=sd15", "generator.model=a/b", "generator.name=own").key.generator == "own"

@@ -171,6 +171,7 @@ def test_classes_are_chosen_and_renamed(
     [
         (["cat", "Dogs"], "there is no class 'Dogs'; did you mean 'dog'?"),
         (["cat", "zebra"], "there is no class 'zebra'; there are cat, dog, tabby"),
+        ("cat", "dataset.prepare.classes=cat: must be a list or a mapping, such as [cat,<another>]"),
         (["cat"], "1 class (cat); at least two are needed"),
         ({"cat": "x", "dog": "x"}, "1 class (x); at least two are needed"),
         ({"cat": "a/b", "dog": "a-b"}, "'a-b' is no name of a folder of its own; rename it: {'dog': <new name>}"),

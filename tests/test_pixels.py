@@ -512,6 +512,12 @@ def test_what_is_no_image_is_called_so(tmp_path: Path, content: bytes) -> None:
     assert reason(tmp_path / "a.jpg", tmp_path) == "not an image that Pillow can read"
 
 
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
+def test_photographs_of_telephones_are_named(tmp_path: Path, brand: bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(64))
+    assert reason(tmp_path / "a.jpg", tmp_path) == "HEIC, which Pillow cannot read: convert it to JPEG"
+
+
 def test_a_file_that_is_gone_is_not_called_damaged(tmp_path: Path) -> None:
     store = PixelStore(tmp_path, WHOLE)
     assert store.add({"key": tmp_path / "gone.png"}) == {"key": "cannot be read (No such file or directory)"}

@@ -276,6 +276,16 @@ def test_new_copies_of_what_must_stay_unseen_are_left_out(root: Path, split: str
     assert divided(root, rule) == after
 
 
+def test_a_new_image_in_two_classes_is_refused_before_it_joins(root: Path) -> None:
+    real = divided(root).real
+    unseen = next(sample for sample in real.test if sample.class_name == "cat").path
+    for name in ("cat", "dog"):
+        Image.open(unseen).save(root / name / "copy.bmp")
+    assert "1 image is in more than one class" in refusal(root)
+    (root / "dog" / "copy.bmp").unlink()
+    assert divided(root).copies == [root / "cat" / "copy.bmp"]
+
+
 def test_training_images_may_go_and_come_back(root: Path) -> None:
     before = divided(root).real
     path = before.train[0].path

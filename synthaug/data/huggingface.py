@@ -59,6 +59,10 @@ def write_huggingface(
     Raises:
         UserError: the dataset cannot be had, or has not what is asked for.
     """
+    if isinstance(classes, str):
+        raise UserError(
+            f"dataset.prepare.classes={classes}: must be a list or a mapping, such as [{classes},<another>]"
+        )
     splits = {"train": train, "val": val, "test": test}
     request = {
         "id": id, "revision": revision, "config": config, **splits,
@@ -82,8 +86,11 @@ def write_huggingface(
 
 
 def _quiet_where_nobody_looks() -> None:
-    """The package's progress bars fill a log file; ours look for a terminal themselves."""
+    """The package's progress bars fill a log file; ours look for a terminal themselves. Say nothing twice."""
     import datasets
+
+    for library in ("datasets", "huggingface_hub"):  # they print themselves what they hand on to our log
+        logging.getLogger(library).propagate = False
 
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()

@@ -38,6 +38,8 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
 HUGE = 89_478_485
 _one_huge_image = threading.Lock()
 
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # what telephones write unless told not to
+
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
 
 
@@ -267,6 +269,8 @@ def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str
             return f"its content is not what was listed (sha256 {found[:12]} instead of {key[:12]})"
         return decode(io.BytesIO(content), short_side)
     except UnidentifiedImageError:
+        if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
+            return "HEIC, which Pillow cannot read: convert it to JPEG"
         return "not an image that Pillow can read"
     except Image.DecompressionBombError as error:
         return f"too large ({error})"

@@ -85,7 +85,7 @@ def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) 
         listed = {split: [class_files(folder, name) for name in classes] for split, folder in folders.items()}
         problems = _class_problems(folders, classes, listed)
         if can_split and not classes and folders["train"] != root:
-            problems.append(f"if '{there['train']}' is a class and no split, give dataset.train=<another name>")
+            problems.append(_if_a_class("train", there["train"]))
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
@@ -125,6 +125,8 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
         for split, name in split_folders.items()
         if not (root / name).is_dir()
     ]
+    if can_split and problems:
+        problems += [_if_a_class(split, name) for split, name in split_folders.items() if (root / name).is_dir()]
     by_folder: dict[Path, list[str]] = {}
     for split, name in split_folders.items():
         by_folder.setdefault((root / name).resolve(), []).append(split)
@@ -134,6 +136,10 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
         for folder, splits in by_folder.items()
         if len(splits) > 1
     ]
+
+
+def _if_a_class(split: str, name: str) -> str:
+    return f"if '{name}' is a class and no split, give dataset.{split}=<another name>"
 
 
 def folders_there(root: Path, split_folders: Mapping[str, str]) -> dict[str, str]:
@@ -231,10 +237,10 @@ def class_folders(folder: Path) -> list[str]:
 
 def class_files(folder: Path, name: str) -> list[Path]:
     """Files of a class in order of name. Everything but litter counts: decoding says what is no image."""
-    return sorted(path for path in (folder / name).rglob("*") if path.is_file() and not _is_litter(path, folder))
+    return sorted(path for path in (folder / name).rglob("*") if path.is_file() and not is_litter(path, folder))
 
 
-def _is_litter(path: Path, folder: Path) -> bool:
+def is_litter(path: Path, folder: Path) -> bool:
     """Hidden, or in a hidden folder (.ipynb_checkpoints holds copies of images), or an operating system's."""
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return hidden or path.name.lower() in _LITTER

@@ -179,6 +179,7 @@ def _kept(
     new = [sample for sample in real.train if sample.sha256 not in by_hash]
     prints, bad = _fingerprints(new, refuse)
     joining = [sample for sample in new if sample.sha256 in prints]
+    require_distinct(RealImages(real.classes, joining, [], []), lambda key: prints[key].pixels)
     by_hash |= {row.sha256: row for row in _joined(root, joining, prints, known, rule.near)}
     present = [sample for sample in real.train if sample.sha256 in by_hash]
     rows = [_moved(root, sample, by_hash[sample.sha256]) for sample in present]
