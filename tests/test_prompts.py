@@ -94,6 +94,8 @@ def test_the_papers_prompt_is_the_published_one() -> None:
     assert " of an eagle in various settings and poses in the mountains, shot" in prompts.of("eagle", 3)
     with pytest.raises(UserError, match=r"class 'bears' has no entry in prompts.settings \(is it 'bear' there\?\)"):
         prompts.check(["bears", "dog"])
+    with pytest.raises(UserError, match=r'- give one, such as prompts.settings.fox="in the garden"$'):
+        prompts.check(["dog", "fox", "owl"])
 
 
 def test_the_papers_page_shows_the_prompts_that_are_used() -> None:

@@ -57,6 +57,8 @@ class Prompts:
             problems = [problem for template in self.templates for problem in _template_problems(template)]
             if not problems and any(SETTING in _places(template) for template in self.templates):
                 problems = _missing("entry in prompts.settings", classes, self.settings)
+                problems += [f'give one, such as prompts.settings.{name}="in the garden"' for name in classes
+                             if name not in self.settings][:1]  # fmt: skip
         raise_all(f"The prompts cannot be used ({self.source}):", problems)
 
     def of(self, class_name: str, index: int) -> str:
