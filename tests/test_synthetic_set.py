@@ -556,7 +556,7 @@ def test_a_killed_process_is_resumed_and_nothing_is_made_twice(tmp_path: Path) -
 
 def test_two_processes_make_one_set_between_them(tmp_path: Path) -> None:
     folder, journal = tmp_path / "set", tmp_path / "journal"
-    first, second = (start(folder, journal, 10, 0.3) for _ in range(2))
+    first, second = (start(folder, journal, 10, 0.6) for _ in range(2))
     with first, second:
         said = [process.communicate(timeout=60) for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0], said
