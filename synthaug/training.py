@@ -75,8 +75,7 @@ def fit_and_test(
     require_whole_evaluation(trainer)
     require_fine_tuning(model, trainer)
     trainer.strategy.checkpoint_io = WholeCheckpoints()
-    # Under trainer.max_steps Lightning takes every checkpoint for one within an epoch; `Checkpoints` saves at the end.
-    trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+    trainer.fit_loop._iteration_based_training = _epochs_are_whole  # type: ignore[method-assign]
     if loggers and trainer.is_global_zero:  # other processes of a distributed run have dummies for loggers
         from synthaug import tracking
 
@@ -123,6 +122,14 @@ def fit_and_test(
         }
         results.finish(folder, result)
     return f"test accuracy {test['accuracy']:.2%}"
+
+
+def _epochs_are_whole() -> bool:
+    """Under trainer.max_steps Lightning takes every checkpoint for one within an epoch; `Checkpoints` saves at the end.
+
+    No lambda: a trainer that starts further processes is pickled.
+    """
+    return False
 
 
 def require_whole_evaluation(trainer: lightning.Trainer) -> None:
