@@ -189,7 +189,7 @@ def synthetic_images(
         if any(prompts[key] for key in ("templates", "file", "settings", "names")):
             raise UserError(
                 f"prompts={prompts['name']}: the images of generator.root={generator.root} are made already and ask "
-                "for no prompts; leave prompts out, or choose a generator that makes images."
+                "for no prompts: use prompts=default, or a generator that makes images."
             )
         return FolderPool(folder, generator)
     return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt))
