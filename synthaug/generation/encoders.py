@@ -1,6 +1,5 @@
 """How much of a prompt the text encoders of a pipeline read."""
 
-import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Any
 
 from synthaug.data.samples import bullets
 from synthaug.errors import UserError
+from synthaug.generation.options import taken_by
 from synthaug.generation.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,8 @@ def _limit(pipeline: Any, tokenizer: Any, longest: int | None) -> int:
     # CLIP has as many places as it was trained with; what the call can set is for the other kinds.
     if not _takes_length(pipeline) or type(tokenizer).__name__.startswith("CLIP"):
         return int(own)
-    return int(longest or inspect.signature(type(pipeline).__call__).parameters["max_sequence_length"].default or own)
+    return int(longest or taken_by(type(pipeline))["max_sequence_length"].default or own)
 
 
 def _takes_length(pipeline: Any) -> bool:
-    return "max_sequence_length" in inspect.signature(type(pipeline).__call__).parameters
+    return "max_sequence_length" in taken_by(type(pipeline))

@@ -13,13 +13,13 @@ PACKAGED = "pkg://"
 INDEX = "model_index.json"  # what makes a folder a pipeline of diffusers
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 
+_KIND = "text-to-image model"  # what an id stands for, unless it is said
 _HUB_SECONDS = 10  # that the hub has for its first answer
 
 CONVERT = (
     "a single .safetensors file becomes such a folder in Python, by diffusers' "
     "StableDiffusionPipeline.from_single_file(<file>).save_pretrained(<folder>); then generator.model=<folder>."
 )
-_LET_IN = "accept its licence on its page on the hub, then log in with 'hf auth login' or set HF_TOKEN."
 
 
 def locate(model: str) -> Path | None:
@@ -78,7 +78,7 @@ def _problem(model: str, revision: str | None) -> str:
         if info is not None and info.gated:
             huggingface_hub.auth_check(model)
     except huggingface_hub.errors.GatedRepoError:
-        return str(unusable(model, "it is gated, and this account has not been let in", _LET_IN))
+        return str(_not_let_in(model))
     except UserError as error:
         return str(error)
     except Exception as error:  # the second question went unanswered
@@ -112,7 +112,7 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
                 )
             )
         except GatedRepoError as error:
-            raise unusable(model, "it is gated, and this account has not been let in", _LET_IN) from error
+            raise _not_let_in(model) from error
         except Exception as error:
             if silence is not None:
                 raise _out_of_reach(model, silence) from error
@@ -150,8 +150,7 @@ def fetch_file(name: str, revision: str | None, choose: Callable[[Iterable[str]]
             try:
                 return Path(huggingface_hub.hf_hub_download(name, file, revision=info.sha))
             except huggingface_hub.errors.GatedRepoError as error:
-                cause = "it is gated, and this account has not been let in"
-                raise unusable(name, cause, _LET_IN, kind) from error
+                raise _not_let_in(name, kind) from error
             except Exception as error:
                 raise unusable(name, sentence(error), "run the same command again.", kind) from error
         try:
@@ -162,7 +161,7 @@ def fetch_file(name: str, revision: str | None, choose: Callable[[Iterable[str]]
 
 
 def _ask(
-    model: str, revision: str | None, kind: str = "text-to-image model", key: str = "generator.model"
+    model: str, revision: str | None, kind: str = _KIND, key: str = "generator.model"
 ) -> tuple[Any, Exception | None]:
     """What the hub says of an id; or None and why it does not answer: no network, offline mode, a proxy's page …"""
     import huggingface_hub
@@ -176,7 +175,7 @@ def _ask(
     try:
         return huggingface_hub.model_info(model, revision=revision, timeout=_HUB_SECONDS), None
     except GatedRepoError as error:
-        raise unusable(model, "it is gated, and this account has not been let in", _LET_IN, kind) from error
+        raise _not_let_in(model, kind) from error
     except RevisionNotFoundError as error:
         way_out = "set generator.revision=null for the newest, or to a commit that its page on the hub lists."
         raise unusable(model, f"the hub has it, but not its revision {revision}", way_out, kind) from error
@@ -189,9 +188,12 @@ def _ask(
         return None, error
 
 
-def _out_of_reach(
-    model: str, silence: Exception | None, kind: str = "text-to-image model", key: str = "generator.model"
-) -> UserError:
+def _not_let_in(model: str, kind: str = _KIND) -> UserError:
+    way_out = "accept its licence on its page on the hub, then log in with 'hf auth login' or set HF_TOKEN."
+    return unusable(model, "it is gated, and this account has not been let in", way_out, kind)
+
+
+def _out_of_reach(model: str, silence: Exception | None, kind: str = _KIND, key: str = "generator.model") -> UserError:
     from huggingface_hub import constants
 
     told = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else sentence(silence or OSError())
@@ -217,7 +219,7 @@ def _elsewhere(model: str, key: str = "generator.model") -> str:
     )
 
 
-def unusable(model: str, cause: str, way_out: str, kind: str = "text-to-image model") -> UserError:
+def unusable(model: str, cause: str, way_out: str, kind: str = _KIND) -> UserError:
     """The error for a model, or what is loaded into one, that cannot be had."""
     return UserError(f"The {kind} {model} could not be loaded.\n  cause: {cause}\n  way out: {way_out}")
 

@@ -12,6 +12,7 @@ from typing import Any
 from synthaug.errors import UserError
 from synthaug.generation import weights
 from synthaug.generation.hub import CONVERT, INDEX, PICKLED, fetch_model, half_downloaded, locate, sentence, unusable
+from synthaug.generation.options import taken_by
 from synthaug.generation.quiet import quiet
 
 
@@ -190,7 +191,7 @@ def _class(model: str, folder: Path) -> Any:
     linked = diffusers.pipelines.auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
     if own in linked or "Img2Img" in kind or "Inpaint" in kind:  # of the latter two, the weights serve all three
         return diffusers.AutoPipelineForText2Image
-    takes = inspect.signature(own.__call__).parameters
+    takes = taken_by(own)
     foreign = [name for name in takes if name in _FOREIGN or name.startswith(("audio", "video", "image"))]
     needed = [name for name, one in takes.items() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
     foreign += [name for name in needed if name not in ("self", "prompt")]

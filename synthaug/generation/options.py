@@ -23,7 +23,7 @@ def arguments(
         UserError: all options that it would leave out of account.
     """
     kind = type(pipeline).__name__
-    takes = inspect.signature(type(pipeline).__call__).parameters
+    takes = taken_by(type(pipeline))
     given = {name: value for name, value in options.items() if value is not None}
     wrong = [
         f"generator.{name}={given[name]}: a {kind} takes none; set it to null" for name in given if name not in takes
@@ -39,9 +39,14 @@ def arguments(
     return {**{name: value for name, value in ours.items() if name in takes}, **given}
 
 
+def taken_by(kind: type) -> Mapping[str, inspect.Parameter]:
+    """What the call of a pipeline class takes, by name."""
+    return inspect.signature(kind.__call__).parameters
+
+
 def takes_guidance(pipeline: Any) -> bool:
     """Whether the call has a guidance scale at all, even one that it leaves out of account."""
-    return "guidance_scale" in inspect.signature(type(pipeline).__call__).parameters
+    return "guidance_scale" in taken_by(type(pipeline))
 
 
 def _needs_no_guidance(pipeline: Any) -> str:
@@ -60,7 +65,7 @@ def _needs_no_guidance(pipeline: Any) -> str:
 
 
 def _takes_negative(pipeline: Any) -> bool:
-    takes = inspect.signature(type(pipeline).__call__).parameters
+    takes = taken_by(type(pipeline))
     # Where there are two scales, the guidance scale is not the one that a negative prompt needs; and a unet that is
     # told the scale as a number computes nothing to steer away from.
     if "negative_prompt" not in takes or "true_cfg_scale" in takes:
