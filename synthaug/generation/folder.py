@@ -97,7 +97,12 @@ class FolderPool:
         return found
 
     def lacks(self, wanted: Mapping[str, int]) -> int:
-        """How many images of `wanted` remain to be made: none, since none is ever made here."""
+        """How many images of `wanted` remain to be made: none, since none is ever made here.
+
+        Raises:
+            UserError: what `check` raises.
+        """
+        self.check(wanted)
         return 0
 
     def ensure(self, wanted: Mapping[str, int]) -> int:

@@ -136,9 +136,9 @@ class SyntheticSet:
             UserError: what `check` raises; a model that cannot be loaded; a class of which nearly every image is
                 rejected.
         """
-        self.check(wanted)
         if not self.lacks(wanted):
             return 0
+        self.generator.check(list(wanted))
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
             missing = self.lacks(wanted)
