@@ -9,8 +9,10 @@ import pytest
 from made_up import SWEEP, MadeUp, make_study
 
 from synthaug import results
-from synthaug.analysis.comparison import Arm, Comparison, Group, as_json, compare, rows, write_files
+from synthaug.analysis.comparison import compare
+from synthaug.analysis.export import as_json, rows, write_files
 from synthaug.analysis.statistics import paired_difference, wilson
+from synthaug.analysis.study import Arm, Comparison, Group
 from synthaug.errors import UserError
 from synthaug.results import Predictions, RunKey
 

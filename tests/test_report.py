@@ -15,9 +15,10 @@ from rich.console import Console
 
 from synthaug import results
 from synthaug.analysis import figures, table
-from synthaug.analysis.comparison import Arm, Group, compare
+from synthaug.analysis.comparison import compare
 from synthaug.analysis.report import make_report
 from synthaug.analysis.statistics import Estimate
+from synthaug.analysis.study import Arm, Group
 from synthaug.analysis.table import print_table
 from synthaug.report import main
 

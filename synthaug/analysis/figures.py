@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison import Arm
 from synthaug.analysis.statistics import Estimate
+from synthaug.analysis.study import Arm
 
 INK, FAINT, BAND = "#1d2733", "#8a94a0", "#e8ecf1"
 # Okabe, M., Ito, K. (2008). Color universal design. Black is kept for real.

@@ -15,7 +15,9 @@ from PIL import Image
 
 from synthaug import results
 from synthaug.analysis import figures, table
-from synthaug.analysis.comparison import MAX_CONFUSION_CLASSES, ComparedRun, Comparison, Group, identity
+from synthaug.analysis.answers import identity
+from synthaug.analysis.comparison import MAX_CONFUSION_CLASSES
+from synthaug.analysis.study import ComparedRun, Comparison, Group
 from synthaug.data.pixels import decode
 from synthaug.files import write_text
 from synthaug.results import MixRow

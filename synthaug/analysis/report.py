@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from synthaug.analysis.comparison import Comparison, compare, write_files
+from synthaug.analysis.comparison import compare
+from synthaug.analysis.export import write_files
+from synthaug.analysis.study import Comparison
 from synthaug.analysis.table import print_table
 
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from synthaug.analysis.comparison import NOT_COMPARABLE, Arm, Comparison, Group
 from synthaug.analysis.statistics import Estimate
+from synthaug.analysis.study import NOT_COMPARABLE, Arm, Comparison, Group
 from synthaug.results import PLANNED
 
 HEADERS = (
