@@ -1,7 +1,7 @@
 """Intervals, tests and power for accuracies and their differences. Pure functions, no files.
 
-All of it covers the draw of test images: another test set of the same size from the same source. Nothing here
-covers the draw of seeds, that is, training the same arm again.
+What takes one number per test image covers the draw of test images: another test set of the same size from the same
+source. What takes (seeds, images) covers the draw of seeds as well: training the same arm again.
 
 Where not said otherwise `p` is an accuracy, a fraction in [0, 1]; `n` is the number of test images of one arm; tests
 are two-sided.
@@ -50,8 +50,33 @@ def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Estimate
     """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"need 0 <= successes <= n and n >= 1, got successes={successes}, n={n}")
-    z = _z(confidence)
-    p = successes / n
+    return _wilson(successes / n, n, _z(confidence))
+
+
+def accuracy_over_seeds(correct: NDArray[np.bool_], confidence: float = CONFIDENCE) -> Estimate:
+    """Mean accuracy over seeds and test images, both of which are drawn (see `crossed`); one seed: Wilson's interval.
+
+    Wilson's interval with the number of images that would give the variance found, and the quantile of t in place of
+    the normal one, as for proportions of complex surveys. Answers all right, or all wrong, count as of one seed.
+
+    Franco, C., Little, R. J. A., Louis, T. A., Slud, E. V. (2019). Comparative study of confidence intervals for
+    proportions in complex sample surveys. Journal of Survey Statistics and Methodology 7(3), 334-364.
+
+    Args:
+        correct: (seeds, images).
+        confidence: of the interval.
+    """
+    answers = np.asarray(correct, dtype=np.float64)
+    seeds, n = answers.shape
+    p = float(answers.mean())
+    if seeds == 1 or p in (0.0, 1.0):
+        return wilson(p * n, n, confidence)
+    found = _crossed([answers], answers.mean(axis=0), p, confidence)
+    effective = min(p * (1 - p) / found.standard_error**2, float(n * seeds)) if found.standard_error else float(n)
+    return _wilson(p, effective, -_quantile((1 - confidence) / 2, found.degrees))
+
+
+def _wilson(p: float, n: float, z: float) -> Estimate:
     scale = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -80,6 +105,130 @@ def paired_difference(differences: NDArray[np.float64], confidence: float = CONF
     variance = (float(np.square(differences).sum()) + 2) / (n + 2) - centre * centre
     half = _z(confidence) * math.sqrt(variance / (n + 2))
     return Estimate(float(differences.mean()), max(-1.0, centre - half), min(1.0, centre + half))
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A mean difference with its interval, and what tests of it need.
+
+    Attributes:
+        centre: what the interval lies around; close to `value`.
+        standard_error: of `centre`.
+        degrees: of freedom of the t distribution that the interval is made with; infinite for the normal one.
+        p_value: two-sided, of a difference of 0.
+        seeds: how many the draw of seeds was judged by; 1: it is not in the interval.
+    """
+
+    centre: float
+    standard_error: float
+    degrees: float
+    p_value: float
+    seeds: int
+
+    def p_not_worse(self, margin: float) -> float:
+        """One-sided p value of the hypothesis that the difference is at most -margin.
+
+        It is at most (1 - confidence) / 2 exactly where the interval lies above -margin: the two-sided interval of 95 %
+        is the one by which non-inferiority is judged, at 2.5 %.
+
+        Piaggio, G., Elbourne, D. R., Pocock, S. J., Evans, S. J. W., Altman, D. G. (2012). Reporting of noninferiority
+        and equivalence randomized trials: extension of the CONSORT 2010 statement. JAMA 308(24), 2594-2604.
+        """
+        return _upper_tail((self.centre + margin) / self.standard_error, self.degrees)
+
+
+def crossed(differences: NDArray[np.float64], confidence: float = CONFIDENCE) -> Difference:
+    """Mean difference over seeds and test images, both of which are drawn.
+
+    Every seed answers every image, so that the two are crossed, as readers and cases are in diagnostic radiology. With
+    the mean squares of a two-way table, S seeds and n images, the variance of the mean is
+
+        (MS_seed + max(MS_image - MS_error, 0)) / (n S)
+
+    and its degrees of freedom are those of Hillis: the square of the bracket over MS_seed^2 / (S - 1). With one seed
+    nothing is known about others: the interval covers the images alone, and is `paired_difference`'s. As there, an
+    image of -1 and one of +1 are added in every seed, so that answers that all agree give an interval of some width.
+
+    Dorfman, D. D., Berbaum, K. S., Metz, C. E. (1992). Receiver operating characteristic rating analysis:
+    generalization to the population of readers and patients with the jackknife method. Investigative Radiology 27(9),
+    723-731. Hillis, S. L. (2007). A comparison of denominator degrees of freedom methods for multiple observer ROC
+    analysis. Statistics in Medicine 26(3), 596-619.
+
+    Args:
+        differences: (seeds, images), each in about [-1, 1]: right answers of an arm minus those of another, or
+            pseudo-values of a metric.
+        confidence: of the interval.
+    """
+    padded = _padded(differences, -1.0, 1.0)
+    return _crossed([padded], padded.mean(axis=0), float(differences.mean()), confidence)
+
+
+def crossed_apart(
+    first: NDArray[np.float64], second: NDArray[np.float64], confidence: float = CONFIDENCE
+) -> Difference:
+    """`crossed` for two arms that answer the same images and share no seed: first minus second.
+
+    The draws of seeds are independent: each arm has mean squares of its own, and their parts are added up, degrees of
+    freedom as Satterthwaite's. Where one of the arms has one seed, the interval covers the images alone.
+
+    Satterthwaite, F. E. (1946). An approximate distribution of estimates of variance components. Biometrics Bulletin
+    2(6), 110-114.
+
+    Args:
+        first, second: (seeds, images), the images in the same order.
+        confidence: of the interval.
+    """
+    arms = [_padded(first, 0.0, 1.0), _padded(second, 1.0, 0.0)]
+    of_images = arms[0].mean(axis=0) - arms[1].mean(axis=0)
+    return _crossed(arms, of_images, float(first.mean() - second.mean()), confidence)
+
+
+def _padded(values: NDArray[np.float64], *images: float) -> NDArray[np.float64]:
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"need at least one seed and one image, got an array of {values.shape}")
+    return np.hstack([values, np.tile(images, (len(values), 1))])
+
+
+def _crossed(
+    arms: Sequence[NDArray[np.float64]], of_images: NDArray[np.float64], value: float, confidence: float
+) -> Difference:
+    """Interval around the mean of `of_images`, the signed sum of the arms' means over their seeds."""
+    centre, n = float(of_images.mean()), of_images.size
+    seeds = min(map(len, arms))
+    if seeds == 1:
+        return _difference(value, centre, float(np.square(of_images - centre).mean()) / n, math.inf, 1, confidence)
+    of_seeds, noise, bottom = 0.0, 0.0, 0.0
+    for arm in arms:
+        means = arm.mean(axis=1)
+        rest = arm - arm.mean(axis=0) - means[:, None] + arm.mean()
+        part = float(np.var(means, ddof=1)) / len(arm)
+        of_seeds += part
+        noise += float(np.square(rest).sum()) / ((len(arm) - 1) * (n - 1) * n * len(arm))
+        bottom += part * part / (len(arm) - 1)
+    variance = of_seeds + max(float(np.var(of_images, ddof=1)) / n - noise, 0.0)
+    degrees = variance * variance / bottom if bottom else math.inf
+    return _difference(value, centre, variance, degrees, seeds, confidence)
+
+
+def _difference(
+    value: float, centre: float, variance: float, degrees: float, seeds: int, confidence: float
+) -> Difference:
+    error = math.sqrt(variance)
+    half = -_quantile((1 - confidence) / 2, degrees) * error
+    p_value = min(1.0, 2 * _upper_tail(abs(centre) / error, degrees))
+    # Pulled towards 0, the interval of answers that all differ would leave out the value itself.
+    low, high = min(value, max(-1.0, centre - half)), max(value, min(1.0, centre + half))
+    return Difference(value, low, high, centre, error, degrees, p_value, seeds)
+
+
+def _upper_tail(t: float, degrees: float) -> float:
+    return 1 - NormalDist().cdf(t) if math.isinf(degrees) else float(scipy.special.stdtr(degrees, -t))
+
+
+def _quantile(probability: float, degrees: float) -> float:
+    if math.isinf(degrees):
+        return NormalDist().inv_cdf(probability)
+    return float(scipy.special.stdtrit(degrees, probability))
 
 
 def sample_deviation(values: list[float]) -> float | None:
