@@ -200,6 +200,12 @@ def read_plan(study: Path) -> list[PlannedRun]:
     ]
 
 
+def read_margin(study: Path) -> float:
+    """The smallest difference that matters to a study, a fraction; plans of earlier versions mean one point."""
+    path = study / PLANNED
+    return float(read_json(path).get("margin", 1.0)) / 100 if path.is_file() else 0.01
+
+
 def read_predictions(folder: Path, probabilities: bool = True) -> Predictions:
     """Read what `write_predictions` wrote; without `probabilities`, which are most of it, (N, 0) stands for them."""
     stop = None if probabilities else 3

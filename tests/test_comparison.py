@@ -11,7 +11,7 @@ from made_up import SWEEP, MadeUp, make_study
 from synthaug import results
 from synthaug.analysis.comparison import compare
 from synthaug.analysis.export import as_json, rows, write_files
-from synthaug.analysis.statistics import paired_difference, wilson
+from synthaug.analysis.statistics import crossed, mcnemar, wilson
 from synthaug.analysis.study import Arm, Comparison, Group
 from synthaug.errors import UserError
 from synthaug.results import Predictions, RunKey
@@ -57,7 +57,10 @@ def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     right, base = arm.predicted == arm.labels, real.predicted == real.labels
     found = arm_of(group, "64")
     assert found.accuracy == wilson(right.sum(), 1500)
-    assert found.difference == paired_difference(right.astype(float) - base)
+    assert found.difference is not None
+    expected = crossed((right.astype(float) - base)[None])
+    assert (found.difference.low, found.difference.high) == (expected.low, expected.high)
+    assert found.difference.p_value == mcnemar((right & ~base).sum(), (base & ~right).sum())
     assert (found.n_real, found.n_synthetic, found.synthetic_fraction) == (400, 600, 0.6)
     assert [arm.name for arm in group.arms] == list(SWEEP)
     assert group.baseline is arm_of(group, "real")
@@ -69,15 +72,18 @@ def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     assert third.accuracy == wilson(right[arm.labels == 3].sum(), 150)
 
 
-def test_seeds_are_averaged_per_image(tmp_path: Path) -> None:
+def test_seeds_are_paired_one_by_one(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1)))
     found = arm_of(one_group(study), "82")
     rights = []
     for name in ("82", "real"):
         runs = [results.read_predictions(folder_of(study, name, seed)) for seed in (0, 1)]
-        rights.append(np.mean([run.predicted == run.labels for run in runs], axis=0))
+        rights.append(np.stack([run.predicted == run.labels for run in runs]).astype(float))
     assert found.seeds == found.difference_seeds == (0, 1)
-    assert found.difference == paired_difference(rights[0] - rights[1])
+    assert found.difference is not None
+    expected = crossed(rights[0] - rights[1])
+    assert (found.difference.low, found.difference.high) == (expected.low, expected.high)
+    assert found.difference.p_value == expected.p_value
     assert found.seed_deviation is not None
 
 

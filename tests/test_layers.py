@@ -93,6 +93,7 @@ LIGHT = [
     "synthaug.analysis.statistics",
     "synthaug.analysis.study",
     "synthaug.analysis.answers",
+    "synthaug.analysis.inference",
     "synthaug.analysis.notes",
     "synthaug.analysis.comparison",
     "synthaug.analysis.export",

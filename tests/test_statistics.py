@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, chi2_contingency  # type: ignore[import-untyped, unused-ignore]
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.stats import binomtest, chi2_contingency, ttest_ind  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import t as student
 
 from synthaug.analysis.statistics import (
     ALPHA,
     POWER,
     Estimate,
     Trend,
+    accuracy_over_seeds,
+    crossed,
+    crossed_apart,
     fisher,
     fisher_power,
     holm,
@@ -22,7 +28,6 @@ from synthaug.analysis.statistics import (
     mcnemar_at_best,
     mcnemar_power,
     most_opposed,
-    paired_difference,
     paired_images,
     paired_power,
     sample_deviation,
@@ -66,53 +71,123 @@ def test_one_seed_is_bonett_and_price(better: int, worse: int, same: int) -> Non
     differences = np.array([1.0] * better + [-1.0] * worse + [0.0] * same)
     p_better, p_worse = (better + 1) / (n + 2), (worse + 1) / (n + 2)
     half = 1.959963984540054 * math.sqrt((p_better + p_worse - (p_better - p_worse) ** 2) / (n + 2))
-    got = paired_difference(differences)
+    got = crossed(differences[None])
     assert got.value == pytest.approx((better - worse) / n)
     assert got.low == pytest.approx(max(-1, p_better - p_worse - half), abs=1e-12)
     assert got.high == pytest.approx(min(1, p_better - p_worse + half), abs=1e-12)
 
 
-@given(st.lists(st.floats(-1, 1), min_size=1, max_size=300))
-def test_paired_difference_is_sane_and_symmetric(values: list[float]) -> None:
-    got = paired_difference(np.array(values))
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 60))
+tables = arrays(float, shapes, elements=st.sampled_from([-1.0, 0.0, 0.0, 1.0]))
+
+
+@given(tables)
+def test_crossed_is_sane_and_symmetric(values: NDArray[np.float64]) -> None:
+    got = crossed(values)
+    assert got.value == pytest.approx(values.mean())
     assert -1 <= got.low <= got.value <= got.high <= 1
     assert got.low < got.high
-    mirrored = paired_difference(-np.array(values))
-    assert mirrored.low == pytest.approx(-got.high)
-    assert mirrored.high == pytest.approx(-got.low)
+    assert 0 < got.p_value <= 1
+    mirrored = crossed(-values)
+    assert (mirrored.low, mirrored.high) == (pytest.approx(-got.high), pytest.approx(-got.low))
+    assert mirrored.p_value == pytest.approx(got.p_value)
+    shuffled = crossed(values[::-1, ::-1])
+    assert (shuffled.low, shuffled.high) == (pytest.approx(got.low), pytest.approx(got.high))
+
+
+@given(tables)
+def test_the_p_value_and_the_interval_say_the_same(values: NDArray[np.float64]) -> None:
+    got = crossed(values)
+    if abs(got.p_value - 0.05) > 1e-9 and abs(got.value) < 1:
+        assert (got.p_value < 0.05) == (not got.contains_zero)
+    for margin in (0.01, 0.2):
+        one_sided = got.p_not_worse(margin)
+        assert 0 <= one_sided <= 1
+        if -1 < got.low < got.value and abs(one_sided - 0.025) > 1e-9:
+            assert (one_sided < 0.025) == (got.low > -margin)
+
+
+def test_crossed_by_hand() -> None:
+    """Two seeds and two images, with the two that are added: mean squares written out from their definition."""
+    got = crossed(np.array([[1.0, 0.0], [0.0, 0.0]]))
+    table = np.array([[1.0, 0, -1, 1], [0, 0, -1, 1]])
+    seeds, images, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
+    ms_seed = 4 * sum((seed - mean) ** 2 for seed in seeds)
+    ms_image = 2 * sum((image - mean) ** 2 for image in images) / 3
+    rest = sum((table[s, i] - seeds[s] - images[i] + mean) ** 2 for s in range(2) for i in range(4))
+    ms_error = rest / 3
+    total = ms_seed + ms_image - ms_error
+    assert got.standard_error == pytest.approx(math.sqrt(total / 8))
+    assert got.degrees == pytest.approx(total**2 / ms_seed**2)
+    half = student.ppf(0.975, got.degrees) * got.standard_error
+    assert got.low == pytest.approx(max(-1, mean - half))
+    assert got.p_value == pytest.approx(2 * student.sf(mean / got.standard_error, got.degrees))
 
 
 def test_identical_predictions_leave_room_for_doubt() -> None:
-    got = paired_difference(np.zeros(1500))
-    assert got.value == 0
-    assert got.low == pytest.approx(-got.high)
-    assert 0 < got.high < 0.01
+    for seeds in (1, 3):
+        got = crossed(np.zeros((seeds, 1500)))
+        assert got.value == 0
+        assert got.low == pytest.approx(-got.high)
+        assert 0 < got.high < 0.01
+        assert got.p_value == 1
 
 
-@pytest.mark.parametrize("values", [[], [2.0], [math.nan]])
-def test_paired_difference_refuses_nonsense(values: list[float]) -> None:
-    with pytest.raises(ValueError, match="at least one difference"):
-        paired_difference(np.array(values))
+def test_crossed_refuses_an_empty_table() -> None:
+    with pytest.raises(ValueError, match="at least one seed and one image"):
+        crossed(np.zeros((0, 5)))
 
 
-def test_coverage_of_the_paired_interval() -> None:
+def test_coverage_of_one_seed() -> None:
     """4,000 made-up test sets of 300 images, 6 % and 3 % discordant: covered about 95 % of the time."""
     random = np.random.default_rng(0)
     truth = 0.03 - 0.06
-    draws = random.choice([1.0, -1.0, 0.0], p=[0.03, 0.06, 0.91], size=(4000, 300))
-    covered = [estimate.low <= truth <= estimate.high for estimate in map(paired_difference, draws)]
-    assert 0.94 < np.mean(covered) < 0.975
+    draws = random.choice([1.0, -1.0, 0.0], p=[0.03, 0.06, 0.91], size=(4000, 1, 300))
+    assert 0.94 < coverage(draws, truth) < 0.975
 
 
-def test_coverage_with_three_seeds() -> None:
-    """Seeds that share the difficulty of an image: the interval still covers the truth of these models."""
+def test_coverage_of_three_seeds_that_move() -> None:
+    """Every seed moves the difference: an interval over images alone would hold the truth half as often as it says."""
     random = np.random.default_rng(1)
-    hard = random.random((2000, 400, 1)) < 0.1
-    arm = np.where(hard, random.random((2000, 400, 3)) < 0.4, random.random((2000, 400, 3)) < 0.98).mean(axis=2)
-    real = np.where(hard, random.random((2000, 400, 3)) < 0.6, random.random((2000, 400, 3)) < 0.99).mean(axis=2)
-    truth = 0.1 * (0.4 - 0.6) + 0.9 * (0.98 - 0.99)
-    covered = [estimate.low <= truth <= estimate.high for estimate in map(paired_difference, arm - real)]
-    assert 0.94 < np.mean(covered) < 0.975
+    moved = random.normal(-0.02, 0.015, size=(2000, 3, 1))
+    draws = random.choice([1.0, -1.0, 0.0], p=[0.03, 0.03, 0.94], size=(2000, 3, 400))
+    draws = np.where(random.random(draws.shape) < np.abs(moved), np.sign(moved), draws)
+    truth = -0.02
+    assert 0.93 < coverage(draws, truth) < 0.985
+    assert coverage(draws.mean(axis=1, keepdims=True), truth) < 0.9
+
+
+def coverage(studies: NDArray[np.float64], truth: float) -> float:
+    return float(np.mean([found.low <= truth <= found.high for found in map(crossed, studies)]))
+
+
+def test_seeds_that_are_not_shared_are_two_samples() -> None:
+    """With no difference between images the formula is Welch's, of the seeds' means."""
+    random = np.random.default_rng(2)
+    first, second = random.random((4, 1)) * np.ones((4, 300)), random.random((3, 1)) * np.ones((3, 300))
+    got = crossed_apart(first, second)
+    welch = ttest_ind(first[:, 0], second[:, 0], equal_var=False)
+    assert got.value == pytest.approx(first.mean() - second.mean())
+    assert got.degrees == pytest.approx(welch.df, rel=0.05)
+    assert got.p_value == pytest.approx(welch.pvalue, abs=0.01)
+    assert crossed_apart(first, second[:1]).seeds == 1
+
+
+@given(arrays(float, shapes, elements=st.sampled_from([0.0, 1.0, 1.0])))
+def test_accuracy_over_seeds_stays_within_bounds(correct: NDArray[np.float64]) -> None:
+    got = accuracy_over_seeds(correct)
+    assert 0 <= got.low <= got.value <= got.high <= 1
+    assert got.low < got.high
+    if len(correct) == 1:
+        assert got == wilson(correct.sum(), correct.size)
+
+
+def test_accuracy_of_seeds_that_move_is_less_sure() -> None:
+    random = np.random.default_rng(3)
+    steady = (random.random((5, 500)) < 0.9).astype(float)
+    moving = (random.random((5, 500)) < np.array([0.7, 0.8, 0.9, 0.95, 0.99])[:, None]).astype(float)
+    width = [found.high - found.low for found in map(accuracy_over_seeds, (steady, moving))]
+    assert width[1] > 3 * width[0]
 
 
 def test_contains_zero() -> None:

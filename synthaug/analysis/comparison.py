@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -11,17 +12,32 @@ from numpy.typing import NDArray
 
 from synthaug import results
 from synthaug.analysis.answers import BASELINE, Answers, identity, read_answers
+from synthaug.analysis.inference import Values, adjusted, difference, macro_f1_parts, right, slope
 from synthaug.analysis.notes import notes
-from synthaug.analysis.statistics import Estimate, paired_difference, sample_deviation, wilson
-from synthaug.analysis.study import NOT_COMPARABLE, Arm, ClassResult, ComparedRun, Comparison, Group
+from synthaug.analysis.statistics import ALPHA, Difference, accuracy_over_seeds, holm, sample_deviation
+from synthaug.analysis.study import (
+    NOT_COMPARABLE,
+    Arm,
+    ClassResult,
+    ComparedRun,
+    Comparison,
+    Group,
+    NotWorse,
+    ShareTrend,
+)
 from synthaug.errors import UserError
 from synthaug.results import Run
 
 MAX_CONFUSION_CLASSES = 50
 
 
-def compare(study: Path) -> Comparison:
-    """Read every run of a study and compare those that can be compared."""
+def compare(study: Path, margin: float | None = None) -> Comparison:
+    """Read every run of a study and compare those that can be compared.
+
+    Args:
+        study: its folder.
+        margin: the smallest difference that matters, a fraction; by default the one that the study was planned with.
+    """
     if not study.is_dir():
         raise UserError(f"{study} is no folder. Give the folder of a study, e.g. outputs/default.")
     runs = results.find_runs(study)
@@ -35,16 +51,21 @@ def compare(study: Path) -> Comparison:
         raise UserError(f"{study} holds no runs. {hint}")
     groups = groupby(runs, key=lambda run: (run.key.dataset, run.key.generator, run.key.model))
     name = study.resolve().name
-    return Comparison(name, study, tuple(_compare_group(list(members)) for _, members in groups))
+    margin = results.read_margin(study) if margin is None else margin
+    return Comparison(name, study, tuple(_compare_group(list(members), margin) for _, members in groups))
 
 
-def _compare_group(runs: list[Run]) -> Group:
+def _compare_group(runs: list[Run], margin: float) -> Group:
     reasons, answers, reference = read_answers(runs)
     compared = {item.run.key: item for item in answers}
     states = tuple(_state(run, reasons.get(run.key, ""), compared.get(run.key)) for run in runs)
     labels = reference[1].labels if reference else np.zeros(0, dtype=np.int64)
     names = tuple(reference[1].classes) if reference else ()
-    arms = _arms(runs, answers, labels, names)
+    alone, measured = _arms(runs, answers, labels, names)
+    arms = _corrected(alone, margin)
+    predicted: dict[str, dict[int, NDArray[np.int64]]] = {}
+    for item in answers:
+        predicted.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.predicted
     key = runs[0].key
     return Group(
         dataset=key.dataset,
@@ -56,6 +77,11 @@ def _compare_group(runs: list[Run]) -> Group:
         arms=arms,
         runs=states,
         notes=notes(arms, answers, labels),
+        margin=margin,
+        trend=_trend(arms, measured),
+        labels=labels,
+        paths=tuple(reference[1].paths) if reference else (),
+        answers=predicted,
     )
 
 
@@ -73,83 +99,146 @@ def _state(run: Run, problem: str, answers: Answers | None) -> ComparedRun:
     return ComparedRun(run, "missing", "planned, but never started; run the same command again")
 
 
-_Correct = Mapping[int, NDArray[np.bool_]]  # seed -> per test image
+@dataclass(frozen=True)
+class _Measured:
+    """What an arm's runs answered, as numbers that can be compared: right or wrong, and parts of the macro F1."""
+
+    right: Values
+    macro_f1: Values
 
 
 def _arms(
     runs: list[Run], answers: list[Answers], labels: NDArray[np.int64], names: tuple[str, ...]
-) -> tuple[Arm, ...]:
+) -> tuple[list[Arm], list[_Measured | None]]:
+    """The arms of a group, and beside each what its runs answered."""
     by_arm: dict[tuple[str, float, float, str], list[Answers]] = {}
     planned = Counter(identity(run) for run in runs)
     for item in answers:
         by_arm.setdefault(identity(item.run), []).append(item)
     baselines = [key for key in planned if key[1:] == BASELINE]
     baseline = next((key for key in baselines if key[0] == "real"), baselines[0] if baselines else None)
-    base = {item.run.key.seed: item.correct for item in by_arm.get(baseline, [])} if baseline else {}
-    arms = []
+    arms: list[Arm] = []
+    measured: list[_Measured | None] = []
     for key, count in planned.items():
-        arm = Arm(*key[:3], key == baseline, count, augment=key[3])
+        arm, found = Arm(*key[:3], key == baseline, count, augment=key[3]), None
         if key in by_arm:
-            arm = _measured(arm, by_arm[key], labels, names, {} if arm.baseline else base)
+            predicted = {item.run.key.seed: item.predicted for item in by_arm[key]}
+            found = _Measured(right(predicted, labels), macro_f1_parts(predicted, labels, len(names)))
+            arm = _alone(arm, by_arm[key], found, labels, names)
         arms.append(arm)
-    return tuple(arms)
+        measured.append(found)
+    beside = [
+        _beside(arm, found, arms, measured, labels) if found else arm for arm, found in zip(arms, measured, strict=True)
+    ]
+    return beside, measured
 
 
-def _measured(
-    arm: Arm, answers: list[Answers], labels: NDArray[np.int64], names: tuple[str, ...], base: _Correct
+def _alone(
+    arm: Arm, answers: list[Answers], measured: _Measured, labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> Arm:
-    """`arm` with everything that its runs say."""
-    correct = {item.run.key.seed: item.correct for item in answers}
-    share = np.mean(list(correct.values()), axis=0)
-    shared = tuple(sorted(set(correct) & set(base)))
-    differences = _differences(correct, base, shared) if base else None
+    """`arm` with everything that its own runs say."""
     first = answers[0].result
+    correct = np.stack([measured.right[seed] for seed in sorted(measured.right)])
     return dataclasses.replace(
         arm,
-        seeds=tuple(sorted(correct)),
+        seeds=tuple(sorted(measured.right)),
         n_real=first["counts"]["real"],
         n_synthetic=first["counts"]["synthetic"],
-        accuracy=_proportion(share),
-        seed_deviation=sample_deviation([float(values.mean()) for values in correct.values()]),
-        macro_f1=_mean(item.result["test"]["macro_f1"] for item in answers),
-        calibration_error=_mean(item.result["test"]["calibration_error"] for item in answers),
-        difference=None if differences is None else paired_difference(differences),
-        difference_seeds=shared,
+        accuracy=accuracy_over_seeds(correct),
+        seed_deviation=sample_deviation([float(row.mean()) for row in correct]),
+        macro_f1=float(np.mean([values.mean() for values in measured.macro_f1.values()])),
+        calibration_error=float(np.mean([item.result["test"]["calibration_error"] for item in answers])),
         steps=first["training"]["steps"],
         epochs=first["training"]["epochs"],
+        passes=first["training"].get("passes"),
         one_draw=len({item.result["data"].get("synthetic") for item in answers}) == 1,
-        classes=_class_results(names, labels, share, differences),
+        classes=tuple(_class_alone(name, correct[:, labels == label]) for label, name in enumerate(names)),
         confusion=_confusion(answers, labels, len(names)),
     )
 
 
-def _differences(correct: _Correct, base: _Correct, shared: tuple[int, ...]) -> NDArray[np.float64]:
-    """Per test image: share of seeds that are right, arm minus baseline, over the seeds that both have."""
-    left = [correct[seed] for seed in shared] or list(correct.values())
-    right = [base[seed] for seed in shared] or list(base.values())
-    return np.asarray(np.mean(left, axis=0) - np.mean(right, axis=0), dtype=np.float64)
+def _class_alone(name: str, correct: NDArray[np.float64]) -> ClassResult:
+    n = correct.shape[1]
+    return ClassResult(name, n, accuracy_over_seeds(correct) if n else None)
 
 
-def _class_results(
-    names: tuple[str, ...],
-    labels: NDArray[np.int64],
-    share: NDArray[np.float64],
-    differences: NDArray[np.float64] | None,
-) -> tuple[ClassResult, ...]:
-    found = []
-    for label, name in enumerate(names):
-        rows = np.flatnonzero(labels == label)
-        if len(rows) == 0:
-            found.append(ClassResult(name, 0, None, None))
-            continue
-        difference = None if differences is None else paired_difference(differences[rows])
-        found.append(ClassResult(name, len(rows), _proportion(share[rows]), difference))
-    return tuple(found)
+def _beside(
+    arm: Arm, own: _Measured, arms: Sequence[Arm], measured: Sequence[_Measured | None], labels: NDArray[np.int64]
+) -> Arm:
+    """`arm` with everything that it says beside the baseline and beside its control."""
+    pairs = list(zip(arms, measured, strict=True))
+    base = None if arm.baseline else next((found for other, found in pairs if other.baseline), None)
+    control, alone = next(((other, found) for other, found in pairs if found and _is_control(other, arm)), (None, None))
+    classes = tuple(
+        dataclasses.replace(
+            item,
+            difference=difference(own.right, base.right, rows) if base and item.n_test else None,
+            gain=difference(own.right, alone.right, rows) if alone and item.n_test else None,
+        )
+        for label, item in enumerate(arm.classes)
+        for rows in [np.flatnonzero(labels == label)]
+    )
+    return dataclasses.replace(
+        arm,
+        difference=difference(own.right, base.right) if base else None,
+        difference_seeds=tuple(sorted(set(own.right) & set(base.right))) if base else (),
+        macro_f1_difference=difference(own.macro_f1, base.macro_f1) if base else None,
+        control=control.name if control else None,
+        loss=difference(alone.right, base.right) if alone and base and alone is not base else None,
+        gain=difference(own.right, alone.right) if alone else None,
+        classes=classes,
+    )
 
 
-def _proportion(share: NDArray[np.float64]) -> Estimate:
-    # The sum of means of booleans may pass the number of images by rounding.
-    return wilson(min(float(share.sum()), len(share)), len(share))
+def _is_control(other: Arm, arm: Arm) -> bool:
+    """Whether `other` has the real images of `arm` and no synthetic one."""
+    wanted = (arm.real, 0, arm.augment)
+    return arm.synthetic > 0 and (other.real, other.synthetic, other.augment) == wanted
+
+
+def _corrected(arms: Sequence[Arm], margin: float) -> tuple[Arm, ...]:
+    """The arms with p values that allow for how many questions of a kind were asked."""
+    arms_difference = adjusted(arm.difference for arm in arms)
+    macro_f1_difference = adjusted(arm.macro_f1_difference for arm in arms)
+    loss, gain = adjusted(arm.loss for arm in arms), adjusted(arm.gain for arm in arms)
+    of_classes = [item for arm in arms for item in arm.classes]
+    class_difference = iter(adjusted(item.difference for item in of_classes))
+    class_gain = iter(adjusted(item.gain for item in of_classes))
+    not_worse = iter(_not_worse([arm.difference for arm in arms if arm.difference], margin))
+    return tuple(
+        dataclasses.replace(
+            arm,
+            difference=arms_difference[place],
+            macro_f1_difference=macro_f1_difference[place],
+            loss=loss[place],
+            gain=gain[place],
+            not_worse=next(not_worse) if arm.difference else None,
+            classes=tuple(
+                dataclasses.replace(item, difference=next(class_difference), gain=next(class_gain))
+                for item in arm.classes
+            ),
+        )
+        for place, arm in enumerate(arms)
+    )
+
+
+def _not_worse(found: Sequence[Difference], margin: float) -> list[NotWorse]:
+    p_values = [item.p_not_worse(margin) for item in found]
+    return [
+        NotWorse("shown" if corrected <= ALPHA / 2 else "refuted" if item.high < -margin else "open", p, corrected)
+        for item, p, corrected in zip(found, p_values, holm(p_values), strict=True)
+    ]
+
+
+def _trend(arms: Sequence[Arm], measured: Sequence[_Measured | None]) -> ShareTrend | None:
+    """Over the arms that are as large as the baseline and differ from it in the share alone."""
+    of_size = [
+        (arm, found)
+        for arm, found in zip(arms, measured, strict=True)
+        if found and abs(arm.real + arm.synthetic - 1) < 1e-9 and not arm.augment
+    ]
+    found = slope([arm.synthetic_fraction for arm, _ in of_size], [values.right for _, values in of_size], per=0.1)
+    return ShareTrend(found, tuple(arm.name for arm, _ in of_size)) if found else None
 
 
 def _confusion(answers: list[Answers], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
@@ -159,7 +248,3 @@ def _confusion(answers: list[Answers], labels: NDArray[np.int64], classes: int) 
     for item in answers:
         np.add.at(counts, (labels, item.predicted), 1)
     return counts / len(answers)
-
-
-def _mean(values: Iterable[float]) -> float:
-    return float(np.mean(list(values)))

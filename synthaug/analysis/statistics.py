@@ -53,7 +53,7 @@ def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Estimate
     return _wilson(successes / n, n, _z(confidence))
 
 
-def accuracy_over_seeds(correct: NDArray[np.bool_], confidence: float = CONFIDENCE) -> Estimate:
+def accuracy_over_seeds(correct: NDArray[np.float64], confidence: float = CONFIDENCE) -> Estimate:
     """Mean accuracy over seeds and test images, both of which are drawn (see `crossed`); one seed: Wilson's interval.
 
     Wilson's interval with the number of images that would give the variance found, and the quantile of t in place of
@@ -63,17 +63,16 @@ def accuracy_over_seeds(correct: NDArray[np.bool_], confidence: float = CONFIDEN
     proportions in complex sample surveys. Journal of Survey Statistics and Methodology 7(3), 334-364.
 
     Args:
-        correct: (seeds, images).
+        correct: (seeds, images), 1 for a right answer.
         confidence: of the interval.
     """
-    answers = np.asarray(correct, dtype=np.float64)
-    seeds, n = answers.shape
-    p = float(answers.mean())
+    seeds, n = correct.shape
+    p = float(correct.mean())
     if seeds == 1 or p in (0.0, 1.0):
         return wilson(p * n, n, confidence)
-    found = _crossed([answers], answers.mean(axis=0), p, confidence)
-    effective = min(p * (1 - p) / found.standard_error**2, float(n * seeds)) if found.standard_error else float(n)
-    return _wilson(p, effective, -_quantile((1 - confidence) / 2, found.degrees))
+    variance, degrees = _spread([correct], correct.mean(axis=0))
+    effective = p * (1 - p) / max(variance, p * (1 - p) / correct.size)
+    return _wilson(p, effective, -_quantile((1 - confidence) / 2, degrees))
 
 
 def _wilson(p: float, n: float, z: float) -> Estimate:
@@ -82,29 +81,6 @@ def _wilson(p: float, n: float, z: float) -> Estimate:
     half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # Rounding may leave the exact limits at p = 0 and p = 1 by one unit in the last place.
     return Estimate(p, min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
-
-
-def paired_difference(differences: NDArray[np.float64], confidence: float = CONFIDENCE) -> Estimate:
-    """Mean of per-image differences with Bonett and Price's adjusted Wald interval.
-
-    `differences[i]` is in [-1, 1]: the share of an arm's seeds that get test image i right, minus the same
-    share for the baseline. With one seed it is -1, 0 or 1, and the interval is exactly that of Bonett and
-    Price, who add one image to each of the two discordant cells of the paired 2x2 table. Adding one
-    pseudo-image of -1 and one of +1 says the same thing, and carries over to several seeds. The value itself
-    is the plain mean.
-
-    Bonett, D. G., Price, R. M. (2012). Adjusted Wald confidence interval for a difference of binomial
-    proportions based on paired data. Journal of Educational and Behavioral Statistics 37(4), 479-488.
-    Compared with others by Fagerland, M. W., Lydersen, S., Laake, P. (2014). Recommended tests and confidence
-    intervals for paired binomial proportions. Statistics in Medicine 33(16), 2850-2875.
-    """
-    n = len(differences)
-    if n < 1 or not np.all(np.abs(differences) <= 1):
-        raise ValueError(f"need at least one difference, each in [-1, 1], got {n} of them: {differences!r}")
-    centre = float(differences.sum()) / (n + 2)
-    variance = (float(np.square(differences).sum()) + 2) / (n + 2) - centre * centre
-    half = _z(confidence) * math.sqrt(variance / (n + 2))
-    return Estimate(float(differences.mean()), max(-1.0, centre - half), min(1.0, centre + half))
 
 
 @dataclass(frozen=True)
@@ -117,6 +93,7 @@ class Difference(Estimate):
         degrees: of freedom of the t distribution that the interval is made with; infinite for the normal one.
         p_value: two-sided, of a difference of 0.
         seeds: how many the draw of seeds was judged by; 1: it is not in the interval.
+        adjusted_p: `p_value` after Holm's correction for the comparisons that were made beside it.
     """
 
     centre: float
@@ -124,6 +101,7 @@ class Difference(Estimate):
     degrees: float
     p_value: float
     seeds: int
+    adjusted_p: float | None = None
 
     def p_not_worse(self, margin: float) -> float:
         """One-sided p value of the hypothesis that the difference is at most -margin.
@@ -137,7 +115,7 @@ class Difference(Estimate):
         return _upper_tail((self.centre + margin) / self.standard_error, self.degrees)
 
 
-def crossed(differences: NDArray[np.float64], confidence: float = CONFIDENCE) -> Difference:
+def crossed(differences: NDArray[np.float64], confidence: float = CONFIDENCE, reach: float = 1.0) -> Difference:
     """Mean difference over seeds and test images, both of which are drawn.
 
     Every seed answers every image, so that the two are crossed, as readers and cases are in diagnostic radiology. With
@@ -146,21 +124,26 @@ def crossed(differences: NDArray[np.float64], confidence: float = CONFIDENCE) ->
         (MS_seed + max(MS_image - MS_error, 0)) / (n S)
 
     and its degrees of freedom are those of Hillis: the square of the bracket over MS_seed^2 / (S - 1). With one seed
-    nothing is known about others: the interval covers the images alone, and is `paired_difference`'s. As there, an
-    image of -1 and one of +1 are added in every seed, so that answers that all agree give an interval of some width.
+    nothing is known about others: the interval covers the images alone, and is Bonett and Price's, who add one image to
+    each of the two discordant cells of the paired 2x2 table. An image of -1 and one of +1 say the same thing, and are
+    added in every seed: answers that all agree give an interval of some width. The value itself is the plain mean.
 
     Dorfman, D. D., Berbaum, K. S., Metz, C. E. (1992). Receiver operating characteristic rating analysis:
     generalization to the population of readers and patients with the jackknife method. Investigative Radiology 27(9),
     723-731. Hillis, S. L. (2007). A comparison of denominator degrees of freedom methods for multiple observer ROC
-    analysis. Statistics in Medicine 26(3), 596-619.
+    analysis. Statistics in Medicine 26(3), 596-619. Bonett, D. G., Price, R. M. (2012). Adjusted Wald confidence
+    interval for a difference of binomial proportions based on paired data. Journal of Educational and Behavioral
+    Statistics 37(4), 479-488; compared with others by Fagerland, M. W., Lydersen, S., Laake, P. (2014). Recommended
+    tests and confidence intervals for paired binomial proportions. Statistics in Medicine 33(16), 2850-2875.
 
     Args:
         differences: (seeds, images), each in about [-1, 1]: right answers of an arm minus those of another, or
             pseudo-values of a metric.
         confidence: of the interval.
+        reach: the largest difference there could be; the added images have it.
     """
-    padded = _padded(differences, -1.0, 1.0)
-    return _crossed([padded], padded.mean(axis=0), float(differences.mean()), confidence)
+    padded = _padded(differences, -reach, reach)
+    return _difference(float(differences.mean()), [padded], padded.mean(axis=0), confidence, reach)
 
 
 def crossed_apart(
@@ -180,7 +163,7 @@ def crossed_apart(
     """
     arms = [_padded(first, 0.0, 1.0), _padded(second, 1.0, 0.0)]
     of_images = arms[0].mean(axis=0) - arms[1].mean(axis=0)
-    return _crossed(arms, of_images, float(first.mean() - second.mean()), confidence)
+    return _difference(float(first.mean() - second.mean()), arms, of_images, confidence)
 
 
 def _padded(values: NDArray[np.float64], *images: float) -> NDArray[np.float64]:
@@ -189,40 +172,46 @@ def _padded(values: NDArray[np.float64], *images: float) -> NDArray[np.float64]:
     return np.hstack([values, np.tile(images, (len(values), 1))])
 
 
-def _crossed(
-    arms: Sequence[NDArray[np.float64]], of_images: NDArray[np.float64], value: float, confidence: float
-) -> Difference:
-    """Interval around the mean of `of_images`, the signed sum of the arms' means over their seeds."""
-    centre, n = float(of_images.mean()), of_images.size
-    seeds = min(map(len, arms))
-    if seeds == 1:
-        return _difference(value, centre, float(np.square(of_images - centre).mean()) / n, math.inf, 1, confidence)
+def _spread(arms: Sequence[NDArray[np.float64]], of_images: NDArray[np.float64]) -> tuple[float, float]:
+    """Variance of the mean of `of_images`, the signed sum of the arms' means over seeds, and its degrees of freedom.
+
+    Never less than if the seeds were fixed, which the estimate may be by chance.
+    """
+    n = of_images.size
+    if min(map(len, arms)) == 1:
+        return float(np.var(of_images)) / n, math.inf
     of_seeds, noise, bottom = 0.0, 0.0, 0.0
     for arm in arms:
         means = arm.mean(axis=1)
         rest = arm - arm.mean(axis=0) - means[:, None] + arm.mean()
         part = float(np.var(means, ddof=1)) / len(arm)
         of_seeds += part
-        noise += float(np.square(rest).sum()) / ((len(arm) - 1) * (n - 1) * n * len(arm))
+        noise += float(np.square(rest).sum()) / ((len(arm) - 1) * max(n - 1, 1) * n * len(arm))
         bottom += part * part / (len(arm) - 1)
-    variance = of_seeds + max(float(np.var(of_images, ddof=1)) / n - noise, 0.0)
-    degrees = variance * variance / bottom if bottom else math.inf
-    return _difference(value, centre, variance, degrees, seeds, confidence)
+    fixed = float(np.var(of_images)) / n
+    variance = max(of_seeds + max(fixed * n / max(n - 1, 1) - noise, 0.0), fixed)
+    return variance, variance * variance / bottom if bottom else math.inf
 
 
 def _difference(
-    value: float, centre: float, variance: float, degrees: float, seeds: int, confidence: float
+    value: float,
+    arms: Sequence[NDArray[np.float64]],
+    of_images: NDArray[np.float64],
+    confidence: float,
+    reach: float = 1.0,
 ) -> Difference:
+    centre = float(of_images.mean())
+    variance, degrees = _spread(arms, of_images)
     error = math.sqrt(variance)
     half = -_quantile((1 - confidence) / 2, degrees) * error
     p_value = min(1.0, 2 * _upper_tail(abs(centre) / error, degrees))
     # Pulled towards 0, the interval of answers that all differ would leave out the value itself.
-    low, high = min(value, max(-1.0, centre - half)), max(value, min(1.0, centre + half))
-    return Difference(value, low, high, centre, error, degrees, p_value, seeds)
+    low, high = min(value, max(-reach, centre - half)), max(value, min(reach, centre + half))
+    return Difference(value, low, high, centre, error, degrees, p_value, min(map(len, arms)))
 
 
 def _upper_tail(t: float, degrees: float) -> float:
-    return 1 - NormalDist().cdf(t) if math.isinf(degrees) else float(scipy.special.stdtr(degrees, -t))
+    return NormalDist().cdf(-t) if math.isinf(degrees) else float(scipy.special.stdtr(degrees, -t))
 
 
 def _quantile(probability: float, degrees: float) -> float:

@@ -1,13 +1,13 @@
 """What a study says, as plain data: its arms, its runs, what may be compared with what."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.statistics import Estimate
+from synthaug.analysis.statistics import Difference, Estimate
 from synthaug.results import Run
 
 NOT_COMPARABLE = "not comparable"
@@ -20,7 +20,21 @@ class ClassResult:
     name: str
     n_test: int
     accuracy: Estimate | None  # None: no test image of this class
-    difference: Estimate | None  # None: no baseline, or the baseline itself
+    difference: Difference | None = None  # from the baseline; None: there is none, or it is the arm itself
+    gain: Difference | None = None  # from the control
+
+
+@dataclass(frozen=True)
+class NotWorse:
+    """Whether an arm is worse than the baseline by less than the margin: a question of its own (non-inferiority).
+
+    `verdict` is "shown", "refuted" (worse by more than the margin) or "open"; `p_value` is one-sided, `adjusted_p`
+    after Holm's correction, and "shown" means that this is at most 2.5 %.
+    """
+
+    verdict: str
+    p_value: float
+    adjusted_p: float
 
 
 @dataclass(frozen=True)
@@ -39,10 +53,16 @@ class Arm:
     seed_deviation: float | None = None
     macro_f1: float | None = None
     calibration_error: float | None = None
-    difference: Estimate | None = None
+    difference: Difference | None = None  # from the baseline
     difference_seeds: tuple[int, ...] = ()
+    macro_f1_difference: Difference | None = None
+    not_worse: NotWorse | None = None
+    control: str | None = None  # the arm with the same real images and no synthetic one
+    loss: Difference | None = None  # control minus baseline: what losing real images costs
+    gain: Difference | None = None  # arm minus control: what synthetic images give back
     steps: int | None = None
     epochs: int | None = None
+    passes: float | None = None  # how often each training image was seen, on average
     one_draw: bool = True  # whether all seeds have the same synthetic images
     classes: tuple[ClassResult, ...] = ()
     augment: str = ""  # what the arm varies in otherwise than the others, in words
@@ -53,6 +73,17 @@ class Arm:
         """Share of the training images that is synthetic."""
         total = self.real + self.synthetic
         return self.synthetic / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class ShareTrend:
+    """How accuracy moves with the synthetic share, among arms as large as the baseline.
+
+    `slope` is per 10 points of synthetic share, a line through the means of `arms`.
+    """
+
+    slope: Difference
+    arms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +103,11 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """What may be compared: one dataset, generator and model, one test set, one list of classes."""
+    """What may be compared: one dataset, generator and model, one test set, one list of classes.
+
+    `answers` has what each run predicted, by arm and seed, in the order of `labels` and `paths`; `margin` is the
+    smallest difference that matters, a fraction.
+    """
 
     dataset: str
     generator: str
@@ -83,6 +118,11 @@ class Group:
     arms: tuple[Arm, ...]
     runs: tuple[ComparedRun, ...]
     notes: tuple[str, ...]
+    margin: float
+    trend: ShareTrend | None = None
+    labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    paths: tuple[str, ...] = ()
+    answers: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
 
     @property
     def baseline(self) -> Arm | None:
