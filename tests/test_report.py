@@ -14,8 +14,9 @@ from made_up import SWEEP, MadeUp, make_study
 from rich.console import Console
 
 from synthaug import results
-from synthaug.analysis import figures, table
+from synthaug.analysis import table
 from synthaug.analysis.comparison import compare
+from synthaug.analysis.figures.curve import accuracy_by_share
 from synthaug.analysis.report import make_report
 from synthaug.analysis.statistics import Estimate
 from synthaug.analysis.study import Arm, Group
@@ -134,7 +135,7 @@ def test_a_study_without_any_finished_run_has_a_page(tmp_path: Path) -> None:
 
 
 def test_many_classes_are_limited_and_said(tmp_path: Path) -> None:
-    content = MadeUp(arms=SMALL, classes=[f"class {index}" for index in range(60)], n_test=300)
+    content = MadeUp(arms=SMALL, classes=[f"class {index}" for index in range(60)], n_test=300, images=1)
     text = page_of(make_study(tmp_path / "study", content)).text
     assert "Shown are the 30 of 60 classes that differ most" in text
     assert "Not drawn for 60 classes, only up to 50." in text
@@ -186,7 +187,7 @@ def test_many_arms_of_one_share_are_named_beside_their_points() -> None:
     found = [Estimate(value, value - 0.01, value + 0.01) for value in (0.954, 0.953, 0.938, 0.925, 0.856)]
     names = ("real", "again", "real50", "real40", "real20")
     arms = [Arm(name, 1, 0, name == "real", 1, accuracy=item) for name, item in zip(names, found, strict=True)]
-    drawn = figures.accuracy_by_share([*arms, Arm("55", 0.5, 0.5, False, 1, accuracy=found[0])])
+    drawn = accuracy_by_share([*arms, Arm("55", 0.5, 0.5, False, 1, accuracy=found[0])])
     places = dict(zip(names, (label_place(drawn, name) for name in names), strict=True))
     assert len({x for x, _ in places.values()}) == 1
     heights = sorted(y for _, y in places.values())

@@ -1,0 +1,78 @@
+"""Sections that are figures first."""
+
+import csv
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from synthaug import results
+from synthaug.analysis.comparison import MAX_CONFUSION_CLASSES
+from synthaug.analysis.figures import confusion as matrices
+from synthaug.analysis.figures import curve as curves
+from synthaug.analysis.figures import forest
+from synthaug.analysis.figures import learning as progress
+from synthaug.analysis.figures.canvas import colours
+from synthaug.analysis.study import Comparison, Group
+
+MAX_CLASS_ROWS = 30
+UNREADABLE = (OSError, ValueError, LookupError, csv.Error)
+
+# Markup here and below: the figures have escaped their text themselves.
+
+
+def curve(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+    """Accuracy against the synthetic share, and the differences from real beside it."""
+    drawn = []
+    if any(arm.accuracy for arm in group.arms):
+        drawn.append(Markup(curves.accuracy_by_share(group.arms)))
+    if any(arm.difference for arm in group.arms):
+        drawn.append(Markup(forest.arm_differences(group.arms)))
+    return {"figures": drawn, "legend": curves.marker_legend(group.arms)} if drawn else None
+
+
+def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+    """Per arm, the difference from real of each class: all of them, or those that differ most."""
+    arms = [arm for arm in group.arms if arm.difference is not None]
+    if not arms:
+        return None
+    colour = colours(group.arms)
+    shown = forest.most_changed(arms, MAX_CLASS_ROWS)
+    reach = forest.reach(arm.classes[index].difference for arm in arms for index in shown)
+    figures = [(arm.name, Markup(forest.class_differences(arm, shown, reach, colour[arm.name]))) for arm in arms]
+    return {"figures": figures, "limit": MAX_CLASS_ROWS}
+
+
+def confusion(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+    """A confusion matrix per arm, as long as the classes can be told apart in it."""
+    figures = [
+        (arm.name, Markup(matrices.confusion(arm.name, arm.confusion, group.class_names)))
+        for arm in group.arms
+        if arm.confusion is not None
+    ]
+    too_many = len(group.class_names) > MAX_CONFUSION_CLASSES
+    if not figures and not too_many:
+        return None
+    dense = len(group.class_names) > matrices.MAX_CELL_TEXT
+    return {"figures": figures, "dense": dense, "limit": MAX_CONFUSION_CLASSES}
+
+
+def learning(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+    """Figures of what was logged, and the runs whose log cannot be read."""
+    wanted = (("val/accuracy", "validation accuracy (%)", 100.0), ("train/loss", "training loss", 1.0))
+    lines: dict[str, list[progress.Curve]] = {column: [] for column, _, _ in wanted}
+    unread = []
+    for item in group.runs:
+        if not item.compared:
+            continue
+        try:
+            history = results.read_history(item.run.folder)
+            for column in lines:
+                lines[column].append(progress.Curve(item.run.key.arm, history["epoch"], history[column]))
+        except UNREADABLE:
+            unread.append(item.run.key.label)
+    colour = colours(group.arms)
+    drawn = [
+        Markup(progress.curves(lines[column], label, colour, scale)) for column, label, scale in wanted if lines[column]
+    ]
+    return {"figures": drawn, "unread": unread} if drawn or unread else None

@@ -1,0 +1,47 @@
+"""From a comparison to the file: the frame of the page around the sections that have something to say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from synthaug.analysis import table
+from synthaug.analysis.figures.canvas import colours
+from synthaug.analysis.page.sections import SECTIONS, Section
+from synthaug.analysis.study import Comparison, Group
+from synthaug.files import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(comparison: Comparison) -> Path:
+    """Write `report.html` into the study's folder and return its path."""
+    path = comparison.folder / "report.html"
+    write_text(path, render(comparison))
+    return path
+
+
+def render(comparison: Comparison) -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(table=table, comparison=comparison)
+    parts = [(group, _sections(environment, comparison, group)) for group in comparison.groups]
+    return environment.get_template("page.html.j2").render(parts=parts)
+
+
+def _sections(
+    environment: jinja2.Environment, comparison: Comparison, group: Group
+) -> Iterator[tuple[Section, Markup]]:
+    """The sections that have something to say of a group, each with its text."""
+    for section in SECTIONS:
+        found = section.fill(comparison, group)
+        if found is not None:
+            template = environment.get_template(f"sections/{section.name}.html.j2")
+            yield section, Markup(template.render(group=group, colour=colours(group.arms), **found))
