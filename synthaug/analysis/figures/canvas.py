@@ -5,24 +5,23 @@ its own fonts; matplotlib only measures them, with a font that may lack them.
 """
 
 import contextlib
-import html
+import hashlib
 import io
 import re
 import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from synthaug.analysis.study import Arm
+from synthaug.analysis.figures import palette
+from synthaug.analysis.figures.palette import FAINT, INK
 
-INK, FAINT, BAND = "#1d2733", "#8a94a0", "#e8ecf1"
-# Okabe, M., Ito, K. (2008). Color universal design. Black is kept for real.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a6a00", "#882255", "#6a6a6a")
 STYLE: Any = {  # matplotlib types the keys one by one
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
@@ -40,13 +39,6 @@ STYLE: Any = {  # matplotlib types the keys one by one
 WIDTH, NARROW = 4.5, 2.7  # inches: the main figure, and one of several side by side
 LINE, LETTER = 11.0, 6.0  # points: height of a line, width of a bold letter
 SHORT_NAME = 16  # letters of a name that leave room for the figure
-
-
-def colours(arms: Sequence[Arm]) -> dict[str, str]:
-    """A colour per arm, the same in all figures; real is black."""
-    others = [arm.name for arm in arms if not arm.baseline]
-    found = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(others)}
-    return found | {arm.name: INK for arm in arms if arm.baseline}
 
 
 def shorten(name: str, longest: int) -> str:
@@ -84,17 +76,50 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an SVG element whose ids are its own, so that several can share a page."""
-    key = re.sub(r"\W", lambda found: f"_{ord(found[0]):x}", name)
+def svg(figure: Figure, description: str) -> str:
+    """The figure as an SVG element: its ids are its own, its colours the page's, and no style needs a policy's leave.
+
+    Matplotlib's style attributes become presentation attributes, since a strict Content-Security-Policy refuses
+    the former.
+    """
     stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": key}):
+    with matplotlib.rc_context({"svg.hashsalt": "synthaug"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    # A style element inside a page is the whole page's; the page has this rule for its figures.
-    text = re.sub(r"<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{key}-", text)
-    widest = 96 * 1.25 * figure.get_figwidth()  # CSS pixels; letters grow with the figure
-    attributes = f'role="img" aria-label="{html.escape(description)}" style="max-width:{widest:.0f}px"'
-    return text.replace("<svg ", f"<svg {attributes} ", 1)
+    drawn = stream.getvalue()
+    prefix = hashlib.sha256(f"{description} {drawn}".encode()).hexdigest()[:8]
+    root = ElementTree.fromstring(drawn)
+    for parent in root.iter():
+        for child in [child for child in parent if _local(child.tag) in ("metadata", "style")]:
+            parent.remove(child)
+    for element in root.iter():
+        _plain(element, prefix)
+    # CSS pixels; letters grow with the figure.
+    root.attrib.update(width=f"{96 * 1.25 * figure.get_figwidth():.0f}", role="img")
+    root.attrib["aria-label"] = description
+    del root.attrib["height"]
+    return re.sub(r"\n\s*", "\n", ElementTree.tostring(root, encoding="unicode"))
+
+
+def _plain(element: ElementTree.Element, prefix: str) -> None:
+    """Rewrite an element in place as `svg` promises."""
+    element.tag = _local(element.tag)
+    given = {_local(name): value for name, value in element.attrib.items()}
+    style = (part.split(":", 1) for part in given.pop("style", "").split(";") if part.strip())
+    given |= {name.strip(): value.strip() for name, value in style if name.strip() != "font-family"}
+    if element.tag == "g":
+        given.pop("id", None)
+    for name, value in given.items():
+        if name == "id":
+            given[name] = f"{prefix}-{value}"
+        elif name == "href":
+            given[name] = f"#{prefix}-{value.removeprefix('#')}"
+        elif value.startswith("url(#"):
+            given[name] = value.replace("url(#", f"url(#{prefix}-")
+        elif name in ("fill", "stroke"):
+            given[name] = palette.themed(value)
+    element.attrib = given
+
+
+def _local(name: str) -> str:
+    """A name without its namespace, which an SVG element inside HTML does without."""
+    return name.rpartition("}")[2]

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.ticker import MaxNLocator
 
+from synthaug.analysis.figures import palette
 from synthaug.analysis.figures.canvas import (
-    FAINT,
     NARROW,
     SHORT_NAME,
     WIDTH,
     axes_in_inches,
-    colours,
     drawing,
     room,
     shorten,
@@ -39,8 +38,8 @@ def arm_differences(arms: Sequence[Arm]) -> str:
     """Difference from real of each arm, with its paired interval."""
     shown = [arm for arm in arms if arm.difference is not None]
     names, found = [arm.name for arm in shown], [arm.difference for arm in shown]
-    colour = colours(arms)
-    return _forest("arms", names, found, [colour[name] for name in names], reach(found), "arm", WIDTH)
+    colour = palette.of_arms(arms)
+    return _forest(names, found, [colour[name] for name in names], reach(found), "arm", WIDTH)
 
 
 def class_differences(arm: Arm, shown: Sequence[int], half_width: float, colour: str) -> str:
@@ -48,11 +47,10 @@ def class_differences(arm: Arm, shown: Sequence[int], half_width: float, colour:
     items = [arm.classes[index] for index in shown]
     found = [item.difference for item in items]
     names = [item.name for item in items]
-    return _forest(f"classes-{arm.name}", names, found, [colour] * len(items), half_width, f"class, {arm.name}")
+    return _forest(names, found, [colour] * len(items), half_width, f"class, {arm.name}")
 
 
 def _forest(
-    key: str,
     names: Sequence[str],
     found: Sequence[Estimate | None],
     colour: Sequence[str],
@@ -72,12 +70,12 @@ def _forest(
             top=0.12,
             right=0.15,
         )
-        axes.axvline(0, color=FAINT, linewidth=0.8)
+        axes.axvline(0, color=palette.FAINT, linewidth=0.8)
         for row, (item, shade) in enumerate(zip(found, colour, strict=True)):
             if item is None:
                 continue
             # An open circle where the sign is open, so that the eye goes to what is known.
-            face = "white" if item.contains_zero else shade
+            face = palette.PAPER if item.contains_zero else shade
             axes.plot([100 * item.low, 100 * item.high], [row, row], color=shade, linewidth=1.4)
             axes.plot(100 * item.value, row, "o", color=shade, markerfacecolor=face, markersize=5)
         axes.set_xlim(-100 * half_width, 100 * half_width)
@@ -87,4 +85,4 @@ def _forest(
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("difference from real (points)")
-        return svg(figure, key, f"Difference from real of each {what}, with 95 % intervals")
+        return svg(figure, f"Difference from real of each {what}, with 95 % intervals")

@@ -38,7 +38,7 @@ def curves(lines: Sequence[Curve], label: str, colour: Mapping[str, str], scale:
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         _label_ends(axes, ends, colour)
-        return svg(figure, f"curves-{label}", f"{label} per epoch, one line per run")
+        return svg(figure, f"{label} per epoch, one line per run")
 
 
 def _label_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colour: Mapping[str, str]) -> None:

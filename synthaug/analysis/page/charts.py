@@ -10,9 +10,8 @@ from synthaug import results
 from synthaug.analysis.comparison import MAX_CONFUSION_CLASSES
 from synthaug.analysis.figures import confusion as matrices
 from synthaug.analysis.figures import curve as curves
-from synthaug.analysis.figures import forest
+from synthaug.analysis.figures import forest, palette
 from synthaug.analysis.figures import learning as progress
-from synthaug.analysis.figures.canvas import colours
 from synthaug.analysis.study import Comparison, Group
 
 MAX_CLASS_ROWS = 30
@@ -36,7 +35,7 @@ def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
     arms = [arm for arm in group.arms if arm.difference is not None]
     if not arms:
         return None
-    colour = colours(group.arms)
+    colour = palette.of_arms(group.arms)
     shown = forest.most_changed(arms, MAX_CLASS_ROWS)
     reach = forest.reach(arm.classes[index].difference for arm in arms for index in shown)
     figures = [(arm.name, Markup(forest.class_differences(arm, shown, reach, colour[arm.name]))) for arm in arms]
@@ -71,7 +70,7 @@ def learning(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
                 lines[column].append(progress.Curve(item.run.key.arm, history["epoch"], history[column]))
         except UNREADABLE:
             unread.append(item.run.key.label)
-    colour = colours(group.arms)
+    colour = palette.of_arms(group.arms)
     drawn = [
         Markup(progress.curves(lines[column], label, colour, scale)) for column, label, scale in wanted if lines[column]
     ]

@@ -1,5 +1,7 @@
 """From a comparison to the file: the frame of the page around the sections that have something to say."""
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from synthaug.analysis import table
-from synthaug.analysis.figures.canvas import colours
+from synthaug.analysis.figures import palette
 from synthaug.analysis.page.sections import SECTIONS, Section
 from synthaug.analysis.study import Comparison, Group
 from synthaug.files import write_text
@@ -23,7 +25,7 @@ def write_page(comparison: Comparison) -> Path:
 
 
 def render(comparison: Comparison) -> str:
-    """The page as text."""
+    """The page as text: no script, no address outside of itself."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -32,8 +34,19 @@ def render(comparison: Comparison) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(table=table, comparison=comparison)
-    parts = [(group, _sections(environment, comparison, group)) for group in comparison.groups]
-    return environment.get_template("page.html.j2").render(parts=parts)
+    environment.filters["themed"] = palette.themed
+    style = environment.get_template("style.css.j2").render(theme=palette.THEME)
+    return environment.get_template("page.html.j2").render(
+        parts=[(group, list(_sections(environment, comparison, group))) for group in comparison.groups],
+        style=Markup(style),
+        policy=_policy(style),
+    )
+
+
+def _policy(style: str) -> str:
+    """A Content-Security-Policy (W3C, level 3) that allows this style sheet, pictures within the page, and no more."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def _sections(
@@ -44,4 +57,4 @@ def _sections(
         found = section.fill(comparison, group)
         if found is not None:
             template = environment.get_template(f"sections/{section.name}.html.j2")
-            yield section, Markup(template.render(group=group, colour=colours(group.arms), **found))
+            yield section, Markup(template.render(group=group, colour=palette.of_arms(group.arms), **found))
