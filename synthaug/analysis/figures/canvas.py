@@ -5,7 +5,6 @@ its own fonts; matplotlib only measures them, with a font that may lack them.
 """
 
 import contextlib
-import hashlib
 import io
 import re
 import unicodedata
@@ -77,30 +76,27 @@ def drawing() -> Iterator[None]:
 
 
 def svg(figure: Figure, description: str) -> str:
-    """The figure as an SVG element: its ids are its own, its colours the page's, and no style needs a policy's leave.
+    """The figure as an SVG element in the colours of the page around it.
 
     Matplotlib's style attributes become presentation attributes, since a strict Content-Security-Policy refuses
-    the former.
+    the former. Ids are the figure's own business: whoever puts several on a page numbers them.
     """
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "synthaug"}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = stream.getvalue()
-    prefix = hashlib.sha256(f"{description} {drawn}".encode()).hexdigest()[:8]
-    root = ElementTree.fromstring(drawn)
+    root = ElementTree.fromstring(stream.getvalue())
     for parent in root.iter():
         for child in [child for child in parent if _local(child.tag) in ("metadata", "style")]:
             parent.remove(child)
     for element in root.iter():
-        _plain(element, prefix)
+        _plain(element)
     # CSS pixels; letters grow with the figure.
-    root.attrib.update(width=f"{96 * 1.25 * figure.get_figwidth():.0f}", role="img")
-    root.attrib["aria-label"] = description
-    del root.attrib["height"]
+    size = {"viewBox": root.attrib["viewBox"], "width": f"{96 * 1.25 * figure.get_figwidth():.0f}"}
+    root.attrib = {"role": "img", "aria-label": description, **size}
     return re.sub(r"\n\s*", "\n", ElementTree.tostring(root, encoding="unicode"))
 
 
-def _plain(element: ElementTree.Element, prefix: str) -> None:
+def _plain(element: ElementTree.Element) -> None:
     """Rewrite an element in place as `svg` promises."""
     element.tag = _local(element.tag)
     given = {_local(name): value for name, value in element.attrib.items()}
@@ -108,15 +104,7 @@ def _plain(element: ElementTree.Element, prefix: str) -> None:
     given |= {name.strip(): value.strip() for name, value in style if name.strip() != "font-family"}
     if element.tag == "g":
         given.pop("id", None)
-    for name, value in given.items():
-        if name == "id":
-            given[name] = f"{prefix}-{value}"
-        elif name == "href":
-            given[name] = f"#{prefix}-{value.removeprefix('#')}"
-        elif value.startswith("url(#"):
-            given[name] = value.replace("url(#", f"url(#{prefix}-")
-        elif name in ("fill", "stroke"):
-            given[name] = palette.themed(value)
+    given |= {name: palette.themed(value) for name, value in given.items() if name in ("fill", "stroke")}
     element.attrib = given
 
 

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,11 +38,24 @@ def render(comparison: Comparison) -> str:
     environment.globals.update(table=table, comparison=comparison)
     environment.filters["themed"] = palette.themed
     style = environment.get_template("style.css.j2").render(theme=palette.THEME)
-    return environment.get_template("page.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         parts=[(group, list(_sections(environment, comparison, group))) for group in comparison.groups],
         style=Markup(style),
         policy=_policy(style),
     )
+    return _with_ids_of_their_own(page)
+
+
+def _with_ids_of_their_own(page: str) -> str:
+    """The page with the ids of each figure numbered, since every figure counts from one."""
+    number = itertools.count(1)
+
+    def renamed(figure: re.Match[str]) -> str:
+        prefix = f"figure{next(number)}-"
+        # Inside of tags only: in text, a > would be written as an entity.
+        return re.sub(r'(?<= )(id="|href="#|clip-path="url\(#)(?=[^<>]*>)', rf"\g<1>{prefix}", figure[0])
+
+    return re.sub(r'<svg role="img".*?</svg>', renamed, page, flags=re.DOTALL)
 
 
 def _policy(style: str) -> str:
