@@ -47,8 +47,8 @@ def accuracy_by_share(arms: Sequence[Arm]) -> str:
                 )
         _draw_joins(axes, points, colour)
         for point in points:
-            shade, ends = colour[point.arm.name], [100 * point.found.low, 100 * point.found.high]
-            axes.plot([point.x, point.x], ends, color=shade, linewidth=1.6, solid_capstyle="butt")
+            shade, whisker = colour[point.arm.name], [100 * point.found.low, 100 * point.found.high]
+            axes.plot([point.x, point.x], whisker, color=shade, linewidth=1.6, solid_capstyle="butt")
             axes.plot(point.x, 100 * point.found.value, _SIZES[_size(point.arm)][0], color=shade, markersize=6.5)
         beside = _beside(points)
         space = {side: 12 + max(len(shorten(p.arm.name, NAME)) * LETTER for p in of) for side, of in beside.items()}
@@ -77,7 +77,7 @@ def marker_legend(arms: Sequence[Arm]) -> str:
 def _points(arms: Sequence[Arm]) -> list[_Point]:
     """Every arm at its share, and a control beside each arm that it is for instead of at its own share, zero."""
     measured = {arm.name: (arm, arm.accuracy) for arm in arms if arm.accuracy is not None}
-    pairs = {arm: control for arm, control in palette.controls(arms).items() if {arm, control} <= measured.keys()}
+    pairs = {arm.name: arm.control for arm in arms if arm.control in measured and arm.loss is not None}
     own = [found for name, found in measured.items() if name not in pairs.values()]
     points = [_Point(x, *found) for x, found in zip(_spread(own), own, strict=True)]
     below = [

@@ -30,18 +30,13 @@ _VARIABLE = {light: f"var(--{name},{light})" for name, (light, _) in THEME.items
 
 
 def of_arms(arms: Sequence[Arm]) -> dict[str, str]:
-    """A colour per arm, the same in all figures: real in ink, a control in the colour of the arm that it is for."""
-    owner = {control: arm for arm, control in reversed(controls(arms).items())}
-    own = [arm.name for arm in arms if not arm.baseline and arm.name not in owner]
+    """A colour per arm, the same in all figures: real in ink, a control in the colour of the first arm it is for."""
+    baselines = {arm.name for arm in arms if arm.baseline}
+    owner = {arm.control: arm.name for arm in reversed(arms) if arm.control and arm.control not in baselines}
+    own = [arm.name for arm in arms if arm.name not in baselines and arm.name not in owner]
     found = {name: ARMS[index % len(ARMS)] for index, name in enumerate(own)}
     found |= {control: found[arm] for control, arm in owner.items()}
-    return found | {arm.name: INK for arm in arms if arm.baseline}
-
-
-def controls(arms: Sequence[Arm]) -> dict[str, str]:
-    """The arms that have a control among `arms`, and its name: the same real images and no synthetic one."""
-    alone = {arm.real: arm.name for arm in arms if arm.synthetic == 0 and not arm.baseline and not arm.augment}
-    return {arm.name: alone[arm.real] for arm in arms if arm.synthetic and not arm.augment and arm.real in alone}
+    return found | dict.fromkeys(baselines, INK)
 
 
 def themed(colour: str) -> str:

@@ -10,6 +10,7 @@ from synthaug import results
 from synthaug.analysis.comparison import MAX_CONFUSION_CLASSES
 from synthaug.analysis.figures import confusion as matrices
 from synthaug.analysis.figures import curve as curves
+from synthaug.analysis.figures import decomposition as parts
 from synthaug.analysis.figures import forest, palette
 from synthaug.analysis.figures import learning as progress
 from synthaug.analysis.study import Comparison, Group
@@ -28,6 +29,12 @@ def curve(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
     if any(arm.difference for arm in group.arms):
         drawn.append(Markup(forest.arm_differences(group.arms)))
     return {"figures": drawn, "legend": curves.marker_legend(group.arms)} if drawn else None
+
+
+def decomposition(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+    """What losing real images costs and synthetic ones give back, for the arms that have a control."""
+    arms = [arm for arm in group.arms if arm.gain is not None]
+    return {"figure": Markup(parts.decomposition(group.arms)), "arms": arms} if arms else None
 
 
 def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:

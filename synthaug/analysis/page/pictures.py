@@ -90,21 +90,21 @@ def _thumbnails(
             by_class[row.label].append(row)
     found: dict[str, list[Thumbnail]] = {name: [] for name in names}
     lost = []
-    locate = _locator(study)
+    locate = locator(study)
     for name, members in by_class.items():
         # Ordered by content: a choice that no eye has made and that stays the same.
         for row in sorted(members, key=lambda row: row.sha256)[:MAX_TRIES]:
             if len(found[name]) == PICTURES_PER_CLASS:
                 break
-            thumbnail = _thumbnail(locate(row.path))
-            if thumbnail is None:
+            picture = thumbnail(locate(row.path))
+            if picture is None:
                 lost.append(row.path)
             else:
-                found[name].append(thumbnail)
+                found[name].append(picture)
     return found, lost
 
 
-def _locator(study: Path) -> Callable[[str], Path]:
+def locator(study: Path) -> Callable[[str], Path]:
     """Paths in mix.csv are relative to where the training ran: here, or a folder above the study."""
     bases = [Path(), *study.resolve().parents]
 
@@ -114,7 +114,7 @@ def _locator(study: Path) -> Callable[[str], Path]:
     return locate
 
 
-def _thumbnail(path: Path) -> Thumbnail | None:
+def thumbnail(path: Path) -> Thumbnail | None:
     """The picture as training sees it, small enough for a page; None where there is none."""
     try:
         pixels = decode(path, THUMBNAIL)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthaug.analysis import table
-from synthaug.analysis.page import charts, pictures, protocol
+from synthaug.analysis.page import charts, hardest, pictures, protocol
 from synthaug.analysis.study import Comparison, Group
 
 Context = Mapping[str, Any]
@@ -37,9 +37,11 @@ SECTIONS = (
     Section("answer", "The answer", _nothing_more),
     Section("arms", "All arms", _arms),
     Section("curve", "Accuracy against synthetic share", charts.curve),
+    Section("decomposition", "What is lost, what is given back", charts.decomposition),
     Section("classes", "Difference from real in each class", charts.classes),
     Section("learning", "Learning curves", charts.learning),
     Section("confusion", "Confusion matrices", charts.confusion),
+    Section("hardest", "Hardest images", hardest.hardest),
     Section("images", "Training images, real beside synthetic", pictures.images),
     Section("protocol", "Protocol", protocol.protocol),
     Section("runs", "Runs", _nothing_more),
