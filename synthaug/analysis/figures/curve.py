@@ -13,6 +13,7 @@ from synthaug.analysis.figures.canvas import LETTER, LINE, WIDTH, axes_in_inches
 from synthaug.analysis.statistics import Estimate
 from synthaug.analysis.study import Arm
 
+LEFT = 0.7  # inches: room for "100.0" and the name of the axis
 NAME = 12  # letters of an arm's name beside its point
 BESIDE = 1.6  # points of synthetic share by which a control stands to the right of its arm
 _SIZES = {  # marker, its letter and its meaning, by the sign of real + synthetic - 1
@@ -37,7 +38,7 @@ def accuracy_by_share(arms: Sequence[Arm]) -> str:
     points = _points(arms)
     colour = palette.of_arms(arms)
     with drawing():
-        figure, axes = axes_in_inches(WIDTH, 3.6, left=0.6, bottom=0.5, top=0.15, right=0.1)
+        figure, axes = axes_in_inches(WIDTH, 3.6, left=LEFT, bottom=0.5, top=0.15, right=0.1)
         for point in points:
             if point.arm.baseline:
                 ends = 100 * point.found.low, 100 * point.found.high
@@ -52,7 +53,7 @@ def accuracy_by_share(arms: Sequence[Arm]) -> str:
             axes.plot(point.x, 100 * point.found.value, _SIZES[_size(point.arm)][0], color=shade, markersize=6.5)
         beside = _beside(points)
         space = {side: 12 + max(len(shorten(p.arm.name, NAME)) * LETTER for p in of) for side, of in beside.items()}
-        scale = 116 / (72 * (WIDTH - 0.7) - sum(space.values()))  # of the axis, per point
+        scale = 116 / (72 * (WIDTH - LEFT - 0.1) - sum(space.values()))  # of the axis, per point
         axes.set_xlim(-8 - scale * space.get(-1, 0), 108 + scale * space.get(1, 0))
         axes.set_xticks(range(0, 101, 20))
         axes.margins(y=0.14)

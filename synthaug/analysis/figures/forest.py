@@ -29,9 +29,11 @@ def most_changed(arms: Sequence[Arm], limit: int) -> list[int]:
     return sorted(sorted(size, key=lambda index: (-size[index], index))[:limit])
 
 
-def reach(estimates: Iterable[Estimate | None]) -> float:
-    """Half the width of an axis around zero that holds all intervals."""
-    return 1.05 * max((max(-item.low, item.high) for item in estimates if item is not None), default=0.01)
+def span(estimates: Iterable[Estimate | None]) -> tuple[float, float]:
+    """Both ends of an axis that holds zero and all intervals."""
+    ends = [0.0, *(end for item in estimates if item is not None for end in (item.low, item.high))]
+    margin = 0.05 * (max(ends) - min(ends)) or 0.01
+    return min(ends) - margin, max(ends) + margin
 
 
 def arm_differences(arms: Sequence[Arm]) -> str:
@@ -39,22 +41,22 @@ def arm_differences(arms: Sequence[Arm]) -> str:
     shown = [arm for arm in arms if arm.difference is not None]
     names, found = [arm.name for arm in shown], [arm.difference for arm in shown]
     colour = palette.of_arms(arms)
-    return _forest(names, found, [colour[name] for name in names], reach(found), "arm", WIDTH)
+    return _forest(names, found, [colour[name] for name in names], span(found), "arm", WIDTH)
 
 
-def class_differences(arm: Arm, shown: Sequence[int], half_width: float, colour: str) -> str:
+def class_differences(arm: Arm, shown: Sequence[int], ends: tuple[float, float], colour: str) -> str:
     """Difference from real of each class of an arm, with its interval."""
     items = [arm.classes[index] for index in shown]
     found = [item.difference for item in items]
     names = [item.name for item in items]
-    return _forest(names, found, [colour] * len(items), half_width, f"class, {arm.name}")
+    return _forest(names, found, [colour] * len(items), ends, f"class, {arm.name}")
 
 
 def _forest(
     names: Sequence[str],
     found: Sequence[Estimate | None],
     colour: Sequence[str],
-    half_width: float,
+    ends: tuple[float, float],
     what: str,
     width: float = NARROW,
 ) -> str:
@@ -78,7 +80,7 @@ def _forest(
             face = palette.PAPER if item.contains_zero else shade
             axes.plot([100 * item.low, 100 * item.high], [row, row], color=shade, linewidth=1.4)
             axes.plot(100 * item.value, row, "o", color=shade, markerfacecolor=face, markersize=5)
-        axes.set_xlim(-100 * half_width, 100 * half_width)
+        axes.set_xlim(100 * ends[0], 100 * ends[1])
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_yticks(range(len(names)), labels)
         axes.tick_params(axis="y", length=0)

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
+from synthaug.analysis.figures import palette
 from synthaug.analysis.figures.canvas import SHORT_NAME, axes_in_inches, drawing, room, shorten, svg
+from synthaug.analysis.study import Arm
 
 
 @dataclass(frozen=True)
@@ -19,26 +22,44 @@ class Curve:
     values: Sequence[float]
 
 
-def curves(lines: Sequence[Curve], label: str, colour: Mapping[str, str], scale: float = 1.0) -> str:
-    """One line per run; the arm's name stands at the end of its first line."""
+def curves(lines: Sequence[Curve], label: str, arms: Sequence[Arm], scale: float = 1.0) -> str:
+    """A faint line per run and a strong one for the mean of each arm's runs; controls are dashed."""
+    colour = palette.of_arms(arms)
+    controls = {arm.control for arm in arms if arm.loss is not None}
+    of_arm: dict[str, list[Curve]] = {}
+    for line in lines:
+        of_arm.setdefault(line.arm, []).append(line)
     with drawing():
-        space = room([shorten(line.arm, SHORT_NAME) for line in lines], 8) + 0.12
+        space = room([shorten(name, SHORT_NAME) for name in of_arm], 8) + 0.12
         figure, axes = axes_in_inches(4.2, 2.8, left=0.62, bottom=0.5, top=0.15, right=space)
         ends: dict[str, tuple[float, float]] = {}
-        for line in lines:
-            x = np.asarray(line.epochs, dtype=float) + 1  # people count epochs from one
-            y = scale * np.asarray(line.values, dtype=float)
-            known = np.isfinite(y)
-            if not known.any():
-                continue
-            one = int(known.sum()) == 1
-            axes.plot(x[known], y[known], color=colour[line.arm], linewidth=1.3, marker="." if one else "")
-            ends.setdefault(line.arm, (float(x[known][-1]), float(y[known][-1])))
+        for name, own in of_arm.items():
+            dashes = (0, (4, 2)) if name in controls else "solid"
+            for line in own if len(own) > 1 else ():
+                axes.plot(*_known(line, scale), color=colour[name], linewidth=0.6, alpha=0.3, linestyle=dashes)
+            x, y = _known(_mean(own), scale)
+            if len(x):
+                one = "." if len(x) == 1 else ""
+                axes.plot(x, y, color=colour[name], linewidth=1.5, marker=one, linestyle=dashes)
+                ends[name] = (float(x[-1]), float(y[-1]))
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         _label_ends(axes, ends, colour)
-        return svg(figure, f"{label} per epoch, one line per run")
+        return svg(figure, f"{label} per epoch, by arm")
+
+
+def _mean(lines: Sequence[Curve]) -> Curve:
+    """The mean of an arm's runs, as far as all of them have come."""
+    length = min(len(line.values) for line in lines)
+    values = np.mean([np.asarray(line.values[:length], dtype=float) for line in lines], axis=0)
+    return Curve(lines[0].arm, lines[0].epochs[:length], values.tolist())
+
+
+def _known(line: Curve, scale: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Epochs, counted from one as people do, and values, without those that were never logged."""
+    y = scale * np.asarray(line.values, dtype=float)
+    return np.asarray(line.epochs, dtype=float)[np.isfinite(y)] + 1, y[np.isfinite(y)]
 
 
 def _label_ends(axes: Axes, ends: Mapping[str, tuple[float, float]], colour: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
 """Sections that are figures first."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -44,23 +44,31 @@ def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
         return None
     colour = palette.of_arms(group.arms)
     shown = forest.most_changed(arms, MAX_CLASS_ROWS)
-    reach = forest.reach(arm.classes[index].difference for arm in arms for index in shown)
-    figures = [(arm.name, Markup(forest.class_differences(arm, shown, reach, colour[arm.name]))) for arm in arms]
-    return {"figures": figures, "limit": MAX_CLASS_ROWS}
+    ends = forest.span(arm.classes[index].difference for arm in arms for index in shown)
+    drawn = [(arm.name, Markup(forest.class_differences(arm, shown, ends, colour[arm.name]))) for arm in arms]
+    return {**_apart(group, drawn), "limit": MAX_CLASS_ROWS}
 
 
 def confusion(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
     """A confusion matrix per arm, as long as the classes can be told apart in it."""
-    figures = [
+    drawn = [
         (arm.name, Markup(matrices.confusion(arm.name, arm.confusion, group.class_names)))
         for arm in group.arms
         if arm.confusion is not None
     ]
-    too_many = len(group.class_names) > MAX_CONFUSION_CLASSES
-    if not figures and not too_many:
+    if not drawn and len(group.class_names) <= MAX_CONFUSION_CLASSES:
         return None
     dense = len(group.class_names) > matrices.MAX_CELL_TEXT
-    return {"figures": figures, "dense": dense, "limit": MAX_CONFUSION_CLASSES}
+    return {**_apart(group, drawn), "dense": dense, "limit": MAX_CONFUSION_CLASSES}
+
+
+def _apart(group: Group, drawn: Sequence[tuple[str, Markup]]) -> dict[str, list[tuple[str, Markup]]]:
+    """Figures by arm: those that a reader came for, and those of the controls."""
+    controls = {arm.control for arm in group.arms if arm.loss is not None}
+    return {
+        "figures": [(name, figure) for name, figure in drawn if name not in controls],
+        "controls": [(name, figure) for name, figure in drawn if name in controls],
+    }
 
 
 def learning(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
@@ -77,8 +85,9 @@ def learning(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
                 lines[column].append(progress.Curve(item.run.key.arm, history["epoch"], history[column]))
         except UNREADABLE:
             unread.append(item.run.key.label)
-    colour = palette.of_arms(group.arms)
     drawn = [
-        Markup(progress.curves(lines[column], label, colour, scale)) for column, label, scale in wanted if lines[column]
+        Markup(progress.curves(lines[column], label, group.arms, scale))
+        for column, label, scale in wanted
+        if lines[column]
     ]
     return {"figures": drawn, "unread": unread} if drawn or unread else None

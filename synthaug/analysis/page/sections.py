@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthaug.analysis import table
-from synthaug.analysis.page import charts, hardest, pictures, protocol
+from synthaug.analysis.page import answers, charts, hardest, pictures, protocol
 from synthaug.analysis.study import Comparison, Group
 
 Context = Mapping[str, Any]
@@ -34,7 +34,7 @@ def _arms(comparison: Comparison, group: Group) -> Context:
 
 
 SECTIONS = (
-    Section("answer", "The answer", _nothing_more),
+    Section("answer", "The answer", answers.answer),
     Section("arms", "All arms", _arms),
     Section("curve", "Accuracy against synthetic share", charts.curve),
     Section("decomposition", "What is lost, what is given back", charts.decomposition),
