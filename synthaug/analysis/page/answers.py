@@ -8,6 +8,7 @@ from synthaug.analysis.statistics import ALPHA, Difference
 from synthaug.analysis.study import Arm, Comparison, Group
 
 GOOD, BAD, OPEN = "good", "bad", "open"
+FEW_RUNS = 5  # that are not in the numbers: up to here they are named at once
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ def answer(comparison: Comparison, group: Group) -> Mapping[str, Any]:
     """The arms that ask a question of their own, each with its verdicts; controls only serve those that have one."""
     controls = {arm.control for arm in group.arms if arm.loss is not None}
     own = [arm for arm in group.arms if arm.name not in controls]
-    return {"arms": [(arm, verdicts(arm, group.margin)) for arm in own], "controls": len(controls)}
+    found = [(arm, verdicts(arm, group.margin)) for arm in own]
+    return {"arms": found, "controls": len(controls), "few": FEW_RUNS}
 
 
 def verdicts(arm: Arm, margin: float) -> list[Verdict]:
