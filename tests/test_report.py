@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up import SWEEP, MadeUp, make_study
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.console import Console
 from synthaug import results
 from synthaug.analysis import table
 from synthaug.analysis.comparison import compare
-from synthaug.analysis.statistics import Difference, Estimate
+from synthaug.analysis.statistics import Difference, Estimate, Part, Spread
 from synthaug.analysis.study import Arm, Group, NotWorse, ShareTrend
 from synthaug.analysis.table import print_table
 from synthaug.report import main
@@ -98,7 +99,7 @@ def group_with(*arms: Arm, n_test: int = 1500) -> Group:
 
 
 def found(value: float, low: float, high: float, adjusted_p: float = 0.01) -> Difference:
-    return Difference(value, low, high, value, (), adjusted_p / 2, 2, adjusted_p)
+    return Difference(value, low, high, value, Spread(Part(np.zeros(()))), adjusted_p / 2, 2, adjusted_p)
 
 
 UNCLEAR = (

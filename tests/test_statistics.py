@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -20,9 +21,9 @@ from synthaug.analysis.statistics import (
     accuracy_over_seeds,
     crossed,
     crossed_apart,
+    crossed_spread,
     fisher,
     fisher_power,
-    half_width,
     holm,
     kendall,
     mcnemar,
@@ -90,12 +91,10 @@ def test_crossed_is_sane_and_symmetric(values: NDArray[np.float64]) -> None:
     assert got.low < got.high
     assert 0 < got.p_value <= 1
     mirrored = crossed(-values)
-    assert mirrored.low == pytest.approx(-got.high)
-    assert mirrored.high == pytest.approx(-got.low)
+    assert [mirrored.low, mirrored.high] == pytest.approx([-got.high, -got.low])
     assert mirrored.p_value == pytest.approx(got.p_value)
     shuffled = crossed(values[::-1, ::-1])
-    assert shuffled.low == pytest.approx(got.low)
-    assert shuffled.high == pytest.approx(got.high)
+    assert [shuffled.low, shuffled.high] == pytest.approx([got.low, got.high])
 
 
 @given(tables)
@@ -121,8 +120,8 @@ def test_crossed_by_hand() -> None:
     half = math.sqrt((student.ppf(0.975, 1) ** 2 * ms_seed + 1.959963984540054**2 * (ms_image - ms_error)) / 10)
     assert got.value == pytest.approx(-1 / 6)
     assert got.centre == pytest.approx(table.mean())
-    assert half_width(got.parts) == pytest.approx(half)
-    assert half_width(got.parts, got.p_value) == pytest.approx(abs(got.centre))
+    assert float(got.spread.half_width()) == pytest.approx(half)
+    assert float(got.spread.half_width(got.p_value)) == pytest.approx(abs(got.centre))
 
 
 def written_out(table: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -132,6 +131,28 @@ def written_out(table: NDArray[np.float64]) -> tuple[float, float, float]:
     rest = sum((table[i, j] - seeds[i] - images[j] + mean) ** 2 for i in range(s) for j in range(n))
     of_seeds, of_images = sum((seeds - mean) ** 2), sum((images - mean) ** 2)
     return n * of_seeds / (s - 1), s * of_images / (n - 1), rest / (s - 1) / (n - 1)
+
+
+def test_seeds_that_agree_by_chance_do_not_narrow_the_interval() -> None:
+    """Two seeds with the same mean that get no image wrong together: the parts of the variance look too small."""
+    answers = np.zeros((2, 60))
+    answers[0, :4] = answers[1, 4:8] = -1
+    got = crossed(answers)
+    of_seeds, rest = got.spread.parts
+    assert of_seeds.variance == 0
+    assert rest.variance < got.spread.images.variance
+    alone = 1.959963984540054 * math.sqrt(float(got.spread.images.variance))
+    assert got.high - got.low == pytest.approx(2 * alone)
+    assert got.p_value == pytest.approx(2 * (1 - NormalDist().cdf(-got.centre * 1.959963984540054 / alone)))
+
+
+def test_many_tables_at_once_are_as_each_alone() -> None:
+    draws = np.random.default_rng(3).choice([1.0, -1.0, 0.0], p=[0.03, 0.06, 0.91], size=(50, 3, 40))
+    draws[0] = 0
+    centres, spread = crossed_spread(draws)
+    alone = [crossed(table) for table in draws]
+    np.testing.assert_allclose(centres, [found.centre for found in alone])
+    np.testing.assert_allclose(spread.half_width(), [found.spread.half_width() for found in alone])
 
 
 def test_identical_predictions_leave_room_for_doubt() -> None:
@@ -179,7 +200,7 @@ def test_seeds_that_are_not_shared_are_two_samples() -> None:
     assert got.value == pytest.approx(first.mean() - second.mean())
     moved = [(first, 3), (second, 2)]
     squares = sum(student.ppf(0.975, free) ** 2 * arm[:, 0].var(ddof=1) / len(arm) for arm, free in moved)
-    assert half_width(got.parts) ** 2 == pytest.approx(squares, rel=0.03)  # two images were added
+    assert float(got.spread.half_width()) ** 2 == pytest.approx(squares, rel=0.03)  # two images were added
     assert crossed_apart(first, second[:1]).seeds == 1
 
 
