@@ -13,6 +13,7 @@ from synthaug import results, wandb_runs
 from synthaug.analysis import table
 from synthaug.analysis.export import as_json, rows
 from synthaug.analysis.study import ComparedRun, Comparison, Group
+from synthaug.files import sha256
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +26,29 @@ _SHEET = (
 )
 
 
-def publish(comparison: Comparison) -> bool:
+def publish(comparison: Comparison, again: bool = True) -> bool:
     """Show a study in W&B, once its files are written; False, and the reason said, where that failed.
 
     Whatever fails here, W&B or the way to it, fails neither the study nor its report.
+
+    Args:
+        comparison: as `make_report` returns it.
+        again: also where this very comparison was shown before.
     """
+    study = comparison.folder
     try:
+        shown = sha256(study / "results.json")
         settings = _settings(comparison)
-        if settings["mode"] != "disabled":
+        if settings["mode"] != "disabled" and (again or wandb_runs.record(study).get("shown") != shown):
             _publish(comparison, settings)
+            wandb_runs.remember(study, {"shown": shown})
     except Exception as error:
         log.warning(
             "The comparison is not in W&B (%s: %s); nothing of it is lost. To try again: "
             "python -m synthaug.report %s --wandb",
             type(error).__name__,
             " ".join(str(error).split()),
-            comparison.folder,
+            study,
         )
         return False
     return True
@@ -101,8 +109,7 @@ def configuration(comparison: Comparison) -> dict[str, Any]:
     planned = results.read_json(plan) if plan.is_file() else {}
     return {
         **_plain(shared),
-        **_plain({name: value for name, value in planned.items() if name != "format"}),
-        **_plain(as_json(comparison)),
+        **{name: value for name, value in _plain(planned | as_json(comparison)).items() if name != "format"},
         **{f"{name}s": sorted({str(row[name]) for row in _rows(comparison)}) for name in _NAMES},
         "seeds": sorted({item.run.key.seed for group in comparison.groups for item in group.runs}),
         "n_test": max(group.n_test for group in comparison.groups),
@@ -174,7 +181,8 @@ def _table(content: Sequence[Mapping[str, Any]]) -> Any:
 def _replace(there: Any, found: Mapping[str, Any]) -> None:
     """Make the summary say this; a number that an earlier comparison had and this one has not is taken away."""
     columns = {name.rpartition("/")[2] for name in found if "/" in name}
-    for name in [str(name) for name in there.keys()]:  # noqa: SIM118: a summary is no mapping
+    names = there.keys()  # W&B's summary is no mapping: it cannot be iterated over
+    for name in list(names):
         if "/" in name and name.rpartition("/")[2] in columns and name not in found:
             del there[name]
     there.update(dict(found))
@@ -199,4 +207,5 @@ def _prefix(comparison: Comparison, group: Group) -> str:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if isinstance(value, (str, int, float))}
+    """What W&B shows in a column of its own; no empty text, and nothing for what has no number."""
+    return {name: value for name, value in values.items() if isinstance(value, (str, int, float)) and value != ""}

@@ -9,12 +9,12 @@ W&B keeps one version of an artifact for one content: arms of a study share thei
 """
 
 import contextlib
-import csv
 import hashlib
 import logging
 import re
+import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +69,16 @@ def dataset_artifact(name: str, real: RealImages, digests: Mapping[str, str], ro
     """The dataset as a list of its images, or where that is long as one hash for each split."""
     count = {split: len(samples) for split, samples in real.splits.items()}
     artifact = _artifact("dataset", name, metadata={"classes": len(real.classes), **count})
-    with artifact.new_file("splits.csv", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["split", "class", "images", "split_sha256"])
-        for split, samples in real.splits.items():
-            by_class = Counter(sample.class_name for sample in samples)
-            writer.writerows([split, of, by_class[of], digests[split]] for of in real.classes)
+    by_class = {split: Counter(sample.class_name for sample in samples) for split, samples in real.splits.items()}
+    totals = [(split, of, found[of], digests[split]) for split, found in by_class.items() for of in real.classes]
+    _add_rows(artifact, "splits.csv", ("split", "class", "images", "sha256 of split"), totals)
     if sum(count.values()) <= MAX_LISTED:
-        with artifact.new_file("images.csv", encoding="utf-8") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(["split", "class", "path", "sha256"])
-            for split, samples in real.splits.items():
-                rows = ([split, s.class_name, _below(root, s.path), s.sha256] for s in samples)
-                writer.writerows(sorted(rows))
+        listed = [
+            (split, sample.class_name, _below(root, sample.path), sample.sha256)
+            for split, samples in real.splits.items()
+            for sample in samples
+        ]
+        _add_rows(artifact, "images.csv", ("split", "class", "path", "sha256"), sorted(listed))
     _add(artifact, root / "dataset.json")  # where it came from, and its licence
     return artifact
 
@@ -151,6 +148,12 @@ def _add(artifact: Any, path: Path) -> None:
         artifact.add_reference(path.absolute().as_uri(), name=path.name)
     else:
         artifact.add_file(str(path.absolute()), name=path.name)
+
+
+def _add_rows(artifact: Any, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # an artifact's own `new_file` leaves it to chance when it is removed
+        results.write_rows(Path(folder, name), header, rows)
+        artifact.add_file(str(Path(folder, name)), name=name)
 
 
 def _use(run: Any, artifact: Any) -> None:

@@ -6,7 +6,8 @@
 A study whose folder is called like one of these words is given as ./audit.
 
 Exit codes: 0 every planned run is finished and compared, or the table is audited; 1 some are not (all files are
-written and say so), or W&B could not be told; 2 there is nothing to report, the table cannot be used, or the command line is wrong.
+written and say so), or W&B could not be told; 2 there is nothing to report, the table cannot be used, or the command
+line is wrong.
 """
 
 import argparse

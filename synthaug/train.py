@@ -247,7 +247,7 @@ def _compare(study: Path) -> bool:
     if any(job.study == study and job.is_in_wandb for job in _asked):
         from synthaug import dashboard
 
-        dashboard.publish(comparison)
+        dashboard.publish(comparison, again=False)
     return comparison.complete
 
 

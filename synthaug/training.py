@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 
 import synthaug
 from synthaug import results
-from synthaug.arms import Arm, synthetic_folder
+from synthaug.arms import Arm, digest, synthetic_folder
 from synthaug.callbacks import Checkpoints, History, PredictionWriter, Progress, WholeCheckpoints
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
@@ -82,8 +82,9 @@ def fit_and_test(
         facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
         tracking.log_facts(folder, loggers, facts, arm.train)
         root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
+        digests = {split: digest(samples) for split, samples in arm.real.splits.items()}
         for run in tracking.runs_of(loggers):
-            lineage.log_images(run, folder, key, arm.real, arm.digests, root.expanduser(), synthetic)
+            lineage.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
     last, best = folder / results.LAST, folder / results.CHECKPOINT
     trainer.fit(model, datamodule=data, ckpt_path=last if last.is_file() else None)
     if not best.is_file():
