@@ -60,7 +60,7 @@ def _publish(comparison: Comparison, settings: Mapping[str, Any]) -> None:
     from synthaug import lineage, saved_view
 
     study = comparison.folder
-    run = wandb.init(**settings)
+    run: Any = wandb.init(**settings)
     failed = True
     try:
         wandb_runs.remember(study, {"project": run.project, "entity": run.entity})
@@ -73,6 +73,8 @@ def _publish(comparison: Comparison, settings: Mapping[str, Any]) -> None:
             lineage.use_answers(run, item.run.folder, experiment, item.run.key)
         run.log_artifact(lineage.report_artifact(comparison.study, study))
         failed = False
+        if not run.offline:
+            log.info("W&B: the comparison is %s", run.url)
         saved_view.save(run, study, list(figures(comparison)))
     finally:
         run.finish(exit_code=int(failed))
@@ -173,8 +175,8 @@ def _media(comparison: Comparison) -> dict[str, Any]:
 def _table(content: Sequence[Mapping[str, Any]]) -> Any:
     import wandb
 
-    columns = list(dict.fromkeys(column for row in content for column in row))
-    data = [[row.get(column) for column in columns] for row in content]
+    columns: list[str | int] = list(dict.fromkeys(column for row in content for column in row))
+    data = [[row.get(str(column)) for column in columns] for row in content]
     return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
 
 

@@ -76,7 +76,10 @@ def how_to_upload(study: Path) -> str:
     """What to type where runs of a study are kept offline; empty where none is."""
     if not any((study / "wandb").glob("offline-run-*")):
         return ""
-    return f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*"
+    said = f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*"
+    if record(study) and not record(study).get("view"):
+        said += f"\nOnce that is done, python -m synthaug.report {study} --wandb saves a view of the study there."
+    return said
 
 
 @functools.cache  # asking takes seconds where the server does not answer

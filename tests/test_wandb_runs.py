@@ -102,3 +102,8 @@ def test_uploading_is_told_of_only_where_there_is_something_to_upload(tmp_path: 
     assert wandb_runs.how_to_upload(tmp_path) == ""
     (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
     assert wandb_runs.how_to_upload(tmp_path).endswith(f"wandb login && wandb sync {tmp_path}/wandb/offline-run-*")
+    view = f"Once that is done, python -m synthaug.report {tmp_path} --wandb saves a view of the study there."
+    wandb_runs.remember(tmp_path, {"id": "closing"})
+    assert wandb_runs.how_to_upload(tmp_path).endswith(view)
+    wandb_runs.remember(tmp_path, {"view": "https://wandb.example"})
+    assert not wandb_runs.how_to_upload(tmp_path).endswith(view)
