@@ -169,6 +169,11 @@ def _short_side(dataset: Mapping[str, Any]) -> int:
     return math.ceil(min(image_size / smallest, 2 * image_size / crop_pct))
 
 
+def synthetic_folder(settings: Mapping[str, Any], dataset: str, name: str) -> Path:
+    """Where the images of a generator for a dataset lie, or what is known of a pool of them."""
+    return Path(settings["output_dir"]) / "synthetic" / dataset / name
+
+
 def synthetic_images(
     settings: Mapping[str, Any], dataset: str, name: str, generator: Generator | FolderGenerator
 ) -> SyntheticImages:
@@ -183,7 +188,7 @@ def synthetic_images(
     Raises:
         UserError: prompts that cannot be read, or that nobody would ask.
     """
-    folder = Path(settings["output_dir"]) / "synthetic" / dataset / name
+    folder = synthetic_folder(settings, dataset, name)
     if isinstance(generator, FolderGenerator):
         prompts = settings["prompts"]
         if any(prompts[key] for key in ("templates", "file", "settings", "names")):

@@ -235,6 +235,11 @@ class Job:
         return self.study / self.key.folder
 
     @property
+    def is_in_wandb(self) -> bool:
+        """Whether one of its loggers is that of W&B."""
+        return any(str(node["_target_"]).endswith("WandbLogger") for node in (self.settings["logger"] or {}).values())
+
+    @property
     def planned(self) -> PlannedRun:
         """The run as the study's plan lists it."""
         mix = self.settings["mix"]

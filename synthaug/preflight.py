@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthaug import arms, results
+from synthaug import arms, results, wandb_runs
 from synthaug.config import Job, read_settings
 from synthaug.data import mixing
 from synthaug.data.samples import SPLITS, RealImages
@@ -27,8 +27,14 @@ def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator | Fold
     Raises:
         UserError: all of it at once.
     """
+    jobs = list(jobs)
     scanned: dict[tuple[str, ...], RealImages | UserError | None] = {}
     found: list[str] = []
+    if len(jobs) > 1 and wandb_runs.is_trial() and any(job.is_in_wandb for job in jobs):
+        found.append(
+            f"-m: the trial of a W&B sweep is one run, and this asks for {len(jobs)}; list the mixes and seeds in the "
+            "sweep's YAML instead (experiments/wandb/sweep.yaml), or choose another logger with logger=csv."
+        )
     for job in jobs:
         dataset = job.settings["dataset"]
         place = tuple(str(dataset.get(key)) for key in ("root", *SPLITS, "split", "name", "on_bad_image"))

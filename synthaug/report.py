@@ -1,15 +1,17 @@
 """Command: make a study's table, CSV, JSON and page from its run folders, or audit a published table.
 
-    python -m synthaug.report outputs/default
+    python -m synthaug.report outputs/default [--wandb]
     python -m synthaug.report audit experiments/paper/published.yaml [--markdown]
 
 A study whose folder is called like one of these words is given as ./audit.
 
 Exit codes: 0 every planned run is finished and compared, or the table is audited; 1 some are not (all files are
-written and say so); 2 there is nothing to report, the table cannot be used, or the command line is wrong.
+written and say so), or W&B could not be told; 2 there is nothing to report, the table cannot be used, or the command
+line is wrong.
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from synthaug.analysis.audit_text import document
 from synthaug.analysis.document import markdown, print_document
 from synthaug.analysis.published import read_published
 from synthaug.analysis.report import show_report
+from synthaug.analysis.study import Comparison
 from synthaug.errors import UserError
 
 
@@ -43,7 +46,23 @@ def _study(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", type=Path, help="folder of the study, e.g. outputs/default")
-    return 0 if show_report(parser.parse_args(arguments).study) else 1
+    parser.add_argument(
+        "--wandb", action="store_true", help="show the comparison in W&B, in the closing run of the study"
+    )
+    parsed = parser.parse_args(arguments)
+    comparison = show_report(parsed.study)
+    return 0 if (not parsed.wandb or _published(comparison)) and comparison.complete else 1
+
+
+def _published(comparison: Comparison) -> bool:
+    from synthaug import dashboard, wandb_runs
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("synthaug").setLevel(logging.INFO)
+    done = dashboard.publish(comparison)
+    if hint := wandb_runs.how_to_upload(comparison.folder):
+        print(hint)
+    return done
 
 
 def _audit(arguments: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import arms, command_line, config, preflight, results
+from synthaug import arms, command_line, config, preflight, results, wandb_runs
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.files import write_text
 
@@ -58,7 +58,8 @@ def main() -> None:
             return
         complete = [_compare(study) for study in studies] if command_line.is_sweep(sys.argv[1:]) else []
         for study in studies:
-            _tell_how_to_upload(study)
+            if hint := wandb_runs.how_to_upload(study):
+                print(hint)
         sys.exit(0 if all(complete) and not _unfinished else 1)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -239,15 +240,15 @@ def _record_failure(job: config.Job, error: Exception) -> None:
 
 
 def _compare(study: Path) -> bool:
-    """Print the comparison of a study and write its files; True if every run is finished."""
+    """Print the comparison of a study, write its files, show it in W&B where its runs are; True if all are finished."""
     from synthaug.analysis.report import show_report
 
-    return show_report(study)
+    comparison = show_report(study)
+    if any(job.study == study and job.is_in_wandb for job in _asked):
+        from synthaug import dashboard
 
-
-def _tell_how_to_upload(study: Path) -> None:
-    if any((study / "wandb").glob("offline-run-*")):
-        print(f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*")
+        dashboard.publish(comparison, again=False)
+    return comparison.complete
 
 
 def _is_first_process() -> bool:

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 
 import synthaug
 from synthaug import results
-from synthaug.arms import Arm
+from synthaug.arms import Arm, digest, synthetic_folder
 from synthaug.callbacks import Checkpoints, History, PredictionWriter, Progress, WholeCheckpoints
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
@@ -77,10 +77,14 @@ def fit_and_test(
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     trainer.fit_loop._iteration_based_training = _epochs_are_whole  # type: ignore[method-assign]
     if loggers and trainer.is_global_zero:  # other processes of a distributed run have dummies for loggers
-        from synthaug import tracking
+        from synthaug import lineage, tracking
 
         facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
-        tracking.log_facts(loggers, facts, arm.train)
+        tracking.log_facts(folder, loggers, facts, arm.train)
+        root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
+        digests = {split: digest(samples) for split, samples in arm.real.splits.items()}
+        for run in tracking.runs_of(loggers):
+            lineage.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
     last, best = folder / results.LAST, folder / results.CHECKPOINT
     trainer.fit(model, datamodule=data, ckpt_path=last if last.is_file() else None)
     if not best.is_file():
@@ -93,6 +97,8 @@ def fit_and_test(
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
     if loggers and trainer.is_global_zero:
         tracking.log_test(loggers, results.read_predictions(folder), test["class_accuracy"])
+        for run in tracking.runs_of(loggers):
+            lineage.log_answers(run, folder, settings["experiment"], key)
     if trainer.is_global_zero:
         result = {
             "format": results.FORMAT,

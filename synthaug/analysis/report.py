@@ -18,9 +18,9 @@ def make_report(study: Path) -> Comparison:
     return comparison
 
 
-def show_report(study: Path) -> bool:
-    """Make the report, print its table and where its page is; True if every planned run is finished and compared."""
+def show_report(study: Path) -> Comparison:
+    """Make the report, print its table and where its page is."""
     comparison = make_report(study)
     print_table(comparison)
     print(study / "report.html")
-    return comparison.complete
+    return comparison
