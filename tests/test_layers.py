@@ -71,6 +71,7 @@ HEAVY = {
     "transformers",
     "wandb",
     "matplotlib",
+    "sklearn",
 }
 # Importable by anyone who wants to read results, list images or check a configuration.
 LIGHT = [
@@ -107,6 +108,7 @@ LIGHT = [
     "synthaug.analysis.audit_text",
     "synthaug.analysis.document",
     "synthaug.analysis.images",
+    "synthaug.analysis.threats.find",
     "synthaug.analysis.explain",
     "synthaug.analysis.explain_text",
     *CONFIGURATION,
