@@ -53,10 +53,9 @@ def findings(images: Sources, locate: Callable[[str], Path]) -> list[Finding]:
     lost = len(rows) - sum(found is not None for found in seen)
     each = len(kept) // 2
     if each < FEWEST:
-        why = f"there are only {each} images of each origin to look at" + (
-            f" ({lost} are gone or changed)" * (lost > 0)
-        )
-        return [unchecked(f"{probe} alone", [f"{why}, and {FEWEST} are needed"]) for probe in PROBES]
+        gone = f" ({lost} more are gone or changed)" if lost else ""
+        why = f"there are only {each} images of each origin to look at{gone}, and {FEWEST} are needed"
+        return [unchecked(f"{probe} alone", [why]) for probe in PROBES]
     return [_shortcut(probe, kept) for probe in PROBES]
 
 
