@@ -122,10 +122,14 @@ def test_runs_that_differ(
     assert found.way_out
 
 
+def _with_pool(scanned: dict[str, str]) -> Callable[[dict[str, Any]], object]:
+    return lambda result: result["data"].update(scanned=scanned)
+
+
 def test_another_pool_of_real_images(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", WHOLE)
     for arm, letter in (("real", "a"), ("64", "b"), ("real40", "a")):
-        change(study, arm, lambda result, letter=letter: result["data"].update(scanned={"train": letter * 64}))
+        change(study, arm, _with_pool({"train": letter * 64}))
     (found,) = [finding for finding in design.findings(group_of(study)) if finding.name == "real training images"]
     assert found.severity == SERIOUS
     assert "bbbbbbbbbbbb in 64-seed0" in found.said
@@ -411,9 +415,13 @@ def all_findings(study: Path) -> dict[str, Finding]:
 
 def test_findings_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = pictured_study(tmp_path)
-    looked = []
-    real_traits = probe.traits
-    monkeypatch.setattr(shortcuts, "traits", lambda path: (looked.append(path), real_traits(path))[1])
+    looked: list[Path] = []
+
+    def traits(path: Path) -> probe.Traits | None:
+        looked.append(path)
+        return probe.traits(path)
+
+    monkeypatch.setattr(shortcuts, "traits", traits)
     first = all_findings(study)
     assert first["format alone"].severity == SERIOUS
     assert looked
