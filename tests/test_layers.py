@@ -21,6 +21,7 @@ ONLY_IN = {
     "diffusers": ("synthaug.generation",),
     "transformers": ("synthaug.generation",),
     "wandb": ("synthaug.tracking",),
+    "pynvml": ("synthaug.energy",),
     "matplotlib": ("synthaug.analysis",),
     "jinja2": ("synthaug.analysis",),
     "yaml": ("synthaug.analysis.published", "synthaug.generation.prompts"),
@@ -31,6 +32,7 @@ ROOMS = {
     "synthaug.errors": (),
     "synthaug.files": (),
     "synthaug.signatures": (),
+    "synthaug.energy": (),
     "synthaug.results": ("synthaug.errors", "synthaug.files"),
     "synthaug.data": ("synthaug.errors", "synthaug.files", "synthaug.results"),
     "synthaug.generation": (
@@ -77,6 +79,7 @@ HEAVY = {
 LIGHT = [
     "synthaug.errors",
     "synthaug.files",
+    "synthaug.energy",
     "synthaug.signatures",
     "synthaug.results",
     "synthaug.data.samples",
