@@ -1,6 +1,5 @@
 """From settings to the images of an arm: real images scanned, synthetic ones made, all decoded, the mix drawn."""
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from synthaug.data.samples import (
     RealImages,
     Sample,
     bullets,
+    digest,
     number,
     per_class,
     repeated,
@@ -91,12 +91,6 @@ class Arm:
         synthetic = [sample for sample in self.train if sample.origin != REAL]
         lists = {"train": self.train, "synthetic": synthetic, "val": self.real.val, "test": self.real.test}
         return {name: digest(samples) for name, samples in lists.items()}
-
-
-def digest(samples: Iterable[Sample]) -> str:
-    """SHA-256 over (class, file hash), whatever the files are called and in which order they are listed."""
-    lines = sorted(f"{sample.class_name}\0{sample.sha256}" for sample in samples)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def prepare(dataset: Mapping[str, Any], instantiate: Callable[..., object]) -> None:

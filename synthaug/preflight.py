@@ -11,7 +11,7 @@ from typing import Any
 from synthaug import arms, results, wandb_runs
 from synthaug.config import Job, read_settings
 from synthaug.data import mixing
-from synthaug.data.samples import SPLITS, RealImages
+from synthaug.data.samples import SPLITS, RealImages, digest
 from synthaug.errors import UserError, raise_all
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator
@@ -80,7 +80,7 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
         found += [
             f"dataset.root={job.settings['dataset']['root']}: its {split} images are not those of that run"
             for split, samples in real.splits.items()
-            if there and there[split] != arms.digest(samples)
+            if there and there[split] != digest(samples)
         ]
     return found
 

@@ -1,13 +1,14 @@
-"""Command: make a study's table, CSV, JSON and page from its run folders, or audit a published table.
+"""Command: make a study's table, CSV, JSON and page from its run folders, explain a run, or audit a published table.
 
     python -m synthaug.report outputs/default [--wandb]
+    python -m synthaug.report explain outputs/default/digits/tiny_digits/resnet18/64/seed0 [--image <path>]
     python -m synthaug.report audit experiments/paper/published.yaml [--markdown]
 
 A study whose folder is called like one of these words is given as ./audit.
 
-Exit codes: 0 every planned run is finished and compared, or the table is audited; 1 some are not (all files are
-written and say so), or W&B could not be told; 2 there is nothing to report, the table cannot be used, or the command
-line is wrong.
+Exit codes: 0 every planned run is finished and compared, or what was asked is answered; 1 some are not (all files are
+written and say so), W&B could not be told, or a run's files contradict one another; 2 there is nothing to report, a
+file cannot be used, or the command line is wrong.
 """
 
 import argparse
@@ -16,9 +17,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from synthaug.analysis import explain, explain_text
 from synthaug.analysis.audit import audit
 from synthaug.analysis.audit_text import document
-from synthaug.analysis.document import markdown, print_document
+from synthaug.analysis.document import Block, markdown, print_document
 from synthaug.analysis.published import read_published
 from synthaug.analysis.report import show_report
 from synthaug.analysis.study import Comparison
@@ -74,16 +76,42 @@ def _audit(arguments: Sequence[str]) -> int:
     parser.add_argument("table", type=Path, help="YAML of the table; experiments/paper/README.md says how to write one")
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parsed = parser.parse_args(arguments)
-    blocks = document(audit(read_published(parsed.table)))
-    if parsed.markdown:
-        print(markdown(blocks), end="")
-    else:
-        print_document(blocks)
+    _show(document(audit(read_published(parsed.table))), parsed.markdown)
     return 0
 
 
+def _explain(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m synthaug.report explain",
+        description="Walk from a run's accuracy to its answers, its mix, and how each synthetic image was made.",
+        epilog="Exit codes: 0 all is explained; 1 the run's files contradict one another, or some cannot be read (said "
+        "first); 2 there is no such run or image, or the command line is wrong.",
+    )
+    parser.add_argument("run", type=Path, help="folder of the run: <study>/<dataset>/<generator>/<model>/<mix>/seed<k>")
+    parser.add_argument("--image", metavar="PATH", help="tell of one test or training image, by a part of its path")
+    parser.add_argument("--all", action="store_true", help="list every synthetic image instead of a few per class")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all that is known of every training image")
+    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parsed = parser.parse_args(arguments)
+    if parsed.image is not None:
+        _show(explain_text.story(explain.find_image(parsed.run, parsed.image)), parsed.markdown)
+        return 0
+    explanation = explain.explain(parsed.run)
+    if parsed.csv is not None:
+        explain.write_images(explanation, parsed.csv)
+    _show(explain_text.document(explanation, parsed.all), parsed.markdown)
+    return 1 if explanation.problems else 0
+
+
+def _show(blocks: Sequence[Block], as_markdown: bool) -> None:
+    if as_markdown:
+        print(markdown(blocks), end="")
+    else:
+        print_document(blocks)
+
+
 # First word → what it does; anything else is the folder of a study.
-_WORDS: Mapping[str, Callable[[Sequence[str]], int]] = {"audit": _audit}
+_WORDS: Mapping[str, Callable[[Sequence[str]], int]] = {"audit": _audit, "explain": _explain}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from synthaug.callbacks import Checkpoints, History, PredictionWriter, Progress,
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
+from synthaug.energy import Meter, counters
 from synthaug.errors import UserError, raise_all
 from synthaug.results import MixRow, RunKey
 
@@ -86,7 +87,9 @@ def fit_and_test(
         for run in tracking.runs_of(loggers):
             lineage.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
     last, best = folder / results.LAST, folder / results.CHECKPOINT
-    trainer.fit(model, datamodule=data, ckpt_path=last if last.is_file() else None)
+    resumed = last.is_file()
+    with Meter(counters(gpus(trainer))) as meter:
+        trainer.fit(model, datamodule=data, ckpt_path=last if resumed else None)
     if not best.is_file():
         raise UserError(
             f"There is no {best} to test: no epoch was finished and validated (trainer.max_epochs, "
@@ -118,7 +121,12 @@ def fit_and_test(
             "counts": arm.counts,
             "test": test,
             "val": chosen_epoch(folder, model.pretrain_epochs),
-            "training": trained(folder, settings) | {"passes": passes(folder, data, trainer)},
+            "training": {
+                **trained(folder, settings),
+                "passes": passes(folder, data, trainer),
+                # Of an attempt that was stopped nobody knows what it took.
+                **({} if resumed or trainer.num_nodes > 1 else energy_used(meter)),
+            },
             "data": {**arm.digests, "scanned": arm.scanned},
             "machine": machine(trainer),
             "versions": versions(),
@@ -231,6 +239,20 @@ def trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         "batch_size": settings["batch_size"],
         "seconds": round(sum(history["seconds"]), 1),
     }
+
+
+def energy_used(meter: Meter) -> dict[str, Any]:
+    """Kilowatt-hours of training and what counted them; empty where they were not measured."""
+    if meter.kwh is None:
+        return {}
+    return {"kwh": meter.kwh, "kwh_of": [counter.name for counter in meter.counters]}
+
+
+def gpus(trainer: lightning.Trainer) -> list[str]:
+    """UUIDs of the GPUs that this machine's processes of a run train on, as NVML has them."""
+    if trainer.strategy.root_device.type != "cuda":
+        return []
+    return [f"GPU-{torch.cuda.get_device_properties(device).uuid}" for device in trainer.device_ids]
 
 
 def passes(folder: Path, data: MixDataModule, trainer: lightning.Trainer) -> float:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from synthaug import arms
 from synthaug.data.augment import DRAWS, Augmentation, training_view
-from synthaug.data.samples import scan
+from synthaug.data.samples import digest, scan
 from synthaug.errors import UserError
 from synthaug.generation.synthetic_set import SyntheticSet
 
@@ -131,7 +131,7 @@ def test_what_was_scanned_is_known_whatever_is_left_out(root: Path) -> None:
     (root / "val/dog/empty.png").touch()
     after = read(root, on_bad_image="skip")
     assert after.real.val == before.real.val
-    assert after.scanned == {split: arms.digest(samples) for split, samples in scan(root, SPLIT_FOLDERS).splits.items()}
+    assert after.scanned == {split: digest(samples) for split, samples in scan(root, SPLIT_FOLDERS).splits.items()}
     assert {split for split in before.scanned if before.scanned[split] != after.scanned[split]} == {"val"}
 
 

@@ -1,5 +1,6 @@
 """What images there are: image folders listed in a fixed order, with label, origin and content hash."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -227,6 +228,12 @@ def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[s
     seen: dict[str, Path] = {}
     pairs = [(seen.setdefault(content(sample.sha256), sample.path), sample.path) for sample in samples]
     return [f"{first}  =  {path}" for first, path in pairs if path != first]
+
+
+def digest(samples: Iterable[Sample]) -> str:
+    """SHA-256 over (class, file hash), whatever the files are called and in which order they are listed."""
+    lines = sorted(f"{sample.class_name}\0{sample.sha256}" for sample in samples)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def class_folders(folder: Path) -> list[str]:
