@@ -140,7 +140,8 @@ def tags(comparison: Comparison) -> set[str]:
 
 def figures(comparison: Comparison) -> dict[str, str]:
     """Name → SVG of the page's main figures."""
-    from synthaug.analysis.figures import accuracy_by_share, arm_differences
+    from synthaug.analysis.figures.curve import accuracy_by_share
+    from synthaug.analysis.figures.forest import arm_differences
 
     drawn = {}
     for group in comparison.groups:

@@ -17,11 +17,12 @@ from pytorch_lightning.loggers import Logger
 
 import synthaug
 from synthaug import results
-from synthaug.arms import Arm, digest, synthetic_folder
+from synthaug.arms import Arm, synthetic_folder
 from synthaug.callbacks import Checkpoints, History, PredictionWriter, Progress, WholeCheckpoints
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
+from synthaug.data.samples import digest
 from synthaug.energy import Meter, counters
 from synthaug.errors import UserError, raise_all
 from synthaug.results import MixRow, RunKey

@@ -15,8 +15,8 @@ from made_up import MadeUp, make_study
 from made_up_images import SPLIT_FOLDERS, write_dataset
 from wandb.sdk.wandb_run import Run
 
-from synthaug import arms, lineage
-from synthaug.data.samples import RealImages, scan
+from synthaug import lineage
+from synthaug.data.samples import RealImages, digest, scan
 from synthaug.results import RunKey
 
 KEY = RunKey("digits", "tiny_digits", "resnet18", "55", 0)
@@ -24,7 +24,7 @@ KEY = RunKey("digits", "tiny_digits", "resnet18", "55", 0)
 
 def dataset(root: Path) -> tuple[RealImages, dict[str, str]]:
     real = scan(write_dataset(root), SPLIT_FOLDERS)
-    return real, {split: arms.digest(samples) for split, samples in real.splits.items()}
+    return real, {split: digest(samples) for split, samples in real.splits.items()}
 
 
 def rows(artifact: Any, name: str) -> list[dict[str, str]]:
@@ -56,7 +56,7 @@ def test_a_dataset_is_the_list_of_its_images_wherever_it_lies(tmp_path: Path) ->
     assert made[0].metadata == {"classes": 2, "train": 12, "val": 6, "test": 8}
     (tmp_path / "there" / "test" / "cat" / "000.png").unlink()
     real = scan(tmp_path / "there", SPLIT_FOLDERS)
-    changed = {split: arms.digest(samples) for split, samples in real.splits.items()}
+    changed = {split: digest(samples) for split, samples in real.splits.items()}
     assert lineage.dataset_artifact("photos", real, changed, tmp_path / "there").digest != made[0].digest
 
 
