@@ -114,14 +114,14 @@ def _blocks(comparison: Comparison) -> list[Block]:
 
 def _latex(comparison: Comparison, group: Group) -> str:
     """A table for booktabs, in the columns of the console's."""
-    lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in _latex_rows(group)]
+    lines = [" & ".join(map(escaped, cells)) + r" \\" for cells in _latex_rows(group)]
     caption = (
         f"{comparison.study}: {table.title(group)}, {group.n_test:,} test images. {' '.join(table.caption(group))}"
     )
     return "\n".join([
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_escaped(caption)}}}",
+        rf"\caption{{{escaped(caption)}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(table.HEADERS) - 1)}}}",
         r"\toprule",
         lines[0],
@@ -151,8 +151,8 @@ _LATEX = {
 }
 
 
-def _escaped(text: str) -> str:
-    """Names are the user's and may hold anything that LaTeX reads as a command."""
+def escaped(text: str) -> str:
+    """Text as LaTeX shows it: names are the user's and may hold anything that it reads as a command."""
     return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found[0]], text)
 
 
