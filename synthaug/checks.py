@@ -151,6 +151,7 @@ _RULES: Mapping[str, _Rule] = {
     "batch_size": (lambda size: size >= 1, "at least 1"),
     "per_class": (lambda count: count is None or count >= 1, "at least 1, or null"),
     "num_workers": (lambda count: count >= 0, "at least 0"),
+    "margin": (lambda points: 0 < points < 100, "more than 0, less than 100 points"),
     "mix.real": (lambda share: 0 <= share <= 1, "0 to 1: the share of the real training images that is kept"),
     "mix.synthetic": (lambda times: 0 <= times < 1e6, "at least 0: a multiple of the real images' number"),
     "dataset.image_size": (lambda size: 1 <= size <= 4096, "1 to 4096 pixels"),

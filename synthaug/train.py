@@ -46,12 +46,14 @@ def main() -> None:
     sys.argv[1:] = command_line.as_hydra_takes(sys.argv[1:])
     try:
         config.register()
+        sys.argv[1:] = command_line.with_controls(sys.argv[1:])
         jobs = command_line.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
         if _is_first_process():
             preflight.refuse(jobs, lambda job: _made("generator", job))
             for study in studies:
-                results.plan(study, [job.planned for job in jobs if job.study == study])
+                own = [job for job in jobs if job.study == study]
+                results.plan(study, [job.planned for job in own], own[-1].settings["margin"])
         _asked.extend(jobs)
         _hydra_main()
         if not _is_first_process():

@@ -134,6 +134,27 @@ def test_a_failing_arm_does_not_keep_the_others_from_running(swept: Commands) ->
     assert (study / "report.html").is_file()
 
 
+def test_controls_are_planned_run_and_compared_like_what_was_typed(swept: Commands) -> None:
+    write = swept.folder / "conf" / "mix" / "mine.yaml"
+    write.parent.mkdir(exist_ok=True)
+    write.write_text("real: 0.3\nsynthetic: 0.2\n", encoding="utf-8")
+    command = ["-m", "mix=real,mine,28", "experiment=controlled", "+controls=true", "margin=2", "budget=steps"]
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    arms = [run.key.arm for run in results.read_plan(swept.study("controlled"))]
+    assert sorted(arms) == sorted(["real", "mine", "real30", "28", "real80"])
+    assert results.read_margin(swept.study("controlled")) == 0.02
+    for arm, passes in {"real": 2.0, "mine": 4.0, "real30": 6.6667, "28": 2.0, "real80": 2.5}.items():
+        result = results.read_json(swept.run_folder(arm, "controlled") / results.RESULT)
+        assert result["training"] | {"seconds": 0} == {
+            "budget": "steps", "steps": 10, "epochs": 2, "batch_size": 4, "seconds": 0, "passes": passes
+        }  # fmt: skip
+        assert (result["arm"], result["settings"]["controls"]) == (arm, True)
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    assert printed.count("finished before, nothing to do") == 5
+
+
 def test_overwrite_sets_the_earlier_run_aside(swept: Commands) -> None:
     shutil.copytree(swept.run_folder("real"), swept.run_folder("real", "changed"))
     before = (swept.run_folder("real") / results.RESULT).read_bytes()

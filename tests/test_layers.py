@@ -12,11 +12,23 @@ import synthaug
 
 PACKAGE = Path(synthaug.__file__).parent
 COMMANDS = {"synthaug.train", "synthaug.generate", "synthaug.report"}
-CONFIGURATION = ("synthaug.config", "synthaug.checks", "synthaug.command_line", "synthaug.preflight")
+CONFIGURATION = (
+    "synthaug.config",
+    "synthaug.checks",
+    "synthaug.controls",
+    "synthaug.command_line",
+    "synthaug.preflight",
+)
 
 # Third-party package → the modules or rooms that may import it, at the top or inside a function.
 ONLY_IN = {
-    "hydra": ("synthaug.train", "synthaug.generate", "synthaug.config", "synthaug.command_line"),
+    "hydra": (
+        "synthaug.train",
+        "synthaug.generate",
+        "synthaug.config",
+        "synthaug.controls",
+        "synthaug.command_line",
+    ),
     "omegaconf": ("synthaug.train", "synthaug.generate", "synthaug.config", "synthaug.checks", "synthaug.command_line"),
     "diffusers": ("synthaug.generation",),
     "transformers": ("synthaug.generation",),
@@ -74,7 +86,14 @@ ROOMS = {
         "synthaug.data",
         "synthaug.generation",
     ),
-    "synthaug.command_line": ("synthaug.errors", "synthaug.results", "synthaug.config", "synthaug.checks"),
+    "synthaug.controls": ("synthaug.config",),
+    "synthaug.command_line": (
+        "synthaug.errors",
+        "synthaug.results",
+        "synthaug.config",
+        "synthaug.checks",
+        "synthaug.controls",
+    ),
 }
 
 HEAVY = {
