@@ -3,13 +3,14 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synthaug.data import mixing, splitting
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
+    MORE,
     REAL,
     SPLITS,
     RealImages,
@@ -21,6 +22,7 @@ from synthaug.data.samples import (
     repeated,
     require_distinct,
     require_every_class,
+    scan_more,
 )
 from synthaug.data.split_rule import Rule
 from synthaug.data.splitting import Divided
@@ -106,13 +108,16 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
         UserError: the folder cannot be used or split, or is not the one that was split under this name.
     """
     rule = dataset.get("split")
-    return splitting.divide(
-        Path(dataset["root"]).expanduser(),
+    root = Path(dataset["root"]).expanduser()
+    divided = splitting.divide(
+        root,
         {split: dataset[split] for split in SPLITS},
         Rule(**rule) if rule else None,
         output_dir / "splits" / dataset["name"],
         lambda bad: _refuse_bad(bad, dataset),
     )
+    more = dataset.get(MORE)
+    return replace(divided, real=scan_more(root, more, divided.real)) if more else divided
 
 
 def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
@@ -214,7 +219,7 @@ def build(
         check: called before anything is generated, which may take hours: raises where they would be in vain.
     """
     real = data.real
-    wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
+    wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
         needed = {name: count.synthetic for name, count in wanted.items()}
@@ -226,7 +231,7 @@ def build(
             synthetic.ensure(needed)
         wanted = mixing.within(wanted, synthetic.available({name: count.synthetic for name, count in wanted.items()}))
         pool = synthetic.samples(real.classes)
-    train = mixing.select(real.train, pool, wanted, seed)
+    train = mixing.select(real.train, pool, wanted, seed, real.more)
     bad = _decode(data.store, train)
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")

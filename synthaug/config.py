@@ -88,7 +88,8 @@ class SplitConfig:
 class DatasetConfig:
     """A folder `<root>/<split>/<class>/<image>`, or a `_target_` that writes one there.
 
-    With `split`, validation and test images that have no folder are drawn from the others.
+    With `split`, validation and test images that have no folder are drawn from the others. `more` is a folder of
+    further real images below `root`, which only arms with `mix.real` above 1 have.
     """
 
     name: str | None = None
@@ -97,6 +98,7 @@ class DatasetConfig:
     val: str = "val"
     test: str = "test"
     split: SplitConfig | None = None
+    more: str | None = None
     prepare: dict[str, Any] | None = None
     image_size: int = 224
     crop_pct: float = 0.875

@@ -36,6 +36,8 @@ MIXES = {
     "real30": (0.3, 0),
     "real40": (0.4, 0),
     "real50": (0.5, 0),
+    "real150": (1.5, 0),
+    "real200": (2, 0),
     "add50": (1, 0.5),
     "add100": (1, 1),
     "synthetic": (0, 1),
@@ -45,7 +47,11 @@ MIXES = {
 AUGMENT = {"strong": {"policy": "trivial", "erasing": 0.25}}
 
 # Keys that a choice leaves to the user.
-MANDATORY = {("generator", "folder"): ["generator.root=pool"]}
+MANDATORY = {
+    ("generator", "folder"): ["generator.root=pool"],
+    ("mix", "real150"): ["dataset.more=generator"],
+    ("mix", "real200"): ["dataset.more=generator"],
+}
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 
 # A dataset of one's own is called like its folder.
