@@ -38,8 +38,10 @@ def publish(comparison: Comparison, again: bool = True) -> bool:
     study = comparison.folder
     try:
         shown = sha256(study / "results.json")
+        if not again and wandb_runs.record(study).get("shown") == shown:
+            return True
         settings = _settings(comparison)
-        if settings["mode"] != "disabled" and (again or wandb_runs.record(study).get("shown") != shown):
+        if settings["mode"] != "disabled":
             _publish(comparison, settings)
             wandb_runs.remember(study, {"shown": shown})
     except Exception as error:
