@@ -3,8 +3,10 @@
 Making it again goes on with the same W&B run.
 """
 
+import html
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +21,10 @@ log = logging.getLogger(__name__)
 
 INCOMPLETE, UNDERPOWERED = "incomplete", "underpowered"
 _NAMES = ("dataset", "generator", "model", "arm")  # columns of a row that say whose numbers these are
-_SETTINGS = ("budget", "controls", "margin", "batch_size")  # of the configuration, where all runs share their value
+_SETTINGS = ("budget", "controls", "batch_size")  # of the configuration, where all runs share their value
+_PART = re.compile(  # of the page: a section, whose id ends with the number of its group, or a figure
+    r'<section id="[\w-]+-(?P<group>\d+)"|(?P<svg><svg role="img" aria-label="(?P<label>[^"]*)".*?</svg>)', re.DOTALL
+)
 _SHEET = (
     '<!DOCTYPE html><html><head><meta charset="utf-8"><style>body{{margin:8px;background:#fff;color:#1d2733;'
     "font-family:system-ui,sans-serif}}svg{{width:100%;height:auto}}</style></head><body>{}</body></html>"
@@ -38,8 +43,10 @@ def publish(comparison: Comparison, again: bool = True) -> bool:
     study = comparison.folder
     try:
         shown = sha256(study / "results.json")
+        if not again and wandb_runs.record(study).get("shown") == shown:
+            return True
         settings = _settings(comparison)
-        if settings["mode"] != "disabled" and (again or wandb_runs.record(study).get("shown") != shown):
+        if settings["mode"] != "disabled":
             _publish(comparison, settings)
             wandb_runs.remember(study, {"shown": shown})
     except Exception as error:
@@ -115,6 +122,7 @@ def configuration(comparison: Comparison) -> dict[str, Any]:
         **{f"{name}s": sorted({str(row[name]) for row in _rows(comparison)}) for name in _NAMES},
         "seeds": sorted({item.run.key.seed for group in comparison.groups for item in group.runs}),
         "n_test": max(group.n_test for group in comparison.groups),
+        "margin": round(100 * comparison.groups[0].margin, 6),  # in points
     }
 
 
@@ -129,6 +137,10 @@ def summary(comparison: Comparison) -> dict[str, Any]:
             name = f"{_prefix(comparison, group)}{row['arm']}"
             values = {column: value for column, value in row.items() if column not in _NAMES}
             found |= {f"{name}/{column}": value for column, value in _plain(values).items()}
+    for group, content in zip(comparison.groups, as_json(comparison)["groups"], strict=True):
+        of_group = {name: value for name, value in content.items() if isinstance(value, dict)}  # the trend
+        for name, values in of_group.items():
+            found |= {f"{_prefix(comparison, group)}{name}/{key}": value for key, value in _plain(values).items()}
     return found | {"complete": comparison.complete, "notes": "\n".join(_notes(comparison))}
 
 
@@ -139,18 +151,18 @@ def tags(comparison: Comparison) -> set[str]:
 
 
 def figures(comparison: Comparison) -> dict[str, str]:
-    """Name → SVG of the page's main figures."""
-    from synthaug.analysis.figures.curve import accuracy_by_share
-    from synthaug.analysis.figures.forest import arm_differences
-
-    drawn = {}
-    for group in comparison.groups:
-        prefix = f"figures/{_prefix(comparison, group)}"
-        if any(arm.accuracy for arm in group.arms):
-            drawn[f"{prefix}accuracy"] = accuracy_by_share(group.arms)
-        if any(arm.difference for arm in group.arms):
-            drawn[f"{prefix}differences"] = arm_differences(group.arms)
-    return drawn
+    """Name → SVG of every figure, cut out of the page, which is thus what they agree with."""
+    page = (comparison.folder / "report.html").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    prefix = ""
+    for part in _PART.finditer(page):
+        if part["group"]:
+            prefix = _prefix(comparison, comparison.groups[int(part["group"]) - 1])
+        else:
+            title = html.unescape(part["label"]).partition(":")[0]
+            name = f"figures/{prefix}{re.sub(r'[^A-Za-z0-9_.]+', '-', title).strip('-').lower()}"
+            found[name if name not in found else f"{name}-{len(found)}"] = part["svg"]
+    return found
 
 
 def _media(comparison: Comparison) -> dict[str, Any]:

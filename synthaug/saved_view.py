@@ -70,7 +70,7 @@ def workspace(run: Any, figures: Sequence[str]) -> Any:
     ]
     closing = [
         reports.MediaBrowser(title="the page", media_keys=["page"], num_columns=1),
-        *(reports.MediaBrowser(media_keys=[name], num_columns=1) for name in figures),
+        reports.MediaBrowser(title="the figures", media_keys=list(figures), num_columns=2),
         reports.WeavePanelSummaryTable(table_name="comparison"),
     ]
     return workspaces.Workspace(

@@ -64,7 +64,9 @@ def test_the_sweep_ends_with_a_table_and_its_files(swept: Commands) -> None:
 
 def test_the_sweep_tracks_every_run_offline_in_the_study(swept: Commands) -> None:
     runs = list(swept.study().glob("wandb/offline-run-*/*.wandb"))
-    assert len({path.name for path in runs}) == len(runs) == 5
+    assert len({path.name for path in runs}) == len(runs) == 6, "five, and one that compares them"
+    closing = results.read_json(swept.study() / "wandb.json")["id"]
+    assert f"run-{closing}.wandb" in {path.name for path in runs}
     assert "W&B ran offline. To upload: wandb login && wandb sync" in (swept.folder / "first").read_text()
     elsewhere = [
         path
@@ -83,6 +85,7 @@ def test_the_same_command_again_only_shows_the_result(swept: Commands) -> None:
     assert code == 0, printed
     assert printed.count("finished before, nothing to do") == 5
     assert "80 %" in printed
+    assert "not in W&B" not in printed
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

@@ -25,14 +25,12 @@ CONTENT = MadeUp(seeds=(0, 1), n_test=200, failed=[("73", 1)])
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five arms and two seeds, one run failed; shown twice, the second time after another margin was planned."""
+    """Five arms and two seeds, one run failed."""
     return make_study(tmp_path_factory.mktemp("dashboard") / "colours", CONTENT)
 
 
 @pytest.fixture(scope="module")
 def comparison(study: Path) -> Comparison:
-    plan = results.read_json(study / results.PLANNED)
-    results.write_json(study / results.PLANNED, plan | {"margin": 1.5})
     for folder in (study / run.key.folder for run in results.find_runs(study)):
         wandb_runs.remember(folder, {"id": folder.name, "project": "mine"})
     return make_report(study)
@@ -74,24 +72,28 @@ def test_every_number_of_the_table_is_a_summary_metric(comparison: Comparison, c
     assert closing["summary"]["notes"] == "\n".join(group.notes) != ""
 
 
-def test_what_the_study_is_stands_in_its_configuration(closing: dict[str, Any]) -> None:
+def test_what_the_study_is_stands_in_its_configuration(comparison: Comparison, closing: dict[str, Any]) -> None:
     config = closing["config"]
     assert config["datasets"] == ["digits"]
     assert config["generators"] == ["tiny_digits"]
     assert config["models"] == ["resnet18"]
     assert config["arms"] == sorted(SWEEP)
     assert config["seeds"] == [0, 1]
-    assert (config["margin"], config["n_test"], config["batch_size"]) == (1.5, 200, 32)
+    assert (config["n_test"], config["batch_size"]) == (200, 32)
+    assert config["margin"] == pytest.approx(100 * comparison.groups[0].margin)
 
 
 def test_tables_figures_and_page_are_there(study: Path, shown: list[Path], closing: dict[str, Any]) -> None:
     inside = shown[-1].parent / "files"
     summary = closing["summary"]
     assert (inside / summary["page"]["path"]).read_text(encoding="utf-8") == (study / "report.html").read_text("utf-8")
-    for name in ("figures/accuracy", "figures/differences"):
+    named = [name for name in summary if name.startswith("figures/")]
+    assert len(named) == (study / "report.html").read_text(encoding="utf-8").count('<svg role="img"') > 3
+    assert "figures/accuracy-against-synthetic-share" in named
+    for name in named:
         drawn = (inside / summary[name]["path"]).read_text(encoding="utf-8")
         assert drawn.startswith("<!DOCTYPE html>")
-        assert drawn.rstrip().endswith("</svg>\n</body></html>")
+        assert drawn.endswith("</svg></body></html>")
     assert summary["comparison"]["nrows"] == len(SWEEP)
     assert summary["classes"]["nrows"] == len(SWEEP) * len(CONTENT.classes)
     table = json.loads((inside / summary["runs"]["path"]).read_text(encoding="utf-8"))
@@ -106,7 +108,7 @@ def test_its_lineage_is_the_answers_and_what_it_made_is_the_report(shown: list[P
     assert "predictions-made_up-digits-tiny_digits-resnet18-55-seed0" in used
     (made,) = [item for item in artifacts if not item.get("use_after_commit")]
     assert (made["name"], made["type"]) == ("report-colours", "report")
-    assert {entry["path"] for entry in made["manifest"]["contents"]} == {"report.html", "results.csv", "results.json"}
+    assert {entry["path"] for entry in made["manifest"]["contents"]} >= {"report.html", "results.csv", "results.json"}
 
 
 def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any]) -> None:
@@ -261,7 +263,13 @@ def test_online_the_same_is_told_by_the_public_interface(
         assert dashboard.publish(make_report(study))
     assert [call.args[0].type for call in online.use_artifact.call_args_list] == ["predictions"] * 2
     assert [call.args[0].type for call in online.log_artifact.call_args_list] == ["report"]
-    assert set(online.log.call_args.args[0]) >= {"comparison", "classes", "runs", "page", "figures/accuracy"}
+    assert set(online.log.call_args.args[0]) >= {
+        "comparison",
+        "classes",
+        "runs",
+        "page",
+        "figures/accuracy-against-synthetic-share",
+    }
     assert online.tags == ("of the user",), "its own are kept, ours no longer hold"
     online.finish.assert_called_once_with(exit_code=0)
     assert len(server) == 1
