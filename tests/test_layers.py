@@ -129,6 +129,7 @@ LIGHT = [
     "synthaug.generation.screening",
     "synthaug.generation.synthetic_set",
     "synthaug.analysis.statistics",
+    "synthaug.analysis.sample_size",
     "synthaug.analysis.study",
     "synthaug.analysis.answers",
     "synthaug.analysis.inference",

@@ -1,4 +1,4 @@
-"""Intervals, tests and power for accuracies and their differences. Pure functions, no files.
+"""Intervals and tests for accuracies and their differences. Pure functions, no files.
 
 What takes one number per test image covers the draw of test images: another test set of the same size from the same
 source. What takes (seeds, images) covers the draw of seeds as well: training the same arm again.
@@ -7,9 +7,8 @@ Where not said otherwise `p` is an accuracy, a fraction in [0, 1]; `n` is the nu
 are two-sided.
 """
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
-POWER = 0.8
 SMALLEST_P = 1e-12  # no study is so sure that less would mean anything
 
 
@@ -367,148 +365,6 @@ def kendall(first: Sequence[float], second: Sequence[float]) -> Trend | None:
         return None
     found = scipy.stats.kendalltau(first, second)
     return Trend(float(found.statistic), float(found.pvalue))
-
-
-# --- power -------------------------------------------------------------------------------------------
-
-
-def unpaired_images(p1: float, p2: float, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Test images per arm with which the two-proportion z test finds p1 against p2 with the given power.
-
-    n = (z_a sqrt(2 m (1 - m)) + z_b sqrt(p1 (1 - p1) + p2 (1 - p2)))^2 / (p1 - p2)^2 with m = (p1 + p2) / 2,
-    z_a and z_b the normal quantiles of 1 - alpha/2 and of the power; not rounded up.
-
-    Fleiss, J. L., Levin, B., Paik, M. C. (2003). Statistical methods for rates and proportions, 3rd edition, section
-    4.2, without the correction for continuity. Wiley.
-
-    Raises:
-        ValueError: p1 equals p2, which no number of images tells apart.
-    """
-    mean = (p1 + p2) / 2
-    null, alternative = math.sqrt(2 * mean * (1 - mean)), math.sqrt(p1 * (1 - p1) + p2 * (1 - p2))
-    return _images(null, alternative, abs(p1 - p2), power, alpha)
-
-
-def unpaired_power(p1: float, p2: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of the two-proportion z test with n test images per arm: `unpaired_images` solved for the power."""
-    mean = (p1 + p2) / 2
-    null, alternative = math.sqrt(2 * mean * (1 - mean)), math.sqrt(p1 * (1 - p1) + p2 * (1 - p2))
-    return _power(null, alternative, abs(p1 - p2), n, alpha)
-
-
-def paired_images(discordant: float, difference: float, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Test images with which McNemar's test finds a difference of two accuracies on the same images.
-
-    n = (z_a sqrt(discordant) + z_b sqrt(discordant - difference^2))^2 / difference^2, not rounded up.
-
-    Connor, R. J. (1987). Sample size for testing differences in proportions for the paired-sample design. Biometrics
-    43(1), 207-211; after Miettinen, O. S. (1968). The matched pairs design in the case of all-or-none responses.
-    Biometrics 24(2), 339-352.
-
-    Args:
-        discordant: share of the images that exactly one of the two classifiers gets right.
-        difference: of the accuracies, a fraction; at most `discordant`.
-        power: wanted.
-        alpha: level of the test.
-
-    Raises:
-        ValueError: the difference is 0 or exceeds the share of discordant images.
-    """
-    null, alternative = _paired_deviations(discordant, difference)
-    return _images(null, alternative, abs(difference), power, alpha)
-
-
-def paired_power(discordant: float, difference: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of McNemar's test on n images: `paired_images` solved for the power."""
-    null, alternative = _paired_deviations(discordant, difference)
-    return _power(null, alternative, abs(difference), n, alpha)
-
-
-def fisher_power(p1: float, p2: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of Fisher's exact test with n test images per arm, by adding up all outcomes that it rejects.
-
-    The same as Bennett, B. M., Hsu, P. (1960). On the power function of the exact test for the 2 x 2 contingency
-    table. Biometrika 47(3/4), 393-398.
-    """
-    binom = scipy.stats.binom
-    below = _significant_losses(n, alpha)
-    above = n - below[::-1]  # wrong answers for right ones turns a loss into a gain
-    rejected = binom.cdf(below, n, p2) + binom.sf(above - 1, n, p2)
-    return min(1.0, float(np.sum(binom.pmf(np.arange(n + 1), n, p1) * rejected)))
-
-
-def mcnemar_power(discordant: float, difference: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of McNemar's exact test on n images, by adding up all outcomes that it rejects.
-
-    The number of discordant images is binomial, and given that number, so are those that go against the difference.
-
-    Duffy, S. W. (1984). Asymptotic and exact power for the McNemar test and its analogue with R controls per case.
-    Biometrics 40(4), 1005-1015.
-    """
-    _paired_deviations(discordant, difference)
-    if discordant == 0:
-        return 0.0
-    binom = scipy.stats.binom
-    pairs = np.arange(n + 1)
-    # The largest minority that is significant; where one more image would overshoot, ppf is that one more.
-    minority = binom.ppf(alpha / 2, pairs, 0.5)
-    minority = np.where(2 * binom.cdf(minority, pairs, 0.5) <= alpha, minority, minority - 1)
-    against = (1 - difference / discordant) / 2
-    rejected = binom.cdf(minority, pairs, against) + binom.cdf(minority, pairs, 1 - against)
-    return min(1.0, float(np.sum(binom.pmf(pairs, n, discordant) * rejected)))
-
-
-def smallest_difference(power_at: Callable[[float], float], most: float, power: float = POWER) -> float | None:
-    """The smallest difference that is found with the given power, to 1e-7; None if even the largest is not.
-
-    Args:
-        power_at: power of a test at a difference in (0, `most`], growing with it.
-        most: the largest difference there can be.
-        power: wanted.
-    """
-    if most <= 0 or power_at(most) < power:
-        return None
-    low, high = 0.0, most
-    while high - low > 1e-7:
-        middle = (low + high) / 2
-        low, high = (low, middle) if power_at(middle) >= power else (middle, high)
-    return high
-
-
-@functools.lru_cache(maxsize=8)  # a search for a difference asks for the same n again and again
-def _significant_losses(n: int, alpha: float) -> NDArray[np.int64]:
-    """For each count k of n: the largest other count that Fisher's exact test finds smaller; -1 where there is none.
-
-    With as many images in both arms the hypergeometric distribution is symmetric, and the two-sided p value is
-    twice the smaller tail.
-    """
-    counts = np.arange(n + 1)
-    low, high = np.full(n + 1, -1), counts.copy()  # low is significant or -1, high is not
-    while np.any(high - low > 1):
-        middle = (low + high) // 2
-        tail = scipy.stats.hypergeom.cdf(middle, 2 * n, counts + middle, n)
-        significant = (2 * tail <= alpha) & (middle >= 0)
-        low, high = np.where(significant, middle, low), np.where(significant, high, middle)
-    return low
-
-
-def _paired_deviations(discordant: float, difference: float) -> tuple[float, float]:
-    if not abs(difference) <= discordant <= 1:
-        raise ValueError(f"need |difference| <= discordant <= 1, got {difference} and {discordant}")
-    return math.sqrt(discordant), math.sqrt(discordant - difference * difference)
-
-
-def _images(null: float, alternative: float, difference: float, power: float, alpha: float) -> float:
-    if difference == 0:
-        raise ValueError("no number of images finds a difference of 0")
-    return float(((_z(1 - alpha) * null + NormalDist().inv_cdf(power) * alternative) / difference) ** 2)
-
-
-def _power(null: float, alternative: float, difference: float, n: int, alpha: float) -> float:
-    surplus = difference * math.sqrt(n) - _z(1 - alpha) * null
-    if alternative == 0:
-        return 1.0 if surplus > 0 else 0.0
-    return NormalDist().cdf(surplus / alternative)
 
 
 def _z(confidence: float) -> float:
