@@ -1,8 +1,9 @@
-"""Command: make a study's table, CSV, JSON and page from its run folders, explain a run, or audit a published table.
+"""Command: make a study's table, CSV, JSON and page, explain a run, audit a published table, or plan a study.
 
     python -m synthaug.report outputs/default [--wandb]
     python -m synthaug.report explain outputs/default/digits/tiny_digits/resnet18/64/seed0 [--image <path>]
     python -m synthaug.report audit experiments/paper/published.yaml [--markdown]
+    python -m synthaug.report power --accuracy 0.98 --n 162
 
 A study whose folder is called like one of these words is given as ./audit.
 
@@ -17,14 +18,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from synthaug.analysis import explain, explain_text
+from synthaug import results
+from synthaug.analysis import explain, explain_text, power, power_arguments, power_text
 from synthaug.analysis.audit import audit
 from synthaug.analysis.audit_text import document
+from synthaug.analysis.comparison import compare
 from synthaug.analysis.document import Block, markdown, print_document
+from synthaug.analysis.inference import right
 from synthaug.analysis.published import read_published
 from synthaug.analysis.report import show_report
-from synthaug.analysis.study import Comparison
-from synthaug.errors import UserError
+from synthaug.analysis.study import Comparison, Group
+from synthaug.analysis.table import title
+from synthaug.data import splitting
+from synthaug.data.samples import SPLITS
+from synthaug.errors import UserError, raise_all
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,6 +110,55 @@ def _explain(arguments: Sequence[str]) -> int:
     return 1 if explanation.problems else 0
 
 
+def _power(arguments: Sequence[str]) -> int:
+    asked = power_arguments.parse(arguments)
+    if asked.folder is None:
+        assert asked.n is not None, "or there is a problem"
+        blocks = power_text.of_plan(power.plan(asked.assumptions(asked.n)), "")
+    elif (asked.folder / results.PLANNED).is_file() or (asked.folder.is_dir() and results.find_runs(asked.folder)):
+        blocks = _power_of_study(asked, asked.folder)
+    else:
+        blocks = _power_of_dataset(asked, asked.folder)
+    _show(blocks, asked.markdown)
+    return 0
+
+
+def _power_of_study(asked: power_arguments.Asked, study: Path) -> list[Block]:
+    raise_all(
+        power_arguments.HEADLINE,
+        [f"{option}: the study {study} has measured it; leave it out" for option in asked.assumed],
+    )
+    comparison = compare(study)
+    found = {title(group): _power_of_group(group, asked) for group in comparison.groups}
+    if not any(group.again for group in found.values()):
+        raise UserError(
+            f"{study} has no arm with a finished baseline (real 1, synthetic 0) of the same seed yet: nothing is "
+            "measured. Plan by hand: python -m synthaug.report power --accuracy 0.95 --n <test images> --seeds 3"
+        )
+    return power_text.of_study(found, comparison.study)
+
+
+def _power_of_group(group: Group, asked: power_arguments.Asked) -> power.GroupPower:
+    correct = {arm: right(predicted, group.labels) for arm, predicted in group.answers.items()}
+    baseline = correct.pop(group.baseline.name) if group.baseline else {}
+    return power.group_power(correct, baseline, group.margin if asked.difference is None else asked.wished)
+
+
+def _power_of_dataset(asked: power_arguments.Asked, root: Path) -> list[Block]:
+    share = power_arguments.TEST_SHARE if asked.test is None else asked.test
+    try:
+        n, is_there = splitting.count_test(root, {split: split for split in SPLITS}, share)
+    except UserError as error:
+        raise UserError(
+            f"{root} is no study (it has no {results.PLANNED} and no finished run), and:\n{error}"
+        ) from None
+    source = f"{root} has {power_text.images(n)}."
+    if not is_there:
+        part = f"{100 * share:g} %" if share < 1 else f"{share:g}"
+        source = f"{root} has no test images of its own: about {n:,} will be drawn ({part} of all)."
+    return power_text.of_plan(power.plan(asked.assumptions(n)), source)
+
+
 def _show(blocks: Sequence[Block], as_markdown: bool) -> None:
     if as_markdown:
         print(markdown(blocks), end="")
@@ -111,7 +167,7 @@ def _show(blocks: Sequence[Block], as_markdown: bool) -> None:
 
 
 # First word → what it does; anything else is the folder of a study.
-_WORDS: Mapping[str, Callable[[Sequence[str]], int]] = {"audit": _audit, "explain": _explain}
+_WORDS: Mapping[str, Callable[[Sequence[str]], int]] = {"audit": _audit, "explain": _explain, "power": _power}
 
 
 if __name__ == "__main__":

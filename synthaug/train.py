@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _asked: list[config.Job] = []  # the runs of this command
 _unfinished: list[str] = []  # labels of the runs that this command could not bring to their end
+_announced: set[str] = set()  # datasets of which this command has said what they can show
 _not_written: dict[str, UserError] = {}  # datasets that this command could not have written, and why
 
 
@@ -167,6 +168,7 @@ def _build_arm(job: config.Job) -> arms.Arm:
     output_dir = Path(settings["output_dir"])
     _prepare(settings["dataset"])
     data = arms.read_real(settings["dataset"], output_dir)
+    _announce(job, len(data.real.test))
     generator = _made("generator", job)
     synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
 
@@ -187,6 +189,20 @@ def _build_arm(job: config.Job) -> arms.Arm:
         if (other.key.dataset, other.key.generator) == (job.key.dataset, job.key.generator)
     ]
     return arms.build(data, settings["mix"], settings["seed"], synthetic, siblings, check)
+
+
+def _announce(job: config.Job, n_test: int) -> None:
+    """Say once per dataset, before anything is trained on it, which difference its arms can show."""
+    name = job.key.dataset
+    runs = [other.key for other in _asked if other.key.dataset == name]
+    if name in _announced or len({key.arm for key in runs}) < 2 or not _is_first_process():
+        return
+    _announced.add(name)
+    from synthaug.analysis import power, power_text
+
+    seeds, margin = len({key.seed for key in runs}), job.settings.get("margin", 1.0) / 100
+    expected = power.expect(n_test, seeds, margin)
+    log.log(logging.INFO if expected.shows else logging.WARNING, "%s: %s", name, power_text.announcement(expected))
 
 
 def _prepare(dataset: dict[str, Any]) -> None:

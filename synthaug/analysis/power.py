@@ -31,7 +31,8 @@ MOST_EXACT = 2000  # images up to which the power of Fisher's test is added up; 
 MOST_SEEDS = 1000  # that are looked for
 GRID_SEEDS = (1, 2, 3, 5, 10)
 GRID_IMAGES = (1, 2, 4, 10, 30)  # times the test images
-PAIRED = {"McNemar": paired_power, "McNemar, exact": mcnemar_power, "Bonett-Price": bonett_price_power}
+OWN = "Bonett-Price"  # what `statistics.crossed` does with one seed
+PAIRED = {"McNemar": paired_power, "McNemar, exact": mcnemar_power, OWN: bonett_price_power}
 
 # What is assumed where nothing was measured; the digits study with controls (1,500 images, 5 seeds) has about these.
 ACCURACY = 0.95
@@ -179,6 +180,25 @@ def plan(assumed: Assumptions) -> Power:
         tuple(over),
         tuple(_grid(assumed, share) for share in assumed.discordant),
     )
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The smallest difference that the interval over seeds and images shows by what is assumed; None: none."""
+
+    assumed: Assumptions
+    smallest: float | None
+
+    @property
+    def shows(self) -> bool:
+        """Whether that is enough for the difference that is looked for."""
+        return self.smallest is not None and self.smallest <= self.assumed.difference
+
+
+def expect(n: int, seeds: int, difference: float) -> Expected:
+    """What to expect of a study before anything is known of it but its size."""
+    assumed = Assumptions(ACCURACY, n, seeds, difference)
+    return Expected(assumed, smallest_over_seeds(assumed, None, n, seeds))
 
 
 def unpaired(accuracy: float, n: int, difference: float) -> tuple[TestPower, TestPower]:

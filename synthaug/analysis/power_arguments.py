@@ -10,6 +10,9 @@ from synthaug.errors import raise_all
 
 TEST_SHARE = 0.15  # of a folder's images, as conf/dataset/imagefolder.yaml has it
 HEADLINE = "Nothing can be planned with:"
+_DESCRIPTION = """Say what a study can show before it is run, or what one that was run could have shown: the smallest
+difference between two arms that is found in four of five tries (80 % power, two-sided, 5 %), and how many test
+images or seeds a wished-for difference needs."""
 _EXAMPLES = """examples:
   python -m synthaug.report power --accuracy 0.98 --n 162
   python -m synthaug.report power --accuracy 0.95 --n 1500 --seeds 3 --discordant 0.03,0.05 --difference 0.5
@@ -80,9 +83,7 @@ def parse(arguments: Sequence[str]) -> Asked:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m synthaug.report power",
-        description="Say what a study can show before it is run, or what one that was run could have shown: the "
-        "smallest difference between two arms that is found in four of five tries (80 % power, two-sided, 5 %), and "
-        "how many test images or seeds a wished-for difference needs.".replace("%", "%%"),
+        description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -102,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         "--seed-deviation",
         type=float,
         metavar="POINTS",
-        help=f"standard deviation of the difference from seed to seed, were the test set endless ({_POINTS:g})",
+        help="standard deviation of the difference from seed to seed, were the test set endless "
+        f"({100 * SEED_DEVIATION:g})",
     )
     add(
         "--image-share",
@@ -119,9 +121,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--test", type=float, metavar="SHARE", help=f"of a folder's images, drawn for the test ({TEST_SHARE:g})")
     add("--markdown", action="store_true", help="print Markdown")
     return parser
-
-
-_POINTS = 100 * SEED_DEVIATION
 
 
 def _folder(text: str) -> Path:
@@ -149,7 +148,7 @@ def _problems(asked: Asked) -> Iterator[str]:
             yield f"--discordant {share:g}: a share of the test images is a fraction{hint}"
         elif 0 < asked.wished <= 1 and share < asked.wished:
             yield (
-                f"--discordant {share:g}: arms that differ by {100 * asked.wished:g} points disagree on at least as "
+                f"--discordant {share:g}: arms that differ by {_points(asked.wished)} disagree on at least as "
                 f"many images: give {asked.wished:g} or more, or a smaller --difference"
             )
     if asked.seed_deviation is not None and not 0 <= asked.seed_deviation <= 50:
@@ -174,6 +173,10 @@ def _missing(asked: Asked) -> Iterator[str]:
             yield "--test: a share of what? Give the folder of a dataset, or the number of test images with --n"
     elif asked.n is not None:
         yield f"--n {asked.n}: {asked.folder} says how many test images there are; leave one of the two out"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:g} point{'' if difference == POINT else 's'}"
 
 
 def _option(name: str) -> str:

@@ -115,7 +115,8 @@ def mcnemar_power(discordant: float, difference: float, n: int, alpha: float = A
     def minority(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         # Where one more image would overshoot, ppf is that one more.
         most = scipy.stats.binom.ppf(alpha / 2, pairs, 0.5)
-        return np.where(2 * scipy.stats.binom.cdf(most, pairs, 0.5) <= alpha, most, most - 1)
+        fits = 2 * scipy.stats.binom.cdf(most, pairs, 0.5) <= alpha
+        return np.asarray(np.where(fits, most, most - 1), dtype=np.float64)
 
     return _rejected(discordant, difference, n, minority)
 
@@ -127,7 +128,7 @@ def bonett_price_power(discordant: float, difference: float, n: int, alpha: floa
     def minority(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
         # The interval leaves out 0 where the images of both kinds are further apart than `apart`.
         apart = z * np.sqrt((pairs + 2) / (1 + z * z / (n + 2)))
-        return np.maximum(np.ceil((pairs - apart) / 2) - 1, -1)
+        return np.asarray(np.maximum(np.ceil((pairs - apart) / 2) - 1, -1), dtype=np.float64)
 
     return _rejected(discordant, difference, n, minority)
 
