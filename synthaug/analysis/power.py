@@ -79,7 +79,7 @@ class Assumptions:
 
 
 @dataclass(frozen=True)
-class TestPower:
+class PowerOfTest:
     """What one test of one run per arm can show.
 
     Attributes:
@@ -132,7 +132,7 @@ class Power:
     """Everything that a plan was asked: two-sided at 5 %, with 80 % power."""
 
     assumed: Assumptions
-    tests: tuple[TestPower, ...]
+    tests: tuple[PowerOfTest, ...]
     over_seeds: tuple[SeedsPower, ...]  # one for each share of discordant images; empty for one seed
     grids: tuple[Grid, ...]
 
@@ -201,7 +201,7 @@ def expect(n: int, seeds: int, difference: float) -> Expected:
     return Expected(assumed, smallest_over_seeds(assumed, None, n, seeds))
 
 
-def unpaired(accuracy: float, n: int, difference: float) -> tuple[TestPower, TestPower]:
+def unpaired(accuracy: float, n: int, difference: float) -> tuple[PowerOfTest, PowerOfTest]:
     """What two classifiers show that answer n images each, not the same ones.
 
     Args:
@@ -213,14 +213,14 @@ def unpaired(accuracy: float, n: int, difference: float) -> tuple[TestPower, Tes
     exact = fisher_power if n <= MOST_EXACT else fisher_corrected_power
     possible = 0 <= other <= 1
     return (
-        TestPower(
+        PowerOfTest(
             "z",
             False,
             None,
             _below(accuracy, lambda worse: unpaired_power(accuracy, worse, n)),
             round(unpaired_images(accuracy, other)) if possible else None,
         ),
-        TestPower(
+        PowerOfTest(
             "Fisher",
             False,
             None,
@@ -236,7 +236,7 @@ def _below(accuracy: float, power_against: Callable[[float], float]) -> float | 
     return down or smallest_difference(lambda size: power_against(min(1.0, accuracy + size)), 1 - accuracy)
 
 
-def _paired(assumed: Assumptions, share: float | None, test: str) -> TestPower:
+def _paired(assumed: Assumptions, share: float | None, test: str) -> PowerOfTest:
     wished, power_of = assumed.difference, PAIRED[test]
 
     def power_at(size: float, n: int) -> float:
@@ -250,7 +250,7 @@ def _paired(assumed: Assumptions, share: float | None, test: str) -> TestPower:
             else smallest_number(lambda n: power_at(wished, n))
         )
     most = assumed.accuracy if share is None else share
-    return TestPower(test, True, share, smallest_difference(lambda size: power_at(size, assumed.n), most), images)
+    return PowerOfTest(test, True, share, smallest_difference(lambda size: power_at(size, assumed.n), most), images)
 
 
 def _over_seeds(assumed: Assumptions, share: float | None) -> SeedsPower:

@@ -17,8 +17,8 @@ from synthaug.analysis.power import (
     Grid,
     GroupPower,
     Power,
+    PowerOfTest,
     SeedsPower,
-    TestPower,
 )
 from synthaug.analysis.sample_size import MOST_IMAGES
 from synthaug.analysis.table import NONE
@@ -83,7 +83,7 @@ def announcement(expected: Expected) -> str:
         least = f"the smallest difference that can be shown is about {points(expected.smallest)} points"
     said = f"{size}: {least} (if the baseline gets {percent(assumed.accuracy)} % right); {_wished(assumed.difference)}"
     if expected.shows:
-        return f"{said} {_is(assumed.difference)} looked for."
+        return f"{said} {_is(assumed.difference)} looked for"
     return f"{said} {_is(assumed.difference)} looked for, which takes more images or seeds: {_short_command(assumed)}"
 
 
@@ -141,7 +141,7 @@ def _tests(power: Power) -> Rows:
     return Rows(headers, [_test(power.assumed, found) for found in power.tests], left=(0, 1))
 
 
-def _test(assumed: Assumptions, found: TestPower) -> tuple[str, str, str, str]:
+def _test(assumed: Assumptions, found: PowerOfTest) -> tuple[str, str, str, str]:
     needed = NOTHING if found.images is None else f"{found.images:,}"
     if not found.paired:
         name = {"z": "two-proportion z", "Fisher": "Fisher's exact"}[found.test]
@@ -270,9 +270,7 @@ def sentence(name: str, arm: ArmPower) -> str:
     if arm.shows:
         said = f"{name}: {margin} would be shown, and any from {_or_none(arm.smallest)} points on."
         return said if arm.variances else f"{said} With one seed that holds for these two trainings alone."
-    least = (
-        "no difference is" if arm.smallest is None else f"the smallest that would be is {points(arm.smallest)} points"
-    )
+    least = "none is" if arm.smallest is None else f"the smallest it can is {_apart(arm.smallest, arm.margin)} points"
     return f"{name}: this study cannot show {margin} ({least}). {_way_out(arm)}"
 
 

@@ -108,14 +108,12 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
     else:
         longer = n + 2  # as crossed adds two images of +-sqrt(added)
         kept = n / longer
-        added = spread / (found.image + found.rest) if spread else 1 / seeds
+        added = spread / (found.image + found.rest) if spread else 1.0
         mean, deviation = kept * d, kept * math.sqrt(found.seed / seeds + spread / n)
         of_seeds = (kept * kept * found.seed + kept * found.rest / longer) / seeds
         of_images = (kept * found.image + 2 * added / longer + kept * (1 - kept) * d * d) / longer
         with_images, with_rest = _slopes(d, seeds, found)
         with_images, with_seeds = with_images / longer, with_rest / longer / seeds
-    if deviation == 0:
-        return 1.0 if d else 0.0
     steps = (np.arange(STEPS) + 0.5) / STEPS
     # Squared quantile of each part of the interval; the seeds' times what their mean square may come out as.
     seed_quantile = scipy.special.stdtrit(seeds - 1, 1 - alpha / 2) ** 2
@@ -126,6 +124,8 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
     # 0 is left out where found^2 > base + slope (found - mean): outside the roots of a parabola.
     middle = slope / 2
     half = np.sqrt(np.maximum(middle * middle + base - slope * mean, 0))
+    if deviation == 0:
+        return float(np.mean(mean > middle + half))
     above = scipy.special.ndtr((mean - middle - half) / deviation)
     below = scipy.special.ndtr((middle - half - mean) / deviation)
     return float(np.mean(above + below))
