@@ -200,7 +200,7 @@ def _announce(job: config.Job, n_test: int) -> None:
     _announced.add(name)
     from synthaug.analysis import power, power_text
 
-    seeds, margin = len({key.seed for key in runs}), job.settings.get("margin", 1.0) / 100
+    seeds, margin = len({key.seed for key in runs}), job.settings["margin"] / 100
     expected = power.expect(n_test, seeds, margin)
     log.log(logging.INFO if expected.shows else logging.WARNING, "%s: %s", name, power_text.announcement(expected))
 

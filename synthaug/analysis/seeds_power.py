@@ -104,36 +104,41 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
     spread = found.image + found.rest / seeds
     if math.isinf(n):  # only the seeds are left: a t test of their means
         mean, deviation = d, math.sqrt(found.seed / seeds)
-        of_seeds, of_images, with_seeds, with_images, of_rest = found.seed / seeds, 0.0, 0.0, 0.0, 0.0
+        of_seeds, fixed, of_images, with_seeds, with_images = found.seed / seeds, 0.0, 0.0, 0.0, 0.0
     else:
         longer = n + 2  # as crossed adds two images of +-sqrt(added)
         kept = n / longer
-        added = spread / (found.image + found.rest) if spread else 1 / seeds
+        added = spread / (found.image + found.rest) if spread else 1.0
         mean, deviation = kept * d, kept * math.sqrt(found.seed / seeds + spread / n)
-        of_seeds = (kept * kept * found.seed + kept * found.rest / longer) / seeds
+        fixed = kept * found.rest / longer / seeds
+        of_seeds = kept * kept * found.seed / seeds + fixed
         of_images = (kept * found.image + 2 * added / longer + kept * (1 - kept) * d * d) / longer
         with_images, with_rest = _slopes(d, seeds, found)
         with_images, with_seeds = with_images / longer, with_rest / longer / seeds
-        of_rest = kept * found.rest / longer / seeds
-    if deviation == 0:
-        return 1.0 if d else 0.0
     steps = (np.arange(STEPS) + 0.5) / STEPS
     # Squared quantile of each part of the interval; the seeds' times what their mean square may come out as.
     seed_quantile = scipy.special.stdtrit(seeds - 1, 1 - alpha / 2) ** 2
     seed_quantile = seed_quantile * scipy.special.chdtri(seeds - 1, 1 - steps) / (seeds - 1)
     image_quantile = scipy.special.ndtri(1 - alpha / 2) ** 2
-    base = seed_quantile * of_seeds + image_quantile * of_images
-    slope = seed_quantile * with_seeds + image_quantile * with_images
-    # Never narrower than over the images alone, whose variance has the rest in it.
-    narrow = base < image_quantile * (of_images + of_rest)
-    base = np.where(narrow, image_quantile * (of_images + of_rest), base)
-    slope = np.where(narrow, image_quantile * (with_images + with_seeds), slope)
-    # 0 is left out where found^2 > base + slope (found - mean): outside the roots of a parabola.
-    middle = slope / 2
-    half = np.sqrt(np.maximum(middle * middle + base - slope * mean, 0))
-    above = scipy.special.ndtr((mean - middle - half) / deviation)
-    below = scipy.special.ndtr((middle - half - mean) / deviation)
-    return float(np.mean(above + below))
+    parts = _limits(
+        seed_quantile * of_seeds + image_quantile * of_images,
+        seed_quantile * with_seeds + image_quantile * with_images,
+        mean,
+    )
+    # Never narrower than the interval over the images alone, with the seeds as they are.
+    alone = _limits(image_quantile * (of_images + fixed), image_quantile * (with_images + with_seeds), mean)
+    low, high = np.minimum(parts[0], alone[0]), np.maximum(parts[1], alone[1])
+    if deviation == 0:
+        return float(np.mean(mean > high))
+    return float(np.mean(scipy.special.ndtr((mean - high) / deviation) + scipy.special.ndtr((low - mean) / deviation)))
+
+
+def _limits(
+    base: NDArray[np.float64], slope: NDArray[np.float64], mean: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Between which means 0 stays in the interval: there, found^2 <= base + slope (found - mean)."""
+    half = np.sqrt(np.maximum(slope * slope / 4 + base - slope * mean, 0))
+    return slope / 2 - half, slope / 2 + half
 
 
 def _slopes(d: float, seeds: int, found: Components) -> tuple[float, float]:

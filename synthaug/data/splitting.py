@@ -136,10 +136,10 @@ def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tu
     raise_all(f"The dataset folder {root} cannot be used:", problems)
     if test:
         return sum(counts.values()), True
-    drawn = sum(apportion(counts, share).values())
-    if drawn >= sum(counts.values()):
+    everything, drawn = sum(counts.values()), sum(apportion(counts, share).values())
+    if drawn >= everything:
         raise UserError(
-            f"{root} holds {sum(counts.values())} images: {drawn} test images would leave none to train on."
+            f"{root} holds {number(everything, 'image')}: {drawn} for the test would leave none to train on."
         )
     return drawn, False
 

@@ -55,9 +55,7 @@ def _power_of_dataset(asked: power_arguments.Asked, root: Path) -> list[Block]:
     try:
         n, is_there = splitting.count_test(root, {split: split for split in SPLITS}, share)
     except UserError as error:
-        raise UserError(
-            f"{root} is no study (it has no {results.PLANNED} and no finished run), and:\n{error}"
-        ) from None
+        raise UserError(f"{root} is no study: it has no {results.PLANNED} and no finished run.\n{error}") from None
     source = f"{root} has {power_text.images(n)}."
     if not is_there:
         part = f"{100 * share:g} %" if share < 1 else f"{share:g}"
