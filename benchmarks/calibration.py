@@ -102,7 +102,7 @@ def truths() -> Iterator[tuple[dict[str, float | str], Truth]]:
         yield words, Truth(((accuracy,), (accuracy + change,)), deviation, image=image, own=own)
 
 
-def intervals(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def intervals(random: np.random.Generator, studies: int) -> list[Row]:
     """Coverage, width and rejections of every method over the grid; of the bootstraps in the first studies only.
 
     With one seed the truth is the difference of the two trained networks: nothing is said about others.
@@ -169,7 +169,7 @@ def by_seed(correct: NDArray[np.bool_], first: int = 0) -> dict[int, Array]:
     return {first + seed: row.astype(np.float64) for seed, row in enumerate(correct)}
 
 
-def false_alarms(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def false_alarms(random: np.random.Generator, studies: int) -> list[Row]:
     """How often tests reject a true hypothesis: no difference, none of four, and worse by exactly the margin."""
     rows = []
     grid = [(1, 0.0), (2, 0.0), (3, 0.0), (3, 0.006), (5, 0.0), (5, 0.006)]
@@ -195,7 +195,7 @@ def false_alarms(random: np.random.Generator, studies: int = STUDIES) -> list[Ro
     return rows
 
 
-def gains(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def gains(random: np.random.Generator, studies: int) -> list[Row]:
     """An arm beside a control that is far below it, with the same seeds and with others; each arm's own accuracy."""
     rows = []
     for seeds, images, deviation in itertools.product((1, 2, 3, 5), (162, 1500), (0.003, 0.012)):
@@ -218,7 +218,7 @@ def gains(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
     return rows
 
 
-def trends(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def trends(random: np.random.Generator, studies: int) -> list[Row]:
     """The slope over the synthetic share of five arms, flat and falling by half a point per 10 %."""
     rows = []
     shares = np.array([0.0, 0.5, 0.6, 0.7, 0.8])
@@ -235,7 +235,7 @@ def trends(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
     return rows
 
 
-def classes(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def classes(random: np.random.Generator, studies: int) -> list[Row]:
     """Six classes of unequal difficulty, one of which an arm harms: macro F1, the harmed class and a spared one."""
     rows = []
     base = (0.995, 0.98, 0.97, 0.95, 0.92, 0.88)
@@ -275,7 +275,8 @@ def _found(found: statistics.Estimate, target: float) -> tuple[float, float, flo
 
 # --- the command -------------------------------------------------------------------------------------------
 
-QUESTIONS: tuple[Callable[[np.random.Generator], list[Row]], ...] = (intervals, false_alarms, gains, trends, classes)
+Question = Callable[[np.random.Generator, int], list[Row]]
+QUESTIONS: tuple[Question, ...] = (intervals, false_alarms, gains, trends, classes)
 
 
 def main() -> None:
@@ -294,7 +295,7 @@ def main() -> None:
     for place, ask in enumerate(QUESTIONS):
         if asked.only in (None, ask.__name__):
             began = time.monotonic()
-            rows = ask(np.random.default_rng([SEED, place]))
+            rows = ask(np.random.default_rng([SEED, place]), STUDIES)
             _write(ask.__name__, rows, time.monotonic() - began)
 
 
