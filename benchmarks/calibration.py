@@ -46,7 +46,7 @@ class Row:
         question: what was asked of the studies.
         method: what answered.
         seeds, images: of each study.
-        truth: what was true, in words and numbers.
+        truth: what was true, by name.
         studies: simulated.
         covered: intervals that hold the truth.
         width: mean width of the intervals.
@@ -58,7 +58,7 @@ class Row:
     method: str
     seeds: int
     images: int
-    truth: Mapping[str, float | str]
+    truth: Mapping[str, float]
     studies: int
     covered: float | None = None
     width: float | None = None
@@ -90,7 +90,7 @@ RESAMPLING: dict[str, Interval] = {
 RESAMPLED = list(itertools.product((2, 3, 5), (60, 162, 500)))  # (seeds, images): it is slow
 
 
-def truths() -> Iterator[tuple[dict[str, float | str], Truth]]:
+def truths() -> Iterator[tuple[dict[str, float], Truth]]:
     """The grid: disagreement as in the study of the digits, and a few where arms differ on other images."""
     grid = itertools.product(ACCURACIES, DIFFERENCES, SEED_DEVIATIONS)
     alike = [(*cell, 0.85, 0.01) for cell in grid]
@@ -98,8 +98,8 @@ def truths() -> Iterator[tuple[dict[str, float | str], Truth]]:
     for accuracy, change, deviation, image, own in alike + apart:
         if deviation > 0.7 * (1 - accuracy):
             continue  # 99.5 % cannot move by a point between seeds
-        words = {"accuracy": accuracy, "difference": change, "seed_deviation": deviation, "own": own}
-        yield words, Truth(((accuracy,), (accuracy + change,)), deviation, image=image, own=own)
+        words = {"accuracy": accuracy, "difference": change, "seed_deviation": deviation}
+        yield {**words, "own": own}, Truth(((accuracy,), (accuracy + change,)), deviation, image=image, own=own)
 
 
 def intervals(random: np.random.Generator, studies: int) -> list[Row]:
@@ -137,7 +137,7 @@ def chunks(truth: Truth, random: np.random.Generator, studies: int, seeds: int, 
         yield draw(truth, random, min(CHUNK, studies - start), seeds, images)
 
 
-def _row(question: str, method: str, seeds: int, images: int, truth: Mapping[str, float | str], found: Array) -> Row:
+def _row(question: str, method: str, seeds: int, images: int, truth: Mapping[str, float], found: Array) -> Row:
     low, high, target = found.T
     near = 1e-12  # the ends are sums of floats
     return Row(
