@@ -24,6 +24,8 @@ from benchmarks import rivals
 from benchmarks.truth import NODES, WEIGHTS, Array, Studies, Truth, draw
 from synthaug.analysis import statistics
 from synthaug.analysis.inference import difference, macro_f1_parts, slope
+from synthaug.analysis.sample_size import mcnemar_power
+from synthaug.analysis.seeds_power import Components, components, seeds_power
 
 RESULTS = Path(__file__).with_name("calibration.json")
 STUDIES = 2000
@@ -266,6 +268,46 @@ def classes(random: np.random.Generator, studies: int) -> list[Row]:
     return rows
 
 
+def power(random: np.random.Generator, studies: int) -> list[Row]:
+    """How often a difference is found, and how often that is foretold where the variances are known."""
+    rows = []
+    for accuracy, change, deviation in itertools.product((0.9, 0.95, 0.98), (-0.01, -0.03), (0.0, 0.006)):
+        truth = Truth(((accuracy,), (accuracy + change,)), deviation)
+        known, discordant = true_components(truth, random)
+        words = {"accuracy": accuracy, "difference": change, "seed_deviation": deviation, "discordant": discordant}
+        found: dict[tuple[int, int], list[NDArray[np.bool_]]] = {}
+        for drawn in chunks(truth, random, studies, max(SEEDS), max(IMAGES)):
+            for seeds, images in itertools.product(SEEDS, (162, 500, 1500)):
+                table = drawn.differences()[:, :seeds, :images]
+                if seeds > 1:
+                    centre, spread = statistics.crossed_spread(table)
+                    found.setdefault((seeds, images), []).append(np.abs(centre) > spread.half_width())
+                elif not deviation:  # else the two networks do not differ by what was asked for
+                    found.setdefault((seeds, images), []).append(_mcnemar_finds(table[:, 0]))
+        for (seeds, images), parts in found.items():
+            if seeds == 1:
+                name, foretold = "exact McNemar", mcnemar_power(discordant, abs(change), images)
+            else:
+                name, foretold = CHOSEN, seeds_power(abs(change), seeds, images, known)
+            rejected = float(np.mean(np.concatenate(parts)))
+            rows.append(Row("power", name, seeds, images, words, studies, rejected=rejected, predicted=foretold))
+    return rows
+
+
+def _mcnemar_finds(differences: Array) -> NDArray[np.bool_]:
+    counts = [(int((row > 0).sum()), int((row < 0).sum())) for row in differences]
+    return np.array([statistics.mcnemar(better, worse) <= statistics.ALPHA for better, worse in counts])
+
+
+def true_components(truth: Truth, random: np.random.Generator) -> tuple[Components, float]:
+    """Variance components of the first two arms' difference, and how often they disagree: from very large studies."""
+    drawn = draw(truth, random, studies=40, seeds=10, images=6000)
+    found = [part for table in drawn.differences() if (part := components(table, repeated=0.5))]
+    image, rest, repeated = np.mean([(part.image, part.rest, part.repeated) for part in found], axis=0).tolist()
+    of_seeds = (drawn.networks[:, 1] - drawn.networks[:, 0]).var(axis=1, ddof=1).mean()
+    return Components(float(of_seeds), image, rest, repeated), round(float(np.abs(drawn.differences()).mean()), 4)
+
+
 def population_f1(truth: Truth, arm: int) -> float:
     """Expected macro F1 of an arm over all images and seeds, wrong answers spread evenly over the other classes."""
     level, effect = truth.levels[arm], truth.seed_effects[arm]
@@ -281,7 +323,7 @@ def _found(found: statistics.Estimate, target: float) -> tuple[float, float, flo
 # --- the command -------------------------------------------------------------------------------------------
 
 Question = Callable[[np.random.Generator, int], list[Row]]
-QUESTIONS: tuple[Question, ...] = (intervals, false_alarms, gains, trends, classes)
+QUESTIONS: tuple[Question, ...] = (intervals, false_alarms, gains, trends, classes, power)
 
 
 def main() -> None:

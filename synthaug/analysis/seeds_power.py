@@ -124,10 +124,11 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
     image_quantile = scipy.special.ndtri(1 - alpha / 2) ** 2
     base = seed_quantile * of_seeds + image_quantile * of_images
     slope = seed_quantile * with_seeds + image_quantile * with_images
-    # Never narrower than over the images alone, whose variance has the rest in it.
-    narrow = base < image_quantile * (of_images + of_rest)
-    base = np.where(narrow, image_quantile * (of_images + of_rest), base)
-    slope = np.where(narrow, image_quantile * (with_images + with_seeds), slope)
+    # Never narrower than half of the interval over the images alone, in whose variance the rest is.
+    least = image_quantile / 4
+    narrow = base < least * (of_images + of_rest)
+    base = np.where(narrow, least * (of_images + of_rest), base)
+    slope = np.where(narrow, least * (with_images + with_seeds), slope)
     # 0 is left out where found^2 > base + slope (found - mean): outside the roots of a parabola.
     middle = slope / 2
     half = np.sqrt(np.maximum(middle * middle + base - slope * mean, 0))
