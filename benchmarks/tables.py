@@ -115,7 +115,7 @@ def _power(rows: Sequence[Row]) -> str:
 
 
 def _about(results: Mapping[str, Any]) -> str:
-    names = ["date", "commit", "seed", "minutes", "machine"]
+    names = ["date", "commit", "seed", "processor_minutes", "machine"]
     return _table(
         ["part", *names], [[part, *(found["about"][name] for name in names)] for part, found in results.items()]
     )
