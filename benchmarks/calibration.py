@@ -24,10 +24,13 @@ from benchmarks import rivals
 from benchmarks.truth import NODES, WEIGHTS, Array, Studies, Truth, draw
 from synthaug.analysis import statistics
 from synthaug.analysis.inference import difference, macro_f1_parts, slope
+from synthaug.analysis.sample_size import mcnemar_power
+from synthaug.analysis.seeds_power import Components, components, seeds_power
 
 RESULTS = Path(__file__).with_name("calibration.json")
 STUDIES = 2000
-CHUNK = 250  # studies drawn at once, for memory; the bootstraps have this many
+CHUNK = 50  # studies drawn at once: few enough for the processor's cache
+BOOTSTRAPPED = 250  # studies of a cell; it is slow
 SEED = 20261125
 
 SEEDS = (1, 2, 3, 5, 10)
@@ -46,7 +49,7 @@ class Row:
         question: what was asked of the studies.
         method: what answered.
         seeds, images: of each study.
-        truth: what was true, in words and numbers.
+        truth: what was true, by name.
         studies: simulated.
         covered: intervals that hold the truth.
         width: mean width of the intervals.
@@ -58,7 +61,7 @@ class Row:
     method: str
     seeds: int
     images: int
-    truth: Mapping[str, float | str]
+    truth: Mapping[str, float]
     studies: int
     covered: float | None = None
     width: float | None = None
@@ -78,7 +81,8 @@ def product(_differences: Array, centre: Array, spread: statistics.Spread) -> tu
 
 CHOSEN = "crossed"
 RIVALS: dict[str, Interval] = {
-    "crossed without floor": rivals.without_floor,
+    "crossed, no floor": rivals.no_floor,
+    "crossed, whole floor": rivals.whole_floor,
     "t of Hillis": rivals.hillis,
     "images alone": rivals.images_alone,
     "seeds alone": rivals.seeds_alone,
@@ -87,10 +91,10 @@ RESAMPLING: dict[str, Interval] = {
     "bootstrap": rivals.bootstrap,
     "bootstrap, inflated": rivals.bootstrap_inflated,
 }
-RESAMPLED = list(itertools.product((2, 3, 5), (60, 162, 500)))  # (seeds, images): it is slow
+RESAMPLED = list(itertools.product((2, 3, 5), (60, 500)))  # (seeds, images)
 
 
-def truths() -> Iterator[tuple[dict[str, float | str], Truth]]:
+def truths() -> Iterator[tuple[dict[str, float], Truth]]:
     """The grid: disagreement as in the study of the digits, and a few where arms differ on other images."""
     grid = itertools.product(ACCURACIES, DIFFERENCES, SEED_DEVIATIONS)
     alike = [(*cell, 0.85, 0.01) for cell in grid]
@@ -98,37 +102,40 @@ def truths() -> Iterator[tuple[dict[str, float | str], Truth]]:
     for accuracy, change, deviation, image, own in alike + apart:
         if deviation > 0.7 * (1 - accuracy):
             continue  # 99.5 % cannot move by a point between seeds
-        words = {"accuracy": accuracy, "difference": change, "seed_deviation": deviation, "own": own}
-        yield words, Truth(((accuracy,), (accuracy + change,)), deviation, image=image, own=own)
+        words = {"accuracy": accuracy, "difference": change, "seed_deviation": deviation}
+        yield {**words, "own": own}, Truth(((accuracy,), (accuracy + change,)), deviation, image=image, own=own)
 
 
-def intervals(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def intervals(random: np.random.Generator, studies: int) -> list[Row]:
     """Coverage, width and rejections of every method over the grid; of the bootstraps in the first studies only.
 
     With one seed the truth is the difference of the two trained networks: nothing is said about others.
     """
-    rows = []
-    for words, truth in truths():
-        ends: dict[tuple[str, int, int], list[Array]] = {}
-        disagree = []
-        for place, drawn in enumerate(chunks(truth, random, studies, max(SEEDS), max(IMAGES))):
-            differences = drawn.differences()
-            disagree.append(np.abs(differences[:, 0]).mean())
-            networks = drawn.networks[:, 1, 0] - drawn.networks[:, 0, 0]
-            expected = np.full_like(networks, truth.expected[1] - truth.expected[0])
-            for seeds, images in itertools.product(SEEDS, IMAGES):
-                table = differences[:, :seeds, :images]
-                methods = {CHOSEN: product} | (RIVALS if seeds > 1 else {})
-                methods |= RESAMPLING if place == 0 and (seeds, images) in RESAMPLED else {}
-                centre, spread = statistics.crossed_spread(table)
-                for name, method in methods.items():
-                    low, high = method(table, centre, spread)
-                    found = np.column_stack([low, high, networks if seeds == 1 else expected])
-                    ends.setdefault((name, seeds, images), []).append(found)
-        known = {**words, "discordant": round(float(np.mean(disagree)), 4)}
-        for (name, seeds, images), found_ends in ends.items():
-            rows.append(_row("difference", name, seeds, images, known, np.concatenate(found_ends)))
-    return rows
+    cells = list(truths())
+    drawers = random.spawn(len(cells))
+    return [row for cell, own in zip(cells, drawers, strict=True) for row in cell_intervals(*cell, own, studies)]
+
+
+def cell_intervals(words: Mapping[str, float], truth: Truth, random: np.random.Generator, studies: int) -> list[Row]:
+    """All methods, seeds and images under one truth."""
+    ends: dict[tuple[str, int, int], list[Array]] = {}
+    disagree = []
+    for place, drawn in enumerate(chunks(truth, random, studies, max(SEEDS), max(IMAGES))):
+        differences = drawn.differences()
+        disagree.append(np.abs(differences[:, 0]).mean())
+        networks = drawn.networks[:, 1, 0] - drawn.networks[:, 0, 0]
+        expected = np.full_like(networks, truth.expected[1] - truth.expected[0])
+        for seeds, images in itertools.product(SEEDS, IMAGES):
+            table = differences[:, :seeds, :images]
+            methods = {CHOSEN: product} | (RIVALS if seeds > 1 else {})
+            methods |= RESAMPLING if place * CHUNK < BOOTSTRAPPED and (seeds, images) in RESAMPLED else {}
+            centre, spread = statistics.crossed_spread(table)
+            for name, method in methods.items():
+                low, high = method(table, centre, spread)
+                found = np.column_stack([low, high, networks if seeds == 1 else expected])
+                ends.setdefault((name, seeds, images), []).append(found)
+    known = {**words, "discordant": round(float(np.mean(disagree)), 4)}
+    return [_row("difference", *key, known, np.concatenate(found)) for key, found in ends.items()]
 
 
 def chunks(truth: Truth, random: np.random.Generator, studies: int, seeds: int, images: int) -> Iterator[Studies]:
@@ -137,7 +144,7 @@ def chunks(truth: Truth, random: np.random.Generator, studies: int, seeds: int, 
         yield draw(truth, random, min(CHUNK, studies - start), seeds, images)
 
 
-def _row(question: str, method: str, seeds: int, images: int, truth: Mapping[str, float | str], found: Array) -> Row:
+def _row(question: str, method: str, seeds: int, images: int, truth: Mapping[str, float], found: Array) -> Row:
     low, high, target = found.T
     near = 1e-12  # the ends are sums of floats
     return Row(
@@ -169,7 +176,7 @@ def by_seed(correct: NDArray[np.bool_], first: int = 0) -> dict[int, Array]:
     return {first + seed: row.astype(np.float64) for seed, row in enumerate(correct)}
 
 
-def false_alarms(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def false_alarms(random: np.random.Generator, studies: int) -> list[Row]:
     """How often tests reject a true hypothesis: no difference, none of four, and worse by exactly the margin."""
     rows = []
     grid = [(1, 0.0), (2, 0.0), (3, 0.0), (3, 0.006), (5, 0.0), (5, 0.006)]
@@ -195,7 +202,7 @@ def false_alarms(random: np.random.Generator, studies: int = STUDIES) -> list[Ro
     return rows
 
 
-def gains(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def gains(random: np.random.Generator, studies: int) -> list[Row]:
     """An arm beside a control that is far below it, with the same seeds and with others; each arm's own accuracy."""
     rows = []
     for seeds, images, deviation in itertools.product((1, 2, 3, 5), (162, 1500), (0.003, 0.012)):
@@ -218,7 +225,7 @@ def gains(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
     return rows
 
 
-def trends(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def trends(random: np.random.Generator, studies: int) -> list[Row]:
     """The slope over the synthetic share of five arms, flat and falling by half a point per 10 %."""
     rows = []
     shares = np.array([0.0, 0.5, 0.6, 0.7, 0.8])
@@ -235,7 +242,7 @@ def trends(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
     return rows
 
 
-def classes(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
+def classes(random: np.random.Generator, studies: int) -> list[Row]:
     """Six classes of unequal difficulty, one of which an arm harms: macro F1, the harmed class and a spared one."""
     rows = []
     base = (0.995, 0.98, 0.97, 0.95, 0.92, 0.88)
@@ -261,6 +268,46 @@ def classes(random: np.random.Generator, studies: int = STUDIES) -> list[Row]:
     return rows
 
 
+def power(random: np.random.Generator, studies: int) -> list[Row]:
+    """How often a difference is found, and how often that is foretold where the variances are known."""
+    rows = []
+    for accuracy, change, deviation in itertools.product((0.9, 0.95, 0.98), (-0.01, -0.03), (0.0, 0.006)):
+        truth = Truth(((accuracy,), (accuracy + change,)), deviation)
+        known, discordant = true_components(truth, random)
+        words = {"accuracy": accuracy, "difference": change, "seed_deviation": deviation, "discordant": discordant}
+        found: dict[tuple[int, int], list[NDArray[np.bool_]]] = {}
+        for drawn in chunks(truth, random, studies, max(SEEDS), max(IMAGES)):
+            for seeds, images in itertools.product(SEEDS, (162, 500, 1500)):
+                table = drawn.differences()[:, :seeds, :images]
+                if seeds > 1:
+                    centre, spread = statistics.crossed_spread(table)
+                    found.setdefault((seeds, images), []).append(np.abs(centre) > spread.half_width())
+                elif not deviation:  # else the two networks do not differ by what was asked for
+                    found.setdefault((seeds, images), []).append(_mcnemar_finds(table[:, 0]))
+        for (seeds, images), parts in found.items():
+            if seeds == 1:
+                name, foretold = "exact McNemar", mcnemar_power(discordant, abs(change), images)
+            else:
+                name, foretold = CHOSEN, seeds_power(abs(change), seeds, images, known)
+            rejected = float(np.mean(np.concatenate(parts)))
+            rows.append(Row("power", name, seeds, images, words, studies, rejected=rejected, predicted=foretold))
+    return rows
+
+
+def _mcnemar_finds(differences: Array) -> NDArray[np.bool_]:
+    counts = [(int((row > 0).sum()), int((row < 0).sum())) for row in differences]
+    return np.array([statistics.mcnemar(better, worse) <= statistics.ALPHA for better, worse in counts])
+
+
+def true_components(truth: Truth, random: np.random.Generator) -> tuple[Components, float]:
+    """Variance components of the first two arms' difference, and how often they disagree: from very large studies."""
+    drawn = draw(truth, random, studies=40, seeds=10, images=6000)
+    found = [part for table in drawn.differences() if (part := components(table, repeated=0.5))]
+    image, rest, repeated = np.mean([(part.image, part.rest, part.repeated) for part in found], axis=0).tolist()
+    of_seeds = (drawn.networks[:, 1] - drawn.networks[:, 0]).var(axis=1, ddof=1).mean()
+    return Components(float(of_seeds), image, rest, repeated), round(float(np.abs(drawn.differences()).mean()), 4)
+
+
 def population_f1(truth: Truth, arm: int) -> float:
     """Expected macro F1 of an arm over all images and seeds, wrong answers spread evenly over the other classes."""
     level, effect = truth.levels[arm], truth.seed_effects[arm]
@@ -275,7 +322,8 @@ def _found(found: statistics.Estimate, target: float) -> tuple[float, float, flo
 
 # --- the command -------------------------------------------------------------------------------------------
 
-QUESTIONS: tuple[Callable[[np.random.Generator], list[Row]], ...] = (intervals, false_alarms, gains, trends, classes)
+Question = Callable[[np.random.Generator, int], list[Row]]
+QUESTIONS: tuple[Question, ...] = (intervals, false_alarms, gains, trends, classes, power)
 
 
 def main() -> None:
@@ -293,13 +341,13 @@ def main() -> None:
         return
     for place, ask in enumerate(QUESTIONS):
         if asked.only in (None, ask.__name__):
-            began = time.monotonic()
-            rows = ask(np.random.default_rng([SEED, place]))
-            _write(ask.__name__, rows, time.monotonic() - began)
+            began = time.process_time()
+            rows = ask(np.random.default_rng([SEED, place]), STUDIES)
+            _write(ask.__name__, rows, time.process_time() - began)
 
 
 def _write(part: str, rows: Sequence[Row], seconds: float) -> None:
-    """Put one part into the results; the others stay."""
+    """Put one part into the results, with the processor time it took; the others stay."""
     parts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     about = {
@@ -307,7 +355,7 @@ def _write(part: str, rows: Sequence[Row], seconds: float) -> None:
         "date": date.today().isoformat(),
         "commit": commit.stdout.strip(),
         "machine": f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}",
-        "minutes": round(seconds / 60, 1),
+        "processor_minutes": round(seconds / 60, 1),
     }
     parts[part] = {"about": about, "rows": [_rounded(row) for row in rows]}
     RESULTS.write_text(json.dumps(parts, separators=(",", ":")).replace('{"question"', '\n{"question"') + "\n")

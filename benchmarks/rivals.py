@@ -40,8 +40,13 @@ def hillis(differences: Array, centre: Array, spread: Spread) -> Ends:
     return _around(centre, scipy.special.stdtrit(degrees, 1 - ALPHA / 2) * np.sqrt(variance))
 
 
-def without_floor(_differences: Array, centre: Array, spread: Spread) -> Ends:
-    """`crossed` where seeds that agree by chance may make it narrower than the interval over images alone."""
+def whole_floor(_differences: Array, centre: Array, spread: Spread) -> Ends:
+    """`crossed`, but never narrower than the whole interval over images alone, instead of half of it."""
+    return _around(centre, np.maximum(spread.half_width(), spread.images.half_width(ALPHA)))
+
+
+def no_floor(_differences: Array, centre: Array, spread: Spread) -> Ends:
+    """`crossed`, but as narrow as seeds that agree by chance make it."""
     halves = [part.half_width(ALPHA) for part in spread.parts]
     return _around(centre, functools.reduce(np.hypot, halves))
 

@@ -47,12 +47,15 @@ class Truth:
     @property
     def expected(self) -> Array:
         """Accuracy of each arm over all images and seeds, the classes being equally large."""
-        return np.asarray(self.accuracies).mean(axis=1)
+        return np.asarray(np.mean(self.accuracies, axis=1))
 
     def _seed_effect(self, classes: Array) -> float:
         if self.seed_deviation == 0:
             return 0.0
-        excess = lambda effect: self._deviation(effect, classes) - self.seed_deviation  # noqa: E731
+
+        def excess(effect: float) -> float:
+            return self._deviation(effect, classes) - self.seed_deviation
+
         if excess(MOST_SEED_EFFECT) < 0:
             raise ValueError(f"accuracies {classes} cannot vary by {self.seed_deviation} between seeds")
         return float(scipy.optimize.brentq(excess, 1e-6, MOST_SEED_EFFECT))

@@ -125,8 +125,9 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
         seed_quantile * with_seeds + image_quantile * with_images,
         mean,
     )
-    # Never narrower than the interval over the images alone, with the seeds as they are.
-    alone = _limits(image_quantile * (of_images + fixed), image_quantile * (with_images + with_seeds), mean)
+    # Never narrower than half of the interval over the images alone, with the seeds as they are.
+    least = image_quantile / 4
+    alone = _limits(least * (of_images + fixed), least * (with_images + with_seeds), mean)
     low, high = np.minimum(parts[0], alone[0]), np.maximum(parts[1], alone[1])
     if deviation == 0:
         return float(np.mean(mean > high))
