@@ -41,7 +41,8 @@ def made_study(folder: Path, seconds: str = "2.5") -> Path:
 
 def made(name: str, index: int, seconds: str) -> Row:
     rejected = "one flat colour" if index == 1 else ""
-    return Row(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *[""] * 11, seconds)
+    row = Row(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *[""] * 9)
+    return dataclasses.replace(row, seconds=seconds)
 
 
 def run_folder(study: Path, arm: str, seed: int = 0) -> Path:
