@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import platform
+import subprocess
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -314,7 +315,19 @@ def versions() -> dict[str, str]:
     """Of everything that could change a result."""
     names = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
     installed = {name: importlib.metadata.version(name) for name in names}
-    return {"synthaug": synthaug.__version__, "python": platform.python_version(), **installed}
+    return {"synthaug": synthaug.__version__, **commit(), "python": platform.python_version(), **installed}
+
+
+def commit(checkout: Path = Path(synthaug.__file__).parents[1]) -> dict[str, str]:
+    """The commit that the program's files are at, "-dirty" where some are changed; empty outside of a checkout."""
+    if not (checkout / ".git").exists():
+        return {}
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):  # no git, or a repository of another user, which it refuses
+        return {}
+    return {"commit": done.stdout.strip()}
 
 
 def quiet_libraries() -> None:

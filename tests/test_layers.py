@@ -153,6 +153,7 @@ LIGHT = [
     "synthaug.dashboard",
     "synthaug.analysis.images",
     "synthaug.analysis.threats.find",
+    "synthaug.analysis.cost",
     "synthaug.analysis.explain",
     "synthaug.analysis.explain_text",
     *CONFIGURATION,

@@ -4,7 +4,9 @@ import csv
 import itertools
 import json
 import math
+import re
 import shutil
+import subprocess
 import tempfile
 import warnings
 from pathlib import Path
@@ -382,6 +384,20 @@ def test_the_folder_of_a_finished_run(study: Path) -> None:
     assert (folder / results.RESULT).stat().st_mtime_ns == max(path.stat().st_mtime_ns for path in folder.iterdir())
     with (folder / results.MIX).open(newline="", encoding="utf-8") as stream:
         assert [row["origin"] for row in csv.DictReader(stream)].count("synthetic") == 8
+
+
+def test_the_commit_of_a_checkout_and_whether_files_are_changed(tmp_path: Path) -> None:
+    assert training.commit(tmp_path) == {}
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message=first"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    found = training.commit(tmp_path)["commit"]
+    assert re.fullmatch("[0-9a-f]{40}", found)
+    (tmp_path / "file").write_text("1", encoding="utf-8")
+    subprocess.run([*git, "add", "file"], check=True)
+    assert training.commit(tmp_path) == {"commit": f"{found}-dirty"}
+    (tmp_path / ".git" / "HEAD").unlink()
+    assert training.commit(tmp_path) == {}
 
 
 def test_energy_is_written_down_where_the_whole_training_was_measured(

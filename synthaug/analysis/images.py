@@ -46,11 +46,11 @@ def training_images(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tu
 
     Every file is read once.
     """
-    manifests, problems = _manifests(rows, locate)
+    listed, problems = manifests(rows, locate)
 
     def found(row: MixRow) -> TrainingImage:
         file = locate(row.path)
-        made = manifests.get(str(_set_folder(row)), {}).get((PurePath(row.path).parent.name, PurePath(row.path).stem))
+        made = listed.get(set_folder(row), {}).get(place(row))
         return TrainingImage(row, file, state(file, row.sha256), made if made and made.sha256 == row.sha256 else None)
 
     with ThreadPoolExecutor() as threads:
@@ -65,18 +65,28 @@ def state(file: Path, sha256: str) -> str:
         return GONE
 
 
-def _set_folder(row: MixRow) -> PurePath:
-    return PurePath(row.path).parent.parent
+def set_folder(row: MixRow) -> str:
+    """Folder of the synthetic set that an image lies in, as the run wrote it."""
+    return str(PurePath(row.path).parent.parent)
 
 
-_Manifest = dict[tuple[str, str], Row]  # (class, name of the file without its ending) → row
+def place(row: MixRow) -> tuple[str, str]:
+    """What a manifest lists an image by: its class, and the name of its file without the ending."""
+    path = PurePath(row.path)
+    return path.parent.name, path.stem
 
 
-def _manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[dict[str, _Manifest], list[str]]:
-    """Folder of a synthetic set → what its manifest lists; a pool made elsewhere has none."""
-    found: dict[str, _Manifest] = {}
+Manifest = dict[tuple[str, str], Row]
+
+
+def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[dict[str, Manifest], list[str]]:
+    """Folder of a synthetic set → what its manifest lists, by `place`, and the manifests that are damaged.
+
+    A pool made elsewhere has none.
+    """
+    found: dict[str, Manifest] = {}
     problems = []
-    for folder in sorted({str(_set_folder(row)) for row in rows if row.origin == SYNTHETIC}):
+    for folder in sorted({set_folder(row) for row in rows if row.origin == SYNTHETIC}):
         try:
             listed = read_manifest(locate(str(PurePath(folder, MANIFEST))).parent)
         except UserError as error:

@@ -100,6 +100,7 @@ class Row:
     # Older manifests have no such columns.
     weights: str = ""
     dtype: str = ""
+    seconds: str = ""  # that the image took, its share of its batch
 
 
 class SyntheticSet:

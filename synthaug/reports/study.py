@@ -1,6 +1,6 @@
 """Compare the runs of a study, or answer a question about one, from files alone.
 
-    python -m synthaug.report outputs/default [--wandb]
+    python -m synthaug.report outputs/default [--wandb] [--price-hour 1.20]
     python -m synthaug.report explain outputs/default/digits/tiny_digits/resnet18/64/seed0 [--image <path>]
     python -m synthaug.report power --accuracy 0.98 --n 162
     python -m synthaug.report audit experiments/paper/published.yaml [--markdown]
@@ -17,6 +17,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from synthaug.analysis.cost import Prices
 from synthaug.analysis.report import show_report
 from synthaug.analysis.study import Comparison
 
@@ -34,8 +35,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--wandb", action="store_true", help="show the comparison in W&B, in the closing run of the study"
     )
+    parser.add_argument("--price-hour", type=float, metavar="P", help="print costs, with P for an hour of the machine")
+    parser.add_argument("--price-kwh", type=float, metavar="P", help="print costs, with P for a kilowatt-hour")
     parsed = parser.parse_args(arguments)
-    comparison = show_report(parsed.study)
+    priced = parsed.price_hour is not None or parsed.price_kwh is not None
+    comparison = show_report(parsed.study, Prices(parsed.price_hour, parsed.price_kwh) if priced else None)
     return 0 if (not parsed.wandb or _published(comparison)) and comparison.complete else 1
 
 
