@@ -38,7 +38,7 @@ def verdicts(arm: Arm, margin: float) -> list[Verdict]:
             "refuted": ("worse than real by more than {}", BAD),
             "open": ("worse than real by {} or more: not ruled out", OPEN),
         }[arm.not_worse.verdict]
-        found.append(Verdict(tone, words.format(_points(margin))))
+        found.append(Verdict(tone, words.format(points(margin))))
     if arm.gain is not None:
         found.append(_of_synthetic_images(arm.gain))
     return found
@@ -61,6 +61,7 @@ def _is_shown(found: Difference) -> bool:
     return (found.p_value if found.adjusted_p is None else found.adjusted_p) <= ALPHA
 
 
-def _points(margin: float) -> str:
-    points = 100 * margin
-    return f"{points:g} point" if points == 1 else f"{points:g} points"
+def points(margin: float) -> str:
+    """A margin, a fraction, in words: "1 point"."""
+    number = f"{100 * margin:g}"
+    return f"{number} point" if number == "1" else f"{number} points"
