@@ -145,7 +145,8 @@ def _limits(
 
     The slope is no steeper than a found difference of 0 allows, which leaves `least`: the images that are added.
     """
-    slope = np.minimum(slope, (base - least) / mean) if mean else slope
+    if mean > 1e-9:  # no difference is as small, and the quotient would overflow
+        slope = np.minimum(slope, (base - least) / mean)
     half = np.sqrt(np.maximum(slope * slope / 4 + base - slope * mean, 0))
     return slope / 2 - half, slope / 2 + half
 
