@@ -178,28 +178,39 @@ def by_seed(correct: NDArray[np.bool_], first: int = 0) -> dict[int, Array]:
 
 def false_alarms(random: np.random.Generator, studies: int) -> list[Row]:
     """How often tests reject a true hypothesis: no difference, none of four, and worse by exactly the margin."""
-    rows = []
-    grid = [(1, 0.0), (2, 0.0), (3, 0.0), (3, 0.006), (5, 0.0), (5, 0.006)]
-    for (seeds, deviation), images in itertools.product(grid, (162, 1500)):
-        words = {"accuracy": 0.95, "seed_deviation": deviation}
-        equal = Truth(((0.95,),) * 5, deviation)
-        families, singles = [], []
-        for correct, _ in each(equal, random, studies, seeds, images):
-            found = [difference(by_seed(arm), by_seed(correct[0])).p_value for arm in correct[1:]]
-            singles.append(found[0] <= statistics.ALPHA)
-            families.append(min(statistics.holm(found)) <= statistics.ALPHA)
-        name = "exact McNemar" if seeds == 1 else CHOSEN
-        rows.append(Row("no difference", name, seeds, images, words, studies, rejected=float(np.mean(singles))))
-        rows.append(
-            Row("none of four", f"{name}, Holm", seeds, images, words, studies, rejected=float(np.mean(families)))
+    cells = list(itertools.product(((1, 0.0), (2, 0.0), (3, 0.0), (3, 0.006), (5, 0.0), (5, 0.006)), (162, 1500)))
+    drawers = random.spawn(len(cells))
+    return [
+        row
+        for ((seeds, deviation), images), own in zip(cells, drawers, strict=True)
+        for row in cell_false_alarms(seeds, deviation, images, own, studies)
+    ]
+
+
+def cell_false_alarms(
+    seeds: int, deviation: float, images: int, random: np.random.Generator, studies: int
+) -> list[Row]:
+    """The three hypotheses at one size of study."""
+    words = {"accuracy": 0.95, "seed_deviation": deviation}
+    families, singles = [], []
+    for correct, _ in each(Truth(((0.95,),) * 5, deviation), random, studies, seeds, images):
+        found = [difference(by_seed(arm), by_seed(correct[0])).p_value for arm in correct[1:]]
+        singles.append(found[0] <= statistics.ALPHA)
+        families.append(min(statistics.holm(found)) <= statistics.ALPHA)
+    worse = Truth(((0.95,), (0.95 - MARGIN,)), deviation)
+    shown = [
+        difference(by_seed(correct[1]), by_seed(correct[0])).p_not_worse(MARGIN) <= statistics.ALPHA / 2
+        for correct, _ in each(worse, random, studies, seeds, images)
+    ]
+    name = "exact McNemar" if seeds == 1 else CHOSEN
+    return [
+        Row(question, method, seeds, images, words, studies, rejected=float(np.mean(answers)))
+        for question, method, answers in (
+            ("no difference", name, singles),
+            ("none of four", f"{name}, Holm", families),
+            ("worse by the margin", CHOSEN, shown),
         )
-        worse = Truth(((0.95,), (0.95 - MARGIN,)), deviation)
-        shown = [
-            difference(by_seed(correct[1]), by_seed(correct[0])).p_not_worse(MARGIN) <= statistics.ALPHA / 2
-            for correct, _ in each(worse, random, studies, seeds, images)
-        ]
-        rows.append(Row("worse by the margin", CHOSEN, seeds, images, words, studies, rejected=float(np.mean(shown))))
-    return rows
+    ]
 
 
 def gains(random: np.random.Generator, studies: int) -> list[Row]:
