@@ -211,7 +211,7 @@ def _fit(
     n, p = len(arms), CONSTANT.parameters
     inflation = max(1.0, profile.least / (n - p))
     forms = _forms(problem, profile, inflation, n)
-    quantile = float(scipy.stats.f.ppf(confidence, 1, _degrees(how, n - p))) * inflation
+    quantile = float(scipy.stats.f.ppf(confidence, 1, n - p)) * inflation
     low, high = profile.interval(quantile)
     reasons = _data_reasons(problem, forms, profile, n, low, high)
     return Exchange(
@@ -234,16 +234,30 @@ def _reweighted(arms: Sequence[Amounts], error: Floats, how: Spread) -> tuple[Pr
     """The fit whose weights are those of its own curve."""
     fitted = error
     for _ in range(REWEIGHTINGS):
-        covariance = how.covariance(fitted)
+        known = how if how.seed_scale is not None else _with_seeds(arms, error, how, fitted)
+        covariance = known.covariance(fitted)
         problem = Problem(*_amounts(arms), error, covariance)
         profile = problem.profile(CONSTANT)
         fitted = profile.law.error(*_amounts(arms))
     return problem, profile, covariance
 
 
-def _degrees(how: Spread, residual: int) -> int:
-    """Degrees of freedom of the variance: those of the seeds, pooled, or of the arms around the curve."""
-    return max(how.seed_degrees, residual)
+def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Spread, fitted: Floats) -> Spread:
+    """One seed per arm: the spread from run to run is what the arms lie off the curve beyond the draw of images.
+
+    The estimator of Paule, R. C., Mandel, J. (1982). Consensus values and weighting factors. Journal of Research of
+    the National Bureau of Standards 87(5), 377-385: as much as makes chi-squared equal to its degrees of freedom.
+    """
+    rest = len(arms) - CONSTANT.parameters
+
+    def excess(scale: float) -> float:
+        problem = Problem(*_amounts(arms), error, replace(how, seed_scale=scale).covariance(fitted))
+        return problem.profile(CONSTANT, finer=False).least - rest
+
+    most = 1.0  # the variance of answers themselves
+    if excess(0.0) <= 0 or excess(most) >= 0:
+        return replace(how, seed_scale=0.0)
+    return replace(how, seed_scale=float(scipy.optimize.brentq(excess, 0.0, most, xtol=1e-6, rtol=1e-2)))
 
 
 def _amounts(arms: Sequence[Amounts]) -> tuple[Floats, Floats]:

@@ -27,7 +27,9 @@ class Spread:
     seeds: tuple[frozenset[int], ...]  # of each arm
     correlation: Floats  # (arms, arms) of the answers, over images
     within: float  # share of an answer's variance that is new with every seed
-    seed_scale: float | None  # variance of a run's error is seed_scale * (error (1 - error)) ** seed_power; None: 1 seed
+    seed_scale: (
+        float | None
+    )  # variance of a run's error is seed_scale * (error (1 - error)) ** seed_power; None: 1 seed
     seed_power: float
     shared: float  # correlation of two arms' runs of the same seed
     seed_degrees: int  # of freedom behind `seed_scale`

@@ -152,12 +152,13 @@ class Problem:
         ones, error = np.ones_like(self.error) @ self._whiten, self.error @ self._whiten
         return float(error @ error - (ones @ error) ** 2 / (ones @ ones))
 
-    def profile(self, shape: Shape, unit: float | None = None) -> Profile:
+    def profile(self, shape: Shape, unit: float | None = None, finer: bool = True) -> Profile:
         """The misfit of a form of the law for every value of one synthetic image, the rest at its best.
 
         Args:
             shape: the form.
             unit: the number of synthetic images at which the value is meant, where it changes with the number.
+            finer: look again, and closer, where the misfit is small.
         """
         unit = self.unit if unit is None else unit
         powers = POWERS if shape.powered else np.ones(1)
@@ -166,15 +167,15 @@ class Problem:
         values = least + np.geomspace(0.02 * -least, MOST_VALUE - least, VALUES) if shape.valued else np.zeros(1)
         values = np.sort(np.append(values, 0.0)) if shape.valued else values
         profile = self._profile(values, powers, shape, unit)
-        if not shape.valued:
+        if not shape.valued or not finer:
             return profile
         inside = np.flatnonzero(profile.misfit <= profile.least + 12.0)
         ends = profile.values[[max(inside[0] - 1, 0), min(inside[-1] + 1, len(profile.values) - 1)]]
         if shape.powered:
             near = profile.law.power
             powers = np.clip(np.append(np.linspace(near - 0.1, near + 0.1, 5), powers), POWERS[0], POWERS[-1])
-        finer = self._profile(np.linspace(*ends, VALUES // 2), powers, shape, unit)
-        return _joined(profile, finer)
+        closer = self._profile(np.linspace(*ends, VALUES // 2), powers, shape, unit)
+        return _joined(profile, closer)
 
     def _profile(self, values: Floats, powers: Floats, shape: Shape, unit: float) -> Profile:
         surfaces = [self._surface(values, float(power), shape, unit) for power in powers]
