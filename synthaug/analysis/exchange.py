@@ -8,8 +8,8 @@ with two seeds or more, the draw of seeds. The draw of synthetic images is cover
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,15 @@ import scipy
 from numpy.typing import NDArray
 
 from synthaug.analysis.exchange_covariance import Answers, Floats, Spread, errors, spread
-from synthaug.analysis.exchange_law import CHANGING, CONSTANT, SHAPES, SHIFTED, Law, Problem, Profile, Shape
+from synthaug.analysis.exchange_law import CHANGING, CONSTANT, SHAPES, Law, Problem, Profile, Shape
 from synthaug.analysis.statistics import ALPHA, CONFIDENCE
+from synthaug.analysis.study import Group
 
 FEWEST_ARMS = CONSTANT.parameters + 1  # one more than is fitted: without it nothing could contradict the law
 FEWEST_REAL = 3  # distinct amounts of real images: a curve of three numbers
 CLEARLY_BETTER = 2.0  # AICc by which a form must win: Burnham, K. P., Anderson, D. R. (2002), section 2.6
 REWEIGHTINGS = 3
-WIDEST = 10.0  # times: an interval of k wider than that is no exchange rate
+ONE_SEED_POWER = 1.5  # of error (1 - error), in the variance between seeds where none is measured
 
 # Why there is no exchange rate.
 NO_SYNTHETIC = "no arm has synthetic images"
@@ -186,6 +187,73 @@ def fit(
     return replace(found, classes=tuple(classes))
 
 
+def of_group(group: Group, *, along: bool = True) -> Exchange:
+    """The exchange rate of a study's group, overall and per class.
+
+    Arms whose images vary otherwise than the others' are left aside: they differ in more than amounts.
+    """
+    used = [arm for arm in group.arms if arm.name in group.answers and not arm.augment]
+    arms = [Amounts(arm.name, arm.n_real or 0, arm.n_synthetic or 0) for arm in used]
+    correct = [{s: given == group.labels for s, given in group.answers[arm.name].items()} for arm in used]
+    if not arms:
+        return Exchange((), (), (FEW_ARMS, FEW_REAL))
+    return fit(arms, correct, group.labels, group.class_names, along=along)
+
+
+def as_json(exchange: Exchange) -> dict[str, Any]:
+    """Everything as plain data: fractions and images; None where there is no number."""
+    return {
+        "identifiable": exchange.identifiable,
+        "reasons": list(exchange.reasons),
+        "value": _value_row(exchange.value),
+        "law": _law_row(exchange.law),
+        "better": exchange.better,
+        "forms": [
+            {"name": form.name, "parameters": form.parameters, "misfit": form.misfit, "aicc": form.aicc}
+            | {"law": _law_row(form.law)}
+            for form in exchange.forms
+        ],
+        "agreement": exchange.agreement,
+        "inflation": exchange.inflation,
+        "along": [_value_row(value) for value in exchange.along],
+        "points": [
+            {
+                "arm": point.arm.name,
+                "n_real": point.arm.n_real,
+                "n_synthetic": point.arm.n_synthetic,
+                "error": point.error,
+                "standard_error": point.standard_error,
+                "fitted": point.fitted,
+            }
+            for point in exchange.points
+        ],
+        "left_out": [arm.name for arm in exchange.left_out],
+        "n_test": exchange.n_images,
+        "one_seed": exchange.one_seed,
+        "confidence": exchange.confidence,
+        "classes": [
+            {
+                "class": item.name,
+                "n_test": item.n_test,
+                "reasons": list(item.exchange.reasons),
+                "value": _value_row(item.exchange.value),
+                "better": item.exchange.better,
+            }
+            for item in exchange.classes
+        ],
+    }
+
+
+def _value_row(value: Value | None) -> dict[str, float | None] | None:
+    if value is None:
+        return None
+    return asdict(value) | {"k": value.k, "k_low": value.k_low, "k_high": value.k_high}
+
+
+def _law_row(law: Law | None) -> dict[str, float] | None:
+    return asdict(law) if law else None
+
+
 def _mappings(correct: Sequence[Answers] | NDArray[np.bool_]) -> list[Answers]:
     if isinstance(correct, np.ndarray):
         return [dict(enumerate(np.asarray(arm, dtype=bool))) for arm in correct]
@@ -211,9 +279,10 @@ def _fit(
     n, p = len(arms), CONSTANT.parameters
     inflation = max(1.0, profile.least / (n - p))
     forms = _forms(problem, profile, inflation, n)
-    quantile = float(scipy.stats.f.ppf(confidence, 1, n - p)) * inflation
+    degrees = _degrees(how, n - p)
+    quantile = float(scipy.stats.f.ppf(confidence, 1, degrees)) * inflation
     low, high = profile.interval(quantile)
-    reasons = _data_reasons(problem, forms, profile, n, low, high)
+    reasons = _data_reasons(problem.flat() - profile.least, inflation, degrees, low, high)
     return Exchange(
         _points(arms, error, covariance * inflation, law.error(*_amounts(arms))),
         left_out,
@@ -251,13 +320,22 @@ def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Spread, fitted: Flo
     rest = len(arms) - CONSTANT.parameters
 
     def excess(scale: float) -> float:
-        problem = Problem(*_amounts(arms), error, replace(how, seed_scale=scale).covariance(fitted))
+        problem = Problem(*_amounts(arms), error, replace(how, seed_power=ONE_SEED_POWER, seed_scale=scale).covariance(fitted))
         return problem.profile(CONSTANT, finer=False).least - rest
 
     most = 1.0  # the variance of answers themselves
     if excess(0.0) <= 0 or excess(most) >= 0:
-        return replace(how, seed_scale=0.0)
-    return replace(how, seed_scale=float(scipy.optimize.brentq(excess, 0.0, most, xtol=1e-6, rtol=1e-2)))
+        return replace(how, seed_power=ONE_SEED_POWER, seed_scale=0.0)
+    return replace(how, seed_power=ONE_SEED_POWER, seed_scale=float(scipy.optimize.brentq(excess, 0.0, most, xtol=1e-6, rtol=1e-2)))
+
+
+def _degrees(how: Spread, residual: int) -> int:
+    """Degrees of freedom of the variance, chosen by simulation (benchmarks/exchange.py).
+
+    Those of the seeds, pooled, count by half: they give the arms' weights too. With few seeds those of the arms around
+    the curve are more.
+    """
+    return max(residual, how.seed_degrees // 2)
 
 
 def _amounts(arms: Sequence[Amounts]) -> tuple[Floats, Floats]:
@@ -286,14 +364,11 @@ def _design_reasons(arms: Sequence[Amounts]) -> tuple[str, ...]:
 
 
 def _data_reasons(
-    problem: Problem, forms: tuple[Form, ...], profile: Profile, n: int, low: float | None, high: float | None
+    gain: float, inflation: float, degrees: int, low: float | None, high: float | None
 ) -> tuple[str, ...]:
-    """What the answers leave open."""
-    # Does the curve fit better than one error for all arms? By F, its variance that of the arms around the curve
-    # where they lie further from it than seeds and images explain.
-    extra, rest = CONSTANT.parameters - 1, n - CONSTANT.parameters
-    gain = (problem.flat() - profile.least) / extra / max(1.0, profile.least / rest)
-    if float(scipy.stats.f.sf(gain, extra, rest)) > ALPHA:
+    """What the answers leave open; `gain` is chi-squared of one error for all arms, less that of the curve."""
+    extra = CONSTANT.parameters - 1
+    if float(scipy.stats.f.sf(gain / extra / inflation, extra, degrees)) > ALPHA:
         return (FLAT,)
     return ((OPEN_ABOVE,) if high is None else ()) + ((OPEN_BELOW,) if low is None else ())
 
@@ -305,13 +380,13 @@ def _forms(problem: Problem, constant: Profile, inflation: float, n: int) -> tup
     """Every form of the law with what speaks for it; the smallest AICc is the best."""
     profiles = [(shape, constant if shape is CONSTANT else problem.profile(shape)) for shape in SHAPES]
     return tuple(
-        Form(shape.name, shape.parameters, found.least, _aicc(shape, found.least, n), found.law)
+        Form(shape.name, shape.parameters, found.least, _aicc(shape, found.least / inflation, n), found.law)
         for shape, found in profiles
     )
 
 
 def _aicc(shape: Shape, misfit: float, n: int) -> float | None:
-    """Akaike's criterion with the correction for few observations.
+    """Akaike's criterion with the correction for few observations, the misfit already divided by the inflation.
 
     Hurvich, C. M., Tsai, C.-L. (1989). Regression and time series model selection in small samples. Biometrika 76(2),
     297-307.
@@ -324,7 +399,7 @@ def _better(forms: tuple[Form, ...]) -> str | None:
     """The form that fits clearly better than one exchange rate; None where none does."""
     known = {form.name: form.aicc for form in forms if form.aicc is not None}
     best = min(known, key=known.__getitem__, default=CONSTANT.name)
-    constant = known.get(CONSTANT.name, math.inf)
+    constant = known.get(CONSTANT.name, -math.inf)
     return best if best != CONSTANT.name and known[best] <= constant - CLEARLY_BETTER else None
 
 

@@ -11,8 +11,7 @@ is the gap that no number of synthetic images closes (Mikami, H. et al. (2022), 
 ECCV; Jain, A., Montanari, A., Sasoglu, E. (2024), Scaling laws for learning with real and surrogate data, NeurIPS 37).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -265,13 +264,3 @@ def _joined(coarse: Profile, fine: Profile) -> Profile:
     order = np.argsort(values, kind="stable")
     law = fine.law if fine.least <= coarse.least else coarse.law
     return Profile(values[order], misfit[order], law)
-
-
-def restated(law: Law, unit: float) -> Law:
-    """The same law with its value stated at another number of synthetic images."""
-    return replace(law, value=law.value_at(unit), unit=unit)
-
-
-def curve(law: Law, n_real: Sequence[float], n_synthetic: float) -> Floats:
-    """Errors along real training images at a fixed number of synthetic ones."""
-    return law.error(np.asarray(n_real, dtype=float), n_synthetic)
