@@ -44,6 +44,13 @@ class OnBadImage(Enum):
     skip = "skip"
 
 
+class Budget(Enum):
+    """What all arms have equally much of: epochs, or optimizer steps."""
+
+    epochs = "epochs"
+    steps = "steps"
+
+
 @dataclass
 class AugmentConfig:
     """Mirrors `data.augment.Augmentation`, which may not be imported here because it needs torch."""
@@ -128,6 +135,7 @@ class Config:
     experiment: str = "default"
     seed: int = 0
     batch_size: int = 32
+    budget: Budget = Budget.epochs
     num_workers: int = 0
     output_dir: str = "outputs"
     overwrite: bool = False

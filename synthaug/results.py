@@ -292,6 +292,8 @@ _INCIDENTAL = {
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
 }  # fmt: skip
+# What a run from before such a key was thought of has, where that is not off.
+_ALWAYS_WAS = {"budget": "epochs"}
 # Nodes whose keys are arguments of what they name: one that is absent has the default of its target.
 _ARGUMENTS = ("generator.", "model.", "trainer.")
 
@@ -312,7 +314,7 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, 
 def _is_new_and_off(key: str, pair: tuple[Any, Any]) -> bool:
     """Whether a key is one that only a later version has, and changes nothing as it is."""
     value = next((value for value in pair if value != _ABSENT), None)
-    return _ABSENT in pair and not key.startswith(_ARGUMENTS) and not value
+    return _ABSENT in pair and not key.startswith(_ARGUMENTS) and (not value or value == _ALWAYS_WAS.get(key))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -112,7 +112,7 @@ def fit_and_test(
             "counts": arm.counts,
             "test": test,
             "val": chosen_epoch(folder, model.pretrain_epochs),
-            "training": trained(folder, settings["batch_size"]),
+            "training": trained(folder, settings) | {"passes": passes(folder, data, trainer)},
             "data": {**arm.digests, "scanned": arm.scanned},
             "machine": machine(trainer),
             "versions": versions(),
@@ -178,6 +178,7 @@ def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) 
         seed=settings["seed"],
         num_workers=settings["num_workers"],
         pretrain_epochs=pretrain_epochs,
+        baseline=len(arm.real.train) if settings["budget"] == "steps" else None,
     )
 
 
@@ -214,15 +215,33 @@ def fraction(arm: Arm) -> float:
     return float(counts["synthetic"] / len(arm.train))
 
 
-def trained(folder: Path, batch_size: int) -> dict[str, Any]:
-    """Steps, epochs and seconds of training, all attempts together."""
+def trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Budget, steps, epochs and seconds of training, all attempts together."""
     history = results.read_history(folder)
     return {
+        "budget": settings["budget"],
         "steps": int(history["step"][-1]),
         "epochs": len(history["epoch"]),
-        "batch_size": batch_size,
+        "batch_size": settings["batch_size"],
         "seconds": round(sum(history["seconds"]), 1),
     }
+
+
+def passes(folder: Path, data: MixDataModule, trainer: lightning.Trainer) -> float:
+    """How often each training image was seen, as a mean over them, by all processes and in all attempts together.
+
+    From the steps in the run's history: the process that writes the result need not be the one that trained.
+    """
+    batches, limit, each = (
+        data.train_batches(world=trainer.world_size),
+        trainer.limit_train_batches,
+        trainer.accumulate_grad_batches,
+    )
+    in_epoch = min(len(batches), limit) if isinstance(limit, int) else int(len(batches) * limit)
+    # The last step of an epoch takes the batches that are left; trainer.max_steps may end within one.
+    epochs, steps = divmod(int(results.read_history(folder)["step"][-1]), math.ceil(in_epoch / each))
+    taken = epochs * in_epoch + steps * each
+    return round(taken * batches.batch_size * batches.world / len(data.train), 4)
 
 
 def chosen_epoch(folder: Path, first: int = 0) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
         "experiment": "made_up",
         "seed": seed,
         "batch_size": 4,
+        "budget": "epochs",
         "num_workers": 0,
         "output_dir": str(output_dir),
         "dataset": {

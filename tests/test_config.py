@@ -531,6 +531,7 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
             "+model.head_batch_norm=2",
             "model: head_batch_norm=2 of synthaug.classifier.Classifier: must be bool",
         ),
+        ("budget=minutes", "budget=minutes: Invalid value 'minutes', expected one of [epochs, steps]"),
         ("seed=???", "seed: has no value; give one with seed=<value>"),
         ("generator.prompt=???", "generator.prompt: has no value; give one with generator.prompt=<value>"),
         ("dataset=imagefolder", "dataset.root: has no value; give one with dataset.root=<value>"),

@@ -1,6 +1,5 @@
-"""Batches: who reads which rows and when, and what reaches the network."""
+"""What a batch holds, who reads it, and what reaches the network."""
 
-import itertools
 import pickle
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,23 +9,16 @@ import numpy as np
 import pytest
 import pytorch_lightning as lightning
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from made_up_images import SPLIT_FOLDERS, image, write_dataset
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from synthaug import files
 from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
-from synthaug.data.datamodule import Batch, Batches, MixDataModule, RawBatch, Rows
+from synthaug.data.datamodule import Batch, MixDataModule, RawBatch, Rows
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import SYNTHETIC, RealImages, Sample, scan
-from synthaug.errors import UserError
 
 VARIED = Augmentation((0.4, 1.0), (0.8, 1.25), 0.5, 10, 0.2, 0.2, 0.2)
-
-counts = st.integers(1, 300)
-batch_sizes = st.integers(1, 70)
-worlds = st.integers(1, 5)
 
 
 @pytest.fixture(scope="module")
@@ -56,142 +48,6 @@ def store(real: RealImages, synthetic: list[Sample], tmp_path_factory: pytest.Te
 def module(real: RealImages, synthetic: list[Sample], store: PixelStore, **changed: Any) -> MixDataModule:
     settings = {"image_size": 12, "augmentation": VARIED, "batch_size": 5, "seed": 3, **changed}
     return MixDataModule([*real.train, *synthetic], real.val, real.test, store, **settings)
-
-
-def rows(batches: Batches) -> list[list[int]]:
-    return [[row for _, row in batch] for batch in batches]
-
-
-def flat(batches: Batches) -> list[int]:
-    return list(itertools.chain(*rows(batches)))
-
-
-# --- shares of processes ---------------------------------------------------------------------------------
-
-
-@settings(deadline=None)
-@given(counts, batch_sizes, worlds)
-def test_evaluation_sees_every_row_once(count: int, batch_size: int, world: int) -> None:
-    shares = [Batches(count, batch_size, None, rank, world) for rank in range(world)]
-    assert sorted(itertools.chain(*map(flat, shares))) == list(range(count))
-    for share in shares:
-        assert len(list(share)) == len(share)
-        assert all(1 <= len(batch) <= batch_size for batch in share)
-
-
-def test_evaluation_goes_in_order() -> None:
-    assert rows(Batches(7, 3, None)) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert rows(Batches(7, 3, None, rank=1, world=2)) == [[1, 3, 5]]
-
-
-@settings(deadline=None)
-@given(counts, batch_sizes, worlds, st.integers(0, 2**32), st.integers(0, 100))
-def test_training_batches_are_full_and_of_distinct_rows(
-    count: int, batch_size: int, world: int, seed: int, epoch: int
-) -> None:
-    if count < world:
-        return
-    shares = [Batches(count, batch_size, seed, rank, world) for rank in range(world)]
-    for share in shares:
-        share.set_epoch(epoch)
-    seen = list(itertools.chain(*map(flat, shares)))
-    assert len(set(seen)) == len(seen)
-    assert set(seen) <= set(range(count))
-    assert len({len(share) for share in shares}) == 1  # or one process waits for the others for ever
-    for share in shares:
-        batches = list(share)
-        assert len(batches) == len(share) >= 1
-        assert {len(batch) for batch in batches} == {min(batch_size, count // world)}
-        assert {item_epoch for batch in batches for item_epoch, _ in batch} == {epoch}
-    assert count - len(seen) < min(batch_size, count // world) * world  # no full batch is left out
-
-
-def test_fewer_images_than_a_batch_are_one_smaller_batch() -> None:
-    assert [sorted(batch) for batch in rows(Batches(3, 32, seed=0))] == [[0, 1, 2]]
-    assert len(Batches(3, 32, None)) == 1
-
-
-def test_fewer_training_images_than_processes_are_refused() -> None:
-    with pytest.raises(UserError, match=r"3 training images cannot be shared by 4 processes.*trainer.devices=1"):
-        Batches(3, 32, seed=0, rank=0, world=4)
-    assert flat(Batches(3, 32, None, rank=3, world=4)) == []
-
-
-def test_the_order_depends_on_seed_and_epoch_alone() -> None:
-    def order(seed: int, epoch: int) -> tuple[int, ...]:
-        batches = Batches(50, 10, seed)
-        batches.set_epoch(epoch)
-        assert flat(batches) == flat(batches)
-        return tuple(flat(batches))
-
-    np.random.seed(1)
-    expected = order(0, 0)
-    np.random.seed(2)
-    assert order(0, 0) == expected
-    assert len({order(seed, epoch) for seed in range(5) for epoch in range(5)}) == 25
-
-
-def test_the_rows_that_sit_out_change() -> None:
-    out = set()
-    for epoch in range(10):
-        batches = Batches(50, 8, 0)
-        batches.set_epoch(epoch)
-        out |= {frozenset(range(50)) - frozenset(flat(batches))}
-    assert len(out) == 10
-
-
-# --- pretraining on synthetic images -----------------------------------------------------------------------
-
-
-def pretraining(synthetic: list[bool], batch_size: int, epoch: int, seed: int = 0, world: int = 1) -> list[Batches]:
-    """The shares of an epoch of which the first two train on synthetic rows."""
-    shares = [Batches(len(synthetic), batch_size, seed, rank, world, synthetic, 2) for rank in range(world)]
-    for share in shares:
-        share.set_epoch(epoch)
-    return shares
-
-
-@given(st.lists(st.booleans(), min_size=1, max_size=120), batch_sizes, worlds, st.integers(0, 3), st.integers(0, 99))
-def test_an_epoch_trains_on_one_origin_for_as_many_steps_as_on_both(
-    synthetic: list[bool], batch_size: int, world: int, epoch: int, seed: int
-) -> None:
-    if len(synthetic) < world:
-        return
-    shares = pretraining(synthetic, batch_size, epoch, seed, world)
-    joint = Batches(len(synthetic), batch_size, seed, 0, world)
-    wanted = [row for row, origin in enumerate(synthetic) if origin == (epoch < 2)] or list(range(len(synthetic)))
-    for share in shares:
-        batches = list(share)
-        assert [len(batch) for batch in batches] == [joint.batch_size] * len(joint)
-        assert len(share) == len(joint)
-    seen = list(itertools.chain(*map(flat, shares)))
-    assert set(seen) <= set(wanted)
-    times = [seen.count(row) for row in wanted]
-    assert max(times) - min(times) <= 1  # each pass goes through all of them
-    drawn = [item for share in shares for batch in share for item in batch]
-    assert len(set(drawn)) == len(drawn)  # a row that comes again is augmented otherwise
-    assert {draw % 2**32 for draw, _ in drawn} == {epoch}
-
-
-def test_every_pass_has_an_order_of_its_own() -> None:
-    (share,) = pretraining([True] * 8 + [False] * 24, 8, epoch=0)
-    assert len({tuple(batch) for batch in rows(share)}) == 4
-    (later,) = pretraining([True] * 8 + [False] * 24, 8, epoch=1)
-    assert rows(later) != rows(share)
-    assert rows(share) == rows(share)
-
-
-def test_where_an_origin_is_lacking_all_rows_are_gone_through_as_ever() -> None:
-    for epoch in range(4):
-        for origin in (True, False):
-            (share,) = pretraining([origin] * 10, 5, epoch)
-            plain = Batches(10, 5, 0)
-            plain.set_epoch(epoch)
-            assert list(share) == list(plain)
-
-
-def test_without_pretraining_origins_do_not_matter() -> None:
-    assert list(Batches(20, 5, 3, synthetic=[True] * 6 + [False] * 14)) == list(Batches(20, 5, 3))
 
 
 def test_evaluation_knows_no_pretraining(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
@@ -297,6 +153,16 @@ def test_processes_of_a_trainer_share_the_rows(real: RealImages, synthetic: list
     assert len(seen["train"]) == len(set(seen["train"])) == 20
 
 
+def test_every_pass_of_an_epoch_is_augmented_anew(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
+    data = module(real, synthetic, store, baseline=2 * (len(real.train) + len(synthetic)), batch_size=22)
+    first, second = (raw for raw in data.train_dataloader())
+    assert sorted(first.rows.tolist()) == sorted(second.rows.tolist()) == list(range(22))
+    assert first.draws is not None
+    assert second.draws is not None
+    by_row = [draws[rows.argsort()] for rows, draws in ((first.rows, first.draws), (second.rows, second.draws))]
+    assert not (by_row[0] == by_row[1]).all(dim=1).any()
+
+
 # --- workers, epochs and resumes ---------------------------------------------------------------------------
 
 
@@ -344,12 +210,21 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.filterwarnings(
     "ignore:.*does not have many workers", "ignore:.*exists and is not empty", "ignore:.*LeafSpec"
 )
-@pytest.mark.parametrize(("workers", "pretrain"), [(0, 0), (2, 0), (0, 1), (2, 3)])
+@pytest.mark.parametrize(
+    ("workers", "pretrain", "baseline"),
+    [(0, 0, None), (2, 0, None), (0, 1, None), (2, 3, None), (2, 0, 38), (0, 2, 13)],
+)
 def test_an_interrupted_run_is_shown_what_an_uninterrupted_one_is_shown(
-    real: RealImages, synthetic: list[Sample], store: PixelStore, tmp_path: Path, workers: int, pretrain: int
+    real: RealImages,
+    synthetic: list[Sample],
+    store: PixelStore,
+    tmp_path: Path,
+    workers: int,
+    pretrain: int,
+    baseline: int | None,
 ) -> None:
     def data(workers: int) -> MixDataModule:
-        return module(real, synthetic, store, num_workers=workers, pretrain_epochs=pretrain)
+        return module(real, synthetic, store, num_workers=workers, pretrain_epochs=pretrain, baseline=baseline)
 
     whole = fit(data(0), 4).shown
     first = fit(data(workers), 2, tmp_path).shown

@@ -311,6 +311,8 @@ def test_a_key_that_a_later_version_added_and_that_is_off_makes_no_other_run() -
     assert results.differences(before, {**before, "prompts": new}) == {}
     assert results.differences({**before, "prompts": new}, before) == {}
     assert results.differences(before, {**before, "prompts": {"hue": 0.1}}) == {"prompts.hue": ("absent", 0.1)}
+    assert results.differences(before, {**before, "budget": "epochs"}) == {}
+    assert results.differences(before, {**before, "budget": "steps"}) == {"budget": ("absent", "steps")}
     # An argument that is left out has the default of what it is given to, which need not be off.
     after = {**before, "model": {"lr": 0.1, "synthetic_weight": 0}}
     assert results.differences(before, after) == {"model.synthetic_weight": ("absent", 0)}

@@ -455,6 +455,73 @@ def test_a_run_without_a_whole_epoch_says_so(study: Path, tmp_path: Path) -> Non
         train(tmp_path / "run", given(study), max_epochs=None, max_steps=2)
 
 
+def by_steps(study: Path, real: float, synthetic: float, **changes: Any) -> dict[str, Any]:
+    return {**given(study, real=real, synthetic=synthetic), "budget": "steps", **changes}
+
+
+def training_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = results.read_json(folder / results.RESULT)["training"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("real", "synthetic", "passes"), [(1, 0, 4.0), (0.5, 0, 8.0), (1, 1.5, 1.6)], ids=["real", "fewer", "more"]
+)
+@pytest.mark.parametrize(
+    ("trainer", "steps", "done"),
+    [
+        ({}, 16, 1.0),
+        ({"max_steps": 10}, 10, 10 / 16),
+        ({"accumulate_grad_batches": 3}, 8, 1.0),
+        ({"accumulate_grad_batches": 3, "max_steps": 5}, 5, 11 / 16),
+        ({"limit_train_batches": 3}, 12, 0.75),
+        ({"limit_train_batches": 0.5}, 8, 0.5),
+    ],
+    ids=str,
+)
+def test_with_equal_steps_arms_of_every_size_take_as_many(
+    study: Path, tmp_path: Path, real: float, synthetic: float, passes: float, trainer: dict[str, Any], steps: int,
+    done: float,
+) -> None:  # fmt: skip
+    """The baseline has 16 images: 4 batches an epoch, 4 epochs."""
+    train(tmp_path / "run", by_steps(study, real, synthetic), **trainer)
+    found = training_of(tmp_path / "run")
+    assert (found["budget"], found["steps"], found["epochs"]) == ("steps", steps, 3 if "max_steps" in trainer else 4)
+    assert found["passes"] == pytest.approx(passes * done, abs=1e-4)
+
+
+def test_with_equal_epochs_an_arm_takes_the_steps_of_its_size(study: Path, tmp_path: Path) -> None:
+    train(tmp_path / "run", given(study, real=0.5, synthetic=0))
+    assert training_of(tmp_path / "run") | {"seconds": 0} == {
+        "budget": "epochs", "steps": 8, "epochs": 4, "batch_size": 4, "seconds": 0, "passes": 4.0
+    }  # fmt: skip
+
+
+def test_the_baseline_is_the_same_run_with_both_budgets(study: Path, tmp_path: Path) -> None:
+    """Its images fill their batches."""
+    train(tmp_path / "epochs", given(study, real=1, synthetic=0))
+    train(tmp_path / "steps", by_steps(study, 1, 0))
+    assert same_run(tmp_path / "epochs", tmp_path / "steps")
+
+
+@pytest.mark.parametrize("epoch", [1, 3, None], ids=["second", "last", "test"])
+@pytest.mark.parametrize("model", [{}, {"pretrain_epochs": 2}], ids=str)
+def test_a_stopped_run_of_equal_steps_goes_on_as_if_it_had_not_been(
+    study: Path, tmp_path: Path, epoch: int | None, model: dict[str, Any]
+) -> None:
+    made = by_steps(study, 0.5, 1.0)
+    made["model"] |= model
+    train(tmp_path / "whole", made)
+    made["num_workers"] = 1
+    with pytest.raises(StoppedError):
+        train(tmp_path / "stopped", made, callbacks=[Interrupt(epoch)])
+    torch.rand(7)
+    train(tmp_path / "stopped", made)
+    assert same_run(tmp_path / "whole", tmp_path / "stopped")
+    one, other = (training_of(tmp_path / name) | {"seconds": 0} for name in ("whole", "stopped"))
+    assert one == other
+
+
 def test_checkpoints_do_not_pass_through_the_temporary_folder(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -473,7 +540,14 @@ def test_two_processes_share_every_image(study: Path, tmp_path: Path) -> None:
     right = (predictions.labels == predictions.predicted).mean()
     assert result["test"]["accuracy"] == pytest.approx(right, abs=1e-6)
     assert result["counts"]["real"] + result["counts"]["synthetic"] == 16
-    assert result["training"]["steps"] == 8
+    assert (result["training"]["steps"], result["training"]["passes"]) == (8, 4)
     assert result["machine"]["processes"] == 2
     assert results.read_history(tmp_path / "run")["epoch"] == [0, 1, 2, 3]
     assert not (tmp_path / "run" / results.LAST).exists()
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_the_baseline(study: Path, tmp_path: Path) -> None:
+    train(tmp_path / "run", by_steps(study, 0.5, 0), devices=2, strategy="ddp_spawn")
+    found = training_of(tmp_path / "run")
+    assert (found["steps"], found["epochs"], found["passes"]) == (8, 4, 8)

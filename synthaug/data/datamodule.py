@@ -5,15 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
+from synthaug.data.batches import Batches
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import SYNTHETIC, Sample
-from synthaug.errors import UserError
 
 
 class RawBatch(NamedTuple):
@@ -75,84 +74,6 @@ class Rows(Dataset[RawBatch]):
         return torch.from_numpy(of_all[[distinct.index(number) for number in numbers], np.arange(len(keys))])
 
 
-class Batches:
-    """Batch sampler: each of `world` processes sees its own share of `count` rows, every row once.
-
-    Training batches are full, drawn in an order that depends on (seed, epoch) alone: the rows that do not fill
-    the last batch sit out an epoch. Evaluation (`seed` None) goes through all rows in order.
-
-    Pretraining on synthetic images: the first `pretrain_epochs` epochs go through synthetic rows alone and the later
-    ones through real rows alone, or through all of them where there are none of that origin. An epoch keeps the
-    number of steps it would have with all rows, so that arms of one size are trained for equally many: it goes through
-    the rows of its origin again and again, each time in another order.
-
-    Yields batches of (draw, row): `draw` numbers the random numbers of the image's augmentation. It is the epoch, and
-    for the n-th time that a row comes in one epoch, n · 2³² more.
-
-    Args:
-        count: rows.
-        batch_size: per process.
-        seed: of the order; None for evaluation.
-        rank, world: this process, and how many there are.
-        synthetic: which rows are; may be left out without pretraining.
-        pretrain_epochs: how many epochs train on synthetic rows before those on real ones; 0: all on both.
-    """
-
-    def __init__(
-        self,
-        count: int,
-        batch_size: int,
-        seed: int | None,
-        rank: int = 0,
-        world: int = 1,
-        synthetic: Sequence[bool] = (),
-        pretrain_epochs: int = 0,
-    ) -> None:
-        if seed is not None and count < world:
-            raise UserError(
-                f"{count} training images cannot be shared by {world} processes: use fewer with trainer.devices=1."
-            )
-        self.count = count
-        self.seed = seed
-        self.rank = rank
-        self.world = world
-        self.synthetic = np.array(synthetic, dtype=bool)
-        self.pretrain_epochs = pretrain_epochs
-        # Fewer images than one batch per process: train on smaller batches rather than on none.
-        self.batch_size = batch_size if seed is None else max(1, min(batch_size, count // world))
-        self.epoch = 0
-        self.sampler = self  # Lightning looks for `set_epoch` on `batch_sampler.sampler`
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch, and so after a resume."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        if self.seed is not None:
-            return self.count // (self.batch_size * self.world)
-        own = len(range(self.rank, self.count, self.world))
-        return -(-own // self.batch_size)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        passes = self._passes()
-        drawn = [(self.epoch + (number << 32), int(row)) for number, order in enumerate(passes) for row in order]
-        own = drawn[self.rank :: self.world]
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield own[start : start + self.batch_size]
-
-    def _passes(self) -> list[NDArray[np.int64]]:
-        """Orders of rows, as many as fill the epoch."""
-        if self.seed is None:
-            return [np.arange(self.count)]
-        rows = np.arange(self.count)
-        if self.pretrain_epochs:
-            of_origin = np.flatnonzero(self.synthetic == (self.epoch < self.pretrain_epochs))
-            rows = of_origin if len(of_origin) else rows
-        generator = np.random.default_rng([self.seed, self.epoch])
-        needed = len(self) * self.batch_size * self.world
-        return [generator.permutation(rows) for _ in range(-(-needed // len(rows)))]
-
-
 class MixDataModule(LightningDataModule):
     """An arm's training images and the frozen real validation and test images.
 
@@ -168,6 +89,7 @@ class MixDataModule(LightningDataModule):
         seed: of order and augmentation.
         num_workers: of each loader; 0 reads in the training process.
         pretrain_epochs: so many epochs train on synthetic images alone, the later ones on real ones; see `Batches`.
+        baseline: number of images of the arm that all arms take as many steps as; None: an epoch is one pass.
     """
 
     def __init__(
@@ -183,6 +105,7 @@ class MixDataModule(LightningDataModule):
         seed: int = 0,
         num_workers: int = 0,
         pretrain_epochs: int = 0,
+        baseline: int | None = None,
     ) -> None:
         super().__init__()
         self.train = train
@@ -198,15 +121,23 @@ class MixDataModule(LightningDataModule):
         self.seed = seed
         self.num_workers = num_workers
         self.pretrain_epochs = pretrain_epochs
+        self.baseline = baseline
 
     def train_dataloader(self) -> DataLoader[RawBatch]:
-        return self._loader(self.train, self.seed)
+        return self._loader(self.train, self.seed, self.train_batches(*self._place()))
 
     def val_dataloader(self) -> DataLoader[RawBatch]:
-        return self._loader(self.val, None)
+        return self._evaluation_loader(self.val)
 
     def test_dataloader(self) -> DataLoader[RawBatch]:
-        return self._loader(self.test, None)
+        return self._evaluation_loader(self.test)
+
+    def train_batches(self, rank: int = 0, world: int = 1) -> Batches:
+        """Which images the batches of one of `world` processes hold."""
+        synthetic = [sample.origin == SYNTHETIC for sample in self.train]
+        return Batches(
+            len(self.train), self.batch_size, self.seed, rank, world, synthetic, self.pretrain_epochs, self.baseline
+        )
 
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> Batch:
         """Warp on the device that the batch has just reached."""
@@ -218,12 +149,15 @@ class MixDataModule(LightningDataModule):
             )
         return Batch(images, batch.labels, batch.synthetic, batch.rows)
 
-    def _loader(self, samples: Sequence[Sample], seed: int | None) -> DataLoader[RawBatch]:
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+    def _place(self) -> tuple[int, int]:
+        """Rank of this process, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _evaluation_loader(self, samples: Sequence[Sample]) -> DataLoader[RawBatch]:
         # Evaluation needs no gradients, so its batches may be larger; the result does not depend on it.
-        size = self.batch_size if seed is not None else max(self.batch_size, 128)
-        synthetic = [sample.origin == SYNTHETIC for sample in samples]
-        batches = Batches(len(samples), size, seed, rank, world, synthetic, self.pretrain_epochs)
+        return self._loader(samples, None, Batches(len(samples), max(self.batch_size, 128), None, *self._place()))
+
+    def _loader(self, samples: Sequence[Sample], seed: int | None, batches: Batches) -> DataLoader[RawBatch]:
         return _PatientLoader(
             Rows(samples, self.store, seed),
             batch_sampler=batches,

@@ -1,0 +1,116 @@
+"""Which rows of an arm the batches of an epoch hold, for each of several processes."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthaug.errors import UserError
+
+
+class Batches:
+    """Batch sampler: each of `world` processes sees its own share of `count` rows.
+
+    Evaluation (`seed` None) goes through all rows in order, once.
+
+    Training batches are full, drawn in an order that depends on (seed, epoch) alone. There are two budgets:
+
+    - equal epochs: an epoch is one pass through the rows, in which those that do not fill the last batch sit out;
+    - equal steps (`baseline` given): every epoch has the steps that one through `baseline` rows would have, in batches
+      of the same size. One pass after the other, each in an order of its own, makes a stream of rows, and an epoch goes
+      on in it where the last one stopped: fewer rows come several times in an epoch, more rows take several epochs.
+
+    Pretraining on synthetic images: the first `pretrain_epochs` epochs go through synthetic rows alone and the later
+    ones through real rows alone, or through all of them where there are none of that origin. An epoch keeps the
+    number of steps it would have with all rows, so that arms of one size are trained for equally many: it goes through
+    the rows of its origin again and again, each time in another order.
+
+    Yields batches of (draw, row): `draw` numbers the random numbers of the image's augmentation, and is another one
+    each time that a row comes. With equal steps it is the number of the pass. With equal epochs it is the epoch, and
+    for the n-th time that a row comes in one epoch, n · 2³² more.
+
+    Args:
+        count: rows.
+        batch_size: per process.
+        seed: of the order; None for evaluation.
+        rank, world: this process, and how many there are.
+        synthetic: which rows are; may be left out without pretraining.
+        pretrain_epochs: how many epochs train on synthetic rows before those on real ones; 0: all on both.
+        baseline: rows of the arm whose steps an epoch takes; None: an epoch is one pass.
+
+    Raises:
+        UserError: fewer training images than processes.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+        synthetic: Sequence[bool] = (),
+        pretrain_epochs: int = 0,
+        baseline: int | None = None,
+    ) -> None:
+        size = count if baseline is None else baseline
+        if seed is not None and size < world:
+            raise UserError(
+                f"{size} training images cannot be shared by {world} processes: use fewer with trainer.devices=1."
+            )
+        self.count = count
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.synthetic = np.array(synthetic, dtype=bool)
+        self.pretrain_epochs = pretrain_epochs
+        self.size = size
+        self.one_pass = baseline is None
+        # Fewer images than one batch per process: train on smaller batches rather than on none.
+        self.batch_size = batch_size if seed is None else max(1, min(batch_size, size // world))
+        self.epoch = 0
+        self.sampler = self  # Lightning looks for `set_epoch` on `batch_sampler.sampler`
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch, and so after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.seed is not None:
+            return self.size // (self.batch_size * self.world)
+        own = len(range(self.rank, self.count, self.world))
+        return -(-own // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        own = self._drawn()[self.rank :: self.world]
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield own[start : start + self.batch_size]
+
+    def _drawn(self) -> list[tuple[int, int]]:
+        """(draw, row) of an epoch of all processes together, and in one pass those that sit out after them."""
+        if self.seed is None:
+            return [(self.epoch, row) for row in range(self.count)]
+        rows, begun = self._rows()
+        needed = len(self) * self.batch_size * self.world
+        if not self.one_pass:
+            return self._continued(self.seed, rows, needed * (self.epoch - begun), needed)
+        generator = np.random.default_rng([self.seed, self.epoch])
+        orders = [generator.permutation(rows) for _ in range(-(-needed // len(rows)))]
+        return [(self.epoch + (number << 32), int(row)) for number, order in enumerate(orders) for row in order]
+
+    def _rows(self) -> tuple[NDArray[np.int64], int]:
+        """The rows that the epoch trains on, and the first epoch that trains on these."""
+        if self.pretrain_epochs and self.synthetic.any() and not self.synthetic.all():
+            pretraining = self.epoch < self.pretrain_epochs
+            return np.flatnonzero(self.synthetic == pretraining), 0 if pretraining else self.pretrain_epochs
+        return np.arange(self.count), 0
+
+    @staticmethod
+    def _continued(seed: int, rows: NDArray[np.int64], start: int, needed: int) -> list[tuple[int, int]]:
+        """(pass, row) at the places [start, start + needed) of the stream of passes through `rows`."""
+        first, skipped = divmod(start, len(rows))
+        passes = range(first, -(-(start + needed) // len(rows)))
+        drawn = [
+            (number, int(row)) for number in passes for row in np.random.default_rng([seed, number]).permutation(rows)
+        ]
+        return drawn[skipped : skipped + needed]
