@@ -320,13 +320,17 @@ def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Spread, fitted: Flo
     rest = len(arms) - CONSTANT.parameters
 
     def excess(scale: float) -> float:
-        problem = Problem(*_amounts(arms), error, replace(how, seed_power=ONE_SEED_POWER, seed_scale=scale).covariance(fitted))
+        problem = Problem(
+            *_amounts(arms), error, replace(how, seed_power=ONE_SEED_POWER, seed_scale=scale).covariance(fitted)
+        )
         return problem.profile(CONSTANT, finer=False).least - rest
 
     most = 1.0  # the variance of answers themselves
     if excess(0.0) <= 0 or excess(most) >= 0:
         return replace(how, seed_power=ONE_SEED_POWER, seed_scale=0.0)
-    return replace(how, seed_power=ONE_SEED_POWER, seed_scale=float(scipy.optimize.brentq(excess, 0.0, most, xtol=1e-6, rtol=1e-2)))
+    return replace(
+        how, seed_power=ONE_SEED_POWER, seed_scale=float(scipy.optimize.brentq(excess, 0.0, most, xtol=1e-6, rtol=1e-2))
+    )
 
 
 def _degrees(how: Spread, residual: int) -> int:
