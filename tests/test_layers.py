@@ -97,6 +97,7 @@ LIGHT = [
     "synthaug.analysis.notes",
     "synthaug.analysis.comparison",
     "synthaug.analysis.export",
+    "synthaug.analysis.disagreement",
     "synthaug.analysis.table",
     "synthaug.analysis.report",
     "synthaug.analysis.published",

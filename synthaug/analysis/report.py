@@ -10,7 +10,7 @@ from synthaug.analysis.table import print_table
 
 def make_report(study: Path) -> Comparison:
     """Write `results.csv`, `results.json` and `report.html` into the study's folder."""
-    from synthaug.analysis.page import write_page  # matplotlib takes a second that a wrong path need not cost
+    from synthaug.analysis.page.render import write_page  # matplotlib takes a second that a wrong path need not cost
 
     comparison = compare(study)
     write_files(comparison)

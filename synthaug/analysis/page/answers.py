@@ -1,0 +1,64 @@
+"""What is found about each arm, in a few words that the eye takes in at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synthaug.analysis.statistics import ALPHA, Difference
+from synthaug.analysis.study import Arm, Comparison, Group
+
+GOOD, BAD, OPEN = "good", "bad", "open"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A finding: `tone` is "good", "bad" or "open", for the sign before the words."""
+
+    tone: str
+    words: str
+
+
+def answer(comparison: Comparison, group: Group) -> Mapping[str, Any]:
+    """The arms that ask a question of their own, each with its verdicts; controls only serve those that have one."""
+    controls = {arm.control for arm in group.arms if arm.loss is not None}
+    own = [arm for arm in group.arms if arm.name not in controls]
+    return {"arms": [(arm, verdicts(arm, group.margin)) for arm in own], "controls": len(controls)}
+
+
+def verdicts(arm: Arm, margin: float) -> list[Verdict]:
+    """Against the baseline, against the margin (a fraction), and against the control; what is not known is left out."""
+    found = []
+    if arm.difference is not None:
+        found.append(_against_real(arm.difference))
+    if arm.not_worse is not None:
+        words, tone = {
+            "shown": ("worse than real by less than {} if at all", GOOD),
+            "refuted": ("worse than real by more than {}", BAD),
+            "open": ("worse than real by {} or more: not ruled out", OPEN),
+        }[arm.not_worse.verdict]
+        found.append(Verdict(tone, words.format(_points(margin))))
+    if arm.gain is not None:
+        found.append(_of_synthetic_images(arm.gain))
+    return found
+
+
+def _against_real(found: Difference) -> Verdict:
+    if _is_shown(found):
+        return Verdict(BAD, "below real") if found.value < 0 else Verdict(GOOD, "above real")
+    return Verdict(OPEN, "not told apart from real")
+
+
+def _of_synthetic_images(found: Difference) -> Verdict:
+    if _is_shown(found):
+        return Verdict(GOOD, "synthetic images help") if found.value > 0 else Verdict(BAD, "synthetic images harm")
+    return Verdict(OPEN, "whether synthetic images help is open")
+
+
+def _is_shown(found: Difference) -> bool:
+    """After Holm's correction, where there is one."""
+    return (found.p_value if found.adjusted_p is None else found.adjusted_p) <= ALPHA
+
+
+def _points(margin: float) -> str:
+    points = 100 * margin
+    return f"{points:g} point" if points == 1 else f"{points:g} points"

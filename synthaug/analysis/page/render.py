@@ -1,0 +1,75 @@
+"""From a comparison to the file: the frame of the page around the sections that have something to say."""
+
+import base64
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from synthaug.analysis import table
+from synthaug.analysis.figures import palette
+from synthaug.analysis.page.sections import SECTIONS, Section
+from synthaug.analysis.study import Comparison, Group
+from synthaug.files import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(comparison: Comparison) -> Path:
+    """Write `report.html` into the study's folder and return its path."""
+    path = comparison.folder / "report.html"
+    write_text(path, render(comparison))
+    return path
+
+
+def render(comparison: Comparison) -> str:
+    """The page as text: no script, no address outside of itself."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(table=table, comparison=comparison)
+    environment.filters["themed"] = palette.themed
+    style = environment.get_template("style.css.j2").render(theme=palette.THEME)
+    page = environment.get_template("page.html.j2").render(
+        parts=[(group, list(_sections(environment, comparison, group))) for group in comparison.groups],
+        style=Markup(style),
+        policy=_policy(style),
+    )
+    return _with_ids_of_their_own(page)
+
+
+def _with_ids_of_their_own(page: str) -> str:
+    """The page with the ids of each figure numbered, since every figure counts from one."""
+    number = itertools.count(1)
+
+    def renamed(figure: re.Match[str]) -> str:
+        prefix = f"figure{next(number)}-"
+        # Inside of tags only: in text, a > would be written as an entity.
+        return re.sub(r'(?<= )(id="|href="#|clip-path="url\(#)(?=[^<>]*>)', rf"\g<1>{prefix}", figure[0])
+
+    return re.sub(r'<svg role="img".*?</svg>', renamed, page, flags=re.DOTALL)
+
+
+def _policy(style: str) -> str:
+    """A Content-Security-Policy (W3C, level 3) that allows this style sheet, pictures within the page, and no more."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _sections(
+    environment: jinja2.Environment, comparison: Comparison, group: Group
+) -> Iterator[tuple[Section, Markup]]:
+    """The sections that have something to say of a group, each with its text."""
+    for section in SECTIONS:
+        found = section.fill(comparison, group)
+        if found is not None:
+            template = environment.get_template(f"sections/{section.name}.html.j2")
+            yield section, Markup(template.render(group=group, colour=palette.of_arms(group.arms), **found))

@@ -1,0 +1,49 @@
+"""What stands on the page, in its order.
+
+A new section is a function here or in a module of its own, one line in `SECTIONS`, and a template
+`templates/sections/<name>.html.j2` that says what the function found.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from synthaug.analysis import table
+from synthaug.analysis.page import answers, charts, hardest, pictures, protocol
+from synthaug.analysis.study import Comparison, Group
+
+Context = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its template and anchor, its heading, and what fills it in a group (None: nothing does)."""
+
+    name: str
+    title: str
+    fill: Callable[[Comparison, Group], Context | None]
+
+
+def _nothing_more(comparison: Comparison, group: Group) -> Context:
+    """Of a section whose template needs no more than the group."""
+    return {}
+
+
+def _arms(comparison: Comparison, group: Group) -> Context:
+    return {"headers": table.HEADERS}
+
+
+SECTIONS = (
+    Section("answer", "The answer", answers.answer),
+    Section("arms", "All arms", _arms),
+    Section("curve", "Accuracy against synthetic share", charts.curve),
+    Section("decomposition", "What is lost, what is given back", charts.decomposition),
+    Section("classes", "Difference from real in each class", charts.classes),
+    Section("learning", "Learning curves", charts.learning),
+    Section("confusion", "Confusion matrices", charts.confusion),
+    Section("hardest", "Hardest images", hardest.hardest),
+    Section("images", "Training images, real beside synthetic", pictures.images),
+    Section("protocol", "Protocol", protocol.protocol),
+    Section("runs", "Runs", _nothing_more),
+    Section("provenance", "Provenance", protocol.provenance),
+)
