@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-EXPONENTS: Floats = np.geomspace(0.03, 4, 48)
-POWERS: Floats = np.linspace(0.1, 1.9, 19)
+EXPONENTS: Floats = np.geomspace(0.03, 4, 36)
+POWERS: Floats = np.linspace(0.1, 1.9, 10)
 MOST_VALUE = 10.0  # real images that one synthetic one may be worth; what exceeds it has no limit that can be found
-VALUES = 120  # points of a profile's first pass, and half as many of its second
+VALUES = 100  # points of a profile's first pass, and half as many of its second
 
 
 @dataclass(frozen=True)
