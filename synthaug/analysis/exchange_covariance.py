@@ -103,8 +103,11 @@ def _correlation(means: Floats) -> Floats:
     pulled, _ = sklearn.covariance.ledoit_wolf(np.linalg.solve(root, standard).T, assume_centered=True)
     inner = root @ pulled @ root.T
     deviations = np.sqrt(np.diag(inner))
-    target[np.ix_(varying, varying)] = inner / np.outer(deviations, deviations)
-    return target
+    # A little more of the target, for arms that few images cannot tell apart at all.
+    kept = means.shape[1] / (means.shape[1] + arms)
+    found = target.copy()
+    found[np.ix_(varying, varying)] = inner / np.outer(deviations, deviations)
+    return kept * found + (1 - kept) * target
 
 
 def _seed_variance(

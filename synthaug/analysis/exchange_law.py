@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 EXPONENTS: Floats = np.geomspace(0.03, 4, 36)
+EXPONENT_STEP = float(EXPONENTS[1] / EXPONENTS[0])
 POWERS: Floats = np.linspace(0.1, 1.9, 10)
 MOST_VALUE = 10.0  # real images that one synthetic one may be worth; what exceeds it has no limit that can be found
+NEAR = 12.0  # misfit above the least up to which a profile is looked at again, and closer
 VALUES = 100  # points of a profile's first pass, and half as many of its second
 
 
@@ -87,6 +89,7 @@ class Profile:
 
     values: Floats
     misfit: Floats
+    exponents: Floats  # the best one for each value
     law: Law  # where the misfit is smallest
 
     @property
@@ -163,30 +166,26 @@ class Problem:
         powers = POWERS if shape.powered else np.ones(1)
         least = max(self.least_value(unit, power) for power in powers)
         # Close to the least value one arm has next to no effective images and its error explodes: steps are relative.
-        values = least + np.geomspace(0.02 * -least, MOST_VALUE - least, VALUES) if shape.valued else np.zeros(1)
-        values = np.sort(np.append(values, 0.0)) if shape.valued else values
-        profile = self._profile(values, powers, shape, unit)
+        values = least + np.geomspace(0.02 * -least, MOST_VALUE - least, VALUES) if shape.valued else np.zeros(0)
+        profile = self._profile(np.sort(np.append(values, 0.0)), powers, EXPONENTS, shape, unit)
         if not shape.valued or not finer:
             return profile
-        inside = np.flatnonzero(profile.misfit <= profile.least + 12.0)
-        ends = profile.values[[max(inside[0] - 1, 0), min(inside[-1] + 1, len(profile.values) - 1)]]
-        if shape.powered:
-            near = profile.law.power
-            powers = np.clip(np.append(np.linspace(near - 0.1, near + 0.1, 5), powers), POWERS[0], POWERS[-1])
-        closer = self._profile(np.linspace(*ends, VALUES // 2), powers, shape, unit)
-        return _joined(profile, closer)
+        inside = np.flatnonzero(profile.misfit <= profile.least + NEAR)
+        inside = np.arange(max(inside[0] - 1, 0), min(inside[-1] + 2, len(profile.values)))
+        values = np.linspace(*profile.values[inside[[0, -1]]], VALUES // 2)
+        wanted = profile.exponents[inside]
+        exponents = np.geomspace(wanted.min() / EXPONENT_STEP, wanted.max() * EXPONENT_STEP, len(EXPONENTS))
+        return _joined(profile, self._profile(values, powers, exponents, shape, unit))
 
-    def _profile(self, values: Floats, powers: Floats, shape: Shape, unit: float) -> Profile:
-        surfaces = [self._surface(values, float(power), shape, unit) for power in powers]
-        misfit = np.stack([surface.min(axis=1) for surface in surfaces])  # (powers, values)
-        which, row = np.unravel_index(int(misfit.argmin()), misfit.shape)
-        place = self._refined(float(values[row]), float(powers[which]), surfaces[which][row], shape, unit)
-        best = [np.minimum(self._smoothed(surface), surface.min(axis=1)) for surface in surfaces]
-        return Profile(values, np.min(best, axis=0), place)
-
-    def _surface(self, values: Floats, power: float, shape: Shape, unit: float) -> Floats:
-        """Chi-squared by (value, exponent); infinite where an arm would have no effective image."""
-        return self._solve(values, power, EXPONENTS, shape, unit)[0]
+    def _profile(self, values: Floats, powers: Floats, exponents: Floats, shape: Shape, unit: float) -> Profile:
+        surfaces = [self._solve(values, float(power), exponents, shape, unit)[0] for power in powers]
+        misfits = np.stack([self._smoothed(surface) for surface in surfaces])  # (powers, values)
+        of_power, rows = misfits.argmin(axis=0), np.arange(len(values))
+        best = exponents[np.stack([surface.argmin(axis=1) for surface in surfaces])[of_power, rows]]
+        misfit = misfits[of_power, rows]
+        row = int(misfit.argmin())
+        law = self._law(float(values[row]), float(powers[of_power[row]]), float(best[row]), shape, unit)
+        return Profile(values, misfit, best, law)
 
     @staticmethod
     def _smoothed(surface: Floats) -> Floats:
@@ -200,10 +199,9 @@ class Problem:
         good = np.isfinite(vertex) & (bend > 0) & (np.abs(left - right) <= 2 * bend)
         return np.where(good, np.maximum(vertex, 0), surface.min(axis=1))
 
-    def _refined(self, value: float, power: float, row: Floats, shape: Shape, unit: float) -> Law:
-        """The law at this value and power, its exponent found between the grid's."""
-        place = int(row.argmin())
-        between = np.geomspace(EXPONENTS[max(place - 1, 0)], EXPONENTS[min(place + 1, len(EXPONENTS) - 1)], 33)
+    def _law(self, value: float, power: float, near: float, shape: Shape, unit: float) -> Law:
+        """The law at this value and power, its exponent found close to one that fits."""
+        between = np.geomspace(near / EXPONENT_STEP, near * EXPONENT_STEP, 33)
         misfit, floor, scale, shift = self._solve(np.array([value]), power, between, shape, unit)
         best = int(misfit[0].argmin())
         return Law(
@@ -259,8 +257,10 @@ def _two_non_negative(ones: Floats, curve: Floats, error: Floats) -> tuple[Float
 
 
 def _joined(coarse: Profile, fine: Profile) -> Profile:
-    values = np.concatenate([coarse.values, fine.values])
-    misfit = np.concatenate([coarse.misfit, fine.misfit])
+    """Two profiles, the coarse one only where the fine one has nothing."""
+    outside = (coarse.values < fine.values[0]) | (coarse.values > fine.values[-1])
+    values = np.concatenate([coarse.values[outside], fine.values])
+    misfit = np.concatenate([coarse.misfit[outside], fine.misfit])
+    exponents = np.concatenate([coarse.exponents[outside], fine.exponents])
     order = np.argsort(values, kind="stable")
-    law = fine.law if fine.least <= coarse.least else coarse.law
-    return Profile(values[order], misfit[order], law)
+    return Profile(values[order], misfit[order], exponents[order], fine.law)
