@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import sklearn.covariance
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Answers = Mapping[int, NDArray[np.bool_]]  # seed → right or wrong, per test image
 
-VARIANCE_POWERS: Floats = np.linspace(0, 2, 9)
+VARIANCE_POWERS: Floats = np.linspace(0, 3, 13)  # a wide range: cut at the truth, the estimate would be biased
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Spread:
         binomial = error * (1 - error)
         runs = np.array([len(seeds) for seeds in self.seeds], dtype=float)
         image = np.sqrt(binomial * (1 - self.within + self.within / runs) / self.n_images)
-        found = self.correlation * np.outer(image, image)
+        found: Floats = self.correlation * np.outer(image, image)
         if self.seed_scale is None:
             return found
         run = self.seed_scale * binomial**self.seed_power
@@ -52,7 +51,7 @@ class Spread:
         np.fill_diagonal(common, 0.0)
         # `own` may be smaller than what is shared: never let the sum lose its rank.
         diagonal = np.maximum(own, self.shared * run / runs)
-        return found + common + np.diag(diagonal)
+        return np.asarray(found + common + np.diag(diagonal))
 
 
 def errors(answers: Sequence[Answers]) -> Floats:
@@ -88,6 +87,8 @@ def _correlation(means: Floats) -> Floats:
     Ledoit, O., Wolf, M. (2004). Honey, I shrunk the sample covariance matrix. Journal of Portfolio Management 30(4),
     110-119; here by scikit-learn's `ledoit_wolf` in coordinates in which the common correlation is the identity.
     """
+    from sklearn.covariance import ledoit_wolf  # half a second that reading a study need not cost
+
     arms = len(means)
     varying = np.flatnonzero(means.std(axis=1) > 0)
     centred = means[varying] - means[varying].mean(axis=1, keepdims=True)
@@ -100,14 +101,14 @@ def _correlation(means: Floats) -> Floats:
     if not pairs:
         return target
     root = np.linalg.cholesky(target[np.ix_(varying, varying)])
-    pulled, _ = sklearn.covariance.ledoit_wolf(np.linalg.solve(root, standard).T, assume_centered=True)
+    pulled, _ = ledoit_wolf(np.linalg.solve(root, standard).T, assume_centered=True)
     inner = root @ pulled @ root.T
     deviations = np.sqrt(np.diag(inner))
     # A little more of the target, for arms that few images cannot tell apart at all.
     kept = means.shape[1] / (means.shape[1] + arms)
     found = target.copy()
     found[np.ix_(varying, varying)] = inner / np.outer(deviations, deviations)
-    return kept * found + (1 - kept) * target
+    return np.asarray(kept * found + (1 - kept) * target)
 
 
 def _seed_variance(

@@ -141,7 +141,7 @@ class Problem:
 
     @cached_property
     def _share(self) -> Floats:
-        return self.n_synthetic / (self.n_real + self.n_synthetic)
+        return np.asarray(self.n_synthetic / (self.n_real + self.n_synthetic))
 
     def least_value(self, unit: float, power: float) -> float:
         """The value below which synthetic images would undo all real ones of an arm, so that the law says nothing."""
@@ -172,7 +172,7 @@ class Problem:
             return profile
         inside = np.flatnonzero(profile.misfit <= profile.least + NEAR)
         inside = np.arange(max(inside[0] - 1, 0), min(inside[-1] + 2, len(profile.values)))
-        values = np.linspace(*profile.values[inside[[0, -1]]], VALUES // 2)
+        values = np.linspace(profile.values[inside[0]], profile.values[inside[-1]], VALUES // 2)
         wanted = profile.exponents[inside]
         exponents = np.geomspace(wanted.min() / EXPONENT_STEP, wanted.max() * EXPONENT_STEP, len(EXPONENTS))
         return _joined(profile, self._profile(values, powers, exponents, shape, unit))
@@ -197,7 +197,7 @@ class Problem:
             bend = left - 2 * centre + right
             vertex = centre - (left - right) ** 2 / (8 * bend)
         good = np.isfinite(vertex) & (bend > 0) & (np.abs(left - right) <= 2 * bend)
-        return np.where(good, np.maximum(vertex, 0), surface.min(axis=1))
+        return np.asarray(np.where(good, np.maximum(vertex, 0), surface.min(axis=1)))
 
     def _law(self, value: float, power: float, near: float, shape: Shape, unit: float) -> Law:
         """The law at this value and power, its exponent found close to one that fits."""
@@ -221,7 +221,7 @@ class Problem:
         """Chi-squared, floor, scale and shift, each by (value, exponent)."""
         worth = unit * (self.n_synthetic / unit) ** power
         effective = self.n_real + values[:, None] * worth
-        impossible = (effective <= 0).any(axis=1)
+        impossible = np.any(effective <= 0, axis=1, keepdims=True)
         logs = np.log(np.where(effective > 0, effective, self.size) / self.size)
         curve = np.exp(-exponents[:, None] * logs[:, None, :]) @ self._whiten  # (values, exponents, arms)
         ones, error = np.ones_like(self.error) @ self._whiten, self.error @ self._whiten
@@ -235,7 +235,7 @@ class Problem:
         shift = np.zeros_like(misfit)
         if shape.shifted:
             shift = (whole[2] @ share - floor * (whole[1] @ share) - scale * (whole[0] @ share)) / length
-        misfit = np.where(impossible[:, None], np.inf, misfit)
+        misfit = np.where(impossible, np.inf, misfit)
         return misfit, floor, scale, shift
 
 
