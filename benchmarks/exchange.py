@@ -50,7 +50,7 @@ class Truth:
     run: float = 0.12
     image: float = 0.5
     arm: float = 0.1
-    studies: int = 500
+    studies: int = 250
 
     @property
     def arms(self) -> list[Amounts]:
@@ -66,21 +66,21 @@ class Truth:
 
 TRUTHS = (
     Truth("k = 2", studies=2000),
-    Truth("k = 10", value=0.1, studies=1000),
+    Truth("k = 10", value=0.1, studies=500),
     Truth("k = 1", value=1.0),
-    Truth("worthless", value=0.0),
+    Truth("worthless", value=0.0, studies=500),
     Truth("harmful", value=-0.02, real=(100, 200, 400, 700, 1000)),
     Truth("300 test images", images=300),
     Truth("five seeds", seeds=5),
-    Truth("one seed", seeds=1, studies=300),
+    Truth("one seed", seeds=1),
     Truth("no spread between runs", run=0.0),
     Truth("errors of 1 to 5 %", floor=0.005, scale=0.015),
     Truth("no floor", floor=0.0, scale=0.08, exponent=0.5),
     Truth("eight arms", real=(100, 200, 400, 1000), synthetic=(0, 600)),
-    Truth("images change nothing", scale=0.0, floor=0.08, studies=300),
+    Truth("images change nothing", scale=0.0, floor=0.08),
     Truth("two amounts of real images", real=(200, 1000), studies=20),
-    Truth("value falls with the number", power=0.4, studies=300),
-    Truth("synthetic images add a floor of 4 points", shift=0.04, studies=300),
+    Truth("value falls with the number", power=0.4),
+    Truth("synthetic images add a floor of 4 points", shift=0.04),
 )
 
 

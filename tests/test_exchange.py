@@ -210,7 +210,18 @@ def test_open_ends_are_reasons() -> None:
     # Real images beyond 100 bring nothing, so that nothing bounds what a synthetic one may be worth.
     arms = [Amounts(f"{n}+{s}", n, s) for n in (100, 101, 102) for s in (0, 3000)]
     found = fit(arms, answers(replaced(value=30.0, exponent=2.0), arms), along=False)
-    assert "no upper limit" in found.reasons
+    assert found.reasons == ("no upper limit to its worth",)
+    assert found.limit is not None
+    assert found.limit.helps
+    assert found.value is None
+    said = exchange_text.headline(found)
+    assert "Add arms with more real images" in said
+    assert "It is worth at least " in said
+    labels = np.zeros(1500, dtype=int)
+    rows = markdown(
+        exchange_text.document(fit(arms, answers(replaced(value=30.0, exponent=2.0), arms), labels, ["cat"]))
+    )
+    assert "not identifiable: no upper limit to its worth; at most " in rows
 
 
 def test_arms_without_real_images_and_single_seeds_are_spoken_of() -> None:

@@ -33,8 +33,8 @@ FEW_REAL = "too few amounts of real images"
 FEW_ARMS = "too few arms"
 FLAT = "error does not fall with the images"
 ALL_RIGHT = "no wrong answers"
-OPEN_ABOVE = "no upper limit"
-OPEN_BELOW = "no lower limit"
+OPEN_ABOVE = "no upper limit to its worth"
+OPEN_BELOW = "no lower limit to its worth"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,8 @@ class ClassExchange:
 class Exchange:
     """What the arms say about the worth of synthetic images.
 
-    `value` is that of the form with one exchange rate, None where `reasons` say that it cannot be told. `along` has
+    `value` is that of the form with one exchange rate, None where `reasons` say that it cannot be told; `limit` is it
+    where one end of its interval is known and the other is not. `along` has
     the values of the form in which it changes, at each amount measured. `better` names the form that fits clearly
     better than one exchange rate, if any does. `agreement` is the p value of the law against the measured errors.
     """
@@ -124,6 +125,7 @@ class Exchange:
     left_out: tuple[Amounts, ...]  # arms without a real image: the law does not hold for them
     reasons: tuple[str, ...]
     value: Value | None = None
+    limit: Value | None = None
     law: Law | None = None
     forms: tuple[Form, ...] = ()
     better: str | None = None
@@ -206,6 +208,7 @@ def as_json(exchange: Exchange) -> dict[str, Any]:
         "identifiable": exchange.identifiable,
         "reasons": list(exchange.reasons),
         "value": _value_row(exchange.value),
+        "limit": _value_row(exchange.limit),
         "law": _law_row(exchange.law),
         "better": exchange.better,
         "forms": [
@@ -237,6 +240,7 @@ def as_json(exchange: Exchange) -> dict[str, Any]:
                 "n_test": item.n_test,
                 "reasons": list(item.exchange.reasons),
                 "value": _value_row(item.exchange.value),
+                "limit": _value_row(item.exchange.limit),
                 "better": item.exchange.better,
             }
             for item in exchange.classes
@@ -274,7 +278,8 @@ def _fit(
     about: dict[str, Any] = {"n_images": how.n_images, "one_seed": how.seed_scale is None, "confidence": confidence}
     if reasons:
         return Exchange(_points(arms, error, how.covariance(error), error), left_out, reasons, **about)
-    problem, profile, covariance = _reweighted(arms, error, how)
+    problem, profile, known = _reweighted(arms, error, how)
+    covariance = problem.covariance
     law = profile.law
     n, p = len(arms), CONSTANT.parameters
     inflation = max(1.0, profile.least / (n - p))
@@ -282,12 +287,14 @@ def _fit(
     degrees = _degrees(how, n - p)
     quantile = float(scipy.stats.f.ppf(confidence, 1, degrees)) * inflation
     low, high = profile.interval(quantile)
-    reasons = _data_reasons(problem.flat() - profile.least, inflation, degrees, low, high)
+    found = Value(law.unit, law.value, low, high)
+    reasons = (FLAT,) if _flat(arms, error, known, degrees) else _open_ends(low, high)
     return Exchange(
         _points(arms, error, covariance * inflation, law.error(*_amounts(arms))),
         left_out,
         reasons,
-        value=None if reasons else Value(law.unit, law.value, low, high),
+        value=None if reasons else found,
+        limit=found if reasons in ((OPEN_ABOVE,), (OPEN_BELOW,)) else None,
         law=law,
         forms=forms,
         better=_better(forms),
@@ -299,16 +306,15 @@ def _fit(
     )
 
 
-def _reweighted(arms: Sequence[Amounts], error: Floats, how: Spread) -> tuple[Problem, Profile, Floats]:
+def _reweighted(arms: Sequence[Amounts], error: Floats, how: Spread) -> tuple[Problem, Profile, Spread]:
     """The fit whose weights are those of its own curve."""
     fitted = error
     for _ in range(REWEIGHTINGS):
         known = how if how.seed_scale is not None else _with_seeds(arms, error, how, fitted)
-        covariance = known.covariance(fitted)
-        problem = Problem(*_amounts(arms), error, covariance)
+        problem = Problem(*_amounts(arms), error, known.covariance(fitted))
         profile = problem.profile(CONSTANT)
         fitted = profile.law.error(*_amounts(arms))
-    return problem, profile, covariance
+    return problem, profile, known
 
 
 def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Spread, fitted: Floats) -> Spread:
@@ -367,13 +373,17 @@ def _design_reasons(arms: Sequence[Amounts]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _data_reasons(
-    gain: float, inflation: float, degrees: int, low: float | None, high: float | None
-) -> tuple[str, ...]:
-    """What the answers leave open; `gain` is chi-squared of one error for all arms, less that of the curve."""
-    extra = CONSTANT.parameters - 1
-    if float(scipy.stats.f.sf(gain / extra / inflation, extra, degrees)) > ALPHA:
-        return (FLAT,)
+def _flat(arms: Sequence[Amounts], error: Floats, how: Spread, degrees: int) -> bool:
+    """Whether one error for all arms does as well as the curve, by F; with the variances that one error would have."""
+    one = np.full_like(error, error.mean())
+    problem = Problem(*_amounts(arms), error, how.covariance(one))
+    least = problem.profile(CONSTANT, finer=False).least
+    extra, rest = CONSTANT.parameters - 1, len(arms) - CONSTANT.parameters
+    gain = (problem.flat() - least) / extra / max(1.0, least / rest)
+    return float(scipy.stats.f.sf(gain, extra, degrees)) > ALPHA
+
+
+def _open_ends(low: float | None, high: float | None) -> tuple[str, ...]:
     return ((OPEN_ABOVE,) if high is None else ()) + ((OPEN_BELOW,) if low is None else ())
 
 

@@ -129,6 +129,7 @@ class Problem:
         self.n_real, self.n_synthetic = np.asarray(n_real, dtype=float), np.asarray(n_synthetic, dtype=float)
         self.size = float(np.exp(np.log(self.n_real).mean()))
         self.unit = float(self.n_synthetic.max()) or 1.0
+        self.covariance = covariance
         self._whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
         self.error = np.asarray(error, dtype=float)
 

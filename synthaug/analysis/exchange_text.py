@@ -41,7 +41,7 @@ def headline(exchange: Exchange) -> str:
     """The exchange rate, or why there is none, in one or two sentences."""
     if exchange.value is None:
         why = "; ".join(REASONS[reason] for reason in exchange.reasons)
-        return f"What a synthetic image is worth is not identifiable: {why}."
+        return f"What a synthetic image is worth is not identifiable: {why}.{_limit(exchange.limit)}"
     return _worth(exchange.value)
 
 
@@ -143,6 +143,14 @@ def _worth(value: Value) -> str:
     )
 
 
+def _limit(limit: Value | None) -> str:
+    """The end of the interval that is known."""
+    if limit is None:
+        return ""
+    low, high = _short(limit.low), _short(limit.high)
+    return f" It is worth at {f'least {low}' if limit.low is not None else f'most {high}'} real ones."
+
+
 def _form_remarks(exchange: Exchange) -> list[str]:
     if exchange.better is None:
         return []
@@ -177,7 +185,7 @@ def _short(number: float | None) -> str:
     """Two significant digits: no exchange rate is known to more."""
     if number is None:
         return NONE
-    text = f"{number:.2g}" if abs(number) < 100 else f"{float(f'{number:.2g}'):,.0f}"
+    text = f"{number:#.2g}".rstrip(".") if abs(number) < 99.5 else f"{float(f'{number:.2g}'):,.0f}"
     return ("0" if float(f"{number:.2g}") == 0 else text).replace("-", MINUS)
 
 
@@ -208,4 +216,8 @@ def _class_rows(exchange: Exchange) -> Rows:
 
 
 def _why(exchange: Exchange) -> str:
-    return f"not identifiable: {'; '.join(exchange.reasons)}" if exchange.reasons else ""
+    if not exchange.reasons:
+        return ""
+    known = exchange.limit.k_high if exchange.limit else None
+    said = f"; at most {_short(known)}" if known is not None else ""
+    return f"not identifiable: {'; '.join(exchange.reasons)}{said}"
