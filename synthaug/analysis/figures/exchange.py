@@ -53,13 +53,10 @@ def values_along(exchange: Exchange) -> str:
 
 def class_values(exchange: Exchange) -> str:
     """What a synthetic image is worth in each class; empty where no class can tell."""
-    if not any(item.exchange.value for item in exchange.classes):
+    values = [item.exchange.value or item.exchange.limit for item in exchange.classes]
+    if not any(values):
         return ""
-    return _forest(
-        [shorten(item.name, SHORT_NAME) for item in exchange.classes],
-        [item.exchange.value for item in exchange.classes],
-        "in each class",
-    )
+    return _forest([shorten(item.name, SHORT_NAME) for item in exchange.classes], values, "in each class")
 
 
 def _curve(axes: Axes, exchange: Exchange, law: Law, amount: int, colour: str) -> float:
@@ -105,11 +102,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
 
 
 def _forest(labels: Sequence[str], values: Sequence[Value | None], what: str) -> str:
-    shown = [value for value in values if value is not None]
-    known = [end for value in shown for end in (value.low, value.high, value.value) if end is not None]
-    # One interval without end, or a very wide one, must not press all others against the axis.
-    most = min(max([1.0, *known]), 4 * max([0.5, *(value.value for value in shown)]))
-    least = max(min([0.0, *known]), -most)
+    least, most = _range([value for value in values if value is not None])
     margin = 0.05 * (most - least)
     with drawing():
         left = room(labels)
@@ -121,10 +114,7 @@ def _forest(labels: Sequence[str], values: Sequence[Value | None], what: str) ->
             if value is None:
                 axes.text(0, row, " cannot be told", va="center", color=palette.FAINT, fontsize=8)
                 continue
-            ends = [value.low if value.low is not None else least, value.high if value.high is not None else most]
-            face = palette.ARMS[0] if value.helps or value.harms else palette.PAPER
-            axes.plot(np.clip(ends, least - margin, most + margin), [row, row], color=palette.ARMS[0], linewidth=1.4)
-            axes.plot(value.value, row, "o", color=palette.ARMS[0], markerfacecolor=face, markersize=5)
+            _interval(axes, row, value, least - margin, most + margin)
         axes.set_xlim(least - margin, most + margin)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.set_yticks(range(len(labels)), labels)
@@ -134,3 +124,23 @@ def _forest(labels: Sequence[str], values: Sequence[Value | None], what: str) ->
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         axes.set_xlabel("real images that one synthetic image is worth")
         return svg(figure, f"What a synthetic image is worth {what}, with 95 % intervals")
+
+
+def _range(shown: Sequence[Value]) -> tuple[float, float]:
+    """Of the axis: one interval without end, or a very wide one, must not press all others against its left end."""
+    closed = [value for value in shown if value.low is not None and value.high is not None]
+    known = [end for value in shown for end in (value.low, value.high) if end is not None]
+    most = min(max([1.0, *known]), 4 * max([0.5, *(value.value for value in closed)]))
+    return max(min([0.0, *known]), -most), most
+
+
+def _interval(axes: Axes, row: int, value: Value, left: float, right: float) -> None:
+    """A point with its interval; an arrow in place of the point where one end of it is open."""
+    colour = palette.ARMS[0]
+    ends = [value.low if value.low is not None else left, value.high if value.high is not None else right]
+    axes.plot(np.clip(ends, left, right), [row, row], color=colour, linewidth=1.4)
+    if value.low is None or value.high is None:
+        axes.plot(*((right, row, ">") if value.high is None else (left, row, "<")), color=colour, clip_on=False)
+        return
+    face = colour if value.helps or value.harms else palette.PAPER
+    axes.plot(value.value, row, "o", color=colour, markerfacecolor=face, markersize=5)
