@@ -1,26 +1,28 @@
 """From settings to the images of an arm: real images scanned, synthetic ones made, all decoded, the mix drawn."""
 
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from synthaug.data import mixing, splitting
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
+    MORE,
     REAL,
     SPLITS,
     RealImages,
     Sample,
     bullets,
+    digest,
     number,
     per_class,
     repeated,
     require_distinct,
     require_every_class,
+    scan_more,
 )
 from synthaug.data.split_rule import Rule
 from synthaug.data.splitting import Divided
@@ -93,12 +95,6 @@ class Arm:
         return {name: digest(samples) for name, samples in lists.items()}
 
 
-def digest(samples: Iterable[Sample]) -> str:
-    """SHA-256 over (class, file hash), whatever the files are called and in which order they are listed."""
-    lines = sorted(f"{sample.class_name}\0{sample.sha256}" for sample in samples)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 def prepare(dataset: Mapping[str, Any], instantiate: Callable[..., object]) -> None:
     """Let a dataset that is made by a function write itself to its root, once."""
     if dataset["prepare"]:
@@ -112,13 +108,16 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
         UserError: the folder cannot be used or split, or is not the one that was split under this name.
     """
     rule = dataset.get("split")
-    return splitting.divide(
-        Path(dataset["root"]).expanduser(),
+    root = Path(dataset["root"]).expanduser()
+    divided = splitting.divide(
+        root,
         {split: dataset[split] for split in SPLITS},
         Rule(**rule) if rule else None,
         output_dir / "splits" / dataset["name"],
         lambda bad: _refuse_bad(bad, dataset),
     )
+    more = dataset.get(MORE)
+    return replace(divided, real=scan_more(root, more, divided.real)) if more else divided
 
 
 def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
@@ -169,6 +168,11 @@ def _short_side(dataset: Mapping[str, Any]) -> int:
     return math.ceil(min(image_size / smallest, 2 * image_size / crop_pct))
 
 
+def synthetic_folder(settings: Mapping[str, Any], dataset: str, name: str) -> Path:
+    """Where the images of a generator for a dataset lie, or what is known of a pool of them."""
+    return Path(settings["output_dir"]) / "synthetic" / dataset / name
+
+
 def synthetic_images(
     settings: Mapping[str, Any], dataset: str, name: str, generator: Generator | FolderGenerator
 ) -> SyntheticImages:
@@ -183,7 +187,7 @@ def synthetic_images(
     Raises:
         UserError: prompts that cannot be read, or that nobody would ask.
     """
-    folder = Path(settings["output_dir"]) / "synthetic" / dataset / name
+    folder = synthetic_folder(settings, dataset, name)
     if isinstance(generator, FolderGenerator):
         prompts = settings["prompts"]
         if any(prompts[key] for key in ("templates", "file", "settings", "names")):
@@ -215,7 +219,7 @@ def build(
         check: called before anything is generated, which may take hours: raises where they would be in vain.
     """
     real = data.real
-    wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
+    wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
         needed = {name: count.synthetic for name, count in wanted.items()}
@@ -227,7 +231,7 @@ def build(
             synthetic.ensure(needed)
         wanted = mixing.within(wanted, synthetic.available({name: count.synthetic for name, count in wanted.items()}))
         pool = synthetic.samples(real.classes)
-    train = mixing.select(real.train, pool, wanted, seed)
+    train = mixing.select(real.train, pool, wanted, seed, real.more)
     bad = _decode(data.store, train)
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")

@@ -25,7 +25,7 @@ from synthaug.config import (
     typed_augment,
     without_hydra,
 )
-from synthaug.data.samples import folders_there, is_litter, layout_problems
+from synthaug.data.samples import folders_there, is_litter, layout_problems, more_problems
 
 
 def problems_of(config: DictConfig) -> list[str]:
@@ -39,6 +39,8 @@ def problems_of(config: DictConfig) -> list[str]:
             found.append(f"{key}={value!r}: must be {wanted}")
     if not _touches(broken, "mix") and plain.mix.real == plain.mix.synthetic == 0:
         found.append("mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them")
+    if not _touches(broken, "mix.real") and not _touches(broken, "dataset.more"):
+        found += _more_real_problems(plain)
     if not _touches(broken, "mix.augment") and not _touches(broken, "dataset.augment"):
         known = {name: value for name, value in (plain.mix.augment or {}).items() if name in _AUGMENT_RULES}
         found += _own_augment_problems(known) or _crop_problems(plain.dataset.augment, known)
@@ -151,7 +153,8 @@ _RULES: Mapping[str, _Rule] = {
     "batch_size": (lambda size: size >= 1, "at least 1"),
     "per_class": (lambda count: count is None or count >= 1, "at least 1, or null"),
     "num_workers": (lambda count: count >= 0, "at least 0"),
-    "mix.real": (lambda share: 0 <= share <= 1, "0 to 1: the share of the real training images that is kept"),
+    "margin": (lambda points: 0 < points < 100, "more than 0, less than 100 points"),
+    "mix.real": (lambda share: 0 <= share < 1e6, "0 to 1: the share of the real training images that is kept"),
     "mix.synthetic": (lambda times: 0 <= times < 1e6, "at least 0: a multiple of the real images' number"),
     "dataset.image_size": (lambda size: 1 <= size <= 4096, "1 to 4096 pixels"),
     "dataset.crop_pct": (lambda share: 0 < share <= 1, "more than 0, at most 1"),
@@ -188,6 +191,15 @@ _RULES: Mapping[str, _Rule] = {
     "model.name": _NAME,
     "prompts.name": _NAME,
 }
+
+
+def _more_real_problems(config: DictConfig) -> Iterator[str]:
+    """An arm with more real images than the real training set has, and nowhere to take them from."""
+    if 1 < config.mix.real < 1e6 and config.dataset.more is None:
+        yield (
+            f"mix.real={config.mix.real!r}: must be 0 to 1: the share of the real training images that is kept; more "
+            "than all of them need a folder of further ones, given as dataset.more=<folder>"
+        )
 
 
 def _own_augment_problems(given: Mapping[Any, Any]) -> list[str]:
@@ -238,7 +250,19 @@ def _dataset_problems(dataset: DictConfig) -> list[str]:
         root = Path(dataset.root).expanduser()
         problems = layout_problems(root, folders, can_split=split is not None)
         found += [f"dataset.root={dataset.root}: {text}" for text in problems]
+        if dataset.more is not None and not problems:
+            found += _more_problems(dataset, root, folders)
     return found
+
+
+def _more_problems(dataset: DictConfig, root: Path, folders: Mapping[str, str]) -> list[str]:
+    """What is wrong with the folder of further real images."""
+    more = (root / dataset.more).resolve()
+    taken = [split for split, name in folders_there(root, folders).items() if more == (root / name).resolve()]
+    found = [f"is the folder of dataset.{split}; further images are no part of a split" for split in taken]
+    if not found and folders_there(root, folders)["train"] == "." and more.is_relative_to(root.resolve()):
+        found = [f"lies in {root}, where every folder is a class; put it beside it: dataset.more=../{more.name}"]
+    return [f"dataset.more={dataset.more}: {text}" for text in found or more_problems(root, dataset.more)]
 
 
 def _output_problems(dataset: DictConfig, output_dir: Path) -> Iterator[str]:

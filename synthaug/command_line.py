@@ -4,10 +4,12 @@ Hydra stops at the first mistake and says it in its own terms; here every overri
 each is said in the words it was typed in.
 """
 
+import argparse
 import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,15 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from synthaug import results
+from synthaug import controls, results
 from synthaug.checks import not_among, problems_of
-from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Job, job_of, quote_choices
+from synthaug.config import CONF, GROUPS, SEVERAL, VERSION_BASE, Config, Job, job_of, quote_choices, typed_augment
+from synthaug.controls import SweptMix
 from synthaug.errors import UserError, raise_all
 
 # Below these, keys are arguments of what a `_target_` names, or may be given without standing in any file.
@@ -31,6 +36,7 @@ _ARGUMENT = re.compile(
     r"(generator|model|trainer|dataset\.prepare|logger\.\w+|mix\.augment)\.\w+=|mix\.augment="
     r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
+_PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
 _OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
 # Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.
 _GRAMMAR = re.compile(
@@ -56,10 +62,13 @@ def as_hydra_reads(argument: str) -> str:
 
     Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
     `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say. So may any key of `mix.augment`.
-    Names of folders are taken as they are, in any script: `dataset.root=~/Füchse` needs no quotes.
+    Names of folders are taken as they are, in any script: `dataset.root=~/Füchse` needs no quotes. `+controls=true` is
+    `controls=true`: Hydra would refuse to add a key that is there.
     """
     if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but one of a mapping may
         return "++{}={{{}: {}}}".format(*of_class.groups())
+    if argument.startswith("+") and _key(argument) in _PLAIN_KEYS:
+        argument = argument.lstrip("+")
     argument = _quote_text(argument)
     return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
 
@@ -83,6 +92,107 @@ def is_sweep(arguments: Sequence[str]) -> bool:
     return bool(get_args_parser().parse_args(list(arguments)).multirun)
 
 
+def with_controls(arguments: Sequence[str]) -> list[str]:
+    """A command line with the control arms that its sweep lacks, where it asks for them by `controls=true`.
+
+    They stand in it as if they had been typed, so that whoever expands the sweep, and wherever, sees the same runs.
+    What is wrong with the command line otherwise is for `jobs_of` to say.
+
+    Args:
+        arguments: `sys.argv[1:]`, `as_hydra_takes` them.
+
+    Raises:
+        UserError: the sweep cannot be given controls.
+    """
+    parsed = get_args_parser().parse_args(list(arguments))
+    if not parsed.multirun or _asks_for_something_else(parsed):
+        return list(arguments)
+    with _hydra(parsed.config_dir):
+        typed = _parsed(parsed.overrides, {})
+        config = _composed(_single(typed), {})
+        if config is None or not _wants_controls(config, typed):
+            return list(arguments)
+        overrides = [*_params(config), *typed]
+        choices, mixes = _swept_mixes(overrides)
+        if not controls.without_control(mixes):
+            return list(arguments)
+        added = _added_controls(overrides, config, choices, mixes)
+        _require_controls(_swept_mixes([*overrides, *_parsed([added], {})])[1])
+    replaced = [override.input_line for override in typed if override.key_or_group == _key(added)]
+    # In the place of what was typed, so that the order of the runs stays.
+    return [added if argument in replaced else argument for argument in arguments] + ([] if replaced else [added])
+
+
+def _wants_controls(config: DictConfig, overrides: Iterable[Override]) -> bool:
+    """Whether a sweep is to have control arms; raises where nobody could add them."""
+    several = [o.input_line for o in overrides if o.key_or_group == "controls" and o.is_sweep_override()]
+    if several:
+        raise UserError(f"{several[0]}: is said of a whole sweep; give one value.")
+    if config.controls and not _is_basic(config):
+        raise UserError(
+            f"controls=true: {config.hydra.sweeper._target_} decides as it goes which runs there are; name the control "
+            "arms yourself, such as mix=64,real40, and leave controls=true out."
+        )
+    return bool(config.controls)
+
+
+def _swept_mixes(overrides: Sequence[Override]) -> tuple[list[str], list[SweptMix]]:
+    """The choices of `mix` in a sweep, and what they come to, without those that cannot be composed."""
+    try:
+        combinations = _product(overrides)
+    except Exception:  # of Hydra's sweeper; `jobs_of` will say it
+        return [], []
+    first: dict[tuple[str, ...], list[str]] = {}
+    for combination in combinations:
+        first.setdefault(tuple(o for o in combination if re.match(r"mix[.=]", o.lstrip("+"))), combination)
+    choices: list[str] = []
+    mixes: list[SweptMix] = []
+    for combination in first.values():
+        blamed: dict[str, str] = {}
+        composed = _composed(combination, blamed)
+        typed = [override.partition("=")[2].strip("'\"") for override in combination if _key(override) == "mix"]
+        choices += typed or ([composed.hydra.runtime.choices.mix] if composed else [])
+        if composed is not None and not blamed and (mix := _mix_of(composed, choices[-1])):
+            mixes.append(mix)
+    return list(dict.fromkeys(choices)), mixes
+
+
+def _mix_of(config: DictConfig, choice: str) -> SweptMix | None:
+    """The mix of a configuration; None where something is wrong with it, which is for `jobs_of` to say."""
+    mix = config.mix
+    try:
+        return SweptMix(choice, mix.real, mix.synthetic, typed_augment(mix.augment) if mix.augment else None)
+    except OmegaConfBaseException:
+        return None
+
+
+def _added_controls(
+    overrides: Iterable[Override], config: DictConfig, choices: Iterable[str], mixes: Sequence[SweptMix]
+) -> str:
+    """The override that gives a sweep its controls: over choices of `mix`, or over numbers of synthetic images."""
+    if not any(override.key_or_group == "mix.synthetic" for override in overrides):
+        folders = [
+            Path(source.path) / "mix" for source in config.hydra.runtime.config_sources if source.schema == "file"
+        ]
+        return "mix=" + ",".join(f"'{choice}'" for choice in controls.with_controls(choices, mixes, folders))
+    if any(mix.real == 0 for mix in mixes):
+        raise UserError(
+            "controls=true: adds 0 to the values of mix.synthetic, but with mix.real=0 nothing would be left to train "
+            "on; sweep over mix.real=0 in a command of its own."
+        )
+    return "mix.synthetic=" + ",".join(map(repr, dict.fromkeys([*(mix.synthetic for mix in mixes), 0.0])))
+
+
+def _require_controls(mixes: Sequence[SweptMix]) -> None:
+    lacking = controls.without_control(mixes)
+    if lacking:
+        listed = ", ".join(f"mix.real={mix.real:g} mix.synthetic={mix.synthetic:g}" for mix in lacking)
+        raise UserError(
+            f"controls=true: no choice of mix makes a control of {listed}, since the study sets numbers of the mix "
+            "besides its choice; sweep over mix.real and mix.synthetic, or name arms that have files."
+        )
+
+
 def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
     """Compose and check every run that a command line asks for.
 
@@ -97,8 +207,7 @@ def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
         UserError: everything that is wrong with the configuration, each with its path.
     """
     parsed = get_args_parser().parse_args(list(arguments))
-    asks_for_text = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
-    if asks_for_text or parsed.config_name or parsed.config_path:
+    if _asks_for_something_else(parsed):
         return None
     blamed: dict[str, str] = {}
     problems: list[str] = []
@@ -115,13 +224,19 @@ def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
             config = _composed(combination, blamed)
             if config is None:
                 continue
-            found = problems_of(config) + _sweep_problems(config.hydra, combination, parsed.multirun)
+            found = problems_of(config) + _sweep_problems(config, combination, parsed.multirun)
             problems += found
             if not found:
                 jobs.append(job_of(config, config.hydra))
     problems = [f"{_as_typed(override)}: {reason}" for override, reason in blamed.items()] + problems
     raise_all("The configuration cannot be used:", list(dict.fromkeys([*problems, *_clashes(jobs)])))
     return jobs
+
+
+def _asks_for_something_else(parsed: argparse.Namespace) -> bool:
+    """Whether Hydra is to show something, or to read another primary configuration, instead of running this one."""
+    asks_for_text = parsed.help or parsed.hydra_help or parsed.cfg or parsed.info or parsed.shell_completion
+    return bool(asks_for_text or parsed.config_name or parsed.config_path)
 
 
 @contextlib.contextmanager
@@ -142,12 +257,16 @@ def _hydra(config_dir: str | None) -> Iterator[None]:
         GlobalHydra.instance().clear()
 
 
-def _sweep_problems(hydra: DictConfig, overrides: Sequence[str], multirun: bool) -> list[str]:
+def _sweep_problems(config: DictConfig, overrides: Sequence[str], multirun: bool) -> list[str]:
     """What a study would sweep over and this command line does not."""
+    hydra = config.hydra
     found = []
     if hydra.mode == RunMode.MULTIRUN and not multirun:
         found.append("hydra.mode: several runs are asked for with -m")
     given = {_key(override) for override in overrides}
+    # A study may ask for controls, and one of its runs may be chosen all the same.
+    if config.controls and "controls" in given and not multirun:
+        found.append("controls=true: control arms are runs of their own; ask for several runs with -m")
     ignored = [str(key) for key in hydra.sweeper.get("params") or {} if key not in given]
     if ignored:
         choices = " ".join(f"{key}=<value>" for key in ignored)
@@ -176,6 +295,19 @@ def _expand(overrides: list[str], blamed: dict[str, str]) -> list[list[str]] | N
 
     Overrides that cannot be applied at all go to `blamed`.
     """
+    parsed = _parsed(overrides, blamed)
+    single = _single(parsed)
+    config = _composed(single, blamed)
+    if config is None or not _is_basic(config):
+        return None if config else []
+    try:
+        return _product([*_params(config), *parsed])
+    except Exception as error:
+        blamed["-m"] = _plain(error, "", [])
+        return [single]
+
+
+def _parsed(overrides: Iterable[str], blamed: dict[str, str]) -> list[Override]:
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     parsed = []
     for override in overrides:
@@ -183,17 +315,31 @@ def _expand(overrides: list[str], blamed: dict[str, str]) -> list[list[str]] | N
             parsed += parser.parse_overrides([override])
         except Exception as error:
             blamed[override] = _plain(error, override, [])
-    single = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
-    config = _composed(single, blamed)
-    if config is None or not config.hydra.sweeper._target_.endswith("BasicSweeper"):
-        return None if config else []
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    try:
-        batches = BasicSweeper.split_arguments([*parser.parse_overrides(params), *parsed], max_batch_size=None)
-    except Exception as error:
-        blamed["-m"] = _plain(error, "", [])
-        return [single]
-    return [list(job) for batch in batches for job in batch]
+    return parsed
+
+
+def _single(overrides: Iterable[Override]) -> list[str]:
+    """The overrides that have one value."""
+    return [override.input_line or "" for override in overrides if not override.is_sweep_override()]
+
+
+def _is_basic(config: DictConfig) -> bool:
+    """Whether Hydra's own sweeper is in charge, which knows all runs before the first."""
+    return bool(config.hydra.sweeper._target_.endswith("BasicSweeper"))
+
+
+def _params(config: DictConfig) -> list[Override]:
+    """What a study itself sweeps over."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    parsed: list[Override] = parser.parse_overrides(
+        [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    )
+    return parsed
+
+
+def _product(overrides: Sequence[Override]) -> list[list[str]]:
+    """Every combination of values; of two overrides of one key the last is in force."""
+    return [list(job) for batch in BasicSweeper.split_arguments(list(overrides), None) for job in batch]
 
 
 def _composed(overrides: Sequence[str], blamed: dict[str, str]) -> DictConfig | None:

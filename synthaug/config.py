@@ -88,7 +88,8 @@ class SplitConfig:
 class DatasetConfig:
     """A folder `<root>/<split>/<class>/<image>`, or a `_target_` that writes one there.
 
-    With `split`, validation and test images that have no folder are drawn from the others.
+    With `split`, validation and test images that have no folder are drawn from the others. `more` is a folder of
+    further real images below `root`, which only arms with `mix.real` above 1 have.
     """
 
     name: str | None = None
@@ -97,6 +98,7 @@ class DatasetConfig:
     val: str = "val"
     test: str = "test"
     split: SplitConfig | None = None
+    more: str | None = None
     prepare: dict[str, Any] | None = None
     image_size: int = 224
     crop_pct: float = 0.875
@@ -140,6 +142,8 @@ class Config:
     output_dir: str = "outputs"
     overwrite: bool = False
     per_class: int | None = None
+    controls: bool = False
+    margin: float = 1.0
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     mix: MixConfig = field(default_factory=MixConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
@@ -233,6 +237,11 @@ class Job:
     def folder(self) -> Path:
         """The run's folder."""
         return self.study / self.key.folder
+
+    @property
+    def is_in_wandb(self) -> bool:
+        """Whether one of its loggers is that of W&B."""
+        return any(str(node["_target_"]).endswith("WandbLogger") for node in (self.settings["logger"] or {}).values())
 
     @property
     def planned(self) -> PlannedRun:
@@ -339,17 +348,26 @@ def arm_name(choice: str, mix: Mapping[str, Any], folders: Iterable[Path]) -> st
 
     A name that no longer fits its numbers would put two training sets under one name.
     """
-    for folder in folders:
-        path = folder / f"{choice}.yaml"
-        if path.is_file():
-            there = read_settings(path)
-            numbers = [there.get(name) for name in ("real", "synthetic")]
-            if numbers == [mix["real"], mix["synthetic"]] and (there.get("augment") or None) == mix["augment"]:
-                return choice.replace("/", "-")
-    own = "".join(f"-{name}_{_in_a_name(value)}" for name, value in sorted((mix["augment"] or {}).items()))
+    files = [read_settings(path) for folder in folders if (path := folder / f"{choice}.yaml").is_file()]
+    for there in [*files, registered_mix(choice) or {}]:
+        numbers = [there.get(name) for name in ("real", "synthetic")]
+        if numbers == [mix["real"], mix["synthetic"]] and (there.get("augment") or None) == mix["augment"]:
+            return choice.replace("/", "-")
+    return f"real{mix['real']:.12g}-synthetic{mix['synthetic']:.12g}{own_augment(mix['augment'])}"
+
+
+def own_augment(augment: Mapping[str, Any] | None) -> str:
+    """An arm's own augmentation as the end of its name; empty where it has none."""
+    own = "".join(f"-{name}_{_in_a_name(value)}" for name, value in sorted((augment or {}).items()))
     if len(own) > 100:  # a folder's name ends at 255 letters, a run's in W&B at 128
         own = f"-augment_{hashlib.sha256(own.encode()).hexdigest()[:12]}"
-    return f"real{mix['real']:.12g}-synthetic{mix['synthetic']:.12g}{own}"
+    return own
+
+
+def registered_mix(choice: str) -> dict[str, Any] | None:
+    """A mix that the program itself made known to Hydra, where there is no file of it (see `controls`)."""
+    found = ConfigStore.instance().repo.get("mix", {}).get(f"{choice}.yaml")
+    return None if found is None else _data(found.node)
 
 
 def name_of(group: str, choice: str, node: Mapping[str, Any], folders: Iterable[Path]) -> str:

@@ -61,7 +61,7 @@ def generate(job: config.Job) -> None:
     if per_class is not None:
         wanted = dict.fromkeys(real.classes, per_class)
     else:
-        counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
+        counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
         wanted = {name: count.synthetic for name, count in counts.items()}
     generator = instantiate(config.called(settings["generator"]))
     synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthaug import arms, results
+from synthaug import arms, results, wandb_runs
 from synthaug.config import Job, read_settings
 from synthaug.data import mixing
-from synthaug.data.samples import SPLITS, RealImages
+from synthaug.data.samples import MORE, SPLITS, RealImages, digest
 from synthaug.errors import UserError, raise_all
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator
@@ -27,11 +27,17 @@ def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator | Fold
     Raises:
         UserError: all of it at once.
     """
+    jobs = list(jobs)
     scanned: dict[tuple[str, ...], RealImages | UserError | None] = {}
     found: list[str] = []
+    if len(jobs) > 1 and wandb_runs.is_trial() and any(job.is_in_wandb for job in jobs):
+        found.append(
+            f"-m: the trial of a W&B sweep is one run, and this asks for {len(jobs)}; list the mixes and seeds in the "
+            "sweep's YAML instead (experiments/wandb/sweep.yaml), or choose another logger with logger=csv."
+        )
     for job in jobs:
         dataset = job.settings["dataset"]
-        place = tuple(str(dataset.get(key)) for key in ("root", *SPLITS, "split", "name", "on_bad_image"))
+        place = tuple(str(dataset.get(key)) for key in ("root", *SPLITS, MORE, "split", "name", "on_bad_image"))
         if place not in scanned:
             scanned[place] = real_images(dataset, Path(job.settings["output_dir"]))
         real = scanned[place]
@@ -74,7 +80,7 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
         found += [
             f"dataset.root={job.settings['dataset']['root']}: its {split} images are not those of that run"
             for split, samples in real.splits.items()
-            if there and there[split] != arms.digest(samples)
+            if there and there.get(split) != digest(samples)
         ]
     return found
 
@@ -92,7 +98,7 @@ def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Gene
     """Why the images at hand do not make the mix, and why the missing ones could not be generated."""
     mix = job.settings["mix"]
     try:
-        wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"])
+        wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
         if mix["synthetic"] > 0 and not (job.folder / results.RESULT).is_file():
             generator = make_generator(job)
             synthetic = arms.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator)

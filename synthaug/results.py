@@ -144,15 +144,22 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
     )
 
 
-def plan(study: Path, runs: Iterable[PlannedRun]) -> None:
-    """Add `runs` to the study's plan, so that a report can name the ones that never finished."""
+def plan(study: Path, runs: Iterable[PlannedRun], margin: float | None = None) -> None:
+    """Add `runs` to the study's plan, so that a report can name the ones that never finished.
+
+    Args:
+        study: its folder.
+        runs: that were asked for.
+        margin: the smallest difference that matters, in points; None leaves the one that the plan has.
+    """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".planned.lock"):  # a cluster starts many commands at once
         known = {run.key: run for run in read_plan(study)}
         known.update({run.key: run for run in runs})
+        points = 100 * read_margin(study) if margin is None else margin
         write_json(
             study / PLANNED,
-            {"format": FORMAT, "runs": [dataclasses.asdict(known[key]) for key in sorted(known)]},
+            {"format": FORMAT, "margin": points, "runs": [dataclasses.asdict(known[key]) for key in sorted(known)]},
         )
 
 
@@ -286,7 +293,7 @@ def _order(run: Run) -> tuple[object, ...]:
 _ABSENT = "absent"
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
-    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "prompts.name",
+    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "prompts.name", "controls", "margin",
     "dataset.root", "dataset.on_bad_image", "dataset.prepare._target_",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",

@@ -1,13 +1,6 @@
-"""Weights & Biases, TensorBoard and CSV: what a logger is told beyond Lightning's curves, and how it is closed.
+"""Weights & Biases, TensorBoard and CSV: what a logger is told beyond Lightning's curves, and how it is closed."""
 
-The only module that imports wandb, and only where it is asked for.
-"""
-
-import functools
-import logging
-import os
 import random
-import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +8,12 @@ from typing import Any
 from PIL import Image, ImageOps
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from synthaug import wandb_runs
 from synthaug.data.pixels import decode
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
-from synthaug.results import Predictions, read_json, write_json
-
-log = logging.getLogger(__name__)
+from synthaug.results import Predictions
 
 SHOWN_PER_ORIGIN = 8
-_ID = "wandb.json"
 
 
 def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict[str, Any]:
@@ -36,11 +27,11 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict
     """
     if target.endswith("WandbLogger"):
         return {
+            **wandb_runs.identity(folder),  # before the mode is settled: asking for it makes W&B read its environment
             "name": label,
             "group": study.name,
-            "id": _stable_id(folder),
             "save_dir": str(study),
-            "mode": _mode(study),
+            "mode": wandb_runs.mode(study),
             "resume": "allow",
         }
     if target.endswith("TensorBoardLogger"):
@@ -50,11 +41,13 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict
     return {"save_dir": str(folder), "name": "csv", "version": f"attempt{attempts}"}
 
 
-def log_facts(loggers: Sequence[Logger], facts: Mapping[str, Any], train: Sequence[Sample]) -> None:
+def log_facts(folder: Path, loggers: Sequence[Logger], facts: Mapping[str, Any], train: Sequence[Sample]) -> None:
     """Tell W&B what the arm consists of: counts, share, and a few training images of each origin."""
-    for run in _wandb_runs(loggers):
+    for run in runs_of(loggers):
         import wandb
 
+        if not run.disabled:  # where it says "dummy"
+            wandb_runs.remember(folder, {"project": run.project, "entity": run.entity})
         run.config.update(dict(facts), allow_val_change=True)
         chooser = random.Random(0)  # the same places in every arm
         for origin in (REAL, SYNTHETIC):
@@ -67,7 +60,7 @@ def log_facts(loggers: Sequence[Logger], facts: Mapping[str, Any], train: Sequen
 
 def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy: Mapping[str, float]) -> None:
     """Add the confusion matrix and the accuracy per class to W&B."""
-    for run in _wandb_runs(loggers):
+    for run in runs_of(loggers):
         import wandb
 
         table = wandb.Table(columns=["class", "accuracy"], data=[list(row) for row in class_accuracy.items()])
@@ -92,38 +85,9 @@ def close(loggers: Sequence[Logger], failed: bool) -> None:
             wandb.finish(exit_code=int(failed))
 
 
-def _wandb_runs(loggers: Sequence[Logger]) -> list[Any]:
+def runs_of(loggers: Sequence[Logger]) -> list[Any]:
+    """The W&B run of each logger that has one."""
     return [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
-
-
-def _stable_id(folder: Path) -> str:
-    """One W&B run per run folder, whatever it takes to finish it; another folder, another run."""
-    if not (folder / _ID).is_file():
-        write_json(folder / _ID, {"id": secrets.token_hex(6)})
-    return str(read_json(folder / _ID)["id"])
-
-
-def _mode(study: Path) -> str:
-    """Settle online or offline before W&B could ask: with a terminal it would wait for an answer.
-
-    Also silences W&B's own banner and keeps everything that it writes below the study.
-    """
-    os.environ.setdefault("WANDB_SILENT", "true")
-    for name in ("DATA", "CACHE"):
-        os.environ.setdefault(f"WANDB_{name}_DIR", str((study / "wandb" / name.lower()).absolute()))
-    wanted = os.environ.get("WANDB_MODE")
-    return wanted if wanted in ("online", "offline", "disabled", "shared") else _reachable()
-
-
-@functools.cache  # asking takes seconds where the server does not answer
-def _reachable() -> str:
-    import wandb
-
-    try:
-        return "online" if wandb.login(prompt=False) else "offline"
-    except Exception as error:  # a key that is wrong, a server that is down: no reason not to train
-        log.warning("W&B cannot be used online, so it goes offline (%s)", " ".join(str(error).split()))
-        return "offline"
 
 
 def _thumbnail(path: Path) -> Image.Image:

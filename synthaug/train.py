@@ -19,7 +19,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import arms, command_line, config, preflight, results
+from synthaug import arms, command_line, config, preflight, results, wandb_runs
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.files import write_text
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _asked: list[config.Job] = []  # the runs of this command
 _unfinished: list[str] = []  # labels of the runs that this command could not bring to their end
+_announced: set[str] = set()  # datasets of which this command has said what they can show
 _not_written: dict[str, UserError] = {}  # datasets that this command could not have written, and why
 
 
@@ -46,19 +47,22 @@ def main() -> None:
     sys.argv[1:] = command_line.as_hydra_takes(sys.argv[1:])
     try:
         config.register()
+        sys.argv[1:] = command_line.with_controls(sys.argv[1:])
         jobs = command_line.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
         if _is_first_process():
             preflight.refuse(jobs, lambda job: _made("generator", job))
             for study in studies:
-                results.plan(study, [job.planned for job in jobs if job.study == study])
+                own = [job for job in jobs if job.study == study]
+                results.plan(study, [job.planned for job in own], own[-1].settings["margin"])
         _asked.extend(jobs)
         _hydra_main()
         if not _is_first_process():
             return
         complete = [_compare(study) for study in studies] if command_line.is_sweep(sys.argv[1:]) else []
         for study in studies:
-            _tell_how_to_upload(study)
+            if hint := wandb_runs.how_to_upload(study):
+                print(hint)
         sys.exit(0 if all(complete) and not _unfinished else 1)
     except UserError as error:
         print(error, file=sys.stderr)
@@ -164,6 +168,7 @@ def _build_arm(job: config.Job) -> arms.Arm:
     output_dir = Path(settings["output_dir"])
     _prepare(settings["dataset"])
     data = arms.read_real(settings["dataset"], output_dir)
+    _announce(job, len(data.real.test))
     generator = _made("generator", job)
     synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
 
@@ -184,6 +189,20 @@ def _build_arm(job: config.Job) -> arms.Arm:
         if (other.key.dataset, other.key.generator) == (job.key.dataset, job.key.generator)
     ]
     return arms.build(data, settings["mix"], settings["seed"], synthetic, siblings, check)
+
+
+def _announce(job: config.Job, n_test: int) -> None:
+    """Say once per dataset, before anything is trained on it, which difference its arms can show."""
+    name = job.key.dataset
+    runs = [other.key for other in _asked if other.key.dataset == name]
+    if name in _announced or len({key.arm for key in runs}) < 2 or not _is_first_process():
+        return
+    _announced.add(name)
+    from synthaug.analysis import power, power_text
+
+    seeds, margin = len({key.seed for key in runs}), job.settings["margin"] / 100
+    expected = power.expect(n_test, seeds, margin)
+    log.log(logging.INFO if expected.shows else logging.WARNING, "%s: %s", name, power_text.announcement(expected))
 
 
 def _prepare(dataset: dict[str, Any]) -> None:
@@ -239,15 +258,15 @@ def _record_failure(job: config.Job, error: Exception) -> None:
 
 
 def _compare(study: Path) -> bool:
-    """Print the comparison of a study and write its files; True if every run is finished."""
+    """Print the comparison of a study, write its files, show it in W&B where its runs are; True if all are finished."""
     from synthaug.analysis.report import show_report
 
-    return show_report(study)
+    comparison = show_report(study)
+    if any(job.study == study and job.is_in_wandb for job in _asked):
+        from synthaug import dashboard
 
-
-def _tell_how_to_upload(study: Path) -> None:
-    if any((study / "wandb").glob("offline-run-*")):
-        print(f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*")
+        dashboard.publish(comparison, again=False)
+    return comparison.complete
 
 
 def _is_first_process() -> bool:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import platform
+import subprocess
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,11 +18,13 @@ from pytorch_lightning.loggers import Logger
 
 import synthaug
 from synthaug import results
-from synthaug.arms import Arm
+from synthaug.arms import Arm, synthetic_folder
 from synthaug.callbacks import Checkpoints, History, PredictionWriter, Progress, WholeCheckpoints
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
+from synthaug.data.samples import digest
+from synthaug.energy import Meter, counters
 from synthaug.errors import UserError, raise_all
 from synthaug.results import MixRow, RunKey
 
@@ -77,12 +80,18 @@ def fit_and_test(
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     trainer.fit_loop._iteration_based_training = _epochs_are_whole  # type: ignore[method-assign]
     if loggers and trainer.is_global_zero:  # other processes of a distributed run have dummies for loggers
-        from synthaug import tracking
+        from synthaug import lineage, tracking
 
         facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
-        tracking.log_facts(loggers, facts, arm.train)
+        tracking.log_facts(folder, loggers, facts, arm.train)
+        root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
+        digests = {split: digest(samples) for split, samples in arm.real.splits.items()}
+        for run in tracking.runs_of(loggers):
+            lineage.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
     last, best = folder / results.LAST, folder / results.CHECKPOINT
-    trainer.fit(model, datamodule=data, ckpt_path=last if last.is_file() else None)
+    resumed = last.is_file()
+    with Meter(counters(gpus(trainer))) as meter:
+        trainer.fit(model, datamodule=data, ckpt_path=last if resumed else None)
     if not best.is_file():
         raise UserError(
             f"There is no {best} to test: no epoch was finished and validated (trainer.max_epochs, "
@@ -93,6 +102,8 @@ def fit_and_test(
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
     if loggers and trainer.is_global_zero:
         tracking.log_test(loggers, results.read_predictions(folder), test["class_accuracy"])
+        for run in tracking.runs_of(loggers):
+            lineage.log_answers(run, folder, settings["experiment"], key)
     if trainer.is_global_zero:
         result = {
             "format": results.FORMAT,
@@ -112,7 +123,12 @@ def fit_and_test(
             "counts": arm.counts,
             "test": test,
             "val": chosen_epoch(folder, model.pretrain_epochs),
-            "training": trained(folder, settings) | {"passes": passes(folder, data, trainer)},
+            "training": {
+                **trained(folder, settings),
+                "passes": passes(folder, data, trainer),
+                # Of an attempt that was stopped nobody knows what it took.
+                **({} if resumed or trainer.num_nodes > 1 else energy_used(meter)),
+            },
             "data": {**arm.digests, "scanned": arm.scanned},
             "machine": machine(trainer),
             "versions": versions(),
@@ -227,6 +243,20 @@ def trained(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def energy_used(meter: Meter) -> dict[str, Any]:
+    """Kilowatt-hours of training and what counted them; empty where they were not measured."""
+    if meter.kwh is None:
+        return {}
+    return {"kwh": meter.kwh, "kwh_of": [counter.name for counter in meter.counters]}
+
+
+def gpus(trainer: lightning.Trainer) -> list[str]:
+    """UUIDs of the GPUs that this machine's processes of a run train on, as NVML has them."""
+    if trainer.strategy.root_device.type != "cuda":
+        return []
+    return [f"GPU-{torch.cuda.get_device_properties(device).uuid}" for device in trainer.device_ids]
+
+
 def passes(folder: Path, data: MixDataModule, trainer: lightning.Trainer) -> float:
     """How often each training image was seen, as a mean over them, by all processes and in all attempts together.
 
@@ -285,7 +315,19 @@ def versions() -> dict[str, str]:
     """Of everything that could change a result."""
     names = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
     installed = {name: importlib.metadata.version(name) for name in names}
-    return {"synthaug": synthaug.__version__, "python": platform.python_version(), **installed}
+    return {"synthaug": synthaug.__version__, **commit(), "python": platform.python_version(), **installed}
+
+
+def commit(checkout: Path = Path(synthaug.__file__).parents[1]) -> dict[str, str]:
+    """The commit that the program's files are at, "-dirty" where some are changed; empty outside of a checkout."""
+    if not (checkout / ".git").exists():
+        return {}
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):  # no git, or a repository of another user, which it refuses
+        return {}
+    return {"commit": done.stdout.strip()}
 
 
 def quiet_libraries() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from synthaug import arms
 from synthaug.data.augment import DRAWS, Augmentation, training_view
-from synthaug.data.samples import scan
+from synthaug.data.samples import digest, scan
 from synthaug.errors import UserError
 from synthaug.generation.synthetic_set import SyntheticSet
 
@@ -131,7 +131,7 @@ def test_what_was_scanned_is_known_whatever_is_left_out(root: Path) -> None:
     (root / "val/dog/empty.png").touch()
     after = read(root, on_bad_image="skip")
     assert after.real.val == before.real.val
-    assert after.scanned == {split: arms.digest(samples) for split, samples in scan(root, SPLIT_FOLDERS).splits.items()}
+    assert after.scanned == {split: digest(samples) for split, samples in scan(root, SPLIT_FOLDERS).splits.items()}
     assert {split for split in before.scanned if before.scanned[split] != after.scanned[split]} == {"val"}
 
 
@@ -160,3 +160,81 @@ def test_a_synthetic_image_that_was_replaced_is_made_anew(root: Path, tmp_path: 
     replaced.unlink()
     arms.build(data, mix, 0, synthetic)
     assert replaced.read_bytes() == content
+
+
+# --- further real images -------------------------------------------------------------------------------
+
+
+def write_more(root: Path, counts: dict[str, int]) -> None:
+    for label, (name, count) in enumerate(counts.items()):
+        (root / "more" / name).mkdir(parents=True)
+        for number in range(count):
+            image(5000 + 100 * label + number).save(root / "more" / name / f"{number:03d}.png")
+
+
+def build(root: Path, real: float, seed: int = 0) -> arms.Arm:
+    data = read(root, more="more")
+    none = SyntheticSet(root.parent / "synthetic", Painter())
+    return arms.build(data, {"real": real, "synthetic": 0}, seed, none)
+
+
+def test_an_arm_may_have_further_real_images(root: Path) -> None:
+    write_more(root, {"cat": 12, "dog": 10})
+    arm = build(root, 2)
+    assert arm.counts["per_class"] == {name: {"real": 20, "synthetic": 0} for name in ("cat", "dog")}
+    assert (arm.counts["real"], arm.counts["synthetic"]) == (40, 0)
+    assert set(arm.real.train) < set(arm.train)
+    assert {s.path.parent.parent.name for s in arm.train} == {"train", "more"}
+    assert set(build(root, 1.5).train) < set(arm.train)
+    assert set(arm.scanned) == {"train", "val", "test", "more"}
+    pixels, _ = arm.store.batch([sample.sha256 for sample in arm.train])
+    assert len(pixels) == 40
+
+
+def test_further_images_change_nothing_for_the_others(root: Path) -> None:
+    before = arms.build(read(root), {"real": 0.5, "synthetic": 0}, 0, SyntheticSet(root.parent / "s", Painter()))
+    write_more(root, {"cat": 12, "dog": 10})
+    after = build(root, 0.5)
+    assert (after.train, after.digests, after.counts) == (before.train, before.digests, before.counts)
+    assert read(root).scanned == before.scanned  # a folder that nobody asked for is not looked at
+
+
+def test_further_images_that_are_in_a_split_are_refused(root: Path) -> None:
+    write_more(root, {"cat": 3, "dog": 3})
+    shown = root / "test/cat/000.png"
+    with Image.open(shown) as opened:
+        opened.save(root / "more/cat/again.bmp")
+    with pytest.raises(UserError, match="1 image is in more than one split") as caught:
+        read(root, more="more")
+    assert f"test: {shown}  =  more: {root / 'more/cat/again.bmp'}" in str(caught.value)
+
+
+def test_a_folder_of_further_images_that_cannot_be_used(root: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read(root, more="more")
+    assert str(caught.value) == (
+        f"dataset.more=more cannot be used:\n  - there is no folder {root / 'more'}: give one that exists, with a "
+        "folder per class, or leave it out"
+    )
+    write_more(root, {"cat": 3, "cow": 3})
+    with pytest.raises(UserError) as caught:
+        read(root, more="more")
+    assert str(caught.value) == (
+        f"dataset.more=more cannot be used:\n  - {root / 'more'} has classes that dataset.train has not: cow; rename "
+        "or remove them, or add them to dataset.train"
+    )
+
+
+def test_a_class_without_further_images_is_named_where_some_are_asked_for(root: Path) -> None:
+    write_more(root, {"cat": 12})
+    assert len(build(root, 1).train) == 20
+    with pytest.raises(UserError, match="dog: 20 of 10 training images and 0 further ones"):
+        build(root, 2)
+
+
+def test_further_files_that_are_no_images_are_named_or_left_out(root: Path) -> None:
+    write_more(root, {"cat": 10, "dog": 10})
+    (root / "more/cat/notes.txt").write_text("no image")
+    with pytest.raises(UserError, match="1 file is not a whole image"):
+        read(root, more="more")
+    assert len(read(root, more="more", on_bad_image="skip").real.more) == 20

@@ -55,6 +55,8 @@ def test_the_sweep_ends_with_a_table_and_its_files(swept: Commands) -> None:
     printed = (swept.folder / "first").read_text(encoding="utf-8")
     for share in ("0 %", "50 %", "60 %", "70 %", "80 %"):
         assert share in printed
+    assert printed.count("photos: 12 test images, one seed: ") == 1, "once for all arms, before the first is trained"
+    assert printed.index("which takes more images or seeds") < printed.index("10 real and 10 synthetic images")
     assert "Traceback" not in printed
     assert str(Path("outputs", "default", "report.html")) in printed
     assert {"results.csv", "results.json", "report.html"} <= names(swept.study())
@@ -64,7 +66,9 @@ def test_the_sweep_ends_with_a_table_and_its_files(swept: Commands) -> None:
 
 def test_the_sweep_tracks_every_run_offline_in_the_study(swept: Commands) -> None:
     runs = list(swept.study().glob("wandb/offline-run-*/*.wandb"))
-    assert len({path.name for path in runs}) == len(runs) == 5
+    assert len({path.name for path in runs}) == len(runs) == 6, "five, and one that compares them"
+    closing = results.read_json(swept.study() / "wandb.json")["id"]
+    assert f"run-{closing}.wandb" in {path.name for path in runs}
     assert "W&B ran offline. To upload: wandb login && wandb sync" in (swept.folder / "first").read_text()
     elsewhere = [
         path
@@ -83,6 +87,7 @@ def test_the_same_command_again_only_shows_the_result(swept: Commands) -> None:
     assert code == 0, printed
     assert printed.count("finished before, nothing to do") == 5
     assert "80 %" in printed
+    assert "not in W&B" not in printed
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -132,6 +137,27 @@ def test_a_failing_arm_does_not_keep_the_others_from_running(swept: Commands) ->
     table = printed[printed.index("difference from real") :]
     assert "run out of paint" in table
     assert (study / "report.html").is_file()
+
+
+def test_controls_are_planned_run_and_compared_like_what_was_typed(swept: Commands) -> None:
+    write = swept.folder / "conf" / "mix" / "mine.yaml"
+    write.parent.mkdir(exist_ok=True)
+    write.write_text("real: 0.3\nsynthetic: 0.2\n", encoding="utf-8")
+    command = ["-m", "mix=real,mine,28", "experiment=controlled", "+controls=true", "margin=2", "budget=steps"]
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    arms = [run.key.arm for run in results.read_plan(swept.study("controlled"))]
+    assert sorted(arms) == sorted(["real", "mine", "real30", "28", "real80"])
+    assert results.read_margin(swept.study("controlled")) == 0.02
+    for arm, passes in {"real": 2.0, "mine": 4.0, "real30": 6.6667, "28": 2.0, "real80": 2.5}.items():
+        result = results.read_json(swept.run_folder(arm, "controlled") / results.RESULT)
+        assert result["training"] | {"seconds": 0} == {
+            "budget": "steps", "steps": 10, "epochs": 2, "batch_size": 4, "seconds": 0, "passes": passes
+        }  # fmt: skip
+        assert (result["arm"], result["settings"]["controls"]) == (arm, True)
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    assert printed.count("finished before, nothing to do") == 5
 
 
 def test_overwrite_sets_the_earlier_run_aside(swept: Commands) -> None:

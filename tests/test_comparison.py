@@ -26,6 +26,11 @@ def arm_of(group: Group, name: str) -> Arm:
     return next(arm for arm in group.arms if arm.name == name)
 
 
+def noted(group: Group) -> list[str]:
+    """What a group notes beside the lack of controls, which is a test of its own."""
+    return [note for note in group.notes if not note.startswith("No control of")]
+
+
 def folder_of(study: Path, arm: str, seed: int = 0) -> Path:
     return study / RunKey("digits", "tiny_digits", "resnet18", arm, seed).folder
 
@@ -65,7 +70,7 @@ def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     assert [arm.name for arm in group.arms] == list(SWEEP)
     assert group.baseline is arm_of(group, "real")
     assert arm_of(group, "real").difference is None
-    assert not group.notes
+    assert not noted(group)
     assert found.confusion is not None
     assert found.confusion.sum() == 1500
     third = found.classes[3]
@@ -126,6 +131,32 @@ def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
     assert found.classes[0].n_test == 1
     assert found.classes[1].accuracy is None
     json.dumps(as_json(compare(study)), allow_nan=False)
+
+
+def test_arms_without_a_control_are_named(tmp_path: Path) -> None:
+    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5), "64": (0.4, 0.6), "add": (1.0, 0.5)}
+    group = one_group(make_study(tmp_path / "study", MadeUp(arms=arms)))
+    (note,) = group.notes
+    assert note.startswith("No control of 64 (the same real images and no synthetic one)")
+    assert "+controls=true" in note
+    found = {arm.name: (arm.control, arm.loss is not None, arm.gain is not None) for arm in group.arms}
+    assert found == {
+        "real": (None, False, False),
+        "real50": (None, False, False),
+        "55": ("real50", True, True),
+        "64": (None, False, False),
+        "add": ("real", False, True),
+    }
+
+
+def test_loss_and_gain_add_up_to_the_difference(tmp_path: Path) -> None:
+    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
+    arm = arm_of(one_group(make_study(tmp_path / "study", MadeUp(arms=arms, seeds=(0, 1, 2)))), "55")
+    assert arm.difference is not None
+    assert arm.loss is not None
+    assert arm.gain is not None
+    assert arm.loss.value + arm.gain.value == pytest.approx(arm.difference.value)
+    assert arm.difference.adjusted_p == pytest.approx(min(1, 2 * arm.difference.p_value), rel=0.6)
 
 
 # --- what cannot be compared -----------------------------------------------------------------------
@@ -201,14 +232,14 @@ def test_groups_are_kept_apart(tmp_path: Path) -> None:
 def test_without_a_real_arm_the_way_to_one_is_told(tmp_path: Path) -> None:
     group = one_group(make_study(tmp_path / "study", MadeUp(arms={"64": (0.4, 0.6)})))
     assert arm_of(group, "64").difference is None
-    (note,) = group.notes
+    (note,) = noted(group)
     assert "with mix=real in place of its mix" in note
     assert "synthaug.train" not in note  # a command without dataset.root and the like would fail
 
 
 def test_a_failed_real_arm_is_told(tmp_path: Path) -> None:
     group = one_group(make_study(tmp_path / "study", MadeUp(failed=[("real", 0)])))
-    assert "The real arm has no run to compare with" in group.notes[0]
+    assert "The real arm has no run to compare with" in noted(group)[0]
 
 
 def test_real_by_another_name_is_the_baseline(tmp_path: Path) -> None:
@@ -227,7 +258,7 @@ def test_real_with_an_augmentation_of_its_own_is_not_the_baseline(tmp_path: Path
     assert [arm.name for arm in group.arms] == ["real", "an_early_name", "strong", "64"]
     assert [arm.name for arm in group.arms if arm.baseline] == ["real"]
     assert all(arm.difference is not None for arm in group.arms[1:])
-    assert group.notes[0] == (
+    assert noted(group)[0] == (
         "Training images vary otherwise than in the other arms in an_early_name (hue 0.1), "
         "strong (erasing 0.25, policy trivial)."
     )
@@ -239,7 +270,7 @@ def test_without_real_an_augmented_arm_does_not_take_its_place(tmp_path: Path) -
     group = one_group(make_study(tmp_path / "study", made))
     assert group.baseline is None
     assert all(arm.difference is None for arm in group.arms)
-    assert "no real arm (real 1, synthetic 0, augmented as the dataset is)" in group.notes[0]
+    assert "no real arm (real 1, synthetic 0, augmented as the dataset is)" in noted(group)[0]
 
 
 def test_runs_of_one_name_and_two_augmentations_are_two_arms(tmp_path: Path) -> None:
@@ -283,7 +314,7 @@ def test_only_shared_seeds_are_compared(tmp_path: Path) -> None:
 def test_what_should_not_differ_is_told(tmp_path: Path, change: dict[str, object], note: str) -> None:
     study = make_study(tmp_path / "study")
     edit_result(folder_of(study, "64"), change)
-    assert note in " ".join(one_group(study).notes)
+    assert note in " ".join(noted(one_group(study)))
 
 
 def test_other_settings_are_told(tmp_path: Path) -> None:
@@ -292,7 +323,7 @@ def test_other_settings_are_told(tmp_path: Path) -> None:
     for seed in (0, 1):
         edit_result(folder_of(study, "real", seed), {"settings.trainer.precision": "16-mixed"})
         edit_result(folder_of(study, "55", seed), {"settings.dataset.root": "elsewhere"})
-    rate, precision = one_group(study).notes
+    rate, precision = noted(one_group(study))
     assert "settings: model.lr is 0.002 in 82-seed0, 0.001 in all others. What the arms show may" in rate
     assert "settings: trainer.precision is 16-mixed in real, 32-true in all others. What" in precision
 
@@ -300,39 +331,39 @@ def test_other_settings_are_told(tmp_path: Path) -> None:
 def test_two_values_are_told_with_their_arms(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms={"82": (0.2, 0.8), "real": (1, 0)}))
     edit_result(folder_of(study, "real"), {"settings.model.lr": 0.002})
-    (note,) = one_group(study).notes
+    (note,) = noted(one_group(study))
     assert "model.lr is 0.002 in real, 0.001 in 82." in note
 
 
 def test_the_generator_matters_to_arms_with_synthetic_images(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms={name: SWEEP[name] for name in ("real", "55", "64")}))
     edit_result(folder_of(study, "real"), {"settings.generator.guidance_scale": 7.5})
-    assert not one_group(study).notes
+    assert not noted(one_group(study))
     edit_result(folder_of(study, "64"), {"settings.generator.guidance_scale": 7.5})
-    (note,) = one_group(study).notes
+    (note,) = noted(one_group(study))
     assert "generator.guidance_scale is 2.0 in 55, 7.5 in 64." in note
 
 
 def test_settings_told_by_another_note_and_results_without_settings(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     edit_result(folder_of(study, "64"), {"settings.batch_size": 64, "training.batch_size": 64})
-    (note,) = one_group(study).notes
+    (note,) = noted(one_group(study))
     assert "same batch size: 32 to 64" in note
     edit_result(folder_of(study, "64"), {"settings": None, "training.batch_size": 32})
-    assert not one_group(study).notes
+    assert not noted(one_group(study))
 
 
 def test_many_differing_settings_are_told_in_short(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     edit_result(folder_of(study, "64"), {f"settings.model.key{index}": "x" * 200 for index in range(9)})
-    notes = one_group(study).notes
+    notes = noted(one_group(study))
     assert len(notes) == 6
     assert f"model.key0 is {'x' * 60}... in 64, absent in all others." in notes[0]
     assert "4 more differ (model.key5, model.key6, model.key7, model.key8)" in notes[-1]
     study = make_study(tmp_path / "rates", MadeUp(seeds=range(7)))
     for seed in range(7):
         edit_result(folder_of(study, "64", seed), {"settings.model.lr": 0.5 + seed})
-    (note,) = one_group(study).notes
+    (note,) = noted(one_group(study))
     assert "0.5 in 64-seed0, 1.5 in 64-seed1, 2.5 in 64-seed2, 3.5 in 64-seed3, 3 more values in other runs" in note
     assert "0.001 in all others" in note
 
@@ -341,9 +372,9 @@ def test_other_real_images_are_told(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms={name: SWEEP[name] for name in ("real", "55", "64")}))
     edit_result(folder_of(study, "real"), {"data.scanned": {"train": "a" * 64, "val": "b" * 64, "test": "c" * 64}})
     edit_result(folder_of(study, "55"), {"data.scanned": {"train": "a" * 64, "val": "0" * 64, "test": "c" * 64}})
-    assert not one_group(study).notes
+    assert not noted(one_group(study))
     edit_result(folder_of(study, "64"), {"data.scanned": {"train": "d" * 64, "val": "b" * 64, "test": "c" * 64}})
-    (note,) = one_group(study).notes
+    (note,) = noted(one_group(study))
     assert note == (
         "Not all runs drew from the same real training images: the digest of those is "
         "aaaaaaaaaaaa in real, 55, dddddddddddd in 64."

@@ -36,6 +36,8 @@ MIXES = {
     "real30": (0.3, 0),
     "real40": (0.4, 0),
     "real50": (0.5, 0),
+    "real150": (1.5, 0),
+    "real200": (2, 0),
     "add50": (1, 0.5),
     "add100": (1, 1),
     "synthetic": (0, 1),
@@ -45,7 +47,11 @@ MIXES = {
 AUGMENT = {"strong": {"policy": "trivial", "erasing": 0.25}}
 
 # Keys that a choice leaves to the user.
-MANDATORY = {("generator", "folder"): ["generator.root=pool"]}
+MANDATORY = {
+    ("generator", "folder"): ["generator.root=pool"],
+    ("mix", "real150"): ["dataset.more=generator"],
+    ("mix", "real200"): ["dataset.more=generator"],
+}
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 
 # A dataset of one's own is called like its folder.
@@ -93,7 +99,7 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
 def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> None:
     config.register()
     own = [f"dataset.root={photos}"] if path.stem == "photographs" else []
-    jobs = command_line.jobs_of(["-m", f"+experiments={path.stem}", *own])
+    jobs = command_line.jobs_of(command_line.with_controls(["-m", f"+experiments={path.stem}", *own]))
     assert jobs
     assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
     assert len({job.folder for job in jobs}) == len(jobs)

@@ -444,7 +444,14 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "refusal"),
     [
-        ("mix.real=1.2", "mix.real=1.2: must be 0 to 1: the share of the real training images that is kept"),
+        (
+            "mix.real=1.2",
+            (
+                "mix.real=1.2: must be 0 to 1: the share of the real training images that is kept; more than all of "
+                "them need a folder of further ones, given as dataset.more=<folder>"
+            ),
+        ),
+        ("mix.real=1e6", "mix.real=1000000.0: must be 0 to 1: the share of the real training images that is kept"),
         ("mix.real=-0.1", "mix.real=-0.1: must be 0 to 1: the share of the real training images that is kept"),
         ("mix.real=nan", "mix.real=nan: must be 0 to 1: the share of the real training images that is kept"),
         ("mix.synthetic=-1", "mix.synthetic=-1.0: must be at least 0: a multiple of the real images' number"),
@@ -532,6 +539,10 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
             "model: head_batch_norm=2 of synthaug.classifier.Classifier: must be bool",
         ),
         ("budget=minutes", "budget=minutes: Invalid value 'minutes', expected one of [epochs, steps]"),
+        ("margin=0", "margin=0.0: must be more than 0, less than 100 points"),
+        ("margin=100", "margin=100.0: must be more than 0, less than 100 points"),
+        ("margin=nan", "margin=nan: must be more than 0, less than 100 points"),
+        ("controls=true", "controls=true: control arms are runs of their own; ask for several runs with -m"),
         ("seed=???", "seed: has no value; give one with seed=<value>"),
         ("generator.prompt=???", "generator.prompt: has no value; give one with generator.prompt=<value>"),
         ("dataset=imagefolder", "dataset.root: has no value; give one with dataset.root=<value>"),
@@ -683,6 +694,34 @@ def test_a_folder_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HOME", str(tmp_path))
     write_dataset(tmp_path / "photos", train=1, val=1, test=1)
     assert job_of("dataset=imagefolder", "dataset.root='~/photos'").settings["dataset"]["root"] == "~/photos"
+
+
+def test_the_folder_of_further_real_images_is_looked_at(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos")
+    given = ["dataset=imagefolder", f"dataset.root={root}", "mix=real200"]
+    assert problem(*given, "dataset.more=more") == (
+        f"dataset.more=more: there is no folder {root / 'more'}: give one that exists, with a folder per class, or "
+        "leave it out"
+    )
+    assert problem(*given, "dataset.more=test") == (
+        "dataset.more=test: is the folder of dataset.test; further images are no part of a split"
+    )
+    (root / "more").mkdir()
+    assert problem(*given, "dataset.more=more") == f"dataset.more=more: {root / 'more'} has no folders of classes"
+    (root / "more" / "cat").mkdir()
+    assert job_of(*given, "dataset.more=more").planned.real == 2
+    assert job_of(*given, f"dataset.more={root / 'more'}").key.arm == "real200"
+
+
+def test_further_real_images_among_the_classes(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos") / "train"
+    given = ["dataset=imagefolder", f"dataset.root={root}", "mix=real150"]
+    (root / "more" / "cat").mkdir(parents=True)
+    assert problem(*given, "dataset.more=more") == (
+        f"dataset.more=more: lies in {root}, where every folder is a class; put it beside it: dataset.more=../more"
+    )
+    (root / "more").rename(root.parent / "more")
+    assert job_of(*given, "dataset.more=../more").key.arm == "real150"
 
 
 def test_outputs_among_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,15 +12,29 @@ import synthaug
 
 PACKAGE = Path(synthaug.__file__).parent
 COMMANDS = {"synthaug.train", "synthaug.generate", "synthaug.report"}
-CONFIGURATION = ("synthaug.config", "synthaug.checks", "synthaug.command_line", "synthaug.preflight")
+CONFIGURATION = (
+    "synthaug.config",
+    "synthaug.checks",
+    "synthaug.controls",
+    "synthaug.command_line",
+    "synthaug.preflight",
+)
 
 # Third-party package → the modules or rooms that may import it, at the top or inside a function.
 ONLY_IN = {
-    "hydra": ("synthaug.train", "synthaug.generate", "synthaug.config", "synthaug.command_line"),
+    "hydra": (
+        "synthaug.train",
+        "synthaug.generate",
+        "synthaug.config",
+        "synthaug.controls",
+        "synthaug.command_line",
+    ),
     "omegaconf": ("synthaug.train", "synthaug.generate", "synthaug.config", "synthaug.checks", "synthaug.command_line"),
     "diffusers": ("synthaug.generation",),
     "transformers": ("synthaug.generation",),
-    "wandb": ("synthaug.tracking",),
+    "wandb": ("synthaug.wandb_runs", "synthaug.tracking", "synthaug.lineage", "synthaug.dashboard"),
+    "wandb_workspaces": ("synthaug.saved_view",),
+    "pynvml": ("synthaug.energy",),
     "matplotlib": ("synthaug.analysis",),
     "jinja2": ("synthaug.analysis",),
     "yaml": ("synthaug.analysis.published", "synthaug.generation.prompts"),
@@ -31,6 +45,7 @@ ROOMS = {
     "synthaug.errors": (),
     "synthaug.files": (),
     "synthaug.signatures": (),
+    "synthaug.energy": (),
     "synthaug.results": ("synthaug.errors", "synthaug.files"),
     "synthaug.data": ("synthaug.errors", "synthaug.files", "synthaug.results"),
     "synthaug.generation": (
@@ -46,18 +61,39 @@ ROOMS = {
         "synthaug.results",
         "synthaug.data.samples",
         "synthaug.data.pixels",
+        "synthaug.data.fingerprints",
+        "synthaug.generation.synthetic_set",
     ),
     "synthaug.config": ("synthaug.errors", "synthaug.results"),
     "synthaug.checks": ("synthaug.config", "synthaug.signatures", "synthaug.data.samples"),
+    "synthaug.wandb_runs": ("synthaug.results",),
+    "synthaug.lineage": ("synthaug.results", "synthaug.data.samples"),
+    "synthaug.saved_view": ("synthaug.wandb_runs",),
+    "synthaug.dashboard": (
+        "synthaug.files",
+        "synthaug.results",
+        "synthaug.wandb_runs",
+        "synthaug.lineage",
+        "synthaug.saved_view",
+        "synthaug.analysis",
+    ),
     "synthaug.preflight": (
         "synthaug.errors",
         "synthaug.results",
+        "synthaug.wandb_runs",
         "synthaug.config",
         "synthaug.arms",
         "synthaug.data",
         "synthaug.generation",
     ),
-    "synthaug.command_line": ("synthaug.errors", "synthaug.results", "synthaug.config", "synthaug.checks"),
+    "synthaug.controls": ("synthaug.config",),
+    "synthaug.command_line": (
+        "synthaug.errors",
+        "synthaug.results",
+        "synthaug.config",
+        "synthaug.checks",
+        "synthaug.controls",
+    ),
 }
 
 HEAVY = {
@@ -69,11 +105,13 @@ HEAVY = {
     "transformers",
     "wandb",
     "matplotlib",
+    "sklearn",
 }
 # Importable by anyone who wants to read results, list images or check a configuration.
 LIGHT = [
     "synthaug.errors",
     "synthaug.files",
+    "synthaug.energy",
     "synthaug.signatures",
     "synthaug.results",
     "synthaug.data.samples",
@@ -91,6 +129,11 @@ LIGHT = [
     "synthaug.generation.screening",
     "synthaug.generation.synthetic_set",
     "synthaug.analysis.statistics",
+    "synthaug.analysis.sample_size",
+    "synthaug.analysis.seeds_power",
+    "synthaug.analysis.power",
+    "synthaug.analysis.power_arguments",
+    "synthaug.analysis.power_text",
     "synthaug.analysis.study",
     "synthaug.analysis.answers",
     "synthaug.analysis.inference",
@@ -109,6 +152,15 @@ LIGHT = [
     "synthaug.analysis.class_verdicts",
     "synthaug.analysis.plan_study",
     "synthaug.analysis.plan_text",
+    "synthaug.wandb_runs",
+    "synthaug.lineage",
+    "synthaug.saved_view",
+    "synthaug.dashboard",
+    "synthaug.analysis.images",
+    "synthaug.analysis.threats.find",
+    "synthaug.analysis.cost",
+    "synthaug.analysis.explain",
+    "synthaug.analysis.explain_text",
     *CONFIGURATION,
     "synthaug.report",
     "synthaug.generate",

@@ -248,3 +248,43 @@ def test_every_class_whose_pool_is_too_small_is_named() -> None:
     message = str(caught.value)
     assert "too few images for the mix in 2 classes:\n  - cat: 3 of 4\n  - cow: 0 of 1" in message
     assert "dog" not in message
+
+
+# --- further real images -------------------------------------------------------------------------------
+
+
+def further(n: int) -> list[Sample]:
+    return [sample(1000 + number) for number in range(n)]
+
+
+@given(st.integers(1, 40), st.decimals(0, 4, places=2).map(float), multiples, seeds)
+def test_above_one_all_training_images_and_some_further_ones_are_taken(
+    n: int, real: float, synthetic: float, seed: int
+) -> None:
+    wanted = counts(n, real, synthetic)
+    chosen = select(reals(n), generated(wanted.synthetic), {"cat": wanted}, seed, further(3 * n))
+    own = [s for s in chosen if s.origin != SYNTHETIC]
+    of_train = set(own) & set(reals(n))
+    assert len(set(own)) == len(own) == wanted.real
+    assert len(of_train) == min(n, wanted.real)
+    if wanted.real <= n:
+        assert chosen == select(reals(n), generated(wanted.synthetic), {"cat": wanted}, seed)
+
+
+@given(st.integers(1, 30), st.tuples(multiples, multiples).map(sorted), seeds)
+def test_what_is_taken_of_further_images_is_taken_when_more_are(n: int, real: list[float], seed: int) -> None:
+    less, more = (set(select(reals(n), [], {"cat": counts(n, r, 0)}, seed, further(2 * n))) for r in real)
+    assert less <= more
+
+
+def test_too_few_further_images_are_counted_by_class() -> None:
+    train = [*reals(4), *reals(4, "dog", 1)]
+    more = [*further(4), sample(2000, "dog", 1)]
+    assert required(train, ["cat", "dog"], 1.25, 0, more) == {"cat": Counts(5, 0), "dog": Counts(5, 0)}
+    with pytest.raises(UserError) as caught:
+        required(train, ["cat", "dog"], 2, 0, more)
+    assert str(caught.value) == (
+        "The mix real=2 asks for more real images than there are in 1 class:\n"
+        "  - dog: 8 of 4 training images and 1 further ones\n"
+        "Lower mix.real, or put further images into the folder that dataset.more=<folder> names."
+    )

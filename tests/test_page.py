@@ -9,15 +9,24 @@ from pathlib import Path
 
 import pytest
 from made_up import SWEEP, MadeUp, make_study
+from PIL import Image
 
 from synthaug import results
+from synthaug.analysis import table
+from synthaug.analysis.comparison import compare
+from synthaug.analysis.disagreement import disputed, never_right
 from synthaug.analysis.figures import palette
 from synthaug.analysis.figures.curve import accuracy_by_share
+from synthaug.analysis.figures.decomposition import decomposition
+from synthaug.analysis.page import answers
+from synthaug.analysis.page.render import TEMPLATES
+from synthaug.analysis.page.sections import SECTIONS
 from synthaug.analysis.report import make_report
-from synthaug.analysis.statistics import Estimate
-from synthaug.analysis.study import Arm
+from synthaug.analysis.statistics import Difference, Estimate
+from synthaug.analysis.study import Arm, NotWorse
 
 SMALL = {name: SWEEP[name] for name in ("real", "64")}
+CONTROLLED = SWEEP | {"real50": (0.5, 0.0), "real40": (0.4, 0.0)}
 STRANGE = ("猫", "كلب", "<b>cow & calf</b>", "$x_1$", 'say "hi"', "a very long name of some aircraft variant")
 
 
@@ -83,6 +92,83 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
         assert part in page.text.replace("\u00a0", " ")
     for part in ("run to run is not measured", "not the draw of seeds", "torch", "A CPU <2.5 GHz>"):
         assert part in page.text
+
+
+def sections_of(page: Page) -> list[str]:
+    return [name.removesuffix("-1") for name in page.ids if name.endswith("-1")]
+
+
+def test_a_full_study_has_every_section_in_its_order(tmp_path: Path) -> None:
+    page = page_of(make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1), images=1)))
+    assert sections_of(page) == [section.name for section in SECTIONS]
+
+
+def test_sections_without_data_are_left_out_with_their_links(tmp_path: Path) -> None:
+    missing = [(arm, 0) for arm in SMALL]
+    page = page_of(make_study(tmp_path / "study", MadeUp(arms=SMALL, missing=missing)))
+    assert sections_of(page) == ["answer", "arms", "runs"]
+    assert [address for address in page.addresses if address.endswith("-1")] == ["#answer-1", "#arms-1", "#runs-1"]
+
+
+def test_every_section_has_a_template_and_every_template_a_section() -> None:
+    found = {path.name.removesuffix(".html.j2") for path in (TEMPLATES / "sections").iterdir()}
+    assert found == {section.name for section in SECTIONS}
+
+
+def test_what_is_lost_and_given_back(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1, 2)))
+    arm = next(arm for arm in compare(study).groups[0].arms if arm.name == "64")
+    assert arm.loss is not None
+    assert arm.gain is not None
+    assert f"64 {100 * arm.loss.value:+.2f} then {100 * arm.gain.value:+.2f} points".replace("-", "\u2212") in (
+        decomposition([arm])
+    )
+    text = page_of(study).text
+    for part in (arm.loss, arm.gain, arm.difference):
+        assert table.difference(part, 1500) in text
+
+
+def test_hard_images_are_shown_or_named(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=SMALL, seeds=(0, 1)))
+    group = compare(study).groups[0]
+    split, lost = disputed(group, 12), never_right(group)
+    assert split
+    text = page_of(study).text
+    assert split[0].path in text, "the picture is not there"
+    assert f"{len(lost)} of 1,500 test images are wrong in every run of every arm" in text
+    picture = tmp_path / lost[0].path
+    picture.parent.mkdir(parents=True)
+    Image.new("L", (28, 28)).save(picture)
+    assert any(lost[0].path in (given.get("alt") or "") for given in page_of(study).attributes)
+
+
+def found(value: float, adjusted_p: float) -> Difference:
+    return Difference(value, value - 0.01, value + 0.01, value, (), adjusted_p / 2, 2, adjusted_p)
+
+
+@pytest.mark.parametrize(
+    ("difference", "not_worse", "gain", "said"),
+    [
+        (found(-0.05, 0.01), "refuted", found(0.02, 0.01), ["bad", "bad", "good"]),
+        (found(0.05, 0.01), "shown", found(-0.02, 0.01), ["good", "good", "bad"]),
+        (found(-0.05, 0.06), "open", found(-0.02, 0.06), ["open", "open", "open"]),
+        (found(-0.05, 0.06), None, None, ["open"]),
+    ],
+)
+def test_verdicts(difference: Difference, not_worse: str | None, gain: Difference | None, said: list[str]) -> None:
+    judged = NotWorse(not_worse, 0.01, 0.02) if not_worse else None
+    arm = Arm("64", 0.4, 0.6, False, 1, difference=difference, not_worse=judged, gain=gain)
+    verdicts = answers.verdicts(arm, 0.015)
+    assert [verdict.tone for verdict in verdicts] == said
+    assert all("1.5 points" in verdict.words for verdict in verdicts if "by" in verdict.words.split())
+
+
+def test_many_lost_runs_are_counted_and_folded(tmp_path: Path) -> None:
+    missing = [("64", seed) for seed in range(9)]
+    text = page_of(make_study(tmp_path / "study", MadeUp(arms=SMALL, seeds=range(9), missing=missing))).text
+    assert "9 of 18 runs are not in the numbers:" in text
+    assert "9 missing." in text
+    assert "64, seed 8: missing: planned, but never started" in text
 
 
 def test_the_policy_allows_one_style_sheet_and_nothing_else(tmp_path: Path) -> None:
@@ -216,6 +302,16 @@ def test_many_arms_of_one_share_are_named_beside_their_points() -> None:
     heights = sorted(y for _, y in places.values())
     assert min(high - low for low, high in pairwise(heights)) > 9
     assert places["real"][0] < label_place(drawn, "55")[0]
+
+
+def test_a_control_stands_below_its_arm() -> None:
+    good, bad = Estimate(0.95, 0.94, 0.96), Estimate(0.9, 0.89, 0.91)
+    real, alone = Arm("real", 1, 0, True, 1, accuracy=good), Arm("real50", 0.5, 0, False, 1, accuracy=bad)
+    arm = Arm("55", 0.5, 0.5, False, 1, accuracy=good, control="real50", loss=found(-0.05, 0.01))
+    drawn = accuracy_by_share([real, alone, arm])
+    above, below = label_place(drawn, "55"), label_place(drawn, "real50")
+    assert below[1] > above[1] + 50
+    assert abs(below[0] - above[0]) < 10 < abs(below[0] - label_place(drawn, "real")[0])
 
 
 def label_place(drawn: str, name: str) -> tuple[float, float]:

@@ -9,9 +9,9 @@ from made_up_images import image, write_dataset
 from made_up_study import Painter
 from omegaconf import OmegaConf
 
-from synthaug import arms, command_line, config, preflight, results
+from synthaug import command_line, config, preflight, results
 from synthaug.config import Job
-from synthaug.data.samples import RealImages
+from synthaug.data.samples import RealImages, digest
 from synthaug.errors import UserError
 from synthaug.generation.diffusion import DiffusionGenerator
 
@@ -38,7 +38,7 @@ def finish(job: Job, real: RealImages) -> None:
     """A run folder as a finished run leaves it, as far as the checks look at it."""
     job.folder.mkdir(parents=True)
     (job.folder / results.CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.create(job.recorded)), encoding="utf-8")
-    scanned = {split: arms.digest(samples) for split, samples in real.splits.items()}
+    scanned = {split: digest(samples) for split, samples in real.splits.items()}
     results.write_json(job.folder / results.RESULT, {"data": {"scanned": scanned}})
 
 

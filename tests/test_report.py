@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up import SWEEP, MadeUp, make_study
 from rich.console import Console
@@ -13,8 +14,8 @@ from rich.console import Console
 from synthaug import results
 from synthaug.analysis import table
 from synthaug.analysis.comparison import compare
-from synthaug.analysis.statistics import Estimate
-from synthaug.analysis.study import Arm, Group
+from synthaug.analysis.statistics import Difference, Estimate, Part, Spread
+from synthaug.analysis.study import Arm, Group, NotWorse, ShareTrend
 from synthaug.analysis.table import print_table
 from synthaug.report import main
 
@@ -94,29 +95,119 @@ def test_notes_are_in_table_page_and_json(tmp_path: Path, capsys: pytest.Capture
 
 
 def group_with(*arms: Arm, n_test: int = 1500) -> Group:
-    return Group("digits", "tiny_digits", "resnet18", "0" * 64, n_test, ("0", "1"), arms, (), ())
+    return Group("digits", "tiny_digits", "resnet18", "0" * 64, n_test, ("0", "1"), arms, (), (), 0.01)
+
+
+def found(value: float, low: float, high: float, adjusted_p: float = 0.01) -> Difference:
+    return Difference(value, low, high, value, Spread(Part(np.zeros(()))), adjusted_p / 2, 2, adjusted_p)
 
 
 UNCLEAR = (
     "cannot be told apart from real with these 1,500 test images (\u22120.40 points, 95 % interval \u22121.10 to +0.30)"
 )
+BELOW = "1.20 points below real, 95 % interval 0.30 to 2.10 below"
 
 
 @pytest.mark.parametrize(
     ("difference", "said"),
     [
-        (Estimate(-0.012, -0.021, -0.003), "1.20 points below real, 95 % interval 0.30 to 2.10 below"),
-        (Estimate(0.012, 0.003, 0.021), "1.20 points above real, 95 % interval 0.30 to 2.10 above"),
+        (found(-0.012, -0.021, -0.003), BELOW),
+        (found(0.012, 0.003, 0.021), "1.20 points above real, 95 % interval 0.30 to 2.10 above"),
+        (found(-0.004, -0.011, 0.003, 0.3), UNCLEAR),
         (
-            Estimate(-0.004, -0.011, 0.003),
-            UNCLEAR,
+            found(-0.012, -0.021, -0.003, 0.083),
+            f"{BELOW}, which may be chance among so many arms (p = 0.083 after Holm)",
         ),
     ],
 )
-def test_sentences(difference: Estimate, said: str) -> None:
+def test_sentences(difference: Difference, said: str) -> None:
     arm = Arm("64", 0.4, 0.6, False, 1, (0,), 400, 600, Estimate(0.95, 0.94, 0.96), difference=difference)
     assert table.answer(arm, group_with(arm)) == said
     assert table.mix(arm) == "60 % synthetic: 400 real + 600 synthetic images"
+
+
+COSTS = "the 3.60 points that losing 60 % of the real images costs"
+UNSEEN = "that losing 60 % of the real images costs anything is not shown (\u22120.20 points)"
+LOSS = found(-0.036, -0.045, -0.027)
+
+
+@pytest.mark.parametrize(
+    ("loss", "gain", "said"),
+    [
+        (
+            LOSS,
+            found(0.024, 0.012, 0.036),
+            f"synthetic images give back 2.40 of {COSTS} (95 % interval +1.20 to +3.60)",
+        ),
+        (
+            LOSS,
+            found(0.004, -0.012, 0.016, 0.5),
+            f"whether synthetic images give back any of {COSTS} is open (+0.40, 95 % interval \u22121.20 to +1.60)",
+        ),
+        (
+            LOSS,
+            found(-0.02, -0.03, -0.01),
+            f"synthetic images take away 2.00 points beside {COSTS} (95 % interval \u22123.00 to \u22121.00)",
+        ),
+        (
+            found(-0.002, -0.008, 0.004, 0.6),
+            found(0.01, 0.002, 0.018),
+            f"{UNSEEN}, and synthetic images add +1.00 (95 % interval +0.20 to +1.80)",
+        ),
+    ],
+)
+def test_what_synthetic_images_give_back(loss: Difference, gain: Difference, said: str) -> None:
+    accuracy = Estimate(0.95, 0.94, 0.96)
+    arm = Arm(
+        "64", 0.4, 0.6, False, 1, accuracy=accuracy, difference=found(-0.012, -0.021, -0.003), loss=loss, gain=gain
+    )
+    assert table.answer(arm, group_with(arm)) == f"{BELOW}; {said}"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("shown", "not worse by more than 1 point"),
+        ("refuted", "worse by more than 1 point"),
+        ("open", "that it is not worse by more than 1 point is not shown"),
+    ],
+)
+def test_the_margin_is_a_question_of_its_own(verdict: str, said: str) -> None:
+    arm = Arm(
+        "64", 0.4, 0.6, False, 1, accuracy=Estimate(0.95, 0.94, 0.96), difference=found(-0.012, -0.021, -0.003),
+        not_worse=NotWorse(verdict, 0.01, 0.02),
+    )  # fmt: skip
+    assert table.answer(arm, group_with(arm)) == f"{BELOW}; {said}"
+
+
+def test_the_trend_in_words() -> None:
+    group = group_with(Arm("real", 1, 0, True, 1))
+    assert table.trend(group) == ""
+    arms = ("real", "55", "64")
+    falling = dataclasses.replace(group, trend=ShareTrend(found(-0.002, -0.003, -0.001), arms))
+    interval = "95 % interval \u22120.30 to \u22120.10"
+    said = f"Accuracy falls by 0.20 points per 10 % of synthetic share ({interval}; real, 55, 64)."
+    assert table.trend(falling) == said
+    flat = dataclasses.replace(group, trend=ShareTrend(found(-0.002, -0.005, 0.001), arms))
+    assert table.trend(flat).startswith("No trend over the synthetic share is shown: \u22120.20 points per 10 %")
+
+
+def test_the_headline_counts_what_holds_after_holm() -> None:
+    below, chance, above = found(-0.01, -0.02, -0.001), found(-0.01, -0.02, -0.001, 0.2), found(0.01, 0.001, 0.02)
+    arms = [
+        Arm(name, 0.4, 0.6, False, 1, difference=item) for name, item in (("a", below), ("b", chance), ("c", above))
+    ]
+    assert (
+        table.headline(group_with(*arms))
+        == "3 arms against real: 1 below real, 1 above real, 1 not told apart from real."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(None, "-"), (0.00001, "< 0.001"), (0.0341, "0.034"), (0.5, "0.50"), (1, "1.00")]
+)
+def test_p_values(value: float | None, said: str) -> None:
+    assert table.p_value(value) == said
 
 
 def test_arms_without_a_run_show_what_was_asked_for() -> None:

@@ -206,6 +206,29 @@ def test_a_plan_grows_and_holds_every_run_once(tmp_path: Path) -> None:
     assert results.read_plan(study) == [planned("64", 0, 0.4, 0.6), planned("64", 1, 0.4, 0.6), planned("real", 0)]
 
 
+def test_the_margin_of_the_last_command_is_kept(tmp_path: Path) -> None:
+    results.plan(tmp_path, [planned("real", 0)])
+    assert results.read_margin(tmp_path) == 0.01
+    results.plan(tmp_path, [planned("real", 1)], margin=0.5)
+    results.plan(tmp_path, [planned("55", 0, 0.5, 0.5)])
+    assert results.read_margin(tmp_path) == 0.005
+    results.plan(tmp_path, [], margin=2)
+    assert (results.read_margin(tmp_path), len(results.read_plan(tmp_path))) == (0.02, 3)
+
+
+def test_a_study_without_a_margin_means_one_point(tmp_path: Path) -> None:
+    assert results.read_margin(tmp_path) == 0.01
+    results.write_json(tmp_path / results.PLANNED, {"format": 1, "runs": []})
+    assert results.read_margin(tmp_path) == 0.01
+
+
+@pytest.mark.parametrize("changed", [{"margin": 2.0}, {"controls": True}])
+def test_what_a_study_asks_for_beside_its_runs_makes_no_other_run(changed: dict[str, object]) -> None:
+    settings = {"seed": 0, "margin": 1.0, "controls": False}
+    assert results.differences(settings, settings | changed) == {}
+    assert results.differences({"seed": 0}, settings | changed) == {}
+
+
 def test_runs_are_found_whether_planned_or_not(tmp_path: Path) -> None:
     results.plan(tmp_path, [planned("real", 0), planned("64", 0, 0.4, 0.6), planned("82", 0, 0.2, 0.8)])
     for run in (planned("real", 0), planned("55", 7, 0.5, 0.5)):

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 from made_up_images import write_dataset
 from made_up_study import settings, train
+from offline_wandb import files, inspect
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
@@ -43,19 +42,12 @@ def tracked_run(study: Path, arm: str, given: dict[str, Any], *callbacks: Callba
     try:
         for name, kind in KINDS.items():
             project = {"project": "made-up"} if kind is WandbLogger else {}
-            opened.append(
-                kind(**project, **tracking.logger_arguments(f"loggers.{name}", f"{arm}-seed0", study, folder))
-            )
+            by_program = tracking.logger_arguments(f"loggers.{name}", f"{arm}-seed0", study, folder)
+            opened.append(kind(**{**project, **by_program}))  # as `instantiate` joins them
         train(folder, given, opened, callbacks)
         failed = False
     finally:
         tracking.close(opened, failed)
-
-
-def inspect(path: Path, *flags: str) -> str:
-    """What W&B itself reads in a run's file."""
-    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *flags, "--json", str(path)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @dataclass(frozen=True)
@@ -94,9 +86,9 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
         with pytest.raises(StoppedError):
             tracked_run(study, "55", mixed, Stop())
         tracked_run(study, "55", mixed)
-        files = sorted(study.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
-        summaries = [json.loads(inspect(path, "--summary")) for path in files]
-        records = [[json.loads(line) for line in inspect(path).splitlines()] for path in files]
+        runs = files(study)
+        summaries = [json.loads(inspect(path, "--summary")) for path in runs]
+        records = [[json.loads(line) for line in inspect(path).splitlines()] for path in runs]
         yield Tracked(folder, before, sorted(home.rglob("*")), summaries, records)
 
 
@@ -185,6 +177,24 @@ def test_a_few_training_images_of_each_origin_are_shown(tracked: Tracked) -> Non
                 assert (Path(summary["file"]).parent / "files" / name).is_file()
 
 
+def test_what_a_run_was_made_of_is_its_lineage(tracked: Tracked) -> None:
+    """Dataset and synthetic set as inputs, mix and predictions as outputs; of one content there is one version."""
+    seen: dict[str, set[str]] = {}
+    for records, uses_synthetic in zip(tracked.records, (False, True, True), strict=True):
+        artifacts = [record["artifact"] for record in records if record["type"] == "artifact"]
+        own = {item["name"]: item for item in artifacts if item["type"] != "run_table"}
+        inputs = {name for name, item in own.items() if item.get("use_after_commit")}
+        assert inputs == {"dataset-photos", *(["synthetic-photos-painter"] if uses_synthetic else [])}
+        for name, item in own.items():
+            seen.setdefault(name, set()).add(item["digest"])
+        sources = json.loads(own["mix-photos-painter-55-seed0"]["metadata"])
+        assert sources["dataset_digest"] == own["dataset-photos"]["digest"]
+        assert sources.get("synthetic_set") == ("synthetic-photos-painter" if uses_synthetic else None)
+    assert len(seen["dataset-photos"]) == len(seen["synthetic-photos-painter"]) == 1
+    answers = "predictions-made_up-photos-painter-tiny-55-seed0"
+    assert [answers in str(records) for records in tracked.records] == [True, False, True], "the second was stopped"
+
+
 def test_csv_keeps_the_file_of_an_earlier_attempt(tracked: Tracked) -> None:
     attempts = sorted((tracked.study / "55" / "csv").iterdir())
     assert [path.name for path in attempts] == ["attempt0", "attempt1"]
@@ -197,24 +207,3 @@ def test_csv_keeps_the_file_of_an_earlier_attempt(tracked: Tracked) -> None:
 def test_tensorboard_has_all_attempts_in_one_place(tracked: Tracked) -> None:
     assert len(list((tracked.study / "real" / "tensorboard").glob("events.out.tfevents.*"))) >= 1
     assert len(list((tracked.study / "55" / "tensorboard").glob("events.out.tfevents.*"))) >= 2
-
-
-@pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
-def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_MODE", mode)
-    for name in ("WANDB_SILENT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        monkeypatch.setenv(name, "set")
-    assert tracking.logger_arguments("x.WandbLogger", "real-seed0", tmp_path, tmp_path)["mode"] == mode
-
-
-def test_a_server_out_of_reach_is_no_reason_not_to_train(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(**_: Any) -> bool:
-        raise OSError("no route\nto host")
-
-    tracking._reachable.cache_clear()
-    monkeypatch.setattr("wandb.login", refuse)
-    assert tracking._reachable() == "offline"
-    assert "W&B cannot be used online, so it goes offline (no route to host)" in caplog.text
-    tracking._reachable.cache_clear()

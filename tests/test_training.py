@@ -1,9 +1,12 @@
 """A run: the same every time, whatever interrupts it, chosen on validation alone, and whole when it is finished."""
 
 import csv
+import itertools
 import json
 import math
+import re
 import shutil
+import subprocess
 import tempfile
 import warnings
 from pathlib import Path
@@ -21,6 +24,7 @@ from synthaug import results, training
 from synthaug.callbacks import COLUMNS, History
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation
+from synthaug.energy import Counter
 from synthaug.errors import UserError
 
 HISTORY = ["epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr"]  # all columns but the seconds
@@ -380,6 +384,39 @@ def test_the_folder_of_a_finished_run(study: Path) -> None:
     assert (folder / results.RESULT).stat().st_mtime_ns == max(path.stat().st_mtime_ns for path in folder.iterdir())
     with (folder / results.MIX).open(newline="", encoding="utf-8") as stream:
         assert [row["origin"] for row in csv.DictReader(stream)].count("synthetic") == 8
+
+
+def test_the_commit_of_a_checkout_and_whether_files_are_changed(tmp_path: Path) -> None:
+    assert training.commit(tmp_path) == {}
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message=first"]):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    found = training.commit(tmp_path)["commit"]
+    assert re.fullmatch("[0-9a-f]{40}", found)
+    (tmp_path / "file").write_text("1", encoding="utf-8")
+    subprocess.run([*git, "add", "file"], check=True)
+    assert training.commit(tmp_path) == {"commit": f"{found}-dirty"}
+    (tmp_path / ".git" / "HEAD").unlink()
+    assert training.commit(tmp_path) == {}
+
+
+def test_energy_is_written_down_where_the_whole_training_was_measured(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made_up(gpus: list[str]) -> list[Counter]:
+        assert gpus == []
+        joules = itertools.count(0, 3_600_000)
+        return [Counter("made up", lambda: float(next(joules)))]
+
+    monkeypatch.setattr(training, "counters", made_up)
+    train(tmp_path / "whole", given(study))
+    assert same_run(study / "run", tmp_path / "whole")
+    used = results.read_json(tmp_path / "whole" / results.RESULT)["training"]
+    assert (used["kwh"], used["kwh_of"]) == (1.0, ["made up"])
+    with pytest.raises(StoppedError):
+        train(tmp_path / "resumed", given(study), callbacks=[Interrupt(2)])
+    train(tmp_path / "resumed", given(study))
+    assert "kwh" not in results.read_json(tmp_path / "resumed" / results.RESULT)["training"]
 
 
 def test_a_resume_with_other_images_is_refused(study: Path, tmp_path: Path) -> None:

@@ -13,23 +13,25 @@ from fractions import Fraction
 from itertools import combinations, product
 
 from synthaug.analysis.published import Published, PublishedArm, Reading
+from synthaug.analysis.sample_size import (
+    fisher_power,
+    mcnemar_power,
+    paired_images,
+    paired_power,
+    smallest_difference,
+    unpaired_images,
+    unpaired_power,
+)
 from synthaug.analysis.statistics import (
     Estimate,
     Trend,
     fisher,
-    fisher_power,
     holm,
     kendall,
     mcnemar,
     mcnemar_at_best,
-    mcnemar_power,
     most_opposed,
-    paired_images,
-    paired_power,
-    smallest_difference,
     two_proportion_z,
-    unpaired_images,
-    unpaired_power,
     wilson,
 )
 

@@ -56,6 +56,14 @@ class Commands:
 Block = Heading | Sentences | Points | Rows | Commands
 
 
+def show(blocks: Sequence[Block], as_markdown: bool) -> None:
+    """Print on the console, or as Markdown."""
+    if as_markdown:
+        print(markdown(blocks), end="")
+    else:
+        print_document(blocks)
+
+
 def print_document(blocks: Sequence[Block], console: Console | None = None) -> None:
     """Print on a terminal, or 120 columns wide and without colour into a pipe."""
     if console is None:

@@ -300,7 +300,7 @@ def _fit(
         better=_better(forms),
         agreement=float(scipy.stats.chi2.sf(profile.least, n - p)),
         inflation=inflation,
-        along=_along(problem, quantile) if along and not reasons else (),
+        along=_along(problem, n, degrees, confidence) if along and not reasons else (),
         covariance=covariance * inflation,
         **about,
     )
@@ -417,10 +417,15 @@ def _better(forms: tuple[Form, ...]) -> str | None:
     return best if best != CONSTANT.name and known[best] <= constant - CLEARLY_BETTER else None
 
 
-def _along(problem: Problem, quantile: float) -> tuple[Value, ...]:
+def _along(problem: Problem, n: int, degrees: int, confidence: float) -> tuple[Value, ...]:
     """The value of one synthetic image at each number of them, by the form in which it changes."""
+    rest = n - CHANGING.parameters
+    if rest < 1:
+        return ()
+    quantile = float(scipy.stats.f.ppf(confidence, 1, degrees))
     found = []
     for amount in sorted({float(n) for n in problem.n_synthetic if n > 0}):
         profile = problem.profile(CHANGING, unit=amount)
-        found.append(Value(amount, profile.law.value, *profile.interval(quantile)))
+        interval = profile.interval(quantile * max(1.0, profile.least / rest))
+        found.append(Value(amount, profile.law.value, *interval))
     return tuple(found)

@@ -42,6 +42,13 @@ def headline(exchange: Exchange) -> str:
     if exchange.value is None:
         why = "; ".join(REASONS[reason] for reason in exchange.reasons)
         return f"What a synthetic image is worth is not identifiable: {why}.{_limit(exchange.limit)}"
+    if exchange.better == "changing" and len(exchange.along) > 1:
+        first, last = exchange.along[0], exchange.along[-1]
+        return (
+            f"What a synthetic image is worth changes with their number: where there are {first.n_synthetic:,.0f}, one "
+            f"is worth {_along(first)} real ones on average, where there are {last.n_synthetic:,.0f}, {_along(last)}. "
+            f"With a single rate for all numbers: {_worth(exchange.value)}"
+        )
     return _worth(exchange.value)
 
 
@@ -170,8 +177,10 @@ def _form_remarks(exchange: Exchange) -> list[str]:
             f"it a synthetic image is worth {_short(best.law.value)} real ones beside that."
         )
         return [said]
+    said = f"A law in which what a synthetic image is worth changes with their number fits better ({gain})."
+    if not exchange.along:
+        return [said]
     along = "; ".join(f"{value.n_synthetic:,.0f}: {_along(value)}" for value in exchange.along)
-    said = f"What a synthetic image is worth changes with their number ({gain}); the single rate is an average."
     return [f"{said} Real images that one is worth on average, by the number of synthetic images: {along}."]
 
 

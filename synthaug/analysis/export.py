@@ -1,10 +1,15 @@
-"""A comparison as rows, CSV and JSON."""
+"""A comparison as CSV, JSON, Markdown and LaTeX: the same numbers, from the same rows and cells."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from synthaug import results
-from synthaug.analysis.statistics import CONFIDENCE, Estimate
+from synthaug.analysis import table
+from synthaug.analysis.document import Block, Heading, Points, Rows, Sentences, markdown
+from synthaug.analysis.statistics import CONFIDENCE, Difference, Estimate
 from synthaug.analysis.study import ClassResult, ComparedRun, Comparison, Group, spaced
+from synthaug.files import write_text
 
 
 def rows(group: Group) -> list[dict[str, Any]]:
@@ -26,14 +31,23 @@ def rows(group: Group) -> list[dict[str, Any]]:
             "accuracy_seed_deviation": arm.seed_deviation,
             "macro_f1": arm.macro_f1,
             "calibration_error": arm.calibration_error,
-            **_fields("difference", arm.difference),
+            **_tested("difference", arm.difference),
             "difference_seeds": spaced(arm.difference_seeds),
+            **_tested("macro_f1_difference", arm.macro_f1_difference),
+            "margin": group.margin,
+            "not_worse": arm.not_worse.verdict if arm.not_worse else None,
+            "not_worse_p": arm.not_worse.p_value if arm.not_worse else None,
+            "not_worse_p_holm": arm.not_worse.adjusted_p if arm.not_worse else None,
+            "control": arm.control,
+            **_tested("loss", arm.loss),
+            **_tested("gain", arm.gain),
             "seeds": spaced(arm.seeds),
             "runs_planned": arm.runs_planned,
             "runs_compared": len(arm.seeds),
             "augment": arm.augment,
             "steps": arm.steps,
             "epochs": arm.epochs,
+            "passes": arm.passes,
         }
         for arm in group.arms
     ]
@@ -54,6 +68,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "test_digest": group.test_digest,
                 "n_test": group.n_test,
                 "classes": list(group.class_names),
+                "margin": group.margin,
+                "trend": _trend(group),
                 "notes": list(group.notes),
                 "arms": [
                     row | {"per_class": [_class_row(item) for item in arm.classes]}
@@ -67,14 +83,83 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def write_files(comparison: Comparison) -> None:
-    """Write `results.csv` and `results.json` into the study's folder."""
-    table = [row for group in comparison.groups for row in rows(group)]
+    """Write `results.csv`, `.json`, `.md` and `.tex` into the study's folder."""
+    flat = [row for group in comparison.groups for row in rows(group)]
     results.write_rows(
         comparison.folder / "results.csv",
-        list(table[0]),
-        (["" if value is None else value for value in row.values()] for row in table),
+        list(flat[0]),
+        (["" if value is None else value for value in row.values()] for row in flat),
     )
     results.write_json(comparison.folder / "results.json", as_json(comparison))
+    write_text(comparison.folder / "results.md", markdown(_blocks(comparison)))
+    write_text(comparison.folder / "results.tex", "\n".join(_latex(comparison, group) for group in comparison.groups))
+
+
+def _blocks(comparison: Comparison) -> list[Block]:
+    """Table and words of each group."""
+    blocks: list[Block] = []
+    for group in comparison.groups:
+        blocks += [
+            Heading(f"{comparison.study}: {table.title(group)} ({group.n_test:,} test images)"),
+            Rows(
+                [" ".join(header.split()) for header in table.HEADERS], [table.cells(arm, group) for arm in group.arms]
+            ),
+            Points([f"{arm.name}: {table.answer(arm, group)}" for arm in group.arms]),
+            Sentences(" ".join([*table.caption(group), table.trend(group)]).strip()),
+        ]
+        if group.notes:
+            blocks.append(Points(group.notes))
+    return blocks
+
+
+def _latex(comparison: Comparison, group: Group) -> str:
+    """A table for booktabs, in the columns of the console's."""
+    lines = [" & ".join(map(escaped, cells)) + r" \\" for cells in _latex_rows(group)]
+    caption = (
+        f"{comparison.study}: {table.title(group)}, {group.n_test:,} test images. {' '.join(table.caption(group))}"
+    )
+    return "\n".join([
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(table.HEADERS) - 1)}}}",
+        r"\toprule",
+        lines[0],
+        r"\midrule",
+        *lines[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+    ])  # fmt: skip
+
+
+def _latex_rows(group: Group) -> list[Sequence[str]]:
+    return [[" ".join(header.split()) for header in table.HEADERS], *(table.cells(arm, group) for arm in group.arms)]
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    table.MINUS: "$-$",
+    table.TIMES: r"$\times$",
+    "·": r"$\cdot$",
+    "<": "$<$",
+    ">": "$>$",
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+}
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX shows it: names are the user's and may hold anything that it reads as a command."""
+    return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found[0]], text)
+
+
+def _trend(group: Group) -> dict[str, Any] | None:
+    if group.trend is None:
+        return None
+    return {"arms": list(group.trend.arms), "per_share": 0.1, **_tested("slope", group.trend.slope)}
 
 
 def _class_row(item: ClassResult) -> dict[str, Any]:
@@ -82,7 +167,8 @@ def _class_row(item: ClassResult) -> dict[str, Any]:
         "class": item.name,
         "n_test": item.n_test,
         **_fields("accuracy", item.accuracy),
-        **_fields("difference", item.difference),
+        **_tested("difference", item.difference),
+        **_tested("gain", item.gain),
     }
 
 
@@ -105,4 +191,12 @@ def _fields(name: str, estimate: Estimate | None) -> dict[str, float | None]:
         name: estimate.value if estimate else None,
         f"{name}_low": estimate.low if estimate else None,
         f"{name}_high": estimate.high if estimate else None,
+    }
+
+
+def _tested(name: str, found: Difference | None) -> dict[str, float | None]:
+    return {
+        **_fields(name, found),
+        f"{name}_p": found.p_value if found else None,
+        f"{name}_p_holm": found.adjusted_p if found else None,
     }

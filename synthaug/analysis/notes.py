@@ -20,6 +20,7 @@ def notes(arms: tuple[Arm, ...], answers: list[Answers], labels: NDArray[np.int6
     return (
         *_baseline_notes(arms),
         *_augment_notes(arms),
+        *_control_notes(arms),
         *_seed_notes(arms),
         *_run_notes(answers),
         *_settings_notes(answers),
@@ -44,6 +45,19 @@ def _augment_notes(arms: tuple[Arm, ...]) -> list[str]:
     """The counts of images do not show in what such an arm differs from the others."""
     said = [f"{arm.name} ({arm.augment})" for arm in arms if arm.augment]
     return [f"Training images vary otherwise than in the other arms in {', '.join(said)}."] if said else []
+
+
+def _control_notes(arms: Sequence[Arm]) -> list[str]:
+    """Arms of which nobody can say whether lost real images or synthetic ones made them what they are."""
+    alone = [
+        arm.name for arm in arms if arm.accuracy and arm.synthetic > 0 and 0 < arm.real < 1 and arm.control is None
+    ]
+    if not alone:
+        return []
+    what = (
+        f"No control of {', '.join(alone)} (the same real images and no synthetic one): what losing real images costs"
+    )
+    return [f"{what} cannot be told from what synthetic ones give. Run the same command with +controls=true added."]
 
 
 def _seed_notes(arms: Sequence[Arm]) -> list[str]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from synthaug.analysis.comparison import compare
+from synthaug.analysis.cost import Prices, costs, document
+from synthaug.analysis.document import print_document
 from synthaug.analysis.export import write_files
 from synthaug.analysis.study import Comparison
 from synthaug.analysis.table import print_table
@@ -18,9 +20,11 @@ def make_report(study: Path) -> Comparison:
     return comparison
 
 
-def show_report(study: Path) -> bool:
-    """Make the report, print its table and where its page is; True if every planned run is finished and compared."""
+def show_report(study: Path, prices: Prices | None = None) -> Comparison:
+    """Make the report, print its table and where its page is; with `prices` what each arm took, too."""
     comparison = make_report(study)
     print_table(comparison)
+    for group in comparison.groups if prices else ():
+        print_document(document(costs(study, group, prices), prices))
     print(study / "report.html")
-    return comparison.complete
+    return comparison

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from synthaug.analysis.statistics import Estimate
+from synthaug.analysis.statistics import ALPHA, Difference, Estimate
 from synthaug.analysis.study import NOT_COMPARABLE, Arm, Comparison, Group
 from synthaug.results import PLANNED
 
@@ -18,6 +18,8 @@ HEADERS = (
     "synthetic\nshare",
     "accuracy %\n[95 % interval]",
     "difference from real,\npoints [95 % interval]",
+    "p after\nHolm",
+    "steps",
     "seeds",
 )
 NONE = "-"
@@ -67,6 +69,13 @@ def difference(estimate: Estimate | None, n: int) -> str:
     return f"{points(estimate.value, n)} [{points(estimate.low, n)}, {points(estimate.high, n)}]"
 
 
+def p_value(value: float | None) -> str:
+    """Two digits that count: "0.034", "< 0.001"."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
 def cells(arm: Arm, group: Group) -> tuple[str, ...]:
     """One row of the table, under `HEADERS`."""
     seeds = " ".join(map(str, arm.seeds)) or NONE
@@ -76,6 +85,8 @@ def cells(arm: Arm, group: Group) -> tuple[str, ...]:
         share(arm),
         accuracy(arm.accuracy, group.n_test),
         difference(arm.difference, group.n_test),
+        p_value(arm.difference.adjusted_p) if arm.difference else NONE,
+        f"{arm.steps:,}" if arm.steps is not None else NONE,
         seeds,
     )
 
@@ -96,25 +107,72 @@ def mix(arm: Arm) -> str:
 def answer(arm: Arm, group: Group) -> str:
     """What is known about an arm, to follow its name and mix."""
     n = group.n_test
-    images = f"{n:,} test images" if n != 1 else "one test image"
     if arm.accuracy is None:
         return "no finished run that can be compared"
     if arm.baseline or arm.difference is None:
+        images = f"{n:,} test images" if n != 1 else "one test image"
         low, high = percent(arm.accuracy.low, n), percent(arm.accuracy.high, n)
         return f"{percent(arm.accuracy.value, n)} % of {images} right, 95 % interval {low} to {high} %"
-    found = arm.difference
+    said = [_from_real(arm.difference, n), _given_back(arm, n), _not_worse(arm, group)]
+    return "; ".join(part for part in said if part)
+
+
+def _from_real(found: Difference, n: int) -> str:
     if found.contains_zero:
-        which = "these" if n != 1 else "this"
+        images = f"these {n:,} test images" if n != 1 else "this one test image"
         return (
-            f"cannot be told apart from real with {which} {images} ({points(found.value, n)} points, "
+            f"cannot be told apart from real with {images} ({points(found.value, n)} points, "
             f"95 % interval {points(found.low, n)} to {points(found.high, n)})"
         )
     word = "below" if found.value < 0 else "above"
     near, far = sorted((abs(found.low), abs(found.high)))
-    return (
+    said = (
         f"{percent(abs(found.value), n)} points {word} real, "
         f"95 % interval {percent(near, n)} to {percent(far, n)} {word}"
     )
+    if found.adjusted_p is not None and found.adjusted_p > ALPHA:
+        said += f", which may be chance among so many arms (p = {p_value(found.adjusted_p)} after Holm)"
+    return said
+
+
+def _given_back(arm: Arm, n: int) -> str:
+    """What synthetic images give back of what losing real ones costs; empty where there is no control."""
+    if arm.gain is None or arm.loss is None:
+        return ""
+    lost, gain = f"losing {100 * (1 - arm.real):.3g} % of the real images", arm.gain
+    interval = f"95 % interval {points(gain.low, n)} to {points(gain.high, n)}"
+    if arm.loss.high >= 0:
+        what = f"that {lost} costs anything is not shown ({points(arm.loss.value, n)} points)"
+        change = "change" if gain.contains_zero else "add" if gain.value > 0 else "take away"
+        return f"{what}, and synthetic images {change} {points(gain.value, n)} ({interval})"
+    costs = f"the {percent(-arm.loss.value, n)} points that {lost} costs"
+    if gain.contains_zero:
+        return f"whether synthetic images give back any of {costs} is open ({points(gain.value, n)}, {interval})"
+    if gain.value < 0:
+        return f"synthetic images take away {percent(-gain.value, n)} points beside {costs} ({interval})"
+    return f"synthetic images give back {percent(gain.value, n)} of {costs} ({interval})"
+
+
+def _not_worse(arm: Arm, group: Group) -> str:
+    margin = f"{100 * group.margin:.3g} {'point' if group.margin == 0.01 else 'points'}"
+    if arm.not_worse is None or arm.not_worse.verdict == "open":
+        return f"that it is not worse by more than {margin} is not shown" if arm.not_worse else ""
+    word = "not worse" if arm.not_worse.verdict == "shown" else "worse"
+    return f"{word} by more than {margin}"
+
+
+def trend(group: Group) -> str:
+    """How accuracy moves with the synthetic share; empty where there are too few arms to say."""
+    if group.trend is None:
+        return ""
+    found, n = group.trend.slope, group.n_test
+    interval = f"95 % interval {points(found.low, n)} to {points(found.high, n)}"
+    arms = ", ".join(group.trend.arms)
+    if found.contains_zero:
+        said = f"No trend over the synthetic share is shown: {points(found.value, n)} points"
+    else:
+        said = f"Accuracy {'falls' if found.value < 0 else 'rises'} by {percent(abs(found.value), n)} points"
+    return f"{said} per 10 % of synthetic share ({interval}; {arms})."
 
 
 def headline(group: Group) -> str:
@@ -122,8 +180,9 @@ def headline(group: Group) -> str:
     found = [arm.difference for arm in group.arms if arm.difference is not None]
     if not found:
         return "No arm can be compared with real yet."
-    below = sum(item.high < 0 for item in found)
-    above = sum(item.low > 0 for item in found)
+    sure = [item for item in found if (item.adjusted_p or 0) <= ALPHA]
+    below = sum(item.value < 0 for item in sure)
+    above = len(sure) - below
     parts = [
         (below, "below real"),
         (above, "above real"),
@@ -135,18 +194,26 @@ def headline(group: Group) -> str:
 
 def caption(group: Group) -> list[str]:
     """What the intervals cover and what they do not."""
-    intervals = (
-        "Intervals cover the draw of test images, not the draw of seeds: accuracy by Wilson, the difference "
-        "paired by test image (Bonett and Price). Each stands alone, uncorrected for the number of arms."
-    )
-    said = [intervals]
-    if all(len(arm.seeds) <= 1 for arm in group.arms):
+    said = []
+    several = [arm for arm in group.arms if len(arm.seeds) > 1]
+    if several:
+        said.append(
+            "Intervals cover the draw of test images and of seeds, the difference paired by both; p values are of the "
+            "same two-way table."
+        )
+    else:
+        said.append(
+            "Intervals cover the draw of test images, not the draw of seeds: accuracy by Wilson, the difference paired "
+            "by test image (Bonett and Price); p values by McNemar's exact test."
+        )
+    said.append("Each interval stands alone; p values allow for the number of arms (Holm).")
+    if not several:
         said.append("One seed per arm: the spread from run to run is not measured.")
     elif any(len(arm.seeds) == 1 for arm in group.arms):
         alone = ", ".join(arm.name for arm in group.arms if len(arm.seeds) == 1)
         said.append(f"One seed only, so that the spread from run to run is not measured: {alone}.")
     if any(len(arm.seeds) > 1 and arm.synthetic > 0 and arm.one_draw for arm in group.arms):
-        said.append("The seeds of an arm share its synthetic images: the draw of those is in no interval either.")
+        said.append("The seeds of an arm share its synthetic images: the draw of those is in no interval.")
     return said
 
 
@@ -181,6 +248,8 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
         console.print(table)
         for line in caption(group):
             console.print(Text(line, style="dim"))
+        if line := trend(group):
+            console.print(Text(line))
         for note in group.notes:
             console.print(Text(f"Note: {note}"))
         if group.left_out:

@@ -1,9 +1,9 @@
 """Which images an arm trains on: a pure function of (sample lists, real, synthetic, seed).
 
 A mix is two numbers, both multiples of the number of real training images of a class: `real` of them are
-kept and `synthetic` of them are added. Counts are exact in every class and depend on that class alone;
-what is kept at 0.4 is kept at 0.5 for the same seed; the order of the lists does not matter, and a class
-that gains images keeps most of its choice.
+kept and `synthetic` of them are added; above 1, further real images join all of those. Counts are exact in
+every class and depend on that class alone; what is kept at 0.4 is kept at 0.5 for the same seed; the order
+of the lists does not matter, and a class that gains images keeps most of its choice.
 """
 
 import hashlib
@@ -36,11 +36,20 @@ def counts(available: int, real: float, synthetic: float) -> Counts:
     return Counts(kept, total - kept)
 
 
-def required(train: Sequence[Sample], classes: Sequence[str], real: float, synthetic: float) -> dict[str, Counts]:
+def required(
+    train: Sequence[Sample], classes: Sequence[str], real: float, synthetic: float, more: Sequence[Sample] = ()
+) -> dict[str, Counts]:
     """Class name → the counts that the mix asks of it.
 
+    Args:
+        train: real training images, by which the mix is measured.
+        classes: names.
+        real, synthetic: the mix.
+        more: further real images.
+
     Raises:
-        UserError: classes in which the mix would leave no image at all, or none of an origin that it asks for.
+        UserError: classes in which the mix would leave no image at all, or none of an origin that it asks for, or which
+            have too few real images for it.
     """
     available = {name: len(samples) for name, samples in per_class(train, classes).items()}
     wanted = {name: counts(images, real, synthetic) for name, images in available.items()}
@@ -55,7 +64,25 @@ def required(train: Sequence[Sample], classes: Sequence[str], real: float, synth
             f"{number(len(few), 'class', 'classes')}:\n{bullets(few)}\n"
             "Raise mix.real or mix.synthetic, or add photographs."
         )
+    further = {name: len(samples) for name, samples in per_class(more, classes).items()}
+    _require_enough(wanted, available, further, real)
     return wanted
+
+
+def _require_enough(
+    wanted: Mapping[str, Counts], available: Mapping[str, int], further: Mapping[str, int], real: float
+) -> None:
+    short = [
+        f"{name}: {count.real} of {number(available[name], 'training image')} and {further[name]} further ones"
+        for name, count in wanted.items()
+        if count.real > available[name] + further[name]
+    ]
+    if short:
+        raise UserError(
+            f"The mix real={real:g} asks for more real images than there are in "
+            f"{number(len(short), 'class', 'classes')}:\n{bullets(short)}\n"
+            "Lower mix.real, or put further images into the folder that dataset.more=<folder> names."
+        )
 
 
 def within(wanted: Mapping[str, Counts], available: Mapping[str, int]) -> dict[str, Counts]:
@@ -74,7 +101,13 @@ def within(wanted: Mapping[str, Counts], available: Mapping[str, int]) -> dict[s
     return found
 
 
-def select(train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str, Counts], seed: int) -> list[Sample]:
+def select(
+    train: Sequence[Sample],
+    pool: Sequence[Sample],
+    wanted: Mapping[str, Counts],
+    seed: int,
+    more: Sequence[Sample] = (),
+) -> list[Sample]:
     """The images of an arm, sorted by class, origin and path.
 
     Args:
@@ -83,12 +116,13 @@ def select(train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str,
             (a pool that grows later then leaves this choice as it is), others in the order of `seed`.
         wanted: class name → counts, from `required`.
         seed: of the run.
+        more: further real images, which come after all of `train`.
 
     Raises:
         UserError: the pool has too few images; every class is named.
     """
     classes = list(wanted)
-    real, synthetic = per_class(train, classes), per_class(pool, classes)
+    real, further, synthetic = (per_class(samples, classes) for samples in (train, more, pool))
     short = [
         f"{name}: {len(synthetic[name])} of {count.synthetic}"
         for name, count in wanted.items()
@@ -101,7 +135,7 @@ def select(train: Sequence[Sample], pool: Sequence[Sample], wanted: Mapping[str,
         )
     chosen: list[Sample] = []
     for name, count in wanted.items():
-        chosen += _shuffled(real[name], seed)[: count.real]
+        chosen += [*_shuffled(real[name], seed), *_shuffled(further[name], seed)][: count.real]
         chosen += _in_order(synthetic[name], seed)[: count.synthetic]
     return sorted(chosen, key=lambda sample: (sample.label, sample.origin, str(sample.path)))
 

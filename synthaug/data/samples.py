@@ -1,8 +1,9 @@
 """What images there are: image folders listed in a fixed order, with label, origin and content hash."""
 
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synthaug import files
@@ -10,6 +11,7 @@ from synthaug.errors import UserError
 
 REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
+MORE = "more"
 SHOWN = 10  # how many of a list of problems an error spells out
 
 # Names by which a folder is taken for that of a split, whatever the split's folder is called.
@@ -46,17 +48,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class RealImages:
-    """A dataset's classes and its three frozen lists of real images."""
+    """A dataset's classes and its three frozen lists of real images.
+
+    `more` holds further real images, if there are any: no part of the real training set, which arms are measured by,
+    but some arms add them to it.
+    """
 
     classes: list[str]
     train: list[Sample]
     val: list[Sample]
     test: list[Sample]
+    more: list[Sample] = field(default_factory=list)
 
     @property
     def splits(self) -> dict[str, list[Sample]]:
-        """Split name → samples."""
-        return {"train": self.train, "val": self.val, "test": self.test}
+        """Split name → samples; `MORE` only where there are some."""
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        return {**splits, MORE: self.more} if self.more else splits
 
     def without(self, bad: Iterable[Path]) -> "RealImages":
         """The same lists less the files `bad`."""
@@ -96,6 +104,44 @@ def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) 
             for path in paths
         ]
     return RealImages(classes, **samples)
+
+
+def scan_more(root: Path, name: str, real: RealImages) -> RealImages:
+    """The same dataset with further real images, `<root>/<name>/<class>/<file>`.
+
+    Args:
+        root: the dataset's folder.
+        name: of the folder below it, or a path.
+        real: from `scan`.
+
+    Raises:
+        UserError: what is wrong with the folder, everything at once.
+    """
+    folder = root / name
+    problems = more_problems(root, name)
+    if not problems:
+        listed = [class_files(folder, known) for known in real.classes]
+        problems = [*_unknown_classes(folder, real.classes, "dataset.train"), *_nameless(folder, listed)]
+    if problems:
+        raise UserError("\n  - ".join([f"dataset.more={name} cannot be used:", *problems]))
+    more = [
+        Sample(path, label, real.classes[label], REAL, files.sha256(path))
+        for label, paths in enumerate(listed)
+        for path in paths
+    ]
+    return replace(real, more=more)
+
+
+def more_problems(root: Path, name: str) -> list[str]:
+    """Why the folder of further real images does not look like one from outside."""
+    folder = root / name
+    if not folder.is_dir():
+        return [
+            f"there is no folder {folder.absolute()}: give one that exists, with a folder per class, or leave it out"
+        ]
+    if not class_folders(folder):
+        return [f"{folder.absolute()} has no folders of classes"]
+    return []
 
 
 def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: bool = False) -> list[str]:
@@ -207,6 +253,7 @@ def require_every_class(real: RealImages) -> None:
     problems = [
         f"{split}: no whole image of {name} is left"
         for split, samples in real.splits.items()
+        if split != MORE  # of which nobody has to want any
         for name, own in per_class(samples, real.classes).items()
         if not own
     ]
@@ -227,6 +274,12 @@ def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[s
     seen: dict[str, Path] = {}
     pairs = [(seen.setdefault(content(sample.sha256), sample.path), sample.path) for sample in samples]
     return [f"{first}  =  {path}" for first, path in pairs if path != first]
+
+
+def digest(samples: Iterable[Sample]) -> str:
+    """SHA-256 over (class, file hash), whatever the files are called and in which order they are listed."""
+    lines = sorted(f"{sample.class_name}\0{sample.sha256}" for sample in samples)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -256,22 +309,30 @@ def _class_problems(
             "a classifier needs at least two folders"
         )
     for split in [name for name in ("val", "test") if name in folders]:
-        unknown = sorted(set(class_folders(folders[split])) - set(classes))
-        if unknown:
-            problems.append(
-                f"{folders[split]} has classes that {folders['train']} has not: {', '.join(unknown)}; "
-                f"rename or remove them, or add them to {folders['train']}"
-            )
+        problems += _unknown_classes(folders[split], classes, str(folders["train"]))
     for split, by_class in listed.items():
         empty = [name for name, paths in zip(classes, by_class, strict=True) if not paths]
         problems += [f"{folders[split]} has no images of {', '.join(empty)}"] if empty else []
-        nameless = [path for paths in by_class for path in paths if not _is_text(path)]
-        if nameless:
-            problems.append(
-                f"{folders[split]} has {number(len(nameless), 'file')} with names that are no valid Unicode, such as "
-                f"{str(nameless[0]).encode(errors='backslashreplace').decode()}; rename them"
-            )
+        problems += _nameless(folders[split], by_class)
     return problems
+
+
+def _unknown_classes(folder: Path, classes: Sequence[str], train: str) -> Iterator[str]:
+    unknown = sorted(set(class_folders(folder)) - set(classes))
+    if unknown:
+        yield (
+            f"{folder} has classes that {train} has not: {', '.join(unknown)}; rename or remove them, or add them to "
+            f"{train}"
+        )
+
+
+def _nameless(folder: Path, by_class: Iterable[Sequence[Path]]) -> Iterator[str]:
+    nameless = [path for paths in by_class for path in paths if not _is_text(path)]
+    if nameless:
+        yield (
+            f"{folder} has {number(len(nameless), 'file')} with names that are no valid Unicode, such as "
+            f"{str(nameless[0]).encode(errors='backslashreplace').decode()}; rename them"
+        )
 
 
 def _is_text(path: Path) -> bool:

@@ -26,14 +26,17 @@ from synthaug.data.samples import (
     RealImages,
     Sample,
     bullets,
+    class_files,
+    class_folders,
     folders_there,
+    layout_problems,
     number,
     per_class,
     require_distinct,
     scan,
 )
-from synthaug.data.split_rule import IN_WORDS, Rule, draw
-from synthaug.errors import UserError
+from synthaug.data.split_rule import IN_WORDS, Rule, apportion, draw
+from synthaug.errors import UserError, raise_all
 from synthaug.results import read_json, write_json, write_rows
 
 log = logging.getLogger(__name__)
@@ -107,6 +110,38 @@ def divide(
     lists = {split: [s for s in real.train if split_of.get(s.sha256) == split] for split in ("train", *drawn)}
     copies = [sample.path for sample in real.train if split_of.get(sample.sha256) == LEFT_OUT]
     return Divided(RealImages(real.classes, **{**real.splits, **lists}), bad, copies)
+
+
+def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tuple[int, bool]:
+    """How many test images a dataset has, or about how many will be drawn; reads names of files and nothing in them.
+
+    Args:
+        root: as for `divide`.
+        split_folders: split → folder name below `root`.
+        share: of all images that would be drawn for the test, or their number, as `Rule.test`.
+
+    Returns:
+        The number, and whether it is that of a folder, and not of images still to be drawn.
+
+    Raises:
+        UserError: the folder does not look like a dataset, or holds too few images for so many test images.
+    """
+    problems = layout_problems(root, split_folders, can_split=True)
+    there = folders_there(root, split_folders) if not problems else {}
+    test = there.get("test")
+    folder = root / (test or there.get("train", "."))
+    counts = {name: len(class_files(folder, name)) for name in class_folders(folder)} if not problems else {}
+    if not problems and (len(counts) < 2 or not all(counts.values())):
+        problems.append(f"{folder} has no two folders of images, one per class")
+    raise_all(f"The dataset folder {root} cannot be used:", problems)
+    if test:
+        return sum(counts.values()), True
+    everything, drawn = sum(counts.values()), sum(apportion(counts, share).values())
+    if drawn >= everything:
+        raise UserError(
+            f"{root} holds {number(everything, 'image')}: {drawn} for the test would leave none to train on."
+        )
+    return drawn, False
 
 
 # --- the first time --------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from synthaug.results import read_json, write_json, write_rows
 
 log = logging.getLogger(__name__)
 
+MANIFEST = "manifest.csv"
 _MAX_REJECTED = 0.9  # of a class's candidates, past which going on is hopeless
 _MIN_TRIED = 20
 
@@ -166,19 +167,7 @@ class SyntheticSet:
         return [row for row in self._listed() if row.rejected or self._path(row).is_file()]
 
     def _listed(self) -> list[Row]:
-        if not self._manifest.is_file():
-            return []
-        try:
-            with self._manifest.open(newline="", encoding="utf-8") as stream:
-                lines = csv.DictReader(stream)
-                if "index" not in (lines.fieldnames or []):
-                    raise ValueError("its first line does not name the columns")
-                return [_row(line) for line in lines]
-        except (TypeError, ValueError, KeyError, csv.Error) as error:
-            raise UserError(
-                f"{self._manifest} is damaged ({error!r}): take back an earlier copy, or move "
-                f"{self.folder} away and its images are made again."
-            ) from error
+        return read_manifest(self.folder)
 
     def lacks(self, wanted: Mapping[str, int]) -> int:
         """How many images of `wanted` are missing.
@@ -254,7 +243,7 @@ class SyntheticSet:
 
     @property
     def _manifest(self) -> Path:
-        return self.folder / "manifest.csv"
+        return self.folder / MANIFEST
 
     def _path(self, row: Row) -> Path:
         return self.folder / row.class_name / f"{row.index:06d}.png"
@@ -335,6 +324,28 @@ class SyntheticSet:
         except Timeout:
             log.warning("Waiting for another process that generates into %s", self.folder)
         return lock
+
+
+def read_manifest(folder: Path) -> list[Row]:
+    """Every row of a set's manifest, images that somebody deleted since among them; empty where there is none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            lines = csv.DictReader(stream)
+            if "index" not in (lines.fieldnames or []):
+                raise ValueError("its first line does not name the columns")
+            return [_row(line) for line in lines]
+    except (TypeError, ValueError, KeyError, csv.Error) as error:
+        raise UserError(
+            f"{path} is damaged ({error!r}): take back an earlier copy, or move {folder} away and its images are made "
+            "again."
+        ) from error
 
 
 def _missing(rows: Iterable[Row], wanted: Mapping[str, int]) -> Iterator[tuple[str, int]]:

@@ -9,7 +9,8 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
@@ -37,6 +38,7 @@ STYLE: Any = {  # matplotlib types the keys one by one
 }
 WIDTH, NARROW = 4.5, 2.7  # inches: the main figure, and one of several side by side
 LINE, LETTER = 11.0, 6.0  # points: height of a line, width of a bold letter
+GAP = 3  # points between a name and what it names
 SHORT_NAME = 16  # letters of a name that leave room for the figure
 
 
@@ -65,6 +67,33 @@ def axes_in_inches(
         (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     )
     return figure, axes
+
+
+@dataclass(frozen=True)
+class Name:
+    """A word at a place of the axes; `side` is 1 for above it and -1 for below."""
+
+    text: str
+    x: float
+    y: float
+    colour: str
+    side: int = 1
+
+
+def write_names(axes: Axes, names: Iterable[Name]) -> None:
+    """Write names, centred, each moved outwards where it would cover an earlier one."""
+    axes.get_ylim()  # settles the limits
+    taken: list[tuple[float, float, float]] = []  # centre, half width, bottom
+    for name in names:
+        centre, height = map(float, axes.transData.transform((name.x, name.y)) * 72 / axes.figure.dpi)
+        half = len(name.text) * LETTER / 2
+        start = bottom = height + (GAP if name.side > 0 else -LINE)
+        while any(abs(centre - c) < half + h and abs(bottom - b) < LINE for c, h, b in taken):
+            bottom += 2 * name.side
+        taken.append((centre, half, bottom))
+        axes.annotate(name.text, (name.x, name.y), xytext=(0, bottom - start + GAP * name.side),
+                      textcoords="offset points", ha="center", va="bottom" if name.side > 0 else "top",
+                      color=name.colour, fontweight="bold")  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -9,7 +9,17 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 
 from synthaug.analysis.figures import palette
-from synthaug.analysis.figures.canvas import LETTER, LINE, WIDTH, axes_in_inches, drawing, shorten, svg
+from synthaug.analysis.figures.canvas import (
+    LETTER,
+    LINE,
+    WIDTH,
+    Name,
+    axes_in_inches,
+    drawing,
+    shorten,
+    svg,
+    write_names,
+)
 from synthaug.analysis.statistics import Estimate
 from synthaug.analysis.study import Arm
 
@@ -62,7 +72,7 @@ def accuracy_by_share(arms: Sequence[Arm]) -> str:
         for side, of in beside.items():
             _label_beside(axes, of, colour, side)
         named = [point for of in beside.values() for point in of]
-        _label_ends(axes, [point for point in points if point not in named], colour)
+        write_names(axes, [_name(point, colour[point.arm.name]) for point in points if point not in named])
         said = ", ".join(f"{arm.name} {100 * arm.accuracy.value:.2f} %" for arm in arms if arm.accuracy is not None)
         return svg(figure, f"Accuracy against synthetic share: {said}")
 
@@ -141,6 +151,12 @@ def _beside(points: Sequence[_Point]) -> dict[int, list[_Point]]:
     return {side: of for side, of in ends.items() if len(of) > 1}
 
 
+def _name(point: _Point, shade: str) -> Name:
+    """Above the interval; that of a control below it."""
+    end, side = (point.found.low, -1) if point.control else (point.found.high, 1)
+    return Name(shorten(point.arm.name, NAME), point.x, 100 * end, shade, side)
+
+
 def _label_beside(axes: Axes, points: Sequence[_Point], colour: Mapping[str, str], side: int) -> None:
     """Names in one column to the left (-1) or right (1) of all points, each with a line to its own."""
     axes.get_ylim()  # settles the limits
@@ -164,21 +180,3 @@ def _label_beside(axes: Axes, points: Sequence[_Point], colour: Mapping[str, str
             fontweight="bold",
             arrowprops={"arrowstyle": "-", "color": shade, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0},
         )
-
-
-def _label_ends(axes: Axes, points: Sequence[_Point], colour: Mapping[str, str]) -> None:
-    """Names above the intervals, of controls below them, moved outwards where they would cover each other."""
-    axes.get_ylim()  # settles the limits
-    taken: list[tuple[float, float, float]] = []  # centre, half width, bottom
-    for point in points:
-        text = shorten(point.arm.name, NAME)
-        side, end = (-1, point.found.low) if point.control else (1, point.found.high)
-        centre, height = map(float, axes.transData.transform((point.x, 100 * end)) * 72 / axes.figure.dpi)
-        half = len(text) * LETTER / 2
-        start = bottom = height + (3 if side > 0 else -LINE)
-        while any(abs(centre - c) < half + h and abs(bottom - b) < LINE for c, h, b in taken):
-            bottom += 2 * side
-        taken.append((centre, half, bottom))
-        axes.annotate(text, (point.x, 100 * end), xytext=(0, bottom - start + 3 * side), textcoords="offset points",
-                      ha="center", va="bottom" if side > 0 else "top", color=colour[point.arm.name],
-                      fontweight="bold")  # fmt: skip

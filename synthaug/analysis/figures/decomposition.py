@@ -24,7 +24,7 @@ def decomposition(arms: Sequence[Arm]) -> str:
     with drawing():
         labels = [shorten(arm.name, SHORT_NAME) for arm in shown]
         left = room(labels)
-        figure, axes = axes_in_inches(left + 5.6, 0.62 + ROW * len(shown), left=left, bottom=0.5, top=0.12, right=0.15)
+        figure, axes = axes_in_inches(left + 4.2, 0.62 + ROW * len(shown), left=left, bottom=0.5, top=0.12, right=0.15)
         axes.axvline(0, color=palette.FAINT, linewidth=0.8)
         for row, arm in enumerate(shown):
             start = 0.0

@@ -8,6 +8,7 @@ from synthaug.analysis.statistics import ALPHA, Difference
 from synthaug.analysis.study import Arm, Comparison, Group
 
 GOOD, BAD, OPEN = "good", "bad", "open"
+FEW_RUNS = 5  # that are not in the numbers: up to here they are named at once
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ def answer(comparison: Comparison, group: Group) -> Mapping[str, Any]:
     """The arms that ask a question of their own, each with its verdicts; controls only serve those that have one."""
     controls = {arm.control for arm in group.arms if arm.loss is not None}
     own = [arm for arm in group.arms if arm.name not in controls]
-    return {"arms": [(arm, verdicts(arm, group.margin)) for arm in own], "controls": len(controls)}
+    found = [(arm, verdicts(arm, group.margin)) for arm in own]
+    return {"arms": found, "controls": len(controls), "few": FEW_RUNS}
 
 
 def verdicts(arm: Arm, margin: float) -> list[Verdict]:
@@ -36,7 +38,7 @@ def verdicts(arm: Arm, margin: float) -> list[Verdict]:
             "refuted": ("worse than real by more than {}", BAD),
             "open": ("worse than real by {} or more: not ruled out", OPEN),
         }[arm.not_worse.verdict]
-        found.append(Verdict(tone, words.format(_points(margin))))
+        found.append(Verdict(tone, words.format(points(margin))))
     if arm.gain is not None:
         found.append(_of_synthetic_images(arm.gain))
     return found
@@ -59,6 +61,7 @@ def _is_shown(found: Difference) -> bool:
     return (found.p_value if found.adjusted_p is None else found.adjusted_p) <= ALPHA
 
 
-def _points(margin: float) -> str:
-    points = 100 * margin
-    return f"{points:g} point" if points == 1 else f"{points:g} points"
+def points(margin: float) -> str:
+    """A margin, a fraction, in words: "1 point"."""
+    number = f"{100 * margin:g}"
+    return f"{number} point" if number == "1" else f"{number} points"

@@ -44,8 +44,15 @@ def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
         return None
     colour = palette.of_arms(group.arms)
     shown = forest.most_changed(arms, MAX_CLASS_ROWS)
-    ends = forest.span(arm.classes[index].difference for arm in arms for index in shown)
-    drawn = [(arm.name, Markup(forest.class_differences(arm, shown, ends, colour[arm.name]))) for arm in arms]
+    controls = _controls(group)
+    ends = {  # of the axis: one for the arms and one for the controls, whose differences may be many times as large
+        of: forest.span(arm.classes[i].difference for arm in arms if (arm.name in controls) == of for i in shown)
+        for of in (False, True)
+    }
+    drawn = [
+        (arm.name, Markup(forest.class_differences(arm, shown, ends[arm.name in controls], colour[arm.name])))
+        for arm in arms
+    ]
     return {**_apart(group, drawn), "limit": MAX_CLASS_ROWS}
 
 
@@ -64,11 +71,15 @@ def confusion(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
 
 def _apart(group: Group, drawn: Sequence[tuple[str, Markup]]) -> dict[str, list[tuple[str, Markup]]]:
     """Figures by arm: those that a reader came for, and those of the controls."""
-    controls = {arm.control for arm in group.arms if arm.loss is not None}
+    controls = _controls(group)
     return {
         "figures": [(name, figure) for name, figure in drawn if name not in controls],
         "controls": [(name, figure) for name, figure in drawn if name in controls],
     }
+
+
+def _controls(group: Group) -> set[str | None]:
+    return {arm.control for arm in group.arms if arm.loss is not None}
 
 
 def learning(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.analysis.disagreement import HardImage, disputed, never_right
-from synthaug.analysis.page.pictures import Thumbnail, locator, thumbnail
+from synthaug.analysis.images import locator
+from synthaug.analysis.page.pictures import Thumbnail, thumbnail
 from synthaug.analysis.study import Comparison, Group
 
 MAX_DISPUTED = 12

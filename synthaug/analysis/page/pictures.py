@@ -3,7 +3,7 @@
 import base64
 import csv
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from synthaug import results
+from synthaug.analysis.images import locator
 from synthaug.analysis.study import ComparedRun, Comparison, Group
 from synthaug.data.pixels import decode
 from synthaug.results import MixRow
@@ -102,16 +103,6 @@ def _thumbnails(
             else:
                 found[name].append(picture)
     return found, lost
-
-
-def locator(study: Path) -> Callable[[str], Path]:
-    """Paths in mix.csv are relative to where the training ran: here, or a folder above the study."""
-    bases = [Path(), *study.resolve().parents]
-
-    def locate(path: str) -> Path:
-        return next((base / path for base in bases if (base / path).is_file()), Path(path))
-
-    return locate
 
 
 def thumbnail(path: Path) -> Thumbnail | None:

@@ -36,10 +36,13 @@ def render(comparison: Comparison) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(table=table, comparison=comparison)
-    environment.filters["themed"] = palette.themed
+    environment.filters.update(themed=palette.themed, kind=lambda block: type(block).__name__)
     style = environment.get_template("style.css.j2").render(theme=palette.THEME)
     page = environment.get_template("page.html.j2").render(
-        parts=[(group, list(_sections(environment, comparison, group))) for group in comparison.groups],
+        parts=[
+            (group, list(_sections(environment, comparison, group, number)))
+            for number, group in enumerate(comparison.groups, start=1)
+        ],
         style=Markup(style),
         policy=_policy(style),
     )
@@ -65,11 +68,13 @@ def _policy(style: str) -> str:
 
 
 def _sections(
-    environment: jinja2.Environment, comparison: Comparison, group: Group
+    environment: jinja2.Environment, comparison: Comparison, group: Group, number: int
 ) -> Iterator[tuple[Section, Markup]]:
-    """The sections that have something to say of a group, each with its text."""
-    for section in SECTIONS:
-        found = section.fill(comparison, group)
+    """The sections that have something to say of a group, each with its text; a text may point at other sections."""
+    filled = {section: section.fill(comparison, group) for section in SECTIONS}
+    told = {section.name: found for section, found in filled.items() if found is not None}
+    for section, found in filled.items():
         if found is not None:
             template = environment.get_template(f"sections/{section.name}.html.j2")
-            yield section, Markup(template.render(group=group, colour=palette.of_arms(group.arms), **found))
+            colour = palette.of_arms(group.arms)
+            yield section, Markup(template.render(group=group, number=number, told=told, colour=colour, **found))

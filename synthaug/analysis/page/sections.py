@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthaug.analysis import table
-from synthaug.analysis.page import answers, charts, hardest, pictures, protocol
+from synthaug.analysis.page import answers, charts, hardest, pictures, protocol, validity
 from synthaug.analysis.study import Comparison, Group
 
 Context = Mapping[str, Any]
@@ -43,7 +43,9 @@ SECTIONS = (
     Section("confusion", "Confusion matrices", charts.confusion),
     Section("hardest", "Hardest images", hardest.hardest),
     Section("images", "Training images, real beside synthetic", pictures.images),
+    Section("power", "What this study can show", validity.power),
     Section("protocol", "Protocol", protocol.protocol),
     Section("runs", "Runs", _nothing_more),
     Section("provenance", "Provenance", protocol.provenance),
+    Section("threats", "Threats to validity", validity.threats),
 )

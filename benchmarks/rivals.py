@@ -1,0 +1,87 @@
+"""Intervals for a difference over seeds and images that were considered for `statistics.crossed`, and not taken.
+
+Each takes differences (studies, seeds, images), with their centre and spread as `crossed_spread` finds them, and gives
+the lower and upper ends of 95 % intervals, one per study.
+"""
+
+import functools
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from synthaug.analysis.statistics import ALPHA, Spread, crossed_spread
+
+Array = NDArray[np.float64]
+Ends = tuple[Array, Array]
+RESAMPLES = 600
+
+
+def images_alone(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+    """Bonett and Price's interval of the images' means over seeds: as if no other seed could have been drawn."""
+    centre, spread = crossed_spread(differences.mean(axis=1, keepdims=True))
+    return _around(centre, spread.half_width())
+
+
+def seeds_alone(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+    """Student's t interval of the seeds' means: as if no other images could have been drawn."""
+    means = differences.mean(axis=2)
+    seeds = means.shape[1]
+    quantile = scipy.special.stdtrit(seeds - 1, 1 - ALPHA / 2)
+    return _around(means.mean(axis=1), quantile * means.std(axis=1, ddof=1) / np.sqrt(seeds))
+
+
+def hillis(differences: Array, centre: Array, spread: Spread) -> Ends:
+    """One t distribution, with the degrees of freedom of Hillis (2007), Statistics in Medicine 26(3), 596-619."""
+    of_seeds, rest = (part.variance for part in spread.parts)
+    variance = of_seeds + rest
+    share = np.divide(of_seeds, variance, out=np.ones_like(variance), where=variance > 0)
+    degrees = (differences.shape[1] - 1) / np.square(np.maximum(share, 1e-6))
+    return _around(centre, scipy.special.stdtrit(degrees, 1 - ALPHA / 2) * np.sqrt(variance))
+
+
+def whole_floor(_differences: Array, centre: Array, spread: Spread) -> Ends:
+    """`crossed`, but never narrower than the whole interval over images alone, instead of half of it."""
+    return _around(centre, np.maximum(spread.half_width(), spread.images.half_width(ALPHA)))
+
+
+def no_floor(_differences: Array, centre: Array, spread: Spread) -> Ends:
+    """`crossed`, but as narrow as seeds that agree by chance make it."""
+    halves = [part.half_width(ALPHA) for part in spread.parts]
+    return _around(centre, functools.reduce(np.hypot, halves))
+
+
+def bootstrap(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+    """Percentiles of the mean when seeds and images are drawn again, each with replacement, independently.
+
+    Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1(2), 386-411. The same draws serve all
+    studies: studies are independent, so that each one's interval is as good as with draws of its own.
+    """
+    return _bootstrap(differences, 1.0)
+
+
+def bootstrap_inflated(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+    """The same with the seeds' weights stretched by sqrt(S / (S - 1)): S resampled seeds vary too little by that."""
+    seeds = differences.shape[1]
+    return _bootstrap(differences, float(np.sqrt(seeds / (seeds - 1))))
+
+
+def _bootstrap(differences: Array, stretch: float) -> Ends:
+    studies, seeds, images = differences.shape
+    of_seeds = 1 / seeds + (_weights(seeds) - 1 / seeds) * stretch
+    flat = differences.reshape(studies * seeds, images).astype(np.float32)
+    means = (flat @ _weights(images)).reshape(studies, seeds, RESAMPLES)
+    drawn = np.einsum("nsb,sb->nb", means, of_seeds)
+    low, high = np.quantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=1)
+    return low, high
+
+
+@functools.cache
+def _weights(n: int) -> NDArray[np.float32]:
+    """(n, resamples): how often each of n is drawn when n are drawn with replacement, over n."""
+    draws = np.random.default_rng(n).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+    return (draws.T / n).astype(np.float32)
+
+
+def _around(centre: Array, half: Array) -> Ends:
+    return centre - half, centre + half

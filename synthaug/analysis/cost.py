@@ -1,0 +1,177 @@
+"""What a study took: seconds of training and of generation, electricity where it was measured, and their price."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthaug import results
+from synthaug.analysis.document import Block, Heading, Rows, Sentences
+from synthaug.analysis.images import Manifest, locator, manifests, place, set_folder
+from synthaug.analysis.study import Group
+from synthaug.analysis.table import NONE
+from synthaug.data.samples import SYNTHETIC
+from synthaug.errors import UserError
+from synthaug.results import MixRow, Run
+
+ALL = "all"
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Of an hour of the machine and of a kilowatt-hour, in one currency; None: it costs nothing, or is not asked for.
+
+    Raises:
+        UserError: a price that is none.
+    """
+
+    hour: float | None = None
+    kwh: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, price in (("--price-hour", self.hour), ("--price-kwh", self.kwh)):
+            if price is not None and not 0 <= price < math.inf:
+                raise UserError(f"{name}={price:g}: a price must be 0 or more.")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an arm took, all its finished runs together; "all" is the whole group, where arms share images.
+
+    Attributes:
+        name: of the arm.
+        runs: finished ones.
+        training_seconds: validation after each epoch included.
+        generated: distinct synthetic images.
+        generation_seconds: those that were rejected on the way included; None where no manifest says it.
+        kwh: of training; None where not every run measured it.
+        money: None where no price is given, or what has one is not known.
+    """
+
+    name: str
+    runs: int
+    training_seconds: float
+    generated: int
+    generation_seconds: float | None
+    kwh: float | None
+    money: float | None
+
+
+def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost, ...]:
+    """What each arm of a group took, and last all of them; empty where no run is finished."""
+    finished = [item.run for item in group.runs if item.run.result is not None]
+    if not finished:
+        return ()
+    images = {run.key: _synthetic(run) for run in finished}
+    listed, _ = manifests(list({row for rows in images.values() for row in rows or ()}), locator(study))
+    by_arm: dict[str, list[Run]] = {}
+    for run in finished:
+        by_arm.setdefault(run.key.arm, []).append(run)
+    return tuple(
+        _cost(name, runs, [images[run.key] for run in runs], listed, prices or Prices())
+        for name, runs in [*by_arm.items(), (ALL, finished)]
+    )
+
+
+def _synthetic(run: Run) -> list[MixRow] | None:
+    """The synthetic images of a run; None where its list cannot be read."""
+    try:
+        return [row for row in results.read_mix(run.folder) if row.origin == SYNTHETIC]
+    except _UNREADABLE:
+        return None
+
+
+def _cost(
+    name: str,
+    runs: Sequence[Run],
+    images: Sequence[list[MixRow] | None],
+    listed: Mapping[str, Manifest],
+    prices: Prices,
+) -> Cost:
+    trained = [(run.result or {})["training"] for run in runs]
+    seconds = float(sum(item["seconds"] for item in trained))
+    measured = [float(item["kwh"]) for item in trained if item.get("kwh") is not None]
+    kwh = sum(measured) if len(measured) == len(trained) else None
+    used = {row for rows in images for row in rows or ()}
+    generation = None if None in images else _generation_seconds(used, listed)
+    money = _money(seconds, generation, kwh, prices)
+    return Cost(name, len(runs), seconds, len(used), generation, kwh, money)
+
+
+def _generation_seconds(used: Iterable[MixRow], listed: Mapping[str, Manifest]) -> float | None:
+    """Seconds of every image up to the last one used of each class, rejected ones among them."""
+    last: dict[tuple[str, str], int] = {}
+    for row in used:
+        made = listed.get(set_folder(row), {}).get(place(row))
+        if made is None:
+            return None
+        key = (set_folder(row), made.class_name)
+        last[key] = max(last.get(key, 0), made.index)
+    needed = [
+        made.seconds
+        for folder, manifest in listed.items()
+        for made in manifest.values()
+        if made.index <= last.get((folder, made.class_name), -1)
+    ]
+    return None if "" in needed else sum(map(float, needed))
+
+
+def _money(training: float, generation: float | None, kwh: float | None, prices: Prices) -> float | None:
+    money = None
+    if prices.hour is not None:
+        if generation is None:
+            return None
+        money = prices.hour * (training + generation) / 3600
+    if prices.kwh is not None:
+        if kwh is None:
+            return None
+        money = (money or 0.0) + prices.kwh * kwh
+    return money
+
+
+# --- in words --------------------------------------------------------------------------------------------
+
+HEADERS = ("arm", "runs", "training", "synthetic\nimages", "generation", "kWh of\ntraining", "price")
+
+
+def cells(cost: Cost) -> tuple[str, ...]:
+    """One row of the table, under `HEADERS`."""
+    return (
+        cost.name,
+        f"{cost.runs}",
+        duration(cost.training_seconds),
+        f"{cost.generated:,}",
+        "not measured" if cost.generation_seconds is None else duration(cost.generation_seconds),
+        "not measured" if cost.kwh is None else f"{cost.kwh:.3g}",
+        NONE if cost.money is None else f"{cost.money:,.2f}",
+    )
+
+
+def duration(seconds: float) -> str:
+    """ "42 s", "12 min", "3 h 05 min"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def explanation(found: Sequence[Cost], prices: Prices) -> str:
+    """What the table says and what it cannot."""
+    said = ["Training is that of all seeds; arms share synthetic images, so that the last row is less than the sum."]
+    if prices.hour is not None and any(cost.generation_seconds is None for cost in found):
+        said.append("Without the seconds of generation there is no price of the hours.")
+    if prices.kwh is not None and any(cost.kwh is None for cost in found):
+        said.append("Without the kilowatt-hours of training there is no price of them.")
+    return " ".join(said)
+
+
+def document(found: Sequence[Cost], prices: Prices | None = None) -> list[Block]:
+    """The costs, to be printed or made into Markdown."""
+    if not found:
+        return []
+    return [
+        Heading("Cost"),
+        Rows([header.replace("\n", " ") for header in HEADERS], [cells(cost) for cost in found]),
+        Sentences(explanation(found, prices or Prices())),
+    ]

@@ -1,0 +1,1 @@
+"""Threats to the validity of a study that the program finds by itself."""

@@ -1,0 +1,116 @@
+"""The same picture among training and test images: with the same pixels, or re-encoded, resized, brightened.
+
+A near copy has a perceptual hash that differs in at most `NEAR` of 64 bits and, at 32×32 in grey, a correlation of
+`ALIKE` or more. The hash alone would not do: of 1,500 handwritten digits, 1,031 have another one within 8 bits, and
+none has one that is as much alike besides. Copies that are mirrored, or cropped by a few per cent, are not found.
+"""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from synthaug import files
+from synthaug.data import fingerprints
+from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
+from synthaug.data.pixels import large_photographs, try_decode
+
+NEAR = 8  # bits
+ALIKE = 0.98
+_SIDE = 32
+_ROWS = 512  # of the table of distances that are held in memory at once
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image in a list of a run: its path as written there, its class, and where the file is now."""
+
+    path: str
+    label: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image: the hash of its file, what it looks like, and its grey copy, centred and of unit length."""
+
+    listed: Listed
+    sha256: str
+    fingerprint: Fingerprint
+    grey: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A training image and the test image that it is a copy of."""
+
+    train: Listed
+    test: Listed
+    exact: bool
+
+
+def look(images: Sequence[Listed]) -> tuple[list[Picture], list[Listed]]:
+    """The pictures in files, and the files that are gone or no whole images."""
+    with (
+        tqdm(total=len(images), desc="comparing", unit="image", disable=None) as bar,
+        large_photographs(),
+        ThreadPoolExecutor(os.cpu_count()) as threads,
+    ):
+        found = []
+        for picture in threads.map(_picture, images):
+            found.append(picture)
+            bar.update()
+    lost = [listed for listed, picture in zip(images, found, strict=True) if picture is None]
+    return [picture for picture in found if picture is not None], lost
+
+
+def _picture(listed: Listed) -> Picture | None:
+    try:
+        sha256 = files.sha256(listed.file)
+    except OSError:
+        return None
+    pixels = try_decode(sha256, listed.file, SHORT_SIDE)
+    if isinstance(pixels, str):
+        return None
+    small = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small, dtype=np.float32).ravel()
+    centred = grey - grey.mean()
+    length = float(np.linalg.norm(centred))
+    return Picture(listed, sha256, fingerprints.of(pixels), centred / length if length else centred)
+
+
+def copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]:
+    """Every pair of a training and a test image that show the same, exact copies first."""
+    if not train or not test:
+        return []
+    hashes = [picture.fingerprint.phash for picture in train]
+    grey = np.stack([picture.grey for picture in train])
+    found = []
+    for start in range(0, len(test), _ROWS):
+        block = test[start : start + _ROWS]
+        distances = fingerprints.distances([picture.fingerprint.phash for picture in block], hashes)
+        alike = np.stack([picture.grey for picture in block]) @ grey.T
+        for row, column in np.argwhere((distances <= NEAR) & (alike >= ALIKE)):
+            found.append(_copy(train[column], block[row]))
+    by_pixels: dict[str, list[Picture]] = {}
+    for picture in train:
+        by_pixels.setdefault(picture.fingerprint.pixels, []).append(picture)
+    known = {(copy.train.path, copy.test.path) for copy in found}
+    # An image of one colour correlates with nothing.
+    found += [
+        _copy(picture, other)
+        for other in test
+        for picture in by_pixels.get(other.fingerprint.pixels, [])
+        if (picture.listed.path, other.listed.path) not in known
+    ]
+    return sorted(found, key=lambda copy: (not copy.exact, copy.test.path, copy.train.path))
+
+
+def _copy(train: Picture, test: Picture) -> Copy:
+    return Copy(train.listed, test.listed, train.fingerprint.pixels == test.fingerprint.pixels)

@@ -1,0 +1,74 @@
+"""Which images of a study are looked at for threats to its validity."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthaug import results
+from synthaug.analysis.study import ComparedRun, Group
+from synthaug.data.samples import REAL, SYNTHETIC
+from synthaug.results import MixRow
+
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The lists of images that are looked at, each of the run that stands for its origin.
+
+    Attributes:
+        real, synthetic: training images; of the real arm, and of the arm that has most synthetic ones.
+        test: paths and classes of the test images.
+        test_digest: of all of them, as the runs wrote it down.
+        problems: why a list is empty.
+    """
+
+    real: tuple[MixRow, ...]
+    synthetic: tuple[MixRow, ...]
+    test: tuple[tuple[str, str], ...]
+    test_digest: str | None
+    problems: tuple[str, ...]
+
+
+def sources(group: Group) -> Sources:
+    """Which images of a group are looked at."""
+    runs = [run for run in group.runs if run.compared]
+    problems: list[str] = []
+    real = _rows(runs, REAL, problems)
+    synthetic = _rows(runs, SYNTHETIC, problems)
+    test = tuple(zip(group.paths, (group.class_names[label] for label in group.labels), strict=True))
+    return Sources(real, synthetic, test, group.test_digest, tuple(problems))
+
+
+def _rows(runs: Sequence[ComparedRun], origin: str, problems: list[str]) -> tuple[MixRow, ...]:
+    """The images of one origin that the run with most of them was trained on; of several such runs, the first."""
+    counts = {item.run.key: (item.run.result or {})["counts"][origin] for item in runs}
+    most = max(counts.values(), default=0)
+    if most == 0:
+        problems.append(f"no finished run was trained on {origin} images")
+        return ()
+    run = next(item.run for item in runs if counts[item.run.key] == most)
+    try:
+        return tuple(row for row in results.read_mix(run.folder) if row.origin == origin)
+    except _UNREADABLE as error:
+        problems.append(f"{results.MIX} of {run.key.label} cannot be read ({error})")
+        return ()
+
+
+def state_of_files(images: Sources, locate: Callable[[str], Path]) -> list[str]:
+    """What the findings depend on: every listed image by content, and the files that are there now."""
+    rows = [
+        f"{row.label}\0{row.origin}\0{row.sha256}\0{_here(locate(row.path))}"
+        for row in (*images.real, *images.synthetic)
+    ]
+    tests = [f"{label}\0{path}\0{_here(locate(path))}" for path, label in images.test]
+    return [*rows, *tests, str(images.test_digest), *images.problems]
+
+
+def _here(file: Path) -> str:
+    """Size and time of change: a file that somebody replaced is looked at again."""
+    try:
+        found = file.stat()
+    except OSError:
+        return "gone"
+    return f"{found.st_size} {found.st_mtime_ns}"

@@ -1,0 +1,109 @@
+"""Which W&B run a folder is: one for each, the sweep's in a sweep, the same after a resume."""
+
+from pathlib import Path
+
+import pytest
+
+from synthaug import wandb_runs
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sweep, and nothing that a test sets stays."""
+    for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID"):
+        monkeypatch.setenv(name, "")
+
+
+def trial(monkeypatch: pytest.MonkeyPatch, sweep: str, run: str) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", sweep)
+    monkeypatch.setenv("WANDB_RUN_ID", run)
+
+
+def heeded() -> str:
+    """The run that W&B will take in a sweep, whatever it is told."""
+    import os
+
+    return os.environ["WANDB_RUN_ID"]
+
+
+def test_a_folder_keeps_its_run_and_another_has_another(tmp_path: Path) -> None:
+    first = wandb_runs.identity(tmp_path / "a")
+    assert first.keys() == {"id"}
+    assert wandb_runs.identity(tmp_path / "a") == first
+    assert wandb_runs.identity(tmp_path / "b") != first
+
+
+def test_it_is_resumed_where_it_was_begun(tmp_path: Path) -> None:
+    begun = wandb_runs.identity(tmp_path)
+    wandb_runs.remember(tmp_path, {"project": "mine", "entity": "me"})
+    wandb_runs.remember(tmp_path, {"project": "mine", "entity": ""})  # offline W&B knows of none
+    assert wandb_runs.identity(tmp_path) == {**begun, "project": "mine", "entity": "me"}
+
+
+def test_a_trial_is_the_run_that_its_sweep_has_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial(monkeypatch, "sweep", "first")
+    assert wandb_runs.identity(tmp_path) == {"id": "first"}
+    assert wandb_runs.is_trial()
+
+
+def test_a_trial_that_is_finished_by_hand_stays_the_sweeps_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial(monkeypatch, "sweep", "first")
+    wandb_runs.identity(tmp_path)
+    wandb_runs.remember(tmp_path, {"project": "swept", "entity": "me"})
+    trial(monkeypatch, "", "")
+    assert wandb_runs.identity(tmp_path) == {"id": "first", "project": "swept", "entity": "me"}
+    assert not wandb_runs.is_trial()
+
+
+def test_a_sweep_over_a_folder_that_was_begun_goes_on_with_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = wandb_runs.identity(tmp_path)
+    trial(monkeypatch, "sweep", "another")
+    assert wandb_runs.identity(tmp_path) == begun
+    assert heeded() == begun["id"]
+    trial(monkeypatch, "second sweep", "a third")
+    assert wandb_runs.identity(tmp_path) == begun
+    assert heeded() == begun["id"]
+
+
+def test_a_run_that_was_deleted_from_its_sweep_gives_way_to_the_sweeps_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial(monkeypatch, "sweep", "deleted")
+    wandb_runs.identity(tmp_path)
+    trial(monkeypatch, "sweep", "next")
+    assert wandb_runs.identity(tmp_path)["id"] == "next"
+    assert heeded() == "next"
+
+
+@pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
+def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    for name in ("WANDB_SILENT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.setenv(name, "set")
+    assert wandb_runs.mode(tmp_path) == mode
+
+
+def test_a_server_out_of_reach_is_no_reason_not_to_train(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: object) -> bool:
+        raise OSError("no route\nto host")
+
+    wandb_runs._reachable.cache_clear()
+    monkeypatch.setattr("wandb.login", refuse)
+    assert wandb_runs._reachable() == "offline"
+    assert "W&B cannot be used online, so it goes offline (no route to host)" in caplog.text
+    wandb_runs._reachable.cache_clear()
+
+
+def test_uploading_is_told_of_only_where_there_is_something_to_upload(tmp_path: Path) -> None:
+    assert wandb_runs.how_to_upload(tmp_path) == ""
+    (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
+    assert wandb_runs.how_to_upload(tmp_path).endswith(f"wandb login && wandb sync {tmp_path}/wandb/offline-run-*")
+    view = f"Once that is done, python -m synthaug.report {tmp_path} --wandb saves a view of the study there."
+    wandb_runs.remember(tmp_path, {"id": "closing"})
+    assert wandb_runs.how_to_upload(tmp_path).endswith(view)
+    wandb_runs.remember(tmp_path, {"view": "https://wandb.example"})
+    assert not wandb_runs.how_to_upload(tmp_path).endswith(view)
