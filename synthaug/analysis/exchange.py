@@ -279,7 +279,6 @@ def _fit(
     if reasons:
         return Exchange(_points(arms, error, how.covariance(error), error), left_out, reasons, **about)
     problem, profile, known = _reweighted(arms, error, how)
-    covariance = problem.covariance
     law = profile.law
     n, p = len(arms), CONSTANT.parameters
     inflation = max(1.0, profile.least / (n - p))
@@ -290,7 +289,7 @@ def _fit(
     found = Value(law.unit, law.value, low, high)
     reasons = (FLAT,) if _flat(arms, error, known, degrees) else _open_ends(low, high)
     return Exchange(
-        _points(arms, error, covariance * inflation, law.error(*_amounts(arms))),
+        _points(arms, error, problem.covariance, law.error(*_amounts(arms))),
         left_out,
         reasons,
         value=None if reasons else found,
@@ -301,7 +300,7 @@ def _fit(
         agreement=float(scipy.stats.chi2.sf(profile.least, n - p)),
         inflation=inflation,
         along=_along(problem, n, degrees, confidence) if along and not reasons else (),
-        covariance=covariance * inflation,
+        covariance=problem.covariance,
         **about,
     )
 

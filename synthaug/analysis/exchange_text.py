@@ -45,9 +45,9 @@ def headline(exchange: Exchange) -> str:
     if exchange.better == "changing" and len(exchange.along) > 1:
         first, last = exchange.along[0], exchange.along[-1]
         return (
-            f"What a synthetic image is worth changes with their number: where there are {first.n_synthetic:,.0f}, one "
-            f"is worth {_along(first)} real ones on average, where there are {last.n_synthetic:,.0f}, {_along(last)}. "
-            f"With a single rate for all numbers: {_worth(exchange.value)}"
+            f"What a synthetic image is worth changes with their number: where there are {first.n_synthetic:,.0f}, "
+            f"{_along(first)} real ones on average; where there are {last.n_synthetic:,.0f}, {_along(last)}. "
+            f"A single rate for all numbers: {_worth(exchange.value)}"
         )
     return _worth(exchange.value)
 
@@ -187,7 +187,7 @@ def _form_remarks(exchange: Exchange) -> list[str]:
 def _along(value: Value) -> str:
     low = _short(value.low) if value.low is not None else "no lower limit"
     high = _short(value.high) if value.high is not None else "no upper limit"
-    return f"{_short(value.value)} ({low} to {high})"
+    return f"{_short(value.value)} [{low}, {high}]"
 
 
 def _short(number: float | None) -> str:

@@ -140,9 +140,11 @@ def _laws(exchange: Exchange, draws: int, seed: int) -> tuple[Law, list[Law]]:
     real = np.array([point.arm.n_real for point in exchange.points], dtype=float)
     synthetic = np.array([point.arm.n_synthetic for point in exchange.points], dtype=float)
     centre = form.law.error(real, synthetic)
-    problem = Problem(real, synthetic, centre, exchange.covariance)
+    # Where the arms lie further from the law than seeds and images explain, so does what it foretells.
+    covariance = exchange.covariance * max(1.0, form.misfit / (len(real) - form.parameters))
+    problem = Problem(real, synthetic, centre, covariance)
     random = np.random.default_rng(seed)
-    drawn = random.multivariate_normal(centre, exchange.covariance, size=draws, method="cholesky")
+    drawn = random.multivariate_normal(centre, covariance, size=draws, method="cholesky")
     return form.law, [problem.with_error(error).profile(shape, unit=form.law.unit, finer=False).law for error in drawn]
 
 
