@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Answers = Mapping[int, NDArray[np.bool_]]  # seed → right or wrong, per test image
 
+ROUNDING = 1e-9  # a deviation below it is none
 VARIANCE_POWERS: Floats = np.linspace(0, 3, 13)  # a wide range: cut at the truth, the estimate would be biased
 
 
@@ -90,7 +91,7 @@ def _correlation(means: Floats) -> Floats:
     from sklearn.covariance import ledoit_wolf  # half a second that reading a study need not cost
 
     arms = len(means)
-    varying = np.flatnonzero(means.std(axis=1) > 0)
+    varying = np.flatnonzero(means.std(axis=1) > ROUNDING)
     centred = means[varying] - means[varying].mean(axis=1, keepdims=True)
     standard = centred / centred.std(axis=1, keepdims=True) if len(varying) else centred
     pairs = len(varying) * (len(varying) - 1)
@@ -122,12 +123,14 @@ def _seed_variance(
     binomial = mean * (1 - mean)
     found = np.array([np.var([right.mean() for right in answers[i].values()], ddof=1) for i in several])
     degrees = np.array([len(answers[i]) - 1 for i in several])
+    if found.max() < ROUNDING**2:  # every run of an arm gets as many images right
+        return 0.0, 1.0
 
     def scale(power: float) -> float:
         return float((degrees * found / binomial**power).sum() / degrees.sum())
 
     def misfit(power: float) -> float:  # of scaled chi-squared variables, but for a constant
-        expected = max(scale(power), 1e-300) * binomial**power
+        expected = scale(power) * binomial**power
         return float((degrees * (np.log(expected) + found / expected)).sum())
 
     power = min(map(float, VARIANCE_POWERS), key=misfit)
