@@ -1,11 +1,16 @@
 """Class by class: what synthetic images do, and which mix to take."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_exchange import GRID, write_exchange_study
 from numpy.typing import NDArray
 
+from synthaug.analysis import class_verdicts as verdicts
 from synthaug.analysis.class_verdicts import (
     HARMS,
     HELPS,
@@ -15,6 +20,7 @@ from synthaug.analysis.class_verdicts import (
     controls_of,
     recommended_mixes,
 )
+from synthaug.analysis.comparison import compare
 from synthaug.analysis.document import markdown
 from synthaug.analysis.exchange import Amounts
 from synthaug.analysis.exchange_text import verdict_document
@@ -91,11 +97,21 @@ def test_the_mix_of_a_class_is_the_best_or_a_cheaper_one_as_good() -> None:
     assert (dog.best, dog.cheapest, dog.tied) == ("real", "real", ())
     assert (emu.best, emu.cheapest, set(emu.tied)) == ("few", "few", {"real", "mixed"})
     assert (fox.best, fox.cheapest) == ("real", "mixed")
+    many = replace(cat, tied=("a", "b", "c", "d"))
+    assert "not told apart from 4 other arms." in markdown(verdict_document((), [many], margin=0.02))
     said = markdown(verdict_document((), [cat, dog, fox], margin=0.02))
     assert "cat: mixed is best (95.00 %), not told apart from real." in said
     assert "mixed has fewer real images and is shown to be less than 2 points worse" in said
     with pytest.raises(ValueError, match="share no seed"):
         recommended_mixes(arms[:2], [{0: LABELS == 0}, {1: LABELS == 0}], LABELS, NAMES, margin=0.02)
+
+
+def test_a_study_has_verdicts_for_arms_with_controls_and_a_mix_for_each_class(tmp_path: Path) -> None:
+    (group,) = compare(write_exchange_study(tmp_path / "study")).groups
+    found, mixes = verdicts.of_group(group)
+    assert set(found) == {arm.name for arm in GRID if arm.n_synthetic}
+    assert all(item.difference and item.difference.value > 0 for item in found["50+2000"])
+    assert [item.name for item in mixes] == ["cat", "dog"]
 
 
 def test_controls_have_as_many_real_images_and_nothing_else() -> None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.exchange import Amounts
+from synthaug.analysis.exchange import Amounts, arms_of
 from synthaug.analysis.exchange_covariance import Answers
 from synthaug.analysis.statistics import ALPHA, CONFIDENCE, Difference, crossed, holm
+from synthaug.analysis.study import Group
 
 HELPS, HARMS, NEUTRAL, OPEN = "helps", "harms", "neutral", "open"
 
@@ -132,6 +133,22 @@ def _verdict(name: str, n_test: int, found: tuple[Difference, float, float] | No
     undecided = NEUTRAL if p_neutral <= ALPHA else OPEN
     verdict = (HELPS if difference.centre > 0 else HARMS) if p <= ALPHA else undecided
     return ClassVerdict(name, n_test, difference, p, p_neutral, verdict)
+
+
+def of_group(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]], tuple[ClassMix, ...]]:
+    """Of a study's group: the verdicts of each arm that has a control, by its name; and the mix for each class.
+
+    The margin is the study's own. No mixes where the arms share no seed.
+    """
+    arms, answers = arms_of(group)
+    correct = dict(zip((arm.name for arm in arms), answers, strict=True))
+    verdicts = {
+        arm: class_verdicts(correct[arm], correct[control], group.labels, group.class_names, group.margin)
+        for arm, control in controls_of(arms).items()
+    }
+    if not answers or not set.intersection(*(set(arm) for arm in answers)):
+        return verdicts, ()
+    return verdicts, recommended_mixes(arms, answers, group.labels, group.class_names, group.margin)
 
 
 def controls_of(arms: Sequence[Amounts]) -> Mapping[str, str]:

@@ -190,16 +190,21 @@ def fit(
 
 
 def of_group(group: Group, *, along: bool = True) -> Exchange:
-    """The exchange rate of a study's group, overall and per class.
+    """The exchange rate of a study's group, overall and per class."""
+    arms, correct = arms_of(group)
+    if not arms:
+        return Exchange((), (), (FEW_ARMS, FEW_REAL))
+    return fit(arms, correct, group.labels, group.class_names, along=along)
+
+
+def arms_of(group: Group) -> tuple[list[Amounts], list[Answers]]:
+    """The amounts of a group's arms and their answers, right or wrong.
 
     Arms whose images vary otherwise than the others' are left aside: they differ in more than amounts.
     """
     used = [arm for arm in group.arms if arm.name in group.answers and not arm.augment]
     arms = [Amounts(arm.name, arm.n_real or 0, arm.n_synthetic or 0) for arm in used]
-    correct = [{s: given == group.labels for s, given in group.answers[arm.name].items()} for arm in used]
-    if not arms:
-        return Exchange((), (), (FEW_ARMS, FEW_REAL))
-    return fit(arms, correct, group.labels, group.class_names, along=along)
+    return arms, [{s: given == group.labels for s, given in group.answers[arm.name].items()} for arm in used]
 
 
 def as_json(exchange: Exchange) -> dict[str, Any]:

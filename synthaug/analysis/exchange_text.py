@@ -10,6 +10,8 @@ from synthaug.analysis.exchange_law import MOST_VALUE
 from synthaug.analysis.statistics import ALPHA
 from synthaug.analysis.table import MINUS, NONE, difference, percent
 
+MAX_NAMED = 3  # arms in one sentence
+
 # Why there is no exchange rate, and what would give one.
 REASONS = {
     rate.NO_SYNTHETIC: "no arm has synthetic images. Add some: mix.synthetic=0.5,1,2",
@@ -122,7 +124,8 @@ def mix_sentence(item: ClassMix, margin: float) -> str:
     """The recommended mix of one class."""
     said = f"{item.name}: {item.best} is best ({percent(item.accuracy, item.n_test)} %)"
     if item.tied:
-        said += f", not told apart from {', '.join(item.tied)}"
+        few = len(item.tied) <= MAX_NAMED
+        said += f", not told apart from {', '.join(item.tied) if few else f'{len(item.tied)} other arms'}"
     if item.cheapest != item.best:
         said += f"; {item.cheapest} has fewer real images and is shown to be less than {100 * margin:g} points worse"
     return f"{said}."
