@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up import SWEEP, MadeUp, make_study
 from PIL import Image
@@ -22,7 +23,7 @@ from synthaug.analysis.page import answers
 from synthaug.analysis.page.render import TEMPLATES
 from synthaug.analysis.page.sections import SECTIONS
 from synthaug.analysis.report import make_report
-from synthaug.analysis.statistics import Difference, Estimate
+from synthaug.analysis.statistics import Difference, Estimate, Part, Spread
 from synthaug.analysis.study import Arm, NotWorse
 
 SMALL = {name: SWEEP[name] for name in ("real", "64")}
@@ -143,7 +144,9 @@ def test_hard_images_are_shown_or_named(tmp_path: Path) -> None:
 
 
 def found(value: float, adjusted_p: float) -> Difference:
-    return Difference(value, value - 0.01, value + 0.01, value, (), adjusted_p / 2, 2, adjusted_p)
+    return Difference(
+        value, value - 0.01, value + 0.01, value, Spread(Part(np.zeros(()))), adjusted_p / 2, 2, adjusted_p
+    )
 
 
 @pytest.mark.parametrize(

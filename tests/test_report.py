@@ -192,15 +192,43 @@ def test_the_trend_in_words() -> None:
     assert table.trend(flat).startswith("No trend over the synthetic share is shown: \u22120.20 points per 10 %")
 
 
+LOST, CHANCE, GAINED = found(-0.01, -0.02, -0.001), found(-0.01, -0.02, -0.001, 0.2), found(0.01, 0.001, 0.02)
+SHOWN, UNSHOWN = NotWorse("shown", 0.001, 0.002), NotWorse("open", 0.1, 0.2)
+
+
+def replacing(synthetic: float, difference: Difference, not_worse: NotWorse = UNSHOWN) -> Arm:
+    return Arm("x", 1 - synthetic, synthetic, False, 1, difference=difference, not_worse=not_worse)
+
+
 def test_the_headline_counts_what_holds_after_holm() -> None:
-    below, chance, above = found(-0.01, -0.02, -0.001), found(-0.01, -0.02, -0.001, 0.2), found(0.01, 0.001, 0.02)
-    arms = [
-        Arm(name, 0.4, 0.6, False, 1, difference=item) for name, item in (("a", below), ("b", chance), ("c", above))
-    ]
-    assert (
-        table.headline(group_with(*arms))
-        == "3 arms against real: 1 below real, 1 above real, 1 not told apart from real."
-    )
+    arms = [Arm("x", 1, 0.6, False, 1, difference=item) for item in (LOST, CHANCE, GAINED)]
+    said = "3 arms against real: 1 below real, 1 above real, 1 not told apart from real."
+    assert table.headline(group_with(*arms)) == said
+    control = Arm("real40", 0.4, 0, False, 1, difference=LOST)
+    mixed = Arm("64", 0.4, 0.6, False, 1, difference=CHANCE, control="real40", loss=LOST)
+    assert table.headline(group_with(control, mixed)).endswith(" 1 arm against real: 1 not told apart from real.")
+    assert table.headline(group_with(Arm("64", 0.4, 0.6, False, 1))) == "No arm can be compared with real yet."
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        (
+            [replacing(0.5, CHANCE, SHOWN), replacing(0.6, CHANCE, SHOWN), replacing(0.8, LOST)],
+            "60 % of the real images can be replaced at a loss of less than 1 point. ",
+        ),
+        (
+            [replacing(0.5, CHANCE), replacing(0.6, LOST), replacing(0.8, LOST)],
+            "Replacing 60 % of the real images costs 1.00 points; that less costs under 1 point is not shown. ",
+        ),
+        (
+            [replacing(0.5, CHANCE), replacing(0.8, CHANCE)],
+            "Replacing up to 80 % of the real images is shown neither to cost anything nor to cost under 1 point. ",
+        ),
+    ],
+)
+def test_the_headline_says_how_much_can_be_replaced(arms: list[Arm], said: str) -> None:
+    assert table.headline(group_with(*arms)).startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """How numbers are said, in cells and in sentences, and the table for the console."""
 
 import sys
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
@@ -154,11 +155,15 @@ def _given_back(arm: Arm, n: int) -> str:
 
 
 def _not_worse(arm: Arm, group: Group) -> str:
-    margin = f"{100 * group.margin:.3g} {'point' if group.margin == 0.01 else 'points'}"
+    margin = _margin(group)
     if arm.not_worse is None or arm.not_worse.verdict == "open":
         return f"that it is not worse by more than {margin} is not shown" if arm.not_worse else ""
     word = "not worse" if arm.not_worse.verdict == "shown" else "worse"
     return f"{word} by more than {margin}"
+
+
+def _margin(group: Group) -> str:
+    return f"{100 * group.margin:.3g} {'point' if group.margin == 0.01 else 'points'}"
 
 
 def trend(group: Group) -> str:
@@ -176,20 +181,47 @@ def trend(group: Group) -> str:
 
 
 def headline(group: Group) -> str:
-    """All arms in one sentence."""
-    found = [arm.difference for arm in group.arms if arm.difference is not None]
+    """The answer to what a study asks, in one or two sentences: how much can be replaced, and what the arms say."""
+    controls = {arm.control for arm in group.arms if arm.loss is not None}
+    found = [arm for arm in group.arms if arm.difference is not None and arm.name not in controls]
     if not found:
         return "No arm can be compared with real yet."
-    sure = [item for item in found if (item.adjusted_p or 0) <= ALPHA]
+    replaced = [arm for arm in found if arm.synthetic > 0 and abs(arm.real + arm.synthetic - 1) < 1e-9]
+    return " ".join(part for part in (_replaced(replaced, group), _counted(found)) if part)
+
+
+def _replaced(arms: Sequence[Arm], group: Group) -> str:
+    """Of arms that replace real images by synthetic ones, as many for as many."""
+    if not arms:
+        return ""
+    within = [arm for arm in arms if arm.not_worse and arm.not_worse.verdict == "shown"]
+    lost = [arm for arm in arms if arm.difference and _is_shown(arm.difference) and arm.difference.value < 0]
+    margin = _margin(group)
+    if within:
+        most = max(within, key=lambda arm: arm.synthetic_fraction)
+        return f"{share(most)} of the real images can be replaced at a loss of less than {margin}."
+    if lost:
+        least = min(lost, key=lambda arm: arm.synthetic_fraction)
+        costs = percent(-least.difference.value, group.n_test) if least.difference else ""
+        rest = f"that less costs under {margin} is not shown"
+        return f"Replacing {share(least)} of the real images costs {costs} points; {rest}."
+    most = max(arms, key=lambda arm: arm.synthetic_fraction)
+    said = f"is shown neither to cost anything nor to cost under {margin}"
+    return f"Replacing up to {share(most)} of the real images {said}."
+
+
+def _counted(arms: Sequence[Arm]) -> str:
+    sure = [arm.difference for arm in arms if arm.difference and _is_shown(arm.difference)]
     below = sum(item.value < 0 for item in sure)
     above = len(sure) - below
-    parts = [
-        (below, "below real"),
-        (above, "above real"),
-        (len(found) - below - above, "not told apart from real"),
-    ]
+    parts = [(below, "below real"), (above, "above real"), (len(arms) - below - above, "not told apart from real")]
     said = ", ".join(f"{count} {what}" for count, what in parts if count)
-    return f"{len(found)} {'arm' if len(found) == 1 else 'arms'} against real: {said}."
+    return f"{len(arms)} {'arm' if len(arms) == 1 else 'arms'} against real: {said}."
+
+
+def _is_shown(found: Difference) -> bool:
+    """After Holm's correction, where there is one."""
+    return (found.p_value if found.adjusted_p is None else found.adjusted_p) <= ALPHA
 
 
 def caption(group: Group) -> list[str]:
