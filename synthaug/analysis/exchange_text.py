@@ -216,7 +216,7 @@ def _arm_rows(exchange: Exchange) -> Rows:
         )
         for point in exchange.points
     ]
-    return Rows(("arm", "real", "synthetic", "error %\n± 95 %", "by the law"), rows)
+    return Rows(("arm", "real", "synthetic", "error %\n± 95 %", "by the law\nwith one rate"), rows)
 
 
 def _class_rows(exchange: Exchange) -> Rows:
