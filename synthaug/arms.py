@@ -114,7 +114,7 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
         {split: dataset[split] for split in SPLITS},
         Rule(**rule) if rule else None,
         output_dir / "splits" / dataset["name"],
-        lambda bad: _refuse_bad(bad, dataset),
+        lambda bad: refuse_bad(bad, dataset),
     )
     more = dataset.get(MORE)
     return replace(divided, real=scan_more(root, more, divided.real)) if more else divided
@@ -134,8 +134,8 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
     real = divided.real
     scanned = {split: digest(samples) for split, samples in real.splits.items()}
     store = PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
-    bad = _decode(store, [sample for samples in real.splits.values() for sample in samples])
-    _refuse_bad(bad, dataset)
+    bad = decode(store, [sample for samples in real.splits.values() for sample in samples])
+    refuse_bad(bad, dataset)
     left_out = divided.bad | bad
     if left_out:
         what = number(len(left_out), "file")
@@ -232,7 +232,7 @@ def build(
         wanted = mixing.within(wanted, synthetic.available({name: count.synthetic for name, count in wanted.items()}))
         pool = synthetic.samples(real.classes)
     train = mixing.select(real.train, pool, wanted, seed, real.more)
-    bad = _decode(data.store, train)
+    bad = decode(data.store, train)
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
     _require_foreign(train, real, data.store)
@@ -260,13 +260,13 @@ def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStor
         )
 
 
-def _decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
+def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
     """Bring images into the store; path → reason for those that are no whole images."""
     reasons = store.add({sample.sha256: sample.path for sample in samples})
     return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
 
 
-def _refuse_bad(bad: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
+def refuse_bad(bad: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
     """Stop at files that are no whole images, unless they are to be left out."""
     if bad and dataset["on_bad_image"] != "skip":
         raise _bad_files(

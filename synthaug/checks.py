@@ -113,7 +113,7 @@ def _is_number(value: Any) -> bool:
 
 
 # Folders of output_dir that all studies share.
-_SHARED = ("datasets", "pixels", "splits", "synthetic")
+_SHARED = ("datasets", "held_out", "pixels", "splits", "synthetic")
 _NAME = (lambda name: name is None or _is_name(name), "a name that a folder can have")
 _ALL = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE = (lambda value: 0 <= value <= 1, "0 to 1")
@@ -285,11 +285,46 @@ def _target_problems(config: DictConfig, broken: Sequence[str]) -> list[str]:
         paths.append("dataset.prepare")
     if not _touches(broken, "logger"):
         paths += [f"logger.{name}" for name in config.logger or {}]
+    paths += [f"shift.{name}" for name in config.shift or {}]
     found = []
     for path in paths:
         if not _touches(broken, path):
             found += _node_problems(path, OmegaConf.select(config, path))
-    return found
+    return found + _shift_problems(config, broken)
+
+
+def _shift_problems(config: DictConfig, broken: Sequence[str]) -> list[str]:
+    """Names of test sets that folders cannot have or that two sets share; transforms that cannot be called so."""
+    found, owners = [], dict[str, list[str]]()
+    for key in config.shift or {}:
+        path, node = f"shift.{key}", config.shift[key]
+        if _touches(broken, path) or not isinstance(node, DictConfig):
+            continue
+        name, severities = str(node.get("name") or key), node.get("severities")
+        owners.setdefault(name, []).append(path)
+        if not _is_name(name):
+            found.append(f"{path}.name={name!r}: must be {_NAME[1]}")
+        if "severities" in node and not (isinstance(severities, DictConfig) and severities):
+            found.append(f"{path}.severities: must map each severity to the arguments of its transform")
+        elif severities:
+            found += _severity_problems(path, str(node.get("transform")), severities)
+    return found + [
+        f"{' and '.join(paths)}: are both called {name!r}; give one another name"
+        for name, paths in owners.items()
+        if len(paths) > 1
+    ]
+
+
+def _severity_problems(path: str, transform: str, severities: DictConfig) -> Iterator[str]:
+    for severity, given in severities.items():
+        where = f"{path}.severities.{severity!s}"
+        if not _is_name(severity):
+            yield f"{where}: must be {_NAME[1]}"
+        if given is not None and not isinstance(given, DictConfig):
+            yield f"{where}={given!r}: must map arguments of {transform} to their values"
+            continue
+        for text in signatures.problems(transform, {str(name): value for name, value in (given or {}).items()}):
+            yield f"{where}: {text}"
 
 
 def _node_problems(path: str, node: Any) -> list[str]:

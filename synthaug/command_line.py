@@ -33,7 +33,7 @@ from synthaug.errors import UserError, raise_all
 
 # Below these, keys are arguments of what a `_target_` names, or may be given without standing in any file.
 _ARGUMENT = re.compile(
-    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|mix\.augment)\.\w+=|mix\.augment="
+    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment)\.\w+=|mix\.augment="
     r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
 _PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)

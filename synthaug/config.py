@@ -19,8 +19,8 @@ from synthaug.errors import UserError
 from synthaug.results import PlannedRun, RunKey
 
 VERSION_BASE = "1.3"
-GROUPS = ("dataset", "generator", "prompts", "mix", "model", "trainer", "logger", "experiments")
-SEVERAL = ("logger", "experiments")  # groups of which more than one choice can be in force
+GROUPS = ("dataset", "generator", "prompts", "mix", "model", "trainer", "logger", "shift", "experiments")
+SEVERAL = ("logger", "shift", "experiments")  # groups of which more than one choice can be in force
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -132,7 +132,7 @@ class PromptsConfig:
 
 @dataclass
 class Config:
-    """The whole configuration. generator, model, trainer and loggers are checked against what they call."""
+    """The whole configuration. generator, model, trainer, loggers and shifts are checked against what they call."""
 
     experiment: str = "default"
     seed: int = 0
@@ -151,6 +151,7 @@ class Config:
     model: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] | None = None
+    shift: dict[str, Any] | None = None
 
 
 # Arguments that the program itself passes to what a node names, and that a configuration may therefore not give.
@@ -167,6 +168,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
         "use_distributed_sampler",
     ),
     "logger": ("name", "group", "id", "save_dir", "version", "mode", "offline", "resume"),
+    "shift": (),
 }
 # Groups whose choice is called after what it loads, where that was changed: its key.
 LOADED = {"model": "backbone", "generator": "model"}

@@ -8,27 +8,34 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthaug import arms, results, wandb_runs
+from synthaug import arms, results, shifted, wandb_runs
 from synthaug.config import Job, read_settings
 from synthaug.data import mixing
 from synthaug.data.samples import MORE, SPLITS, RealImages, digest
+from synthaug.data.shifts import Shift, ShiftedSet
 from synthaug.errors import UserError, raise_all
 from synthaug.generation.folder import FolderGenerator
-from synthaug.generation.synthetic_set import Generator
+from synthaug.generation.synthetic_set import Generator, SyntheticSet
 
 
-def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator | FolderGenerator]) -> None:
+def refuse(
+    jobs: Iterable[Job],
+    make_generator: Callable[[Job], Generator | FolderGenerator],
+    make_shifts: Callable[[Job], Mapping[str, Shift]] = lambda _: {},
+) -> None:
     """Raise everything that would stop one of the jobs.
 
     Args:
         jobs: the runs that were asked for.
         make_generator: a job's generator, not yet loaded.
+        make_shifts: a job's further test sets by name.
 
     Raises:
         UserError: all of it at once.
     """
     jobs = list(jobs)
     scanned: dict[tuple[str, ...], RealImages | UserError | None] = {}
+    sets: dict[str, tuple[list[ShiftedSet], list[str]]] = {}
     found: list[str] = []
     if len(jobs) > 1 and wandb_runs.is_trial() and any(job.is_in_wandb for job in jobs):
         found.append(
@@ -47,6 +54,12 @@ def refuse(jobs: Iterable[Job], make_generator: Callable[[Job], Generator | Fold
         differing = [] if job.settings["overwrite"] else differences(job, real)
         found += [taken(job.folder, differing)] if differing else []
         found += _impossible(job, real, make_generator) if real else []
+        shifts = make_shifts(job) if real else {}
+        if real and shifts:
+            same = repr((place, job.key.generator, job.settings["shift"]))
+            if same not in sets:
+                sets[same] = shifted.listed(shifts, real, _reserve(job, make_generator))
+            found += sets[same][1] + ([] if job.settings["overwrite"] else shifted.changed(job.folder, sets[same][0]))
     raise_all("Nothing was begun:", list(dict.fromkeys(found)))
 
 
@@ -106,3 +119,10 @@ def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Gene
     except UserError as error:
         return [str(error)]
     return []
+
+
+def _reserve(job: Job, make_generator: Callable[[Job], Generator | FolderGenerator]) -> SyntheticSet | UserError:
+    try:
+        return shifted.reserve(job.settings, job.key.dataset, job.key.generator, make_generator(job))
+    except UserError as error:
+        return error

@@ -6,6 +6,7 @@
             config.yaml  mix.csv  history.csv  predictions.csv  best.ckpt
             result.json                                               written last: the run is finished
             failed.json                                               the last attempt failed, and why
+            shifts/<name>/predictions.csv  result.json                answers to a further test set
 
 Everything here is plain text that outlives this program; nothing here imports torch.
 """
@@ -34,6 +35,7 @@ FORMAT = 1
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
 PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
 PLANNED = "planned.json"
+SHIFTS = "shifts"
 PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
 
 
@@ -101,6 +103,11 @@ class Run:
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
     augment: Mapping[str, Any] | None = None  # what the arm has in place of the dataset's augmentation
+
+
+def shift_folder(run: Path, name: str) -> Path:
+    """Where a run keeps its answers to a further test set."""
+    return run / SHIFTS / name
 
 
 # --- writing ---------------------------------------------------------------------------------------
@@ -295,7 +302,8 @@ def _order(run: Run) -> tuple[object, ...]:
 _ABSENT = "absent"
 # Where and how fast a run is computed, and who is told, does not change what it is.
 _INCIDENTAL = {
-    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "prompts.name", "controls", "margin",
+    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "shift", "prompts.name",
+    "controls", "margin",
     "dataset.root", "dataset.on_bad_image", "dataset.prepare._target_",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",

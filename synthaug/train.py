@@ -19,7 +19,10 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import arms, command_line, config, preflight, results, wandb_runs
+from synthaug import arms, command_line, config, preflight, results, shifted, wandb_runs
+from synthaug.data.pixels import PixelStore
+from synthaug.data.samples import RealImages, Sample, number
+from synthaug.data.shifts import Shift, ShiftedSet
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.files import write_text
 
@@ -51,7 +54,7 @@ def main() -> None:
         jobs = command_line.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
         if _is_first_process():
-            preflight.refuse(jobs, lambda job: _made("generator", job))
+            preflight.refuse(jobs, lambda job: _made("generator", job), _shifts)
             for study in studies:
                 own = [job for job in jobs if job.study == study]
                 results.plan(study, [job.planned for job in own], own[-1].settings["margin"])
@@ -99,7 +102,9 @@ def run(job: config.Job) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not _is_first_process():  # the first one holds the lock, has claimed the folder, and talks
         logging.getLogger("synthaug").setLevel(logging.WARNING)
-        if not (folder / results.RESULT).is_file():
+        if (folder / results.RESULT).is_file():
+            _judge_finished(job)
+        else:
             _train(job)
         return
     try:
@@ -107,10 +112,10 @@ def run(job: config.Job) -> None:
     except Timeout:
         raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.") from None
     with held:
-        if _claim(job):
+        if not _claim(job):
+            _train(job)
+        elif not _judge_finished(job):
             log.info("%s: finished before, nothing to do (%s)", job.key.label, folder)
-            return
-        _train(job)
 
 
 def _claim(job: config.Job) -> bool:
@@ -136,6 +141,7 @@ def _claim(job: config.Job) -> bool:
 def _train(job: config.Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
     arm = _build_arm(job)
+    sets = _further_sets(job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train])
     from synthaug import training
 
     training.quiet_libraries()
@@ -161,6 +167,66 @@ def _train(job: config.Job) -> None:
 
             tracking.close(loggers, failed)
     log.info("%s: %s", job.key.label, summary)
+    _judge(job, sets, arm.real, arm.store)
+
+
+def _judge_finished(job: config.Job) -> bool:
+    """Judge a finished run on the further test sets that it was not judged on yet; False where there is none."""
+    if not shifted.missing(job.folder, _shifts(job)):
+        return False
+    _prepare(job.settings["dataset"])
+    data = arms.read_real(job.settings["dataset"], Path(job.settings["output_dir"]))
+    trained = [(row.sha256, row.path) for row in results.read_mix(job.folder)]
+    sets = _further_sets(job, data.real, data.store, trained)
+    from synthaug import training
+
+    training.quiet_libraries()
+    _judge(job, sets, data.real, data.store)
+    return True
+
+
+def _further_sets(
+    job: config.Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
+) -> list[ShiftedSet]:
+    """The test sets of the group `shift` that the run is still to be judged on; tried before anything is trained."""
+    missing = shifted.missing(job.folder, _shifts(job))
+    if not missing:
+        return []
+
+    def held_out(per_class: int) -> list[Sample]:
+        made = shifted.reserve(job.settings, job.key.dataset, job.key.generator, _made("generator", job))
+        return shifted.first_images(made, real.classes)(per_class)
+
+    sets = shifted.prepare(job.folder, missing, job.settings["dataset"], real, store, trained, held_out)
+    from synthaug import evaluation
+
+    evaluation.try_out(sets, job.settings, store)
+    return sets
+
+
+def _judge(job: config.Job, sets: list[ShiftedSet], real: RealImages, store: PixelStore) -> None:
+    if not sets:
+        return
+    from synthaug import evaluation
+
+    log.info("%s: judged on %s", job.key.label, number(len(sets), "further test set"))
+    evaluation.judge(
+        job.folder,
+        job.settings,
+        sets,
+        real.classes,
+        store,
+        make_model=lambda **given: _made("model", job, **given),
+        make_trainer=lambda **given: _made("trainer", job, **given),
+    )
+
+
+def _shifts(job: config.Job) -> dict[str, Shift]:
+    """Name → further test sets, as the group `shift` names them."""
+    nodes = job.settings["shift"] or {}
+    return {
+        str(node.get("name") or key): instantiate(config.called(node), _convert_="all") for key, node in nodes.items()
+    }
 
 
 def _build_arm(job: config.Job) -> arms.Arm:

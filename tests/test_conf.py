@@ -1,21 +1,26 @@
 """Every configuration file that the project ships: it composes, says what its name says, and can be made."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from made_up_images import write_dataset
 from made_up_weights import in_the_cache
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
-from synthaug import checks, command_line, config, tracking, training
+from synthaug import checks, command_line, config, evaluation, tracking, training
 from synthaug.classifier import Classifier
-from synthaug.data.augment import Augmentation
+from synthaug.data.augment import Augmentation, evaluation_view
 from synthaug.data.policies import POLICIES
+from synthaug.data.samples import RealImages, Sample
 from synthaug.data.split_rule import Rule
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
@@ -51,6 +56,7 @@ MANDATORY = {
     ("generator", "folder"): ["generator.root=pool"],
     ("mix", "real150"): ["dataset.more=generator"],
     ("mix", "real200"): ["dataset.more=generator"],
+    ("shift", "folder"): ["shift.folder.root=photos/another camera"],
 }
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 
@@ -92,7 +98,7 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     assert checks.problems_of(found) == []
     settings = config.job_of(found, found.hydra).settings
     called = NAMED_BY_FOLDER.get(choice, choice)
-    assert group == "logger" or group == "trainer" or settings[group]["name"] == called
+    assert group in ("logger", "trainer", "shift") or settings[group]["name"] == called
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -234,3 +240,47 @@ def test_loggers_can_be_made(choice: str, composed: Compose, tmp_path: Path, mon
         assert set(given) <= set(config.SUPPLIED["logger"])
         logger = instantiate(node, **given)
         assert Path(logger.save_dir).is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize("choice", choices("shift"))
+def test_further_test_sets_can_be_made(choice: str, composed: Compose) -> None:
+    found = composed(f"shift={choice}", *MANDATORY.get(("shift", choice), ()))
+    nodes = config.job_of(found, found.hydra).settings["shift"]
+    shifts = {
+        str(node.get("name") or key): instantiate(config.called(node), _convert_="all") for key, node in nodes.items()
+    }
+    names = [own for name, shift in shifts.items() for own in shift.names(name)]
+    assert len(set(names)) == len(names)
+    wanted = {"none": 0, "folder": 1, "synthetic": 1, "corruptions": 18, "corruptions_small": 18}
+    assert len(names) == wanted[choice]
+    if choice == "folder":
+        assert names == ["another camera"]
+
+
+@pytest.mark.parametrize(("choice", "side"), [("corruptions", 224), ("corruptions_small", 32)])
+def test_every_corruption_changes_an_image_and_the_more_the_severer(choice: str, side: int, composed: Compose) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    smooth = Image.fromarray(drawn).resize((side, side), Image.Resampling.BICUBIC)
+    image = torch.from_numpy(np.array(smooth)).permute(2, 0, 1).contiguous()
+    sample = Sample(Path("0.png"), 0, "cat", "real", "0" * 64)
+    images = RealImages(["cat", "dog"], [], [], [sample])
+    for name, node in composed(f"shift={choice}").shift.items():
+        sets = instantiate(config.called(node), _convert_="all").sets(name, images, lambda _: [])
+        lost = []
+        for one in sets:
+            pixels = evaluation.pixels_of(one, {"image_size": side, "crop_pct": 1.0}, OneImage(image.numpy()))
+            shown, sizes = pixels.batch(["0" * 64])
+            whole = evaluation_view(torch.from_numpy(shown), torch.from_numpy(sizes), side, 1.0)[0]
+            lost.append(float((whole - image / 255).abs().mean()))
+        assert 0 < lost[0] < lost[1] < lost[2], (name, lost)
+
+
+class OneImage:
+    """A store of one image."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self.image = image
+        self.short_side = image.shape[1]
+
+    def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return np.stack([self.image] * len(keys)), np.array([self.image.shape[1:]] * len(keys))

@@ -943,7 +943,12 @@ def test_a_run_from_before_a_key_was_thought_of_is_the_same() -> None:
 def test_difference_names_what_makes_another_run() -> None:
     incidental = ["dataset.on_bad_image=skip", "num_workers=3", "logger=none", "overwrite=true", "per_class=3"]
     incidental += ["experiment=other", "output_dir=elsewhere", "generator.batch_size=1", "+generator.device=cpu"]
-    incidental += ["trainer.accelerator=cpu", "+trainer.strategy=auto", "+trainer.log_every_n_steps=1"]
+    incidental += [
+        "shift=corruptions",
+        "trainer.accelerator=cpu",
+        "+trainer.strategy=auto",
+        "+trainer.log_every_n_steps=1",
+    ]
     here = job_of().settings
     assert results.difference(here, job_of(*incidental).settings) == []
     other = job_of(*incidental, "model.lr=0.1", "batch_size=64", "dataset.augment.scale=[0.5,1]", "~trainer.devices")
@@ -1009,6 +1014,7 @@ class TestArgumentsOfTargets:
             ("generator.name=other", "++generator.name=other"),
             ("trainer.precision=bf16-mixed", "++trainer.precision=bf16-mixed"),
             ("logger.wandb.entity=lab", "++logger.wandb.entity=lab"),
+            ("shift.folder.origin=synthetic", "++shift.folder.origin=synthetic"),
             ("+model.lr=1", "+model.lr=1"),
             ("mix.real=0.5", "mix.real=0.5"),
             ("mix.augment.policy=rand", "++mix.augment.policy=rand"),

@@ -12,8 +12,10 @@ from omegaconf import OmegaConf
 from synthaug import command_line, config, preflight, results
 from synthaug.config import Job
 from synthaug.data.samples import RealImages, digest
+from synthaug.data.shifts import Folder, Shift, Synthetic
 from synthaug.errors import UserError
 from synthaug.generation.diffusion import DiffusionGenerator
+from synthaug.generation.folder import FolderGenerator
 
 
 @pytest.fixture
@@ -173,3 +175,36 @@ def test_a_dataset_that_is_prepared_on_the_way_may_be_absent(tmp_path: Path, mon
     jobs: Sequence[Job] = command_line.jobs_of([]) or []
     preflight.refuse(jobs, painter)
     assert not (tmp_path / "outputs").exists()
+
+
+def test_further_test_sets_that_cannot_be_had_stop_the_first_run_all_at_once(photos: Path, tmp_path: Path) -> None:
+    shifts: dict[str, Shift] = {"dusk": Folder(str(tmp_path / "dusk")), "held": Synthetic(0)}
+    with pytest.raises(UserError) as caught:
+        preflight.refuse(jobs_of(photos, "mix=real,real50", "seed=0,1", "shift=synthetic"), painter, lambda _: shifts)
+    assert str(caught.value) == (
+        "Nothing was begun:\n"
+        f"  - shift.dusk.root={tmp_path / 'dusk'} is no test set of this dataset:\n"
+        f"  - there is no folder {tmp_path / 'dusk'}: give one that exists\n"
+        "  - shift.held.per_class=0: must be at least 1."
+    )
+
+
+def test_a_pool_of_which_nothing_is_held_out_is_refused(photos: Path) -> None:
+    jobs = jobs_of(photos, "mix=real", "shift=synthetic")
+    with pytest.raises(UserError, match=r"generator.root=pool is a pool of images made elsewhere"):
+        preflight.refuse(jobs, lambda _: FolderGenerator("pool"), lambda _: {"synthetic": Synthetic()})
+    preflight.refuse(jobs, lambda _: FolderGenerator("pool"), lambda _: {})
+
+
+def test_answers_to_another_test_set_are_refused_unless_set_aside(photos: Path) -> None:
+    (job,) = jobs_of(photos, "mix=real", "shift=synthetic")
+    real = real_of(job)
+    finish(job, real)
+    preflight.refuse([job], painter, lambda _: {"held": Synthetic(3)})
+    folder = results.shift_folder(job.folder, "held")
+    results.write_json(folder / results.RESULT, {"settings": {"kind": "synthetic", "per_class": 3}})
+    preflight.refuse([job], painter, lambda _: {"held": Synthetic(3)})
+    with pytest.raises(UserError, match=r"held holds answers to another test set:\n    per_class: 3 there, 4 now"):
+        preflight.refuse([job], painter, lambda _: {"held": Synthetic(4)})
+    (again,) = jobs_of(photos, "mix=real", "shift=synthetic", "overwrite=true")
+    preflight.refuse([again], painter, lambda _: {"held": Synthetic(4)})

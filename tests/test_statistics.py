@@ -18,6 +18,7 @@ from synthaug.analysis.statistics import (
     Estimate,
     Trend,
     accuracy_over_seeds,
+    contrast,
     crossed,
     crossed_apart,
     crossed_spread,
@@ -310,3 +311,25 @@ def test_kendall_counts_pairs(pairs: list[tuple[int, int]]) -> None:
 def test_kendall_of_four_in_order() -> None:
     assert kendall([1, 2, 3, 4], [8, 6, 4, 2]) == Trend(-1, 2 / 24)
     assert kendall([1], [2]) is None
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_a_contrast_of_other_images_adds_up_what_is_open(seeds: int) -> None:
+    rng = np.random.default_rng(0)
+    first, second = (crossed(rng.choice([-1.0, 0.0, 1.0], (seeds, n), p=[0.1, 0.8, 0.1])) for n in (400, 900))
+    found = contrast(first, second)
+    assert found.value == pytest.approx(first.value - second.value)
+    assert found.low < found.value < found.high
+    wider = max(first.high - first.low, second.high - second.low)
+    assert wider < found.high - found.low < (first.high - first.low) + (second.high - second.low)
+    assert (found.p_value < 0.05) == (not found.contains_zero)
+    assert found.seeds == seeds
+
+
+def test_intervals_of_a_contrast_cover() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(300):
+        arms = [rng.choice([-1.0, 0.0, 1.0], (3, 300), p=[p, 0.8 - p, 0.2]) for p in (0.3, 0.1)]
+        hits += (found := contrast(crossed(arms[0]), crossed(arms[1]))).low <= -0.2 <= found.high
+    assert hits >= 279

@@ -182,6 +182,17 @@ def test_seeds_differ_by_class_prompt_and_index() -> None:
     assert image_seed("cat", "a photo of a cat", 7) == 7660844309185622374
 
 
+def test_another_series_has_other_images_of_the_same_prompts(tmp_path: Path) -> None:
+    one, other = (SyntheticSet(tmp_path / name, Painter(), series=name) for name in ("", "held out"))
+    for images in (one, other):
+        images.ensure({"cat": 5})
+    prompts, seeds = (
+        [getattr(row, name) for images in (one, other) for row in images.rows()] for name in ("prompt", "seed")
+    )
+    assert prompts[:5] == prompts[5:]
+    assert len(set(seeds)) == 10
+
+
 def test_a_deleted_image_is_made_again_even_if_enough_others_are_there(tmp_path: Path) -> None:
     synthetic = SyntheticSet(tmp_path, Painter())
     synthetic.ensure({"cat": 6})

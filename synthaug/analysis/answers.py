@@ -22,13 +22,19 @@ class Answers:
     result: Mapping[str, Any]
     predicted: NDArray[np.int64]
     correct: NDArray[np.bool_]
+    confidence: NDArray[np.float64] | None = None  # probability of the answer given; None where it was not read
 
 
 Reference = tuple[str, Predictions]
 
 
-def read_answers(runs: list[Run]) -> tuple[dict[results.RunKey, str], list[Answers], Reference | None]:
-    """Problems by run, the answers of all comparable runs, and the test set that they share."""
+def read_answers(
+    runs: list[Run], confidence: bool = False
+) -> tuple[dict[results.RunKey, str], list[Answers], Reference | None]:
+    """Problems by run, the answers of all comparable runs, and the test set that they share.
+
+    With `confidence`, how sure the answers are is read as well, which takes several times as long.
+    """
     reasons: dict[results.RunKey, str] = {}
     loaded: list[tuple[Run, Mapping[str, Any], Predictions]] = []
     for run in runs:
@@ -38,7 +44,7 @@ def read_answers(runs: list[Run]) -> tuple[dict[results.RunKey, str], list[Answe
             reasons[run.key] = f"result.json has format {run.result.get('format')}, this version reads {results.FORMAT}"
             continue
         try:
-            predictions = results.read_predictions(run.folder, probabilities=False)
+            predictions = results.read_predictions(run.folder, probabilities=confidence)
         except (OSError, ValueError, LookupError, csv.Error) as error:
             reasons[run.key] = f"predictions.csv cannot be read ({type(error).__name__}: {error})"
             continue
@@ -56,7 +62,8 @@ def read_answers(runs: list[Run]) -> tuple[dict[results.RunKey, str], list[Answe
             reasons[run.key] = order
         else:
             predicted = predictions.predicted[order]
-            answers.append(Answers(run, result, predicted, predicted == reference[1].labels))
+            sure = predictions.probabilities[order].max(axis=1) if confidence else None
+            answers.append(Answers(run, result, predicted, predicted == reference[1].labels, sure))
     return reasons, answers, reference
 
 

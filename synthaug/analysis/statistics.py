@@ -226,6 +226,24 @@ def crossed_apart(
     return _difference(value, float(of_images.mean()), _spread(arms, of_images), seeds, confidence)
 
 
+def contrast(first: Difference, second: Difference, confidence: float = CONFIDENCE, reach: float = 2.0) -> Difference:
+    """First minus second, where the two are of different test images: what both vary by is added up.
+
+    Where both are of the same runs, the draw of seeds is in both. It is added as if they were of different runs: too
+    much where a seed that is bad on one set of images is bad on the other.
+
+    Args:
+        first, second: of `crossed` or `crossed_apart`.
+        confidence: of the interval.
+        reach: the largest value there could be.
+    """
+    images = Part(first.spread.images.variance + second.spread.images.variance)
+    seeds = min(first.seeds, second.seeds)
+    spread = Spread(images, (*first.spread.parts, *second.spread.parts) if seeds > 1 else ())
+    value, centre = first.value - second.value, first.centre - second.centre
+    return _difference(value, centre, spread, seeds, confidence, reach)
+
+
 def _likeness(tables: NDArray[np.float64]) -> NDArray[np.float64]:
     """Variance of an image's mean over seeds, as a share of the variance of one seed's answer: from 1/seeds to 1."""
     if 0 in tables.shape:

@@ -138,6 +138,19 @@ def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: fl
     return _warp(pixels, sizes, (height / 2, width / 2), (side, side), upright, image_size, supersample)
 
 
+def samples_per_pixel(short_side: int, image_size: int, crop_pct: float) -> int:
+    """Samples per output pixel and axis with which none of a store's pixels is skipped.
+
+    A store made for small training crops has more pixels than whole images are shown with.
+
+    Args:
+        short_side: of the store's images, in pixels.
+        image_size: side of the output in pixels.
+        crop_pct: share of the short side that is shown.
+    """
+    return 2 if short_side * crop_pct > 1.25 * image_size else 1
+
+
 def _stretched(pixels: Tensor, sizes: Tensor, image_size: int) -> tuple[Tensor, Tensor]:
     """Whole images as squares, float32 (B, 3, image_size, image_size) in [0, 255], and their sizes.
 

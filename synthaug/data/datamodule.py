@@ -9,9 +9,9 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
+from synthaug.data.augment import Augmentation, evaluation_view, samples_per_pixel, training_view, uniforms
 from synthaug.data.batches import Batches
-from synthaug.data.pixels import PixelStore
+from synthaug.data.pixels import Pixels
 from synthaug.data.samples import SYNTHETIC, Sample
 
 
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 class Rows(Dataset[RawBatch]):
     """A list of samples, read a batch at a time; items are (draw, row), where `draw` says how `Batches` counts it."""
 
-    def __init__(self, samples: Sequence[Sample], store: PixelStore, seed: int | None) -> None:
+    def __init__(self, samples: Sequence[Sample], store: Pixels, seed: int | None) -> None:
         self.keys = [sample.sha256 for sample in samples]
         self.labels = torch.tensor([sample.label for sample in samples])
         self.synthetic = torch.tensor([sample.origin == SYNTHETIC for sample in samples])
@@ -97,7 +97,7 @@ class MixDataModule(LightningDataModule):
         train: Sequence[Sample],
         val: Sequence[Sample],
         test: Sequence[Sample],
-        store: PixelStore,
+        store: Pixels,
         image_size: int,
         crop_pct: float = 0.875,
         augmentation: Augmentation | None = None,
@@ -114,8 +114,7 @@ class MixDataModule(LightningDataModule):
         self.store = store
         self.image_size = image_size
         self.crop_pct = crop_pct
-        # A store made for small training crops has more pixels than whole images are shown with: none is skipped.
-        self.supersample = 2 if store.short_side * crop_pct > 1.25 * image_size else 1
+        self.supersample = samples_per_pixel(store.short_side, image_size, crop_pct)
         self.augmentation = augmentation or Augmentation()
         self.batch_size = batch_size
         self.seed = seed

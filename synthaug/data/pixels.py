@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from filelock import FileLock
@@ -56,6 +56,16 @@ class Place:
     def stop(self) -> int:
         """Offset of the first byte behind the image."""
         return self.offset + self.height * self.width * 3
+
+
+class Pixels(Protocol):
+    """Where batches of images come from; `PixelStore` is one. `short_side` is the longest short side, in pixels."""
+
+    short_side: int
+
+    def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+        ...
 
 
 class PixelStore:

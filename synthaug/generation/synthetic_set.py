@@ -110,10 +110,12 @@ class SyntheticSet:
         folder: where the set lies; created on demand.
         generator: what makes its images.
         prompts: what it is asked for; None takes the generator's own template.
+        series: sets of another series have other seeds, and so other images of the same prompts.
     """
 
-    def __init__(self, folder: Path, generator: Generator, prompts: Prompts | None = None) -> None:
+    def __init__(self, folder: Path, generator: Generator, prompts: Prompts | None = None, series: str = "") -> None:
         self.folder = folder
+        self.series = series
         self.generator = generator
         self.prompts = prompts or Prompts([generator.prompt], source="generator.prompt")
 
@@ -194,7 +196,9 @@ class SyntheticSet:
         with tqdm(total=missing, desc="generating", unit="image", disable=None) as bar:
             while batch := list(islice(_missing(rows, wanted), max(1, self.generator.batch_size))):
                 asked = [self.prompts.of(*place) for place in batch]
-                seeds = [image_seed(name, text, index) for (name, index), text in zip(batch, asked, strict=True)]
+                seeds = [
+                    image_seed(name, text, index, self.series) for (name, index), text in zip(batch, asked, strict=True)
+                ]
                 begun = time.perf_counter()
                 images = self.generator.sample(asked, seeds)
                 made_in = f"{(time.perf_counter() - begun) / len(batch):.3g}"
@@ -369,7 +373,8 @@ def _row(line: dict[str, Any]) -> Row:
     return Row(**{**line, "index": int(line["index"]), "seed": int(line["seed"])})
 
 
-def image_seed(class_name: str, prompt: str, index: int) -> int:
+def image_seed(class_name: str, prompt: str, index: int, series: str = "") -> int:
     """Seed of image `index` of a class: the same wherever and whenever it is made, another for every image."""
-    digest = hashlib.sha256(f"{class_name}\0{prompt}\0{index}".encode()).digest()
+    of_series = f"\0{series}" if series else ""
+    digest = hashlib.sha256(f"{class_name}\0{prompt}\0{index}{of_series}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # torch takes seeds below 2^63
