@@ -10,19 +10,19 @@ from synthaug.analysis.study import Comparison
 from synthaug.analysis.table import print_table
 
 
-def make_report(study: Path) -> Comparison:
+def make_report(study: Path, prices: Prices | None = None) -> Comparison:
     """Write `results.csv`, `results.json` and `report.html` into the study's folder."""
     from synthaug.analysis.page.render import write_page  # matplotlib takes a second that a wrong path need not cost
 
     comparison = compare(study)
     write_files(comparison)
-    write_page(comparison)
+    write_page(comparison, prices)
     return comparison
 
 
 def show_report(study: Path, prices: Prices | None = None) -> Comparison:
     """Make the report, print its table and where its page is; with `prices` what each arm took, too."""
-    comparison = make_report(study)
+    comparison = make_report(study, prices)
     print_table(comparison)
     for group in comparison.groups if prices else ():
         print_document(document(costs(study, group, prices), prices))
