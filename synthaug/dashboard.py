@@ -13,7 +13,7 @@ from typing import Any
 
 from synthaug import results, wandb_runs
 from synthaug.analysis import table
-from synthaug.analysis.export import as_json, rows
+from synthaug.analysis.export import rows
 from synthaug.analysis.study import ComparedRun, Comparison, Group
 from synthaug.files import sha256
 
@@ -119,7 +119,7 @@ def configuration(comparison: Comparison) -> dict[str, Any]:
     planned = results.read_json(plan) if plan.is_file() else {}
     return {
         **_plain(shared),
-        **{name: value for name, value in _plain(planned | as_json(comparison)).items() if name != "format"},
+        **{name: value for name, value in _plain(planned | _report(comparison)).items() if name != "format"},
         **{f"{name}s": sorted({str(row[name]) for row in _rows(comparison)}) for name in _NAMES},
         "seeds": sorted({item.run.key.seed for group in comparison.groups for item in group.runs}),
         "n_test": max(group.n_test for group in comparison.groups),
@@ -138,7 +138,7 @@ def summary(comparison: Comparison) -> dict[str, Any]:
             name = f"{_prefix(comparison, group)}{row['arm']}"
             values = {column: value for column, value in row.items() if column not in _NAMES}
             found |= {f"{name}/{column}": value for column, value in _plain(values).items()}
-    for group, content in zip(comparison.groups, as_json(comparison)["groups"], strict=True):
+    for group, content in zip(comparison.groups, _report(comparison)["groups"], strict=True):
         of_group = {name: value for name, value in content.items() if isinstance(value, dict)}  # the trend
         for name, values in of_group.items():
             found |= {f"{_prefix(comparison, group)}{name}/{key}": value for key, value in _plain(values).items()}
@@ -166,10 +166,15 @@ def figures(comparison: Comparison) -> dict[str, str]:
     return found
 
 
+def _report(comparison: Comparison) -> dict[str, Any]:
+    """What the report has written down: the same as its page."""
+    return results.read_json(comparison.folder / "results.json")
+
+
 def _media(comparison: Comparison) -> dict[str, Any]:
     import wandb
 
-    groups = as_json(comparison)["groups"]
+    groups = _report(comparison)["groups"]
     names = [{name: group[name] for name in _NAMES if name in group} for group in groups]
     of_class = [
         {**of, "arm": arm["arm"], **item}

@@ -11,6 +11,7 @@ from made_up import SWEEP, MadeUp, make_study
 from synthaug import results
 from synthaug.analysis.comparison import compare
 from synthaug.analysis.export import as_json, rows, write_files
+from synthaug.analysis.findings import findings
 from synthaug.analysis.statistics import crossed, mcnemar, wilson
 from synthaug.analysis.study import Arm, Comparison, Group
 from synthaug.errors import UserError
@@ -27,8 +28,8 @@ def arm_of(group: Group, name: str) -> Arm:
 
 
 def noted(group: Group) -> list[str]:
-    """What a group notes beside the lack of controls, which is a test of its own."""
-    return [note for note in group.notes if not note.startswith("No control of")]
+    """What a group notes beside the lack of controls and of power, which have tests of their own."""
+    return [note for note in group.notes if not note.startswith(("No control of", "Underpowered"))]
 
 
 def folder_of(study: Path, arm: str, seed: int = 0) -> Path:
@@ -122,7 +123,8 @@ def test_perfect_and_identical_arms_give_sane_numbers(tmp_path: Path) -> None:
     assert found.difference is not None
     assert found.difference.contains_zero
     assert found.difference.value == 0
-    json.dumps(as_json(compare(study)), allow_nan=False)
+    comparison = compare(study)
+    json.dumps(as_json(comparison, findings(comparison)), allow_nan=False)
 
 
 def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
@@ -130,13 +132,14 @@ def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
     found = arm_of(one_group(study), "55")
     assert found.classes[0].n_test == 1
     assert found.classes[1].accuracy is None
-    json.dumps(as_json(compare(study)), allow_nan=False)
+    comparison = compare(study)
+    json.dumps(as_json(comparison, findings(comparison)), allow_nan=False)
 
 
 def test_arms_without_a_control_are_named(tmp_path: Path) -> None:
     arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5), "64": (0.4, 0.6), "add": (1.0, 0.5)}
     group = one_group(make_study(tmp_path / "study", MadeUp(arms=arms)))
-    (note,) = group.notes
+    (note,) = [note for note in group.notes if note.startswith("No control")]
     assert note.startswith("No control of 64 (the same real images and no synthetic one)")
     assert "+controls=true" in note
     found = {arm.name: (arm.control, arm.loss is not None, arm.gain is not None) for arm in group.arms}
@@ -147,6 +150,19 @@ def test_arms_without_a_control_are_named(tmp_path: Path) -> None:
         "64": (None, False, False),
         "add": ("real", False, True),
     }
+
+
+def test_arms_without_power_are_named_and_controls_are_not(tmp_path: Path) -> None:
+    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
+    group = one_group(make_study(tmp_path / "study", MadeUp(arms=arms, n_test=200)))
+    (note,) = [note for note in group.notes if note.startswith("Underpowered")]
+    power = arm_of(group, "55").power
+    assert power is not None
+    assert power.smallest is not None
+    said = f"a difference of 1 point would not be shown in 55 ({100 * power.smallest:.2g} points would)."
+    assert note == f"Underpowered: {said}"
+    wide = compare(tmp_path / "study", margin=0.5).groups[0]
+    assert not [note for note in wide.notes if note.startswith("Underpowered")]
 
 
 def test_loss_and_gain_add_up_to_the_difference(tmp_path: Path) -> None:
@@ -395,7 +411,7 @@ def test_an_arm_at_chance_is_told(tmp_path: Path) -> None:
 
 def test_csv_and_json_agree(tmp_path: Path) -> None:
     comparison = compare(make_study(tmp_path / "study", MadeUp(seeds=(0, 1), failed=[("82", 0), ("82", 1)])))
-    write_files(comparison)
+    write_files(comparison, findings(comparison))
     with (comparison.folder / "results.csv").open(newline="", encoding="utf-8") as stream:
         lines = list(csv.DictReader(stream))
     content = results.read_json(comparison.folder / "results.json")

@@ -11,6 +11,7 @@ from made_up import MadeUp, make_study
 from synthaug import results
 from synthaug.analysis import export, table
 from synthaug.analysis.comparison import compare
+from synthaug.analysis.findings import findings
 from synthaug.analysis.study import Comparison
 
 ARMS = {"real": (1.0, 0.0), "real40": (0.4, 0.0), "64_&_100%": (0.4, 0.6), "82": (0.2, 0.8)}
@@ -20,7 +21,7 @@ ARMS = {"real": (1.0, 0.0), "real40": (0.4, 0.0), "64_&_100%": (0.4, 0.6), "82":
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     content = MadeUp(arms=ARMS, seeds=(0, 1, 2), failed=[("82", seed) for seed in (0, 1, 2)], n_test=300)
     found = compare(make_study(tmp_path_factory.mktemp("study"), content))
-    export.write_files(found)
+    export.write_files(found, findings(found))
     return found
 
 

@@ -140,6 +140,7 @@ LIGHT = [
     "synthaug.analysis.answers",
     "synthaug.analysis.inference",
     "synthaug.analysis.notes",
+    "synthaug.analysis.findings",
     "synthaug.analysis.confidence",
     "synthaug.analysis.robustness",
     "synthaug.analysis.robustness_text",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug import results
+from synthaug.analysis import power
 from synthaug.analysis.answers import BASELINE, Answers, identity, read_answers
 from synthaug.analysis.inference import Values, adjusted, difference, macro_f1_parts, right, slope
 from synthaug.analysis.notes import notes
@@ -61,8 +62,8 @@ def _compare_group(runs: list[Run], margin: float) -> Group:
     states = tuple(_state(run, reasons.get(run.key, ""), compared.get(run.key)) for run in runs)
     labels = reference[1].labels if reference else np.zeros(0, dtype=np.int64)
     names = tuple(reference[1].classes) if reference else ()
-    alone, measured = _arms(runs, answers, labels, names)
-    arms = _corrected(alone, margin)
+    found, measured = _arms(runs, answers, labels, names)
+    arms = _with_power(_corrected(found, margin), measured, margin)
     predicted: dict[str, dict[int, NDArray[np.int64]]] = {}
     for item in answers:
         predicted.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.predicted
@@ -220,6 +221,13 @@ def _corrected(arms: Sequence[Arm], margin: float) -> tuple[Arm, ...]:
         )
         for place, arm in enumerate(arms)
     )
+
+
+def _with_power(arms: Sequence[Arm], measured: Sequence[_Measured | None], margin: float) -> tuple[Arm, ...]:
+    right_of = {place: found.right for place, found in enumerate(measured) if found}
+    base = next((right_of.pop(place) for place, arm in enumerate(arms) if arm.baseline and place in right_of), {})
+    found = power.of_group({str(place): values for place, values in right_of.items()}, base, margin)
+    return tuple(dataclasses.replace(arm, power=found.get(str(place))) for place, arm in enumerate(arms))
 
 
 def _not_worse(found: Sequence[Difference], margin: float) -> list[NotWorse]:

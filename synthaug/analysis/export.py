@@ -1,12 +1,14 @@
 """A comparison as CSV, JSON, Markdown and LaTeX: the same numbers, from the same rows and cells."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from synthaug import results
-from synthaug.analysis import table
+from synthaug.analysis import exchange, robustness, table
 from synthaug.analysis.document import Block, Heading, Points, Rows, Sentences, markdown
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.statistics import CONFIDENCE, Difference, Estimate
 from synthaug.analysis.study import ClassResult, ComparedRun, Comparison, Group, spaced
 from synthaug.files import write_text
@@ -41,6 +43,7 @@ def rows(group: Group) -> list[dict[str, Any]]:
             "control": arm.control,
             **_tested("loss", arm.loss),
             **_tested("gain", arm.gain),
+            "smallest_shown": arm.power.smallest if arm.power else None,
             "seeds": spaced(arm.seeds),
             "runs_planned": arm.runs_planned,
             "runs_compared": len(arm.seeds),
@@ -53,8 +56,8 @@ def rows(group: Group) -> list[dict[str, Any]]:
     ]
 
 
-def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The rows, and beneath each its classes; every run with its state; the notes."""
+def as_json(comparison: Comparison, found: Sequence[Findings]) -> dict[str, Any]:
+    """The rows, and beneath each its classes; every run with its state; the notes; what else was found."""
     return {
         "format": results.FORMAT,
         "study": comparison.study,
@@ -76,13 +79,14 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                     for row, arm in zip(rows(group), group.arms, strict=True)
                 ],
                 "runs": [_run_row(run) for run in group.runs],
+                **_found(said),
             }
-            for group in comparison.groups
+            for group, said in zip(comparison.groups, found, strict=True)
         ],
     }
 
 
-def write_files(comparison: Comparison) -> None:
+def write_files(comparison: Comparison, found: Sequence[Findings]) -> None:
     """Write `results.csv`, `.json`, `.md` and `.tex` into the study's folder."""
     flat = [row for group in comparison.groups for row in rows(group)]
     results.write_rows(
@@ -90,7 +94,7 @@ def write_files(comparison: Comparison) -> None:
         list(flat[0]),
         (["" if value is None else value for value in row.values()] for row in flat),
     )
-    results.write_json(comparison.folder / "results.json", as_json(comparison))
+    results.write_json(comparison.folder / "results.json", as_json(comparison, found))
     write_text(comparison.folder / "results.md", markdown(_blocks(comparison)))
     write_text(comparison.folder / "results.tex", "\n".join(_latex(comparison, group) for group in comparison.groups))
 
@@ -160,6 +164,19 @@ def _trend(group: Group) -> dict[str, Any] | None:
     if group.trend is None:
         return None
     return {"arms": list(group.trend.arms), "per_share": 0.1, **_tested("slope", group.trend.slope)}
+
+
+def _found(said: Findings) -> dict[str, Any]:
+    return {
+        "exchange": exchange.as_json(said.exchange),
+        "class_verdicts": {
+            arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in said.verdicts.items()
+        },
+        "class_mixes": [dataclasses.asdict(item) for item in said.mixes],
+        "robustness": robustness.as_json(said.robustness) if said.robustness else None,
+        "costs": [dataclasses.asdict(item) for item in said.costs],
+        "threats": [dataclasses.asdict(item) for item in said.threats],
+    }
 
 
 def _class_row(item: ClassResult) -> dict[str, Any]:

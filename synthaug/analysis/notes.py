@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug import results
+from synthaug.analysis import power_text
 from synthaug.analysis.answers import Answers, is_baseline, some
+from synthaug.analysis.power import ArmPower
 from synthaug.analysis.study import Arm, spaced
 
 MAX_SETTINGS_NOTES = 6
@@ -21,6 +23,7 @@ def notes(arms: tuple[Arm, ...], answers: list[Answers], labels: NDArray[np.int6
         *_baseline_notes(arms),
         *_augment_notes(arms),
         *_control_notes(arms),
+        *_power_notes(arms),
         *_seed_notes(arms),
         *_run_notes(answers),
         *_settings_notes(answers),
@@ -58,6 +61,21 @@ def _control_notes(arms: Sequence[Arm]) -> list[str]:
         f"No control of {', '.join(alone)} (the same real images and no synthetic one): what losing real images costs"
     )
     return [f"{what} cannot be told from what synthetic ones give. Run the same command with +controls=true added."]
+
+
+def _power_notes(arms: Sequence[Arm]) -> list[str]:
+    """Arms in which the study cannot show what it looks for, controls aside: they lose enough to be seen."""
+    controls = {arm.control for arm in arms if arm.loss is not None}
+    weak = [(arm.name, arm.power) for arm in arms if arm.power and not arm.power.shows and arm.name not in controls]
+    if not weak:
+        return []
+    least = [f"{name} ({_least(found)})" for name, found in weak]
+    margin = power_text.wished(weak[0][1].margin)
+    return [f"Underpowered: a difference of {margin} would not be shown in {', '.join(least)}."]
+
+
+def _least(found: ArmPower) -> str:
+    return "none would" if found.smallest is None else f"{100 * found.smallest:.2g} points would"
 
 
 def _seed_notes(arms: Sequence[Arm]) -> list[str]:

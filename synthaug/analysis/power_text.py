@@ -81,7 +81,7 @@ def announcement(expected: Expected) -> str:
     least = "no difference can be shown"
     if expected.smallest is not None:
         least = f"the smallest difference that can be shown is about {points(expected.smallest)} points"
-    said = f"{size}: {least} (if the baseline gets {percent(assumed.accuracy)} % right); {_wished(assumed.difference)}"
+    said = f"{size}: {least} (if the baseline gets {percent(assumed.accuracy)} % right); {wished(assumed.difference)}"
     if expected.shows:
         return f"{said} {_is(assumed.difference)} looked for"
     return f"{said} {_is(assumed.difference)} looked for, which takes more images or seeds: {_short_command(assumed)}"
@@ -93,8 +93,8 @@ def _is(difference: float) -> str:
 
 def _short_command(assumed: Assumptions) -> str:
     size = f"--accuracy {assumed.accuracy:g} --n {assumed.n} --seeds {assumed.seeds}"
-    wished = "" if assumed.difference == POINT else f" --difference {100 * assumed.difference:g}"
-    return f"python -m synthaug.report power {size}{wished}"
+    given = "" if assumed.difference == POINT else f" --difference {100 * assumed.difference:g}"
+    return f"python -m synthaug.report power {size}{given}"
 
 
 # --- a plan ------------------------------------------------------------------------------------------
@@ -106,9 +106,9 @@ def _verdict(power: Power) -> str:
     found = smallest(power)
     if found is None:
         return "None is: not even if one arm lost all images on which the two disagree."
-    wished = f"{points(assumed.difference)} {_points_word(assumed.difference)}"
     said = f"The smallest that synthaug's own interval shows is about {points(found)} points"
-    return f"{said}: {'enough for' if found <= assumed.difference else 'too much for'} the {wished} looked for."
+    enough = "enough" if found <= assumed.difference else "too much"
+    return f"{said}: {enough} for the {wished(assumed.difference)} looked for."
 
 
 def smallest(power: Power) -> float | None:
@@ -136,8 +136,7 @@ def _sections(power: Power) -> list[Block]:
 
 
 def _tests(power: Power) -> Rows:
-    wished = power.assumed.difference
-    headers = ("test", "setting", "smallest\ndifference,\npoints", f"images for\n{_wished(wished)}")
+    headers = ("test", "setting", "smallest\ndifference,\npoints", f"images for\n{wished(power.assumed.difference)}")
     return Rows(headers, [_test(power.assumed, found) for found in power.tests], left=(0, 1))
 
 
@@ -169,8 +168,8 @@ def _over_seeds(power: Power) -> Rows:
     headers = (
         "interval over seeds and images",
         "smallest\ndifference,\npoints",
-        f"images for\n{_wished(assumed.difference)}\nwith {seeds(assumed.seeds)}",
-        f"seeds for\n{_wished(assumed.difference)}\nwith {images(assumed.n).replace('test ', '')}",
+        f"images for\n{wished(assumed.difference)}\nwith {seeds(assumed.seeds)}",
+        f"seeds for\n{wished(assumed.difference)}\nwith {images(assumed.n).replace('test ', '')}",
     )
     rows = [
         (
@@ -186,16 +185,16 @@ def _over_seeds(power: Power) -> Rows:
 
 def _statement(assumed: Assumptions, found: SeedsPower) -> str:
     """What neither more images nor more seeds alone can do."""
-    wished, of = _wished(assumed.difference), _share(assumed, found.discordant)
+    margin, of = wished(assumed.difference), _share(assumed, found.discordant)
     if found.least_images is None and found.least_seeds is None:
-        return f"{of}: arms that differ by {wished} disagree on more images than that; it cannot be looked for."
+        return f"{of}: arms that differ by {margin} disagree on more images than that; it cannot be looked for."
     ways = []
     if found.images is None:
-        ways.append(f"no number of images makes {seeds(assumed.seeds)} show {wished}: they vary too much")
+        ways.append(f"no number of images makes {seeds(assumed.seeds)} show {margin}: they vary too much")
     if found.seeds is None:
-        ways.append(f"no number of seeds makes {images(assumed.n)} show {wished}")
+        ways.append(f"no number of seeds makes {images(assumed.n)} show {margin}")
     if found.least_seeds is not None and found.least_seeds > 2:
-        ways.append(f"with fewer than {found.least_seeds} seeds no number of images shows {wished}")
+        ways.append(f"with fewer than {found.least_seeds} seeds no number of images shows {margin}")
     if found.least_images is not None:
         ways.append(f"with fewer than {found.least_images:,} images no number of seeds does")
     return f"{of}: {'; '.join(ways)}."
@@ -256,7 +255,7 @@ def _impossible(assumed: Assumptions) -> list[str]:
     most = 2 * (1 - assumed.accuracy) + assumed.difference
     return [
         f"But {100 * share:.4g} % is more than two arms can have of which one gets {percent(assumed.accuracy)} % right "
-        f"and the other {_wished(assumed.difference)} less: at most {100 * most:.3g} %."
+        f"and the other {wished(assumed.difference)} less: at most {100 * most:.3g} %."
         for share in assumed.discordant
         if share is not None and share > most + 1e-9
     ]
@@ -267,7 +266,7 @@ def _impossible(assumed: Assumptions) -> list[str]:
 
 def sentence(name: str, arm: ArmPower) -> str:
     """What a study can show of an arm, and what it would take to show the margin."""
-    margin = f"a difference of {_wished(arm.margin)}"
+    margin = f"a difference of {wished(arm.margin)}"
     if arm.shows:
         said = f"{name}: {margin} would be shown, and any from {_or_none(arm.smallest)} points on."
         return said if arm.variances else f"{said} With one seed that holds for these two trainings alone."
@@ -302,8 +301,8 @@ def _arms(arms: Mapping[str, ArmPower]) -> Rows:
         "seed\ndeviation,\npoints",
         "same in\nevery seed,\n%",
         "smallest\ndifference,\npoints",
-        f"images for\n{_wished(margin)}",
-        f"seeds for\n{_wished(margin)}",
+        f"images for\n{wished(margin)}",
+        f"seeds for\n{wished(margin)}",
     )
     return Rows(headers, [(name, *_arm(arm)) for name, arm in arms.items()])
 
@@ -378,7 +377,8 @@ def seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _wished(difference: float) -> str:
+def wished(difference: float) -> str:
+    """ "1 point": a difference that is looked for."""
     return f"{points(difference)} {_points_word(difference)}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.analysis.power import ArmPower
 from synthaug.analysis.statistics import Difference, Estimate
 from synthaug.results import Run
 
@@ -60,6 +61,7 @@ class Arm:
     control: str | None = None  # the arm with the same real images and no synthetic one
     loss: Difference | None = None  # control minus baseline: what losing real images costs
     gain: Difference | None = None  # arm minus control: what synthetic images give back
+    power: ArmPower | None = None  # what difference from the baseline it could have shown
     steps: int | None = None
     epochs: int | None = None
     passes: float | None = None  # how often each training image was seen, on average
@@ -128,6 +130,12 @@ class Group:
     def baseline(self) -> Arm | None:
         """The arm that the others are compared with."""
         return next((arm for arm in self.arms if arm.baseline and arm.accuracy), None)
+
+    @property
+    def questions(self) -> tuple[Arm, ...]:
+        """The arms that are compared with the baseline for their own sake: no controls, which serve another arm."""
+        controls = {arm.control for arm in self.arms if arm.loss is not None}
+        return tuple(arm for arm in self.arms if arm.difference is not None and arm.name not in controls)
 
     @property
     def left_out(self) -> list[ComparedRun]:

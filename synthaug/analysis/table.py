@@ -182,8 +182,7 @@ def trend(group: Group) -> str:
 
 def headline(group: Group) -> str:
     """The answer to what a study asks, in one or two sentences: how much can be replaced, and what the arms say."""
-    controls = {arm.control for arm in group.arms if arm.loss is not None}
-    found = [arm for arm in group.arms if arm.difference is not None and arm.name not in controls]
+    found = group.questions
     if not found:
         return "No arm can be compared with real yet."
     replaced = [arm for arm in found if arm.synthetic > 0 and abs(arm.real + arm.synthetic - 1) < 1e-9]

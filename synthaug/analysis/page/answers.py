@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.statistics import ALPHA, Difference
 from synthaug.analysis.study import Arm, Comparison, Group
 
@@ -19,12 +20,17 @@ class Verdict:
     words: str
 
 
-def answer(comparison: Comparison, group: Group) -> Mapping[str, Any]:
+def answer(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any]:
     """The arms that ask a question of their own, each with its verdicts; controls only serve those that have one."""
-    controls = {arm.control for arm in group.arms if arm.loss is not None}
+    controls = controls_of(group)
     own = [arm for arm in group.arms if arm.name not in controls]
     found = [(arm, verdicts(arm, group.margin)) for arm in own]
     return {"arms": found, "controls": len(controls), "few": FEW_RUNS}
+
+
+def controls_of(group: Group) -> set[str | None]:
+    """The arms that only serve others: the same real images and no synthetic one."""
+    return {arm.control for arm in group.arms if arm.loss is not None}
 
 
 def verdicts(arm: Arm, margin: float) -> list[Verdict]:

@@ -13,6 +13,8 @@ from synthaug.analysis.figures import curve as curves
 from synthaug.analysis.figures import decomposition as parts
 from synthaug.analysis.figures import forest, palette
 from synthaug.analysis.figures import learning as progress
+from synthaug.analysis.findings import Findings
+from synthaug.analysis.page.answers import controls_of
 from synthaug.analysis.study import Comparison, Group
 
 MAX_CLASS_ROWS = 30
@@ -21,30 +23,31 @@ UNREADABLE = (OSError, ValueError, LookupError, csv.Error)
 # Markup here and below: the figures have escaped their text themselves.
 
 
-def curve(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def curve(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """Accuracy against the synthetic share, and the differences from real beside it."""
     drawn = []
     if any(arm.accuracy for arm in group.arms):
         drawn.append(Markup(curves.accuracy_by_share(group.arms)))
     if any(arm.difference for arm in group.arms):
         drawn.append(Markup(forest.arm_differences(group.arms)))
-    return {"figures": drawn, "legend": curves.marker_legend(group.arms)} if drawn else None
+    legend, controls = curves.marker_legend(group.arms), bool(controls_of(group))
+    return {"figures": drawn, "legend": legend, "controls": controls} if drawn else None
 
 
-def decomposition(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def decomposition(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """What losing real images costs and synthetic ones give back, for the arms that have a control."""
     arms = [arm for arm in group.arms if arm.gain is not None]
     return {"figure": Markup(parts.decomposition(group.arms)), "arms": arms} if arms else None
 
 
-def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def classes(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """Per arm, the difference from real of each class: all of them, or those that differ most."""
     arms = [arm for arm in group.arms if arm.difference is not None]
     if not arms:
         return None
     colour = palette.of_arms(group.arms)
     shown = forest.most_changed(arms, MAX_CLASS_ROWS)
-    controls = _controls(group)
+    controls = controls_of(group)
     ends = {  # of the axis: one for the arms and one for the controls, whose differences may be many times as large
         of: forest.span(arm.classes[i].difference for arm in arms if (arm.name in controls) == of for i in shown)
         for of in (False, True)
@@ -56,7 +59,7 @@ def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
     return {**_apart(group, drawn), "limit": MAX_CLASS_ROWS}
 
 
-def confusion(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def confusion(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """A confusion matrix per arm, as long as the classes can be told apart in it."""
     drawn = [
         (arm.name, Markup(matrices.confusion(arm.name, arm.confusion, group.class_names)))
@@ -71,18 +74,14 @@ def confusion(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
 
 def _apart(group: Group, drawn: Sequence[tuple[str, Markup]]) -> dict[str, list[tuple[str, Markup]]]:
     """Figures by arm: those that a reader came for, and those of the controls."""
-    controls = _controls(group)
+    controls = controls_of(group)
     return {
         "figures": [(name, figure) for name, figure in drawn if name not in controls],
         "controls": [(name, figure) for name, figure in drawn if name in controls],
     }
 
 
-def _controls(group: Group) -> set[str | None]:
-    return {arm.control for arm in group.arms if arm.loss is not None}
-
-
-def learning(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def learning(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """Figures of what was logged, and the runs whose log cannot be read."""
     wanted = (("val/accuracy", "validation accuracy (%)", 100.0), ("train/loss", "training loss", 1.0))
     lines: dict[str, list[progress.Curve]] = {column: [] for column, _, _ in wanted}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.analysis.disagreement import HardImage, disputed, never_right
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.images import locator
 from synthaug.analysis.page.pictures import Thumbnail, thumbnail
 from synthaug.analysis.study import Comparison, Group
@@ -23,7 +24,7 @@ class ShownImage:
     mistake: str  # what most runs of all arms take it for
 
 
-def hardest(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def hardest(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """Pictures of hard images, and how many there are that none recognises."""
     locate = locator(comparison.folder)
     split, lost = disputed(group, MAX_DISPUTED), never_right(group)

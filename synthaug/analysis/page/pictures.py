@@ -11,6 +11,7 @@ from typing import Any
 from PIL import Image
 
 from synthaug import results
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.images import locator
 from synthaug.analysis.study import ComparedRun, Comparison, Group
 from synthaug.data.pixels import decode
@@ -41,7 +42,7 @@ class PictureRow:
     synthetic: list[Thumbnail]
 
 
-def images(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def images(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """Real training images of the real arm beside synthetic ones of the run that has most of them."""
     runs = [run for run in group.runs if run.compared]
     names = group.class_names[:MAX_PICTURE_CLASSES]
@@ -53,8 +54,8 @@ def images(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
         notes += [problem, *_lost_note(origin, lost)]
     found = [PictureRow(name, grids["real"][name], grids["synthetic"][name]) for name in names]
     shown = [row for row in found if row.real or row.synthetic]
-    said = [note for note in notes if note]
-    return {"rows": shown, "notes": said, "limit": MAX_PICTURE_CLASSES} if shown or said else None
+    notes = [note for note in notes if note]
+    return {"rows": shown, "notes": notes, "limit": MAX_PICTURE_CLASSES} if shown or notes else None
 
 
 def _lost_note(origin: str, lost: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from synthaug.analysis import table
 from synthaug.analysis.answers import identity
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.study import Arm, Comparison, Group
 from synthaug.results import Run
 
@@ -23,7 +24,7 @@ HEADERS = (
 )
 
 
-def protocol(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def protocol(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """How each arm was trained: one row per arm, a range where its runs differ."""
     rows = []
     for arm in group.arms:
@@ -62,7 +63,7 @@ def _range(values: Iterable[int]) -> str:
     return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
 
 
-def provenance(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+def provenance(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """What and where: every value that occurs in any run, so that a study from two machines shows."""
     found = [item.run.result for item in group.runs if item.compared and item.run.result is not None]
     if not found:

@@ -4,14 +4,16 @@ import base64
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
-from synthaug.analysis import table
+from synthaug.analysis import cost, table
+from synthaug.analysis.cost import Prices
 from synthaug.analysis.figures import palette
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.page.sections import SECTIONS, Section
 from synthaug.analysis.study import Comparison, Group
 from synthaug.files import write_text
@@ -19,15 +21,21 @@ from synthaug.files import write_text
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(comparison: Comparison) -> Path:
+def write_page(comparison: Comparison, found: Sequence[Findings], prices: Prices | None = None) -> Path:
     """Write `report.html` into the study's folder and return its path."""
     path = comparison.folder / "report.html"
-    write_text(path, render(comparison))
+    write_text(path, render(comparison, found, prices))
     return path
 
 
-def render(comparison: Comparison) -> str:
-    """The page as text: no script, no address outside of itself."""
+def render(comparison: Comparison, found: Sequence[Findings], prices: Prices | None = None) -> str:
+    """The page as text: no script, no address outside of itself.
+
+    Args:
+        comparison: of the study.
+        found: what else it says, by group.
+        prices: that the costs were made with.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -35,13 +43,13 @@ def render(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(table=table, comparison=comparison)
+    environment.globals.update(table=table, cost=cost, comparison=comparison, prices=prices)
     environment.filters.update(themed=palette.themed, kind=lambda block: type(block).__name__)
     style = environment.get_template("style.css.j2").render(theme=palette.THEME)
     page = environment.get_template("page.html.j2").render(
         parts=[
-            (group, list(_sections(environment, comparison, group, number)))
-            for number, group in enumerate(comparison.groups, start=1)
+            (group, list(_sections(environment, comparison, group, said, number)))
+            for number, (group, said) in enumerate(zip(comparison.groups, found, strict=True), start=1)
         ],
         style=Markup(style),
         policy=_policy(style),
@@ -68,10 +76,10 @@ def _policy(style: str) -> str:
 
 
 def _sections(
-    environment: jinja2.Environment, comparison: Comparison, group: Group, number: int
+    environment: jinja2.Environment, comparison: Comparison, group: Group, said: Findings, number: int
 ) -> Iterator[tuple[Section, Markup]]:
     """The sections that have something to say of a group, each with its text; a text may point at other sections."""
-    filled = {section: section.fill(comparison, group) for section in SECTIONS}
+    filled = {section: section.fill(comparison, group, said) for section in SECTIONS}
     told = {section.name: found for section, found in filled.items() if found is not None}
     for section, found in filled.items():
         if found is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthaug.analysis import table
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.page import answers, charts, hardest, pictures, protocol, validity
 from synthaug.analysis.study import Comparison, Group
 
@@ -21,15 +22,19 @@ class Section:
 
     name: str
     title: str
-    fill: Callable[[Comparison, Group], Context | None]
+    fill: Callable[[Comparison, Group, Findings], Context | None]
 
 
-def _nothing_more(comparison: Comparison, group: Group) -> Context:
+def _nothing_more(comparison: Comparison, group: Group, said: Findings) -> Context:
     """Of a section whose template needs no more than the group."""
     return {}
 
 
-def _arms(comparison: Comparison, group: Group) -> Context:
+def _costs(comparison: Comparison, group: Group, said: Findings) -> Context | None:
+    return {"costs": said.costs} if any(run.run.result for run in group.runs) else None
+
+
+def _arms(comparison: Comparison, group: Group, said: Findings) -> Context:
     return {"headers": table.HEADERS}
 
 
@@ -44,6 +49,7 @@ SECTIONS = (
     Section("hardest", "Hardest images", hardest.hardest),
     Section("images", "Training images, real beside synthetic", pictures.images),
     Section("power", "What this study can show", validity.power),
+    Section("cost", "Cost", _costs),
     Section("protocol", "Protocol", protocol.protocol),
     Section("runs", "Runs", _nothing_more),
     Section("provenance", "Provenance", protocol.provenance),

@@ -1,0 +1,66 @@
+"""What a study says beyond its table: made once, and the same in page, files and W&B."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from synthaug.analysis import class_verdicts, exchange, power_text
+from synthaug.analysis.class_verdicts import ClassMix, ClassVerdict
+from synthaug.analysis.cost import Cost, Prices, costs
+from synthaug.analysis.exchange import Exchange
+from synthaug.analysis.power import ArmPower
+from synthaug.analysis.robustness import Robustness, robustness
+from synthaug.analysis.study import Comparison, Group
+from synthaug.analysis.threats.find import find
+from synthaug.analysis.threats.finding import MIND, PASSED, SERIOUS, Finding
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of one group.
+
+    Attributes:
+        exchange: what a synthetic image is worth in real ones, or why that cannot be said.
+        verdicts: by arm, whether synthetic images help each class.
+        mixes: for each class, the arm to take.
+        robustness: on further test sets; None where there are none.
+        costs: seconds, energy and money of each arm.
+        threats: to validity, and what was looked for in vain.
+    """
+
+    exchange: Exchange
+    verdicts: Mapping[str, tuple[ClassVerdict, ...]]
+    mixes: tuple[ClassMix, ...]
+    robustness: Robustness | None
+    costs: tuple[Cost, ...]
+    threats: tuple[Finding, ...]
+
+
+def findings(comparison: Comparison, prices: Prices | None = None) -> tuple[Findings, ...]:
+    """Those of every group, in the order of the groups."""
+    return tuple(_of_group(comparison, group, prices) for group in comparison.groups)
+
+
+def _of_group(comparison: Comparison, group: Group, prices: Prices | None) -> Findings:
+    verdicts, mixes = class_verdicts.of_group(group)
+    return Findings(
+        exchange.of_group(group),
+        verdicts,
+        mixes,
+        robustness([item.run for item in group.runs if item.compared]),
+        costs(comparison.folder, group, prices),
+        find(comparison, group, _of_power(group)) if group.answers else (),
+    )
+
+
+def _of_power(group: Group) -> list[Finding]:
+    """Whether the study can show what it looks for: a finding like the others."""
+    arms: Mapping[str, ArmPower] = {arm.name: arm.power for arm in group.questions if arm.power}
+    weak = [name for name, arm in arms.items() if not arm.shows]
+    margin = power_text.wished(group.margin)
+    if not arms:
+        return []
+    if not weak:
+        return [Finding("power", PASSED, f"In every arm a difference of {margin} would be shown.")]
+    whose = "any arm" if len(weak) == len(arms) else ", ".join(weak)
+    said = f"A difference of {margin} from real cannot be shown in {whose}: not to see one says little."
+    return [Finding("power", SERIOUS if len(weak) == len(arms) else MIND, said, "See what this study can show.")]
