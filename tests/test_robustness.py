@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -188,6 +189,21 @@ def test_an_arm_at_chance_is_said_to_be(study: Path) -> None:
         "noise-1: no better than always naming the most frequent class (33.3%) is 55, so that differences there mean "
         "little."
     )
+
+
+def test_seeds_that_differ_are_not_taken_for_chance(study: Path) -> None:
+    """Two seeds, far apart, have an interval that reaches below chance; what they have learned does not."""
+    judge(study, "noise-1", {"real": 0.1, "55": 0.1})
+    for seed, lost in ((0, 0.0), (1, 0.4)):
+        folder = study / "digits" / "tiny_digits" / "resnet18" / "55" / f"seed{seed}" / "shifts" / "noise-1"
+        found = results.read_predictions(folder)
+        wrong = np.arange(N) < lost * N
+        changed = np.where(wrong, (found.labels + 1) % len(CLASSES), found.labels)
+        results.write_predictions(folder, dataclasses.replace(found, predicted=changed))
+    shutil.rmtree(folder.parents[2] / "seed2" / "shifts")
+    robust = found_in(study)
+    assert arm(robust.sets[0], "55").accuracy.low < robust.sets[0].chance
+    assert not [note for note in robust.notes if "most frequent class" in note]
 
 
 def test_confidence_is_that_of_the_answers(study: Path) -> None:

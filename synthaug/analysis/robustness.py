@@ -16,7 +16,7 @@ from synthaug import results
 from synthaug.analysis.answers import BASELINE, Answers, identity, read_answers
 from synthaug.analysis.confidence import Calibration, calibration
 from synthaug.analysis.inference import Values, adjusted, difference
-from synthaug.analysis.statistics import Difference, Estimate, accuracy_over_seeds, contrast, crossed
+from synthaug.analysis.statistics import Difference, Estimate, accuracy_over_seeds, contrast, crossed, wilson
 from synthaug.errors import UserError
 from synthaug.results import Run
 
@@ -199,7 +199,9 @@ def _not_judged(runs: Sequence[Run], answered: Mapping[str, _Answered]) -> list[
 def _at_chance(sets: Iterable[JudgedSet]) -> Iterator[str]:
     """Where nothing is left to lose, an arm that has lost all looks as good as one that has not."""
     for one in sets:
-        names = [arm.arm for arm in one.arms if arm.accuracy.low <= one.chance]
+        # Over the images alone: few seeds that differ make an interval that reaches down to anything.
+        lows = {arm.arm: wilson(arm.accuracy.value * one.n, one.n).low for arm in one.arms}
+        names = [name for name, low in lows.items() if low <= one.chance]
         if names:
             yield (
                 f"{one.name}: no better than always naming the most frequent class ({one.chance:.1%}) "

@@ -66,7 +66,7 @@ def _sure(one: JudgedSet, arm: ArmOnSet) -> tuple[str, ...]:
         one.name,
         one.origin,
         arm.arm,
-        accuracy(arm.accuracy, one.n),
+        percent(arm.accuracy.value, one.n),
         accuracy(found.confidence, one.n) if found else NONE,
         difference(found.overconfidence, one.n) if found else NONE,
         accuracy(found.error, one.n) if found else NONE,
