@@ -27,7 +27,8 @@ _PART = re.compile(  # of the page: a section, whose id ends with the number of 
 )
 _SHEET = (
     '<!DOCTYPE html><html><head><meta charset="utf-8"><style>body{{margin:8px;background:#fff;color:#1d2733;'
-    "font-family:system-ui,sans-serif}}svg{{width:100%;height:auto}}</style></head><body>{}</body></html>"
+    "font-family:system-ui,sans-serif}}svg{{width:100%;height:auto;max-height:calc(100vh - 16px)}}</style></head>"
+    "<body>{}</body></html>"
 )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from synthaug.errors import UserError
 
 # First word → its module in `reports`; anything else is the folder of a study.
-WORDS = {"audit": "audit", "explain": "explain", "power": "power"}
+WORDS = {"audit": "audit", "explain": "explain", "plan": "plan", "power": "power"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -285,7 +285,9 @@ def _order(run: Run) -> tuple[object, ...]:
     total = run.real + run.synthetic
     fraction = run.synthetic / total if total else 0.0
     key = run.key
-    return (key.dataset, key.generator, key.model, fraction, -run.real, bool(run.augment), key.arm, key.seed)
+    # The baseline before all that have no synthetic image either, whether they have fewer real ones or more.
+    away = abs(1 - run.real)
+    return (key.dataset, key.generator, key.model, fraction, away, run.real, bool(run.augment), key.arm, key.seed)
 
 
 # --- what counts as the same run ------------------------------------------------------------------

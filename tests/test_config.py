@@ -601,7 +601,7 @@ def test_a_head_that_normalises_needs_two_images() -> None:
 
 
 def test_everything_wrong_is_said_at_once() -> None:
-    lines = problems("mix=reel", "mix.real=1.2", "mix.synthetic=-1", "seed=x", "trainer.max_epoch=3", "+model.lrr=1")
+    lines = problems("mix=reel", "mix.real=-0.2", "mix.synthetic=-1", "seed=x", "trainer.max_epoch=3", "+model.lrr=1")
     assert [line.partition("=")[0].partition(":")[0] for line in lines] == [
         "mix",
         "seed",

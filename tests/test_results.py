@@ -291,6 +291,7 @@ def test_runs_are_sorted_by_synthetic_share_and_then_by_seed(tmp_path: Path) -> 
     runs = [
         planned("synthetic", 0, 0, 1),
         planned("add100", 0, 1, 1),
+        planned("real200", 0, 2, 0),
         planned("real20", 10, 0.2, 0),
         planned("real20", 9, 0.2, 0),
         planned("55", 0, 0.5, 0.5),
@@ -298,7 +299,8 @@ def test_runs_are_sorted_by_synthetic_share_and_then_by_seed(tmp_path: Path) -> 
     ]
     results.plan(tmp_path, runs)
     found = [(run.key.arm, run.key.seed) for run in results.find_runs(tmp_path)]
-    assert found == [("real", 0), ("real20", 9), ("real20", 10), ("add100", 0), ("55", 0), ("synthetic", 0)]
+    without = [("real", 0), ("real20", 9), ("real20", 10), ("real200", 0)]
+    assert found == [*without, ("add100", 0), ("55", 0), ("synthetic", 0)]
 
 
 def test_earlier_attempts_are_no_runs(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from synthaug import results
 from synthaug.data.samples import RealImages
 from synthaug.data.split_rule import Rule, apportion, draw
-from synthaug.data.splitting import IMAGES, RULE, Divided, divide
+from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide
 from synthaug.errors import UserError
 
 FIFTH = Rule(0.2, 0.2)
@@ -68,6 +68,21 @@ def sizes(real: RealImages) -> dict[str, dict[str, int]]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_flat(tmp_path / "photos", {"cat": 10, "dog": 20})
+
+
+# --- counted before it is drawn -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [0.2, 7])
+def test_as_many_test_images_are_foretold_as_are_drawn(root: Path, wanted: float) -> None:
+    foretold = count_test(root, SPLIT_FOLDERS, wanted)
+    assert not (root.parent / "splits").exists()
+    assert foretold == (len(divided(root, Rule(0.2, wanted)).real.test), False)
+
+
+def test_test_images_that_are_there_are_counted(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "photos", train=3, val=2, test=5)
+    assert count_test(tmp_path / "photos", SPLIT_FOLDERS, 0.15) == (10, True)
 
 
 # --- the rule --------------------------------------------------------------------------------------

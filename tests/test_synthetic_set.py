@@ -122,6 +122,7 @@ def test_every_image_has_a_row_with_all_it_was_made_from(tmp_path: Path) -> None
     rows = SyntheticSet(tmp_path, Painter()).rows()
     assert [(row.class_name, row.index) for row in rows] == [("cat", 0), ("sea_lion", 0), ("sea_lion", 1)]
     prompt = "a photo of a sea lion"
+    assert all(float(row.seconds) > 0 for row in rows)
     assert rows[2] == Row(
         class_name="sea_lion",
         index=1,
@@ -130,6 +131,7 @@ def test_every_image_has_a_row_with_all_it_was_made_from(tmp_path: Path) -> None
         prompt=prompt,
         negative_prompt="blurry, \"odd\"\nlines",
         seed=image_seed("sea_lion", prompt, 1),
+        seconds=rows[2].seconds,
         **Painter().provenance(),
     )  # fmt: skip
 
@@ -395,11 +397,12 @@ def test_a_manifest_of_before_there_were_hashes_is_read_and_grows(tmp_path: Path
     manifest = tmp_path / "manifest.csv"
     with manifest.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    names = [name for name in rows[0] if name not in ("weights", "dtype")]
+    names = [name for name in rows[0] if name not in ("weights", "dtype", "seconds")]
     write_rows(manifest, names, [[row[name] for name in names] for row in rows])
     known = Remade(weights="1" * 64, dtype="float32")
     assert SyntheticSet(tmp_path, known).ensure({"cat": 3}) == 1
     assert [row.weights for row in SyntheticSet(tmp_path, known).rows()] == ["", "", "1" * 64]
+    assert [bool(row.seconds) for row in SyntheticSet(tmp_path, known).rows()] == [False, False, True]
 
 
 def test_what_the_seed_decides_stands_in_the_row_of_its_image(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def _over_seeds(power: Power) -> Rows:
         "interval over seeds and images",
         "smallest\ndifference,\npoints",
         f"images for\n{_wished(assumed.difference)}\nwith {seeds(assumed.seeds)}",
-        f"seeds for\n{_wished(assumed.difference)}\nwith {assumed.n:,} images",
+        f"seeds for\n{_wished(assumed.difference)}\nwith {images(assumed.n).replace('test ', '')}",
     )
     rows = [
         (

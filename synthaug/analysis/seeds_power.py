@@ -104,7 +104,7 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
     spread = found.image + found.rest / seeds
     if math.isinf(n):  # only the seeds are left: a t test of their means
         mean, deviation = d, math.sqrt(found.seed / seeds)
-        of_seeds, fixed, of_images, with_seeds, with_images = found.seed / seeds, 0.0, 0.0, 0.0, 0.0
+        of_seeds, fixed, of_images, with_seeds, with_images, least = found.seed / seeds, 0.0, 0.0, 0.0, 0.0, 0.0
     else:
         longer = n + 2  # as crossed adds two images of +-sqrt(added)
         kept = n / longer
@@ -112,7 +112,8 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
         mean, deviation = kept * d, kept * math.sqrt(found.seed / seeds + spread / n)
         fixed = kept * found.rest / longer / seeds
         of_seeds = kept * kept * found.seed / seeds + fixed
-        of_images = (kept * found.image + 2 * added / longer + kept * (1 - kept) * d * d) / longer
+        least = 2 * added / longer / longer
+        of_images = kept * (found.image + (1 - kept) * d * d) / longer + least
         with_images, with_rest = _slopes(d, seeds, found)
         with_images, with_seeds = with_images / longer, with_rest / longer / seeds
     steps = (np.arange(STEPS) + 0.5) / STEPS
@@ -124,10 +125,13 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
         seed_quantile * of_seeds + image_quantile * of_images,
         seed_quantile * with_seeds + image_quantile * with_images,
         mean,
+        image_quantile * least,
     )
     # Never narrower than half of the interval over the images alone, with the seeds as they are.
-    least = image_quantile / 4
-    alone = _limits(least * (of_images + fixed), least * (with_images + with_seeds), mean)
+    quarter = np.asarray(image_quantile / 4)
+    alone = _limits(
+        quarter * (of_images + fixed), quarter * (with_images + with_seeds), mean, image_quantile / 4 * least
+    )
     low, high = np.minimum(parts[0], alone[0]), np.maximum(parts[1], alone[1])
     if deviation == 0:
         return float(np.mean(mean > high))
@@ -135,9 +139,14 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
 
 
 def _limits(
-    base: NDArray[np.float64], slope: NDArray[np.float64], mean: float
+    base: NDArray[np.float64], slope: NDArray[np.float64], mean: float, least: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Between which means 0 stays in the interval: there, found^2 <= base + slope (found - mean)."""
+    """Between which means 0 stays in the interval: there, found^2 <= base + slope (found - mean).
+
+    The slope is no steeper than a found difference of 0 allows, which leaves `least`: the images that are added.
+    """
+    if mean > 1e-9:  # no difference is as small, and the quotient would overflow
+        slope = np.minimum(slope, (base - least) / mean)
     half = np.sqrt(np.maximum(slope * slope / 4 + base - slope * mean, 0))
     return slope / 2 - half, slope / 2 + half
 

@@ -195,11 +195,13 @@ class SyntheticSet:
             while batch := list(islice(_missing(rows, wanted), max(1, self.generator.batch_size))):
                 asked = [self.prompts.of(*place) for place in batch]
                 seeds = [image_seed(name, text, index) for (name, index), text in zip(batch, asked, strict=True)]
+                begun = time.perf_counter()
                 images = self.generator.sample(asked, seeds)
+                made_in = f"{(time.perf_counter() - begun) / len(batch):.3g}"
                 self._claim()
                 try:
                     for (name, index), text, seed, image in zip(batch, asked, seeds, images, strict=True):
-                        rows.append(self._keep(name, index, text, seed, image, provenance))
+                        rows.append(self._keep(name, index, text, seed, image, provenance | {"seconds": made_in}))
                         made += not rows[-1].rejected
                         rejected += bool(rows[-1].rejected)
                         bar.update(not rows[-1].rejected)
