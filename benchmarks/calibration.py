@@ -1,6 +1,6 @@
 """Do the intervals, tests and power figures of synthaug.analysis hold what they promise? Simulated studies answer.
 
-python -m benchmarks.calibration            # about ten minutes on one core: writes benchmarks/calibration.json
+python -m benchmarks.calibration            # five minutes of one core: writes benchmarks/calibration.json
 python -m benchmarks.calibration --tables   # the tables of benchmarks/README.md, from that file
 """
 
@@ -368,16 +368,19 @@ def _write(part: str, rows: Sequence[Row], seconds: float) -> None:
         "machine": f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}",
         "processor_minutes": round(seconds / 60, 1),
     }
-    parts[part] = {"about": about, "rows": [_rounded(row) for row in rows]}
-    RESULTS.write_text(json.dumps(parts, separators=(",", ":")).replace('{"question"', '\n{"question"') + "\n")
+    flat = [_flat(row) for row in rows]
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    parts[part] = {"about": about, "columns": columns, "rows": [[row.get(name) for name in columns] for row in flat]}
+    RESULTS.write_text(json.dumps(parts, separators=(",", ":")).replace("[[", "[\n[").replace("],[", "],\n[") + "\n")
     print(f"{part}: {seconds:.0f} s", flush=True)
 
 
-def _rounded(row: Row) -> dict[str, object]:
+def _flat(row: Row) -> dict[str, object]:
+    values = {**dataclasses.asdict(row), **row.truth}
     return {
-        name: round(value, 5) if isinstance(value, float) else value
-        for name, value in dataclasses.asdict(row).items()
-        if value is not None
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in values.items()
+        if name != "truth" and value is not None
     }
 
 

@@ -11,7 +11,11 @@ ASKED = (0.93, 0.97)  # what a coverage of 95 % may come out as
 
 def tables(results: Mapping[str, Any]) -> str:
     """All tables of the given results, one heading each."""
-    rows = [row for part in results.values() for row in part["rows"]]
+    rows = [
+        {name: value for name, value in zip(part["columns"], values, strict=True) if value is not None}
+        for part in results.values()
+        for values in part["rows"]
+    ]
     grid = [row for row in rows if row["question"] == "difference"]
     rest = [row for row in rows if row["question"] != "difference"]
     parts = [
@@ -76,9 +80,8 @@ def _worst(rows: Sequence[Row]) -> str:
 
 
 def _truth(row: Row) -> list[str]:
-    truth = row["truth"]
     names = ("accuracy", "difference", "seed_deviation", "discordant")
-    return [f"{100 * truth[name]:.1f}".replace("-", "−") for name in names]
+    return [f"{100 * row[name]:.1f}".replace("-", "−") for name in names]
 
 
 def _others(rows: Sequence[Row]) -> str:
@@ -99,7 +102,7 @@ def _rejections(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         allowed = 2.5 if row["question"] == "worse by the margin" else 5
-        truth = f"{100 * row['truth']['seed_deviation']:.1f}"
+        truth = f"{100 * row['seed_deviation']:.1f}"
         found = [row["seeds"], f"{row['images']:,}", truth, f"{100 * row['rejected']:.1f} %", f"{allowed} %"]
         lines.append([row["question"], row["method"], *found])
     return _table(["true hypothesis", "test", "seeds", "images", "seed deviation", "rejected", "allowed"], lines)

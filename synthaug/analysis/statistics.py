@@ -103,7 +103,7 @@ class Spread:
 
     The square of the half width of an interval is the sum of the squares of the parts', each with its own quantile.
     Such an interval covers at least what it promises, with two seeds as with twenty; the usual t with approximate
-    degrees of freedom (Satterthwaite's, Hillis') falls to 84 % with two (`benchmarks/`), because seeds that agree by
+    degrees of freedom (Satterthwaite's, Hillis') falls to 87 % with two (`benchmarks/`), because seeds that agree by
     chance make the variance small and the degrees of freedom many at once. As two may agree so well that nothing is
     left of it, no interval is narrower than half of that over the images alone; with the whole, most would cover 99 %.
 
