@@ -21,10 +21,15 @@ class Verdict:
 
 def answer(comparison: Comparison, group: Group) -> Mapping[str, Any]:
     """The arms that ask a question of their own, each with its verdicts; controls only serve those that have one."""
-    controls = {arm.control for arm in group.arms if arm.loss is not None}
+    controls = controls_of(group)
     own = [arm for arm in group.arms if arm.name not in controls]
     found = [(arm, verdicts(arm, group.margin)) for arm in own]
     return {"arms": found, "controls": len(controls), "few": FEW_RUNS}
+
+
+def controls_of(group: Group) -> set[str | None]:
+    """The arms that only serve others: the same real images and no synthetic one."""
+    return {arm.control for arm in group.arms if arm.loss is not None}
 
 
 def verdicts(arm: Arm, margin: float) -> list[Verdict]:

@@ -13,6 +13,7 @@ from synthaug.analysis.figures import curve as curves
 from synthaug.analysis.figures import decomposition as parts
 from synthaug.analysis.figures import forest, palette
 from synthaug.analysis.figures import learning as progress
+from synthaug.analysis.page.answers import controls_of
 from synthaug.analysis.study import Comparison, Group
 
 MAX_CLASS_ROWS = 30
@@ -28,7 +29,8 @@ def curve(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
         drawn.append(Markup(curves.accuracy_by_share(group.arms)))
     if any(arm.difference for arm in group.arms):
         drawn.append(Markup(forest.arm_differences(group.arms)))
-    return {"figures": drawn, "legend": curves.marker_legend(group.arms)} if drawn else None
+    legend, controls = curves.marker_legend(group.arms), bool(controls_of(group))
+    return {"figures": drawn, "legend": legend, "controls": controls} if drawn else None
 
 
 def decomposition(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
@@ -44,7 +46,7 @@ def classes(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
         return None
     colour = palette.of_arms(group.arms)
     shown = forest.most_changed(arms, MAX_CLASS_ROWS)
-    controls = _controls(group)
+    controls = controls_of(group)
     ends = {  # of the axis: one for the arms and one for the controls, whose differences may be many times as large
         of: forest.span(arm.classes[i].difference for arm in arms if (arm.name in controls) == of for i in shown)
         for of in (False, True)
@@ -71,15 +73,11 @@ def confusion(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
 
 def _apart(group: Group, drawn: Sequence[tuple[str, Markup]]) -> dict[str, list[tuple[str, Markup]]]:
     """Figures by arm: those that a reader came for, and those of the controls."""
-    controls = _controls(group)
+    controls = controls_of(group)
     return {
         "figures": [(name, figure) for name, figure in drawn if name not in controls],
         "controls": [(name, figure) for name, figure in drawn if name in controls],
     }
-
-
-def _controls(group: Group) -> set[str | None]:
-    return {arm.control for arm in group.arms if arm.loss is not None}
 
 
 def learning(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:

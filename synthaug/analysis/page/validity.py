@@ -5,7 +5,7 @@ from typing import Any
 
 from synthaug.analysis import power_text
 from synthaug.analysis.inference import right
-from synthaug.analysis.page.answers import points
+from synthaug.analysis.page.answers import controls_of, points
 from synthaug.analysis.power import ArmPower, of_group
 from synthaug.analysis.study import Comparison, Group
 from synthaug.analysis.threats.find import find
@@ -29,9 +29,12 @@ def threats(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
 
 
 def _powers(group: Group) -> dict[str, ArmPower]:
+    """Of the arms that ask a question of their own; that a control is worse is no surprise."""
     if group.baseline is None or group.baseline.name not in group.answers:
         return {}
-    correct = {name: right(predicted, group.labels) for name, predicted in group.answers.items()}
+    controls = controls_of(group)
+    arms = {name: predicted for name, predicted in group.answers.items() if name not in controls}
+    correct = {name: right(predicted, group.labels) for name, predicted in arms.items()}
     return of_group(correct, correct.pop(group.baseline.name), group.margin)
 
 
