@@ -13,14 +13,14 @@ from synthaug.analysis.table import print_table
 from synthaug.results import FORMAT, write_json
 
 
-def make_report(study: Path) -> Comparison:
+def make_report(study: Path, prices: Prices | None = None) -> Comparison:
     """Write `results.csv`, `results.json` and `report.html`; `robustness.json` where there are further test sets."""
-    return _make_report(study)[0]
+    return _make_report(study, prices)[0]
 
 
 def show_report(study: Path, prices: Prices | None = None) -> Comparison:
     """Make the report, print its table and where its page is; with `prices` what each arm took, too."""
-    comparison, shifted = _make_report(study)
+    comparison, shifted = _make_report(study, prices)
     print_table(comparison)
     for key, found in shifted.items():
         heading = [Heading(" · ".join(key), 1)] if len(shifted) > 1 else []
@@ -31,7 +31,7 @@ def show_report(study: Path, prices: Prices | None = None) -> Comparison:
     return comparison
 
 
-def _make_report(study: Path) -> tuple[Comparison, dict[tuple[str, str, str], Robustness]]:
+def _make_report(study: Path, prices: Prices | None) -> tuple[Comparison, dict[tuple[str, str, str], Robustness]]:
     from synthaug.analysis.page.render import write_page  # matplotlib takes a second that a wrong path need not cost
 
     comparison = compare(study)
@@ -43,5 +43,5 @@ def _make_report(study: Path) -> tuple[Comparison, dict[tuple[str, str, str], Ro
             for names, found in shifted.items()
         ]
         write_json(study / "robustness.json", {"format": FORMAT, "study": comparison.study, "groups": groups})
-    write_page(comparison)
+    write_page(comparison, prices)
     return comparison, shifted

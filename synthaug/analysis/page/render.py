@@ -10,7 +10,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from synthaug.analysis import table
+from synthaug.analysis import cost, table
+from synthaug.analysis.cost import Prices
 from synthaug.analysis.figures import palette
 from synthaug.analysis.page.sections import SECTIONS, Section
 from synthaug.analysis.study import Comparison, Group
@@ -19,15 +20,15 @@ from synthaug.files import write_text
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(comparison: Comparison) -> Path:
+def write_page(comparison: Comparison, prices: Prices | None = None) -> Path:
     """Write `report.html` into the study's folder and return its path."""
     path = comparison.folder / "report.html"
-    write_text(path, render(comparison))
+    write_text(path, render(comparison, prices))
     return path
 
 
-def render(comparison: Comparison) -> str:
-    """The page as text: no script, no address outside of itself."""
+def render(comparison: Comparison, prices: Prices | None = None) -> str:
+    """The page as text: no script, no address outside of itself; with `prices`, what was spent has one."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -35,7 +36,7 @@ def render(comparison: Comparison) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(table=table, comparison=comparison)
+    environment.globals.update(table=table, cost=cost, comparison=comparison, prices=prices)
     environment.filters.update(themed=palette.themed, kind=lambda block: type(block).__name__)
     style = environment.get_template("style.css.j2").render(theme=palette.THEME)
     page = environment.get_template("page.html.j2").render(

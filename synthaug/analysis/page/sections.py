@@ -29,6 +29,11 @@ def _nothing_more(comparison: Comparison, group: Group) -> Context:
     return {}
 
 
+def _where_finished(comparison: Comparison, group: Group) -> Context | None:
+    """Of a section whose template needs a finished run."""
+    return {} if any(run.run.result for run in group.runs) else None
+
+
 def _arms(comparison: Comparison, group: Group) -> Context:
     return {"headers": table.HEADERS}
 
@@ -44,6 +49,7 @@ SECTIONS = (
     Section("hardest", "Hardest images", hardest.hardest),
     Section("images", "Training images, real beside synthetic", pictures.images),
     Section("power", "What this study can show", validity.power),
+    Section("cost", "Cost", _where_finished),
     Section("protocol", "Protocol", protocol.protocol),
     Section("runs", "Runs", _nothing_more),
     Section("provenance", "Provenance", protocol.provenance),
