@@ -1,0 +1,37 @@
+"""What a synthetic image is worth: the exchange rate, and whether synthetic images help each class."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from synthaug.analysis import class_verdicts, exchange_text
+from synthaug.analysis.document import Points, Sentences
+from synthaug.analysis.exchange import of_group
+from synthaug.analysis.figures import exchange as drawing
+from synthaug.analysis.page.answers import points
+from synthaug.analysis.study import Comparison, Group
+
+
+def exchange(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+    """The exchange rate with its figures, or why these arms cannot tell; nothing where no arm has synthetic images."""
+    if not any(arm.synthetic and arm.name in group.answers for arm in group.arms):
+        return None
+    found = of_group(group)
+    figures = [drawing.error_curves(found), drawing.values_along(found), drawing.class_values(found)]
+    remarks = exchange_text.remarks(found)
+    return {
+        "headline": exchange_text.headline(found),
+        "figures": [Markup(figure) for figure in figures if figure],
+        "said": [Points(remarks)] if remarks else [],
+        "tables": [block for block in exchange_text.document(found)[1:] if not isinstance(block, Sentences | Points)],
+    }
+
+
+def verdicts(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
+    """Class by class and arm by arm: do synthetic images help; and the mix that each class should have."""
+    found, mixes = class_verdicts.of_group(group)
+    if not found:
+        return None
+    said = [exchange_text.mix_sentence(mix, group.margin) for mix in mixes]
+    return {"found": found, "margin": points(group.margin), "mixes": said}
