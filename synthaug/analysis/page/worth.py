@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from synthaug.analysis import class_verdicts, exchange_text
-from synthaug.analysis.document import Points, Sentences
+from synthaug.analysis.document import Heading, Points, Rows
 from synthaug.analysis.exchange import of_group
 from synthaug.analysis.figures import exchange as drawing
 from synthaug.analysis.page.answers import points
@@ -20,11 +20,13 @@ def exchange(comparison: Comparison, group: Group) -> Mapping[str, Any] | None:
     found = of_group(group)
     figures = [drawing.error_curves(found), drawing.values_along(found), drawing.class_values(found)]
     remarks = exchange_text.remarks(found)
+    tables = [block for block in exchange_text.document(found)[1:] if isinstance(block, Heading | Rows)]
     return {
         "headline": exchange_text.headline(found),
         "figures": [Markup(figure) for figure in figures if figure],
         "said": [Points(remarks)] if remarks else [],
-        "tables": [block for block in exchange_text.document(found)[1:] if not isinstance(block, Sentences | Points)],
+        # The first heading of the document is the section's own, so that those below it move up.
+        "tables": [Heading(block.text) if isinstance(block, Heading) else block for block in tables],
     }
 
 
