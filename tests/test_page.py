@@ -30,6 +30,15 @@ SMALL = {name: SWEEP[name] for name in ("real", "64")}
 CONTROLLED = SWEEP | {"real50": (0.5, 0.0), "real40": (0.4, 0.0)}
 STRANGE = ("猫", "كلب", "<b>cow & calf</b>", "$x_1$", 'say "hi"', "a very long name of some aircraft variant")
 
+FIGURES = {  # of a study with four arms beside real: how their descriptions begin, and how many there are
+    "Accuracy against synthetic share": 1,
+    "Difference from real of each arm": 1,
+    "Difference from real of each class": 4,
+    "Confusion matrix": 5,
+    "validation accuracy": 1,
+    "training loss": 1,
+}
+
 
 class Page(HTMLParser):
     """Text, tags and addresses of a page; complains about tags that do not close."""
@@ -86,8 +95,8 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path) -> None:
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
     content = (study / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"@import|url\((?!#)|<script|<link|javascript:", content)
-    # accuracy, differences, 4 x classes, 5 x confusion, 2 curves
-    assert content.count('<svg role="img"') == 1 + 1 + 4 + 5 + 2
+    for figure, times in FIGURES.items():
+        assert content.count(f'<svg role="img" aria-label="{figure}') == times, figure
     assert page.tags.count("img") == 10 * (2 + 2)
     for part in ("60 % synthetic: 400 real + 600 synthetic images", "points below real, 95 % interval"):
         assert part in page.text.replace("\u00a0", " ")
@@ -100,8 +109,15 @@ def sections_of(page: Page) -> list[str]:
 
 
 def test_a_full_study_has_every_section_in_its_order(tmp_path: Path) -> None:
-    page = page_of(make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1), images=1)))
+    study = make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1), images=1))
+    for run in results.find_runs(study):
+        folder = results.shift_folder(run.folder, "blur")
+        results.write_predictions(folder, results.read_predictions(run.folder))
+        facts = {"format": 1, "origin": "real", "paired_with": "test", "digest": "d" * 64}
+        results.write_json(folder / results.RESULT, facts)
+    page = page_of(study)
     assert sections_of(page) == [section.name for section in SECTIONS]
+    assert "What a synthetic image is worth" in page.text
 
 
 def test_sections_without_data_are_left_out_with_their_links(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def _of_group(comparison: Comparison, group: Group, prices: Prices | None) -> Fi
         exchange.of_group(group),
         verdicts,
         mixes,
-        robustness([item.run for item in group.runs if item.compared]),
+        robustness([item.run for item in group.runs]),
         costs(comparison.folder, group, prices),
         find(comparison, group, _of_power(group)) if group.answers else (),
     )

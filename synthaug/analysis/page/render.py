@@ -44,7 +44,11 @@ def render(comparison: Comparison, found: Sequence[Findings], prices: Prices | N
         lstrip_blocks=True,
     )
     environment.globals.update(table=table, cost=cost, comparison=comparison, prices=prices)
-    environment.filters.update(themed=palette.themed, kind=lambda block: type(block).__name__)
+    environment.filters.update(
+        themed=palette.themed,
+        kind=lambda block: type(block).__name__,
+        transposed=lambda rows: zip(*rows, strict=True),
+    )
     style = environment.get_template("style.css.j2").render(theme=palette.THEME)
     page = environment.get_template("page.html.j2").render(
         parts=[

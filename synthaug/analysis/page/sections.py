@@ -10,7 +10,7 @@ from typing import Any
 
 from synthaug.analysis import table
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.page import answers, charts, hardest, pictures, protocol, validity
+from synthaug.analysis.page import answers, charts, further_sets, hardest, pictures, protocol, validity, worth
 from synthaug.analysis.study import Comparison, Group
 
 Context = Mapping[str, Any]
@@ -44,10 +44,13 @@ SECTIONS = (
     Section("curve", "Accuracy against synthetic share", charts.curve),
     Section("decomposition", "What is lost, what is given back", charts.decomposition),
     Section("classes", "Difference from real in each class", charts.classes),
+    Section("verdicts", "Do synthetic images help, class by class", worth.verdicts),
+    Section("exchange", "What a synthetic image is worth", worth.exchange),
     Section("learning", "Learning curves", charts.learning),
     Section("confusion", "Confusion matrices", charts.confusion),
     Section("hardest", "Hardest images", hardest.hardest),
     Section("images", "Training images, real beside synthetic", pictures.images),
+    Section("robustness", "Further test sets", further_sets.robustness),
     Section("power", "What this study can show", validity.power),
     Section("cost", "Cost", _costs),
     Section("protocol", "Protocol", protocol.protocol),
