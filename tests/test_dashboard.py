@@ -15,7 +15,6 @@ from offline_wandb import files, offline, records_of, summary_of
 from wandb.sdk.wandb_run import Run
 
 from synthaug import dashboard, report, results, saved_view, wandb_runs
-from synthaug.analysis.comparison import compare
 from synthaug.analysis.export import rows
 from synthaug.analysis.report import make_report
 from synthaug.analysis.study import Comparison
@@ -112,7 +111,7 @@ def test_its_lineage_is_the_answers_and_what_it_made_is_the_report(shown: list[P
 
 
 def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any]) -> None:
-    assert closing["tags"] == ["incomplete"]
+    assert closing["tags"] == ["incomplete", "underpowered"]  # 200 test images, one point
     warned = SimpleNamespace(complete=True, groups=[SimpleNamespace(notes=["Underpowered: 200 test images show 6."])])
     assert dashboard.tags(warned) == {"underpowered"}  # type: ignore[arg-type]
 
@@ -130,7 +129,7 @@ def test_numbers_that_are_no_longer_there_are_taken_away() -> None:
 def test_arms_of_several_groups_are_told_apart(tmp_path: Path) -> None:
     study = make_study(tmp_path / "two", MadeUp(arms={"real": (1.0, 0.0)}, n_test=50))
     make_study(study, MadeUp(arms={"real": (1.0, 0.0)}, n_test=50, model="vit_b_16"))
-    keys = dashboard.summary(compare(study))
+    keys = dashboard.summary(make_report(study))
     assert {"digits/tiny_digits/resnet18/real/accuracy", "digits/tiny_digits/vit_b_16/real/accuracy"} <= keys.keys()
 
 
@@ -270,7 +269,7 @@ def test_online_the_same_is_told_by_the_public_interface(
         "page",
         "figures/accuracy-against-synthetic-share",
     }
-    assert online.tags == ("of the user",), "its own are kept, ours no longer hold"
+    assert online.tags == ("of the user", "underpowered"), "its own are kept, ours as they hold"
     online.finish.assert_called_once_with(exit_code=0)
     assert len(server) == 1
     assert wandb_runs.record(study)["entity"] == "me"
