@@ -173,7 +173,9 @@ class Problem:
             return profile
         inside = np.flatnonzero(profile.misfit <= profile.least + NEAR)
         inside = np.arange(max(inside[0] - 1, 0), min(inside[-1] + 2, len(profile.values)))
-        values = np.linspace(profile.values[inside[0]], profile.values[inside[-1]], VALUES // 2)
+        # Between the values tried, so that steps stay small where they were.
+        steps = np.linspace(0, len(inside) - 1, max(VALUES // 2, 2 * len(inside) - 1))
+        values = np.interp(steps, np.arange(len(inside)), profile.values[inside])
         wanted = profile.exponents[inside]
         exponents = np.geomspace(wanted.min() / EXPONENT_STEP, wanted.max() * EXPONENT_STEP, len(EXPONENTS))
         return _joined(profile, self._profile(values, powers, exponents, shape, unit))
