@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from synthaug.analysis.disagreement import HardImage, disputed, never_right
@@ -21,6 +21,7 @@ class ShownImage:
 
     image: HardImage
     picture: Thumbnail | None
+    name: str  # class and file: the page may be shown to people whom the rest of the path does not concern
     mistake: str  # what most runs of all arms take it for
 
 
@@ -40,7 +41,10 @@ def hardest(comparison: Comparison, group: Group, said: Findings) -> Mapping[str
 
 
 def _shown(images: Sequence[HardImage], locate: Callable[[str], Path]) -> list[ShownImage]:
-    return [ShownImage(image, thumbnail(locate(image.path)), _mistake(image)) for image in images]
+    return [
+        ShownImage(image, thumbnail(locate(image.path)), "/".join(PurePath(image.path).parts[-2:]), _mistake(image))
+        for image in images
+    ]
 
 
 def _mistake(image: HardImage) -> str:
