@@ -71,8 +71,8 @@ def test_finished_runs_are_judged_without_being_trained_again(swept: Commands) -
     assert {path: path.stat().st_mtime_ns for path in before} == before
     for said in ("Further test sets", "corruptions, mean", "Calibration and confidence by origin", "overconfidence"):
         assert said in printed
-    groups = results.read_json(swept.study() / "robustness.json")["groups"]
-    assert [one["name"] for one in groups[0]["sets"]] == [
+    (group,) = results.read_json(swept.study() / "results.json")["groups"]
+    assert [one["name"] for one in group["robustness"]["sets"]] == [
         "test",
         "corruptions, mean",
         "blur-1",
