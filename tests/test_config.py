@@ -514,8 +514,8 @@ def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
         (
             "experiment=synthetic",
             (
-                "experiment='synthetic': must be a name that a folder can have, and none of datasets, held_out, pixels, "
-                "splits, synthetic"
+                "experiment='synthetic': must be a name that a folder can have, and none of datasets, held_out, "
+                "pixels, splits, synthetic"
             ),
         ),
         ("+model.mean=[0.5,0.5]", "model.mean=[0.5, 0.5]: must be three numbers, or null"),
