@@ -143,15 +143,10 @@ def of_group(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]], tupl
     arms, answers = arms_of(group)
     correct = dict(zip((arm.name for arm in arms), answers, strict=True))
     verdicts = {
-        arm: class_verdicts(correct[arm], correct[control], group.labels, group.class_names, group.margin)
-        for arm, control in controls_of(arms).items()
+        arm.name: class_verdicts(correct[arm.name], correct[arm.control], group.labels, group.class_names, group.margin)
+        for arm in group.arms
+        if arm.name in correct and arm.control in correct
     }
     if not answers or not set.intersection(*(set(arm) for arm in answers)):
         return verdicts, ()
     return verdicts, recommended_mixes(arms, answers, group.labels, group.class_names, group.margin)
-
-
-def controls_of(arms: Sequence[Amounts]) -> Mapping[str, str]:
-    """Name of an arm with synthetic images → that of the arm with as many real ones and nothing else."""
-    alone = {arm.n_real: arm.name for arm in arms if not arm.n_synthetic}
-    return {arm.name: alone[arm.n_real] for arm in arms if arm.n_synthetic and arm.n_real in alone}

@@ -1,14 +1,12 @@
 """How an exchange rate and the verdicts on classes are said."""
 
-from collections.abc import Sequence
-
 from synthaug.analysis import exchange as rate
-from synthaug.analysis.class_verdicts import ClassMix, ClassVerdict
+from synthaug.analysis.class_verdicts import ClassMix
 from synthaug.analysis.document import Block, Heading, Points, Rows, Sentences
 from synthaug.analysis.exchange import Exchange, Value
 from synthaug.analysis.exchange_law import MOST_VALUE
 from synthaug.analysis.statistics import ALPHA
-from synthaug.analysis.table import MINUS, NONE, difference, percent
+from synthaug.analysis.table import MINUS, NONE, in_points, percent
 
 MAX_NAMED = 3  # arms in one sentence
 
@@ -97,29 +95,6 @@ def document(exchange: Exchange) -> list[Block]:
     return blocks
 
 
-def verdict_document(verdicts: Sequence[ClassVerdict], mixes: Sequence[ClassMix], margin: float) -> list[Block]:
-    """What synthetic images do for each class, and which mix it should have."""
-    rows = [
-        (
-            item.name,
-            f"{item.n_test:,}",
-            difference(item.difference, item.n_test),
-            f"{item.p_value:.2g}" if item.p_value is not None else NONE,
-            item.verdict,
-        )
-        for item in verdicts
-    ]
-    headers = ("class", "test images", "synthetic images give back,\npoints [95 % interval]", "p (Holm)", "verdict")
-    meaning = (
-        f"Helps and harms: significant at 5 % after Holm's correction over the classes. Neutral: shown to be less than "
-        f"{100 * margin:g} points either way. Open: none of these; more test images or seeds would tell."
-    )
-    blocks: list[Block] = [Rows(headers, rows, left=(0, 4)), Sentences(meaning)]
-    if mixes:
-        blocks.append(Points([mix_sentence(item, margin) for item in mixes]))
-    return blocks
-
-
 def mix_sentence(item: ClassMix, margin: float) -> str:
     """The recommended mix of one class."""
     said = f"{item.name}: {item.best} is best ({percent(item.accuracy, item.n_test)} %)"
@@ -127,7 +102,7 @@ def mix_sentence(item: ClassMix, margin: float) -> str:
         few = len(item.tied) <= MAX_NAMED
         said += f", not told apart from {', '.join(item.tied) if few else f'{len(item.tied)} other arms'}"
     if item.cheapest != item.best:
-        said += f"; {item.cheapest} has fewer real images and is shown to be less than {100 * margin:g} points worse"
+        said += f"; {item.cheapest} has fewer real images and is shown to be less than {in_points(margin)} worse"
     return f"{said}."
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synthaug.analysis import class_verdicts, exchange, power_text
+from synthaug.analysis import class_verdicts, exchange
 from synthaug.analysis.class_verdicts import ClassMix, ClassVerdict
 from synthaug.analysis.cost import Cost, Prices, costs
 from synthaug.analysis.exchange import Exchange
 from synthaug.analysis.power import ArmPower
 from synthaug.analysis.robustness import Robustness, robustness
 from synthaug.analysis.study import Comparison, Group
+from synthaug.analysis.table import in_points
 from synthaug.analysis.threats.find import find
 from synthaug.analysis.threats.finding import MIND, PASSED, SERIOUS, Finding
 
@@ -56,7 +57,7 @@ def _of_power(group: Group) -> list[Finding]:
     """Whether the study can show what it looks for: a finding like the others."""
     arms: Mapping[str, ArmPower] = {arm.name: arm.power for arm in group.questions if arm.power}
     weak = [name for name, arm in arms.items() if not arm.shows]
-    margin = power_text.wished(group.margin)
+    margin = in_points(group.margin)
     if not arms:
         return []
     if not weak:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug import results
-from synthaug.analysis import power_text
 from synthaug.analysis.answers import Answers, is_baseline, some
 from synthaug.analysis.power import ArmPower
-from synthaug.analysis.study import Arm, spaced
+from synthaug.analysis.study import Arm, controls_of, spaced
+from synthaug.analysis.table import in_points
 
 MAX_SETTINGS_NOTES = 6
 MAX_VALUES = 4  # of one setting, in one note
@@ -65,12 +65,12 @@ def _control_notes(arms: Sequence[Arm]) -> list[str]:
 
 def _power_notes(arms: Sequence[Arm]) -> list[str]:
     """Arms in which the study cannot show what it looks for, controls aside: they lose enough to be seen."""
-    controls = {arm.control for arm in arms if arm.loss is not None}
+    controls = controls_of(arms)
     weak = [(arm.name, arm.power) for arm in arms if arm.power and not arm.power.shows and arm.name not in controls]
     if not weak:
         return []
     least = [f"{name} ({_least(found)})" for name, found in weak]
-    margin = power_text.wished(weak[0][1].margin)
+    margin = in_points(weak[0][1].margin)
     return [f"Underpowered: a difference of {margin} would not be shown in {', '.join(least)}."]
 
 

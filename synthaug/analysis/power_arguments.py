@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.analysis.power import ACCURACY, IMAGE_SHARE, POINT, REPEATED, SEED_DEVIATION, Assumptions
+from synthaug.analysis.table import in_points
 from synthaug.errors import raise_all
 
 TEST_SHARE = 0.15  # of a folder's images, as conf/dataset/imagefolder.yaml has it
@@ -148,7 +149,7 @@ def _problems(asked: Asked) -> Iterator[str]:
             yield f"--discordant {share:g}: a share of the test images is a fraction{hint}"
         elif 0 < asked.wished <= 1 and share < asked.wished:
             yield (
-                f"--discordant {share:g}: arms that differ by {_points(asked.wished)} disagree on at least as "
+                f"--discordant {share:g}: arms that differ by {in_points(asked.wished)} disagree on at least as "
                 f"many images: give {asked.wished:g} or more, or a smaller --difference"
             )
     if asked.seed_deviation is not None and not 0 <= asked.seed_deviation <= 50:
@@ -173,10 +174,6 @@ def _missing(asked: Asked) -> Iterator[str]:
             yield "--test: a share of what? Give the folder of a dataset, or the number of test images with --n"
     elif asked.n is not None:
         yield f"--n {asked.n}: {asked.folder} says how many test images there are; leave one of the two out"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:g} point{'' if difference == POINT else 's'}"
 
 
 def _option(name: str) -> str:

@@ -21,7 +21,7 @@ from synthaug.analysis.power import (
     SeedsPower,
 )
 from synthaug.analysis.sample_size import MOST_IMAGES
-from synthaug.analysis.table import NONE
+from synthaug.analysis.table import NONE, in_points
 
 NOTHING = "none"
 FOUND = "found in four of five tries (80 % power), two-sided, at 5 %"
@@ -81,14 +81,10 @@ def announcement(expected: Expected) -> str:
     least = "no difference can be shown"
     if expected.smallest is not None:
         least = f"the smallest difference that can be shown is about {points(expected.smallest)} points"
-    said = f"{size}: {least} (if the baseline gets {percent(assumed.accuracy)} % right); {wished(assumed.difference)}"
-    if expected.shows:
-        return f"{said} {_is(assumed.difference)} looked for"
-    return f"{said} {_is(assumed.difference)} looked for, which takes more images or seeds: {_short_command(assumed)}"
-
-
-def _is(difference: float) -> str:
-    return "is" if _points_word(difference) == "point" else "are"
+    wished = in_points(assumed.difference)
+    said = f"{size}: {least} (if the baseline gets {percent(assumed.accuracy)} % right)"
+    said += f"; {wished} {'are' if wished.endswith('s') else 'is'} looked for"
+    return said if expected.shows else f"{said}, which takes more images or seeds: {_short_command(assumed)}"
 
 
 def _short_command(assumed: Assumptions) -> str:
@@ -108,7 +104,7 @@ def _verdict(power: Power) -> str:
         return "None is: not even if one arm lost all images on which the two disagree."
     said = f"The smallest that synthaug's own interval shows is about {points(found)} points"
     enough = "enough" if found <= assumed.difference else "too much"
-    return f"{said}: {enough} for the {wished(assumed.difference)} looked for."
+    return f"{said}: {enough} for the {in_points(assumed.difference)} looked for."
 
 
 def smallest(power: Power) -> float | None:
@@ -136,7 +132,7 @@ def _sections(power: Power) -> list[Block]:
 
 
 def _tests(power: Power) -> Rows:
-    headers = ("test", "setting", "smallest\ndifference,\npoints", f"images for\n{wished(power.assumed.difference)}")
+    headers = ("test", "setting", "smallest\ndifference,\npoints", f"images for\n{in_points(power.assumed.difference)}")
     return Rows(headers, [_test(power.assumed, found) for found in power.tests], left=(0, 1))
 
 
@@ -168,8 +164,8 @@ def _over_seeds(power: Power) -> Rows:
     headers = (
         "interval over seeds and images",
         "smallest\ndifference,\npoints",
-        f"images for\n{wished(assumed.difference)}\nwith {seeds(assumed.seeds)}",
-        f"seeds for\n{wished(assumed.difference)}\nwith {images(assumed.n).replace('test ', '')}",
+        f"images for\n{in_points(assumed.difference)}\nwith {seeds(assumed.seeds)}",
+        f"seeds for\n{in_points(assumed.difference)}\nwith {images(assumed.n).replace('test ', '')}",
     )
     rows = [
         (
@@ -185,7 +181,7 @@ def _over_seeds(power: Power) -> Rows:
 
 def _statement(assumed: Assumptions, found: SeedsPower) -> str:
     """What neither more images nor more seeds alone can do."""
-    margin, of = wished(assumed.difference), _share(assumed, found.discordant)
+    margin, of = in_points(assumed.difference), _share(assumed, found.discordant)
     if found.least_images is None and found.least_seeds is None:
         return f"{of}: arms that differ by {margin} disagree on more images than that; it cannot be looked for."
     ways = []
@@ -255,7 +251,7 @@ def _impossible(assumed: Assumptions) -> list[str]:
     most = 2 * (1 - assumed.accuracy) + assumed.difference
     return [
         f"But {100 * share:.4g} % is more than two arms can have of which one gets {percent(assumed.accuracy)} % right "
-        f"and the other {wished(assumed.difference)} less: at most {100 * most:.3g} %."
+        f"and the other {in_points(assumed.difference)} less: at most {100 * most:.3g} %."
         for share in assumed.discordant
         if share is not None and share > most + 1e-9
     ]
@@ -266,7 +262,7 @@ def _impossible(assumed: Assumptions) -> list[str]:
 
 def sentence(name: str, arm: ArmPower) -> str:
     """What a study can show of an arm, and what it would take to show the margin."""
-    margin = f"a difference of {wished(arm.margin)}"
+    margin = f"a difference of {in_points(arm.margin)}"
     if arm.shows:
         said = f"{name}: {margin} would be shown, and any from {_or_none(arm.smallest)} points on."
         return said if arm.variances else f"{said} With one seed that holds for these two trainings alone."
@@ -301,8 +297,8 @@ def _arms(arms: Mapping[str, ArmPower]) -> Rows:
         "seed\ndeviation,\npoints",
         "same in\nevery seed,\n%",
         "smallest\ndifference,\npoints",
-        f"images for\n{wished(margin)}",
-        f"seeds for\n{wished(margin)}",
+        f"images for\n{in_points(margin)}",
+        f"seeds for\n{in_points(margin)}",
     )
     return Rows(headers, [(name, *_arm(arm)) for name, arm in arms.items()])
 
@@ -375,15 +371,6 @@ def images(n: int) -> str:
 def seeds(count: int) -> str:
     """A number of seeds."""
     return "one seed" if count == 1 else f"{count} seeds"
-
-
-def wished(difference: float) -> str:
-    """ "1 point": a difference that is looked for."""
-    return f"{points(difference)} {_points_word(difference)}"
-
-
-def _points_word(difference: float) -> str:
-    return "point" if points(difference) == "1" else "points"
 
 
 def _share(assumed: Assumptions, share: float | None) -> str:

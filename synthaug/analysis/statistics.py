@@ -158,6 +158,11 @@ class Difference(Estimate):
     seeds: int
     adjusted_p: float | None = None
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is significant, after Holm's correction where there is one."""
+        return (self.p_value if self.adjusted_p is None else self.adjusted_p) <= ALPHA
+
     def p_not_worse(self, margin: float) -> float:
         """One-sided p value of the hypothesis that the difference is at most -margin.
 

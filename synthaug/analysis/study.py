@@ -134,7 +134,7 @@ class Group:
     @property
     def questions(self) -> tuple[Arm, ...]:
         """The arms that are compared with the baseline for their own sake: no controls, which serve another arm."""
-        controls = {arm.control for arm in self.arms if arm.loss is not None}
+        controls = controls_of(self.arms)
         return tuple(arm for arm in self.arms if arm.difference is not None and arm.name not in controls)
 
     @property
@@ -155,6 +155,11 @@ class Comparison:
     def complete(self) -> bool:
         """Whether every planned run is finished and in a table."""
         return not any(group.left_out for group in self.groups)
+
+
+def controls_of(arms: Iterable[Arm]) -> set[str | None]:
+    """Names of the arms that only serve others: the same real images and no synthetic one. The baseline is none."""
+    return {arm.control for arm in arms if arm.loss is not None}
 
 
 def spaced(seeds: Iterable[int]) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from synthaug.analysis.statistics import ALPHA, Difference, Estimate
+from synthaug.analysis.statistics import Difference, Estimate
 from synthaug.analysis.study import NOT_COMPARABLE, Arm, Comparison, Group
 from synthaug.results import PLANNED
 
@@ -42,6 +42,12 @@ def points(value: float, n: int) -> str:
     text = f"{100 * value:+.{_decimals(n)}f}"
     # "-0.00" would claim a direction that the digits do not show.
     return text.replace("-", MINUS) if text.strip("+-0.") else text.lstrip("+-")
+
+
+def in_points(size: float) -> str:
+    """A size that was asked for, a fraction, in words: 0.01 -> "1 point"."""
+    number = f"{100 * size:.3g}"
+    return f"{number} point" if number == "1" else f"{number} points"
 
 
 def share(arm: Arm) -> str:
@@ -131,7 +137,7 @@ def _from_real(found: Difference, n: int) -> str:
         f"{percent(abs(found.value), n)} points {word} real, "
         f"95 % interval {percent(near, n)} to {percent(far, n)} {word}"
     )
-    if found.adjusted_p is not None and found.adjusted_p > ALPHA:
+    if not found.is_shown and found.adjusted_p is not None:
         said += f", which may be chance among so many arms (p = {p_value(found.adjusted_p)} after Holm)"
     return said
 
@@ -155,15 +161,11 @@ def _given_back(arm: Arm, n: int) -> str:
 
 
 def _not_worse(arm: Arm, group: Group) -> str:
-    margin = _margin(group)
+    margin = in_points(group.margin)
     if arm.not_worse is None or arm.not_worse.verdict == "open":
         return f"that it is not worse by more than {margin} is not shown" if arm.not_worse else ""
     word = "not worse" if arm.not_worse.verdict == "shown" else "worse"
     return f"{word} by more than {margin}"
-
-
-def _margin(group: Group) -> str:
-    return f"{100 * group.margin:.3g} {'point' if group.margin == 0.01 else 'points'}"
 
 
 def trend(group: Group) -> str:
@@ -194,8 +196,8 @@ def _replaced(arms: Sequence[Arm], group: Group) -> str:
     if not arms:
         return ""
     within = [arm for arm in arms if arm.not_worse and arm.not_worse.verdict == "shown"]
-    lost = [arm for arm in arms if arm.difference and _is_shown(arm.difference) and arm.difference.value < 0]
-    margin = _margin(group)
+    lost = [arm for arm in arms if arm.difference and arm.difference.is_shown and arm.difference.value < 0]
+    margin = in_points(group.margin)
     if within:
         most = max(within, key=lambda arm: arm.synthetic_fraction)
         return f"{share(most)} of the real images can be replaced at a loss of less than {margin}."
@@ -210,17 +212,12 @@ def _replaced(arms: Sequence[Arm], group: Group) -> str:
 
 
 def _counted(arms: Sequence[Arm]) -> str:
-    sure = [arm.difference for arm in arms if arm.difference and _is_shown(arm.difference)]
+    sure = [arm.difference for arm in arms if arm.difference and arm.difference.is_shown]
     below = sum(item.value < 0 for item in sure)
     above = len(sure) - below
     parts = [(below, "below real"), (above, "above real"), (len(arms) - below - above, "not told apart from real")]
     said = ", ".join(f"{count} {what}" for count, what in parts if count)
     return f"{len(arms)} {'arm' if len(arms) == 1 else 'arms'} against real: {said}."
-
-
-def _is_shown(found: Difference) -> bool:
-    """After Holm's correction, where there is one."""
-    return (found.p_value if found.adjusted_p is None else found.adjusted_p) <= ALPHA
 
 
 def caption(group: Group) -> list[str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from synthaug.analysis.figures import palette
 from synthaug.analysis.figures.canvas import SHORT_NAME, axes_in_inches, drawing, room, shorten, svg
-from synthaug.analysis.study import Arm
+from synthaug.analysis.study import Arm, controls_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Curve:
 def curves(lines: Sequence[Curve], label: str, arms: Sequence[Arm], scale: float = 1.0) -> str:
     """A faint line per run and a strong one for the mean of each arm's runs; controls are dashed."""
     colour = palette.of_arms(arms)
-    controls = {arm.control for arm in arms if arm.loss is not None}
+    controls = controls_of(arms)
     of_arm: dict[str, list[Curve]] = {}
     for line in lines:
         of_arm.setdefault(line.arm, []).append(line)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.statistics import ALPHA, Difference
-from synthaug.analysis.study import Arm, Comparison, Group
+from synthaug.analysis.statistics import Difference
+from synthaug.analysis.study import Arm, Comparison, Group, controls_of
+from synthaug.analysis.table import in_points
 
 GOOD, BAD, OPEN = "good", "bad", "open"
 FEW_RUNS = 5  # that are not in the numbers: up to here they are named at once
@@ -22,15 +23,10 @@ class Verdict:
 
 def answer(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any]:
     """The arms that ask a question of their own, each with its verdicts; controls only serve those that have one."""
-    controls = controls_of(group)
+    controls = controls_of(group.arms)
     own = [arm for arm in group.arms if arm.name not in controls]
     found = [(arm, verdicts(arm, group.margin)) for arm in own]
     return {"arms": found, "controls": len(controls), "few": FEW_RUNS}
-
-
-def controls_of(group: Group) -> set[str | None]:
-    """The arms that only serve others: the same real images and no synthetic one."""
-    return {arm.control for arm in group.arms if arm.loss is not None}
 
 
 def verdicts(arm: Arm, margin: float) -> list[Verdict]:
@@ -44,30 +40,19 @@ def verdicts(arm: Arm, margin: float) -> list[Verdict]:
             "refuted": ("worse than real by more than {}", BAD),
             "open": ("worse than real by {} or more: not ruled out", OPEN),
         }[arm.not_worse.verdict]
-        found.append(Verdict(tone, words.format(points(margin))))
+        found.append(Verdict(tone, words.format(in_points(margin))))
     if arm.gain is not None:
         found.append(_of_synthetic_images(arm.gain))
     return found
 
 
 def _against_real(found: Difference) -> Verdict:
-    if _is_shown(found):
+    if found.is_shown:
         return Verdict(BAD, "below real") if found.value < 0 else Verdict(GOOD, "above real")
     return Verdict(OPEN, "not told apart from real")
 
 
 def _of_synthetic_images(found: Difference) -> Verdict:
-    if _is_shown(found):
+    if found.is_shown:
         return Verdict(GOOD, "synthetic images help") if found.value > 0 else Verdict(BAD, "synthetic images harm")
     return Verdict(OPEN, "whether synthetic images help is open")
-
-
-def _is_shown(found: Difference) -> bool:
-    """After Holm's correction, where there is one."""
-    return (found.p_value if found.adjusted_p is None else found.adjusted_p) <= ALPHA
-
-
-def points(margin: float) -> str:
-    """A margin, a fraction, in words: "1 point"."""
-    number = f"{100 * margin:g}"
-    return f"{number} point" if number == "1" else f"{number} points"

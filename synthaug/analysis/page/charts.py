@@ -14,8 +14,7 @@ from synthaug.analysis.figures import decomposition as parts
 from synthaug.analysis.figures import forest, palette
 from synthaug.analysis.figures import learning as progress
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.page.answers import controls_of
-from synthaug.analysis.study import Comparison, Group
+from synthaug.analysis.study import Comparison, Group, controls_of
 
 MAX_CLASS_ROWS = 30
 UNREADABLE = (OSError, ValueError, LookupError, csv.Error)
@@ -30,7 +29,7 @@ def curve(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, 
         drawn.append(Markup(curves.accuracy_by_share(group.arms)))
     if any(arm.difference for arm in group.arms):
         drawn.append(Markup(forest.arm_differences(group.arms)))
-    legend, controls = curves.marker_legend(group.arms), bool(controls_of(group))
+    legend, controls = curves.marker_legend(group.arms), bool(controls_of(group.arms))
     return {"figures": drawn, "legend": legend, "controls": controls} if drawn else None
 
 
@@ -47,7 +46,7 @@ def classes(comparison: Comparison, group: Group, said: Findings) -> Mapping[str
         return None
     colour = palette.of_arms(group.arms)
     shown = forest.most_changed(arms, MAX_CLASS_ROWS)
-    controls = controls_of(group)
+    controls = controls_of(group.arms)
     ends = {  # of the axis: one for the arms and one for the controls, whose differences may be many times as large
         of: forest.span(arm.classes[i].difference for arm in arms if (arm.name in controls) == of for i in shown)
         for of in (False, True)
@@ -74,7 +73,7 @@ def confusion(comparison: Comparison, group: Group, said: Findings) -> Mapping[s
 
 def _apart(group: Group, drawn: Sequence[tuple[str, Markup]]) -> dict[str, list[tuple[str, Markup]]]:
     """Figures by arm: those that a reader came for, and those of the controls."""
-    controls = controls_of(group)
+    controls = controls_of(group.arms)
     return {
         "figures": [(name, figure) for name, figure in drawn if name not in controls],
         "controls": [(name, figure) for name, figure in drawn if name in controls],

@@ -6,6 +6,7 @@ from typing import Any
 from synthaug.analysis import power_text
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.study import Comparison, Group
+from synthaug.analysis.table import in_points
 from synthaug.analysis.threats.finding import MIND, PASSED, SERIOUS, UNCHECKED
 
 
@@ -13,7 +14,7 @@ def power(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, 
     """The smallest difference that each arm could have shown, and what the margin would take."""
     arms = {arm.name: arm.power for arm in group.questions if arm.power}
     words = {name: power_text.sentence(name, arm) for name, arm in arms.items()}
-    return {"arms": arms, "said": words, "margin": power_text.wished(group.margin)} if arms else None
+    return {"arms": arms, "said": words, "margin": in_points(group.margin)} if arms else None
 
 
 def threats(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:

@@ -9,8 +9,8 @@ from synthaug.analysis import exchange_text
 from synthaug.analysis.document import Heading, Points, Rows
 from synthaug.analysis.figures import exchange as drawing
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.page.answers import points
 from synthaug.analysis.study import Comparison, Group
+from synthaug.analysis.table import in_points
 
 
 def exchange(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
@@ -35,4 +35,4 @@ def verdicts(comparison: Comparison, group: Group, said: Findings) -> Mapping[st
     if not said.verdicts:
         return None
     mixes = [exchange_text.mix_sentence(mix, group.margin) for mix in said.mixes]
-    return {"found": said.verdicts, "margin": points(group.margin), "mixes": mixes}
+    return {"found": said.verdicts, "margin": in_points(group.margin), "mixes": mixes}
