@@ -19,7 +19,7 @@ def exchange(comparison: Comparison, group: Group, said: Findings) -> Mapping[st
         return None
     found = said.exchange
     figures = [drawing.error_curves(found), drawing.values_along(found), drawing.class_values(found)]
-    remarks = exchange_text.remarks(found)
+    remarks = [*exchange_text.remarks(found), *_steps(group)]
     tables = [block for block in exchange_text.document(found)[1:] if isinstance(block, Heading | Rows)]
     return {
         "headline": exchange_text.headline(found),
@@ -28,6 +28,14 @@ def exchange(comparison: Comparison, group: Group, said: Findings) -> Mapping[st
         # The first heading of the document is the section's own, so that those below it move up.
         "tables": [Heading(block.text) if isinstance(block, Heading) else block for block in tables],
     }
+
+
+def _steps(group: Group) -> list[str]:
+    steps = sorted({arm.steps for arm in group.arms if arm.steps is not None})
+    if len(steps) < 2:
+        return []
+    took = f"The arms took {steps[0]:,} to {steps[-1]:,} optimizer steps, the more the more images they have"
+    return [f"{took}: longer training is a part of this rate. With budget=steps it would not be."]
 
 
 def verdicts(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
