@@ -13,7 +13,7 @@ from typing import Any
 
 from synthaug import results, wandb_runs
 from synthaug.analysis import table
-from synthaug.analysis.export import rows
+from synthaug.analysis.records import rows
 from synthaug.analysis.study import ComparedRun, Comparison, Group
 from synthaug.files import sha256
 

@@ -10,8 +10,9 @@ from made_up import SWEEP, MadeUp, make_study
 
 from synthaug import results
 from synthaug.analysis.comparison import compare
-from synthaug.analysis.export import as_json, rows, write_files
+from synthaug.analysis.export import write_files
 from synthaug.analysis.findings import findings
+from synthaug.analysis.records import as_json, rows
 from synthaug.analysis.statistics import crossed, mcnemar, wilson
 from synthaug.analysis.study import Arm, Comparison, Group
 from synthaug.errors import UserError

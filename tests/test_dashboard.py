@@ -15,7 +15,7 @@ from offline_wandb import files, offline, records_of, summary_of
 from wandb.sdk.wandb_run import Run
 
 from synthaug import dashboard, report, results, saved_view, wandb_runs
-from synthaug.analysis.export import rows
+from synthaug.analysis.records import rows
 from synthaug.analysis.report import make_report
 from synthaug.analysis.study import Comparison
 

@@ -13,10 +13,11 @@ from made_up_exchange import GRID, LAW, answers, write_exchange_study
 from synthaug.analysis import exchange_text
 from synthaug.analysis.comparison import compare
 from synthaug.analysis.document import markdown
-from synthaug.analysis.exchange import Amounts, Exchange, Value, as_json, fit, of_group
-from synthaug.analysis.exchange_covariance import errors, spread
+from synthaug.analysis.exchange import Amounts, Exchange, Value, fit, of_group
+from synthaug.analysis.exchange_covariance import errors, variation
 from synthaug.analysis.exchange_law import CHANGING, CONSTANT, SHIFTED, WORTHLESS, Law, Problem
 from synthaug.analysis.figures import exchange as figures
+from synthaug.analysis.records import of_exchange
 
 REAL = np.array([arm.n_real for arm in GRID], dtype=float)
 SYNTHETIC = np.array([arm.n_synthetic for arm in GRID], dtype=float)
@@ -87,7 +88,7 @@ def test_the_covariance_is_positive_definite_whatever_the_answers(
 ) -> None:
     right = np.random.default_rng(draw).random((arms, seeds, images)) < easy
     given_answers = [dict(enumerate(arm)) for arm in right]
-    covariance = spread(given_answers).covariance(errors(given_answers))
+    covariance = variation(given_answers).covariance(errors(given_answers))
     assert np.isfinite(covariance).all()
     assert np.linalg.eigvalsh(covariance).min() > 0
 
@@ -97,7 +98,7 @@ def test_the_covariance_is_that_of_repeated_studies() -> None:
     measured = [answers(arms=arms, run=0.15, draw=draw) for draw in range(150)]
     means = np.array([1 - right.mean(axis=(1, 2)) for right in measured])
     estimated = [
-        spread([dict(enumerate(arm)) for arm in right]).covariance(1 - right.mean(axis=(1, 2))) for right in measured
+        variation([dict(enumerate(arm)) for arm in right]).covariance(1 - right.mean(axis=(1, 2))) for right in measured
     ]
     true, found = np.cov(means.T), np.mean(estimated, axis=0)
     assert np.allclose(np.diag(found), np.diag(true), rtol=0.35)
@@ -126,7 +127,7 @@ def test_the_true_value_is_in_the_interval_and_said() -> None:
 def test_the_order_of_the_arms_changes_nothing(order: Sequence[int]) -> None:
     right = answers(images=300)
     swapped = fit([GRID[i] for i in order], right[list(order)], along=False)
-    assert as_json(swapped) == as_json(fit(GRID, right, along=False))
+    assert of_exchange(swapped) == of_exchange(fit(GRID, right, along=False))
 
 
 def test_arrays_and_mappings_are_the_same_and_seeds_may_differ() -> None:
@@ -198,7 +199,7 @@ def test_what_cannot_be_told_is_said_with_what_would(arms: Sequence[Amounts], la
     assert found.along == ()
     assert said in exchange_text.headline(found)
     assert exchange_text.headline(found).startswith("What a synthetic image is worth is not identifiable: ")
-    json.dumps(as_json(found), allow_nan=False)
+    json.dumps(of_exchange(found), allow_nan=False)
     markdown(exchange_text.document(found))
 
 
@@ -252,7 +253,7 @@ def test_impossible_input_is_refused() -> None:
 def test_a_study_gives_its_rate_as_plain_data(tmp_path: Path) -> None:
     (group,) = compare(write_exchange_study(tmp_path / "study")).groups
     found = of_group(group)
-    plain = json.loads(json.dumps(as_json(found), allow_nan=False))
+    plain = json.loads(json.dumps(of_exchange(found), allow_nan=False))
     assert plain["identifiable"] is True
     assert plain["value"]["low"] < 0.5 < plain["value"]["high"]
     assert plain["value"]["k"] == pytest.approx(1 / plain["value"]["value"])

@@ -12,6 +12,7 @@ from synthaug import results
 from synthaug.analysis import export, table
 from synthaug.analysis.comparison import compare
 from synthaug.analysis.findings import findings
+from synthaug.analysis.records import rows
 from synthaug.analysis.study import Comparison
 
 ARMS = {"real": (1.0, 0.0), "real40": (0.4, 0.0), "64_&_100%": (0.4, 0.6), "82": (0.2, 0.8)}
@@ -46,7 +47,7 @@ def test_csv_has_every_number_and_no_nan(comparison: Comparison) -> None:
 def test_json_has_the_rows_of_the_csv(comparison: Comparison) -> None:
     content = results.read_json(comparison.folder / "results.json")
     (group,) = content["groups"]
-    (flat,) = [export.rows(group) for group in comparison.groups]
+    (flat,) = [rows(group) for group in comparison.groups]
     assert [{name: arm[name] for name in flat[0]} for arm in group["arms"]] == flat
     assert group["margin"] == 0.01
     assert set(group["arms"][2]["per_class"][0]) >= {"difference", "difference_p_holm", "gain", "gain_low"}

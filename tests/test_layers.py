@@ -145,6 +145,7 @@ LIGHT = [
     "synthaug.analysis.robustness",
     "synthaug.analysis.robustness_text",
     "synthaug.analysis.comparison",
+    "synthaug.analysis.records",
     "synthaug.analysis.export",
     "synthaug.analysis.disagreement",
     "synthaug.analysis.table",

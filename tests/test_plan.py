@@ -9,13 +9,13 @@ from test_exchange import PERFECT, replaced
 
 from synthaug.analysis import plan_text
 from synthaug.analysis.exchange import fit
-from synthaug.analysis.plan import Prices, measured_seconds, plan
+from synthaug.analysis.plan import ImagePrices, measured_seconds, plan
 from synthaug.errors import UserError
 from synthaug.report import main
 from synthaug.results import write_rows
 
 FOUND = fit(GRID, answers(), along=False)
-CHEAP, DEAR = Prices(0.5, 1.2, 2.0), Prices(0.5, 3600.0, 2.0)
+CHEAP, DEAR = ImagePrices(0.5, 1.2, 2.0), ImagePrices(0.5, 3600.0, 2.0)
 
 
 def test_the_line_meets_the_target_and_the_cheapest_is_on_it() -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from synthaug import results
 from synthaug.analysis.document import markdown
-from synthaug.analysis.robustness import ArmOnSet, JudgedSet, Robustness, as_json, by_group, robustness
+from synthaug.analysis.records import of_robustness
+from synthaug.analysis.robustness import ArmOnSet, JudgedSet, Robustness, robustness
 from synthaug.analysis.robustness_text import document, findings
 from synthaug.analysis.statistics import crossed
 from synthaug.results import Predictions, Run
@@ -80,7 +81,6 @@ def right(study: Path, name: str, shift: str | None = None) -> NDArray[np.float6
 
 def test_a_study_without_further_test_sets_has_no_such_part(study: Path) -> None:
     assert robustness(results.find_runs(study)) is None
-    assert by_group(results.find_runs(study)) == {}
 
 
 def test_differences_and_extras_are_what_they_say(study: Path) -> None:
@@ -240,7 +240,7 @@ def test_holm_counts_every_set_and_arm(study: Path) -> None:
 def test_all_numbers_are_plain_json(study: Path) -> None:
     judge(study, "noise-1", {"real": 0.1, "55": 0.2})
     judge(study, "blur-1", {"real": 0.1, "55": 0.2})
-    there = json.loads(json.dumps(as_json(found_in(study)), allow_nan=False))
+    there = json.loads(json.dumps(of_robustness(found_in(study)), allow_nan=False))
     assert [one["name"] for one in there["sets"]] == ["test", "corruptions, mean", "blur-1", "noise-1"]
     row = there["sets"][-1]["arms"][1]
     assert row["extra_low"] < row["extra"] < row["extra_high"]

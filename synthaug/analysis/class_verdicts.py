@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.analysis.exchange import Amounts, arms_of
-from synthaug.analysis.exchange_covariance import Answers
+from synthaug.analysis.exchange_covariance import Correct
 from synthaug.analysis.statistics import ALPHA, CONFIDENCE, Difference, crossed, holm
 from synthaug.analysis.study import Group
 
@@ -48,8 +48,8 @@ class ClassMix:
 
 
 def class_verdicts(
-    arm: Answers,
-    control: Answers,
+    arm: Correct,
+    control: Correct,
     labels: NDArray[np.int64],
     class_names: Sequence[str],
     margin: float,
@@ -85,7 +85,7 @@ def class_verdicts(
 
 def recommended_mixes(
     arms: Sequence[Amounts],
-    answers: Sequence[Answers],
+    answers: Sequence[Correct],
     labels: NDArray[np.int64],
     class_names: Sequence[str],
     margin: float,

@@ -9,14 +9,14 @@ with two seeds or more, the draw of seeds. The draw of synthetic images is cover
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from synthaug.analysis.exchange_covariance import Answers, Floats, Spread, errors, spread
+from synthaug.analysis.exchange_covariance import Correct, Floats, Variation, errors, variation
 from synthaug.analysis.exchange_law import CHANGING, CONSTANT, SHAPES, Law, Problem, Profile, Shape
 from synthaug.analysis.statistics import ALPHA, CONFIDENCE
 from synthaug.analysis.study import Group
@@ -146,7 +146,7 @@ class Exchange:
 
 def fit(
     arms: Sequence[Amounts],
-    correct: Sequence[Answers] | NDArray[np.bool_],
+    correct: Sequence[Correct] | NDArray[np.bool_],
     labels: NDArray[np.int64] | None = None,
     class_names: Sequence[str] = (),
     *,
@@ -197,7 +197,7 @@ def of_group(group: Group, *, along: bool = True) -> Exchange:
     return fit(arms, correct, group.labels, group.class_names, along=along)
 
 
-def arms_of(group: Group) -> tuple[list[Amounts], list[Answers]]:
+def arms_of(group: Group) -> tuple[list[Amounts], list[Correct]]:
     """The amounts of a group's arms and their answers, right or wrong.
 
     Arms whose images vary otherwise than the others' are left aside: they differ in more than amounts.
@@ -207,63 +207,7 @@ def arms_of(group: Group) -> tuple[list[Amounts], list[Answers]]:
     return arms, [{s: given == group.labels for s, given in group.answers[arm.name].items()} for arm in used]
 
 
-def as_json(exchange: Exchange) -> dict[str, Any]:
-    """Everything as plain data: fractions and images; None where there is no number."""
-    return {
-        "identifiable": exchange.identifiable,
-        "reasons": list(exchange.reasons),
-        "value": _value_row(exchange.value),
-        "limit": _value_row(exchange.limit),
-        "law": _law_row(exchange.law),
-        "better": exchange.better,
-        "forms": [
-            {"name": form.name, "parameters": form.parameters, "misfit": form.misfit, "aicc": form.aicc}
-            | {"law": _law_row(form.law)}
-            for form in exchange.forms
-        ],
-        "agreement": exchange.agreement,
-        "inflation": exchange.inflation,
-        "along": [_value_row(value) for value in exchange.along],
-        "points": [
-            {
-                "arm": point.arm.name,
-                "n_real": point.arm.n_real,
-                "n_synthetic": point.arm.n_synthetic,
-                "error": point.error,
-                "standard_error": point.standard_error,
-                "fitted": point.fitted,
-            }
-            for point in exchange.points
-        ],
-        "left_out": [arm.name for arm in exchange.left_out],
-        "n_test": exchange.n_images,
-        "one_seed": exchange.one_seed,
-        "confidence": exchange.confidence,
-        "classes": [
-            {
-                "class": item.name,
-                "n_test": item.n_test,
-                "reasons": list(item.exchange.reasons),
-                "value": _value_row(item.exchange.value),
-                "limit": _value_row(item.exchange.limit),
-                "better": item.exchange.better,
-            }
-            for item in exchange.classes
-        ],
-    }
-
-
-def _value_row(value: Value | None) -> dict[str, float | None] | None:
-    if value is None:
-        return None
-    return asdict(value) | {"k": value.k, "k_low": value.k_low, "k_high": value.k_high}
-
-
-def _law_row(law: Law | None) -> dict[str, float] | None:
-    return asdict(law) if law else None
-
-
-def _mappings(correct: Sequence[Answers] | NDArray[np.bool_]) -> list[Answers]:
+def _mappings(correct: Sequence[Correct] | NDArray[np.bool_]) -> list[Correct]:
     if isinstance(correct, np.ndarray):
         return [dict(enumerate(np.asarray(arm, dtype=bool))) for arm in correct]
     return list(correct)
@@ -271,14 +215,14 @@ def _mappings(correct: Sequence[Answers] | NDArray[np.bool_]) -> list[Answers]:
 
 def _fit(
     arms: Sequence[Amounts],
-    answers: Sequence[Answers],
+    answers: Sequence[Correct],
     left_out: tuple[Amounts, ...],
     along: bool,
     confidence: float,
 ) -> Exchange:
     if not arms:
         return Exchange((), left_out, (FEW_ARMS, FEW_REAL))
-    error, how = errors(answers), spread(answers)
+    error, how = errors(answers), variation(answers)
     reasons = _design_reasons(arms) + ((ALL_RIGHT,) if error.max() == 0 else ())
     about: dict[str, Any] = {"n_images": how.n_images, "one_seed": how.seed_scale is None, "confidence": confidence}
     if reasons:
@@ -310,7 +254,7 @@ def _fit(
     )
 
 
-def _reweighted(arms: Sequence[Amounts], error: Floats, how: Spread) -> tuple[Problem, Profile, Spread]:
+def _reweighted(arms: Sequence[Amounts], error: Floats, how: Variation) -> tuple[Problem, Profile, Variation]:
     """The fit whose weights are those of its own curve."""
     fitted = error
     for _ in range(REWEIGHTINGS):
@@ -321,7 +265,7 @@ def _reweighted(arms: Sequence[Amounts], error: Floats, how: Spread) -> tuple[Pr
     return problem, profile, known
 
 
-def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Spread, fitted: Floats) -> Spread:
+def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Variation, fitted: Floats) -> Variation:
     """One seed per arm: the spread from run to run is what the arms lie off the curve beyond the draw of images.
 
     The estimator of Paule, R. C., Mandel, J. (1982). Consensus values and weighting factors. Journal of Research of
@@ -343,7 +287,7 @@ def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Spread, fitted: Flo
     )
 
 
-def _degrees(how: Spread, residual: int) -> int:
+def _degrees(how: Variation, residual: int) -> int:
     """Degrees of freedom of the variance, chosen by simulation (benchmarks/exchange.py).
 
     Those of the seeds, pooled, count by half: they give the arms' weights too. With few seeds those of the arms around
@@ -377,7 +321,7 @@ def _design_reasons(arms: Sequence[Amounts]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _flat(arms: Sequence[Amounts], error: Floats, how: Spread, degrees: int) -> bool:
+def _flat(arms: Sequence[Amounts], error: Floats, how: Variation, degrees: int) -> bool:
     """Whether one error for all arms does as well as the curve, by F; with the variances that one error would have."""
     one = np.full_like(error, error.mean())
     problem = Problem(*_amounts(arms), error, how.covariance(one))

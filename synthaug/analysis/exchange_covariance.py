@@ -13,23 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Answers = Mapping[int, NDArray[np.bool_]]  # seed → right or wrong, per test image
+Correct = Mapping[int, NDArray[np.bool_]]  # seed → right or wrong, per test image
 
 ROUNDING = 1e-9  # a deviation below it is none
 VARIANCE_POWERS: Floats = np.linspace(0, 3, 13)  # a wide range: cut at the truth, the estimate would be biased
 
 
 @dataclass(frozen=True)
-class Spread:
-    """What varies, estimated from all arms together."""
+class Variation:
+    """What varies, estimated from all arms together.
+
+    `seed_scale` and `seed_power` give the variance of a run's error: seed_scale * (error (1 - error)) ** seed_power;
+    None where every arm has one seed.
+    """
 
     n_images: int
     seeds: tuple[frozenset[int], ...]  # of each arm
     correlation: Floats  # (arms, arms) of the answers, over images
     within: float  # share of an answer's variance that is new with every seed
-    seed_scale: (
-        float | None
-    )  # variance of a run's error is seed_scale * (error (1 - error)) ** seed_power; None: 1 seed
+    seed_scale: float | None
     seed_power: float
     shared: float  # correlation of two arms' runs of the same seed
     seed_degrees: int  # of freedom behind `seed_scale`
@@ -45,7 +47,7 @@ class Spread:
         if self.seed_scale is None:
             return found
         run = self.seed_scale * binomial**self.seed_power
-        # Answers that are new with every seed are counted among the images already.
+        # Correct that are new with every seed are counted among the images already.
         own = np.maximum(run - self.within * binomial / self.n_images, 0.0) / runs
         together = [[len(first & second) / (len(first) * len(second)) for first in self.seeds] for second in self.seeds]
         common = self.shared * np.sqrt(np.outer(run, run)) * np.array(together)
@@ -55,12 +57,12 @@ class Spread:
         return np.asarray(found + common + np.diag(diagonal))
 
 
-def errors(answers: Sequence[Answers]) -> Floats:
+def errors(answers: Sequence[Correct]) -> Floats:
     """Mean error of each arm, over its seeds and images."""
     return np.array([1 - np.mean([right.mean() for right in arm.values()]) for arm in answers])
 
 
-def spread(answers: Sequence[Answers]) -> Spread:
+def variation(answers: Sequence[Correct]) -> Variation:
     """Estimate what varies from the answers of all arms to the same test images."""
     images = len(next(iter(answers[0].values())))
     means = np.array([1 - np.mean(list(arm.values()), axis=0) for arm in answers])
@@ -70,7 +72,7 @@ def spread(answers: Sequence[Answers]) -> Spread:
     base = float(binomial[several].sum())
     within = min(max(new / base, 0.0), 1.0) if base > 0 else 0.0
     scale, power = _seed_variance(answers, several, means.mean(axis=1), images)
-    return Spread(
+    return Variation(
         images,
         tuple(frozenset(arm) for arm in answers),
         _correlation(means),
@@ -113,7 +115,7 @@ def _correlation(means: Floats) -> Floats:
 
 
 def _seed_variance(
-    answers: Sequence[Answers], several: Sequence[int], error: Floats, images: int
+    answers: Sequence[Correct], several: Sequence[int], error: Floats, images: int
 ) -> tuple[float | None, float]:
     """Scale and power of the variance of a run's error, by maximum likelihood of the arms' sample variances."""
     if not several:
@@ -138,7 +140,7 @@ def _seed_variance(
 
 
 def _shared(
-    answers: Sequence[Answers], several: Sequence[int], error: Floats, scale: float | None, power: float, images: int
+    answers: Sequence[Correct], several: Sequence[int], error: Floats, scale: float | None, power: float, images: int
 ) -> float:
     """Correlation of two arms' runs of the same seed, the mean over all pairs; at least 0."""
     if not scale:

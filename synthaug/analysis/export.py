@@ -1,89 +1,15 @@
-"""A comparison as CSV, JSON, Markdown and LaTeX: the same numbers, from the same rows and cells."""
+"""The files of a comparison, CSV, JSON, Markdown and LaTeX: the same numbers, from the same rows and cells."""
 
-import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from synthaug import results
-from synthaug.analysis import exchange, robustness, table
+from synthaug.analysis import table
 from synthaug.analysis.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.statistics import CONFIDENCE, Difference, Estimate
-from synthaug.analysis.study import ClassResult, ComparedRun, Comparison, Group, spaced
+from synthaug.analysis.records import as_json, rows
+from synthaug.analysis.study import Comparison, Group
 from synthaug.files import write_text
-
-
-def rows(group: Group) -> list[dict[str, Any]]:
-    """One flat row per arm: fractions, not percent; None where there is no number; seeds as "0 1 2"."""
-    return [
-        {
-            "dataset": group.dataset,
-            "generator": group.generator,
-            "model": group.model,
-            "arm": arm.name,
-            "baseline": arm.baseline,
-            "real": arm.real,
-            "synthetic": arm.synthetic,
-            "synthetic_fraction": arm.synthetic_fraction,
-            "n_real": arm.n_real,
-            "n_synthetic": arm.n_synthetic,
-            "n_test": group.n_test,
-            **_fields("accuracy", arm.accuracy),
-            "accuracy_seed_deviation": arm.seed_deviation,
-            "macro_f1": arm.macro_f1,
-            "calibration_error": arm.calibration_error,
-            **_tested("difference", arm.difference),
-            "difference_seeds": spaced(arm.difference_seeds),
-            **_tested("macro_f1_difference", arm.macro_f1_difference),
-            "margin": group.margin,
-            "not_worse": arm.not_worse.verdict if arm.not_worse else None,
-            "not_worse_p": arm.not_worse.p_value if arm.not_worse else None,
-            "not_worse_p_holm": arm.not_worse.adjusted_p if arm.not_worse else None,
-            "control": arm.control,
-            **_tested("loss", arm.loss),
-            **_tested("gain", arm.gain),
-            "smallest_shown": arm.power.smallest if arm.power else None,
-            "seeds": spaced(arm.seeds),
-            "runs_planned": arm.runs_planned,
-            "runs_compared": len(arm.seeds),
-            "augment": arm.augment,
-            "steps": arm.steps,
-            "epochs": arm.epochs,
-            "passes": arm.passes,
-        }
-        for arm in group.arms
-    ]
-
-
-def as_json(comparison: Comparison, found: Sequence[Findings]) -> dict[str, Any]:
-    """The rows, and beneath each its classes; every run with its state; the notes; what else was found."""
-    return {
-        "format": results.FORMAT,
-        "study": comparison.study,
-        "confidence": CONFIDENCE,
-        "complete": comparison.complete,
-        "groups": [
-            {
-                "dataset": group.dataset,
-                "generator": group.generator,
-                "model": group.model,
-                "test_digest": group.test_digest,
-                "n_test": group.n_test,
-                "classes": list(group.class_names),
-                "margin": group.margin,
-                "trend": _trend(group),
-                "notes": list(group.notes),
-                "arms": [
-                    row | {"per_class": [_class_row(item) for item in arm.classes]}
-                    for row, arm in zip(rows(group), group.arms, strict=True)
-                ],
-                "runs": [_run_row(run) for run in group.runs],
-                **_found(said),
-            }
-            for group, said in zip(comparison.groups, found, strict=True)
-        ],
-    }
 
 
 def write_files(comparison: Comparison, found: Sequence[Findings]) -> None:
@@ -158,62 +84,3 @@ _LATEX = {
 def escaped(text: str) -> str:
     """Text as LaTeX shows it: names are the user's and may hold anything that it reads as a command."""
     return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found[0]], text)
-
-
-def _trend(group: Group) -> dict[str, Any] | None:
-    if group.trend is None:
-        return None
-    return {"arms": list(group.trend.arms), "per_share": 0.1, **_tested("slope", group.trend.slope)}
-
-
-def _found(said: Findings) -> dict[str, Any]:
-    return {
-        "exchange": exchange.as_json(said.exchange),
-        "class_verdicts": {
-            arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in said.verdicts.items()
-        },
-        "class_mixes": [dataclasses.asdict(item) for item in said.mixes],
-        "robustness": robustness.as_json(said.robustness) if said.robustness else None,
-        "costs": [dataclasses.asdict(item) for item in said.costs],
-        "threats": [dataclasses.asdict(item) for item in said.threats],
-    }
-
-
-def _class_row(item: ClassResult) -> dict[str, Any]:
-    return {
-        "class": item.name,
-        "n_test": item.n_test,
-        **_fields("accuracy", item.accuracy),
-        **_tested("difference", item.difference),
-        **_tested("gain", item.gain),
-    }
-
-
-def _run_row(item: ComparedRun) -> dict[str, Any]:
-    key = item.run.key
-    return {
-        "arm": key.arm,
-        "seed": key.seed,
-        "real": item.run.real,
-        "synthetic": item.run.synthetic,
-        "state": item.state,
-        "reason": item.reason,
-        "accuracy": item.accuracy,
-        "folder": key.folder.as_posix(),
-    }
-
-
-def _fields(name: str, estimate: Estimate | None) -> dict[str, float | None]:
-    return {
-        name: estimate.value if estimate else None,
-        f"{name}_low": estimate.low if estimate else None,
-        f"{name}_high": estimate.high if estimate else None,
-    }
-
-
-def _tested(name: str, found: Difference | None) -> dict[str, float | None]:
-    return {
-        **_fields(name, found),
-        f"{name}_p": found.p_value if found else None,
-        f"{name}_p_holm": found.adjusted_p if found else None,
-    }

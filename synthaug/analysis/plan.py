@@ -22,7 +22,7 @@ MOST_REAL = 1e9  # images beyond which a target counts as out of reach
 
 
 @dataclass(frozen=True)
-class Prices:
+class ImagePrices:
     """Of a labelled photograph and of a machine hour, in one currency; measured seconds per synthetic image."""
 
     photo: float
@@ -61,7 +61,7 @@ class Plan:
     """
 
     accuracy: float
-    prices: Prices
+    prices: ImagePrices
     best_accuracy: float  # that the law gives for ever more images
     line: tuple[Mix, ...]
     cheapest: Mix | None
@@ -72,7 +72,7 @@ class Plan:
     most_synthetic: int
 
 
-def plan(exchange: Exchange, accuracy: float, prices: Prices, draws: int = DRAWS, seed: int = 0) -> Plan:
+def plan(exchange: Exchange, accuracy: float, prices: ImagePrices, draws: int = DRAWS, seed: int = 0) -> Plan:
     """Find the cheapest mix.
 
     The uncertainty is that of a parametric bootstrap: the arms' errors are drawn anew around the law, with the

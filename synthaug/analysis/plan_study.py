@@ -6,7 +6,7 @@ from pathlib import Path
 from synthaug.analysis.comparison import compare
 from synthaug.analysis.exchange import Exchange, of_group
 from synthaug.analysis.exchange_text import headline
-from synthaug.analysis.plan import Plan, Prices, measured_seconds, plan
+from synthaug.analysis.plan import ImagePrices, Plan, measured_seconds, plan
 from synthaug.analysis.study import Group
 from synthaug.analysis.table import title
 from synthaug.errors import UserError, raise_all
@@ -14,7 +14,10 @@ from synthaug.errors import UserError, raise_all
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command was asked for; see `Prices`. `seconds_per_image` None: as the synthetic set's manifest says."""
+    """What the command was asked for, see `ImagePrices`.
+
+    `seconds_per_image` None: as the synthetic set's manifest says.
+    """
 
     study: Path
     accuracy: float
@@ -63,11 +66,12 @@ def plans(asked: Asked) -> list[Advice]:
     rates = [(group, of_group(group)) for group in groups]
     if not any(exchange.identifiable for _, exchange in rates):
         raise_all("No plan can be made:", [f"{title(group)}: {headline(exchange)}" for group, exchange in rates])
-    return [
-        Advice(group, exchange, plan(exchange, asked.accuracy, Prices(asked.photo, asked.hour, seconds[title(group)])))
-        for group, exchange in rates
-        if exchange.identifiable
-    ]
+    advice = []
+    for group, exchange in rates:
+        if exchange.identifiable:
+            prices = ImagePrices(asked.photo, asked.hour, seconds[title(group)])
+            advice.append(Advice(group, exchange, plan(exchange, asked.accuracy, prices)))
+    return advice
 
 
 def manifest_of(study: Path, group: Group) -> Path:

@@ -120,15 +120,6 @@ def robustness(runs: Sequence[Run]) -> Robustness | None:
     return Robustness(_set(TEST, test, test, baseline), pooled, tuple(_corrected(sets)), tuple(notes))
 
 
-def by_group(runs: Iterable[Run]) -> dict[tuple[str, str, str], Robustness]:
-    """(dataset, generator, model) → what its further test sets say, for the groups that have some."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.key.dataset, run.key.generator, run.key.model), []).append(run)
-    found = {key: robustness(members) for key, members in groups.items()}
-    return {key: value for key, value in found.items() if value is not None}
-
-
 # --- reading -----------------------------------------------------------------------------------------
 
 
@@ -312,53 +303,3 @@ def _corrected(sets: Sequence[JudgedSet]) -> list[JudgedSet]:
         dataclasses.replace(arm, difference=there, extra=more) for arm, (there, more) in zip(arms, pairs, strict=True)
     )
     return [dataclasses.replace(one, arms=tuple(next(done) for _ in one.arms)) for one in sets]
-
-
-# --- as JSON -----------------------------------------------------------------------------------------
-
-
-def as_json(found: Robustness) -> dict[str, Any]:
-    """All numbers; fractions, not percent; None where there is none."""
-    sets = [found.test, *([found.pooled] if found.pooled else []), *found.sets]
-    return {"sets": [_set_json(one) for one in sets], "notes": list(found.notes)}
-
-
-def _set_json(one: JudgedSet) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "origin": one.origin,
-        "paired": one.paired,
-        "n": one.n,
-        "chance": one.chance,
-        "digest": one.digest or None,
-        "arms": [
-            {
-                "arm": arm.arm,
-                "baseline": arm.baseline,
-                "seeds": list(arm.seeds),
-                **_estimate("accuracy", arm.accuracy),
-                **_estimate("confidence", arm.calibration.confidence if arm.calibration else None),
-                **_estimate("overconfidence", arm.calibration.overconfidence if arm.calibration else None),
-                **_estimate("calibration_error", arm.calibration.error if arm.calibration else None),
-                **_tested("difference", arm.difference),
-                **_tested("change", arm.change),
-                **_tested("extra", arm.extra),
-            }
-            for arm in one.arms
-        ],
-    }
-
-
-def _estimate(name: str, found: Estimate | None) -> dict[str, float | None]:
-    return {
-        name: found.value if found else None,
-        f"{name}_low": found.low if found else None,
-        f"{name}_high": found.high if found else None,
-    }
-
-
-def _tested(name: str, found: Difference | None) -> dict[str, float | None]:
-    return _estimate(name, found) | {
-        f"{name}_p": found.p_value if found else None,
-        f"{name}_adjusted_p": found.adjusted_p if found else None,
-    }
