@@ -297,7 +297,7 @@ def test_logs_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (folder / results.MIX).unlink()
     text = page_of(study).text
     assert "No curve could be read for 64-seed0" in text
-    assert "(mix.csv) of 64-seed0 cannot be read" in text
+    assert "mix.csv of 64-seed0 cannot be read" in text
 
 
 def test_one_epoch_and_one_test_image(tmp_path: Path) -> None:

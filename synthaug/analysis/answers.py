@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -26,6 +26,8 @@ class Answers:
 
 
 Reference = tuple[str, Predictions]
+ArmIdentity = tuple[str, float, float, str]  # name, real, synthetic, augmentation of its own
+BASELINE = (1, 0, "")  # all but the name of the arm that the others are compared with
 
 
 def read_answers(
@@ -109,12 +111,14 @@ def some(names: Sequence[str]) -> str:
 
 
 def is_baseline(run: Run) -> bool:
-    """Whether a run is one of the arm that the others are compared with."""
-    return (run.real, run.synthetic, own_augment(run)) == BASELINE
+    """Whether a run is one of an arm that the others could be compared with."""
+    return identity(run)[1:] == BASELINE
 
 
-# Numbers and augmentation of the arm that the others are compared with, by whatever name.
-BASELINE = (1, 0, "")
+def baseline_of(arms: Iterable[ArmIdentity]) -> ArmIdentity | None:
+    """The arm that the others are compared with: of several the one called "real", else the first; None for none."""
+    found = [arm for arm in arms if arm[1:] == BASELINE]
+    return next((arm for arm in found if arm[0] == "real"), found[0] if found else None)
 
 
 def own_augment(run: Run) -> str:
@@ -122,6 +126,6 @@ def own_augment(run: Run) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted((run.augment or {}).items()))
 
 
-def identity(run: Run) -> tuple[str, float, float, str]:
-    """What the runs of one arm have in common: name, numbers and augmentation."""
+def identity(run: Run) -> ArmIdentity:
+    """What the runs of one arm have in common."""
     return run.key.arm, run.real, run.synthetic, own_augment(run)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from synthaug import results
 from synthaug.analysis import power
-from synthaug.analysis.answers import BASELINE, Answers, identity, read_answers
+from synthaug.analysis.answers import Answers, ArmIdentity, baseline_of, identity, read_answers
 from synthaug.analysis.inference import Values, adjusted, difference, macro_f1_parts, right, slope
 from synthaug.analysis.notes import notes
 from synthaug.analysis.statistics import ALPHA, Difference, accuracy_over_seeds, holm, sample_deviation
@@ -112,12 +112,11 @@ def _arms(
     runs: list[Run], answers: list[Answers], labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> tuple[list[Arm], list[_Measured | None]]:
     """The arms of a group, and beside each what its runs answered."""
-    by_arm: dict[tuple[str, float, float, str], list[Answers]] = {}
+    by_arm: dict[ArmIdentity, list[Answers]] = {}
     planned = Counter(identity(run) for run in runs)
     for item in answers:
         by_arm.setdefault(identity(item.run), []).append(item)
-    baselines = [key for key in planned if key[1:] == BASELINE]
-    baseline = next((key for key in baselines if key[0] == "real"), baselines[0] if baselines else None)
+    baseline = baseline_of(planned)
     arms: list[Arm] = []
     measured: list[_Measured | None] = []
     for key, count in planned.items():

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug import results
 from synthaug.analysis.document import Block, Heading, Rows, Sentences
-from synthaug.analysis.images import Manifest, locator, manifests, place, set_folder
+from synthaug.analysis.images import Manifest, listed_images, locator, manifests, place, set_folder
 from synthaug.analysis.study import Group
 from synthaug.analysis.table import NONE
 from synthaug.data.samples import SYNTHETIC
@@ -15,7 +14,6 @@ from synthaug.errors import UserError
 from synthaug.results import MixRow, Run
 
 ALL = "all"
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost
 def _synthetic(run: Run) -> list[MixRow] | None:
     """The synthetic images of a run; None where its list cannot be read."""
     try:
-        return [row for row in results.read_mix(run.folder) if row.origin == SYNTHETIC]
-    except _UNREADABLE:
+        return listed_images(run, SYNTHETIC)
+    except UserError:
         return None
 
 

@@ -1,15 +1,16 @@
 """The images that a run was trained on: where the files are by now, whether they are the same, who made them."""
 
+import csv
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from synthaug import files
+from synthaug import files, results
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.generation.synthetic_set import MANIFEST, Row, read_manifest
-from synthaug.results import MixRow
+from synthaug.results import MixRow, Run
 
 SAME, CHANGED, GONE = "the same", "changed", "gone"
 
@@ -29,6 +30,28 @@ class TrainingImage:
     file: Path
     state: str
     made: Row | None
+
+
+def listed_images(run: Run, origin: str) -> list[MixRow]:
+    """The training images of one origin that a run wrote down.
+
+    Raises:
+        UserError: `mix.csv` cannot be read.
+    """
+    try:
+        return [row for row in results.read_mix(run.folder) if row.origin == origin]
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
+        raise UserError(f"{results.MIX} of {run.key.label} cannot be read ({error})") from error
+
+
+def with_most(runs: Sequence[Run], origin: str) -> Run | None:
+    """Of finished runs the one that was trained on most images of an origin; the first of several, None for none."""
+    run = max(runs, key=lambda run: _count(run, origin), default=None)
+    return run if run and _count(run, origin) else None
+
+
+def _count(run: Run, origin: str) -> int:
+    return int((run.result or {})["counts"][origin])
 
 
 def locator(study: Path) -> Callable[[str], Path]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug import results
-from synthaug.analysis.answers import BASELINE, Answers, identity, read_answers
+from synthaug.analysis.answers import Answers, ArmIdentity, baseline_of, identity, read_answers
 from synthaug.analysis.confidence import Calibration, calibration
 from synthaug.analysis.inference import Values, adjusted, difference
 from synthaug.analysis.statistics import Difference, Estimate, accuracy_over_seeds, contrast, crossed, wilson
@@ -22,7 +22,6 @@ from synthaug.results import Run
 
 TEST = "test"  # the runs' own test set
 POOLED = "corruptions, mean"
-_Arm = tuple[str, float, float, str]
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,8 @@ class Robustness:
 class _Answered:
     """All that was answered on one set: arm → seed → one value per image, in one order for all."""
 
-    correct: dict[_Arm, Values]
-    confidence: dict[_Arm, Values]
+    correct: dict[ArmIdentity, Values]
+    confidence: dict[ArmIdentity, Values]
     paths: list[str]
     labels: NDArray[np.int64]
     facts: Mapping[str, Any]
@@ -111,7 +110,7 @@ def robustness(runs: Sequence[Run]) -> Robustness | None:
         return None
     answered = {name: found for name in names if (found := _read(name, _results(finished, name, notes), notes))}
     notes += _not_judged(finished, answered)
-    baseline = _baseline(finished)
+    baseline = baseline_of(map(identity, finished))
     sets = [_set(name, found, test, baseline) for name, found in answered.items()]
     notes += _at_chance(sets)
     paired = [found for found in answered.values() if found.facts["paired_with"] == TEST]
@@ -153,8 +152,8 @@ def _read(
     if not answers or reference is None:
         return None
     facts = {"origin": "real", "paired_with": None, "digest": reference[0], **found[answers[0].run.key][1]}
-    correct: dict[_Arm, dict[int, NDArray[np.float64]]] = {}
-    confidence: dict[_Arm, dict[int, NDArray[np.float64]]] = {}
+    correct: dict[ArmIdentity, dict[int, NDArray[np.float64]]] = {}
+    confidence: dict[ArmIdentity, dict[int, NDArray[np.float64]]] = {}
     for item in answers:
         arm, seed = identity(item.run), item.run.key.seed
         correct.setdefault(arm, {})[seed] = item.correct.astype(np.float64)
@@ -165,11 +164,6 @@ def _read(
 def _sure(item: Answers) -> NDArray[np.float64]:
     assert item.confidence is not None, "they were asked for"
     return item.confidence
-
-
-def _baseline(runs: Sequence[Run]) -> _Arm | None:
-    found = [key for key in map(identity, runs) if key[1:] == BASELINE]
-    return next((key for key in found if key[0] == "real"), found[0] if found else None)
 
 
 def _not_judged(runs: Sequence[Run], answered: Mapping[str, _Answered]) -> list[str]:
@@ -203,7 +197,7 @@ def _at_chance(sets: Iterable[JudgedSet]) -> Iterator[str]:
 # --- numbers -----------------------------------------------------------------------------------------
 
 
-def _set(name: str, found: _Answered, test: _Answered, baseline: _Arm | None) -> JudgedSet:
+def _set(name: str, found: _Answered, test: _Answered, baseline: ArmIdentity | None) -> JudgedSet:
     rows = None if name == TEST else _rows(found, test)
     arms = []
     for arm in [key for key in test.correct if key in found.correct]:
@@ -280,7 +274,7 @@ def _mean_of(sets: Sequence[_Answered], test: _Answered) -> _Answered | None:
     orders = [rows for one in sets if (rows := _rows(one, test)) is not None]
     if len(orders) != len(sets) or len(sets) < 2:
         return None
-    correct: dict[_Arm, Values] = {}
+    correct: dict[ArmIdentity, Values] = {}
     for arm in test.correct:
         answered = [one.correct.get(arm, {}) for one in sets]
         seeds = set.intersection(*(set(values) for values in answered))

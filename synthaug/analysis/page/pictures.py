@@ -1,7 +1,6 @@
 """Training images on the page: pictures as data URIs, and where the files of a run are found."""
 
 import base64
-import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +9,19 @@ from typing import Any
 
 from PIL import Image
 
-from synthaug import results
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.images import locator
-from synthaug.analysis.study import ComparedRun, Comparison, Group
+from synthaug.analysis.images import listed_images, locator, with_most
+from synthaug.analysis.study import Comparison, Group
 from synthaug.data.pixels import decode
-from synthaug.results import MixRow
+from synthaug.data.samples import REAL, SYNTHETIC
+from synthaug.errors import UserError
+from synthaug.results import MixRow, Run
 
 MAX_PICTURE_CLASSES = 20
 PICTURES_PER_CLASS = 6
 MAX_TRIES = 24  # files looked for per class and origin, so that a vanished folder costs no minutes
 THUMBNAIL = 96  # pixels
 SMALL = 64  # up to here a picture is kept exactly and its pixels are shown as squares
-UNREADABLE = (OSError, ValueError, LookupError, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,15 @@ class PictureRow:
 
 def images(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """Real training images of the real arm beside synthetic ones of the run that has most of them."""
-    runs = [run for run in group.runs if run.compared]
+    runs = [item.run for item in group.runs if item.compared]
     names = group.class_names[:MAX_PICTURE_CLASSES]
     notes: list[str] = []
     grids = {}
-    for origin in ("real", "synthetic"):
+    for origin in (REAL, SYNTHETIC):
         rows, problem = _mix_rows(runs, origin)
         grids[origin], lost = _thumbnails(comparison.folder, rows, names)
         notes += [problem, *_lost_note(origin, lost)]
-    found = [PictureRow(name, grids["real"][name], grids["synthetic"][name]) for name in names]
+    found = [PictureRow(name, grids[REAL][name], grids[SYNTHETIC][name]) for name in names]
     shown = [row for row in found if row.real or row.synthetic]
     notes = [note for note in notes if note]
     return {"rows": shown, "notes": notes, "limit": MAX_PICTURE_CLASSES} if shown or notes else None
@@ -65,21 +64,16 @@ def _lost_note(origin: str, lost: Sequence[str]) -> list[str]:
     return [f"{len(lost)} of the {origin} image {files} gone or unreadable by now, e.g. {lost[0]}."]
 
 
-def _mix_rows(runs: Sequence[ComparedRun], origin: str) -> tuple[list[MixRow], str]:
-    """Images of one origin from the run that has most of them; or why there are none."""
-
-    def amount(item: ComparedRun) -> tuple[bool, int]:
-        pure = item.run.real == 1 and item.run.synthetic == 0
-        return origin == "real" and pure, (item.run.result or {})["counts"][origin]
-
-    candidates = [item for item in runs if amount(item)[1] > 0]
-    if not candidates:
+def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[list[MixRow], str]:
+    """Images of one origin from the run that has most of them, of real ones the real arm's; or why there are none."""
+    pure = [run for run in runs if run.real == 1 and run.synthetic == 0] if origin == REAL else []
+    run = with_most(pure, origin) or with_most(runs, origin)
+    if run is None:
         return [], f"No finished run was trained on {origin} images." if runs else ""
-    run = max(candidates, key=amount).run
     try:
-        return [row for row in results.read_mix(run.folder) if row.origin == origin], ""
-    except (*UNREADABLE, TypeError):
-        return [], f"The list of training images (mix.csv) of {run.key.label} cannot be read."
+        return listed_images(run, origin), ""
+    except UserError as error:
+        return [], f"{error}."
 
 
 def _thumbnails(

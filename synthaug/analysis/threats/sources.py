@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug import results
-from synthaug.analysis.study import ComparedRun, Group
+from synthaug.analysis.images import listed_images, with_most
+from synthaug.analysis.study import Group
 from synthaug.data.samples import REAL, SYNTHETIC
-from synthaug.results import MixRow
-
-_UNREADABLE = (OSError, ValueError, LookupError, TypeError)
+from synthaug.errors import UserError
+from synthaug.results import MixRow, Run
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Sources:
 
 def sources(group: Group) -> Sources:
     """Which images of a group are looked at."""
-    runs = [run for run in group.runs if run.compared]
+    runs = [item.run for item in group.runs if item.compared]
     problems: list[str] = []
     real = _rows(runs, REAL, problems)
     synthetic = _rows(runs, SYNTHETIC, problems)
@@ -40,18 +39,16 @@ def sources(group: Group) -> Sources:
     return Sources(real, synthetic, test, group.test_digest, tuple(problems))
 
 
-def _rows(runs: Sequence[ComparedRun], origin: str, problems: list[str]) -> tuple[MixRow, ...]:
+def _rows(runs: Sequence[Run], origin: str, problems: list[str]) -> tuple[MixRow, ...]:
     """The images of one origin that the run with most of them was trained on; of several such runs, the first."""
-    counts = {item.run.key: (item.run.result or {})["counts"][origin] for item in runs}
-    most = max(counts.values(), default=0)
-    if most == 0:
+    run = with_most(runs, origin)
+    if run is None:
         problems.append(f"no finished run was trained on {origin} images")
         return ()
-    run = next(item.run for item in runs if counts[item.run.key] == most)
     try:
-        return tuple(row for row in results.read_mix(run.folder) if row.origin == origin)
-    except _UNREADABLE as error:
-        problems.append(f"{results.MIX} of {run.key.label} cannot be read ({error})")
+        return tuple(listed_images(run, origin))
+    except UserError as error:
+        problems.append(str(error))
         return ()
 
 
