@@ -19,7 +19,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import arms, command_line, config, preflight, results, shifted, wandb_runs
+from synthaug import arms, command_line, config, controlled_sweep, preflight, results, shifted, wandb_runs
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample, number
 from synthaug.data.shifts import Shift, ShiftedSet
@@ -50,7 +50,7 @@ def main() -> None:
     sys.argv[1:] = command_line.as_hydra_takes(sys.argv[1:])
     try:
         config.register()
-        sys.argv[1:] = command_line.with_controls(sys.argv[1:])
+        sys.argv[1:] = controlled_sweep.with_controls(sys.argv[1:])
         jobs = command_line.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
         if _is_first_process():

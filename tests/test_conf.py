@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from synthaug import checks, command_line, config, evaluation, tracking, training
+from synthaug import checks, command_line, config, controlled_sweep, evaluation, tracking, training
 from synthaug.classifier import Classifier
 from synthaug.data.augment import Augmentation, evaluation_view
 from synthaug.data.policies import POLICIES
@@ -105,7 +105,7 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
 def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> None:
     config.register()
     own = [f"dataset.root={photos}"] if path.stem == "photographs" else []
-    jobs = command_line.jobs_of(command_line.with_controls(["-m", f"+experiments={path.stem}", *own]))
+    jobs = command_line.jobs_of(controlled_sweep.with_controls(["-m", f"+experiments={path.stem}", *own]))
     assert jobs
     assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
     assert len({job.folder for job in jobs}) == len(jobs)

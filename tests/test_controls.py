@@ -11,7 +11,7 @@ from hydra.core.singleton import Singleton
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug import command_line, config, controls
+from synthaug import command_line, config, controlled_sweep, controls
 from synthaug.controls import SweptMix
 from synthaug.errors import UserError
 
@@ -29,7 +29,7 @@ def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def extended(*typed: str) -> list[str]:
-    return command_line.with_controls(command_line.as_hydra_takes(typed))
+    return controlled_sweep.with_controls(command_line.as_hydra_takes(typed))
 
 
 def arms(*typed: str) -> list[Arm]:
@@ -92,16 +92,16 @@ def test_the_cards_study_with_controls(switch: str) -> None:
 
 def test_without_the_word_a_sweep_stays_as_it_is() -> None:
     typed = command_line.as_hydra_takes(["-m", "mix=real,55"])
-    assert command_line.with_controls(typed) == typed
+    assert controlled_sweep.with_controls(typed) == typed
     typed = command_line.as_hydra_takes(["-m", "mix=real,55", "controls=false"])
-    assert command_line.with_controls(typed) == typed
+    assert controlled_sweep.with_controls(typed) == typed
 
 
 def test_what_is_there_is_not_added_again() -> None:
     typed = ["-m", "mix=real50,64,55,real40", "controls=true"]
     assert names(*typed) == ["real50", "64", "55", "real40"]
     again = extended("-m", "mix=55,64", "controls=true")
-    assert command_line.with_controls(again) == again
+    assert controlled_sweep.with_controls(again) == again
 
 
 def test_arms_that_have_all_real_images_or_none_have_no_control() -> None:
@@ -209,12 +209,11 @@ def test_a_study_that_fixes_the_numbers_is_told_so(tmp_path: Path, monkeypatch: 
 
 
 def test_the_shipped_studies_have_the_arms_that_they_had() -> None:
-    typed = ["real", "55", "real50", "64", "real40", "73", "real30", "82", "real20"]
-    for name in ("controls", "equal_steps"):
-        assert names("-m", f"+experiments={name}") == typed
+    assert " ".join(names("-m", "+experiments=controls")) == "real 55 real50 64 real40 73 real30 82 real20"
+    assert " ".join(names("-m", "+experiments=equal_steps")) == "real 64 real40 82 real20"
     jobs = command_line.jobs_of(extended("-m", "+experiments=equal_steps")) or []
     assert {job.settings["budget"] for job in jobs} == {"steps"}
-    assert {job.key.seed for job in jobs} == {0, 1, 2}
+    assert {job.key.seed for job in jobs} == {0, 1, 2, 3, 4}
 
 
 # --- where there can be none ----------------------------------------------------------------------------
@@ -248,7 +247,7 @@ def test_mistakes_are_said_as_without_controls(typed: Sequence[str]) -> None:
 @pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"], ["-m", "--info", "plugins"]])
 def test_other_requests_are_left_alone(flags: list[str]) -> None:
     typed = command_line.as_hydra_takes([*flags, "mix=64", "controls=true"])
-    assert command_line.with_controls(typed) == typed
+    assert controlled_sweep.with_controls(typed) == typed
 
 
 # --- elsewhere -----------------------------------------------------------------------------------------
@@ -265,6 +264,6 @@ def test_a_process_that_is_given_the_extended_command_line_knows_the_control_too
     """Lightning starts the other processes of a distributed run with it."""
     typed = extended("-m", "mix=37", "controls=true")
     del ConfigStore.instance().repo["mix"]["real70.yaml"]
-    again = command_line.with_controls(typed)
+    again = controlled_sweep.with_controls(typed)
     assert again == typed
     assert [job.key.arm for job in command_line.jobs_of(again) or []] == ["37", "real70"]
