@@ -36,6 +36,12 @@ RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.
 PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
 PLANNED = "planned.json"
 SHIFTS = "shifts"
+# What every report reads of a `result.json`; all versions have written it.
+NEEDED = (
+    "counts.real", "counts.synthetic", "counts.val", "test.accuracy", "test.calibration_error", "val.epoch",
+    "training.steps", "training.epochs", "training.batch_size", "training.seconds", "data.val", "data.test",
+    "machine", "versions", "started", "finished",
+)  # fmt: skip
 PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
 
 
@@ -201,6 +207,24 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} does not hold a JSON object: move it away and run the same command again.")
     return content
+
+
+def check_result(result: Mapping[str, Any], folder: Path) -> None:
+    """Raise UserError where a result of this format lacks what reports read: that is as damaged as no JSON at all."""
+    lacking = [name for name in NEEDED if not _has(result, name)] if result.get("format") == FORMAT else []
+    if lacking:
+        raise UserError(
+            f"{folder / RESULT} is damaged (it lacks {', '.join(lacking)}): move it away and run the same command "
+            "again."
+        )
+
+
+def _has(content: Any, name: str) -> bool:
+    for part in name.split("."):
+        if not isinstance(content, Mapping) or part not in content:
+            return False
+        content = content[part]
+    return True
 
 
 def read_plan(study: Path) -> list[PlannedRun]:

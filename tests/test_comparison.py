@@ -398,13 +398,40 @@ def test_other_real_images_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_result_that_lacks_something_is_damaged(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    path = folder_of(study, "64") / results.RESULT
+    content = results.read_json(path)
+    del content["training"]["seconds"], content["data"]
+    results.write_json(path, content)
+    (run,) = one_group(study).left_out
+    assert (run.run.key.arm, run.state) == ("64", "failed")
+    said = f"damaged: {path} is damaged (it lacks training.seconds, data.val, data.test): move it away"
+    assert run.reason.startswith(said)
+    assert findings(compare(study))[0].costs[-1].runs == 4
+
+
+def test_parts_that_do_not_add_up_are_told(tmp_path: Path) -> None:
+    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
+    whole = make_study(tmp_path / "whole", MadeUp(arms, seeds=(0, 1, 2)))
+    assert not any("add up" in note for note in one_group(whole).notes)
+    part = make_study(tmp_path / "part", MadeUp(arms, seeds=(0, 1, 2), missing=[("real50", 1)]))
+    (note,) = (note for note in one_group(part).notes if "add up" in note)
+    assert note.endswith("than the difference from real, and need not add up to it: 55.")
+
+
+def test_all_right_is_not_chance(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(n_test=1, seeds=(0, 1)))
+    assert not any("always naming" in note for note in one_group(study).notes)
+
+
 def test_an_arm_at_chance_is_told(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     rewrite_predictions(folder_of(study, "64"), {"predicted": np.zeros(1500, dtype=np.int64)})
-    assert any("64 is no better than always naming" in note for note in one_group(study).notes)
+    assert any("64 is not shown to be better than always naming" in note for note in one_group(study).notes)
     rewrite_predictions(folder_of(study, "55"), {"predicted": np.zeros(1500, dtype=np.int64)})
-    (note,) = (note for note in one_group(study).notes if "no better" in note)
-    assert note.startswith("55, 64 are no better than always naming")
+    (note,) = (note for note in one_group(study).notes if "always naming" in note)
+    assert note.startswith("55, 64 are not shown to be better than always naming")
 
 
 # --- files -----------------------------------------------------------------------------------------

@@ -128,6 +128,7 @@ def test_sentences(difference: Difference, said: str) -> None:
 
 COSTS = "the 3.60 points that losing 60 % of the real images costs"
 UNSEEN = "that losing 60 % of the real images costs anything is not shown (\u22120.20 points)"
+OF_MANY = ", which may be chance among so many arms (p = 0.20 after Holm)"
 LOSS = found(-0.036, -0.045, -0.027)
 
 
@@ -152,7 +153,27 @@ LOSS = found(-0.036, -0.045, -0.027)
         (
             found(-0.002, -0.008, 0.004, 0.6),
             found(0.01, 0.002, 0.018),
-            f"{UNSEEN}, and synthetic images add +1.00 (95 % interval +0.20 to +1.80)",
+            f"{UNSEEN}, and synthetic images add 1.00 points (95 % interval +0.20 to +1.80)",
+        ),
+        (
+            found(-0.002, -0.008, 0.004, 0.6),
+            found(-0.01, -0.018, -0.002),
+            f"{UNSEEN}, and synthetic images take away 1.00 points (95 % interval \u22121.80 to \u22120.20)",
+        ),
+        (
+            found(-0.002, -0.008, 0.004, 0.6),
+            found(0.001, -0.006, 0.008, 0.6),
+            f"{UNSEEN}, and synthetic images change it by +0.10 points (95 % interval \u22120.60 to +0.80)",
+        ),
+        (
+            LOSS,
+            found(0.05, 0.04, 0.06),
+            f"synthetic images give back {COSTS} and 1.40 more (5.00, 95 % interval +4.00 to +6.00)",
+        ),
+        (
+            LOSS,
+            found(0.024, 0.012, 0.036, 0.2),
+            f"synthetic images give back 2.40 of {COSTS} (95 % interval +1.20 to +3.60){OF_MANY}",
         ),
     ],
 )
@@ -197,7 +218,7 @@ SHOWN, UNSHOWN = NotWorse("shown", 0.001, 0.002), NotWorse("open", 0.1, 0.2)
 
 
 def replacing(synthetic: float, difference: Difference, not_worse: NotWorse = UNSHOWN) -> Arm:
-    return Arm("x", 1 - synthetic, synthetic, False, 1, difference=difference, not_worse=not_worse)
+    return Arm(f"{synthetic}", 1 - synthetic, synthetic, False, 1, difference=difference, not_worse=not_worse)
 
 
 def test_the_headline_counts_what_holds_after_holm() -> None:
@@ -216,6 +237,18 @@ def test_the_headline_counts_what_holds_after_holm() -> None:
         (
             [replacing(0.5, CHANCE, SHOWN), replacing(0.6, CHANCE, SHOWN), replacing(0.8, LOST)],
             "60 % of the real images can be replaced at a loss of less than 1 point. ",
+        ),
+        (
+            [replacing(0.5, CHANCE), replacing(0.6, CHANCE, SHOWN)],
+            "60 % of the real images can be replaced at a loss of less than 1 point; of 50 % alone that is not shown. ",
+        ),
+        (
+            [replacing(0.5, LOST), replacing(0.6, CHANCE, SHOWN)],
+            "60 % of the real images can be replaced at a loss of less than 1 point, although replacing 50 % costs ",
+        ),
+        (
+            [dataclasses.replace(replacing(0.8, CHANCE, SHOWN), augment="policy trivial"), replacing(0.6, LOST)],
+            "Replacing 60 % of the real images costs 1.00 points; ",
         ),
         (
             [replacing(0.5, CHANCE), replacing(0.6, LOST), replacing(0.8, LOST)],

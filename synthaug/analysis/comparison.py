@@ -41,7 +41,7 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
     """
     if not study.is_dir():
         raise UserError(f"{study} is no folder. Give the folder of a study, e.g. outputs/default.")
-    runs = results.find_runs(study)
+    runs = [_whole(run) for run in results.find_runs(study)]
     if not runs:
         inside = sorted(path.parent for path in study.glob(f"*/{results.PLANNED}"))
         hint = (
@@ -54,6 +54,15 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
     name = study.resolve().name
     margin = results.read_margin(study) if margin is None else margin
     return Comparison(name, study, tuple(_compare_group(list(members), margin) for _, members in groups))
+
+
+def _whole(run: Run) -> Run:
+    """The run; a failed one where its result lacks what every report reads."""
+    try:
+        results.check_result(run.result or {}, run.folder)
+    except UserError as error:
+        return dataclasses.replace(run, state="failed", result=None, failure={"error": str(error), "type": "damaged"})
+    return run
 
 
 def _compare_group(runs: list[Run], margin: float) -> Group:

@@ -166,6 +166,7 @@ def read(folder: Path) -> Run:
     if not (folder / results.RESULT).is_file():
         raise _no_result(folder)
     result = results.read_json(folder / results.RESULT)
+    results.check_result(result, folder)
     try:
         if result["format"] != results.FORMAT:
             raise UserError(

@@ -30,7 +30,7 @@ def _blocks(comparison: Comparison) -> list[Block]:
     blocks: list[Block] = []
     for group in comparison.groups:
         blocks += [
-            Heading(f"{comparison.study}: {table.title(group)} ({group.n_test:,} test images)"),
+            Heading(f"{comparison.study}: {table.title(group)} ({table.test_images(group.n_test)})"),
             Rows(
                 [" ".join(header.split()) for header in table.HEADERS], [table.cells(arm, group) for arm in group.arms]
             ),
@@ -46,7 +46,7 @@ def _latex(comparison: Comparison, group: Group) -> str:
     """A table for booktabs, in the columns of the console's."""
     lines = [" & ".join(map(escaped, cells)) + r" \\" for cells in _latex_rows(group)]
     caption = (
-        f"{comparison.study}: {table.title(group)}, {group.n_test:,} test images. {' '.join(table.caption(group))}"
+        f"{comparison.study}: {table.title(group)}, {table.test_images(group.n_test)}. {' '.join(table.caption(group))}"
     )
     return "\n".join([
         r"\begin{table}",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug import results
+from synthaug.analysis import power_text
 from synthaug.analysis.answers import Answers, is_baseline, some
 from synthaug.analysis.power import ArmPower
 from synthaug.analysis.study import Arm, controls_of, spaced
@@ -75,7 +76,9 @@ def _power_notes(arms: Sequence[Arm]) -> list[str]:
 
 
 def _least(found: ArmPower) -> str:
-    return "none would" if found.smallest is None else f"{100 * found.smallest:.2g} points would"
+    if found.smallest is None:
+        return "none would"
+    return f"{power_text.apart(found.smallest, found.margin)} points would"
 
 
 def _seed_notes(arms: Sequence[Arm]) -> list[str]:
@@ -94,7 +97,18 @@ def _seed_notes(arms: Sequence[Arm]) -> list[str]:
             f"No seed is shared with real ({_name_seeds(sorted(base))}), so that the difference is between "
             f"the means of all seeds of each: {said}."
         )
+    if unequal := [arm.name for arm in compared if not _adds_up(arm)]:
+        notes.append(
+            "What losing real images costs and what synthetic ones give back rest on other seeds than the difference "
+            f"from real, and need not add up to it: {', '.join(unequal)}."
+        )
     return notes
+
+
+def _adds_up(arm: Arm) -> bool:
+    if arm.difference is None or arm.loss is None or arm.gain is None:
+        return True
+    return abs(arm.loss.value + arm.gain.value - arm.difference.value) < 1e-9
 
 
 def _run_notes(answers: list[Answers]) -> list[str]:
@@ -201,11 +215,11 @@ def _chance_notes(arms: tuple[Arm, ...], labels: NDArray[np.int64]) -> list[str]
     if len(labels) == 0:
         return []
     share = float(np.bincount(labels).max()) / len(labels)
-    names = [arm.name for arm in arms if arm.accuracy and arm.accuracy.low <= share]
+    names = [arm.name for arm in arms if arm.accuracy and arm.accuracy.low <= share and arm.accuracy.value < 1]
     if not names:
         return []
     verb, whose = ("is", "its") if len(names) == 1 else ("are", "their")
-    said = f"{verb} no better than always naming the most frequent class ({share:.1%} of the test images)"
+    said = f"{verb} not shown to be better than always naming the most frequent class ({share:.1%} of the test images)"
     return [f"{', '.join(names)} {said}: did {whose} training diverge?"]
 
 

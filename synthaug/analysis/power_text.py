@@ -21,7 +21,7 @@ from synthaug.analysis.power import (
     SeedsPower,
 )
 from synthaug.analysis.sample_size import MOST_IMAGES
-from synthaug.analysis.table import NONE, in_points
+from synthaug.analysis.table import NONE, in_points, test_images
 
 NOTHING = "none"
 FOUND = "found in four of five tries (80 % power), two-sided, at 5 %"
@@ -35,7 +35,9 @@ def of_plan(power: Power, source: str) -> list[Block]:
         source: where the number of test images comes from, a sentence; may be empty.
     """
     assumed = power.assumed
-    title = f"What {images(assumed.n)} and {seeds(assumed.seeds)} can show at {percent(assumed.accuracy)} % accuracy"
+    title = (
+        f"What {test_images(assumed.n)} and {seeds(assumed.seeds)} can show at {percent(assumed.accuracy)} % accuracy"
+    )
     intro = f"{source} " if source else ""
     return [
         Heading(title, 1),
@@ -62,7 +64,7 @@ def of_study(groups: Mapping[str, GroupPower], study: str) -> list[Block]:
             continue
         assumed = group.again.assumed
         blocks += [
-            Heading(f"{title}: {images(assumed.n)}"),
+            Heading(f"{title}: {test_images(assumed.n)}"),
             _arms(group.arms),
             Points([sentence(name, arm) for name, arm in group.arms.items()]),
             Sentences(_columns(group.arms)),
@@ -77,7 +79,7 @@ def of_study(groups: Mapping[str, GroupPower], study: str) -> list[Block]:
 def announcement(expected: Expected) -> str:
     """What to expect of a study, in one sentence that says so where it cannot show what it looks for."""
     assumed = expected.assumed
-    size = f"{images(assumed.n)}, {seeds(assumed.seeds)}"
+    size = f"{test_images(assumed.n)}, {seeds(assumed.seeds)}"
     least = "no difference can be shown"
     if expected.smallest is not None:
         least = f"the smallest difference that can be shown is about {points(expected.smallest)} points"
@@ -165,7 +167,7 @@ def _over_seeds(power: Power) -> Rows:
         "interval over seeds and images",
         "smallest\ndifference,\npoints",
         f"images for\n{in_points(assumed.difference)}\nwith {seeds(assumed.seeds)}",
-        f"seeds for\n{in_points(assumed.difference)}\nwith {images(assumed.n).replace('test ', '')}",
+        f"seeds for\n{in_points(assumed.difference)}\nwith {test_images(assumed.n).replace('test ', '')}",
     )
     rows = [
         (
@@ -188,7 +190,7 @@ def _statement(assumed: Assumptions, found: SeedsPower) -> str:
     if found.images is None:
         ways.append(f"no number of images makes {seeds(assumed.seeds)} show {margin}: they vary too much")
     if found.seeds is None:
-        ways.append(f"no number of seeds makes {images(assumed.n)} show {margin}")
+        ways.append(f"no number of seeds makes {test_images(assumed.n)} show {margin}")
     if found.least_seeds is not None and found.least_seeds > 2:
         ways.append(f"with fewer than {found.least_seeds} seeds no number of images shows {margin}")
     if found.least_images is not None:
@@ -266,7 +268,7 @@ def sentence(name: str, arm: ArmPower) -> str:
     if arm.shows:
         said = f"{name}: {margin} would be shown, and any from {_or_none(arm.smallest)} points on."
         return said if arm.variances else f"{said} With one seed that holds for these two trainings alone."
-    least = "none is" if arm.smallest is None else f"the smallest it can is {_apart(arm.smallest, arm.margin)} points"
+    least = "none is" if arm.smallest is None else f"the smallest it can is {apart(arm.smallest, arm.margin)} points"
     return f"{name}: this study cannot show {margin} ({least}). {_way_out(arm)}"
 
 
@@ -274,7 +276,7 @@ def _way_out(arm: ArmPower) -> str:
     ways = []
     if arm.images is not None:
         times = arm.images / arm.n
-        much = f"{times:.2g} times the test images" if times >= 1.1 else "a few more test images"
+        much = f"{_rounded(times)} times the test images" if times >= 1.1 else "a few more test images"
         ways.append(f"{much} ({arm.images:,})")
     if arm.more_seeds is not None:
         ways.append(f"{arm.more_seeds} seeds")
@@ -284,7 +286,7 @@ def _way_out(arm: ArmPower) -> str:
     if ways and arm.images is None:
         return f"{said} No number of test images makes up for {seeds(arm.seeds)}."
     if ways and arm.more_seeds is None:
-        return f"{said} No number of seeds makes up for {images(arm.n)}."
+        return f"{said} No number of seeds makes up for {test_images(arm.n)}."
     return said
 
 
@@ -307,9 +309,9 @@ def _arm(arm: ArmPower) -> tuple[str, ...]:
     found = arm.variances
     return (
         str(arm.seeds),
-        f"{100 * arm.discordant:.2g}",
+        _rounded(100 * arm.discordant),
         points(math.sqrt(found.seed)) if found else NONE,
-        f"{100 * found.image_share:.2g}" if found else NONE,
+        _rounded(100 * found.image_share) if found else NONE,
         _or_none(arm.smallest),
         _count(arm.images, MOST_IMAGES),
         _count(arm.more_seeds, MOST_SEEDS) if found else NONE,
@@ -352,20 +354,20 @@ def points(difference: float) -> str:
     return f"{value:.1f}".removesuffix(".0") if value >= 1 else f"{value:.2g}"
 
 
-def _apart(difference: float, margin: float) -> str:
+def apart(difference: float, margin: float) -> str:
     """`points`, with as many digits as it takes to tell it from the margin."""
     decimals = next(d for d in range(1, 9) if d == 8 or f"{difference * 100:.{d}f}" != f"{margin * 100:.{d}f}")
     return points(difference) if decimals == 1 else f"{100 * difference:.{decimals}f}"
 
 
+def _rounded(number: float) -> str:
+    """Two digits that count; all of a number from 100 on, which they would turn into a power of ten."""
+    return f"{number:.2g}" if number < 99.5 else f"{number:,.0f}"
+
+
 def percent(value: float) -> str:
     """A fraction as a percentage without the sign."""
     return f"{100 * value:.4g}"
-
-
-def images(n: int) -> str:
-    """A number of test images."""
-    return "one test image" if n == 1 else f"{n:,} test images"
 
 
 def seeds(count: int) -> str:

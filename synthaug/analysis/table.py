@@ -98,6 +98,11 @@ def cells(arm: Arm, group: Group) -> tuple[str, ...]:
     )
 
 
+def test_images(n: int) -> str:
+    """A number of test images."""
+    return "one test image" if n == 1 else f"{n:,} test images"
+
+
 def _decimals(n: int) -> int:
     return 2 if n >= FEW_IMAGES else 1
 
@@ -117,9 +122,8 @@ def answer(arm: Arm, group: Group) -> str:
     if arm.accuracy is None:
         return "no finished run that can be compared"
     if arm.baseline or arm.difference is None:
-        images = f"{n:,} test images" if n != 1 else "one test image"
         low, high = percent(arm.accuracy.low, n), percent(arm.accuracy.high, n)
-        return f"{percent(arm.accuracy.value, n)} % of {images} right, 95 % interval {low} to {high} %"
+        return f"{percent(arm.accuracy.value, n)} % of {test_images(n)} right, 95 % interval {low} to {high} %"
     said = [_from_real(arm.difference, n), _given_back(arm, n), _not_worse(arm, group)]
     return "; ".join(part for part in said if part)
 
@@ -133,13 +137,10 @@ def _from_real(found: Difference, n: int) -> str:
         )
     word = "below" if found.value < 0 else "above"
     near, far = sorted((abs(found.low), abs(found.high)))
-    said = (
+    return (
         f"{percent(abs(found.value), n)} points {word} real, "
-        f"95 % interval {percent(near, n)} to {percent(far, n)} {word}"
+        f"95 % interval {percent(near, n)} to {percent(far, n)} {word}{_chance(found)}"
     )
-    if not found.is_shown and found.adjusted_p is not None:
-        said += f", which may be chance among so many arms (p = {p_value(found.adjusted_p)} after Holm)"
-    return said
 
 
 def _given_back(arm: Arm, n: int) -> str:
@@ -150,14 +151,26 @@ def _given_back(arm: Arm, n: int) -> str:
     interval = f"95 % interval {points(gain.low, n)} to {points(gain.high, n)}"
     if arm.loss.high >= 0:
         what = f"that {lost} costs anything is not shown ({points(arm.loss.value, n)} points)"
-        change = "change" if gain.contains_zero else "add" if gain.value > 0 else "take away"
-        return f"{what}, and synthetic images {change} {points(gain.value, n)} ({interval})"
+        if gain.contains_zero:
+            return f"{what}, and synthetic images change it by {points(gain.value, n)} points ({interval})"
+        change = "add" if gain.value > 0 else "take away"
+        return f"{what}, and synthetic images {change} {percent(abs(gain.value), n)} points ({interval}){_chance(gain)}"
     costs = f"the {percent(-arm.loss.value, n)} points that {lost} costs"
     if gain.contains_zero:
         return f"whether synthetic images give back any of {costs} is open ({points(gain.value, n)}, {interval})"
     if gain.value < 0:
-        return f"synthetic images take away {percent(-gain.value, n)} points beside {costs} ({interval})"
-    return f"synthetic images give back {percent(gain.value, n)} of {costs} ({interval})"
+        return f"synthetic images take away {percent(-gain.value, n)} points beside {costs} ({interval}){_chance(gain)}"
+    if gain.value > -arm.loss.value:
+        more = f"{percent(gain.value + arm.loss.value, n)} more ({percent(gain.value, n)}, {interval})"
+        return f"synthetic images give back {costs} and {more}{_chance(gain)}"
+    return f"synthetic images give back {percent(gain.value, n)} of {costs} ({interval}){_chance(gain)}"
+
+
+def _chance(found: Difference) -> str:
+    """That an interval without 0 may be one of many; empty where Holm's correction leaves it significant."""
+    if found.adjusted_p is None or found.is_shown:
+        return ""
+    return f", which may be chance among so many arms (p = {p_value(found.adjusted_p)} after Holm)"
 
 
 def _not_worse(arm: Arm, group: Group) -> str:
@@ -187,7 +200,9 @@ def headline(group: Group) -> str:
     found = group.questions
     if not found:
         return "No arm can be compared with real yet."
-    replaced = [arm for arm in found if arm.synthetic > 0 and abs(arm.real + arm.synthetic - 1) < 1e-9]
+    replaced = [
+        arm for arm in found if arm.synthetic > 0 and abs(arm.real + arm.synthetic - 1) < 1e-9 and not arm.augment
+    ]
     return " ".join(part for part in (_replaced(replaced, group), _counted(found)) if part)
 
 
@@ -200,7 +215,10 @@ def _replaced(arms: Sequence[Arm], group: Group) -> str:
     margin = in_points(group.margin)
     if within:
         most = max(within, key=lambda arm: arm.synthetic_fraction)
-        return f"{share(most)} of the real images can be replaced at a loss of less than {margin}."
+        shown = {arm.name for arm in within}
+        less = [arm for arm in arms if arm.synthetic_fraction < most.synthetic_fraction and arm.name not in shown]
+        said = f"{share(most)} of the real images can be replaced at a loss of less than {margin}"
+        return f"{said}{_although(less, {arm.name for arm in lost}, group.n_test)}."
     if lost:
         least = min(lost, key=lambda arm: arm.synthetic_fraction)
         costs = percent(-least.difference.value, group.n_test) if least.difference else ""
@@ -209,6 +227,15 @@ def _replaced(arms: Sequence[Arm], group: Group) -> str:
     most = max(arms, key=lambda arm: arm.synthetic_fraction)
     said = f"is shown neither to cost anything nor to cost under {margin}"
     return f"Replacing up to {share(most)} of the real images {said}."
+
+
+def _although(less: Sequence[Arm], lost: set[str], n: int) -> str:
+    """What arms that replace fewer images have against it: more cannot well cost less."""
+    worse = [arm for arm in less if arm.name in lost]
+    if worse:
+        costs = ", ".join(f"{share(arm)} costs {percent(-arm.difference.value, n)}" for arm in worse if arm.difference)
+        return f", although replacing {costs} points: that more costs less may be chance"
+    return f"; of {', '.join(map(share, less))} alone that is not shown" if less else ""
 
 
 def _counted(arms: Sequence[Arm]) -> str:
@@ -266,7 +293,7 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
         console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     for group in comparison.groups:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
-        table.title = Text(f"{comparison.study}: {title(group)} ({group.n_test:,} test images)")
+        table.title = Text(f"{comparison.study}: {title(group)} ({test_images(group.n_test)})")
         for header in HEADERS:
             # Folded, not cut: names of arms may differ in their last letters.
             table.add_column(header, justify="left" if header in ("arm", "seeds") else "right", overflow="fold")

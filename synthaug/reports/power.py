@@ -9,7 +9,7 @@ from synthaug.analysis.comparison import compare
 from synthaug.analysis.document import Block, show
 from synthaug.analysis.inference import right
 from synthaug.analysis.study import Group
-from synthaug.analysis.table import title
+from synthaug.analysis.table import test_images, title
 from synthaug.data import splitting
 from synthaug.data.samples import SPLITS
 from synthaug.errors import UserError, raise_all
@@ -56,7 +56,7 @@ def _power_of_dataset(asked: power_arguments.Asked, root: Path) -> list[Block]:
         n, is_there = splitting.count_test(root, {split: split for split in SPLITS}, share)
     except UserError as error:
         raise UserError(f"{root} is no study: it has no {results.PLANNED} and no finished run.\n{error}") from None
-    source = f"{root} has {power_text.images(n)}."
+    source = f"{root} has {test_images(n)}."
     if not is_there:
         part = f"{100 * share:g} %" if share < 1 else f"{share:g}"
         source = f"{root} has no test images of its own: about {n:,} will be drawn ({part} of all)."
