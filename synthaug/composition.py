@@ -151,6 +151,13 @@ def plain_words(error: Exception, override: str, before: list[str]) -> str:
         close = difflib.get_close_matches(choices[1].rpartition("/")[2], known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return f"there is no {choices[2]} of this name; {hint}choices: {', '.join(known)}"
+    if missing := re.search(r"Could not load '([^']+)/([^'/]+)'", text):  # in a list Hydra names no choices
+        known = GlobalHydra.instance().config_loader().get_group_options(missing[1])
+        close = difflib.get_close_matches(missing[2], known, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"there is no {missing[1]} {missing[2]}; {hint}choices: {', '.join(known)}"
+    if re.search(r"Could not override '\w+@experiments\.", text):
+        return "a study in a folder of your own needs a first line that says # @package _global_"
     if "Ambiguous value" in text:
         return "several values need -m, one run for each: python -m synthaug.train -m …"
     if "Config group override must be" in text:

@@ -9,9 +9,10 @@ class UserError(Exception):
 
 
 def raise_all(headline: str, problems: Sequence[str]) -> None:
-    """Raise one `UserError` that lists every problem; do nothing where there is none."""
+    """Raise one `UserError` that lists every problem, lists within them further in; do nothing where there is none."""
     if problems:
-        raise UserError("\n".join([headline, *(f"  - {problem}" for problem in problems)]))
+        inside = [problem.replace("\n  - ", "\n    - ") for problem in problems]
+        raise UserError("\n".join([headline, *(f"  - {problem}" for problem in inside)]))
 
 
 def underlying(error: Exception) -> Exception:

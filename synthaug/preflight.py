@@ -4,7 +4,7 @@ A sweep takes hours: an arm that cannot be run, a folder that belongs to another
 does not know the classes must not come to light when the arms before it are done. Imports no torch.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def refuse(
     scanned: dict[tuple[str, ...], RealImages | UserError | None] = {}
     sets: dict[str, tuple[list[ShiftedSet], list[str]]] = {}
     found: list[str] = []
+    others: dict[tuple[str, ...], list[Path]] = {}
     if len(jobs) > 1 and wandb_runs.is_trial() and any(job.is_in_wandb for job in jobs):
         found.append(
             f"-m: the trial of a W&B sweep is one run, and this asks for {len(jobs)}; list the mixes and seeds in the "
@@ -52,7 +53,8 @@ def refuse(
             found.append(str(real))
             real = None
         differing = [] if job.settings["overwrite"] else differences(job, real)
-        found += [taken(job.folder, differing)] if differing else []
+        if differing:
+            others.setdefault(tuple(differing), []).append(job.folder)
         found += _impossible(job, real, make_generator) if real else []
         shifts = make_shifts(job) if real else {}
         if real and shifts:
@@ -60,6 +62,7 @@ def refuse(
             if same not in sets:
                 sets[same] = shifted.listed(shifts, real, _reserve(job, make_generator))
             found += sets[same][1] + ([] if job.settings["overwrite"] else shifted.changed(job.folder, sets[same][0]))
+    found += [taken(folders, differing) for differing, folders in others.items()]
     raise_all("Nothing was begun:", list(dict.fromkeys(found)))
 
 
@@ -98,12 +101,16 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
     return found
 
 
-def taken(folder: Path, differing: Iterable[str]) -> str:
-    """What to tell the user of a folder that belongs to another run."""
+def taken(folders: Sequence[Path], differing: Iterable[str]) -> str:
+    """What to tell the user of folders that belong to other runs, all in the same way."""
+    held, them = "holds a run of another configuration:", "the earlier run"
+    if len(folders) > 1:
+        rest = len(folders) - 1
+        held = f"and {rest} other folder{'s' if rest > 1 else ''} of this study hold runs of another configuration:"
+        them = "the earlier runs"
     return (
-        "\n    ".join([f"{folder} holds a run of another configuration:", *differing])
-        + "\n    Give this study a name of its own with experiment=<name>, or set the earlier run aside with "
-        "overwrite=true."
+        "\n    ".join([f"{folders[0]} {held}", *differing])
+        + f"\n    Give this study a name of its own with experiment=<name>, or set {them} aside with overwrite=true."
     )
 
 

@@ -131,7 +131,7 @@ def _claim(job: config.Job) -> bool:
     if differing and overwrite:
         log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))
     elif differing:  # since the command began, or under a sweeper that decides as it goes
-        raise RefusedError(preflight.taken(job.folder, differing))
+        raise RefusedError(preflight.taken([job.folder], differing))
     if (job.folder / results.RESULT).is_file():
         return True
     write_text(job.folder / results.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))

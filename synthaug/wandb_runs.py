@@ -69,7 +69,13 @@ def mode(study: Path) -> str:
     for name in ("DATA", "CACHE"):
         os.environ.setdefault(f"WANDB_{name}_DIR", str((study / "wandb" / name.lower()).absolute()))
     wanted = os.environ.get("WANDB_MODE")
-    return wanted if wanted in ("online", "offline", "disabled", "shared") else _reachable()
+    if wanted not in ("online", "offline", "disabled", "shared"):
+        return _reachable()
+    if wanted != "disabled":
+        import wandb
+
+        wandb.setup()  # or it would warn of an argument that Lightning gives before it knows that it is to be silent
+    return wanted
 
 
 def how_to_upload(study: Path) -> str:

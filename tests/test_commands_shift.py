@@ -69,7 +69,7 @@ def test_finished_runs_are_judged_without_being_trained_again(swept: Commands) -
     assert "dusk has no image of 1 class: cat" in printed
     assert judged(swept, "real") == judged(swept, "82") == {"blur-1", "blur-5", "dusk", "synthetic"}
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    for said in ("Further test sets", "corruptions, mean", "Calibration and confidence by origin", "overconfidence"):
+    for said in ("Further test sets", "corruptions, mean", "Each corruption, and how sure the arms were"):
         assert said in printed
     (group,) = results.read_json(swept.study() / "results.json")["groups"]
     assert [one["name"] for one in group["robustness"]["sets"]] == [

@@ -829,6 +829,20 @@ def test_study_with_a_sweep(studies: Path) -> None:
     assert problem("+experiments=56") == "+experiments=56: there is no experiments of this name; choices: 55, one"
 
 
+def test_a_study_in_a_folder_of_ones_own_needs_the_package_of_all(tmp_path: Path) -> None:
+    config.register()
+    study = tmp_path / "experiments" / "mine.yaml"
+    study.parent.mkdir()
+    text = "defaults:\n  - override /mix: '64'\nexperiment: mine\n"
+    write(study, text)
+    own = f"--config-dir={tmp_path}"
+    with pytest.raises(UserError, match="needs a first line that says # @package _global_"):
+        command_line.jobs_of([own, "+experiments=mine"])
+    write(study, f"# @package _global_\n{text}")
+    (job,) = command_line.jobs_of([own, "+experiments=mine"]) or []
+    assert (job.settings["experiment"], job.key.label) == ("mine", "64-seed0")
+
+
 def test_study_that_changes_numbers_does_not_keep_the_name_of_a_mix(studies: Path) -> None:
     write(studies / "odd.yaml", "defaults: [{override /mix: '64'}]\nmix: {real: 0.1}\n")
     config.register()

@@ -115,6 +115,13 @@ def test_mistakes_on_the_command_line() -> None:
     assert line.startswith("experiment='held_out': must be a name that a folder can have, and none of ")
 
 
+def test_an_unknown_name_in_a_list_is_answered_with_the_choices() -> None:
+    shift, logger = problems("shift=[corruptions_small,sythetic]", "logger=[csv,wandv]")
+    choices = "corruptions, corruptions_small, folder, none, synthetic"
+    assert shift.endswith(f": there is no shift sythetic; did you mean synthetic? choices: {choices}")
+    assert logger.endswith(": there is no logger wandv; did you mean wandb? choices: csv, none, tensorboard, wandb")
+
+
 def test_two_sets_of_one_name_are_refused(mine: Path) -> None:
     text = "{}:\n  _target_: synthaug.data.shifts.Folder\n  root: {}\n  name: dusk\n"
     (mine / "two.yaml").write_text(text.format("one", "a") + text.format("other", "b"), encoding="utf-8")

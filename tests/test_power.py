@@ -111,13 +111,15 @@ def test_more_disagreement_than_there_can_be_is_said() -> None:
 def test_what_is_announced_of_a_study() -> None:
     enough = expect(20_000, 5, 0.01)
     assert enough.shows
-    assert power_text.announcement(enough).endswith("(if the baseline gets 95 % right); 1 point is looked for")
+    assert power_text.announcement(enough).endswith("(at 95 % accuracy); 1 point is looked for")
     too_few = expect(162, 3, 0.005)
     assert not too_few.shows
-    assert power_text.announcement(too_few).endswith(
-        "0.5 points are looked for, which takes more images or seeds: "
-        "python -m synthaug.report power --accuracy 0.95 --n 162 --seeds 3 --difference 0.5"
-    )
+    assert power_text.announcement(too_few).splitlines()[1:] == [
+        "0.5 points are looked for, which takes more images or seeds:",
+        "python -m synthaug.report power --accuracy 0.95 --n 162 --seeds 3 --difference 0.5",
+    ]
+    longest = power_text.announcement(expect(100_000, 10, 0.0001))
+    assert max(map(len, longest.splitlines())) <= 110, "a dataset's name and a console of 120 columns"
 
 
 # --- after -------------------------------------------------------------------------------------------

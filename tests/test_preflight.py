@@ -78,7 +78,20 @@ def test_other_settings_are_refused_for_all_runs_at_once(photos: Path) -> None:
         finish(job, real_of(job))
     with pytest.raises(UserError) as caught:
         preflight.refuse(jobs_of(photos, *sweep, "model.lr=0.5"), painter)
-    assert str(caught.value).count("model.lr: 0.001 there, 0.5 now") == 2
+    said = str(caught.value)
+    assert said.count("model.lr: 0.001 there, 0.5 now") == 1
+    assert "and 1 other folder of this study hold runs of another configuration:" in said
+    assert "set the earlier runs aside with overwrite=true" in said
+
+
+def test_a_list_within_a_list_stands_further_in(photos: Path) -> None:
+    (photos / "train" / "cat").rename(photos / "train" / "lynx")
+    with pytest.raises(UserError) as caught:
+        preflight.refuse(jobs_of(photos), painter)
+    first, *inside = str(caught.value).split("\n")[1:]
+    assert first.startswith("  - ")
+    assert inside
+    assert all(line.startswith("    ") for line in inside)
 
 
 def test_an_attempt_without_a_finished_epoch_may_be_mended(photos: Path) -> None:
@@ -110,7 +123,7 @@ def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"prompt": "a photo"}, r"\(generator.prompt\):\n  - 'a photo' has no place for the class"),
+        ({"prompt": "a photo"}, r"\(generator.prompt\):\n    - 'a photo' has no place for the class"),
         ({"model": "/nowhere"}, "there is no folder /nowhere"),
         ({"num_inference_steps": 0}, "num_inference_steps=0: must be at least 1"),
     ],
@@ -184,7 +197,7 @@ def test_further_test_sets_that_cannot_be_had_stop_the_first_run_all_at_once(pho
     assert str(caught.value) == (
         "Nothing was begun:\n"
         f"  - shift.dusk.root={tmp_path / 'dusk'} is no test set of this dataset:\n"
-        f"  - there is no folder {tmp_path / 'dusk'}: give one that exists\n"
+        f"    - there is no folder {tmp_path / 'dusk'}: give one that exists\n"
         "  - shift.held.per_class=0: must be at least 1."
     )
 

@@ -15,7 +15,7 @@ from synthaug import results
 from synthaug.analysis.document import markdown
 from synthaug.analysis.records import of_robustness
 from synthaug.analysis.robustness import ArmOnSet, JudgedSet, Robustness, robustness
-from synthaug.analysis.robustness_text import document, findings
+from synthaug.analysis.robustness_text import document, findings, summary
 from synthaug.analysis.statistics import crossed
 from synthaug.results import Predictions, Run
 
@@ -186,9 +186,17 @@ def test_an_arm_at_chance_is_said_to_be(study: Path) -> None:
     judge(study, "noise-1", {"real": 0.1, "55": 0.8})
     assert found_in(study).notes[0] == "Not judged on noise-1: 82-seed0, 82-seed1, 82-seed2."
     assert found_in(study).notes[1] == (
-        "noise-1: no better than always naming the most frequent class (33.3%) is 55, so that differences there mean "
-        "little."
+        "noise-1: not shown to be better than always naming the most frequent class (33.3%) is 55, so that differences "
+        "there mean little."
     )
+
+
+def test_sets_on_which_the_same_arms_are_at_chance_share_a_sentence(study: Path) -> None:
+    for name, lost in (("noise-1", 0.8), ("noise-3", 0.8), ("blur-1", 0.1)):
+        judge(study, name, {"real": 0.1, "55": lost, "82": 0.1})
+    notes = [note for note in found_in(study).notes if "most frequent class" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("noise-1, noise-3: ")
 
 
 def test_seeds_that_differ_are_not_taken_for_chance(study: Path) -> None:
@@ -261,6 +269,21 @@ def test_what_is_said(study: Path) -> None:
     assert "nan" not in text.lower()
     assert text.count("\n| held\\_out |") == 6, "in both tables, three arms"
     assert "| corruptions, mean | 300 | 82 |" in text
+
+
+def test_a_console_is_told_the_mean_over_corruptions_and_where_each_of_them_is(study: Path) -> None:
+    for name in ("noise-1", "blur-1"):
+        judge(study, name, dict.fromkeys(ARMS, 0.3))
+    judge(study, "night", dict.fromkeys(ARMS, 0.3), paired=False)
+    text = markdown(summary(found_in(study)))
+    assert text.count("\n| corruptions, mean |") == text.count("\n| night |") == 3
+    assert "| noise-1 |" not in text
+    assert "report.html and results.json" in text
+
+
+def test_one_corruption_is_shown_itself(study: Path) -> None:
+    judge(study, "noise-1", dict.fromkeys(ARMS, 0.3))
+    assert "\n| noise-1 |" in markdown(summary(found_in(study)))
 
 
 def test_a_p_value_that_is_none_is_no_finding(study: Path) -> None:

@@ -1,5 +1,8 @@
 """Which W&B run a folder is: one for each, the sweep's in a sweep, the same after a resume."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ from synthaug import wandb_runs
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """No sweep, and nothing that a test sets stays."""
     for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID"):
-        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
 
 
 def trial(monkeypatch: pytest.MonkeyPatch, sweep: str, run: str) -> None:
@@ -21,8 +25,6 @@ def trial(monkeypatch: pytest.MonkeyPatch, sweep: str, run: str) -> None:
 
 def heeded() -> str:
     """The run that W&B will take in a sweep, whatever it is told."""
-    import os
-
     return os.environ["WANDB_RUN_ID"]
 
 
@@ -80,9 +82,30 @@ def test_a_run_that_was_deleted_from_its_sweep_gives_way_to_the_sweeps_next(
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
 def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", mode)
-    for name in ("WANDB_SILENT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
         monkeypatch.setenv(name, "set")
     assert wandb_runs.mode(tmp_path) == mode
+
+
+def test_lightning_makes_wandb_say_nothing(tmp_path: Path) -> None:
+    """In a process of its own: W&B reads once whether it is to be silent, and says each warning once."""
+    code = (
+        "import sys; from pathlib import Path; from synthaug import tracking; "
+        "from pytorch_lightning.loggers import WandbLogger; study = Path(sys.argv[1]); "
+        "given = tracking.logger_arguments('WandbLogger', 'real-seed0', study, study / 'run'); "
+        "logger = WandbLogger(**given); logger.experiment; tracking.close([logger], failed=False)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    (tmp_path / "run").mkdir()
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**environment, "WANDB_MODE": "offline"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "wandb:" not in run.stdout + run.stderr
 
 
 def test_a_server_out_of_reach_is_no_reason_not_to_train(

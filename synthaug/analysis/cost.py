@@ -156,7 +156,7 @@ def duration(seconds: float) -> str:
 
 def explanation(found: Sequence[Cost], prices: Prices) -> str:
     """What the table says and what it cannot."""
-    said = ["Training is that of all seeds; arms share synthetic images, so that the last row is less than the sum."]
+    said = ["Training is that of all seeds; arms share synthetic images, which the last row counts once."]
     if prices.hour is not None and any(cost.generation_seconds is None for cost in found):
         said.append("Without the seconds of generation there is no price of the hours.")
     if prices.kwh is not None and any(cost.kwh is None for cost in found):

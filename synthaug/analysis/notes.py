@@ -131,9 +131,8 @@ def _run_notes(answers: list[Answers]) -> list[str]:
         values = {item.result["training"][field] for item in answers}
         if len(values) > 1:
             low, high = min(values), max(values)
-            notes.append(
-                f"Not all runs had the same {what}: {low:,} to {high:,}. Longer training can pass for better data."
-            )
+            said = f"Not all runs had the same {what}: {low:,} to {high:,}. Longer training can pass for better data."
+            notes.append(said + (" A study with budget=steps gives all arms as many." if field == "steps" else ""))
     return notes
 
 

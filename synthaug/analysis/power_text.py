@@ -77,16 +77,18 @@ def of_study(groups: Mapping[str, GroupPower], study: str) -> list[Block]:
 
 
 def announcement(expected: Expected) -> str:
-    """What to expect of a study, in one sentence that says so where it cannot show what it looks for."""
+    """What to expect of a study; on lines of their own what it cannot show, and the command that says what would."""
     assumed = expected.assumed
     size = f"{test_images(assumed.n)}, {seeds(assumed.seeds)}"
     least = "no difference can be shown"
     if expected.smallest is not None:
-        least = f"the smallest difference that can be shown is about {points(expected.smallest)} points"
+        least = f"differences from about {points(expected.smallest)} points on can be shown"
+    said = f"{size}: {least} (at {percent(assumed.accuracy)} % accuracy)"
     wished = in_points(assumed.difference)
-    said = f"{size}: {least} (if the baseline gets {percent(assumed.accuracy)} % right)"
-    said += f"; {wished} {'are' if wished.endswith('s') else 'is'} looked for"
-    return said if expected.shows else f"{said}, which takes more images or seeds: {_short_command(assumed)}"
+    looked_for = f"{wished} {'are' if wished.endswith('s') else 'is'} looked for"
+    if expected.shows:
+        return f"{said}; {looked_for}"
+    return f"{said};\n{looked_for}, which takes more images or seeds:\n{_short_command(assumed)}"
 
 
 def _short_command(assumed: Assumptions) -> str:

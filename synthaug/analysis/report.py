@@ -35,7 +35,7 @@ def show_report(study: Path, prices: Prices | None = None) -> Comparison:
         if len(found) > 1 and (said.robustness or prices):
             print_document([Heading(title(group), 1)])
         if said.robustness:
-            print_document(robustness_text.document(said.robustness))
+            print_document(robustness_text.summary(said.robustness))
         if prices:
             print_document(cost.document(said.costs, prices))
     print(study / "report.html")

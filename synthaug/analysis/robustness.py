@@ -183,15 +183,17 @@ def _not_judged(runs: Sequence[Run], answered: Mapping[str, _Answered]) -> list[
 
 def _at_chance(sets: Iterable[JudgedSet]) -> Iterator[str]:
     """Where nothing is left to lose, an arm that has lost all looks as good as one that has not."""
+    alike = dict[tuple[float, tuple[str, ...]], list[str]]()
     for one in sets:
         # Over the images alone: few seeds that differ make an interval that reaches down to anything.
         lows = {arm.arm: wilson(arm.accuracy.value * one.n, one.n).low for arm in one.arms}
-        names = [name for name, low in lows.items() if low <= one.chance]
-        if names:
-            yield (
-                f"{one.name}: no better than always naming the most frequent class ({one.chance:.1%}) "
-                f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}, so that differences there mean little."
-            )
+        if names := tuple(name for name, low in lows.items() if low <= one.chance):
+            alike.setdefault((one.chance, names), []).append(one.name)
+    for (chance, names), where in alike.items():
+        yield (
+            f"{', '.join(where)}: not shown to be better than always naming the most frequent class ({chance:.1%}) "
+            f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}, so that differences there mean little."
+        )
 
 
 # --- numbers -----------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """How robustness and calibration are said: tables, and the findings in plain words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from synthaug.analysis.document import Block, Heading, Points, Rows, Sentences
 from synthaug.analysis.robustness import ArmOnSet, JudgedSet, Robustness
@@ -12,10 +12,24 @@ _EXPLAINED = (
     "arm gains from the runs' own test to the set, less what the baseline gains: below 0, the shift costs it more. "
     "Intervals are 95 %, over images and seeds, each alone."
 )
+_ELSEWHERE = "Each corruption, and how sure the arms were of their answers: report.html and results.json."
 _CONFIDENCE = (
     "Confidence is the mean probability of the answer given, overconfidence that minus the accuracy, the error the "
     "expected calibration error in 15 bins, all in points."
 )
+
+
+def summary(found: Robustness) -> list[Block]:
+    """What a console has room for: corruptions by their mean, every other set by itself, the rest by where it is."""
+    said = findings(found)
+    shown = [one for one in _sets(found) if found.pooled is None or one is found.pooled or not one.paired]
+    return [
+        Heading("Further test sets"),
+        *([Points(said)] if said else []),
+        _table(shown),
+        Sentences(f"{_EXPLAINED} {_ELSEWHERE}"),
+        *_noted(found),
+    ]
 
 
 def document(found: Robustness) -> list[Block]:
@@ -29,13 +43,24 @@ def document(found: Robustness) -> list[Block]:
         Heading("Calibration and confidence by origin"),
         by_origin(found),
         Sentences(_CONFIDENCE),
-        *([Points([f"Note: {note}" for note in found.notes])] if found.notes else []),
+        *_noted(found),
     ]
+
+
+def _noted(found: Robustness) -> list[Block]:
+    return [Points([f"Note: {note}" for note in found.notes])] if found.notes else []
 
 
 def shifted(found: Robustness) -> Rows:
     """One row per further test set and arm, the mean over corruptions first."""
-    sets = [*([found.pooled] if found.pooled else []), *found.sets]
+    return _table(_sets(found))
+
+
+def _sets(found: Robustness) -> list[JudgedSet]:
+    return [*([found.pooled] if found.pooled else []), *found.sets]
+
+
+def _table(sets: Iterable[JudgedSet]) -> Rows:
     headers = ("test set", "images", "arm", "accuracy %", "difference from real", "extra", "seeds")
     return Rows(headers, [_row(one, arm) for one in sets for arm in one.arms], left=(0, 2, 6))
 
