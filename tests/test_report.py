@@ -201,6 +201,15 @@ def test_the_margin_is_a_question_of_its_own(verdict: str, said: str) -> None:
     assert table.answer(arm, group_with(arm)) == f"{BELOW}; {said}"
 
 
+def test_an_interval_within_the_margin_that_holm_leaves_open_says_so() -> None:
+    arm = Arm(
+        "64", 0.4, 0.6, False, 1, accuracy=Estimate(0.95, 0.94, 0.96), difference=found(-0.004, -0.0094, 0.002, 0.3),
+        not_worse=NotWorse("open", 0.02, 0.16),
+    )  # fmt: skip
+    said = "that it is not worse by more than 1 point is not shown among so many arms (one-sided p = 0.16 after Holm)"
+    assert table.answer(arm, group_with(arm)).endswith(f"; {said}")
+
+
 def test_the_trend_in_words() -> None:
     group = group_with(Arm("real", 1, 0, True, 1))
     assert table.trend(group) == ""

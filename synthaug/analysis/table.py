@@ -175,8 +175,13 @@ def _chance(found: Difference) -> str:
 
 def _not_worse(arm: Arm, group: Group) -> str:
     margin = in_points(group.margin)
-    if arm.not_worse is None or arm.not_worse.verdict == "open":
-        return f"that it is not worse by more than {margin} is not shown" if arm.not_worse else ""
+    if arm.not_worse is None or arm.difference is None:
+        return ""
+    if arm.not_worse.verdict == "open":
+        said = f"that it is not worse by more than {margin} is not shown"
+        # Its own interval says that it is: without the reason, the two would contradict each other.
+        many = f" among so many arms (one-sided p = {p_value(arm.not_worse.adjusted_p)} after Holm)"
+        return f"{said}{many if arm.difference.low > -group.margin else ''}"
     word = "not worse" if arm.not_worse.verdict == "shown" else "worse"
     return f"{word} by more than {margin}"
 
