@@ -84,7 +84,7 @@ def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_SILENT", "true")
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        monkeypatch.setenv(name, "set")
+        monkeypatch.setenv(name, str(tmp_path))
     assert wandb_runs.mode(tmp_path) == mode
 
 
