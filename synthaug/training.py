@@ -80,14 +80,7 @@ def fit_and_test(
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     trainer.fit_loop._iteration_based_training = _epochs_are_whole  # type: ignore[method-assign]
     if loggers and trainer.is_global_zero:  # other processes of a distributed run have dummies for loggers
-        from synthaug import lineage, tracking
-
-        facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
-        tracking.log_facts(folder, loggers, facts, arm.train)
-        root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
-        digests = {split: digest(samples) for split, samples in arm.real.splits.items()}
-        for run in tracking.runs_of(loggers):
-            lineage.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
+        log_arm(loggers, folder, key, settings, arm)
     last, best = folder / results.LAST, folder / results.CHECKPOINT
     resumed = last.is_file()
     with Meter(counters(gpus(trainer))) as meter:
@@ -101,26 +94,14 @@ def fit_and_test(
     trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
     if loggers and trainer.is_global_zero:
+        from synthaug import lineage, tracking
+
         tracking.log_test(loggers, results.read_predictions(folder), test["class_accuracy"])
         for run in tracking.runs_of(loggers):
             lineage.log_answers(run, folder, settings["experiment"], key)
     if trainer.is_global_zero:
         result = {
-            "format": results.FORMAT,
-            "experiment": settings["experiment"],
-            "dataset": key.dataset,
-            "generator": key.generator,
-            "model": key.model,
-            "arm": key.arm,
-            "seed": seed,
-            "mix": {
-                "real": settings["mix"]["real"],
-                "synthetic": settings["mix"]["synthetic"],
-                "augment": settings["mix"].get("augment"),
-            },
-            "synthetic_fraction": fraction(arm),
-            "classes": arm.real.classes,
-            "counts": arm.counts,
+            **facts_of(key, settings, arm),
             "test": test,
             "val": chosen_epoch(folder, model.pretrain_epochs),
             "training": {
@@ -138,6 +119,36 @@ def fit_and_test(
         }
         results.finish(folder, result)
     return f"test accuracy {test['accuracy']:.2%}"
+
+
+def log_arm(loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Mapping[str, Any], arm: Arm) -> None:
+    """Tell the loggers what a run is about to be trained on."""
+    from synthaug import lineage, tracking
+
+    facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
+    tracking.log_facts(folder, loggers, facts, arm.train)
+    root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
+    digests = {split: digest(samples) for split, samples in arm.real.splits.items()}
+    for run in tracking.runs_of(loggers):
+        lineage.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
+
+
+def facts_of(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, Any]:
+    """What `result.json` says of a run's name and images."""
+    mix = settings["mix"]
+    return {
+        "format": results.FORMAT,
+        "experiment": settings["experiment"],
+        "dataset": key.dataset,
+        "generator": key.generator,
+        "model": key.model,
+        "arm": key.arm,
+        "seed": settings["seed"],
+        "mix": {"real": mix["real"], "synthetic": mix["synthetic"], "augment": mix.get("augment")},
+        "synthetic_fraction": fraction(arm),
+        "classes": arm.real.classes,
+        "counts": arm.counts,
+    }
 
 
 def _epochs_are_whole() -> bool:
