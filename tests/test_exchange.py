@@ -1,5 +1,6 @@
 """The exchange rate: a known law comes back, and where nothing can be told that is said."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -232,6 +233,8 @@ def test_arms_without_real_images_and_single_seeds_are_spoken_of() -> None:
     assert "Arms without real images are left out" in remarks
     assert "One seed per arm" in remarks
     assert found.one_seed
+    unknown = dataclasses.replace(found, value=None)
+    assert "One seed per arm" not in " ".join(exchange_text.remarks(unknown)), "there is no interval to be too narrow"
     assert found.identifiable
 
 

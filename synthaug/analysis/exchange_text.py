@@ -78,7 +78,7 @@ def remarks(exchange: Exchange) -> list[str]:
             f"The arms lie further from the curve than seeds and test images explain (p = {exchange.agreement:.2g}): "
             f"the law is not quite theirs. The interval is {_short(exchange.inflation**0.5)} times as wide for it."
         )
-    if exchange.one_seed:
+    if exchange.one_seed and exchange.value is not None:
         said.append(
             "One seed per arm: the spread from run to run is guessed from how far the arms lie off the curve. Two more "
             "seeds would measure it."
