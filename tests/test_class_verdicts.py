@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import MadeUp, make_study
 from made_up_exchange import GRID, write_exchange_study
 from numpy.typing import NDArray
 
@@ -106,3 +107,17 @@ def test_a_study_has_verdicts_for_arms_with_controls_and_a_mix_for_each_class(tm
     assert set(found) == {arm.name for arm in GRID if arm.n_synthetic}
     assert all(item.difference and item.difference.value > 0 for item in found["50+2000"])
     assert [item.name for item in mixes] == ["cat", "dog"]
+
+
+def test_verdicts_and_the_table_have_the_same_p_values(tmp_path: Path) -> None:
+    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
+    for seeds in ((0,), (0, 1, 2)):
+        content = MadeUp(arms=arms, seeds=seeds, n_test=400)
+        (group,) = compare(make_study(tmp_path / str(len(seeds)), content)).groups
+        judged, _ = verdicts.of_group(group)
+        arm = next(arm for arm in group.arms if arm.name == "55")
+        for verdict, item in zip(judged["55"], arm.classes, strict=True):
+            assert item.gain is not None
+            assert verdict.p_value == item.gain.adjusted_p
+            assert verdict.difference is not None
+            assert (verdict.difference.low, verdict.difference.high) == (item.gain.low, item.gain.high)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from synthaug.analysis.exchange import Amounts, arms_of
 from synthaug.analysis.exchange_covariance import Correct
-from synthaug.analysis.statistics import ALPHA, CONFIDENCE, Difference, crossed, holm
+from synthaug.analysis.inference import difference as between
+from synthaug.analysis.statistics import ALPHA, Difference, crossed, holm
 from synthaug.analysis.study import Group
 
 HELPS, HARMS, NEUTRAL, OPEN = "helps", "harms", "neutral", "open"
@@ -53,7 +54,6 @@ def class_verdicts(
     labels: NDArray[np.int64],
     class_names: Sequence[str],
     margin: float,
-    confidence: float = CONFIDENCE,
 ) -> tuple[ClassVerdict, ...]:
     """Judge what synthetic images do for each class.
 
@@ -67,16 +67,15 @@ def class_verdicts(
         labels: class of each test image.
         class_names: one for each number in `labels`.
         margin: the largest difference that does not matter; a fraction.
-        confidence: of the intervals, which are not adjusted.
     """
     shared = sorted(set(arm) & set(control))
     sizes = np.bincount(labels, minlength=len(class_names))
     judged = [number for number in range(len(class_names)) if sizes[number] and shared]
     found: dict[int, tuple[Difference, float, float]] = {}
     if judged:
-        differences = np.array([arm[seed].astype(float) - control[seed] for seed in shared])
-        parts = [differences[:, labels == number] for number in judged]
-        plain = [crossed(part, confidence) for part in parts]
+        own, other = ({seed: side[seed].astype(float) for seed in shared} for side in (arm, control))
+        parts = [np.array([own[s] - other[s] for s in shared])[:, labels == number] for number in judged]
+        plain = [between(own, other, np.flatnonzero(labels == number)) for number in judged]
         neutral = [_p_equivalent(part, difference, margin) for part, difference in zip(parts, plain, strict=True)]
         columns = zip(judged, plain, holm([item.p_value for item in plain]), holm(neutral), strict=True)
         found = {number: (difference, p, same) for number, difference, p, same in columns}

@@ -210,9 +210,6 @@ def _corrected(arms: Sequence[Arm], margin: float) -> tuple[Arm, ...]:
     arms_difference = adjusted(arm.difference for arm in arms)
     macro_f1_difference = adjusted(arm.macro_f1_difference for arm in arms)
     loss, gain = adjusted(arm.loss for arm in arms), adjusted(arm.gain for arm in arms)
-    of_classes = [item for arm in arms for item in arm.classes]
-    class_difference = iter(adjusted(item.difference for item in of_classes))
-    class_gain = iter(adjusted(item.gain for item in of_classes))
     not_worse = iter(_not_worse([arm.difference for arm in arms if arm.difference], margin))
     return tuple(
         dataclasses.replace(
@@ -222,12 +219,18 @@ def _corrected(arms: Sequence[Arm], margin: float) -> tuple[Arm, ...]:
             loss=loss[place],
             gain=gain[place],
             not_worse=next(not_worse) if arm.difference else None,
-            classes=tuple(
-                dataclasses.replace(item, difference=next(class_difference), gain=next(class_gain))
-                for item in arm.classes
-            ),
+            classes=_classes_corrected(arm.classes),
         )
         for place, arm in enumerate(arms)
+    )
+
+
+def _classes_corrected(classes: Sequence[ClassResult]) -> tuple[ClassResult, ...]:
+    """Over the classes of one arm, each arm being a question of its own."""
+    differences, gains = (adjusted(getattr(item, name) for item in classes) for name in ("difference", "gain"))
+    return tuple(
+        dataclasses.replace(item, difference=difference, gain=gain)
+        for item, difference, gain in zip(classes, differences, gains, strict=True)
     )
 
 
