@@ -120,7 +120,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(study: Path, *arguments: str, accuracy: str = "0.9") -> int:
-    given = [str(study), "--accuracy", accuracy, "--photo", "0.5", "--hour", "1.2", *arguments]
+    given = [str(study), "--accuracy", accuracy, "--price-photo", "0.5", "--price-hour", "1.2", *arguments]
     return main(["plan", *given])
 
 
@@ -147,17 +147,28 @@ def test_seconds_come_from_the_synthetic_set(study: Path, capsys: pytest.Capture
 
 
 def test_all_that_is_wrong_is_said_at_once(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = ["plan", str(study), "--accuracy", "96", "--photo", "-1", "--hour", "nan", "--seconds-per-image", "-2"]
+    wrong = [
+        "plan",
+        str(study),
+        "--accuracy",
+        "96",
+        "--price-photo",
+        "-1",
+        "--price-hour",
+        "nan",
+        "--seconds-per-image",
+        "-2",
+    ]
     assert main(wrong) == 2
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "No plan can be made:",
         "  - --accuracy is a fraction between 0 and 1, e.g. 0.96; got 96",
-        "  - --photo is a price, 0 or more; got -1",
-        "  - --hour is a price, 0 or more; got nan",
+        "  - --price-photo is a price, 0 or more; got -1",
+        "  - --price-hour is a price, 0 or more; got nan",
         "  - --seconds-per-image must be above 0; got -2",
     ]
-    assert main(["plan", str(study / "none"), "--accuracy", "2", "--photo", "1", "--hour", "1"]) == 2
+    assert main(["plan", str(study / "none"), "--accuracy", "2", "--price-photo", "1", "--price-hour", "1"]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[1].startswith("  - --accuracy is a fraction")
     assert "is no folder" in said[2]

@@ -83,7 +83,7 @@ def _problems(asked: Asked) -> list[str]:
     problems = []
     if not 0 < asked.accuracy < 1:
         problems.append(f"--accuracy is a fraction between 0 and 1, e.g. 0.96; got {asked.accuracy:g}")
-    for name, price in (("--photo", asked.photo), ("--hour", asked.hour)):
+    for name, price in (("--price-photo", asked.photo), ("--price-hour", asked.hour)):
         if not 0 <= price < float("inf"):
             problems.append(f"{name} is a price, 0 or more; got {price:g}")
     if asked.seconds_per_image is not None and not 0 < asked.seconds_per_image < float("inf"):

@@ -19,14 +19,16 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("study", type=Path, help="folder of a study over several amounts, e.g. outputs/exchange")
     parser.add_argument("--accuracy", type=float, required=True, help="to be reached, a fraction: 0.96")
-    parser.add_argument("--photo", type=float, required=True, help="price of a labelled photograph")
-    parser.add_argument("--hour", type=float, required=True, help="price of a machine hour, in the same currency")
+    parser.add_argument("--price-photo", type=float, required=True, help="price of a labelled photograph")
+    parser.add_argument("--price-hour", type=float, required=True, help="price of a machine hour, in the same currency")
     parser.add_argument(
         "--seconds-per-image", type=float, help="that a synthetic image takes; without it, those in its manifest"
     )
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parsed = parser.parse_args(arguments)
-    advice = plans(Asked(parsed.study, parsed.accuracy, parsed.photo, parsed.hour, parsed.seconds_per_image))
+    advice = plans(
+        Asked(parsed.study, parsed.accuracy, parsed.price_photo, parsed.price_hour, parsed.seconds_per_image)
+    )
     for item in advice:
         show(document(item.group, item.exchange, item.plan), parsed.markdown)
     return 0 if any(item.plan.cheapest for item in advice) else 1

@@ -3,7 +3,7 @@
     python -m synthaug.report outputs/default [--wandb] [--price-hour 1.20]
     python -m synthaug.report explain outputs/default/digits/tiny_digits/resnet18/64/seed0 [--image <path>]
     python -m synthaug.report power --accuracy 0.98 --n 162
-    python -m synthaug.report plan outputs/exchange --accuracy 0.96 --photo 0.50 --hour 1.20
+    python -m synthaug.report plan outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20
     python -m synthaug.report audit experiments/paper/published.yaml [--markdown]
 
 A study whose folder is called like one of these words is given as ./audit.
