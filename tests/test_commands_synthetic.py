@@ -41,7 +41,7 @@ def test_prompts_from_a_file(commands: Commands) -> None:
     (commands.folder / "half.yaml").write_text("cat: [a cat, two cats]\n", encoding="utf-8")
     code, printed = commands.run("mix=55", "prompts=file", "prompts.file=half.yaml", "experiment=file")
     assert code == 2, printed
-    assert "The prompts cannot be used (prompts.file=half.yaml):\n  - class 'dog' has no list of prompts" in printed
+    assert "The prompts cannot be used (prompts.file=half.yaml):\n    - class 'dog' has no list of prompts" in printed
     (commands.folder / "half.yaml").write_text("cat: [a cat, two cats]\ndog: [a dog]\n", encoding="utf-8")
     code, printed = commands.run(
         "mix=55", "prompts=file", "prompts.file=half.yaml", "experiment=file", command="generate"
@@ -55,7 +55,7 @@ def test_a_pool_made_elsewhere(commands: Commands) -> None:
     code, printed = commands.run("-m", "mix=real,55,82", *given)
     assert code == 2, printed
     assert "Nothing was begun:" in printed
-    assert "generator.root=pool has too few images in 2 classes:\n  - cat: 6 of 8\n  - dog: 6 of 8" in printed
+    assert "generator.root=pool has too few images in 2 classes:\n    - cat: 6 of 8\n    - dog: 6 of 8" in printed
     code, printed = commands.run("-m", "mix=real,55", *given)
     assert code == 0, printed
     assert "Traceback" not in printed

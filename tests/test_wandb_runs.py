@@ -85,7 +85,10 @@ def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("WANDB_SILENT", "true")
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
+    begun = []
+    monkeypatch.setattr("wandb.setup", lambda: begun.append(mode))
     assert wandb_runs.mode(tmp_path) == mode
+    assert begun == ([] if mode == "disabled" else [mode])
 
 
 def test_lightning_makes_wandb_say_nothing(tmp_path: Path) -> None:
