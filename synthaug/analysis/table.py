@@ -208,7 +208,8 @@ def headline(group: Group) -> str:
     replaced = [
         arm for arm in found if arm.synthetic > 0 and abs(arm.real + arm.synthetic - 1) < 1e-9 and not arm.augment
     ]
-    return " ".join(part for part in (_replaced(replaced, group), _counted(found)) if part)
+    alone = "One training each: another seed may say otherwise." if all(len(arm.seeds) <= 1 for arm in found) else ""
+    return " ".join(part for part in (_replaced(replaced, group), _counted(found), alone) if part)
 
 
 def _replaced(arms: Sequence[Arm], group: Group) -> str:

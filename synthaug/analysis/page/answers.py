@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from synthaug.analysis import exchange_text
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.statistics import Difference
 from synthaug.analysis.study import Arm, Comparison, Group, controls_of
@@ -26,7 +27,13 @@ def answer(comparison: Comparison, group: Group, said: Findings) -> Mapping[str,
     controls = controls_of(group.arms)
     own = [arm for arm in group.arms if arm.name not in controls]
     found = [(arm, verdicts(arm, group.margin)) for arm in own]
-    return {"arms": found, "controls": len(controls), "few": FEW_RUNS}
+    return {"arms": found, "worth": _worth(group, said), "controls": len(controls), "few": FEW_RUNS}
+
+
+def _worth(group: Group, said: Findings) -> str:
+    """The exchange rate, where there is one that longer training has no part in."""
+    equal = len({arm.steps for arm in group.arms if arm.steps is not None}) == 1
+    return exchange_text.headline(said.exchange) if said.exchange.value is not None and equal else ""
 
 
 def verdicts(arm: Arm, margin: float) -> list[Verdict]:
