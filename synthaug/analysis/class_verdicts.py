@@ -1,7 +1,7 @@
 """Class by class: do synthetic images help, and which mix should the class have."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,9 +74,8 @@ def class_verdicts(
     found: dict[int, tuple[Difference, float, float]] = {}
     if judged:
         own, other = ({seed: side[seed].astype(float) for seed in shared} for side in (arm, control))
-        parts = [np.array([own[s] - other[s] for s in shared])[:, labels == number] for number in judged]
         plain = [between(own, other, np.flatnonzero(labels == number)) for number in judged]
-        neutral = [_p_equivalent(part, difference, margin) for part, difference in zip(parts, plain, strict=True)]
+        neutral = [_p_equivalent(difference, margin) for difference in plain]
         columns = zip(judged, plain, holm([item.p_value for item in plain]), holm(neutral), strict=True)
         found = {number: (difference, p, same) for number, difference, p, same in columns}
     return tuple(_verdict(name, int(sizes[number]), found.get(number)) for number, name in enumerate(class_names))
@@ -120,9 +119,10 @@ def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin:
     return ClassMix(name, right.shape[2], float(accuracy[best]), arms[best].name, tied, arms[cheapest].name)
 
 
-def _p_equivalent(differences: NDArray[np.float64], found: Difference, margin: float) -> float:
+def _p_equivalent(found: Difference, margin: float) -> float:
     """Dual to the interval: at most 1 - confidence exactly where it lies between -margin and margin."""
-    return min(1.0, 2 * max(found.p_not_worse(margin), crossed(-differences).p_not_worse(margin)))
+    mirrored = replace(found, centre=-found.centre)  # the same difference, the other way round
+    return min(1.0, 2 * max(found.p_not_worse(margin), mirrored.p_not_worse(margin)))
 
 
 def _verdict(name: str, n_test: int, found: tuple[Difference, float, float] | None) -> ClassVerdict:

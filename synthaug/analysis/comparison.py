@@ -251,11 +251,7 @@ def _not_worse(found: Sequence[Difference], margin: float) -> list[NotWorse]:
 
 def _trend(arms: Sequence[Arm], measured: Sequence[_Measured | None]) -> ShareTrend | None:
     """Over the arms that are as large as the baseline and differ from it in the share alone."""
-    of_size = [
-        (arm, found)
-        for arm, found in zip(arms, measured, strict=True)
-        if found and abs(arm.real + arm.synthetic - 1) < 1e-9 and not arm.augment
-    ]
+    of_size = [(arm, found) for arm, found in zip(arms, measured, strict=True) if found and arm.differs_in_share_alone]
     found = slope([arm.synthetic_fraction for arm, _ in of_size], [values.right for _, values in of_size], per=0.1)
     return ShareTrend(found, tuple(arm.name for arm, _ in of_size)) if found else None
 

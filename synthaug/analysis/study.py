@@ -76,6 +76,11 @@ class Arm:
         total = self.real + self.synthetic
         return self.synthetic / total if total else 0.0
 
+    @property
+    def differs_in_share_alone(self) -> bool:
+        """Whether it has as many images as the baseline, and no augmentation of its own."""
+        return abs(self.real + self.synthetic - 1) < 1e-9 and not self.augment
+
 
 @dataclass(frozen=True)
 class ShareTrend:
@@ -130,6 +135,11 @@ class Group:
     def baseline(self) -> Arm | None:
         """The arm that the others are compared with."""
         return next((arm for arm in self.arms if arm.baseline and arm.accuracy), None)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of optimizer steps that its arms took, the smallest first; one where training was as long."""
+        return tuple(sorted({arm.steps for arm in self.arms if arm.steps is not None}))
 
     @property
     def questions(self) -> tuple[Arm, ...]:

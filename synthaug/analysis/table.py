@@ -205,9 +205,7 @@ def headline(group: Group) -> str:
     found = group.questions
     if not found:
         return "No arm can be compared with real yet."
-    replaced = [
-        arm for arm in found if arm.synthetic > 0 and abs(arm.real + arm.synthetic - 1) < 1e-9 and not arm.augment
-    ]
+    replaced = [arm for arm in found if arm.synthetic > 0 and arm.differs_in_share_alone]
     alone = "One training each: another seed may say otherwise." if all(len(arm.seeds) <= 1 for arm in found) else ""
     return " ".join(part for part in (_replaced(replaced, group), _counted(found), alone) if part)
 

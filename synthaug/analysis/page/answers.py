@@ -32,8 +32,7 @@ def answer(comparison: Comparison, group: Group, said: Findings) -> Mapping[str,
 
 def _worth(group: Group, said: Findings) -> str:
     """The exchange rate, where there is one that longer training has no part in."""
-    equal = len({arm.steps for arm in group.arms if arm.steps is not None}) == 1
-    return exchange_text.headline(said.exchange) if said.exchange.value is not None and equal else ""
+    return exchange_text.headline(said.exchange) if said.exchange.value is not None and len(group.steps) == 1 else ""
 
 
 def verdicts(arm: Arm, margin: float) -> list[Verdict]:

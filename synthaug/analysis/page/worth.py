@@ -31,10 +31,11 @@ def exchange(comparison: Comparison, group: Group, said: Findings) -> Mapping[st
 
 
 def _steps(group: Group) -> list[str]:
-    steps = sorted({arm.steps for arm in group.arms if arm.steps is not None})
-    if len(steps) < 2:
+    if len(group.steps) < 2:
         return []
-    took = f"The arms took {steps[0]:,} to {steps[-1]:,} optimizer steps, the more the more images they have"
+    took = (
+        f"The arms took {group.steps[0]:,} to {group.steps[-1]:,} optimizer steps, the more the more images they have"
+    )
     return [f"{took}: longer training is a part of this rate. With budget=steps it would not be."]
 
 
