@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from benchmarks import rivals
 from benchmarks.truth import NODES, WEIGHTS, Array, Studies, Truth, draw
-from synthaug.analysis import statistics
-from synthaug.analysis.inference import difference, macro_f1_parts, slope
-from synthaug.analysis.sample_size import mcnemar_power
-from synthaug.analysis.seeds_power import Components, components, seeds_power
+from synthaug.analysis.inference import intervals as statistics
+from synthaug.analysis.inference.contrasts import difference, macro_f1_parts, slope
+from synthaug.analysis.inference.sample_size import mcnemar_power
+from synthaug.analysis.inference.seeds_power import Components, components, seeds_power
 
 RESULTS = Path(__file__).with_name("calibration.json")
 STUDIES = 2000

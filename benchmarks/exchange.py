@@ -20,9 +20,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from synthaug.analysis.exchange import Amounts, Exchange, fit
-from synthaug.analysis.exchange_law import Law
-from synthaug.results import read_json, write_json
+from synthaug.analysis.exchange.law import Law
+from synthaug.analysis.exchange.rate import Amounts, Exchange, fit
+from synthaug.files import read_json, write_json
 
 RESULTS = Path(__file__).with_name("exchange.json")
 SEED = 20261126

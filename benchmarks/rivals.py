@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from synthaug.analysis.statistics import ALPHA, Spread, crossed_spread
+from synthaug.analysis.inference.intervals import ALPHA, Spread, crossed_spread
 
 Array = NDArray[np.float64]
 Ends = tuple[Array, Array]

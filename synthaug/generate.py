@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from synthaug import command_line, config
+from synthaug.config import schema, sweep
 from synthaug.errors import UserError, explain, underlying
 
 log = logging.getLogger(__name__)
@@ -21,19 +21,19 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    sys.argv[1:] = command_line.as_hydra_takes(sys.argv[1:])
+    sys.argv[1:] = sweep.as_hydra_takes(sys.argv[1:])
     try:
-        config.register()
-        command_line.jobs_of(sys.argv[1:])
+        schema.register()
+        sweep.jobs_of(sys.argv[1:])
         _hydra_main()
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 
 
-@hydra.main(config_path=str(config.CONF), config_name="config", version_base=config.VERSION_BASE)
+@hydra.main(config_path=str(schema.CONF), config_name="config", version_base=schema.VERSION_BASE)
 def _hydra_main(composed: DictConfig) -> None:
-    job = config.job_of(composed, HydraConfig.get())
+    job = schema.job_of(composed, HydraConfig.get())
     try:
         generate(job)
     except KeyboardInterrupt:
@@ -47,14 +47,13 @@ def _hydra_main(composed: DictConfig) -> None:
         sys.exit(1)
 
 
-def generate(job: config.Job) -> None:
+def generate(job: schema.Job) -> None:
     """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, asks for."""
-    from synthaug import arms
-    from synthaug.data import mixing
+    from synthaug.arms import build, mixing
 
     settings = job.settings
-    arms.prepare(settings["dataset"], instantiate)
-    real = arms.read_real(settings["dataset"], Path(settings["output_dir"])).real
+    build.prepare(settings["dataset"], instantiate)
+    real = build.read_real(settings["dataset"], Path(settings["output_dir"])).real
     per_class, mix = settings["per_class"], settings["mix"]
     if per_class is None and mix["synthetic"] == 0:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
@@ -63,8 +62,8 @@ def generate(job: config.Job) -> None:
     else:
         counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
         wanted = {name: count.synthetic for name, count in counts.items()}
-    generator = instantiate(config.called(settings["generator"]))
-    synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
+    generator = instantiate(schema.called(settings["generator"]))
+    synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
     made = synthetic.ensure(wanted)
     log.info("%d images made, %d were there: %s", made, sum(wanted.values()) - made, synthetic.folder)
 

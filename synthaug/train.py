@@ -19,19 +19,23 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import arms, command_line, config, controlled_sweep, preflight, results, shifted, wandb_runs
+from synthaug.arms import build, shift_sets
+from synthaug.arms.shifts import Shift, ShiftedSet
+from synthaug.config import schema, sweep, sweep_controls
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample, number
-from synthaug.data.shifts import Shift, ShiftedSet
 from synthaug.errors import UserError, disk_is_full, explain, underlying
-from synthaug.files import write_text
+from synthaug.execution import preflight
+from synthaug.files import write_json, write_text
+from synthaug.runs import contents, layout, planning
+from synthaug.tracking import run_ids
 
 if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
     from pytorch_lightning.loggers import Logger
 
 log = logging.getLogger(__name__)
 
-_asked: list[config.Job] = []  # the runs of this command
+_asked: list[schema.Job] = []  # the runs of this command
 _unfinished: list[str] = []  # labels of the runs that this command could not bring to their end
 _announced: set[str] = set()  # datasets of which this command has said what they can show
 _not_written: dict[str, UserError] = {}  # datasets that this command could not have written, and why
@@ -47,24 +51,24 @@ def main() -> None:
     Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
     Ctrl-C.
     """
-    sys.argv[1:] = command_line.as_hydra_takes(sys.argv[1:])
+    sys.argv[1:] = sweep.as_hydra_takes(sys.argv[1:])
     try:
-        config.register()
-        sys.argv[1:] = controlled_sweep.with_controls(sys.argv[1:])
-        jobs = command_line.jobs_of(sys.argv[1:]) or []
+        schema.register()
+        sys.argv[1:] = sweep_controls.with_controls(sys.argv[1:])
+        jobs = sweep.jobs_of(sys.argv[1:]) or []
         studies = sorted({job.study for job in jobs})
         if _is_first_process():
             preflight.refuse(jobs, lambda job: _made("generator", job), _shifts)
             for study in studies:
                 own = [job for job in jobs if job.study == study]
-                results.plan(study, [job.planned for job in own], own[-1].settings["margin"])
+                planning.plan(study, [job.planned for job in own], own[-1].settings["margin"])
         _asked.extend(jobs)
         _hydra_main()
         if not _is_first_process():
             return
-        complete = [_compare(study) for study in studies] if command_line.is_sweep(sys.argv[1:]) else []
+        complete = [_compare(study) for study in studies] if sweep.is_sweep(sys.argv[1:]) else []
         for study in studies:
-            if hint := wandb_runs.how_to_upload(study):
+            if hint := run_ids.how_to_upload(study):
                 print(hint)
         sys.exit(0 if all(complete) and not _unfinished else 1)
     except UserError as error:
@@ -80,10 +84,10 @@ def main() -> None:
         sys.exit(1)
 
 
-@hydra.main(config_path=str(config.CONF), config_name="config", version_base=config.VERSION_BASE)
+@hydra.main(config_path=str(schema.CONF), config_name="config", version_base=schema.VERSION_BASE)
 def _hydra_main(composed: DictConfig) -> None:
     """One run. In a sweep its failure is written down and the next run begins; alone it ends the command."""
-    job = config.job_of(composed, HydraConfig.get())
+    job = schema.job_of(composed, HydraConfig.get())
     try:
         run(job)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
@@ -96,13 +100,13 @@ def _hydra_main(composed: DictConfig) -> None:
             sys.exit(1)
 
 
-def run(job: config.Job) -> None:
+def run(job: schema.Job) -> None:
     """Bring one run to its end: skip it if finished, resume it if begun, refuse it if it is another one's folder."""
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
     if not _is_first_process():  # the first one holds the lock, has claimed the folder, and talks
         logging.getLogger("synthaug").setLevel(logging.WARNING)
-        if (folder / results.RESULT).is_file():
+        if (folder / layout.RESULT).is_file():
             _judge_finished(job)
         else:
             _train(job)
@@ -118,7 +122,7 @@ def run(job: config.Job) -> None:
             log.info("%s: finished before, nothing to do (%s)", job.key.label, folder)
 
 
-def _claim(job: config.Job) -> bool:
+def _claim(job: schema.Job) -> bool:
     """Make the folder this run's own; True if the run is finished.
 
     Raises:
@@ -129,29 +133,29 @@ def _claim(job: config.Job) -> bool:
     real = preflight.real_images(job.settings["dataset"], output_dir) if overwrite else None
     differing = preflight.differences(job, None if isinstance(real, UserError) else real)
     if differing and overwrite:
-        log.warning("%s: the earlier run is kept as %s", job.key.label, results.set_aside(job.folder))
+        log.warning("%s: the earlier run is kept as %s", job.key.label, layout.set_aside(job.folder))
     elif differing:  # since the command began, or under a sweeper that decides as it goes
         raise RefusedError(preflight.taken([job.folder], differing))
-    if (job.folder / results.RESULT).is_file():
+    if (job.folder / layout.RESULT).is_file():
         return True
-    write_text(job.folder / results.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
+    write_text(job.folder / layout.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
     return False
 
 
-def _train(job: config.Job) -> None:
+def _train(job: schema.Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
     arm = _build_arm(job)
     sets = _further_sets(job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train])
-    from synthaug import training
+    from synthaug.training import fit
 
-    training.quiet_libraries()
+    fit.quiet_libraries()
     counts = arm.counts
     log.info("%s: %d real and %d synthetic images", job.key.label, counts["real"], counts["synthetic"])
     loggers: list[Logger] = []
     failed = True
     try:
         _open_loggers(job, loggers)
-        summary = training.fit_and_test(
+        summary = fit.fit_and_test(
             job.folder,
             job.key,
             job.recorded,
@@ -163,51 +167,51 @@ def _train(job: config.Job) -> None:
         failed = False
     finally:
         if loggers:
-            from synthaug import tracking
+            from synthaug.tracking import loggers as tracking
 
             tracking.close(loggers, failed)
     log.info("%s: %s", job.key.label, summary)
     _judge(job, sets, arm.real, arm.store)
 
 
-def _judge_finished(job: config.Job) -> bool:
+def _judge_finished(job: schema.Job) -> bool:
     """Judge a finished run on the further test sets that it was not judged on yet; False where there is none."""
-    if not shifted.missing(job.folder, _shifts(job)):
+    if not shift_sets.missing(job.folder, _shifts(job)):
         return False
     _prepare(job.settings["dataset"])
-    data = arms.read_real(job.settings["dataset"], Path(job.settings["output_dir"]))
-    trained = [(row.sha256, row.path) for row in results.read_mix(job.folder)]
+    data = build.read_real(job.settings["dataset"], Path(job.settings["output_dir"]))
+    trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder)]
     sets = _further_sets(job, data.real, data.store, trained)
-    from synthaug import training
+    from synthaug.training import fit
 
-    training.quiet_libraries()
+    fit.quiet_libraries()
     _judge(job, sets, data.real, data.store)
     return True
 
 
 def _further_sets(
-    job: config.Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
+    job: schema.Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
 ) -> list[ShiftedSet]:
     """The test sets of the group `shift` that the run is still to be judged on; tried before anything is trained."""
-    missing = shifted.missing(job.folder, _shifts(job))
+    missing = shift_sets.missing(job.folder, _shifts(job))
     if not missing:
         return []
 
     def held_out(per_class: int) -> list[Sample]:
-        made = shifted.reserve(job.settings, job.key.dataset, job.key.generator, _made("generator", job))
-        return shifted.first_images(made, real.classes)(per_class)
+        made = shift_sets.reserve(job.settings, job.key.dataset, job.key.generator, _made("generator", job))
+        return shift_sets.first_images(made, real.classes)(per_class)
 
-    sets = shifted.prepare(job.folder, missing, job.settings["dataset"], real, store, trained, held_out)
-    from synthaug import evaluation
+    sets = shift_sets.prepare(job.folder, missing, job.settings["dataset"], real, store, trained, held_out)
+    from synthaug.training import evaluation
 
     evaluation.try_out(sets, job.settings, store)
     return sets
 
 
-def _judge(job: config.Job, sets: list[ShiftedSet], real: RealImages, store: PixelStore) -> None:
+def _judge(job: schema.Job, sets: list[ShiftedSet], real: RealImages, store: PixelStore) -> None:
     if not sets:
         return
-    from synthaug import evaluation
+    from synthaug.training import evaluation
 
     log.info("%s: judged on %s", job.key.label, number(len(sets), "further test set"))
     evaluation.judge(
@@ -221,53 +225,54 @@ def _judge(job: config.Job, sets: list[ShiftedSet], real: RealImages, store: Pix
     )
 
 
-def _shifts(job: config.Job) -> dict[str, Shift]:
+def _shifts(job: schema.Job) -> dict[str, Shift]:
     """Name → further test sets, as the group `shift` names them."""
     nodes = job.settings["shift"] or {}
     return {
-        str(node.get("name") or key): instantiate(config.called(node), _convert_="all") for key, node in nodes.items()
+        str(node.get("name") or key): instantiate(schema.called(node), _convert_="all") for key, node in nodes.items()
     }
 
 
-def _build_arm(job: config.Job) -> arms.Arm:
+def _build_arm(job: schema.Job) -> build.Arm:
     settings = job.settings
     output_dir = Path(settings["output_dir"])
     _prepare(settings["dataset"])
-    data = arms.read_real(settings["dataset"], output_dir)
+    data = build.read_real(settings["dataset"], output_dir)
     _announce(job, len(data.real.test))
     generator = _made("generator", job)
-    synthetic = arms.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
+    synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
 
     def check() -> None:
         """A network that cannot be built or take the images should not be found out after hours of generating."""
-        from synthaug import training
+        from synthaug.training import fit
 
-        training.quiet_libraries()
+        fit.quiet_libraries()
         model = _made("model", job, classes=data.real.classes, seed=settings["seed"])
         model.try_out(settings["dataset"]["image_size"])
         trainer = _made("trainer", job, logger=False, enable_checkpointing=False)
-        training.require_whole_evaluation(trainer)
-        training.require_fine_tuning(model, trainer)
+        fit.require_whole_evaluation(trainer)
+        fit.require_fine_tuning(model, trainer)
 
     siblings = [
         (other.planned.real, other.planned.synthetic)
         for other in _asked
         if (other.key.dataset, other.key.generator) == (job.key.dataset, job.key.generator)
     ]
-    return arms.build(data, settings["mix"], settings["seed"], synthetic, siblings, check)
+    return build.build(data, settings["mix"], settings["seed"], synthetic, siblings, check)
 
 
-def _announce(job: config.Job, n_test: int) -> None:
+def _announce(job: schema.Job, n_test: int) -> None:
     """Say once per dataset, before anything is trained on it, which difference its arms can show."""
     name = job.key.dataset
     runs = [other.key for other in _asked if other.key.dataset == name]
     if name in _announced or len({key.arm for key in runs}) < 2 or not _is_first_process():
         return
     _announced.add(name)
-    from synthaug.analysis import power, power_text
+    from synthaug.analysis.inference import power_analysis
+    from synthaug.analysis.text import power_text
 
     seeds, margin = len({key.seed for key in runs}), job.settings["margin"] / 100
-    expected = power.expect(n_test, seeds, margin)
+    expected = power_analysis.expect(n_test, seeds, margin)
     log.log(logging.INFO if expected.shows else logging.WARNING, "%s: %s", name, power_text.announcement(expected))
 
 
@@ -277,7 +282,7 @@ def _prepare(dataset: dict[str, Any]) -> None:
     if key in _not_written:
         raise _not_written[key]
     try:
-        arms.prepare(dataset, instantiate)
+        build.prepare(dataset, instantiate)
     except Exception as error:
         reason = underlying(error)
         if isinstance(reason, UserError):
@@ -285,10 +290,10 @@ def _prepare(dataset: dict[str, Any]) -> None:
         raise
 
 
-def _made(group: str, job: config.Job, **given: Any) -> Any:
+def _made(group: str, job: schema.Job, **given: Any) -> Any:
     """What a group of the configuration names, made; values that it refuses are named with the group."""
     try:
-        return instantiate(config.called(job.settings[group]), **given)
+        return instantiate(schema.called(job.settings[group]), **given)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
@@ -298,16 +303,16 @@ def _made(group: str, job: config.Job, **given: Any) -> Any:
         raise
 
 
-def _open_loggers(job: config.Job, opened: "list[Logger]") -> None:
+def _open_loggers(job: schema.Job, opened: "list[Logger]") -> None:
     """Open the loggers one by one into `opened`, so that those before a failing one can be closed."""
     for node in (job.settings["logger"] or {}).values():
-        from synthaug import tracking
+        from synthaug.tracking import loggers as tracking
 
         given = tracking.logger_arguments(node["_target_"], job.key.label, job.study, job.folder)
         opened.append(instantiate(node, **given))
 
 
-def _record_failure(job: config.Job, error: Exception) -> None:
+def _record_failure(job: schema.Job, error: Exception) -> None:
     """Say what happened, on the screen and in the run's folder, where the report looks for it."""
     message = explain(error)
     log.error("%s failed: %s", job.key.label, message)
@@ -315,23 +320,23 @@ def _record_failure(job: config.Job, error: Exception) -> None:
         log.error("%s", "".join(traceback.format_exception(error)))
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:
-        if not isinstance(error, RefusedError) and not (job.folder / results.RESULT).is_file():
+        if not isinstance(error, RefusedError) and not (job.folder / layout.RESULT).is_file():
             job.folder.mkdir(parents=True, exist_ok=True)
             failure = {"error": message, "type": type(error).__name__, "when": when}
-            results.write_json(job.folder / results.FAILED, failure)
+            write_json(job.folder / layout.FAILED, failure)
     except OSError as second:  # the disk is full, most likely: the screen has it
         log.error("%s: the failure could not be written down (%s)", job.key.label, second)
 
 
 def _compare(study: Path) -> bool:
     """Print the comparison of a study, write its files, show it in W&B where its runs are; True if all are finished."""
-    from synthaug.analysis.report import show_report
+    from synthaug.analysis.pipeline import show_report
 
     comparison = show_report(study)
     if any(job.study == study and job.is_in_wandb for job in _asked):
-        from synthaug import dashboard
+        from synthaug.tracking import summary_run
 
-        dashboard.publish(comparison, again=False)
+        summary_run.publish(comparison, again=False)
     return comparison.complete
 
 

@@ -25,7 +25,7 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         if not (root / kind).exists():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # whatever the libraries say of themselves while they are imported
-                from made_up_pipeline import SAVERS
+                from tests.factories.pipelines import SAVERS
 
                 SAVERS[kind](root / kind)
         return root / kind

@@ -11,109 +11,60 @@ import pytest
 import synthaug
 
 PACKAGE = Path(synthaug.__file__).parent
-COMMANDS = {"synthaug.train", "synthaug.generate", "synthaug.report"}
-CONFIGURATION = (
-    "synthaug.config",
-    "synthaug.checks",
-    "synthaug.controls",
-    "synthaug.composition",
-    "synthaug.controlled_sweep",
-    "synthaug.command_line",
-    "synthaug.preflight",
-)
+COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report")
 
-# Third-party package → the modules or rooms that may import it, at the top or inside a function.
+# The rooms of the package, from the ground up: each imports only what stands before it in this list.
+ROOMS = (
+    "synthaug.errors",
+    "synthaug.files",
+    "synthaug.data",
+    "synthaug.generation",
+    "synthaug.models",
+    "synthaug.runs",
+    "synthaug.config",
+    "synthaug.analysis",
+    "synthaug.arms",
+    "synthaug.tracking",
+    "synthaug.training",
+    "synthaug.execution",
+    "synthaug.report",
+    "synthaug.generate",
+    "synthaug.train",
+)
+# The rooms inside some of them, in the same way. The module that stands alone in a room has no room above it.
+INSIDE = {
+    "synthaug.data": ("synthaug.data", "synthaug.data.sources"),
+    "synthaug.analysis": (
+        "synthaug.analysis.inference",
+        "synthaug.analysis.comparison",
+        "synthaug.analysis.training_images",
+        "synthaug.analysis.exchange",
+        "synthaug.analysis.audit",
+        "synthaug.analysis.robustness",
+        "synthaug.analysis.explain",
+        "synthaug.analysis.validity",
+        "synthaug.analysis.cost",
+        "synthaug.analysis.findings",
+        "synthaug.analysis.text",
+        "synthaug.analysis.output",
+        "synthaug.analysis.pipeline",
+    ),
+}
+# Who may know the configuration: below, plain constructors with plain arguments.
+CONFIGURED = ("synthaug.config", "synthaug.execution", "synthaug.generate", "synthaug.train")
+
+# Third-party package → the rooms that may import it, at the top or inside a function.
 ONLY_IN = {
-    "hydra": (
-        "synthaug.train",
-        "synthaug.generate",
-        "synthaug.config",
-        "synthaug.controls",
-        "synthaug.composition",
-        "synthaug.controlled_sweep",
-        "synthaug.command_line",
-    ),
-    "omegaconf": (
-        "synthaug.train",
-        "synthaug.generate",
-        "synthaug.config",
-        "synthaug.checks",
-        "synthaug.composition",
-        "synthaug.controlled_sweep",
-        "synthaug.command_line",
-    ),
+    "hydra": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate"),
+    "omegaconf": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate"),
     "diffusers": ("synthaug.generation",),
     "transformers": ("synthaug.generation",),
-    "wandb": ("synthaug.wandb_runs", "synthaug.tracking", "synthaug.lineage", "synthaug.dashboard"),
-    "wandb_workspaces": ("synthaug.saved_view",),
-    "pynvml": ("synthaug.energy",),
-    "matplotlib": ("synthaug.analysis",),
-    "jinja2": ("synthaug.analysis",),
-    "yaml": ("synthaug.analysis.published", "synthaug.generation.prompts"),
-}
-
-# Room → what it may import of the package besides itself.
-ROOMS = {
-    "synthaug.errors": (),
-    "synthaug.files": (),
-    "synthaug.signatures": (),
-    "synthaug.energy": (),
-    "synthaug.results": ("synthaug.errors", "synthaug.files"),
-    "synthaug.data": ("synthaug.errors", "synthaug.files", "synthaug.results"),
-    "synthaug.generation": (
-        "synthaug.errors",
-        "synthaug.files",
-        "synthaug.results",
-        "synthaug.data.samples",
-        "synthaug.data.pixels",
-    ),
-    "synthaug.analysis": (
-        "synthaug.errors",
-        "synthaug.files",
-        "synthaug.results",
-        "synthaug.data.samples",
-        "synthaug.data.pixels",
-        "synthaug.data.fingerprints",
-        "synthaug.generation.synthetic_set",
-    ),
-    "synthaug.config": ("synthaug.errors", "synthaug.results"),
-    "synthaug.checks": ("synthaug.config", "synthaug.signatures", "synthaug.data.samples"),
-    "synthaug.wandb_runs": ("synthaug.results",),
-    "synthaug.lineage": ("synthaug.results", "synthaug.data.samples"),
-    "synthaug.saved_view": ("synthaug.wandb_runs",),
-    "synthaug.dashboard": (
-        "synthaug.files",
-        "synthaug.results",
-        "synthaug.wandb_runs",
-        "synthaug.lineage",
-        "synthaug.saved_view",
-        "synthaug.analysis",
-    ),
-    "synthaug.preflight": (
-        "synthaug.errors",
-        "synthaug.results",
-        "synthaug.wandb_runs",
-        "synthaug.config",
-        "synthaug.arms",
-        "synthaug.shifted",
-        "synthaug.data",
-        "synthaug.generation",
-    ),
-    "synthaug.controls": ("synthaug.config",),
-    "synthaug.composition": ("synthaug.errors", "synthaug.config", "synthaug.checks"),
-    "synthaug.controlled_sweep": (
-        "synthaug.errors",
-        "synthaug.config",
-        "synthaug.controls",
-        "synthaug.composition",
-    ),
-    "synthaug.command_line": (
-        "synthaug.errors",
-        "synthaug.results",
-        "synthaug.config",
-        "synthaug.checks",
-        "synthaug.composition",
-    ),
+    "wandb": ("synthaug.tracking",),
+    "wandb_workspaces": ("synthaug.tracking.workspace",),
+    "matplotlib": ("synthaug.analysis.output.figures",),
+    "jinja2": ("synthaug.analysis.text", "synthaug.analysis.output"),
+    "rich": ("synthaug.analysis.text", "synthaug.analysis.output", "synthaug.analysis.pipeline", "synthaug.report"),
+    "yaml": ("synthaug.analysis.audit.published", "synthaug.generation.prompts"),
 }
 
 HEAVY = {
@@ -127,72 +78,32 @@ HEAVY = {
     "matplotlib",
     "sklearn",
 }
-# Importable by anyone who wants to read results, list images or check a configuration.
-LIGHT = [
-    "synthaug.errors",
-    "synthaug.files",
-    "synthaug.energy",
-    "synthaug.signatures",
-    "synthaug.results",
-    "synthaug.data.samples",
-    "synthaug.data.mixing",
-    "synthaug.data.pixels",
-    "synthaug.generation.folder",
-    "synthaug.data.fingerprints",
-    "synthaug.data.split_rule",
-    "synthaug.data.splitting",
-    "synthaug.data.record",
-    "synthaug.data.shifts",
-    "synthaug.data.digits",
-    "synthaug.data.open_images",
-    "synthaug.data.huggingface",
-    "synthaug.generation.prompts",
-    "synthaug.generation.screening",
-    "synthaug.generation.synthetic_set",
-    "synthaug.analysis.statistics",
-    "synthaug.analysis.sample_size",
-    "synthaug.analysis.seeds_power",
-    "synthaug.analysis.power",
-    "synthaug.analysis.power_arguments",
-    "synthaug.analysis.power_text",
-    "synthaug.analysis.study",
-    "synthaug.analysis.answers",
-    "synthaug.analysis.inference",
-    "synthaug.analysis.notes",
-    "synthaug.analysis.findings",
-    "synthaug.analysis.confidence",
-    "synthaug.analysis.robustness",
-    "synthaug.analysis.robustness_text",
-    "synthaug.analysis.comparison",
-    "synthaug.analysis.records",
-    "synthaug.analysis.export",
-    "synthaug.analysis.disagreement",
-    "synthaug.analysis.table",
-    "synthaug.analysis.report",
-    "synthaug.analysis.published",
-    "synthaug.analysis.audit",
-    "synthaug.analysis.audit_text",
-    "synthaug.analysis.document",
-    "synthaug.analysis.exchange",
-    "synthaug.analysis.exchange_text",
-    "synthaug.analysis.class_verdicts",
-    "synthaug.analysis.plan_study",
-    "synthaug.analysis.plan_text",
-    "synthaug.wandb_runs",
-    "synthaug.lineage",
-    "synthaug.saved_view",
-    "synthaug.dashboard",
-    "synthaug.analysis.images",
-    "synthaug.analysis.threats.find",
-    "synthaug.analysis.cost",
-    "synthaug.analysis.explain",
-    "synthaug.analysis.explain_text",
-    "synthaug.shifted",
-    *CONFIGURATION,
-    "synthaug.report",
-    "synthaug.generate",
-    "synthaug.train",
-]
+# Whoever trains, generates or draws; all others are importable by anyone who reads results, lists images or checks a
+# configuration.
+HEAVY_ROOMS = (
+    "synthaug.models",
+    "synthaug.training.callbacks",
+    "synthaug.training.evaluation",
+    "synthaug.training.fit",
+    "synthaug.tracking.loggers",
+    "synthaug.data.augment",
+    "synthaug.data.batches",
+    "synthaug.data.corruption",
+    "synthaug.data.datamodule",
+    "synthaug.data.policies",
+    "synthaug.generation.adapters",
+    "synthaug.generation.diffusion",
+    "synthaug.generation.encoders",
+    "synthaug.generation.hub",
+    "synthaug.generation.loading",
+    "synthaug.generation.memory",
+    "synthaug.generation.options",
+    "synthaug.generation.quiet",
+    "synthaug.generation.weights",
+    "synthaug.analysis.validity.probe",
+    "synthaug.analysis.output.figures",
+    "synthaug.analysis.output.page",
+)
 
 
 def module_name(path: Path) -> str:
@@ -224,19 +135,51 @@ def within(name: str, rooms: tuple[str, ...]) -> bool:
 
 
 def test_imports_are_found() -> None:
-    assert "synthaug.results" in own_imports("synthaug.train")
-    assert "synthaug.analysis.report" in own_imports("synthaug.train"), "inside a function"
-    assert "wandb" in set(imports("synthaug.tracking")), "inside a function"
+    assert "synthaug.runs.layout" in own_imports("synthaug.train")
+    assert "synthaug.analysis.pipeline" in own_imports("synthaug.train"), "inside a function"
+    assert "wandb" in set(imports("synthaug.tracking.loggers")), "inside a function"
 
 
-def test_commands_never_import_one_another_and_nothing_imports_a_command() -> None:
-    found = {name: own_imports(name) & COMMANDS for name in MODULES}
-    assert {name: commands for name, commands in found.items() if commands} == {}
+def room_of(name: str, rooms: tuple[str, ...]) -> int | None:
+    """The index of the room that a module stands in, the innermost one; None for one outside of all."""
+    holders = [index for index, room in enumerate(rooms) if within(name, (room,))]
+    return max(holders, key=lambda index: len(rooms[index]), default=None)
 
 
-def test_configuration_stops_at_the_commands() -> None:
-    found = {name for name in MODULES if own_imports(name) & set(CONFIGURATION)}
-    assert found <= COMMANDS | set(CONFIGURATION)
+def test_every_module_stands_in_a_room() -> None:
+    assert {name for name in MODULES if room_of(name, ROOMS) is None} == {"synthaug", "synthaug.assets"}
+
+
+@pytest.mark.parametrize("rooms", [ROOMS, *INSIDE.values()], ids=["synthaug", *INSIDE])
+def test_rooms_import_downwards(rooms: tuple[str, ...]) -> None:
+    upwards = {
+        f"{name} imports {other}"
+        for name in MODULES
+        for other in own_imports(name)
+        for importer, imported in [(room_of(name, rooms), room_of(other, rooms))]
+        if importer is not None and imported is not None and imported > importer
+    }
+    assert upwards == set()
+
+
+def test_nothing_imports_a_command() -> None:
+    importers = {
+        (name, other)
+        for name in MODULES
+        for other in own_imports(name)
+        if within(other, COMMANDS) and not within(name, (other.rpartition(".")[0], other))
+    }
+    assert {(name, other) for name, other in importers if not within(name, ("synthaug.report",))} == set()
+
+
+def test_configuration_stops_at_the_execution() -> None:
+    users = {name for name in MODULES if any(within(other, ("synthaug.config",)) for other in own_imports(name))}
+    assert {name for name in users if not within(name, CONFIGURED)} == set()
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = [name.rpartition(".")[2] for name, path in MODULES.items() if path.name != "__init__.py"]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
 
 
 @pytest.mark.parametrize("package", ONLY_IN)
@@ -244,19 +187,6 @@ def test_third_party_packages_stay_in_their_room(package: str) -> None:
     users = {name for name in MODULES if package in {other.split(".")[0] for other in imports(name)}}
     assert users, f"nothing imports {package} any more: take it out of the rules"
     assert {name for name in users if not within(name, ONLY_IN[package])} == set()
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_import_downwards(room: str) -> None:
-    members = [name for name in MODULES if within(name, (room,))]
-    assert members
-    found = {
-        f"{name} imports {other}"
-        for name in members
-        for other in own_imports(name)
-        if not within(other, (room, *ROOMS[room]))
-    }
-    assert found == set()
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:
@@ -274,9 +204,10 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
 
 def test_light_modules_import_nothing_heavy() -> None:
+    light = [name for name in MODULES if not within(name, HEAVY_ROOMS) and name != "synthaug.report.__main__"]
     code = f"""
 import importlib, sys
-for name in {LIGHT!r}:
+for name in {light!r}:
     importlib.import_module(name)
     loaded = {HEAVY!r} & set(sys.modules)
     if loaded:

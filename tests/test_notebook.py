@@ -6,9 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from made_up import MadeUp, make_study
+from tests.factories.studies import MadeUp, make_study
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "compare.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "compare.ipynb"
 
 
 def test_executes_on_a_made_up_study(tmp_path: Path) -> None:

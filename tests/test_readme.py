@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from made_up_images import write_dataset
 
-from synthaug import command_line, config
-from synthaug.backbones import build_backbone
+from synthaug.config import schema, sweep
+from synthaug.models.backbones import build_backbone
+from tests.factories.images import write_dataset
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```yaml\n# conf/(\w+)/(\w+)\.yaml[^\n]*\n(.*?)```", README, re.DOTALL)
@@ -28,9 +28,9 @@ def own_configs(tmp_path: Path) -> Path:
 
 def test_one_yaml_each_for_a_ratio_a_backbone_and_a_dataset(own_configs: Path) -> None:
     assert [group for group, _, _ in SNIPPETS] == ["mix", "model", "dataset"]
-    config.register()
-    jobs = command_line.jobs_of(
-        [f"--config-dir={own_configs}", config.quote_choices("mix=91"), "model=convnext", "dataset=shelter"]
+    schema.register()
+    jobs = sweep.jobs_of(
+        [f"--config-dir={own_configs}", schema.quote_choices("mix=91"), "model=convnext", "dataset=shelter"]
     )
     assert jobs is not None
     (job,) = jobs
@@ -45,9 +45,9 @@ def test_commands_for_own_photographs_pass_every_check(tmp_path: Path) -> None:
     command = re.search(r"python -m synthaug\.train (.*?)\n\n", section.replace("\\\n", " "), re.DOTALL)
     assert command is not None
     photos = str(write_dataset(tmp_path / "photos"))
-    config.register()
-    arguments = [command_line.as_hydra_reads(word) for word in command[1].replace("photos", photos).split()]
-    jobs = command_line.jobs_of(arguments)
+    schema.register()
+    arguments = [sweep.as_hydra_reads(word) for word in command[1].replace("photos", photos).split()]
+    jobs = sweep.jobs_of(arguments)
     assert jobs is not None
     assert [job.key.arm for job in jobs] == ["real", "55", "64", "73", "82"]
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from synthaug.data.digits import write_digits
+from synthaug.data.sources.digits import write_digits
 
 BORDER = 2
 

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug.analysis.document import Block, Heading, Rows, Sentences
-from synthaug.analysis.images import Manifest, listed_images, locator, manifests, place, set_folder
-from synthaug.analysis.study import Group
-from synthaug.analysis.table import NONE
+from synthaug.analysis.comparison.model import Group
+from synthaug.analysis.text.document import Block, Heading, Rows, Sentences
+from synthaug.analysis.text.table import NONE
+from synthaug.analysis.training_images import Manifest, listed_images, locator, manifests, place, set_folder
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
-from synthaug.results import MixRow, Run
+from synthaug.runs.contents import MixRow
+from synthaug.runs.discovery import Run
 
 ALL = "all"
 

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synthaug.analysis import class_verdicts, exchange
-from synthaug.analysis.class_verdicts import ClassMix, ClassVerdict
+from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.cost import Cost, Prices, costs
-from synthaug.analysis.exchange import Exchange
-from synthaug.analysis.power import ArmPower
-from synthaug.analysis.robustness import Robustness, robustness
-from synthaug.analysis.study import Comparison, Group
-from synthaug.analysis.table import in_points
-from synthaug.analysis.threats.find import find
-from synthaug.analysis.threats.finding import MIND, PASSED, SERIOUS, Finding
+from synthaug.analysis.exchange import class_verdicts
+from synthaug.analysis.exchange import rate as exchange
+from synthaug.analysis.exchange.class_verdicts import ClassMix, ClassVerdict
+from synthaug.analysis.exchange.rate import Exchange
+from synthaug.analysis.inference.power_analysis import ArmPower
+from synthaug.analysis.robustness.shift_effects import Robustness, robustness
+from synthaug.analysis.text.table import in_points
+from synthaug.analysis.validity.checks import find
+from synthaug.analysis.validity.finding import MIND, PASSED, SERIOUS, Finding
 
 
 @dataclass(frozen=True)

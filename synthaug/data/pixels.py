@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from synthaug.results import write_rows
+from synthaug.files import write_rows
 
 # Pillow warns of images above its limit, which might be made to fill the memory, and refuses those of twice as many
 # pixels. Its own limit refuses panoramas of 180 megapixels. One gigapixel takes 4 GB while it is decoded, 8 GB if it

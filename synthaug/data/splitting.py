@@ -37,7 +37,7 @@ from synthaug.data.samples import (
 )
 from synthaug.data.split_rule import IN_WORDS, Rule, apportion, draw
 from synthaug.errors import UserError, raise_all
-from synthaug.results import read_json, write_json, write_rows
+from synthaug.files import read_json, write_json, write_rows
 
 log = logging.getLogger(__name__)
 

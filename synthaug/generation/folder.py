@@ -19,9 +19,8 @@ from tqdm import tqdm
 from synthaug.data.pixels import try_decode
 from synthaug.data.samples import SYNTHETIC, Sample, bullets, class_files, class_folders, number
 from synthaug.errors import UserError
-from synthaug.files import sha256
+from synthaug.files import sha256, write_rows
 from synthaug.generation.screening import rejection
-from synthaug.results import write_rows
 
 log = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from tqdm import tqdm
 from synthaug import files
 from synthaug.data.samples import SYNTHETIC, Sample, bullets
 from synthaug.errors import UserError
+from synthaug.files import read_json, write_json, write_rows
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import rejection
-from synthaug.results import read_json, write_json, write_rows
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""From predictions to one comparison of the arms."""

@@ -1,0 +1,177 @@
+"""What a study says, as plain data: its arms, its runs, what may be compared with what."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthaug.analysis.inference.intervals import Difference, Estimate
+from synthaug.analysis.inference.power_analysis import ArmPower
+from synthaug.runs.discovery import Run
+
+NOT_COMPARABLE = "not comparable"
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """One class of one arm. `accuracy` is the share of this class's test images that are recognised."""
+
+    name: str
+    n_test: int
+    accuracy: Estimate | None  # None: no test image of this class
+    difference: Difference | None = None  # from the baseline; None: there is none, or it is the arm itself
+    gain: Difference | None = None  # from the control
+
+
+@dataclass(frozen=True)
+class NotWorse:
+    """Whether an arm is worse than the baseline by less than the margin: a question of its own (non-inferiority).
+
+    `verdict` is "shown", "refuted" (worse by more than the margin) or "open"; `p_value` is one-sided, `adjusted_p`
+    after Holm's correction, and "shown" means that this is at most 2.5 %.
+    """
+
+    verdict: str
+    p_value: float
+    adjusted_p: float
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training set and what its finished, comparable runs give; None where there is no such run."""
+
+    name: str
+    real: float
+    synthetic: float
+    baseline: bool
+    runs_planned: int
+    seeds: tuple[int, ...] = ()
+    n_real: int | None = None
+    n_synthetic: int | None = None
+    accuracy: Estimate | None = None
+    seed_deviation: float | None = None
+    macro_f1: float | None = None
+    calibration_error: float | None = None
+    difference: Difference | None = None  # from the baseline
+    difference_seeds: tuple[int, ...] = ()
+    macro_f1_difference: Difference | None = None
+    not_worse: NotWorse | None = None
+    control: str | None = None  # the arm with the same real images and no synthetic one
+    loss: Difference | None = None  # control minus baseline: what losing real images costs
+    gain: Difference | None = None  # arm minus control: what synthetic images give back
+    power: ArmPower | None = None  # what difference from the baseline it could have shown
+    steps: int | None = None
+    epochs: int | None = None
+    passes: float | None = None  # how often each training image was seen, on average
+    one_draw: bool = True  # whether all seeds have the same synthetic images
+    classes: tuple[ClassResult, ...] = ()
+    augment: str = ""  # what the arm varies in otherwise than the others, in words
+    confusion: NDArray[np.float64] | None = None  # (true, predicted) counts, mean over seeds
+
+    @property
+    def synthetic_fraction(self) -> float:
+        """Share of the training images that is synthetic."""
+        total = self.real + self.synthetic
+        return self.synthetic / total if total else 0.0
+
+    @property
+    def differs_in_share_alone(self) -> bool:
+        """Whether it has as many images as the baseline, and no augmentation of its own."""
+        return abs(self.real + self.synthetic - 1) < 1e-9 and not self.augment
+
+
+@dataclass(frozen=True)
+class ShareTrend:
+    """How accuracy moves with the synthetic share, among arms as large as the baseline.
+
+    `slope` is per 10 points of synthetic share, a line through the means of `arms`.
+    """
+
+    slope: Difference
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run, its state (those of `Run`, or "not comparable") and, unless it is in the table, why not."""
+
+    run: Run
+    state: str
+    reason: str = ""
+    accuracy: float | None = None
+
+    @property
+    def compared(self) -> bool:
+        """Whether the run counts in the table."""
+        return self.state == "finished"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What may be compared: one dataset, generator and model, one test set, one list of classes.
+
+    `answers` has what each run predicted, by arm and seed, in the order of `labels` and `paths`; `margin` is the
+    smallest difference that matters, a fraction.
+    """
+
+    dataset: str
+    generator: str
+    model: str
+    test_digest: str | None
+    n_test: int
+    class_names: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    runs: tuple[ComparedRun, ...]
+    notes: tuple[str, ...]
+    margin: float
+    trend: ShareTrend | None = None
+    labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    paths: tuple[str, ...] = ()
+    answers: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
+
+    @property
+    def baseline(self) -> Arm | None:
+        """The arm that the others are compared with."""
+        return next((arm for arm in self.arms if arm.baseline and arm.accuracy), None)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The numbers of optimizer steps that its arms took, the smallest first; one where training was as long."""
+        return tuple(sorted({arm.steps for arm in self.arms if arm.steps is not None}))
+
+    @property
+    def questions(self) -> tuple[Arm, ...]:
+        """The arms that are compared with the baseline for their own sake: no controls, which serve another arm."""
+        controls = controls_of(self.arms)
+        return tuple(arm for arm in self.arms if arm.difference is not None and arm.name not in controls)
+
+    @property
+    def left_out(self) -> list[ComparedRun]:
+        """Runs that are not in the table."""
+        return [run for run in self.runs if not run.compared]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study: its groups, each a table of its own."""
+
+    study: str
+    folder: Path
+    groups: tuple[Group, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned run is finished and in a table."""
+        return not any(group.left_out for group in self.groups)
+
+
+def controls_of(arms: Iterable[Arm]) -> set[str | None]:
+    """Names of the arms that only serve others: the same real images and no synthetic one. The baseline is none."""
+    return {arm.control for arm in arms if arm.loss is not None}
+
+
+def spaced(seeds: Iterable[int]) -> str:
+    """Seeds as rows and sentences have them: "0 1 2"."""
+    return " ".join(map(str, seeds))

@@ -1,0 +1,1 @@
+"""The exchange rate between real and synthetic images."""

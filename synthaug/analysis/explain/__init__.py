@@ -1,0 +1,1 @@
+"""One run, down to its images."""

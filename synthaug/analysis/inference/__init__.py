@@ -1,0 +1,1 @@
+"""Intervals, tests, contrasts and power: numbers, no prose."""

@@ -1,0 +1,1 @@
+"""Files of a study: page, figures, tables, records."""

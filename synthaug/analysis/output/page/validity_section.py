@@ -1,0 +1,26 @@
+"""What could make the numbers say something else than they seem to, and what so many images and seeds can show."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from synthaug.analysis.comparison.model import Comparison, Group
+from synthaug.analysis.findings import Findings
+from synthaug.analysis.text import power_text
+from synthaug.analysis.text.table import in_points
+from synthaug.analysis.validity.finding import MIND, PASSED, SERIOUS, UNCHECKED
+
+
+def power(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
+    """The smallest difference that each arm could have shown, and what the margin would take."""
+    arms = {arm.name: arm.power for arm in group.questions if arm.power}
+    words = {name: power_text.sentence(name, arm) for name, arm in arms.items()}
+    return {"arms": arms, "said": words, "margin": in_points(group.margin)} if arms else None
+
+
+def threats(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
+    """All findings, the most severe first; nothing where no run can be compared."""
+    if not said.threats:
+        return None
+    tones = {SERIOUS: "bad", MIND: "open", UNCHECKED: "open", PASSED: "good"}
+    serious = [item for item in said.threats if item.severity == SERIOUS]
+    return {"findings": said.threats, "tones": tones, "serious": serious}

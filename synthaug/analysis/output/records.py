@@ -1,0 +1,232 @@
+"""A comparison and everything found beside it as plain data: the rows of CSV, the content of JSON."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from synthaug.analysis.comparison.model import ClassResult, ComparedRun, Comparison, Group, spaced
+from synthaug.analysis.exchange.law import Law
+from synthaug.analysis.exchange.rate import Exchange, Value
+from synthaug.analysis.findings import Findings
+from synthaug.analysis.inference.intervals import CONFIDENCE, Difference, Estimate
+from synthaug.analysis.robustness.shift_effects import JudgedSet, Robustness
+from synthaug.runs import layout
+
+
+def rows(group: Group) -> list[dict[str, Any]]:
+    """One flat row per arm: fractions, not percent; None where there is no number; seeds as "0 1 2"."""
+    return [
+        {
+            "dataset": group.dataset,
+            "generator": group.generator,
+            "model": group.model,
+            "arm": arm.name,
+            "baseline": arm.baseline,
+            "real": arm.real,
+            "synthetic": arm.synthetic,
+            "synthetic_fraction": arm.synthetic_fraction,
+            "n_real": arm.n_real,
+            "n_synthetic": arm.n_synthetic,
+            "n_test": group.n_test,
+            **_fields("accuracy", arm.accuracy),
+            "accuracy_seed_deviation": arm.seed_deviation,
+            "macro_f1": arm.macro_f1,
+            "calibration_error": arm.calibration_error,
+            **_tested("difference", arm.difference),
+            "difference_seeds": spaced(arm.difference_seeds),
+            **_tested("macro_f1_difference", arm.macro_f1_difference),
+            "margin": group.margin,
+            "not_worse": arm.not_worse.verdict if arm.not_worse else None,
+            "not_worse_p": arm.not_worse.p_value if arm.not_worse else None,
+            "not_worse_p_holm": arm.not_worse.adjusted_p if arm.not_worse else None,
+            "control": arm.control,
+            **_tested("loss", arm.loss),
+            **_tested("gain", arm.gain),
+            "smallest_shown": arm.power.smallest if arm.power else None,
+            "seeds": spaced(arm.seeds),
+            "runs_planned": arm.runs_planned,
+            "runs_compared": len(arm.seeds),
+            "augment": arm.augment,
+            "steps": arm.steps,
+            "epochs": arm.epochs,
+            "passes": arm.passes,
+        }
+        for arm in group.arms
+    ]
+
+
+def as_json(comparison: Comparison, found: Sequence[Findings]) -> dict[str, Any]:
+    """The rows, and beneath each its classes; every run with its state; the notes; what else was found."""
+    return {
+        "format": layout.FORMAT,
+        "study": comparison.study,
+        "confidence": CONFIDENCE,
+        "complete": comparison.complete,
+        "groups": [
+            {
+                "dataset": group.dataset,
+                "generator": group.generator,
+                "model": group.model,
+                "test_digest": group.test_digest,
+                "n_test": group.n_test,
+                "classes": list(group.class_names),
+                "margin": group.margin,
+                "trend": _trend(group),
+                "notes": list(group.notes),
+                "arms": [
+                    row | {"per_class": [_class_row(item) for item in arm.classes]}
+                    for row, arm in zip(rows(group), group.arms, strict=True)
+                ],
+                "runs": [_run_row(run) for run in group.runs],
+                **_found(said),
+            }
+            for group, said in zip(comparison.groups, found, strict=True)
+        ],
+    }
+
+
+def _trend(group: Group) -> dict[str, Any] | None:
+    if group.trend is None:
+        return None
+    return {"arms": list(group.trend.arms), "per_share": 0.1, **_tested("slope", group.trend.slope)}
+
+
+def _found(said: Findings) -> dict[str, Any]:
+    return {
+        "exchange": of_exchange(said.exchange),
+        "class_verdicts": {
+            arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in said.verdicts.items()
+        },
+        "class_mixes": [dataclasses.asdict(item) for item in said.mixes],
+        "robustness": of_robustness(said.robustness) if said.robustness else None,
+        "costs": [dataclasses.asdict(item) for item in said.costs],
+        "threats": [dataclasses.asdict(item) for item in said.threats],
+    }
+
+
+def of_exchange(exchange: Exchange) -> dict[str, Any]:
+    """Everything as plain data: fractions and images; None where there is no number."""
+    return {
+        "identifiable": exchange.identifiable,
+        "reasons": list(exchange.reasons),
+        "value": _value_row(exchange.value),
+        "limit": _value_row(exchange.limit),
+        "law": _law_row(exchange.law),
+        "better": exchange.better,
+        "forms": [
+            {"name": form.name, "parameters": form.parameters, "misfit": form.misfit, "aicc": form.aicc}
+            | {"law": _law_row(form.law)}
+            for form in exchange.forms
+        ],
+        "agreement": exchange.agreement,
+        "inflation": exchange.inflation,
+        "along": [_value_row(value) for value in exchange.along],
+        "points": [
+            {
+                "arm": point.arm.name,
+                "n_real": point.arm.n_real,
+                "n_synthetic": point.arm.n_synthetic,
+                "error": point.error,
+                "standard_error": point.standard_error,
+                "fitted": point.fitted,
+            }
+            for point in exchange.points
+        ],
+        "left_out": [arm.name for arm in exchange.left_out],
+        "n_test": exchange.n_images,
+        "one_seed": exchange.one_seed,
+        "confidence": exchange.confidence,
+        "classes": [
+            {
+                "class": item.name,
+                "n_test": item.n_test,
+                "reasons": list(item.exchange.reasons),
+                "value": _value_row(item.exchange.value),
+                "limit": _value_row(item.exchange.limit),
+                "better": item.exchange.better,
+            }
+            for item in exchange.classes
+        ],
+    }
+
+
+def _value_row(value: Value | None) -> dict[str, float | None] | None:
+    if value is None:
+        return None
+    return dataclasses.asdict(value) | {"k": value.k, "k_low": value.k_low, "k_high": value.k_high}
+
+
+def _law_row(law: Law | None) -> dict[str, float] | None:
+    return dataclasses.asdict(law) if law else None
+
+
+def of_robustness(found: Robustness) -> dict[str, Any]:
+    """All numbers; fractions, not percent; None where there is none."""
+    sets = [found.test, *([found.pooled] if found.pooled else []), *found.sets]
+    return {"sets": [_judged_set(one) for one in sets], "notes": list(found.notes)}
+
+
+def _judged_set(one: JudgedSet) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "origin": one.origin,
+        "paired": one.paired,
+        "n": one.n,
+        "chance": one.chance,
+        "digest": one.digest or None,
+        "arms": [
+            {
+                "arm": arm.arm,
+                "baseline": arm.baseline,
+                "seeds": list(arm.seeds),
+                **_fields("accuracy", arm.accuracy),
+                **_fields("confidence", arm.calibration.confidence if arm.calibration else None),
+                **_fields("overconfidence", arm.calibration.overconfidence if arm.calibration else None),
+                **_fields("calibration_error", arm.calibration.error if arm.calibration else None),
+                **_tested("difference", arm.difference),
+                **_tested("change", arm.change),
+                **_tested("extra", arm.extra),
+            }
+            for arm in one.arms
+        ],
+    }
+
+
+def _class_row(item: ClassResult) -> dict[str, Any]:
+    return {
+        "class": item.name,
+        "n_test": item.n_test,
+        **_fields("accuracy", item.accuracy),
+        **_tested("difference", item.difference),
+        **_tested("gain", item.gain),
+    }
+
+
+def _run_row(item: ComparedRun) -> dict[str, Any]:
+    key = item.run.key
+    return {
+        "arm": key.arm,
+        "seed": key.seed,
+        "real": item.run.real,
+        "synthetic": item.run.synthetic,
+        "state": item.state,
+        "reason": item.reason,
+        "accuracy": item.accuracy,
+        "folder": key.folder.as_posix(),
+    }
+
+
+def _fields(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    return {
+        name: estimate.value if estimate else None,
+        f"{name}_low": estimate.low if estimate else None,
+        f"{name}_high": estimate.high if estimate else None,
+    }
+
+
+def _tested(name: str, found: Difference | None) -> dict[str, float | None]:
+    return {
+        **_fields(name, found),
+        f"{name}_p": found.p_value if found else None,
+        f"{name}_p_holm": found.adjusted_p if found else None,
+    }

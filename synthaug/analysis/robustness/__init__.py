@@ -1,0 +1,1 @@
+"""Arms on shift sets."""

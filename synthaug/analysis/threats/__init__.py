@@ -1,1 +1,0 @@
-"""Threats to the validity of a study that the program finds by itself."""

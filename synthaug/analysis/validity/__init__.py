@@ -1,0 +1,1 @@
+"""Checks of the validity of a study."""

@@ -1,0 +1,340 @@
+"""Image classification datasets of the Hugging Face hub, laid out once as image folders: `<root>/<split>/<class>/`.
+
+The package `datasets` reads them, and is imported only where one is to be written.
+"""
+
+import difflib
+import importlib.metadata
+import importlib.util
+import io
+import logging
+import re
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from PIL import Image
+from tqdm import tqdm
+
+from synthaug.data.samples import number
+from synthaug.data.sources import dataset_record
+from synthaug.errors import UserError, raise_all
+
+log = logging.getLogger(__name__)
+
+
+def write_huggingface(
+    root: Path,
+    id: str,
+    revision: str | None = None,
+    config: str | None = None,
+    train: str = "train",
+    val: str | None = None,
+    test: str | None = None,
+    image_column: str = "image",
+    label_column: str = "label",
+    classes: Sequence[str] | Mapping[str, str] | None = None,
+) -> None:
+    """Write a dataset as an image folder, every file with the bytes that the dataset has.
+
+    Does nothing where `root` holds it; the folder appears whole or not at all.
+
+    Args:
+        root: where the image folder goes.
+        id: `<owner>/<name>` on the hub, or a folder: of images or Parquet files, or written by `save_to_disk`.
+        revision: branch, tag or commit; None is the newest. The commit is written down.
+        config: which of the dataset's configurations, where it has several.
+        train: its split that is trained on.
+        val: its split that is validated on; None where it has none, or none is to be used.
+        test: its split that is tested on; None likewise.
+        image_column: the column of images.
+        label_column: the column of class labels, or of names.
+        classes: the classes that are taken, or old name → new name, of which several may be the same; None is all.
+
+    Raises:
+        UserError: the dataset cannot be had, or has not what is asked for.
+    """
+    if isinstance(classes, str):
+        raise UserError(
+            f"dataset.prepare.classes={classes}: must be a list or a mapping, such as [{classes},<another>]"
+        )
+    splits = {"train": train, "val": val, "test": test}
+    request = {
+        "id": id, "revision": revision, "config": config, **splits,
+        "image_column": image_column, "label_column": label_column,
+        "classes": dict(classes) if isinstance(classes, Mapping) else classes and list(classes),
+    }  # fmt: skip
+    if dataset_record.is_made(root, request):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.parent / f".{root.name}.lock"):
+        if dataset_record.is_made(root, request):
+            return
+        if importlib.util.find_spec("datasets") is None:
+            raise UserError(
+                "dataset=huggingface needs the package datasets: pip install 'synthaug[huggingface]' (or, in a "
+                "checkout, pip install -e '.[huggingface]')."
+            )
+        _quiet_where_nobody_looks()
+        facts, tables = _opened(id, revision, config, {name: given for name, given in splits.items() if given})
+        _lay_out(root, request, facts, tables, image_column, label_column, classes)
+
+
+def _quiet_where_nobody_looks() -> None:
+    """The package's progress bars fill a log file; ours look for a terminal themselves. Say nothing twice."""
+    import datasets
+
+    for library in ("datasets", "huggingface_hub"):  # they print themselves what they hand on to our log
+        logging.getLogger(library).propagate = False
+
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+
+
+# --- from the hub or from a folder -----------------------------------------------------------------
+
+
+def _opened(
+    id: str, revision: str | None, config: str | None, splits: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is known of the dataset, and our name of each split → its table."""
+    folder = Path(id).expanduser()
+    if not folder.exists() and (id.startswith((".", "~")) or folder.is_absolute()):
+        raise UserError(f"dataset.prepare.id={id}: there is no folder {folder.absolute()}")
+    if folder.is_dir():
+        saved = any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+        tables = _saved(folder, splits) if saved else _loaded(str(folder.absolute()), None, config, splits)
+        facts: dict[str, Any] = {"source": f"the folder {folder.absolute()}"}
+    else:
+        facts = {"source": f"https://huggingface.co/datasets/{id}", **_told_by_hub(id, revision)}
+        tables = _loaded(id, facts.get("revision") or revision, config, splits)
+    info = next(iter(tables.values())).info
+    commits = re.findall(r"@([0-9a-f]{40})/", " ".join(info.download_checksums or {}))
+    told = {
+        "revision": facts.get("revision") or next(iter(commits), None) or revision,
+        "licence": facts.get("licence") or info.license or "not told: to be found out before it is passed on",
+        "citation": info.citation or None,
+        "homepage": info.homepage or None,
+        "versions": {"datasets": importlib.metadata.version("datasets")},
+    }
+    unused = sorted({str(name) for name in info.splits or {}} - set(splits.values()))
+    if unused:
+        log.info(
+            "%s: its splits %s are not used; see dataset.prepare.val and dataset.prepare.test", id, ", ".join(unused)
+        )
+    return {**facts, **told}, tables
+
+
+def _told_by_hub(id: str, revision: str | None) -> dict[str, Any]:
+    """Commit and licence; nothing without a connection, where the dataset may still lie in the cache."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        info = HfApi().dataset_info(id, revision=revision)
+    except GatedRepoError:
+        raise UserError(_gated(id)) from None
+    except RevisionNotFoundError:
+        raise UserError(
+            f"dataset.prepare.revision={revision}: {id} has no such branch, tag or commit (any more); see "
+            f"https://huggingface.co/datasets/{id}/commits/main"
+        ) from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise UserError(_not_there(id)) from None
+    except Exception:  # of whichever HTTP library the client uses; loading says what is wrong, if the cache has it not
+        return {}
+    card = info.card_data
+    return {"revision": info.sha, "licence": card.get("license") if card else None}
+
+
+def _loaded(id: str, revision: str | None, config: str | None, splits: Mapping[str, str]) -> dict[str, Any]:
+    """Tables of the splits by `load_dataset`."""
+    import datasets
+
+    tables = {}
+    for name, given in splits.items():
+        try:
+            tables[name] = datasets.load_dataset(id, name=config, revision=revision, split=given)
+        except Exception as error:  # of the package, of PyArrow, or of an HTTP library
+            raise UserError(_in_words(error, id, config, name, given)) from None
+    return tables
+
+
+def _saved(folder: Path, splits: Mapping[str, str]) -> dict[str, Any]:
+    """Tables of the splits of what `save_to_disk` wrote; a table alone is for training."""
+    import datasets
+
+    try:
+        there = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError) as error:
+        raise UserError(f"dataset.prepare.id={folder}: cannot be read ({error})") from None
+    if not isinstance(there, datasets.DatasetDict):
+        there = {splits["train"]: there}
+    for name, given in splits.items():
+        if given not in there:
+            raise UserError(f"dataset.prepare.{name}={given}: there is no such split; {folder} has {', '.join(there)}")
+    return {name: there[given] for name, given in splits.items()}
+
+
+def _in_words(error: Exception, id: str, config: str | None, split: str, given: str) -> str:
+    """What to tell the user of an error of `load_dataset`."""
+    text = " ".join(str(error).split())
+    if "gated" in text:
+        return _gated(id)
+    if text.startswith("Unknown split"):
+        return f"dataset.prepare.{split}={given}: {text[0].lower()}{text[1:]}"
+    if "BuilderConfig" in text or "Config name is missing" in text:
+        return f"dataset.prepare.config={config}: {text}"
+    if isinstance(error, ConnectionError):
+        return (
+            f"{id} cannot be had: {text}. Check the connection (and that HF_HUB_OFFLINE is not set); without one, give "
+            "a folder with dataset.prepare.id=<folder>."
+        )
+    if "scripts are no longer supported" in text:
+        return (
+            f"{id} is made by a program, which the package datasets no longer runs; most have a converted copy: "
+            "dataset.prepare.revision=refs/convert/parquet"
+        )
+    if type(error).__name__ == "DatasetNotFoundError":
+        return _not_there(id)
+    return f"dataset.prepare.id={id}: cannot be read ({text or type(error).__name__})"
+
+
+def _gated(id: str) -> str:
+    return (
+        f"{id} is gated: accept its terms at https://huggingface.co/datasets/{id}, log in with `hf auth login`, and "
+        "run the same command again."
+    )
+
+
+def _not_there(id: str) -> str:
+    return (
+        f"dataset.prepare.id={id}: the hub has no such dataset, and there is no such folder; it is <owner>/<name> as "
+        "on https://huggingface.co/datasets (a private one needs `hf auth login`)"
+    )
+
+
+# --- the folder ------------------------------------------------------------------------------------
+
+
+def _lay_out(
+    root: Path,
+    request: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    tables: Mapping[str, Any],
+    image_column: str,
+    label_column: str,
+    classes: Sequence[str] | Mapping[str, str] | None,
+) -> None:
+    """Write the files of all splits; the folder appears whole."""
+    labels = {split: _labels(table, image_column, label_column, split) for split, table in tables.items()}
+    folders = _folders(labels, classes)
+    workplace = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    whole = workplace / root.name  # mkdtemp's own folder is private (0700), this one follows the umask
+    try:
+        for split, table in tables.items():
+            rows = [row for row, label in enumerate(labels[split]) if label in folders]
+            _write_split(whole / split, table, rows, [folders[labels[split][row]] for row in rows], image_column)
+        counts = {
+            split: dict(Counter(folders[name] for name in own if name in folders)) for split, own in labels.items()
+        }
+        dataset_record.write(whole, request, {**facts, "counts": counts})
+        whole.replace(root)
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)
+
+
+def _write_split(folder: Path, table: Any, rows: Sequence[int], names: Sequence[str], image_column: str) -> None:
+    """Write the images of some rows, called by their row, in the folders of their classes."""
+    import datasets
+
+    undecoded = table.select_columns([image_column]).cast_column(image_column, datasets.Image(decode=False))
+    images = tqdm(undecoded.select(rows), desc=f"writing {folder.name}", unit="image", disable=None)
+    for row, name, entry in zip(rows, names, images, strict=True):
+        stored = entry[image_column]
+        if stored is None:
+            raise UserError(f"Row {row} of the split for {folder.name} has no image in its column {image_column}.")
+        content = stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
+        told = Path(stored["path"] or "").suffix.lower()
+        suffix = told if re.fullmatch(r"\.[a-z0-9]{1,5}", told) else _suffix(content)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / f"{row:07d}{suffix}").write_bytes(content)
+
+
+def _suffix(content: bytes) -> str:
+    """The usual suffix of an image file; what is none is found out when it is decoded."""
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            return f".{(opened.format or 'img').lower()}".replace("jpeg", "jpg")
+    except OSError:
+        return ".img"
+
+
+def _labels(table: Any, image_column: str, label_column: str, split: str) -> list[str]:
+    """The class of every row by its name.
+
+    Raises:
+        UserError: columns that are not there or do not hold what they should.
+    """
+    import datasets
+
+    for key, name in (("image_column", image_column), ("label_column", label_column)):
+        if name not in table.column_names:
+            there = ", ".join(table.column_names)
+            raise UserError(f"dataset.prepare.{key}={name}: there is no such column; the dataset has {there}")
+    image, label = table.features[image_column], table.features[label_column]
+    if not isinstance(image, datasets.Image):
+        raise UserError(f"dataset.prepare.image_column={image_column}: holds {image} and no images")
+    column = list(table[label_column])
+    if isinstance(label, datasets.ClassLabel):
+        if any(value is None or value < 0 for value in column):
+            raise UserError(
+                f"The split for {split} has images without a label: give another as dataset.prepare.{split}"
+            )
+        return [label.names[value] for value in column]
+    if getattr(label, "dtype", None) not in ("string", "large_string") or None in column:
+        raise UserError(
+            f"dataset.prepare.label_column={label_column}: holds {label}, neither class labels nor names; the dataset "
+            f"has {', '.join(table.column_names)}"
+        )
+    return [str(value) for value in column]
+
+
+def _folders(labels: Mapping[str, Iterable[str]], classes: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    """The dataset's name of a class → the folder of ours, for the classes that are taken.
+
+    Raises:
+        UserError: classes that the dataset has not, fewer than two, or two that would share a folder.
+    """
+    there = sorted({name for own in labels.values() for name in own})
+    renamed = {name: name for name in there}
+    if classes is not None:
+        renamed = {str(name): str(classes[name] if isinstance(classes, Mapping) else name) for name in classes}
+    problems = [f"there is no class {name!r}{_close(name, there)}" for name in renamed if name not in there]
+    taken = sorted(set(renamed.values()))
+    if len(taken) < 2:
+        problems.append(f"{number(len(taken), 'class', 'classes')} ({', '.join(taken)}); at least two are needed")
+    folders = {name: re.sub(r"[/\\\x00-\x1f\x7f]", "-", new).lstrip(". ").strip() for name, new in renamed.items()}
+    first: dict[str, str] = {}
+    for name, folder in folders.items():
+        if not folder or first.setdefault(folder, renamed[name]) != renamed[name]:
+            problems.append(f"{renamed[name]!r} is no name of a folder of its own; rename it: {{{name!r}: <new name>}}")
+    raise_all("dataset.prepare.classes:", problems)
+    return folders
+
+
+def _close(name: str, known: Sequence[str]) -> str:
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(str(name).lower(), list(by_lower), n=3)
+    meant = f"; did you mean {' or '.join(repr(by_lower[text]) for text in close)}?" if close else ""
+    return meant or f"; there are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}"

@@ -1,0 +1,1 @@
+"""The execution of a study: checks before the start, then its runs."""

@@ -1,0 +1,181 @@
+"""Networks by name, from torchvision or timm, with a head for the classes at hand."""
+
+import difflib
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torchvision
+from safetensors.torch import load_file
+from torch import nn
+
+from synthaug.errors import UserError
+from synthaug.models import heads
+
+TIMM = "timm/"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class TrainedOn(NamedTuple):
+    """What a network's weights were trained on.
+
+    Attributes:
+        mean, std: per channel, of images in [0, 1].
+        image_size: side in pixels.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+
+
+def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Module:
+    """A classifier that maps float images (B, 3, S, S) to logits (B, num_classes).
+
+    Args:
+        name: a classifier of torchvision ("resnet18"), or of timm ("timm/resnet18").
+        weights: None for random ones; "DEFAULT" or another name that the library knows for pretrained ones;
+            or the path of a state dict (.pth or .safetensors) of this network with the head of its library.
+        num_classes: outputs of the new head.
+
+    Raises:
+        UserError: an unknown name, with close matches; weights that are unknown or out of reach.
+    """
+    if name.startswith(TIMM):
+        return _from_timm(name.removeprefix(TIMM), weights, num_classes)
+    if name not in torchvision.models.list_models(torchvision.models):
+        raise _unknown(name, torchvision.models.list_models(torchvision.models), "torchvision")
+    network: nn.Module
+    if weights is None:
+        network = torchvision.models.get_model(name, num_classes=num_classes)
+    elif Path(weights).is_file():
+        network = torchvision.models.get_model(name)
+        _load_state(network, Path(weights))
+        if hasattr(network, "transform_input"):  # GoogLeNet and Inception turn ImageNet's statistics into their own
+            network.transform_input = True  # type: ignore[assignment]
+        heads.replace(network, num_classes)
+    else:
+        network = _pretrained(name, weights)
+        heads.replace(network, num_classes)
+    _drop_auxiliary_heads(network)
+    return network
+
+
+def trained_on(name: str, weights: str | None, network: nn.Module) -> TrainedOn:
+    """The input that a network's weights know, as its library says; ImageNet's statistics where there are no weights.
+
+    Of a file is assumed what holds for the library's own weights: DEFAULT (torchvision), or the tag in the name (timm).
+
+    Args:
+        name, weights: as for `build_backbone`.
+        network: what it returned.
+    """
+    if name.startswith(TIMM):
+        settings: Any = network.pretrained_cfg
+        there = TrainedOn(tuple(settings["mean"]), tuple(settings["std"]), int(settings["input_size"][-1]))
+    else:
+        choices: Any = torchvision.models.get_model_weights(name)
+        named = weights is not None and not Path(weights).is_file()
+        view = (choices[weights] if named else choices.DEFAULT).transforms()
+        there = TrainedOn(tuple(view.mean), tuple(view.std), int(view.crop_size[0]))
+    return there if weights is not None else there._replace(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def _pretrained(name: str, weights: str) -> nn.Module:
+    choices = [entry.name for entry in torchvision.models.get_model_weights(name)]
+    if weights not in ("DEFAULT", *choices):
+        raise UserError(
+            f"model.weights={weights} is neither a file nor weights of {name}: "
+            f"use DEFAULT, {', '.join(choices)}, null (from scratch) or the path of a file."
+        )
+    try:
+        network: nn.Module = torchvision.models.get_model(name, weights=weights)
+    except (OSError, RuntimeError) as error:  # URLError is an OSError; a broken download is a RuntimeError
+        cache = Path(torch.hub.get_dir()) / "checkpoints"
+        url = torchvision.models.get_weight(_enum_name(name, weights)).url
+        raise UserError(
+            f"The weights {weights} of {name} could not be fetched ({error}). Download {url} where there is a "
+            f"network and put it into {cache}, give the file as model.weights=<path>, or train from scratch "
+            f"with model.weights=null."
+        ) from error
+    return network
+
+
+def _enum_name(name: str, weights: str) -> str:
+    entry = torchvision.models.get_model_weights(name)[weights]
+    return f"{type(entry).__name__}.{entry.name}"
+
+
+def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
+    try:
+        import timm
+    except ImportError:
+        raise UserError(
+            f"model.backbone={TIMM}{name} needs timm: pip install 'synthaug[timm]' (in a checkout, -e '.[timm]')."
+        ) from None
+    known = [TIMM + entry for entry in (*timm.list_models(), *timm.list_pretrained())]
+    if TIMM + name not in known:
+        raise _unknown(TIMM + name, known, "timm")
+    network: nn.Module
+    if weights is not None and Path(weights).is_file():
+        network = timm.create_model(name)
+        _load_state(network, Path(weights))
+        reset: Any = network.reset_classifier
+        reset(num_classes)
+        return network
+    if weights not in (None, "DEFAULT"):
+        raise UserError(
+            f"model.weights={weights}: for timm use DEFAULT, null or a file; choose others by the tag in the name "
+            f"(model.backbone={TIMM}{name.split('.')[0]}.<tag>)."
+        )
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # it tells of each of its twelve attempts, twice
+    try:
+        network = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"The weights of {TIMM}{name} could not be fetched ({type(error).__name__}: {error}). "
+            f"{_download(timm.get_pretrained_cfg(name))}Set HF_HOME to a cache that holds them (and HF_HUB_OFFLINE=1), "
+            f"give a file as model.weights=<path>, or train from scratch with model.weights=null."
+        ) from error
+    finally:
+        hub.setLevel(level)
+    return network
+
+
+def _download(settings: Any) -> str:
+    """Where timm's weights can be had by hand, as a sentence; empty where there are none."""
+    place = settings and settings.hf_hub_id
+    if not place:
+        return ""
+    file = settings.hf_hub_filename or "model.safetensors"
+    return f"Download https://huggingface.co/{place}/resolve/main/{file} where there is a network. "
+
+
+def _load_state(network: nn.Module, path: Path) -> None:
+    try:
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both raise whatever the file's bytes provoke, torch.load with bad advice
+        raise UserError(f"model.weights={path} holds no tensors that can be read ({type(error).__name__}).") from error
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"model.weights={path} holds no state dict of this network: {reason:.300}") from error
+
+
+def _drop_auxiliary_heads(network: nn.Module) -> None:
+    """GoogLeNet and Inception return several logits while they train; only the last are ours."""
+    for name in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(network, name):
+            setattr(network, name, None)
+            network.aux_logits = False  # type: ignore[assignment]
+
+
+def _unknown(name: str, known: list[str], library: str) -> UserError:
+    close = difflib.get_close_matches(name, known, n=5)
+    hint = f"did you mean {', '.join(close)}?" if close else f"it has for instance {', '.join(known[:5])} …"
+    return UserError(f"model.backbone={name}: {library} has no such classifier; {hint}")

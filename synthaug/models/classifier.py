@@ -1,0 +1,296 @@
+"""The LightningModule: a backbone with a new head, its loss, learning rate and metrics."""
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torchmetrics import Accuracy, CalibrationError, F1Score, MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from synthaug.data.datamodule import Batch
+from synthaug.errors import UserError
+from synthaug.models import batch_norm as batch_norms
+from synthaug.models import heads, schedules
+from synthaug.models.backbones import build_backbone, trained_on
+from synthaug.models.freezing import Freezing
+from synthaug.models.loss import Objective
+
+
+class Classifier(LightningModule):
+    """An image classifier trained by Adam.
+
+    Args:
+        classes: names; the new head has one output for each.
+        seed: of what is drawn at random while the network trains.
+        backbone: a classifier of `torchvision.models` by name, or of timm as "timm/<name>".
+        weights: None trains from scratch; "DEFAULT" or another entry of the model's weights enum
+            (torchvision), or "DEFAULT" (timm: pretrained=True); or the path of a state dict.
+        lr: learning rate; the highest of its schedule.
+        schedule: "constant", "one_cycle", "step" or "cosine"; see `schedules.schedule`.
+        weight_decay: of Adam, as an L2 penalty.
+        mean, std: per channel, of images in [0, 1]; None: those that the weights were trained with, ImageNet's where
+            there are no weights.
+        step_epochs, gamma: of the schedule "step", which multiplies the rate by `gamma` (0.1 by default) every
+            `step_epochs` epochs; they go with no other.
+        train_stages: how many of the network's last stages train besides the head; None: all; 0: a linear probe. What
+            a stage is: `freezing`.
+        unfreeze_every: one more stage trains after every so many epochs; begins with the head and `train_stages`
+            (None: no) stages.
+        head_batch_norm, head_dropout: what stands before the last layer; see `heads.dress`.
+        batch_norm: "shared"; or "per_origin", statistics, scales and shifts of their own for real and for synthetic
+            images. Judged is by those of real images, until one was trained on: a run that has only synthetic images
+            is judged by theirs.
+        label_smoothing, mixup, cutmix, synthetic_weight: see `objective.Objective`.
+        pretrain_epochs: the first so many epochs train on the synthetic images of the arm alone, the others on the
+            real ones; 0: all on both. The data module has to be told.
+
+    Raises:
+        UserError: unknown backbone, weights or schedule, with what there is; weights that cannot be fetched; values
+            that do not go together or that the network has no place for.
+    """
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        seed: int = 0,
+        backbone: str = "resnet18",
+        weights: str | None = None,
+        lr: float = 1e-4,
+        schedule: str = "constant",
+        weight_decay: float = 0.0,
+        mean: tuple[float, float, float] | None = None,
+        std: tuple[float, float, float] | None = None,
+        step_epochs: int | None = None,
+        gamma: float | None = None,
+        train_stages: int | None = None,
+        unfreeze_every: int | None = None,
+        head_batch_norm: bool = False,
+        head_dropout: float = 0.0,
+        batch_norm: str = "shared",
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        synthetic_weight: float = 1.0,
+        pretrain_epochs: int = 0,
+    ) -> None:
+        super().__init__()
+        schedules.require_known(schedule, step_epochs, gamma)
+        _require_batch_norm(batch_norm, mixup, cutmix)
+        num_classes = len(classes)
+        self.classes = list(classes)
+        self.seed = seed
+        self.backbone = backbone
+        self.lr = lr
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.step_epochs = step_epochs
+        self.gamma = gamma
+        self.pretrain_epochs = pretrain_epochs
+        self.objective = Objective(num_classes, label_smoothing, mixup, cutmix, synthetic_weight)
+        self.network = build_backbone(backbone, weights, num_classes)
+        self.trained_on = trained_on(backbone, weights, self.network)
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", _channels(self.trained_on.mean if mean is None else mean), persistent=False)
+        self.register_buffer("std", _channels(self.trained_on.std if std is None else std), persistent=False)
+        self.freezing: Freezing | None = None
+        self._furnish(head_batch_norm, head_dropout, batch_norm, train_stages, unfreeze_every)
+        self.loss = nn.CrossEntropyLoss()
+        metrics = MetricCollection(
+            {
+                "accuracy": Accuracy(task="multiclass", num_classes=num_classes),
+                "macro_f1": F1Score(task="multiclass", num_classes=num_classes, average="macro"),
+                "calibration_error": CalibrationError(task="multiclass", num_classes=num_classes, n_bins=15),
+                "class_accuracy": MulticlassAccuracy(num_classes=num_classes, average=None),
+            }
+        )
+        # Metrics of its own for each split: Lightning may validate while a training epoch is open.
+        self.val_metrics, self.test_metrics = metrics.clone(), metrics.clone()
+        # By default the mean would leave NaNs out.
+        self.train_loss, self.val_loss, self.test_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
+        self.predicted: list[tuple[Tensor, Tensor]] = []  # (rows, probabilities) of this process's test images
+
+    def _furnish(
+        self,
+        head_batch_norm: bool,
+        head_dropout: float,
+        batch_norm: str,
+        train_stages: int | None,
+        unfreeze_every: int | None,
+    ) -> None:
+        """Change the network where that was asked for."""
+        head = heads.find(self.network)
+        if head_batch_norm or head_dropout > 0:
+            heads.dress(self.network, head_batch_norm, head_dropout)
+        # Whether a real image was trained on; in the checkpoint, so that it judges as it did when it was chosen.
+        self.seen_real: Tensor | None
+        self.register_buffer("seen_real", torch.tensor(False) if batch_norm == "per_origin" else None)
+        if self.seen_real is not None:
+            batch_norms.split(self.network)
+        if train_stages is not None or unfreeze_every is not None:
+            self.freezing = Freezing(self.network, head, train_stages or 0, unfreeze_every)
+            self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode; frozen stages stay in the latter."""
+        super().train(mode)
+        if mode and self.freezing is not None:
+            self.freezing.keep_still()
+        return self
+
+    def try_out(self, image_size: int) -> None:
+        """Show the network two random images, and leave it and all random numbers as they were.
+
+        Args:
+            image_size: side in pixels.
+
+        Raises:
+            UserError: it cannot take images of this size.
+        """
+        modes = {module: module.training for module in self.modules()}
+        images = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+        self.eval()
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                shape = tuple(self(images.to(self.device)).shape)
+        except Exception as error:  # of whatever kind the network's own checks raise
+            reason = " ".join(str(error).split())
+            raise UserError(self._refusal(image_size, f"{type(error).__name__}: {reason:.200}")) from error
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        if shape != (2, len(self.classes)):
+            raise UserError(self._refusal(image_size, f"its answer to two images has the shape {shape}"))
+
+    def _refusal(self, image_size: int, reason: str) -> str:
+        usual = self.trained_on.image_size
+        made_for = (
+            f"It was made for {usual}: set dataset.image_size={usual}, or choose" if usual != image_size else "Choose"
+        )
+        return (
+            f"model.backbone={self.backbone} cannot classify images of dataset.image_size={image_size} ({reason}). "
+            f"{made_for} another model.backbone."
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of float images (B, 3, S, S) in [0, 1]."""
+        if self.seen_real is not None:
+            batch_norms.use(self.network, synthetic=not bool(self.seen_real))
+        logits: Tensor = self.network((images - self.mean) / self.std)
+        return logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, targets = self.objective.examples(batch.images, batch.labels, batch.synthetic)
+        if self.seen_real is None:
+            logits = self(images)
+        else:
+            self.seen_real |= ~batch.synthetic.all()
+            logits = batch_norms.logits_by_origin(self.network, (images - self.mean) / self.std, batch.synthetic)
+        loss, mass = self.objective.loss(logits, targets)
+        self.train_loss.update(loss.detach(), weight=mass)
+        return loss
+
+    def on_fit_start(self) -> None:
+        if self.trainer.world_size > 1:
+            self._require_distributable()
+
+    def _require_distributable(self) -> None:
+        """Refuse a strategy that waits for gradients which a step does not have, for ever or with an error."""
+        per_origin = self.seen_real is not None
+        unfreezes = self.freezing is not None and self.freezing.unfreeze_every is not None
+        settings = getattr(self.trainer.strategy, "_ddp_kwargs", {})
+        if (per_origin or unfreezes) and not settings.get("find_unused_parameters"):
+            key = "model.batch_norm=per_origin" if per_origin else "model.unfreeze_every"
+            raise UserError(
+                f"{key}: a step may train a part of the network only, which several processes must know: set "
+                "trainer.strategy=ddp_find_unused_parameters_true, or trainer.devices=1."
+            )
+        if per_origin and any(isinstance(module, nn.SyncBatchNorm) for module in self.modules()):
+            raise UserError(
+                "trainer.sync_batchnorm=true: with model.batch_norm=per_origin a process without an image of an origin "
+                "would let the others wait for ever; leave it out."
+            )
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # What is drawn at random (dropout, stochastic depth, blends) is tied to (seed, epoch), so that a resumed run
+        # draws what an uninterrupted one would have drawn. Not in on_train_epoch_start: Lightning leaves that hook out
+        # of the first epoch after a resume.
+        if batch_idx == 0:
+            torch.manual_seed((self.seed << 20) + self.current_epoch)
+            if self.freezing is not None:
+                self.freezing.begin(self.current_epoch)
+                self.train()
+
+    def on_train_epoch_end(self) -> None:
+        self._log_loss("train", self.train_loss)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, self.val_metrics, self.val_loss)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_loss("val", self.val_loss)
+        self._log_metrics("val", self.val_metrics)
+
+    def on_test_epoch_start(self) -> None:
+        self.predicted = []
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        logits = self._evaluate(batch, self.test_metrics, self.test_loss)
+        self.predicted.append((batch.rows.cpu(), logits.softmax(dim=1).double().cpu()))
+
+    def on_test_epoch_end(self) -> None:
+        self._log_loss("test", self.test_loss)
+        self._log_metrics("test", self.test_metrics)
+
+    def configure_optimizers(self) -> Any:
+        parameters = list(self.parameters())
+        if self.freezing is not None:
+            parameters = self.freezing.trained_some_day(parameters)
+        optimizer = torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = schedules.schedule(optimizer, self.schedule, self.lr, steps, self.step_epochs, self.gamma)
+        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
+    def _evaluate(self, batch: Batch, metrics: MetricCollection, loss: MeanMetric) -> Tensor:
+        logits: Tensor = self(batch.images)
+        metrics.update(logits.softmax(dim=1), batch.labels)
+        loss.update(self.loss(logits, batch.labels), weight=len(batch.labels))
+        return logits
+
+    def _log_loss(self, split: str, metric: MeanMetric) -> None:
+        value: Tensor = metric.compute()
+        metric.reset()
+        if not torch.isfinite(value):
+            # Lightning would train on, and a network of NaNs scores like chance without a word.
+            raise UserError(
+                f"Training diverged: {split}/loss of epoch {self.current_epoch} is {float(value)}. Lower the learning "
+                f"rate (model.lr={self.lr:g}) or look at the training images; overwrite=true begins the run afresh."
+            )
+        self.log(f"{split}/loss", value, sync_dist=True)
+
+    def _log_metrics(self, split: str, metrics: MetricCollection) -> None:
+        values = metrics.compute()
+        metrics.reset()
+        by_class = values.pop("class_accuracy")
+        if split == "test":
+            values |= {f"class_accuracy/{name}": by_class[i] for i, name in enumerate(self.classes)}
+        # Every process holds the same totals already; sync_dist keeps Lightning from warning that it may not.
+        self.log_dict({f"{split}/{name}": value for name, value in values.items()}, sync_dist=True)
+
+
+def _channels(values: Sequence[float]) -> Tensor:
+    """(C, 1, 1), to be broadcast over an image."""
+    return torch.tensor([float(value) for value in values])[:, None, None]
+
+
+def _require_batch_norm(batch_norm: str, mixup: float, cutmix: float) -> None:
+    if batch_norm not in ("shared", "per_origin"):
+        raise UserError(f"model.batch_norm={batch_norm}: there are 'shared' and 'per_origin'.")
+    blends = [f"model.{name}={alpha:g}" for name, alpha in (("mixup", mixup), ("cutmix", cutmix)) if alpha > 0]
+    if blends and batch_norm == "per_origin":
+        raise UserError(
+            f"model.batch_norm=per_origin: with {' and '.join(blends)} an image is part real and part synthetic, so it "
+            "has no origin to be normalised by; leave one of them out."
+        )

@@ -1,0 +1,55 @@
+"""Compare the runs of a study, or answer a question about one, from files alone.
+
+    python -m synthaug.report outputs/default [--wandb] [--price-hour 1.20]
+    python -m synthaug.report explain outputs/default/digits/tiny_digits/resnet18/64/seed0 [--image <path>]
+    python -m synthaug.report power --accuracy 0.98 --n 162
+    python -m synthaug.report plan outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20
+    python -m synthaug.report audit experiments/paper/published.yaml [--markdown]
+
+A study whose folder is called like one of these words is given as ./audit.
+
+Exit codes: 0 every planned run is finished and compared, or what was asked is answered; 1 some are not (all files are
+written and say so), W&B could not be told, or a run's files contradict one another; 2 there is nothing to report, a
+file cannot be used, or the command line is wrong.
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from synthaug.analysis.comparison.model import Comparison
+from synthaug.analysis.cost import Prices
+from synthaug.analysis.pipeline import show_report
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Report the study and return the exit code."""
+    description, _, codes = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m synthaug.report",
+        description=description,
+        epilog=codes,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("study", type=Path, help="folder of the study, e.g. outputs/default")
+    parser.add_argument(
+        "--wandb", action="store_true", help="show the comparison in W&B, in the closing run of the study"
+    )
+    parser.add_argument("--price-hour", type=float, metavar="P", help="print costs, with P for an hour of the machine")
+    parser.add_argument("--price-kwh", type=float, metavar="P", help="print costs, with P for a kilowatt-hour")
+    parsed = parser.parse_args(arguments)
+    priced = parsed.price_hour is not None or parsed.price_kwh is not None
+    comparison = show_report(parsed.study, Prices(parsed.price_hour, parsed.price_kwh) if priced else None)
+    return 0 if (not parsed.wandb or _published(comparison)) and comparison.complete else 1
+
+
+def _published(comparison: Comparison) -> bool:
+    from synthaug.tracking import run_ids, summary_run
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("synthaug").setLevel(logging.INFO)
+    done = summary_run.publish(comparison)
+    if hint := run_ids.how_to_upload(comparison.folder):
+        print(hint)
+    return done

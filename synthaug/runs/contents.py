@@ -1,0 +1,100 @@
+"""What a run folder holds: training images, predictions, learning curves."""
+
+import csv
+import dataclasses
+import logging
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthaug.files import write_rows
+from synthaug.runs.layout import (
+    HISTORY,
+    MIX,
+    PREDICTIONS,
+)
+
+log = logging.getLogger(__name__)
+
+PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Per-image answers on the test set, in the order of `paths`."""
+
+    paths: list[str]
+    labels: NDArray[np.int64]  # (N,)
+    predicted: NDArray[np.int64]  # (N,)
+    probabilities: NDArray[np.float64]  # (N, classes)
+    classes: list[str]
+
+
+@dataclass(frozen=True)
+class MixRow:
+    """One image that was trained on. `origin` is "real" or "synthetic"."""
+
+    path: str
+    label: str
+    origin: str
+    sha256: str
+
+
+def write_mix(folder: Path, rows: Iterable[MixRow]) -> None:
+    """Write `mix.csv`: every image trained on."""
+    names = [field.name for field in dataclasses.fields(MixRow)]
+    write_rows(folder / MIX, names, (dataclasses.astuple(row) for row in rows))
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Write `predictions.csv`: path, label, predicted and one probability per class, per test image."""
+    names = predictions.classes
+    write_rows(
+        folder / PREDICTIONS,
+        ["path", "label", "predicted", *(PROBABILITY + name for name in names)],
+        (
+            [path, names[label], names[guess], *(f"{p:.6g}" for p in probabilities)]
+            for path, label, guess, probabilities in zip(
+                predictions.paths,
+                predictions.labels,
+                predictions.predicted,
+                predictions.probabilities,
+                strict=True,
+            )
+        ),
+    )
+
+
+def read_predictions(folder: Path, probabilities: bool = True) -> Predictions:
+    """Read what `write_predictions` wrote; without `probabilities`, which are most of it, (N, 0) stands for them."""
+    stop = None if probabilities else 3
+    with (folder / PREDICTIONS).open(newline="", encoding="utf-8") as stream:
+        reader = csv.reader(stream)
+        header = next(reader, [])
+        rows = [row[:stop] for row in reader]
+    classes = [name.removeprefix(PROBABILITY) for name in header[3:]]
+    number = {name: index for index, name in enumerate(classes)}
+    return Predictions(
+        paths=[row[0] for row in rows],
+        labels=np.array([number[row[1]] for row in rows], dtype=np.int64),
+        predicted=np.array([number[row[2]] for row in rows], dtype=np.int64),
+        probabilities=np.array([[float(p) for p in row[3:]] for row in rows], dtype=np.float64),
+        classes=classes,
+    )
+
+
+def read_mix(folder: Path) -> list[MixRow]:
+    """Read what `write_mix` wrote."""
+    with (folder / MIX).open(newline="", encoding="utf-8") as stream:
+        return [MixRow(**row) for row in csv.DictReader(stream)]
+
+
+def read_history(folder: Path) -> dict[str, list[float]]:
+    """Learning curves: column name → one value per epoch (NaN where a cell is empty)."""
+    with (folder / HISTORY).open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else {})}

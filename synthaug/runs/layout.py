@@ -1,0 +1,71 @@
+"""Where the files of a study and of a run are, and how a run is marked as finished."""
+
+import itertools
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synthaug.files import remove_unfinished, write_json
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
+
+
+PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
+
+
+PLANNED = "planned.json"
+
+
+SHIFTS = "shifts"
+
+
+@dataclass(frozen=True, order=True)
+class RunKey:
+    """What tells one run of a study from another; the folder below the study is made of it."""
+
+    dataset: str
+    generator: str
+    model: str
+    arm: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Path of the run below its study's folder."""
+        return Path(self.dataset, self.generator, self.model, self.arm, f"seed{self.seed}")
+
+    @property
+    def label(self) -> str:
+        """How the run is called in logs and in W&B."""
+        return f"{self.arm}-seed{self.seed}"
+
+
+def shift_folder(run: Path, name: str) -> Path:
+    """Where a run keeps its answers to a further test set."""
+    return run / SHIFTS / name
+
+
+def finish(folder: Path, result: Mapping[str, Any]) -> None:
+    """Mark a run as finished: `result.json` comes last; what only served a resume or told of a failure goes."""
+    write_json(folder / RESULT, result)
+    remove_unfinished(folder)
+    (folder / FAILED).unlink(missing_ok=True)
+    (folder / LAST).unlink(missing_ok=True)
+
+
+def set_aside(folder: Path) -> Path:
+    """Empty a run's folder by moving its files into `earlier<n>` below it; nothing is deleted."""
+    number = next(n for n in itertools.count(1) if not (folder / f"earlier{n}").exists())
+    aside = folder / f"earlier{number}"
+    aside.mkdir()
+    for path in list(folder.iterdir()):
+        if not path.name.startswith(("earlier", ".")):
+            path.rename(aside / path.name)
+    return aside

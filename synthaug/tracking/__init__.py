@@ -1,0 +1,1 @@
+"""Experiment tracking: loggers, W&B artifacts, the summary run of a study."""

@@ -1,0 +1,169 @@
+"""Lineage in W&B: which dataset and synthetic set an arm was mixed from, what it was trained on, what it answered.
+
+    dataset-<dataset>                                    in    the images of all splits, by their hashes
+    synthetic-<dataset>-<generator>                      in    the manifest of the synthetic set
+    mix-<dataset>-<generator>-<arm>-seed<k>              out   mix.csv: every image trained on
+    predictions-<study>-<dataset>-<generator>-<model>-…  out   predictions.csv: the answer to every test image
+
+W&B keeps one version of an artifact for one content: arms of a study share theirs. No image is uploaded.
+"""
+
+import contextlib
+import hashlib
+import logging
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from synthaug.data.samples import RealImages
+from synthaug.files import write_rows
+from synthaug.runs import contents, layout
+from synthaug.runs.layout import RunKey
+
+log = logging.getLogger(__name__)
+
+MAX_LISTED = 100_000  # images; of a larger dataset each split has one hash
+MAX_BYTES = 50_000_000  # a larger file is named by place and hash, and stays where it is
+_MAX_NAME = 128  # letters of an artifact's name
+
+
+def log_images(
+    run: Any, folder: Path, key: RunKey, real: RealImages, digests: Mapping[str, str], root: Path, synthetic: Path
+) -> None:
+    """Name the dataset and the synthetic set as what the run used, and its mix as what it made of them.
+
+    Args:
+        run: of W&B.
+        folder: of the run, which holds `mix.csv`.
+        key: of the run.
+        real: the dataset.
+        digests: split → hash of its images.
+        root: folder of the dataset.
+        synthetic: folder of the synthetic set.
+    """
+    with heard("images"):
+        dataset = dataset_artifact(key.dataset, real, digests, root)
+        _use(run, dataset)
+        sources = {"dataset": dataset.name, "dataset_digest": dataset.digest}
+        pool = synthetic_artifact(key, synthetic)
+        if pool is not None and any(row.origin == "synthetic" for row in contents.read_mix(folder)):
+            _use(run, pool)
+            sources |= {"synthetic_set": pool.name, "synthetic_set_digest": pool.digest}
+        run.log_artifact(mix_artifact(key, folder, sources))
+
+
+def log_answers(run: Any, folder: Path, study: str, key: RunKey) -> None:
+    """Keep the run's answers to the test images as its output."""
+    with heard("predictions"):
+        run.log_artifact(predictions_artifact(study, key, folder))
+
+
+def use_answers(run: Any, folder: Path, study: str, key: RunKey) -> None:
+    """Name the answers of another run as what this one used."""
+    _use(run, predictions_artifact(study, key, folder))
+
+
+def dataset_artifact(name: str, real: RealImages, digests: Mapping[str, str], root: Path) -> Any:
+    """The dataset as a list of its images, or where that is long as one hash for each split."""
+    count = {split: len(samples) for split, samples in real.splits.items()}
+    artifact = _artifact("dataset", name, metadata={"classes": len(real.classes), **count})
+    by_class = {split: Counter(sample.class_name for sample in samples) for split, samples in real.splits.items()}
+    totals = [(split, of, found[of], digests[split]) for split, found in by_class.items() for of in real.classes]
+    _add_rows(artifact, "splits.csv", ("split", "class", "images", "sha256 of split"), totals)
+    if sum(count.values()) <= MAX_LISTED:
+        listed = [
+            (split, sample.class_name, _below(root, sample.path), sample.sha256)
+            for split, samples in real.splits.items()
+            for sample in samples
+        ]
+        _add_rows(artifact, "images.csv", ("split", "class", "path", "sha256"), sorted(listed))
+    _add(artifact, root / "dataset.json")  # where it came from, and its licence
+    return artifact
+
+
+def synthetic_artifact(key: RunKey, folder: Path) -> Any | None:
+    """The synthetic set as its manifest, or of a pool of images made elsewhere what was let in; None without either."""
+    there = [path for name in ("manifest.csv", "set.json", "screened.csv") if (path := folder / name).is_file()]
+    if not there:
+        return None
+    artifact = _artifact("synthetic", key.dataset, key.generator, kind="synthetic-set")
+    for path in there:
+        _add(artifact, path)
+    return artifact
+
+
+def mix_artifact(key: RunKey, folder: Path, sources: Mapping[str, Any]) -> Any:
+    """Every image that a run trained on, and what they were taken from."""
+    artifact = _artifact("mix", key.dataset, key.generator, key.arm, f"seed{key.seed}", metadata=dict(sources))
+    _add(artifact, folder / layout.MIX)
+    return artifact
+
+
+def predictions_artifact(study: str, key: RunKey, folder: Path) -> Any:
+    """A run's answer to every test image."""
+    artifact = _artifact("predictions", study, key.dataset, key.generator, key.model, key.arm, f"seed{key.seed}")
+    _add(artifact, folder / layout.PREDICTIONS)
+    return artifact
+
+
+def report_artifact(study: str, folder: Path) -> Any:
+    """The page of a study and its numbers in every format that it has them in."""
+    artifact = _artifact("report", study)
+    for path in sorted([folder / "report.html", *folder.glob("results.*")]):
+        _add(artifact, path)
+    return artifact
+
+
+@contextlib.contextmanager
+def heard(what: str) -> Iterator[None]:
+    """Say what W&B could not be told instead of failing a run for it."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("W&B: %s not logged (%s); the run goes on without.", what, " ".join(str(error).split()))
+
+
+def artifact_name(*parts: str) -> str:
+    """A name that W&B takes: other letters become "-", and what was changed or cut keeps apart by a hash."""
+    name = "-".join(parts)
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", name)
+    if plain == name and len(name) <= _MAX_NAME:
+        return name
+    return f"{plain[: _MAX_NAME - 13]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _artifact(*parts: str, kind: str = "", metadata: Mapping[str, Any] | None = None) -> Any:
+    import wandb
+
+    return wandb.Artifact(artifact_name(*parts), type=kind or parts[0], metadata=dict(metadata or {}))
+
+
+def _add(artifact: Any, path: Path) -> None:
+    """Add a file if it is there; W&B copies it, so that what is uploaded later is what was hashed."""
+    if not path.is_file():
+        return
+    if path.stat().st_size > MAX_BYTES:
+        artifact.add_reference(path.absolute().as_uri(), name=path.name)
+    else:
+        artifact.add_file(str(path.absolute()), name=path.name)
+
+
+def _add_rows(artifact: Any, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # an artifact's own `new_file` leaves it to chance when it is removed
+        write_rows(Path(folder, name), header, rows)
+        artifact.add_file(str(Path(folder, name)), name=name)
+
+
+def _use(run: Any, artifact: Any) -> None:
+    if run.offline:
+        # `use_artifact` refuses to work offline, although the record that it writes is uploaded as well as any other.
+        run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
+    else:
+        run.use_artifact(artifact)
+
+
+def _below(root: Path, path: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -1,0 +1,97 @@
+"""The saved view of a study in W&B, made once, by wandb-workspaces and where W&B is online."""
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from synthaug.tracking import run_ids
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = ("config:arm.value", "config:seed.value", "config:synthetic_fraction.value", "summary:test/accuracy")
+
+
+def save(run: Any, study: Path, figures: Sequence[str]) -> None:
+    """Save a view of the study's runs beside its comparison, unless it has one; what fails is said and fails nothing.
+
+    Args:
+        run: the closing one, of W&B.
+        study: folder of the study, where the address of the view is kept.
+        figures: names under which the closing run has figures.
+    """
+    if run.offline or run_ids.record(study).get("view"):
+        return
+    if importlib.util.find_spec("wandb_workspaces") is None:
+        log.info(
+            "For a saved view of the study in W&B: pip install 'synthaug[dashboard]' && "
+            "python -m synthaug.report %s --wandb",
+            study,
+        )
+        return
+    try:
+        saved = workspace(run, figures).save()
+        run_ids.remember(study, {"view": saved.url})
+        log.info("W&B: a view of the study is saved as %s", saved.url)
+    except Exception as error:
+        log.warning("W&B: the view of the study is not saved (%s)", " ".join(str(error).split()))
+
+
+def workspace(run: Any, figures: Sequence[str]) -> Any:
+    """The view: the closing run's page and table, test accuracy by arm, learning curves by arm; one line per run.
+
+    Args:
+        run: the closing one; its group is the study.
+        figures: names under which it has figures.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own use of what pydantic has renamed since
+        import wandb_workspaces.reports.v2 as reports
+        import wandb_workspaces.workspaces as workspaces
+        from wandb_workspaces import expr
+
+    arm = reports.Config("arm")
+    curves = [
+        reports.LinePlot(
+            title=f"{name} by arm",
+            x="epoch",
+            y=[name],
+            groupby=arm,
+            groupby_aggfunc="mean",
+            groupby_rangefunc="minmax",
+        )
+        for name in ("val/accuracy", "val/loss", "train/loss")
+    ]
+    tested = [
+        reports.BarPlot(title=title, metrics=[name], groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="minmax")
+        for name, title in (("test/accuracy", "test accuracy by arm"), ("test/macro_f1", "test macro F1 by arm"))
+    ]
+    closing = [
+        reports.MediaBrowser(title="the page", media_keys=["page"], num_columns=1),
+        reports.MediaBrowser(title="the figures", media_keys=list(figures), num_columns=2),
+        reports.WeavePanelSummaryTable(table_name="comparison"),
+    ]
+    return workspaces.Workspace(
+        entity=run.entity,
+        project=run.project,
+        name=run.group,
+        sections=[
+            workspaces.Section(
+                name=name,
+                panels=panels,
+                is_open=True,
+                layout_settings=workspaces.SectionLayoutSettings(columns=columns, rows=-(-len(panels) // columns)),
+            )
+            for name, panels, columns in (
+                ("Comparison", closing, 1),
+                ("Test images", tested, 2),
+                ("Learning curves", curves, 3),
+            )
+        ],
+        runset_settings=workspaces.RunsetSettings(
+            filters=expr.And(expr.Metric("Group") == run.group),
+            pinned_columns=list(_COLUMNS),
+        ),
+    )

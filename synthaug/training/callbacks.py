@@ -1,0 +1,198 @@
+"""What happens beside training: learning curves, checkpoints, progress, predictions."""
+
+import io
+import logging
+import math
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from tqdm import tqdm
+
+from synthaug.data.samples import Sample
+from synthaug.files import whole_file, write_rows
+from synthaug.models.classifier import Classifier
+from synthaug.runs.contents import Predictions, write_predictions
+from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ("epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr", "seconds")
+
+
+class History(Callback):
+    """Learning curves in `history.csv`, one row per epoch; kept in the checkpoint, so a resume goes on with them.
+
+    Args:
+        folder: of the run.
+        first: the first epoch that may be chosen; those before it are pretraining.
+    """
+
+    def __init__(self, folder: Path, first: int = 0) -> None:
+        self.folder = folder
+        self.first = first
+        self.rows: list[list[float]] = []
+        self._started = 0.0
+        self._validated = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+
+    @property
+    def last_is_best(self) -> bool:
+        """Whether the last epoch may be chosen and beats all such before it on the validation images."""
+        *before, last = (row[COLUMNS.index("val/accuracy")] for row in self.rows)
+        late_enough = len(before) >= self.first
+        return late_enough and not any(last <= accuracy for accuracy in before[self.first :]) and not math.isnan(last)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not in on_train_epoch_start: Lightning leaves that hook out of the first epoch after a resume.
+        self._begin_epoch()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validated = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        # Where trainer.max_steps cuts an epoch short it goes without validation.
+        metrics = trainer.callback_metrics if self._validated else {}
+        self.rows.append(
+            [
+                trainer.current_epoch,
+                trainer.global_step,
+                # The module resets this metric in its own hook, which comes after this one.
+                float(pl_module.train_loss.compute()),
+                float(metrics.get("val/loss", math.nan)),
+                float(metrics.get("val/accuracy", math.nan)),
+                trainer.optimizers[0].param_groups[0]["lr"],
+                round(time.perf_counter() - self._started, 3),
+            ]
+        )
+        self._begin_epoch()
+        if trainer.is_global_zero:
+            write_rows(self.folder / HISTORY, COLUMNS, self.rows)
+
+    def _begin_epoch(self) -> None:
+        self._started = time.perf_counter()
+        self._validated = False
+
+
+class Checkpoints(Checkpoint):
+    """`best.ckpt`, the first of the best epochs on real validation images, and `last.ckpt`, to go on from.
+
+    Lightning's ModelCheckpoint forgets its best score when the folder was moved between two attempts.
+    """
+
+    def __init__(self, folder: Path, history: History) -> None:
+        self.folder = folder
+        self.history = history
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.history.last_is_best:
+            trainer.save_checkpoint(self.folder / CHECKPOINT, weights_only=True)
+        trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints beside their place, then renames them.
+
+    Lightning goes through the system's temporary folder: from another disk that is a copy, which a kill or a full
+    disk cuts short.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()  # torch.save's own writer hides why it could not write
+        torch.save(checkpoint, content)
+        with whole_file(Path(path)) as temporary:
+            temporary.write_bytes(content.getbuffer())
+
+
+class Progress(Callback):
+    """One bar for the whole run with rate and time left; in a log file, one line per epoch instead."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.terminal = sys.stderr.isatty()
+        self._bar: Any = None
+        self._started = 0.0
+        self._first_epoch = 0
+        self._epochs = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.perf_counter()
+        self._first_epoch = trainer.current_epoch
+        steps = int(trainer.estimated_stepping_batches)
+        # The last step of an epoch takes the batches that are left.
+        self._epochs = math.ceil(steps / math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
+        if self.terminal and trainer.is_global_zero:
+            self._bar = tqdm(total=steps, initial=trainer.global_step, desc=self.label, unit="step", leave=False)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.update(trainer.global_step - self._bar.n)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
+        done = trainer.current_epoch + 1
+        judged = "not validated" if math.isnan(accuracy) else f"validation accuracy {accuracy:.1%}"
+        said = f"epoch {done}/{self._epochs}, {judged}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(said)
+            return
+        pace = (time.perf_counter() - self._started) / (done - self._first_epoch)
+        left = max(0, self._epochs - done) * pace
+        log.info("%s: %s, %.1f s/epoch, %.0f s left", self.label, said, pace, left)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class PredictionWriter(Callback):
+    """`predictions.csv` of the test set, whichever process saw which image."""
+
+    def __init__(self, folder: Path, test: Sequence[Sample], classes: Sequence[str]) -> None:
+        self.folder = folder
+        self.test = test
+        self.classes = list(classes)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Classifier)
+        rows = torch.cat([rows for rows, _ in pl_module.predicted])
+        probabilities = torch.cat([values for _, values in pl_module.predicted])
+        if trainer.world_size > 1:
+            shares: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(shares, (rows, probabilities))
+            rows = torch.cat([share[0] for share in shares])
+            probabilities = torch.cat([share[1] for share in shares])
+        if not trainer.is_global_zero:
+            return
+        ordered = probabilities[rows.argsort()].numpy()
+        write_predictions(
+            self.folder,
+            Predictions(
+                paths=[str(sample.path) for sample in self.test],
+                labels=torch.tensor([sample.label for sample in self.test]).numpy(),
+                predicted=ordered.argmax(axis=1),
+                probabilities=ordered,
+                classes=self.classes,
+            ),
+        )

@@ -1,0 +1,224 @@
+"""A published table in a YAML: what was typed is what is read, and every mistake is named, all at once."""
+
+import textwrap
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from synthaug.analysis.audit import published
+from synthaug.analysis.audit.published import EXAMPLE, Published, read_published
+from synthaug.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+FINE = """
+n_test: 162
+baseline: real
+arms:
+  real: 98.15
+  8:2: 94.20
+"""
+
+
+def read(tmp_path: Path, text: str) -> Published:
+    path = tmp_path / "table.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_published(path)
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    """Everything that is said to be wrong, line by line."""
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, text)
+    headline, *lines = str(raised.value).splitlines()
+    assert headline == f"{tmp_path / 'table.yaml'} cannot be used:"
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def test_fifteen_lines_are_enough(tmp_path: Path) -> None:
+    found = read(tmp_path, FINE)
+    assert (found.title, found.source, found.baseline) == ("table", "", "real")
+    assert [(arm.name, str(arm.accuracy)) for arm in found.arms] == [("real", "98.15"), ("8:2", "94.20")]
+    assert {(arm.n_test, arm.seeds, arm.n_train) for arm in found.arms} == {(162, None, None)}
+    assert (found.readings, found.expected_discordant) == ((), ())
+
+
+def test_everything_that_can_be_said(tmp_path: Path) -> None:
+    text = """
+title: "A table: of ours"
+source: page 3,
+  first table
+n_test: 162
+n_train: 1000
+seeds: 3
+unit: percent
+baseline: real
+expected_discordant: [5, 3, 5.0]
+arms:
+  real: 98 %
+  猫: {accuracy: "94.20", n_test: 50, n_train: 200, seeds: 1}
+readings:
+  caption: {says: "8:2 is 80 %", synthetic: {real: 0, 猫: 80.5}}
+"""
+    found = read(tmp_path, text)
+    assert (found.title, found.source) == ("A table: of ours", "page 3, first table")
+    assert found.expected_discordant == (3.0, 5.0)
+    real, other = found.arms
+    assert (str(real.accuracy), real.n_test, real.n_train, real.seeds) == ("98", 162, 1000, 3)
+    assert (other.name, str(other.accuracy), other.n_test, other.n_train, other.seeds) == ("猫", "94.20", 50, 200, 1)
+    (reading,) = found.readings
+    assert (reading.name, reading.says, dict(reading.synthetic)) == ("caption", "8:2 is 80 %", {"real": 0, "猫": 80.5})
+
+
+def test_fractions_keep_their_digits(tmp_path: Path) -> None:
+    text = FINE.replace("98.15", "0.9815").replace("94.20", "0.940") + "unit: fraction\nexpected_discordant: 0.05\n"
+    found = read(tmp_path, text)
+    assert [str(arm.accuracy) for arm in found.arms] == ["98.15", "94.0"]
+    assert found.expected_discordant == (5.0,)
+
+
+def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
+    text = "baseline: a\narms:\n  a: {accuracy: 90, n_test: 10}\n  b: {accuracy: 80, n_test: 20}\n"
+    assert [arm.n_test for arm in read(tmp_path, text).arms] == [10, 20]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("n_test: 162\n", "", "n_test: is missing; give the number of test images behind each accuracy"),
+        ("n_test", "n_tset", "line 2, n_tset: nothing reads this key; did you mean n_test?"),
+        ("162", "0", "line 2, n_test='0': must be a whole number from 1 to 10000000, digits only"),
+        ("162", "1,348", "line 2, n_test='1,348': must be a whole number from 1 to 10000000, digits only"),
+        ("162", "[162]", "line 2, n_test: must be a whole number from 1 to 10000000, digits only"),
+        ("162", "162\nseeds: none", "line 3, seeds='none': must be a whole number from 1 to 10000000, digits only"),
+        ("162", "162\nn_train: -5", "line 3, n_train='-5': must be a whole number from 1 to 10000000, digits only"),
+        ("162", "162\nn_test: 163", "line 3, n_test: this key is there twice, first in line 2"),
+        ("162", "162\nunit: per cent", "line 3, unit='per cent': must be percent or fraction"),
+        ("162", "162\ntitle: [a]", "line 3, title: must be text; put it in quotes"),
+        ("baseline: real\n", "", "baseline: is missing; name the arm that the others are compared with"),
+        ("baseline: real", "baseline: rael", "line 3, baseline='rael': is no arm; did you mean real?"),
+        ("baseline: real", "baseline: x", "line 3, baseline='x': is no arm; there is real, 8:2"),
+        ("98.15", "101", "line 5, arms.real='101': must be from 0 to 100"),
+        ("98.15", "-1", "line 5, arms.real='-1': must be a number from 0 to 100"),
+        ("98.15", "98,15", "line 5, arms.real='98,15': must be a number from 0 to 100 with a point, not a comma"),
+        ("98.15", "nan", "line 5, arms.real='nan': must be a number from 0 to 100"),
+        ("98.15", "9e1", "line 5, arms.real='9e1': must be a number from 0 to 100"),
+        ("98.15", "", "line 5, arms.real: must be a number from 0 to 100"),
+        ("98.15", "{accuracy: [1]}", "line 5, arms.real.accuracy: must be a number from 0 to 100"),
+        ("98.15", "{n_test: 5}", "line 5, arms.real: has no accuracy"),
+        (
+            "98.15",
+            "{accuracy: 98, acuracy: 5}",
+            "line 5, arms.real.acuracy: nothing reads this key; did you mean accuracy?",
+        ),
+        (
+            "98.15",
+            "{accuracy: 98, seeds: few}",
+            "line 5, arms.real.seeds='few': must be a whole number from 1 to 10000000, digits only",
+        ),
+        ("  8:2: 94.20\n", "  real: 94.20\n", "line 6, arms.real: this arm is there twice, first in line 5"),
+        ("  8:2: 94.20\n", "", "line 5, arms: 1 is too few, a comparison needs two"),
+        ("8:2:", "'':", "line 6, arms: every arm needs a name of one word or in quotes"),
+        ("8:2:", "? [8, 2]\n  :", "line 6, arms: every arm needs a name of one word or in quotes"),
+        (
+            "  real: 98.15\n  8:2: 94.20\n",
+            "  - real\n",
+            "line 5, arms: must be a list of lines <name>: <accuracy>, each without a dash",
+        ),
+        (
+            "arms:\n  real: 98.15\n  8:2: 94.20\n",
+            "",
+            "arms: is missing; list every arm as <name>: <accuracy>",
+        ),
+        ("162", "162\nexpected_discordant: [5, 0]", "must be above 0: arms that never disagree do not differ"),
+        ("162", "162\nexpected_discordant: x", "line 3, expected_discordant='x': must be a number from 0 to 100"),
+        ("162", "162\nreadings: [a]", "line 3, readings: must be a list of lines <name of the reading>: ..."),
+        ("162", "162\nreadings: {a: b}", "readings.a: needs synthetic: {<arm>: <share>, ...} with a share for every"),
+        ("162", "162\nreadings: {a: {synthetic: {real: 0}}}", "readings.a.synthetic: has no share for 8:2"),
+        (
+            "162",
+            "162\nreadings: {a: {synthetic: {real: 0, 8:2: 120}}}",
+            "readings.a.synthetic.8:2='120': must be from 0 to 100",
+        ),
+        (
+            "162",
+            "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1, rael: 4}}}",
+            "readings.a.synthetic.rael: is no arm; did you mean real?",
+        ),
+        (
+            "162",
+            "162\nreadings: {a: {say: x, synthetic: {real: 0, 8:2: 1}}}",
+            "readings.a.say: nothing reads this key; did you mean says?",
+        ),
+        ("162", "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1}}, a: 4}", "readings.a: this reading is there twice"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in FINE
+    found = problems(tmp_path, FINE.replace(old, new, 1))
+    assert any(said in line for line in found), found
+
+
+def test_a_percentage_where_fractions_were_announced(tmp_path: Path) -> None:
+    found = problems(tmp_path, FINE + "unit: fraction\n")
+    assert "line 5, arms.real='98.15': must be from 0 to 1, or unit: percent" in found
+
+
+def test_all_mistakes_at_once_from_top_to_bottom(tmp_path: Path) -> None:
+    text = "basline: real\narms:\n  real: 101\n  real: 4\n  b: 94,2\nunit: parts\n"
+    assert [line.partition(":")[0] for line in problems(tmp_path, text)] == [
+        "line 1, basline",
+        "line 3, arms.real='101'",
+        "line 4, arms.real",
+        "line 5, arms.b='94,2'",
+        "line 6, unit='parts'",
+        "n_test",
+        "baseline",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"arms: [", r"table\.yaml is not YAML \(line 1: while parsing a flow node, .*\); experiments/paper"),
+        (b"\xff\xfe\x00", r"is not YAML \('utf-8' codec"),
+        (b"a: \x01", r"is not YAML \(unacceptable character"),
+        (b"a: 1\n---\nb: 2\n", r"is not YAML \(line 2: expected a single document"),
+        (b"", "holds no table of keys such as n_test: and arms:"),
+        (b"98.15", "holds no table of keys"),
+    ],
+)
+def test_what_is_no_table(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "table.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        read_published(path)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no\.yaml cannot be read \(No such file.*; give the YAML of a table"):
+        read_published(tmp_path / "no.yaml")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_published(tmp_path)
+
+
+def test_the_format_in_the_docstring_is_read_as_it_is_explained(tmp_path: Path) -> None:
+    text = textwrap.dedent((published.__doc__ or "").split("\n\n")[1])
+    found = read(tmp_path, text)
+    assert [(arm.name, str(arm.accuracy), arm.seeds) for arm in found.arms] == [
+        ("real", "98.15", 1),
+        ("5:5", "95.06", 1),
+    ]
+    assert found.readings[0].synthetic == {"real": 0, "5:5": 50}
+
+
+def test_the_example_is_the_table_of_the_paper() -> None:
+    found = read_published(ROOT / EXAMPLE)
+    assert {arm.name: arm.accuracy for arm in found.arms} == {
+        "real": Decimal("98.15"),
+        "5:5": Decimal("95.06"),
+        "6:4": Decimal("97.55"),
+        "7:3": Decimal("94.87"),
+        "8:2": Decimal("94.20"),
+    }
+    assert {(arm.n_test, arm.n_train) for arm in found.arms} == {(162, 1348)}

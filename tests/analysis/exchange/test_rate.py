@@ -1,0 +1,277 @@
+"""The exchange rate: a known law comes back, and where nothing can be told that is said."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthaug.analysis.comparison.compare import compare
+from synthaug.analysis.exchange.covariance import errors, variation
+from synthaug.analysis.exchange.law import CHANGING, CONSTANT, SHIFTED, WORTHLESS, Law, Problem
+from synthaug.analysis.exchange.rate import Amounts, Exchange, Value, fit, of_group
+from synthaug.analysis.output.figures import exchange_curves as figures
+from synthaug.analysis.output.records import of_exchange
+from synthaug.analysis.text import exchange_text
+from synthaug.analysis.text.document import markdown
+from tests.factories.exchange_studies import GRID, LAW, answers, write_exchange_study
+
+REAL = np.array([arm.n_real for arm in GRID], dtype=float)
+SYNTHETIC = np.array([arm.n_synthetic for arm in GRID], dtype=float)
+
+
+def problem_of(law: Law) -> Problem:
+    """The arms' true errors, known to a point, about as well as a study knows them."""
+    return Problem(REAL, SYNTHETIC, law.error(REAL, SYNTHETIC), 1e-4 * np.eye(len(GRID)))
+
+
+def replaced(law: Law = LAW, **changes: float) -> Law:
+    return Law(**{**{name: getattr(law, name) for name in law.__dataclass_fields__}, **changes})
+
+
+# --- the law -----------------------------------------------------------------------------------------
+
+laws = st.builds(
+    Law,
+    floor=st.floats(0, 0.1),
+    scale=st.floats(0.03, 0.2),
+    exponent=st.floats(0.3, 1.5),
+    value=st.floats(-0.015, 2),
+    size=st.just(300.0),
+)
+
+
+@given(laws)
+@settings(max_examples=40, deadline=None)
+def test_a_law_without_noise_comes_back(law: Law) -> None:
+    profile = problem_of(law).profile(CONSTANT)
+    low, high = profile.interval(3.84)
+    assert profile.least < 1.5
+    assert low is None or low <= law.value
+    assert high is None or law.value <= high
+    # The grid is finer than what such errors could tell apart.
+    assert np.allclose(profile.law.error(REAL, SYNTHETIC), law.error(REAL, SYNTHETIC), atol=0.02)
+
+
+def test_each_form_finds_what_it_is_about() -> None:
+    falling = problem_of(replaced(power=0.5, unit=2000.0, value=0.2)).profile(CHANGING).law
+    assert falling.power == pytest.approx(0.5, abs=0.11)
+    assert falling.value_at(500) > falling.value_at(2000)
+    shifted = problem_of(replaced(shift=0.03)).profile(SHIFTED).law
+    assert shifted.shift == pytest.approx(0.03, abs=6e-3)
+    assert shifted.value == pytest.approx(0.5, abs=0.1)
+    assert problem_of(replaced(value=0.0)).profile(WORTHLESS).least < 0.5
+
+
+def test_floor_and_scale_are_never_negative() -> None:
+    rising = Problem(REAL, SYNTHETIC, 0.02 + 1e-5 * REAL, 1e-6 * np.eye(len(GRID))).profile(CONSTANT).law
+    steep = Problem(REAL, SYNTHETIC, 0.5 - 1e-4 * REAL, 1e-6 * np.eye(len(GRID))).profile(CONSTANT).law
+    assert min(rising.floor, rising.scale, steep.floor, steep.scale) >= 0
+
+
+def test_the_law_says_nothing_where_synthetic_images_undo_all_real_ones() -> None:
+    law = replaced(value=-0.1)
+    assert law.error(100, 2000) == np.inf
+    assert np.isfinite(law.error(1000, 2000))
+
+
+# --- what varies -------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 4), st.integers(1, 30), st.floats(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_the_covariance_is_positive_definite_whatever_the_answers(
+    draw: int, arms: int, seeds: int, images: int, easy: float
+) -> None:
+    right = np.random.default_rng(draw).random((arms, seeds, images)) < easy
+    given_answers = [dict(enumerate(arm)) for arm in right]
+    covariance = variation(given_answers).covariance(errors(given_answers))
+    assert np.isfinite(covariance).all()
+    assert np.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_the_covariance_is_that_of_repeated_studies() -> None:
+    arms = GRID[3:9]
+    measured = [answers(arms=arms, run=0.15, draw=draw) for draw in range(150)]
+    means = np.array([1 - right.mean(axis=(1, 2)) for right in measured])
+    estimated = [
+        variation([dict(enumerate(arm)) for arm in right]).covariance(1 - right.mean(axis=(1, 2))) for right in measured
+    ]
+    true, found = np.cov(means.T), np.mean(estimated, axis=0)
+    assert np.allclose(np.diag(found), np.diag(true), rtol=0.35)
+    contrast = np.array([1, -1, 0, 0, 0, 0.0])
+    assert contrast @ found @ contrast == pytest.approx(contrast @ true @ contrast, rel=0.35)
+
+
+# --- the exchange rate -------------------------------------------------------------------------------
+
+
+def test_the_true_value_is_in_the_interval_and_said() -> None:
+    found = fit(GRID, answers())
+    assert found.value is not None
+    assert found.value.low is not None
+    assert found.value.high is not None
+    assert 0 < found.value.low < 0.5 < found.value.high < 1.5
+    assert found.better is None
+    assert [value.n_synthetic for value in found.along] == [500, 2000]
+    assert exchange_text.headline(found).startswith("One real image is worth ")
+    k = Value(100, 0.5, 0.25, 1.0)
+    assert (k.k, k.k_low, k.k_high) == (2, 1, 4)
+
+
+@given(st.permutations(range(len(GRID))))
+@settings(max_examples=5, deadline=None)
+def test_the_order_of_the_arms_changes_nothing(order: Sequence[int]) -> None:
+    right = answers(images=300)
+    swapped = fit([GRID[i] for i in order], right[list(order)], along=False)
+    assert of_exchange(swapped) == of_exchange(fit(GRID, right, along=False))
+
+
+def test_arrays_and_mappings_are_the_same_and_seeds_may_differ() -> None:
+    right = answers(images=300)
+    mappings = [dict(enumerate(arm)) for arm in right]
+    assert fit(GRID, mappings, along=False) == fit(GRID, right, along=False)
+    del mappings[0][2], mappings[3][0]
+    assert fit(GRID, mappings, along=False).identifiable
+
+
+def test_every_class_has_its_own_rate() -> None:
+    labels = np.arange(1500) % 2
+    right = answers()
+    # The second class never learns from synthetic images.
+    right[:, :, labels == 1] = answers(replaced(value=0.0))[:, :, labels == 1]
+    found = fit(GRID, right, labels, ["cat", "dog", "no test image"])
+    cat, dog = found.classes
+    assert (cat.name, cat.n_test, dog.name) == ("cat", 750, "dog")
+    assert cat.exchange.value is not None
+    assert cat.exchange.value.helps
+    assert dog.exchange.value is not None
+    assert not dog.exchange.value.helps
+    said = markdown(exchange_text.document(found))
+    assert "| cat | 750 |" in said
+    assert "no limit" in exchange_text.rate_text(dog.exchange.value)
+
+
+def test_worthless_and_harmful_images_are_called_so() -> None:
+    worthless = fit(GRID, answers(replaced(value=0.0)), along=False)
+    assert exchange_text.headline(worthless).startswith("Synthetic images cannot be told from worthless")
+    assert worthless.better == "worthless"
+    assert "worth nothing does as well with one number less" in " ".join(exchange_text.remarks(worthless))
+    harmful = fit(GRID, answers(replaced(value=-0.018)), along=False)
+    assert harmful.value is not None
+    assert harmful.value.harms
+    assert (harmful.value.k, harmful.value.k_low, harmful.value.k_high) == (None, None, None)
+    assert exchange_text.headline(harmful).startswith("Synthetic images do harm: each takes away what 0.0")
+    assert exchange_text.rate_text(harmful.value) == "none: harmful"
+
+
+def test_another_form_is_named_where_it_fits_better() -> None:
+    shifted = fit(GRID, answers(replaced(shift=0.05)))
+    assert shifted.better == "shifted"
+    assert "raise the error that no number of images removes" in " ".join(exchange_text.remarks(shifted))
+    arms = [Amounts(f"{n}+{s}", n, s) for n in (50, 100, 200, 400, 1000) for s in (0, 50, 200, 1000, 4000)]
+    changing = fit(arms, answers(replaced(power=0.3, unit=1000.0, value=0.3, scale=0.12), arms, run=0.05))
+    assert changing.better == "changing"
+    assert "by the number of synthetic images: 50: " in " ".join(exchange_text.remarks(changing))
+
+
+FLAT_LAW = replaced(scale=0.0, floor=0.1)
+PERFECT = replaced(scale=0.0, floor=0.0)
+
+
+@pytest.mark.parametrize(
+    ("arms", "law", "said"),
+    [
+        ([arm for arm in GRID if not arm.n_synthetic], LAW, "no arm has synthetic images. Add some: mix.synthetic="),
+        ([arm for arm in GRID if arm.n_real in (100, 400)], LAW, "fewer than 3 different numbers of real images"),
+        (GRID[:4], LAW, "fewer than 5 different training sets"),
+        (GRID, FLAT_LAW, "the error does not measurably fall with the number of images"),
+        (GRID, PERFECT, "every arm gets every test image right"),
+    ],
+)
+def test_what_cannot_be_told_is_said_with_what_would(arms: Sequence[Amounts], law: Law, said: str) -> None:
+    found = fit(arms, answers(law, arms))
+    assert not found.identifiable
+    assert found.value is None
+    assert found.along == ()
+    assert said in exchange_text.headline(found)
+    assert exchange_text.headline(found).startswith("What a synthetic image is worth is not identifiable: ")
+    json.dumps(of_exchange(found), allow_nan=False)
+    markdown(exchange_text.document(found))
+
+
+def test_open_ends_are_reasons() -> None:
+    for reason in exchange_text.REASONS:
+        assert exchange_text.REASONS[reason] in exchange_text.headline(Exchange((), (), (reason,)))
+    # Real images beyond 100 bring nothing, so that nothing bounds what a synthetic one may be worth.
+    arms = [Amounts(f"{n}+{s}", n, s) for n in (100, 101, 102) for s in (0, 3000)]
+    found = fit(arms, answers(replaced(value=30.0, exponent=2.0), arms), along=False)
+    assert found.reasons == ("no upper limit to its worth",)
+    assert found.limit is not None
+    assert found.limit.helps
+    assert found.value is None
+    said = exchange_text.headline(found)
+    assert "Add arms with more real images" in said
+    assert "It is worth at least " in said
+    labels = np.zeros(1500, dtype=int)
+    rows = markdown(
+        exchange_text.document(fit(arms, answers(replaced(value=30.0, exponent=2.0), arms), labels, ["cat"]))
+    )
+    assert "not identifiable: no upper limit to its worth; at most " in rows
+
+
+def test_arms_without_real_images_and_single_seeds_are_spoken_of() -> None:
+    arms = [*GRID, Amounts("synthetic", 0, 1000)]
+    right = np.concatenate([answers(seeds=1), answers(seeds=1)[:1]])
+    found = fit(arms, right, along=False)
+    assert [arm.name for arm in found.left_out] == ["synthetic"]
+    remarks = " ".join(exchange_text.remarks(found))
+    assert "Arms without real images are left out" in remarks
+    assert "One seed per arm" in remarks
+    assert found.one_seed
+    unknown = dataclasses.replace(found, value=None)
+    assert "One seed per arm" not in " ".join(exchange_text.remarks(unknown)), "there is no interval to be too narrow"
+    assert found.identifiable
+
+
+def test_arms_off_the_law_widen_the_interval() -> None:
+    right = answers(run=0.0)
+    right[4, :, :300] = False  # one arm far worse than any law allows
+    found = fit(GRID, right, along=False)
+    assert found.inflation > 2
+    assert "further from the curve than seeds and test images explain" in " ".join(exchange_text.remarks(found))
+
+
+def test_impossible_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="answers of at least one seed for each of 15 arms, got 14"):
+        fit(GRID, answers()[:-1])
+    with pytest.raises(ValueError, match="answers to the same test images"):
+        fit(GRID[:2], [{0: np.ones(3, dtype=bool)}, {0: np.ones(4, dtype=bool)}])
+
+
+def test_a_study_gives_its_rate_as_plain_data(tmp_path: Path) -> None:
+    (group,) = compare(write_exchange_study(tmp_path / "study")).groups
+    found = of_group(group)
+    plain = json.loads(json.dumps(of_exchange(found), allow_nan=False))
+    assert plain["identifiable"] is True
+    assert plain["value"]["low"] < 0.5 < plain["value"]["high"]
+    assert plain["value"]["k"] == pytest.approx(1 / plain["value"]["value"])
+    assert [row["class"] for row in plain["classes"]] == ["cat", "dog"]
+    assert len(plain["points"]) == len(GRID)
+
+
+# --- figures -----------------------------------------------------------------------------------------
+
+
+def test_figures_show_the_curves_and_the_values() -> None:
+    found = fit(GRID, answers(), np.arange(1500) % 2, ["cat", "<dog>"])
+    curves = figures.error_curves(found)
+    assert "one curve for each of 0, 500, 2,000 synthetic images" in curves
+    assert "500 synthetic" in figures.values_along(found)
+    assert "&lt;dog&gt;" in figures.class_values(found)
+    nothing = fit(GRID, answers(PERFECT), np.zeros(1500, dtype=int), ["cat"])
+    assert (figures.error_curves(nothing), figures.values_along(nothing), figures.class_values(nothing)) == ("",) * 3

@@ -1,0 +1,335 @@
+"""Intervals and tests: against scipy, against the published formula, at the edges, and by enumeration."""
+
+import math
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+from scipy.stats import binomtest, chi2_contingency  # type: ignore[import-untyped, unused-ignore]
+from scipy.stats import t as student
+
+from synthaug.analysis.inference.intervals import (
+    ALPHA,
+    Estimate,
+    Trend,
+    accuracy_over_seeds,
+    contrast,
+    crossed,
+    crossed_apart,
+    crossed_spread,
+    fisher,
+    holm,
+    kendall,
+    mcnemar,
+    mcnemar_at_best,
+    most_opposed,
+    sample_deviation,
+    two_proportion_z,
+    wilson,
+)
+
+counts = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+@given(counts)
+def test_wilson_agrees_with_scipy(pair: tuple[int, int]) -> None:
+    successes, n = pair
+    expected = binomtest(successes, n).proportion_ci(method="wilson")
+    got = wilson(successes, n)
+    assert got.low == pytest.approx(expected.low, abs=1e-12)
+    assert got.high == pytest.approx(expected.high, abs=1e-12)
+
+
+@given(st.integers(1, 5000), st.floats(0, 1))
+def test_wilson_of_a_mean_over_seeds(n: int, share: float) -> None:
+    got = wilson(share * n, n)
+    assert 0 <= got.low <= got.value <= got.high <= 1
+    assert got.low < got.high
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 0), (-1, 4), (5, 4), (math.nan, 4)])
+def test_wilson_refuses_what_is_no_proportion(successes: float, n: int) -> None:
+    with pytest.raises(ValueError, match="successes"):
+        wilson(successes, n)
+
+
+@given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 400))
+def test_one_seed_is_bonett_and_price(better: int, worse: int, same: int) -> None:
+    n = better + worse + same
+    if n == 0:
+        return
+    differences = np.array([1.0] * better + [-1.0] * worse + [0.0] * same)
+    p_better, p_worse = (better + 1) / (n + 2), (worse + 1) / (n + 2)
+    half = 1.959963984540054 * math.sqrt((p_better + p_worse - (p_better - p_worse) ** 2) / (n + 2))
+    got = crossed(differences[None])
+    assert got.value == pytest.approx((better - worse) / n)
+    assert got.low == pytest.approx(max(-1, p_better - p_worse - half), abs=1e-12)
+    assert got.high == pytest.approx(min(1, p_better - p_worse + half), abs=1e-12)
+
+
+shapes = st.tuples(st.integers(1, 5), st.integers(1, 60))
+tables = arrays(float, shapes, elements=st.sampled_from([-1.0, 0.0, 0.0, 1.0]))
+
+
+@given(tables)
+def test_crossed_is_sane_and_symmetric(values: NDArray[np.float64]) -> None:
+    got = crossed(values)
+    assert got.value == pytest.approx(values.mean())
+    assert -1 <= got.low <= got.value <= got.high <= 1
+    assert got.low < got.high
+    assert 0 < got.p_value <= 1
+    mirrored = crossed(-values)
+    assert [mirrored.low, mirrored.high] == pytest.approx([-got.high, -got.low])
+    assert mirrored.p_value == pytest.approx(got.p_value)
+    shuffled = crossed(values[::-1, ::-1])
+    assert [shuffled.low, shuffled.high] == pytest.approx([got.low, got.high])
+
+
+@given(tables)
+def test_the_p_value_and_the_interval_say_the_same(values: NDArray[np.float64]) -> None:
+    got = crossed(values)
+    if abs(got.p_value - 0.05) > 1e-9 and abs(got.value) < 1:
+        assert (got.p_value < 0.05) == (not got.contains_zero)
+    for margin in (0.01, 0.2):
+        one_sided = got.p_not_worse(margin)
+        assert 0 <= one_sided <= 1
+        if -1 < got.low < got.value and abs(one_sided - 0.025) > 1e-9:
+            assert (one_sided < 0.025) == (got.low > -margin)
+
+
+def test_crossed_by_hand() -> None:
+    """Two seeds and three images: mean squares written out from their definition."""
+    values = np.array([[1.0, 0.0, -1.0], [0.0, 0.0, -1.0]])
+    got = crossed(values)
+    _, ms_image, ms_error = written_out(values)
+    size = math.sqrt(ms_image / (ms_image + ms_error))
+    table = np.hstack([values, [[-size, size]] * 2])
+    ms_seed, ms_image, ms_error = written_out(table)
+    half = math.sqrt((student.ppf(0.975, 1) ** 2 * ms_seed + 1.959963984540054**2 * (ms_image - ms_error)) / 10)
+    assert got.value == pytest.approx(-1 / 6)
+    assert got.centre == pytest.approx(table.mean())
+    assert float(got.spread.half_width()) == pytest.approx(half)
+    assert float(got.spread.half_width(got.p_value)) == pytest.approx(abs(got.centre))
+
+
+def written_out(table: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Mean squares of seeds, images and the rest."""
+    seeds, images, mean = table.mean(axis=1), table.mean(axis=0), table.mean()
+    s, n = table.shape
+    rest = sum((table[i, j] - seeds[i] - images[j] + mean) ** 2 for i in range(s) for j in range(n))
+    of_seeds, of_images = sum((seeds - mean) ** 2), sum((images - mean) ** 2)
+    return n * of_seeds / (s - 1), s * of_images / (n - 1), rest / (s - 1) / (n - 1)
+
+
+def test_seeds_that_agree_by_chance_leave_half_of_the_images_interval() -> None:
+    """Two seeds with the same mean that get no image wrong together: the parts of the variance look too small."""
+    answers = np.zeros((2, 1000))
+    answers[0, :40] = answers[1, 40:80] = -1
+    got = crossed(answers)
+    of_seeds, rest = got.spread.parts
+    assert of_seeds.variance == 0
+    assert rest.variance < got.spread.images.variance / 4
+    alone = 1.959963984540054 * math.sqrt(float(got.spread.images.variance))
+    assert got.high - got.low == pytest.approx(alone)
+    assert got.p_value == pytest.approx(2 * (1 - NormalDist().cdf(-got.centre * 2 * 1.959963984540054 / alone)))
+
+
+def test_many_tables_at_once_are_as_each_alone() -> None:
+    draws = np.random.default_rng(3).choice([1.0, -1.0, 0.0], p=[0.03, 0.06, 0.91], size=(50, 3, 40))
+    draws[0] = 0
+    centres, spread = crossed_spread(draws)
+    alone = [crossed(table) for table in draws]
+    np.testing.assert_allclose(centres, [found.centre for found in alone])
+    np.testing.assert_allclose(spread.half_width(), [found.spread.half_width() for found in alone])
+
+
+def test_identical_predictions_leave_room_for_doubt() -> None:
+    for seeds in (1, 3):
+        got = crossed(np.zeros((seeds, 1500)))
+        assert got.value == 0
+        assert got.low == pytest.approx(-got.high)
+        assert 0 < got.high < 0.01
+        assert got.p_value == 1
+
+
+def test_crossed_refuses_an_empty_table() -> None:
+    with pytest.raises(ValueError, match="at least one seed and one image"):
+        crossed(np.zeros((0, 5)))
+
+
+def test_coverage_of_one_seed() -> None:
+    """4,000 made-up test sets of 300 images, 6 % and 3 % discordant: covered about 95 % of the time."""
+    random = np.random.default_rng(0)
+    truth = 0.03 - 0.06
+    draws = random.choice([1.0, -1.0, 0.0], p=[0.03, 0.06, 0.91], size=(4000, 1, 300))
+    assert 0.94 < coverage(draws, truth) < 0.975
+
+
+def test_coverage_of_three_seeds_that_move() -> None:
+    """Every seed moves the difference: an interval over images alone would hold the truth half as often as it says."""
+    random = np.random.default_rng(1)
+    moved = random.normal(-0.02, 0.015, size=(2000, 3, 1))
+    draws = random.choice([1.0, -1.0, 0.0], p=[0.03, 0.03, 0.94], size=(2000, 3, 400))
+    draws = np.where(random.random(draws.shape) < np.abs(moved), np.sign(moved), draws)
+    truth = -0.02
+    assert 0.94 < coverage(draws, truth) < 0.99
+    assert coverage(draws.mean(axis=1, keepdims=True), truth) < 0.9
+
+
+def coverage(studies: NDArray[np.float64], truth: float) -> float:
+    return float(np.mean([found.low <= truth <= found.high for found in map(crossed, studies)]))
+
+
+def test_seeds_that_are_not_shared_are_two_samples() -> None:
+    """With no difference between images the chance is that of the seeds' means alone, each arm's by its own t."""
+    random = np.random.default_rng(2)
+    first, second = random.random((4, 1)) * np.ones((4, 300)), random.random((3, 1)) * np.ones((3, 300))
+    got = crossed_apart(first, second)
+    assert got.value == pytest.approx(first.mean() - second.mean())
+    moved = [(first, 3), (second, 2)]
+    squares = sum(student.ppf(0.975, free) ** 2 * arm[:, 0].var(ddof=1) / len(arm) for arm, free in moved)
+    assert float(got.spread.half_width()) ** 2 == pytest.approx(squares, rel=0.03)  # two images were added
+    assert crossed_apart(first, second[:1]).seeds == 1
+
+
+@given(arrays(float, shapes, elements=st.sampled_from([0.0, 1.0, 1.0])))
+def test_accuracy_over_seeds_stays_within_bounds(correct: NDArray[np.float64]) -> None:
+    got = accuracy_over_seeds(correct)
+    assert 0 <= got.low <= got.value <= got.high <= 1
+    assert got.low < got.high
+    if len(correct) == 1:
+        assert got == wilson(correct.sum(), correct.size)
+
+
+def test_accuracy_of_seeds_that_move_is_less_sure() -> None:
+    random = np.random.default_rng(3)
+    steady = (random.random((5, 500)) < 0.9).astype(float)
+    moving = (random.random((5, 500)) < np.array([0.7, 0.8, 0.9, 0.95, 0.99])[:, None]).astype(float)
+    width = [found.high - found.low for found in map(accuracy_over_seeds, (steady, moving))]
+    assert width[1] > 3 * width[0]
+
+
+def test_contains_zero() -> None:
+    assert Estimate(0.1, 0.0, 0.2).contains_zero
+    assert not Estimate(-0.1, -0.2, -0.01).contains_zero
+
+
+def test_deviation_needs_two() -> None:
+    assert sample_deviation([0.9]) is None
+    assert sample_deviation([0.9, 0.92]) == pytest.approx(0.02 / math.sqrt(2))
+
+
+# --- tests -------------------------------------------------------------------------------------------
+
+small = st.integers(1, 25).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+shares = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+@given(counts, counts)
+def test_z_is_the_root_of_pearsons_chi_squared(first: tuple[int, int], second: tuple[int, int]) -> None:
+    (k1, n1), (k2, n2) = first, second
+    got = two_proportion_z(k1, n1, k2, n2)
+    if 0 < k1 + k2 < n1 + n2:
+        expected = chi2_contingency([[k1, n1 - k1], [k2, n2 - k2]], correction=False).pvalue
+        assert got == pytest.approx(expected, abs=1e-9)
+    else:
+        assert got == 1
+
+
+@given(small, small)
+def test_fisher_adds_up_all_tables_that_are_no_likelier(first: tuple[int, int], second: tuple[int, int]) -> None:
+    (k1, n1), (k2, n2) = first, second
+    right = k1 + k2
+    ways = [math.comb(n1, k) * math.comb(n2, right - k) for k in range(max(0, right - n2), min(n1, right) + 1)]
+    here = math.comb(n1, k1) * math.comb(n2, k2)
+    expected = sum(way for way in ways if way <= here) / sum(ways)
+    assert fisher(k1, n1, k2, n2) == pytest.approx(expected)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_is_a_binomial_test(better: int, worse: int) -> None:
+    expected = binomtest(better, better + worse).pvalue if better + worse else 1
+    assert mcnemar(better, worse) == pytest.approx(expected)
+    assert mcnemar(better, worse) == mcnemar(worse, better)
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.integers(0, n), st.just(n))))
+def test_no_pairing_is_more_significant_than_the_best(counted: tuple[int, int, int]) -> None:
+    k1, k2, n = counted
+    both_right = range(max(0, k1 + k2 - n), min(k1, k2) + 1)  # every pairing that the two counts allow
+    found = [mcnemar(k1 - both, k2 - both) for both in both_right]
+    assert min(found) == pytest.approx(mcnemar_at_best(k2 - k1))
+    assert max(found) == pytest.approx(mcnemar(k1 - both_right[0], k2 - both_right[0]))
+    assert mcnemar_at_best(k2 - k1) == min(1, 2 * 0.5 ** abs(k2 - k1))
+
+
+@given(st.integers(-60, 60))
+def test_as_many_images_may_go_against_a_difference(difference: int) -> None:
+    opposed = most_opposed(difference)
+    size = abs(difference)
+    if opposed is None:
+        assert mcnemar(size, 0) > ALPHA
+    else:
+        assert mcnemar(size + opposed, opposed) <= ALPHA < mcnemar(size + opposed + 1, opposed + 1)
+
+
+@given(p_values, st.floats(0.001, 0.5))
+def test_holm_rejects_step_by_step(values: list[float], alpha: float) -> None:
+    adjusted = holm(values)
+    rejected, left = set(), sorted(range(len(values)), key=values.__getitem__)
+    while left and values[left[0]] * len(left) <= alpha:
+        rejected.add(left.pop(0))
+    assert {place for place, value in enumerate(adjusted) if value <= alpha} == rejected
+    assert all(raw <= value <= 1 for raw, value in zip(values, adjusted, strict=True))
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.0625, 1, 0.0625, 0.03125]) == [0.1875, 1, 0.1875, 0.125]
+    assert holm([]) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=20))
+def test_kendall_counts_pairs(pairs: list[tuple[int, int]]) -> None:
+    first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    signs = [(np.sign(b[0] - a[0]), np.sign(b[1] - a[1])) for a, b in combinations(pairs, 2)]
+    untied = [sum(sign[side] != 0 for sign in signs) for side in (0, 1)]
+    found = kendall(first, second)
+    if 0 in untied:
+        assert found is None
+        return
+    assert found is not None
+    assert found.tau == pytest.approx(sum(a * b for a, b in signs) / math.sqrt(untied[0] * untied[1]))
+    assert 0 <= found.p_value <= 1
+
+
+def test_kendall_of_four_in_order() -> None:
+    assert kendall([1, 2, 3, 4], [8, 6, 4, 2]) == Trend(-1, 2 / 24)
+    assert kendall([1], [2]) is None
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_a_contrast_of_other_images_adds_up_what_is_open(seeds: int) -> None:
+    rng = np.random.default_rng(0)
+    first, second = (crossed(rng.choice([-1.0, 0.0, 1.0], (seeds, n), p=[0.1, 0.8, 0.1])) for n in (400, 900))
+    found = contrast(first, second)
+    assert found.value == pytest.approx(first.value - second.value)
+    assert found.low < found.value < found.high
+    wider = max(first.high - first.low, second.high - second.low)
+    assert wider < found.high - found.low < (first.high - first.low) + (second.high - second.low)
+    assert (found.p_value < 0.05) == (not found.contains_zero)
+    assert found.seeds == seeds
+
+
+def test_intervals_of_a_contrast_cover() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(300):
+        arms = [rng.choice([-1.0, 0.0, 1.0], (3, 300), p=[p, 0.8 - p, 0.2]) for p in (0.3, 0.1)]
+        hits += (found := contrast(crossed(arms[0]), crossed(arms[1]))).low <= -0.2 <= found.high
+    assert hits >= 279

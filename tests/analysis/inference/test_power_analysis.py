@@ -1,0 +1,198 @@
+"""What a study can show: the published facts, plans, measured studies, and where there is no number."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthaug.analysis.inference import power_analysis
+from synthaug.analysis.inference.power_analysis import OWN, Assumptions, PowerOfTest, expect, of_arm, of_group, plan
+from synthaug.analysis.inference.seeds_power import seeds_power
+from synthaug.analysis.text import power_text
+from synthaug.analysis.text.document import markdown
+
+
+def numbers(found: object) -> Iterator[float]:
+    """Every number of a result."""
+    if isinstance(found, (int, float)):
+        yield found
+    elif isinstance(found, (tuple, list)):
+        for item in found:
+            yield from numbers(item)
+    elif is_dataclass(found):
+        for field in fields(found):
+            yield from numbers(getattr(found, field.name))
+
+
+def of_test(found: power_analysis.Power, name: str, share: float | None = None) -> PowerOfTest:
+    return next(item for item in found.tests if (item.test, item.discordant) == (name, share))
+
+
+def points(difference: float | None) -> float:
+    assert difference is not None
+    return round(100 * difference, 1)
+
+
+# --- before ------------------------------------------------------------------------------------------
+
+
+def test_the_published_facts() -> None:
+    found = plan(Assumptions(0.98, 162, discordant=(0.03, 0.05)))
+    assert points(of_test(found, "z").smallest) == 7.1
+    assert points(of_test(found, "Fisher").smallest) == 7.5
+    assert points(of_test(found, "McNemar", 0.05).smallest) == 4.9
+    assert of_test(found, "z").images == 3825
+    assert [of_test(found, "McNemar", share).images for share in (0.03, 0.05)] == [2352, 3922]
+    assert of_test(found, "McNemar", 0.03).smallest is None, "not even 3 points, with all of them going one way"
+
+
+def test_fishers_test_needs_more_and_so_do_exact_ones() -> None:
+    found = plan(Assumptions(0.98, 162, discordant=(0.05,)))
+    needed = {item.test: item.images for item in found.tests}
+    assert needed["z"] < needed["Fisher"]  # type: ignore[operator]
+    assert needed["McNemar"] < needed["McNemar, exact"]  # type: ignore[operator]
+
+
+def test_what_is_needed_is_just_enough() -> None:
+    assumed = Assumptions(0.95, 1500, 3, 0.01, (0.05,))
+    found = plan(assumed).over_seeds[0]
+    variances = assumed.components_at(0.05, 0.01)
+    assert found.images is not None
+    assert found.seeds is not None
+    assert seeds_power(0.01, 3, found.images, variances) >= 0.8 > seeds_power(0.01, 3, found.images - 1, variances)
+    assert seeds_power(0.01, found.seeds, 1500, variances) >= 0.8 > seeds_power(0.01, found.seeds - 1, 1500, variances)
+
+
+def test_no_number_of_images_makes_up_for_seeds_that_vary() -> None:
+    found = plan(Assumptions(0.95, 1500, 3, 0.01, seed_deviation=0.006))
+    assert found.over_seeds[0].images is None
+    assert found.over_seeds[0].least_seeds == 6
+    said = " ".join(markdown(power_text.of_plan(found, "")).split())
+    assert "no number of images makes 3 seeds show 1 point: they vary too much" in said
+    assert "with fewer than 6 seeds no number of images shows 1 point" in said
+
+
+def test_no_number_of_seeds_makes_up_for_few_images() -> None:
+    found = plan(Assumptions(0.95, 162, 3, 0.01, image_share=0.5))
+    assert found.over_seeds[0].seeds is None
+    said = " ".join(markdown(power_text.of_plan(found, "")).split())
+    assert "no number of seeds makes 162 test images show 1 point" in said
+    least = found.over_seeds[0].least_images
+    assert least is not None
+    assert f"with fewer than {least:,} images no number of seeds does" in said
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(0.5, 0.999), st.integers(1, 400), st.integers(1, 6), st.floats(0.005, 0.2))
+def test_a_plan_has_numbers_or_none(accuracy: float, n: int, seeds: int, difference: float) -> None:
+    found = plan(Assumptions(accuracy, n, seeds, difference))
+    assert all(math.isfinite(value) for value in numbers(found))
+    assert all(0 < item.smallest <= 1 for item in found.tests if item.smallest is not None)
+    assert "nan" not in markdown(power_text.of_plan(found, ""))
+
+
+def test_the_table_falls_with_images_and_from_two_seeds_on() -> None:
+    grid = plan(Assumptions(0.95, 300, 4)).grids[0]
+    assert grid.seeds == (1, 2, 3, 4, 5, 10)
+    table = np.array(grid.smallest, dtype=float)
+    assert np.all(np.diff(table, axis=0) < 0)
+    assert np.all(np.diff(table[:, 1:], axis=1) < 0)
+
+
+def test_more_disagreement_than_there_can_be_is_said() -> None:
+    said = markdown(power_text.of_plan(plan(Assumptions(0.995, 500, discordant=(0.05,))), ""))
+    assert "5 % is more than two arms can have of which one gets 99.5 % right" in said
+    assert "is more than" not in markdown(power_text.of_plan(plan(Assumptions(0.98, 162, discordant=(0.05,))), ""))
+
+
+def test_what_is_announced_of_a_study() -> None:
+    enough = expect(20_000, 5, 0.01)
+    assert enough.shows
+    assert power_text.announcement(enough).endswith("(at 95 % accuracy); 1 point is looked for")
+    too_few = expect(162, 3, 0.005)
+    assert not too_few.shows
+    assert power_text.announcement(too_few).splitlines()[1:] == [
+        "0.5 points are looked for, which takes more images or seeds:",
+        "python -m synthaug.report power --accuracy 0.95 --n 162 --seeds 3 --difference 0.5",
+    ]
+    longest = power_text.announcement(expect(100_000, 10, 0.0001))
+    assert max(map(len, longest.splitlines())) <= 110, "a dataset's name and a console of 120 columns"
+
+
+# --- after -------------------------------------------------------------------------------------------
+
+
+def answers(accuracy: float, seeds: int, n: int, number: int) -> dict[int, np.ndarray]:
+    random = np.random.default_rng(number)
+    return {seed: (random.random(n) < accuracy).astype(np.float64) for seed in range(seeds)}
+
+
+def test_a_study_is_judged_arm_by_arm() -> None:
+    real = answers(0.95, 3, 2000, 0)
+    arms = {"64": answers(0.94, 3, 2000, 1), "82": answers(0.9, 1, 2000, 2), "73": {7: np.ones(2000)}}
+    found = of_group(arms, real, 0.01)
+    assert list(found) == ["64", "82"], "73 shares no seed"
+    assert (found["64"].seeds, found["82"].seeds) == (3, 1)
+    assert found["82"].variances is None
+    assert found["82"].more_seeds is None
+    assert not found["64"].shows
+    said = power_text.sentence("64", found["64"])
+    assert said.startswith("64: this study cannot show a difference of 1 point (the smallest it can is ")
+    assert f"{found['64'].images:,}) or {found['64'].more_seeds} seeds." in said
+    assert "is not known from one" in power_text.sentence("82", found["82"])
+    assert of_group(arms, real, 0.2)["64"].shows
+    assert "would be shown" in power_text.sentence("64", of_group(arms, real, 0.2)["64"])
+
+
+def test_the_smallest_difference_of_an_arm_is_just_shown() -> None:
+    real, arm = answers(0.95, 3, 2000, 0), answers(0.94, 3, 2000, 1)
+    found = of_arm(np.stack([arm[seed] - real[seed] for seed in range(3)]), 0.01)
+    assert found.smallest is not None
+    assert found.variances is not None
+    assert found.discordant == pytest.approx(np.mean([np.mean(arm[seed] != real[seed]) for seed in range(3)]))
+    assert seeds_power(found.smallest, 3, 2000, found.variances.at(found.smallest)) >= 0.8
+    below = found.smallest - 1e-6
+    assert seeds_power(below, 3, 2000, found.variances.at(below)) < 0.8
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+@pytest.mark.parametrize("n", [1, 2, 50, 1500])
+@pytest.mark.parametrize("loss", [0.0, 1.0])
+def test_arms_that_all_agree_have_a_number_or_none(seeds: int, n: int, loss: float) -> None:
+    found = of_arm(np.full((seeds, n), -loss), 0.01)
+    assert all(math.isfinite(value) for value in numbers(found))
+    assert "nan" not in power_text.sentence("64", found)
+    if n <= 2:
+        assert found.smallest is None
+    elif n == 1500:
+        assert found.smallest is not None
+        assert found.smallest < 0.1 or seeds == 2
+
+
+def test_a_baseline_that_is_always_right() -> None:
+    perfect = {seed: np.ones(400) for seed in range(3)}
+    found = power_analysis.group_power({"64": perfect}, perfect, 0.01)
+    assert found.again is not None
+    assert all(math.isfinite(value) for value in numbers(found.again))
+    z = of_test(found.again, "z").smallest
+    assert z is not None
+    assert 0 < z < 0.03
+    said = markdown(power_text.of_study({"digits": found}, "made up"))
+    assert "nan" not in said
+    assert "To change these numbers" not in said, "no accuracy of 1 can be planned with"
+
+
+def test_another_study_is_planned_with_the_medians_over_arms() -> None:
+    real = answers(0.95, 3, 2000, 0)
+    found = power_analysis.group_power({"a": answers(0.94, 3, 2000, 1), "b": answers(0.9, 3, 2000, 2)}, real, 0.01)
+    assert found.again is not None
+    assumed = found.again.assumed
+    assert (assumed.n, assumed.seeds) == (2000, 3)
+    assert assumed.discordant[0] == pytest.approx(np.median([arm.discordant for arm in found.arms.values()]))
+    variances = [arm.variances for arm in found.arms.values()]
+    assert assumed.seed_deviation**2 == pytest.approx(np.median([item.seed for item in variances if item]))
+    assert OWN in {item.test for item in found.again.tests}

@@ -1,0 +1,146 @@
+"""Power over seeds and images: against the interval itself on drawn studies, and against other people's formulas."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import nct, norm
+from scipy.stats import t as student
+
+from synthaug.analysis.inference.intervals import crossed
+from synthaug.analysis.inference.sample_size import bonett_price_power
+from synthaug.analysis.inference.seeds_power import Components, components, seeds_power
+
+some = st.builds(Components, st.floats(0, 1e-4), st.floats(1e-4, 0.01), st.floats(0.05, 0.1), st.floats(0.05, 0.6))
+
+
+class Answers:
+    """Two arms whose answers are right where a sum of normal effects, of image, arm, seed and chance, is above 0."""
+
+    def __init__(self, accuracy: float, difference: float, image: float, of_arm: float, of_seed: float) -> None:
+        self.image, self.of_arm, self.of_seed = image, of_arm, of_seed
+        total = math.sqrt(1 + image**2 + of_arm**2 + of_seed**2)
+        self.means = [float(norm.ppf(p)) * total for p in (accuracy, accuracy - difference)]
+
+    @property
+    def components(self) -> Components:
+        """The variances that such answers have, with many images and seeds drawn."""
+        random, many = np.random.default_rng(0), 200_000
+        image = random.normal(0, self.image, many)
+        chances = [
+            norm.cdf((mean + image + random.normal(0, self.of_arm, many)) / math.hypot(1, self.of_seed))
+            for mean in self.means
+        ]
+        seeds = [
+            norm.cdf((mean + random.normal(0, self.of_seed, many)) / math.hypot(1, self.image, self.of_arm))
+            for mean in self.means
+        ]
+        gap = chances[1] - chances[0]
+        discordant = chances[0] * (1 - chances[1]) + chances[1] * (1 - chances[0])
+        seed, of_image = float(np.var(seeds[1] - seeds[0])), float(np.var(gap))
+        rest = float(discordant.mean() - gap.mean() ** 2) - seed - of_image
+        return Components(seed, of_image, rest, float(np.square(discordant).mean() / discordant.mean()))
+
+    def draw(self, seeds: int, n: int, random: np.random.Generator) -> NDArray[np.float64]:
+        """Differences of right answers, (seeds, images)."""
+        image = random.normal(0, self.image, n)
+        right = [
+            mean
+            + image
+            + random.normal(0, self.of_arm, n)
+            + random.normal(0, self.of_seed, (seeds, 1))
+            + random.normal(size=(seeds, n))
+            > 0
+            for mean in self.means
+        ]
+        return np.subtract(right[1], right[0], dtype=np.float64)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "difference", "seeds", "n"),
+    [
+        (0.98, 0.05, 1, 162),
+        (0.95, 0.10, 2, 500),
+        (0.98, 0.045, 3, 162),
+        (0.95, 0.025, 3, 1500),
+        (0.95, 0.035, 5, 162),
+        (0.90, 0.02, 5, 500),
+        (0.98, 0.012, 10, 300),
+        (0.99, 0.0193, 10, 162),
+    ],
+)
+@pytest.mark.parametrize("of_seed", [0.02, 0.15])
+def test_power_is_how_often_the_interval_leaves_out_zero(
+    accuracy: float, difference: float, seeds: int, n: int, of_seed: float
+) -> None:
+    answers = Answers(accuracy, difference, 2.0, 0.6, of_seed if seeds > 1 else 0.0)
+    random = np.random.default_rng([seeds, n])
+    found = np.mean([not crossed(answers.draw(seeds, n, random)).contains_zero for _ in range(1000)])
+    assert seeds_power(difference, seeds, n, answers.components) == pytest.approx(found, abs=0.03 + 0.02)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("size", [0.5, 1.0, 3.0])
+def test_without_end_of_images_it_is_a_t_test_of_seeds(seeds: int, size: float) -> None:
+    found = Components(0.01**2, 0.002, 0.03, 0.3)
+    quantile, shift = student.ppf(0.975, seeds - 1), size * math.sqrt(seeds)
+    expected = float(nct.sf(quantile, seeds - 1, shift) + nct.cdf(-quantile, seeds - 1, shift))
+    assert seeds_power(size * 0.01, seeds, math.inf, found) == pytest.approx(expected, abs=0.002)
+    assert seeds_power(size * 0.01, seeds, 10**9, found) == pytest.approx(expected, abs=0.002)
+
+
+@given(some, st.integers(1, 20), st.integers(100, 5000), st.floats(0, 0.05), st.floats(0, 0.05))
+def test_power_is_a_probability_and_grows(found: Components, seeds: int, n: int, first: float, second: float) -> None:
+    small, large = sorted((first, second))
+    powers = [seeds_power(size, seeds, n, found.at(size)) for size in (small, large)]
+    assert all(0 <= value <= 1 for value in powers)
+    assert powers[0] <= powers[1] + 0.01
+    assert seeds_power(-large, seeds, n, found.at(large)) == powers[1]
+
+
+@given(some, st.integers(2, 10), st.integers(50, 2000))
+def test_arms_that_do_not_differ_are_rarely_told_apart(found: Components, seeds: int, n: int) -> None:
+    assert seeds_power(0.0, seeds, n, found) <= 0.051
+
+
+def test_one_seed_is_bonett_and_price() -> None:
+    found = Components(0.0, 0.01, 0.03, 0.3)
+    expected = bonett_price_power(0.04 + 0.02**2, 0.02, 800)
+    assert seeds_power(0.02, 1, 800, found) == expected
+
+
+@given(st.integers(2, 6), st.integers(2, 30), st.integers(0, 10_000))
+def test_components_of_a_table_that_is_a_sum(seeds: int, n: int, number: int) -> None:
+    random = np.random.default_rng(number)
+    rows, columns = random.normal(size=seeds), random.normal(size=n)
+    found = components(rows[:, None] + columns, 0.3)
+    assert found is not None
+    assert found.rest == pytest.approx(0, abs=1e-12)
+    assert found.seed == pytest.approx(float(np.var(rows, ddof=1)))
+    assert found.image == pytest.approx(float(np.var(columns, ddof=1)))
+
+
+def test_components_are_right_on_average() -> None:
+    answers = Answers(0.9, 0.05, 2.0, 0.8, 0.3)
+    random = np.random.default_rng(0)
+    drawn = [components(answers.draw(4, 400, random), 0.3) for _ in range(400)]
+    for name in ("image", "rest", "repeated"):
+        mean = np.mean([getattr(found, name) for found in drawn])
+        assert mean == pytest.approx(getattr(answers.components, name), rel=0.1)
+    # None is below 0, so that on average there is a little too much of it.
+    assert answers.components.seed < np.mean([found.seed for found in drawn if found]) < 1.5 * answers.components.seed
+
+
+def test_nothing_is_known_of_seeds_from_one() -> None:
+    assert components(np.zeros((1, 100)), 0.3) is None
+    assert components(np.zeros((3, 1)), 0.3) is None
+    assert components(np.zeros((3, 100)), 0.3) == Components(0, 0, 0, 0.3)
+
+
+@given(some, st.floats(0, 1))
+def test_arms_that_differ_disagree_as_often(found: Components, difference: float) -> None:
+    assert found.at(difference).discordant(difference) >= difference - 1e-12
+    assert found.at(0.0) is found

@@ -1,0 +1,77 @@
+"""The comparison in files for others: CSV, JSON, Markdown and LaTeX say the same."""
+
+import csv
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthaug.analysis.comparison.compare import compare
+from synthaug.analysis.comparison.model import Comparison
+from synthaug.analysis.findings import findings
+from synthaug.analysis.output import export
+from synthaug.analysis.output.records import rows
+from synthaug.analysis.text import table
+from synthaug.files import read_json
+from tests.factories.studies import MadeUp, make_study
+
+ARMS = {"real": (1.0, 0.0), "real40": (0.4, 0.0), "64_&_100%": (0.4, 0.6), "82": (0.2, 0.8)}
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    content = MadeUp(arms=ARMS, seeds=(0, 1, 2), failed=[("82", seed) for seed in (0, 1, 2)], n_test=300)
+    found = compare(make_study(tmp_path_factory.mktemp("study"), content))
+    export.write_files(found, findings(found))
+    return found
+
+
+def test_csv_has_every_number_and_no_nan(comparison: Comparison) -> None:
+    with (comparison.folder / "results.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    (group,) = comparison.groups
+    for row, arm in zip(rows, group.arms, strict=True):
+        assert "nan" not in str(row).lower()
+        for name, found in (("difference", arm.difference), ("loss", arm.loss), ("gain", arm.gain)):
+            numbers = [row[f"{name}{part}"] for part in ("", "_low", "_high", "_p", "_p_holm")]
+            if found is None:
+                assert numbers == [""] * 5
+            else:
+                expected = [found.value, found.low, found.high, found.p_value, found.adjusted_p]
+                assert list(map(float, numbers)) == expected
+    mixed = next(row for row in rows if row["arm"] == "64_&_100%")
+    assert mixed["control"] == "real40"
+    assert mixed["not_worse"] in ("shown", "open", "refuted")
+
+
+def test_json_has_the_rows_of_the_csv(comparison: Comparison) -> None:
+    content = read_json(comparison.folder / "results.json")
+    (group,) = content["groups"]
+    (flat,) = [rows(group) for group in comparison.groups]
+    assert [{name: arm[name] for name in flat[0]} for arm in group["arms"]] == flat
+    assert group["margin"] == 0.01
+    assert set(group["arms"][2]["per_class"][0]) >= {"difference", "difference_p_holm", "gain", "gain_low"}
+
+
+def test_markdown_and_latex_have_the_cells_of_the_table(comparison: Comparison) -> None:
+    (group,) = comparison.groups
+    markdown = (comparison.folder / "results.md").read_text(encoding="utf-8")
+    latex = (comparison.folder / "results.tex").read_text(encoding="utf-8")
+    for arm in group.arms:
+        cells = table.cells(arm, group)
+        assert f"| {' | '.join(cells)} |" in markdown.replace("\\", "")
+        assert f"{' & '.join(map(export.escaped, cells))} \\\\" in latex
+    assert "64\\_\\&\\_100\\%" in latex
+    assert "64\\_&\\_100%: " in markdown
+    assert "No control of 82" not in markdown  # it has no run, so nothing to be said of it
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 1
+
+
+@given(st.text())
+def test_latex_reads_no_name_as_a_command(name: str) -> None:
+    said = export.escaped(name)
+    plain = re.sub(
+        r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\\[&%$#_{}]|\$(-|\\times|\\cdot|<|>)\$", "", said
+    )
+    assert not set(plain) & set("\\&%$#_{}~^<>")

@@ -1,0 +1,240 @@
+"""From settings to the images of an arm: what is stored, said, left out and refused on the way."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from synthaug.arms import build as arms
+from synthaug.data.augment import DRAWS, Augmentation, training_view
+from synthaug.data.samples import digest, scan
+from synthaug.errors import UserError
+from synthaug.generation.synthetic_set import SyntheticSet
+from tests.factories.commands import Painter, build_arm, settings
+from tests.factories.images import SPLIT_FOLDERS, image, write_dataset
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data", train=10)
+
+
+def dataset(root: Path, scale: float = 1.0, **changed: Any) -> dict[str, Any]:
+    given: dict[str, Any] = settings(root, root.parent)["dataset"]
+    return {**given, "augment": {"scale": [scale, 1.0]}, **changed}
+
+
+def read(root: Path, **changed: Any) -> arms.RealData:
+    return arms.read_real(dataset(root, **changed), root.parent / "outputs")
+
+
+@pytest.mark.parametrize(
+    ("image_size", "crop_pct", "scale", "short_side"),
+    [
+        (224, 0.875, 1.0, 256),  # evaluation asks for most
+        (224, 0.875, 0.25, 448),  # a crop of half the side
+        (64, 0.875, 0.25, 128),
+        (224, 0.875, 0.01, 512),  # twice what evaluation needs at most
+        (32, 1.0, 0.8, 36),  # digits
+    ],
+)
+def test_the_store_has_the_pixels_of_the_smallest_crop(
+    root: Path, image_size: int, crop_pct: float, scale: float, short_side: int
+) -> None:
+    assert read(root, image_size=image_size, crop_pct=crop_pct, scale=scale).store.short_side == short_side
+
+
+def test_an_arms_own_augmentation_asks_for_no_store_of_its_own(root: Path) -> None:
+    job = settings(root, root.parent, 1.0, 0.0)
+    own = {**job, "mix": {**job["mix"], "augment": {"scale": [0.1, 1.0]}}}
+    plain, strong = build_arm(job), build_arm(own)
+    assert strong.store.folder == plain.store.folder
+    assert strong.digests == plain.digests
+
+
+def test_a_small_crop_keeps_its_detail(root: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    sharp = Image.fromarray(noise).resize((192, 192), Image.Resampling.BICUBIC)
+    sharp.save(root / "train/cat/sharp.png")
+    data = read(root, image_size=48, crop_pct=0.875, scale=0.25)
+    (own,) = (s for s in data.real.train if s.path.name == "sharp.png")
+    pixels, sizes = (torch.from_numpy(array) for array in data.store.batch([own.sha256]))
+    middle = torch.full((1, len(DRAWS)), 0.5)
+    view = training_view(pixels, sizes, middle, 48, Augmentation((0.25, 0.25)), supersample=2)[0]
+    ideal = np.asarray(sharp.resize((48, 48), Image.Resampling.BICUBIC, box=(48, 48, 144, 144))) / 255
+    shown = view.permute(1, 2, 0).numpy()
+    assert shown.std() > 0.65 * ideal.std()
+    assert np.corrcoef(shown.ravel(), ideal.ravel())[0, 1] > 0.95
+
+
+def test_files_that_are_left_out_are_named_with_their_reasons(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "train/cat/notes.txt").write_text("no image")
+    (root / "val/dog/empty.png").touch()
+    with pytest.raises(UserError, match="2 files are not whole images:"):
+        read(root)
+    with caplog.at_level(logging.WARNING):
+        data = read(root, on_bad_image="skip")
+    assert data.left_out == 2
+    (message,) = caplog.messages
+    assert message.splitlines() == [
+        "2 files: left out, since they are not whole images:",
+        f"  - {root / 'train/cat/notes.txt'}: not an image that Pillow can read",
+        f"  - {root / 'val/dog/empty.png'}: the file is empty (0 bytes)",
+    ]
+
+
+def test_what_a_split_leaves_out_is_named_and_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rule = {"val": 0.3, "test": 0.3, "seed": 0, "near": 8}
+    flat = root / "train"
+    first = read(flat, split=rule)
+    (flat / "cat/notes.txt").write_text("no image")
+    shown = first.real.test[0].path
+    with Image.open(shown) as opened:
+        opened.save(shown.with_name("again.bmp"))
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        data = read(flat, split=rule, on_bad_image="skip")
+    assert data.left_out == 1
+    assert data.scanned == first.scanned
+    assert [message.splitlines() for message in caplog.messages] == [
+        [
+            "1 file: left out, since they are not whole images:",
+            f"  - {flat / 'cat/notes.txt'}: not an image that Pillow can read",
+        ],
+        [
+            "1 image is a near duplicate of validation or test images and left out:",
+            f"  - {shown.with_name('again.bmp')}",
+        ],
+    ]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_repeats_within_a_class_are_named(root: Path, split: str, caplog: pytest.LogCaptureFixture) -> None:
+    first = root / split / "cat/000.png"
+    for number in range(5):
+        with Image.open(first) as original:
+            original.save(first.with_name(f"again{number}.bmp"))
+    with caplog.at_level(logging.WARNING):
+        read(root)
+    (message,) = caplog.messages
+    assert message.startswith(f"{split}: 5 images repeat another one of its class:\n  - {first}  =  ")
+    assert message.endswith("  … and 2 more")
+
+
+def test_what_was_scanned_is_known_whatever_is_left_out(root: Path) -> None:
+    before = read(root)
+    assert set(before.scanned) == {"train", "val", "test"}
+    (root / "val/dog/empty.png").touch()
+    after = read(root, on_bad_image="skip")
+    assert after.real.val == before.real.val
+    assert after.scanned == {split: digest(samples) for split, samples in scan(root, SPLIT_FOLDERS).splits.items()}
+    assert {split for split in before.scanned if before.scanned[split] != after.scanned[split]} == {"val"}
+
+
+def test_an_arm_has_what_was_scanned_and_is_not_failed_by_another(root: Path, tmp_path: Path) -> None:
+    data = read(root)
+    synthetic = SyntheticSet(tmp_path / "synthetic", Painter())
+    mix = {"real": 0.5, "synthetic": 0.5}
+    with pytest.raises(UserError, match="comes to 0 training images in 2 classes"):
+        arms.build(data, {"real": 0.01, "synthetic": 0.99}, 0, synthetic)
+    arm = arms.build(data, mix, 0, synthetic, siblings=[(0.01, 0.99), (0.0, 0.01), (0.0, 0.7)])
+    assert arm.scanned == data.scanned
+    assert (arm.counts["real"], arm.counts["synthetic"]) == (10, 10)
+    assert [len(list((tmp_path / "synthetic" / name).glob("*.png"))) for name in ("cat", "dog")] == [10, 10]
+
+
+def test_a_synthetic_image_that_was_replaced_is_made_anew(root: Path, tmp_path: Path) -> None:
+    data = read(root)
+    synthetic = SyntheticSet(tmp_path / "synthetic", Painter())
+    mix = {"real": 0.5, "synthetic": 0.5}
+    synthetic.ensure({"cat": 5, "dog": 5})
+    replaced = synthetic.samples(["cat", "dog"])[0].path
+    content = replaced.read_bytes()
+    image(99, (16, 16)).save(replaced)
+    with pytest.raises(UserError, match=r"its content is not what was listed \(sha256 .*(?s:.)*generated anew"):
+        arms.build(data, mix, 0, synthetic)
+    replaced.unlink()
+    arms.build(data, mix, 0, synthetic)
+    assert replaced.read_bytes() == content
+
+
+# --- further real images -------------------------------------------------------------------------------
+
+
+def write_more(root: Path, counts: dict[str, int]) -> None:
+    for label, (name, count) in enumerate(counts.items()):
+        (root / "more" / name).mkdir(parents=True)
+        for number in range(count):
+            image(5000 + 100 * label + number).save(root / "more" / name / f"{number:03d}.png")
+
+
+def build(root: Path, real: float, seed: int = 0) -> arms.Arm:
+    data = read(root, more="more")
+    none = SyntheticSet(root.parent / "synthetic", Painter())
+    return arms.build(data, {"real": real, "synthetic": 0}, seed, none)
+
+
+def test_an_arm_may_have_further_real_images(root: Path) -> None:
+    write_more(root, {"cat": 12, "dog": 10})
+    arm = build(root, 2)
+    assert arm.counts["per_class"] == {name: {"real": 20, "synthetic": 0} for name in ("cat", "dog")}
+    assert (arm.counts["real"], arm.counts["synthetic"]) == (40, 0)
+    assert set(arm.real.train) < set(arm.train)
+    assert {s.path.parent.parent.name for s in arm.train} == {"train", "more"}
+    assert set(build(root, 1.5).train) < set(arm.train)
+    assert set(arm.scanned) == {"train", "val", "test", "more"}
+    pixels, _ = arm.store.batch([sample.sha256 for sample in arm.train])
+    assert len(pixels) == 40
+
+
+def test_further_images_change_nothing_for_the_others(root: Path) -> None:
+    before = arms.build(read(root), {"real": 0.5, "synthetic": 0}, 0, SyntheticSet(root.parent / "s", Painter()))
+    write_more(root, {"cat": 12, "dog": 10})
+    after = build(root, 0.5)
+    assert (after.train, after.digests, after.counts) == (before.train, before.digests, before.counts)
+    assert read(root).scanned == before.scanned  # a folder that nobody asked for is not looked at
+
+
+def test_further_images_that_are_in_a_split_are_refused(root: Path) -> None:
+    write_more(root, {"cat": 3, "dog": 3})
+    shown = root / "test/cat/000.png"
+    with Image.open(shown) as opened:
+        opened.save(root / "more/cat/again.bmp")
+    with pytest.raises(UserError, match="1 image is in more than one split") as caught:
+        read(root, more="more")
+    assert f"test: {shown}  =  more: {root / 'more/cat/again.bmp'}" in str(caught.value)
+
+
+def test_a_folder_of_further_images_that_cannot_be_used(root: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        read(root, more="more")
+    assert str(caught.value) == (
+        f"dataset.more=more cannot be used:\n  - there is no folder {root / 'more'}: give one that exists, with a "
+        "folder per class, or leave it out"
+    )
+    write_more(root, {"cat": 3, "cow": 3})
+    with pytest.raises(UserError) as caught:
+        read(root, more="more")
+    assert str(caught.value) == (
+        f"dataset.more=more cannot be used:\n  - {root / 'more'} has classes that dataset.train has not: cow; rename "
+        "or remove them, or add them to dataset.train"
+    )
+
+
+def test_a_class_without_further_images_is_named_where_some_are_asked_for(root: Path) -> None:
+    write_more(root, {"cat": 12})
+    assert len(build(root, 1).train) == 20
+    with pytest.raises(UserError, match="dog: 20 of 10 training images and 0 further ones"):
+        build(root, 2)
+
+
+def test_further_files_that_are_no_images_are_named_or_left_out(root: Path) -> None:
+    write_more(root, {"cat": 10, "dog": 10})
+    (root / "more/cat/notes.txt").write_text("no image")
+    with pytest.raises(UserError, match="1 file is not a whole image"):
+        read(root, more="more")
+    assert len(read(root, more="more", on_bad_image="skip").real.more) == 20

@@ -1,0 +1,288 @@
+"""Every configuration file that the project ships: it composes, says what its name says, and can be made."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+
+from synthaug.config import schema, sweep, sweep_controls, validation
+from synthaug.data.augment import Augmentation, evaluation_view
+from synthaug.data.policies import POLICIES
+from synthaug.data.samples import RealImages, Sample
+from synthaug.data.split_rule import Rule
+from synthaug.generation.diffusion import DiffusionGenerator
+from synthaug.generation.folder import FolderGenerator
+from synthaug.generation.prompts import read_prompts
+from synthaug.models.classifier import Classifier
+from synthaug.tracking import loggers
+from synthaug.training import evaluation, fit
+from tests.factories.images import write_dataset
+from tests.factories.weights import in_the_cache
+
+FILES = sorted(schema.CONF.glob("*/*.yaml"))
+EXPERIMENTS = sorted(schema.EXPERIMENTS.glob("*.yaml"))
+MIXES = {
+    "real": (1, 0),
+    "55": (0.5, 0.5),
+    "64": (0.4, 0.6),
+    "73": (0.3, 0.7),
+    "82": (0.2, 0.8),
+    "46": (0.6, 0.4),
+    "37": (0.7, 0.3),
+    "28": (0.8, 0.2),
+    "real20": (0.2, 0),
+    "real30": (0.3, 0),
+    "real40": (0.4, 0),
+    "real50": (0.5, 0),
+    "real150": (1.5, 0),
+    "real200": (2, 0),
+    "add50": (1, 0.5),
+    "add100": (1, 1),
+    "synthetic": (0, 1),
+    "synthetic1000": (0, 10),
+    "strong": (1, 0),
+}
+AUGMENT = {"strong": {"policy": "trivial", "erasing": 0.25}}
+
+# Keys that a choice leaves to the user.
+MANDATORY = {
+    ("generator", "folder"): ["generator.root=pool"],
+    ("mix", "real150"): ["dataset.more=generator"],
+    ("mix", "real200"): ["dataset.more=generator"],
+    ("shift", "folder"): ["shift.folder.root=photos/another camera"],
+}
+NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
+
+# A dataset of one's own is called like its folder.
+NAMED_BY_FOLDER = {"imagefolder": "photos", "huggingface": "photos", "folder": "pool"}
+OWN_FOLDER = {"imagefolder": "dataset.root", "huggingface": "dataset.prepare.id"}
+
+Compose = Callable[..., DictConfig]
+
+
+def choices(group: str) -> list[str]:
+    return [path.stem for path in FILES if path.parent.name == group]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("data") / "photos", train=1, val=1, test=1)
+
+
+@pytest.fixture
+def composed(photos: Path) -> Iterator[Compose]:
+    """Compose overrides; a dataset of one's own gets a folder."""
+    schema.register()
+
+    def with_overrides(*overrides: str) -> DictConfig:
+        extra = [f"{key}={photos}" for choice, key in OWN_FOLDER.items() if f"dataset={choice}" in overrides]
+        quoted = [schema.quote_choices(override) for override in overrides]
+        return compose("config", [*quoted, *extra], return_hydra_config=True)
+
+    with initialize_config_dir(str(schema.CONF), version_base=schema.VERSION_BASE):
+        yield with_overrides
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> None:
+    group, choice = path.parent.name, path.stem
+    assert group in schema.GROUPS
+    found = composed(f"{group}={choice}", *MANDATORY.get((group, choice), ()))
+    assert validation.problems_of(found) == []
+    settings = schema.job_of(found, found.hydra).settings
+    called = NAMED_BY_FOLDER.get(choice, choice)
+    assert group in ("logger", "trainer", "shift") or settings[group]["name"] == called
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> None:
+    schema.register()
+    own = [f"dataset.root={photos}"] if path.stem == "photographs" else []
+    jobs = sweep.jobs_of(sweep_controls.with_controls(["-m", f"+experiments={path.stem}", *own]))
+    assert jobs
+    assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
+    assert len({job.folder for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    "path", [schema.CONF / "config.yaml", *FILES, *EXPERIMENTS], ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_file_begins_with_what_it_is_for(path: Path) -> None:
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 10
+
+
+def test_every_mix_says_what_its_name_says() -> None:
+    assert sorted(choices("mix")) == sorted(MIXES)
+    for name, numbers in MIXES.items():
+        there = OmegaConf.load(schema.CONF / "mix" / f"{name}.yaml")
+        own = {"augment": AUGMENT[name]} if name in AUGMENT else {}
+        assert there == dict(zip(("real", "synthetic"), numbers, strict=True)) | own, name
+
+
+def test_replacing_mixes_keep_the_size_and_have_a_control() -> None:
+    for name in ("55", "64", "73", "82", "46", "37", "28"):
+        real, synthetic = MIXES[name]
+        assert real + synthetic == pytest.approx(1)
+        assert [round(10 * synthetic), round(10 * real)] == [int(digit) for digit in name], "artificial:real"
+    for name in ("55", "64", "73", "82"):
+        assert (MIXES[name][0], 0) in MIXES.values()
+
+
+def test_split_schema_is_the_rule() -> None:
+    rule = Rule(**dataclasses.asdict(schema.SplitConfig()))
+    assert dataclasses.asdict(rule) == dataclasses.asdict(schema.SplitConfig())
+
+
+def test_augment_schema_is_the_augmentation() -> None:
+    def fields(cls: Any) -> list[tuple[str, Any, Any]]:
+        return [(field.name, field.type, field.default) for field in dataclasses.fields(cls)]
+
+    assert fields(schema.AugmentConfig) == fields(Augmentation)
+
+
+def test_every_key_of_an_augmentation_has_a_rule() -> None:
+    assert set(validation._AUGMENT_RULES) == {field.name for field in dataclasses.fields(Augmentation)}
+    assert set(POLICIES) == {*validation.POLICIES}
+
+
+@pytest.mark.parametrize("choice", choices("mix"))
+def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, composed: Compose) -> None:
+    for dataset in choices("dataset"):
+        found = composed(f"mix={choice}", f"dataset={dataset}")
+        settings = schema.job_of(found, found.hydra).settings
+        made = fit.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
+        assert (made.policy, made.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
+        assert made.scale == tuple(settings["dataset"]["augment"]["scale"])
+
+
+@pytest.mark.parametrize("choice", choices("dataset"))
+def test_augmentation_can_be_made(choice: str, composed: Compose) -> None:
+    augment = OmegaConf.to_container(composed(f"dataset={choice}").dataset.augment)
+    assert isinstance(augment, dict)
+    Augmentation(**{str(name): value for name, value in augment.items()})
+
+
+@pytest.mark.parametrize("choice", choices("generator"))
+def test_generator_can_be_made(choice: str, composed: Compose, photos: Path) -> None:
+    extra = [f"generator.root={photos}"] if choice == "folder" else []
+    generator = instantiate(schema.called(composed(f"generator={choice}", *extra).generator))
+    if choice == "folder":
+        assert isinstance(generator, FolderGenerator)
+    else:
+        assert isinstance(generator, DiffusionGenerator)
+        read_prompts(NO_PROMPTS, generator.prompt).check(["cat"])
+
+
+@pytest.mark.parametrize("choice", choices("prompts"))
+def test_prompts_can_be_read(choice: str, composed: Compose, tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("cat: [a cat]\nturtle: [a turtle]\n", encoding="utf-8")
+    extra = [f"prompts.file={tmp_path / 'p.yaml'}"] if choice == "file" else []
+    found = OmegaConf.to_container(composed(f"prompts={choice}", *extra).prompts)
+    assert isinstance(found, dict)
+    prompts = read_prompts({str(key): value for key, value in found.items()}, "{class_name}")
+    prompts.check(["cat", "turtle"])
+    assert "cat" in prompts.of("cat", 3)
+
+
+@pytest.mark.parametrize("choice", choices("model"))
+def test_model_can_be_made(choice: str, composed: Compose) -> None:
+    node = composed(f"model={choice}", "model.weights=null").model  # weights would be fetched
+    model = instantiate(schema.called(node), classes=["cat", "dog"], seed=0)
+    assert isinstance(model, Classifier)
+    assert model.classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("choice", ["resnet18_imagenet", "resnet18_paper_code", "probe"])
+def test_model_with_weights_of_imagenet_keeps_them(
+    choice: str, composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = composed(f"model={choice}").model
+    pretrained = in_the_cache(node.backbone, tmp_path, monkeypatch)
+    state = instantiate(schema.called(node), classes=["cat", "dog"], seed=0).state_dict()
+    kept = {key.removeprefix("network.") for key, value in state.items() if not key.startswith("network.fc")}
+    assert kept == {key for key in pretrained if not key.startswith("fc")}
+    assert all(bool((state[f"network.{key}"] == pretrained[key]).all()) for key in kept)
+
+
+@pytest.mark.parametrize("choice", choices("trainer"))
+def test_trainer_can_be_made(choice: str, composed: Compose, tmp_path: Path) -> None:
+    given = {
+        "logger": False,
+        "callbacks": [],
+        "default_root_dir": tmp_path,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+    }
+    assert set(given) == set(schema.SUPPLIED["trainer"])
+    node = composed(f"trainer={choice}").trainer
+    trainer = instantiate(schema.called(node), **{**given, "accelerator": "cpu"})
+    assert trainer.max_epochs == node.max_epochs
+
+
+@pytest.mark.parametrize("choice", choices("logger"))
+def test_loggers_can_be_made(choice: str, composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MODE", "offline"), ("SILENT", "true"), ("DATA_DIR", str(tmp_path))):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    nodes = composed(f"logger={choice}").logger
+    assert len(nodes) == (choice != "none")
+    for node in nodes.values():
+        given = loggers.logger_arguments(node["_target_"], "real-seed0", tmp_path, tmp_path)
+        assert set(given) <= set(schema.SUPPLIED["logger"])
+        logger = instantiate(node, **given)
+        assert Path(logger.save_dir).is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize("choice", choices("shift"))
+def test_further_test_sets_can_be_made(choice: str, composed: Compose) -> None:
+    found = composed(f"shift={choice}", *MANDATORY.get(("shift", choice), ()))
+    nodes = schema.job_of(found, found.hydra).settings["shift"]
+    shifts = {
+        str(node.get("name") or key): instantiate(schema.called(node), _convert_="all") for key, node in nodes.items()
+    }
+    names = [own for name, shift in shifts.items() for own in shift.names(name)]
+    assert len(set(names)) == len(names)
+    wanted = {"none": 0, "folder": 1, "synthetic": 1, "corruptions": 18, "corruptions_small": 18}
+    assert len(names) == wanted[choice]
+    if choice == "folder":
+        assert names == ["another camera"]
+
+
+@pytest.mark.parametrize(("choice", "side"), [("corruptions", 224), ("corruptions_small", 32)])
+def test_every_corruption_changes_an_image_and_the_more_the_severer(choice: str, side: int, composed: Compose) -> None:
+    drawn = np.random.default_rng(0).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    smooth = Image.fromarray(drawn).resize((side, side), Image.Resampling.BICUBIC)
+    image = torch.from_numpy(np.array(smooth)).permute(2, 0, 1).contiguous()
+    sample = Sample(Path("0.png"), 0, "cat", "real", "0" * 64)
+    images = RealImages(["cat", "dog"], [], [], [sample])
+    for name, node in composed(f"shift={choice}").shift.items():
+        sets = instantiate(schema.called(node), _convert_="all").sets(name, images, lambda _: [])
+        lost = []
+        for one in sets:
+            pixels = evaluation.pixels_of(one, {"image_size": side, "crop_pct": 1.0}, OneImage(image.numpy()))
+            shown, sizes = pixels.batch(["0" * 64])
+            whole = evaluation_view(torch.from_numpy(shown), torch.from_numpy(sizes), side, 1.0)[0]
+            lost.append(float((whole - image / 255).abs().mean()))
+        assert 0 < lost[0] < lost[1] < lost[2], (name, lost)
+
+
+class OneImage:
+    """A store of one image."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self.image = image
+        self.short_side = image.shape[1]
+
+    def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        return np.stack([self.image] * len(keys)), np.array([self.image.shape[1:]] * len(keys))

@@ -1,0 +1,1112 @@
+"""The command line and the configuration: what is understood, what is refused and in which words."""
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from synthaug.config import schema, sweep
+from synthaug.config.schema import Job, quote_choices
+from synthaug.config.sweep import as_hydra_reads, is_sweep
+from synthaug.errors import UserError
+from synthaug.runs import identity
+from tests.factories.images import write_dataset
+
+CARD = ["-m", "mix=real,55,64,73,82"]
+MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, real, "
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checking a command line writes nothing, wherever it is typed."""
+    monkeypatch.chdir(tmp_path)
+    schema.register()
+
+
+@pytest.fixture
+def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of study configs in place of experiments/."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    monkeypatch.setattr(schema, "EXPERIMENTS", folder)
+    known = ConfigStore.instance().repo.setdefault("experiments", {})
+    before = dict(known)
+    known.clear()
+    yield folder
+    known.clear()
+    known.update(before)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A user's own configuration folder."""
+    folder = tmp_path / "mine"
+    write(folder / "mix" / "mine.yaml", "# three parts in ten\nreal: 0.7\nsynthetic: 0.35\n")
+    return folder
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def jobs_of(*arguments: str) -> list[Job]:
+    """As the commands do it."""
+    jobs = sweep.jobs_of([quote_choices(argument) for argument in arguments])
+    assert jobs is not None
+    return jobs
+
+
+def job_of(*arguments: str) -> Job:
+    (job,) = jobs_of(*arguments)
+    return job
+
+
+def problems(*arguments: str) -> list[str]:
+    """What a command line is refused with, line by line."""
+    with pytest.raises(UserError) as caught:
+        sweep.jobs_of([quote_choices(argument) for argument in arguments])
+    headline, *lines = str(caught.value).split("\n  - ")
+    assert headline == "The configuration cannot be used:"
+    return lines
+
+
+def problem(*arguments: str) -> str:
+    (line,) = problems(*arguments)
+    return line
+
+
+# --- quoting ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "quoted"),
+    [
+        ("mix=55", "mix='55'"),
+        ("mix=real,55,64", "mix=real,'55','64'"),
+        ("mix=55,real", "mix='55',real"),
+        ("mix=[55,64]", "mix=['55','64']"),
+        ("mix=choice(real,55)", "mix=choice(real,'55')"),
+        ("mix=55, 64", "mix='55','64'"),
+        ("mix=0.5,1e3,007,1_0", "mix='0.5','1e3','007','1_0'"),
+        ("+experiments=1,2", "+experiments='1','2'"),
+        ("model=18", "model='18'"),
+    ],
+)
+def test_choices_that_begin_with_a_digit_are_quoted(typed: str, quoted: str) -> None:
+    assert quote_choices(typed) == quoted
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=0,1",
+        "mix.real=0.5",
+        "mix='55'",
+        'mix="55",real',
+        "mix=real,add50",
+        "mix",
+        "mix=",
+        "mixer=55",
+        "trainer.max_epochs=3",
+        "batch_size=32",
+        "experiment=55",
+        "-m",
+        "--config-dir=55",
+        "~mix",
+    ],
+)
+def test_everything_else_is_left_alone(override: str) -> None:
+    assert quote_choices(override) == override
+
+
+@given(st.one_of(st.text(), st.text("mix=+real'\"05,. []()").map("mix=".__add__)))
+def test_quoting_twice_is_quoting_once(override: str) -> None:
+    assert quote_choices(quote_choices(override)) == quote_choices(override)
+
+
+@given(st.text(), st.text())
+def test_only_groups_are_quoted(key: str, value: str) -> None:
+    if key.partition("=")[0].lstrip("+") not in schema.GROUPS:
+        assert quote_choices(f"{key}={value}") == f"{key}={value}"
+
+
+_WORDS = st.from_regex(r"(x[a-z0-9]{0,5})|([0-9]{1,4})", fullmatch=True)
+
+
+@given(st.lists(_WORDS, min_size=1, max_size=5))
+def test_hydra_reads_the_names_that_were_typed(names: list[str]) -> None:
+    parser = OverridesParser.create()
+    override = parser.parse_override(quote_choices(f"mix={','.join(names)}"))
+    swept = override.sweep_string_iterator() if override.is_sweep_override() else [override.get_value_element_as_str()]
+    assert [parser.parse_override(f"mix={name}").value() for name in swept] == names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Füchse",
+        "写真",
+        "🐱",
+        "photos (1)",
+        "Fotos & Videos",
+        "it's",
+        'a"b',
+        "a#b",
+        "a;b",
+        "x=y",
+        "a{b}",
+        "a[b]",
+        "b~",
+        "a!",
+    ],
+)
+def test_folders_of_any_name_need_no_quotes(name: str) -> None:
+    for typed in (f"dataset.root=/data/{name}", f"+dataset.root=/data/{name}"):
+        override = OverridesParser.create().parse_override(as_hydra_reads(typed))
+        assert override.value() == f"/data/{name}"
+        assert as_hydra_reads(as_hydra_reads(typed)) == as_hydra_reads(typed)
+
+
+def test_several_folders_of_any_name_are_several_runs() -> None:
+    override = OverridesParser.create().parse_override(as_hydra_reads("dataset.root=Füchse,wölfe,x"))
+    assert list(override.sweep_string_iterator()) == ["'Füchse'", "'wölfe'", "x"]
+
+
+def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/åsa")
+    assert as_hydra_reads("dataset.root=~/photos") == "dataset.root='/home/åsa/photos'"
+    assert as_hydra_reads("output_dir=~") == "output_dir='/home/åsa'"
+    assert as_hydra_reads("dataset.root=~nobody/x") == "dataset.root='~nobody/x'"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "dataset.root='ä,b'", 'a="ä"', "a=[ä,b]", "a={ä: b}", "a=b,'ä'", "a=${oc.env:Ä}", r"a=ä\,b", "a=choice(ä,b)",
+        "~ä=b", "--config-dir=ä", "-m", "a=", "a=1,2", "a=null", "a=C:/x", "a=b c", "a=x@y|z", "a=1e-3",
+    ],
+)  # fmt: skip
+def test_what_hydra_reads_is_left_to_it(argument: str) -> None:
+    assert as_hydra_reads(argument) == argument
+
+
+# --- jobs ------------------------------------------------------------------------------------------
+
+
+def test_the_cards_command_line() -> None:
+    jobs = jobs_of(*CARD)
+    numbers = [(job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) for job in jobs]
+    assert numbers == [(1, 0), (0.5, 0.5), (0.4, 0.6), (0.3, 0.7), (0.2, 0.8)]
+    assert [job.key.label for job in jobs] == ["real-seed0", "55-seed0", "64-seed0", "73-seed0", "82-seed0"]
+    assert {job.study for job in jobs} == {Path("outputs/default")}
+    assert jobs[1].folder == Path("outputs/default/digits/tiny_digits/resnet18/55/seed0")
+    assert (jobs[2].planned.key, jobs[2].planned.real, jobs[2].planned.synthetic) == (jobs[2].key, 0.4, 0.6)
+
+
+def test_every_arm_has_every_seed() -> None:
+    jobs = jobs_of("-m", "mix=real,64", "seed=3,5", "experiment=two", "output_dir=elsewhere")
+    assert [job.key.label for job in jobs] == ["real-seed3", "real-seed5", "64-seed3", "64-seed5"]
+    assert {job.study for job in jobs} == {Path("elsewhere/two")}
+
+
+def test_settings_are_plain() -> None:
+    settings = job_of("mix=82").settings
+    assert settings["mix"] == {"real": 0.2, "synthetic": 0.8, "augment": None, "name": "82"}
+    assert (settings["dataset"]["name"], settings["dataset"]["on_bad_image"]) == ("digits", "stop")
+    assert settings["dataset"]["root"] == "outputs/datasets/digits"
+    assert "hydra" not in settings
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arm"),
+    [
+        (["mix.real=0.35", "mix.synthetic=0.65"], "real0.35-synthetic0.65"),
+        (["mix=64", "mix.real=0.3"], "real0.3-synthetic0.6"),
+        (["mix=64", "mix.real=0.4"], "64"),
+        (["mix.real=0.5"], "real0.5-synthetic0"),
+        (["mix=real", "mix.synthetic=1e-7"], "real1-synthetic1e-07"),
+    ],
+)
+def test_numbers_without_a_file_name_the_arm(overrides: list[str], arm: str) -> None:
+    job = job_of(*overrides)
+    assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
+
+
+def test_close_numbers_have_folders_of_their_own() -> None:
+    folders = {job.folder for job in jobs_of("-m", "mix.real=0.3,0.30000001,0.29999999")}
+    assert len(folders) == 3
+
+
+@pytest.mark.parametrize("name", ["2024", "0", "nan", "1e3"])
+def test_names_that_yaml_takes_for_numbers(name: str) -> None:
+    job = as_typed(f"generator.name={name}", f"model.name={name}", f"prompts.name={name}")
+    assert (job.key.generator, job.key.model) == (f"{name}-{name}", name) or name == "1e3"
+    assert all(isinstance(job.settings[group]["name"], str) for group in ("generator", "model", "prompts"))
+
+
+def test_another_model_comes_without_the_commit_and_the_file_variant_of_the_one_it_replaces() -> None:
+    there = as_typed("generator=sd15").settings["generator"]
+    assert (len(there["revision"]), there["variant"]) == (40, "fp16")
+    job = as_typed("generator=sd15", "generator.model=someone/a-model")
+    assert [job.settings["generator"][name] for name in ("revision", "variant")] == [None, None]
+    assert [job.recorded["generator"][name] for name in ("revision", "variant")] == [None, None]
+    assert job.settings["generator"]["scheduler"] == there["scheduler"]
+    typed = ["generator.revision=main", "generator.variant=fp16"]
+    own = as_typed("generator=sd15", "generator.model=someone/a-model", *typed).settings["generator"]
+    assert (own["revision"], own["variant"]) == ("main", "fp16")
+    assert "variant" not in as_typed("generator.model=someone/a-model").settings["generator"]  # the YAML names none
+
+
+def as_typed(*arguments: str) -> Job:
+    (job,) = sweep.jobs_of([sweep.as_hydra_reads(argument) for argument in arguments]) or []
+    return job
+
+
+@pytest.mark.parametrize(
+    ("overrides", "arm"),
+    [
+        (["mix=strong"], "strong"),
+        (["mix=strong", "mix.augment.erasing=0.25"], "strong"),
+        (["mix=strong", "mix.augment.policy=rand"], "real1-synthetic0-erasing_0.25-policy_rand"),
+        (["mix=strong", "mix.augment.policy=null"], "real1-synthetic0-erasing_0.25-policy_none"),
+        (["mix=strong", "mix.augment=null"], "real1-synthetic0"),
+        (["mix=strong", "mix.real=0.5"], "real0.5-synthetic0-erasing_0.25-policy_trivial"),
+        (["mix=real", "mix.augment={policy:trivial,erasing:0.25}"], "real1-synthetic0-erasing_0.25-policy_trivial"),
+        (["mix=64", "mix.augment.scale=[0.25,1]"], "real0.4-synthetic0.6-scale_0.25_1"),
+        (["mix.augment.erasing=1"], "real1-synthetic0-erasing_1"),
+        (["+mix.augment.vertical_flip=1e-7"], "real1-synthetic0-vertical_flip_1e-07"),
+        (["mix.augment.whole=off"], "real1-synthetic0-whole_false"),
+        (["mix.augment={}"], "real"),
+    ],
+)
+def test_an_arms_own_augmentation_is_in_its_name(overrides: list[str], arm: str) -> None:
+    job = as_typed(*overrides)
+    assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
+    assert job.planned.augment == job.settings["mix"]["augment"]
+    assert job.recorded == job.settings
+
+
+def test_values_of_an_arms_own_augmentation_are_typed() -> None:
+    mix = as_typed("mix.augment={erasing:1,whole:off,scale:[0.5,1]}").settings["mix"]
+    assert mix["augment"] == {"erasing": 1.0, "whole": False, "scale": [0.5, 1.0]}
+    assert [type(value) for value in mix["augment"].values()] == [float, bool, list]
+
+
+_SHARES = st.floats(0, 1)
+_AUGMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "scale": st.lists(_SHARES, min_size=2, max_size=2),
+        "whole": st.booleans(),
+        "policy": st.sampled_from(["trivial", "rand", None]),
+        **dict.fromkeys(["ratio", "horizontal_flip", "rotation", "hue", "grayscale", "blur", "erasing"], _SHARES),
+    },
+)
+
+
+@given(_AUGMENTS, _AUGMENTS)
+def test_other_augmentations_have_other_names_that_a_folder_can_have(one: object, other: object) -> None:
+    names = [schema.arm_name("", {"real": 1, "synthetic": 0, "augment": augment}, []) for augment in (one, other)]
+    twelve_digits = [repr(sorted(rounded(augment).items())) for augment in (one, other)]
+    assert (names[0] == names[1]) == (twelve_digits[0] == twelve_digits[1])
+    for name in names:
+        assert len(name) < 150
+        assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+
+
+def rounded(augment: Any) -> dict[str, Any]:
+    """Values as a name has them: to twelve digits."""
+    return {
+        name: [f"{v:.12g}" for v in value]
+        if isinstance(value, list)
+        else f"{value:.12g}"
+        if isinstance(value, float)
+        else value
+        for name, value in augment.items()
+    }
+
+
+def test_names_can_be_given() -> None:
+    job = job_of("+model.name=wide", "dataset.name=mine", "+generator.name=sd")
+    assert (job.key.dataset, job.key.generator, job.key.model) == ("mine", "sd", "wide")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("model=resnet18 model.backbone=resnet18", "resnet18"),
+        ("model=resnet18 model.backbone=timm/resnet10t", "timm-resnet10t"),
+        ("model=probe model.backbone=resnet50", "probe-resnet50"),
+        ("model=probe model.lr=0.1", "probe"),
+        ("model=probe model.backbone=resnet50 +model.name=mine", "mine"),
+        ("--config-dir mine model=based model.backbone=resnet50", "based"),
+    ],
+)
+def test_a_model_is_called_after_the_network_it_has(mine: Path, typed: str, name: str) -> None:
+    write(mine / "model" / "based.yaml", "defaults: [resnet18]\nlr: 0.1\n")
+    assert job_of(*typed.replace("mine ", f"{mine} ").split()).key.model == name
+
+
+def test_networks_can_be_swept() -> None:
+    jobs = sweep.jobs_of(["-m", "model.backbone=resnet18,resnet34"])
+    assert jobs is not None
+    assert [job.key.model for job in jobs] == ["resnet18", "resnet34"]
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--hydra-help"], ["--cfg", "job"], ["--info=all"], ["--config-name=x"]])
+def test_other_requests_are_left_to_hydra(flags: list[str]) -> None:
+    assert sweep.jobs_of([*flags, "mix=reel"]) is None
+
+
+def test_sweeps_are_told_from_single_runs() -> None:
+    assert is_sweep(CARD)
+    assert is_sweep(["mix=real", "--multirun"])
+    assert not is_sweep(["mix=real"])
+
+
+def test_several_loggers_and_none() -> None:
+    loggers = [list(job_of(f"logger={choice}").settings["logger"]) for choice in ("[csv,tensorboard]", "[csv,none]")]
+    assert loggers == [["csv", "tensorboard"], ["csv"]]
+    assert not job_of("logger=none").settings["logger"]
+    assert not job_of("~logger").settings["logger"]
+
+
+# --- refusals --------------------------------------------------------------------------------------
+
+
+def test_unknown_choices_are_named_with_the_choices_all_at_once() -> None:
+    mix, model, generator = problems("mix=reel", "model=resnet19", "generator=midjourney")
+    assert mix.startswith(f"mix=reel: there is no mix of this name; did you mean real? {MIX_CHOICES}")
+    assert model.startswith(
+        "model=resnet19: there is no model of this name; did you mean resnet18? choices: convnext_tiny, "
+    )
+    assert "there is no generator of this name; choices: " in generator
+    assert generator.endswith(", tiny_digits")
+
+
+def test_unknown_choices_of_a_sweep() -> None:
+    first, second = problems("-m", "mix=real,56,reel", "seed=0,1")
+    assert first.startswith("mix=56: there is no mix of this name; ")
+    assert second.startswith("mix=reel: there is no mix of this name; did you mean real?")
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("trainer.max_epoch=3", "there is no such key; did you mean trainer.max_epochs?"),
+        ("traner.max_epochs=3", "there is no such key; did you mean trainer.max_epochs?"),
+        ("dataset.augment.scales=[1,1]", "there is no such key; did you mean dataset.augment.scale?"),
+        ("mix.fraction=0.3", "there is no such key; mix has real, synthetic, augment"),
+        ("hydra.swep.dir=x", "there is no such key; did you mean hydra.sweep.dir?"),
+        ("dataset.augment={hues:1}", "its dataset.augment.hues: there is no such key; did you mean "),
+        ("dataset={augment:{hues:1}}", "its dataset.augment.hues: there is no such key; did you mean "),
+        ("hydra.run={dirs:x}", "its hydra.run.dirs: there is no such key; did you mean hydra.run.dir?"),
+        ("seed=x", "Value 'x' of type 'str' could not be converted to Integer"),
+        ("mix.real=half", "Value 'half' of type 'str' could not be converted to Float"),
+        ("dataset.on_bad_image=ignore", "Invalid value 'ignore', expected one of [stop, skip]"),
+        ("mix=real,55", "several values need -m"),
+        ("seed=0,1", "several values need -m"),
+        ("mix=[55,64]", "a run has one mix; several runs are asked for with -m mix=<choice>,<choice>"),
+        ("logger=null", "this is not a name; choices: csv, none, tensorboard, wandb"),
+        ("logger=[csv,../x]", "a choice is the name of a file in conf/logger/ and not a path"),
+        ("mix=/64", "a choice is the name of a file in conf/mix/ and not a path"),
+        ("hydra/launcher=../x", "a choice is the name of a file in conf/hydra/launcher/ and not a path"),
+        ("seed", "Error parsing override 'seed'"),
+    ],
+)
+def test_override_that_cannot_be_applied(override: str, reason: str) -> None:
+    assert problem(override).startswith(f"{override}: {reason}")
+
+
+def test_key_of_another_choice_gets_its_matches() -> None:
+    assert problem("generator=sd15", "generator.hight=256").endswith("did you mean generator.height?")
+    assert problem("generator.hight=256").startswith("generator.hight=256: there is no such key; generator has ")
+
+
+def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "x.yaml", "real: 0.1\nsynthetic: 0.1\n")
+    up = "../" * len((schema.CONF / "mix").parts[1:])
+    line = problem(f"mix={up}{tmp_path.relative_to('/')}/x")
+    assert "not a path; a file of your own goes to <folder>/mix/, used with --config-dir=<folder>" in line
+
+
+@pytest.mark.parametrize(
+    ("override", "refusal"),
+    [
+        (
+            "mix.real=1.2",
+            (
+                "mix.real=1.2: must be 0 to 1: the share of the real training images that is kept; more than all of "
+                "them need a folder of further ones, given as dataset.more=<folder>"
+            ),
+        ),
+        ("mix.real=1e6", "mix.real=1000000.0: must be 0 to 1: the share of the real training images that is kept"),
+        ("mix.real=-0.1", "mix.real=-0.1: must be 0 to 1: the share of the real training images that is kept"),
+        ("mix.real=nan", "mix.real=nan: must be 0 to 1: the share of the real training images that is kept"),
+        ("mix.synthetic=-1", "mix.synthetic=-1.0: must be at least 0: a multiple of the real images' number"),
+        ("mix.synthetic=inf", "mix.synthetic=inf: must be at least 0: a multiple of the real images' number"),
+        ("mix.real=0", "mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them"),
+        ("seed=-1", "seed=-1: must be 0 to 2147483647"),
+        ("batch_size=0", "batch_size=0: must be at least 1"),
+        ("per_class=0", "per_class=0: must be at least 1, or null"),
+        ("num_workers=-1", "num_workers=-1: must be at least 0"),
+        ("dataset.image_size=0", "dataset.image_size=0: must be 1 to 4096 pixels"),
+        ("dataset.crop_pct=0", "dataset.crop_pct=0.0: must be more than 0, at most 1"),
+        ("dataset.augment.scale=[0.5]", "dataset.augment.scale=[0.5]: must be two numbers, 0 < low ≤ high ≤ 1"),
+        ("dataset.augment.ratio=[2,1]", "dataset.augment.ratio=[2.0, 1.0]: must be two numbers, 0 < low ≤ high"),
+        ("dataset.augment.rotation=nan", "dataset.augment.rotation=nan: must be 0 to 180 degrees"),
+        ("dataset.augment.brightness=2", "dataset.augment.brightness=2.0: must be 0 to 1"),
+        ("dataset.augment.hue=0.6", "dataset.augment.hue=0.6: must be 0 to 0.5 of the colour circle"),
+        ("dataset.augment.erasing=-1", "dataset.augment.erasing=-1.0: must be 0 to 1"),
+        (
+            "dataset.augment.policy=trivialaugment",
+            ("dataset.augment.policy='trivialaugment': must be trivial, rand, augmix, auto, or null for none"),
+        ),
+        (
+            "dataset.augment.whole=true",
+            (
+                "dataset.augment.whole=True: leaves nothing to crop; set dataset.augment.scale=[1,1] and "
+                "dataset.augment.ratio=[1,1], or dataset.augment.whole=false"
+            ),
+        ),
+        ("++mix.augment.hue=0.6", "mix.augment.hue=0.6: must be 0 to 0.5 of the colour circle"),
+        (
+            "++mix.augment.policy=strong",
+            "mix.augment.policy='strong': must be trivial, rand, augmix, auto, or null for none",
+        ),
+        ("++mix.augment.scale=[0.5]", "mix.augment.scale=[0.5]: must be two numbers, 0 < low ≤ high ≤ 1"),
+        (
+            "++mix.augment.blur=much",
+            "mix.augment.blur=much: Value 'much' of type 'str' could not be converted to Float",
+        ),
+        ("++mix.augment.blur=null", "mix.augment.blur=None: Incompatible value 'None' for field of type 'float'"),
+        ("++mix.augment.hues=0.1", "mix.augment.hues: there is no such key; did you mean mix.augment.hue?"),
+        ("++mix.augment.hue=???", "mix.augment.hue: has no value; give one with mix.augment.hue=<value>"),
+        (
+            "++mix.augment.whole=true",
+            (
+                "mix.augment.whole=True: leaves nothing to crop; set mix.augment.scale=[1,1] and "
+                "mix.augment.ratio=[1,1], or mix.augment.whole=false"
+            ),
+        ),
+        ("dataset.name=a/b", "dataset.name='a/b': must be a name that a folder can have"),
+        ("+model.name=..", "model.name='..': must be a name that a folder can have"),
+        ("+generator.name='a\nb'", "generator.name='a\\nb': must be a name that a folder can have"),
+        (f"+model.name={'x' * 101}", f"model.name='{'x' * 101}': must be a name that a folder can have"),
+        (
+            "experiment=",
+            (
+                "experiment='': must be a name that a folder can have, and none of datasets, held_out, pixels, splits, "
+                "synthetic"
+            ),
+        ),
+        (
+            "experiment=synthetic",
+            (
+                "experiment='synthetic': must be a name that a folder can have, and none of datasets, held_out, "
+                "pixels, splits, synthetic"
+            ),
+        ),
+        ("+model.mean=[0.5,0.5]", "model.mean=[0.5, 0.5]: must be three numbers, or null"),
+        ("+model.std=[0,1,1]", "model.std=[0, 1, 1]: must be three numbers more than 0, or null"),
+        ("+model.step_epochs=0", "model.step_epochs=0: must be at least 1, or null"),
+        ("+model.gamma=1.5", "model.gamma=1.5: must be more than 0, at most 1"),
+        ("+model.train_stages=-1", "model.train_stages=-1: must be at least 0, or null: all"),
+        ("+model.unfreeze_every=0", "model.unfreeze_every=0: must be at least 1, or null: never"),
+        ("+model.head_dropout=1", "model.head_dropout=1: must be at least 0, less than 1"),
+        ("+model.label_smoothing=1", "model.label_smoothing=1: must be at least 0, less than 1"),
+        ("+model.mixup=-0.1", "model.mixup=-0.1: must be at least 0, which is none"),
+        ("+model.cutmix=nan", "model.cutmix=nan: must be at least 0, which is none"),
+        ("+model.synthetic_weight=0", "model.synthetic_weight=0: must be more than 0"),
+        ("+model.pretrain_epochs=-1", "model.pretrain_epochs=-1: must be at least 0"),
+        (
+            "+model.pretrain_epochs=8",
+            (
+                "model.pretrain_epochs=8: must be less than trainer.max_epochs=8, or no epoch is left to train on real "
+                "images"
+            ),
+        ),
+        (
+            "+model.head_batch_norm=2",
+            "model: head_batch_norm=2 of synthaug.models.classifier.Classifier: must be bool",
+        ),
+        ("budget=minutes", "budget=minutes: Invalid value 'minutes', expected one of [epochs, steps]"),
+        ("margin=0", "margin=0.0: must be more than 0, less than 100 points"),
+        ("margin=100", "margin=100.0: must be more than 0, less than 100 points"),
+        ("margin=nan", "margin=nan: must be more than 0, less than 100 points"),
+        ("controls=true", "controls=true: control arms are runs of their own; ask for several runs with -m"),
+        ("seed=???", "seed: has no value; give one with seed=<value>"),
+        ("generator.prompt=???", "generator.prompt: has no value; give one with generator.prompt=<value>"),
+        ("dataset=imagefolder", "dataset.root: has no value; give one with dataset.root=<value>"),
+        ("~model", "model: has no _target_, the dotted name of what it configures"),
+        ("generator._target_=5", "generator: has no _target_, the dotted name of what it configures"),
+        ("+logger.csv=5", "logger.csv: has no _target_, the dotted name of what it configures"),
+        (
+            "trainer.max_epochs=many",
+            "trainer: max_epochs='many' of pytorch_lightning.Trainer: must be Optional[int]",
+        ),
+        (
+            "+model.lrr=1",
+            "model: unknown argument 'lrr' of synthaug.models.classifier.Classifier: did you mean 'lr'?",
+        ),
+        (
+            "~generator.prompt",
+            "generator: missing argument 'prompt' of synthaug.generation.diffusion.DiffusionGenerator",
+        ),
+        (
+            "model._target_=synthaug.models.classifier.Classifer",
+            (
+                "model: unknown target synthaug.models.classifier.Classifer: there is no 'Classifer' in "
+                "synthaug.models.classifier: "
+                "did you mean 'Classifier'?"
+            ),
+        ),
+        ("+model.seed=1", "model.seed: the program sets it itself; leave it out"),
+        ("+trainer.callbacks=[]", "trainer.callbacks: the program sets it itself; leave it out"),
+        (
+            "+logger.wandb.mode=offline",
+            (
+                "logger.wandb.mode: the program sets it itself; leave it out (and set WANDB_MODE=offline in the "
+                "environment)"
+            ),
+        ),
+        (
+            "+expriment=mine",
+            "expriment: there is no such key; did you mean experiment?",
+        ),
+        ("+mix.fraction=0.3", "mix.fraction: there is no such key; mix has real, synthetic, augment"),
+        (
+            "+dataset.augment.scales=1",
+            "dataset.augment.scales: there is no such key; did you mean dataset.augment.scale?",
+        ),
+        ("hydra.mode=MULTIRUN", "hydra.mode: several runs are asked for with -m"),
+    ],
+)
+def test_value_that_cannot_be_used(override: str, refusal: str) -> None:
+    assert problem(override) == refusal
+
+
+def test_a_head_that_normalises_needs_two_images() -> None:
+    line = problem("+model.head_batch_norm=true", "batch_size=1")
+    assert (
+        line == "model.head_batch_norm=true, batch_size=1: one image has no variance to normalise by; raise batch_size"
+    )
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    lines = problems("mix=reel", "mix.real=-0.2", "mix.synthetic=-1", "seed=x", "trainer.max_epoch=3", "+model.lrr=1")
+    assert [line.partition("=")[0].partition(":")[0] for line in lines] == [
+        "mix",
+        "seed",
+        "trainer.max_epoch",
+        "mix.real",
+        "mix.synthetic",
+        "model",
+    ]
+
+
+def test_every_value_of_a_sweep_is_looked_at() -> None:
+    lines = problems("-m", "mix.real=0.5,1.2", "seed=0,x", "batch_size=0,32")
+    assert [line.partition(":")[0] for line in lines] == ["seed=x", "batch_size=0", "mix.real=1.2"]
+
+
+def test_unreadable_override_of_a_sweep_does_not_hide_the_others() -> None:
+    lines = problems("-m", "mix=real,reel", "+model.x={a:1")
+    assert [line.partition(":")[0] for line in lines] == ["+model.x={a", "mix=reel"]
+
+
+def test_interpolation_that_leads_nowhere() -> None:
+    lines = problems("dataset.root=${oc.env:NO_SUCH_VARIABLE}", "generator.prompt=${no.such}", "mix.real=2")
+    assert lines[:2] == [
+        "dataset.root: Environment variable 'NO_SUCH_VARIABLE' not found",
+        "generator.prompt: Interpolation key 'no.such' not found",
+    ]
+    assert lines[2].startswith("mix.real=2.0: must be")
+
+
+def test_dataset_folder_is_looked_at(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    arguments = ["dataset=imagefolder", f"dataset.root={root}"]
+    assert problem(*arguments) == (
+        f"dataset.root={root}: there is no folder {root}: give one that exists with dataset.root=<folder>"
+    )
+    write_dataset(root, train=1, val=1, test=1)
+    assert job_of(*arguments).settings["dataset"]["root"] == str(root)
+    line = problem(*arguments, "dataset.val=validation")
+    assert line.startswith(f"dataset.root={root}: it has no folder 'validation/' (key dataset.val)")
+
+
+@pytest.mark.parametrize(
+    ("override", "refusal"),
+    [
+        (
+            "dataset.split={val: 0.15, test: 1.5}",
+            (
+                "dataset.split.test=1.5: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: many}",
+            (
+                "dataset.split.val='many': must be a share of the images, more than 0 and less than 1, or their "
+                "number, an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: null}",
+            (
+                "dataset.split.val=None: must be a share of the images, more than 0 and less than 1, or their number, "
+                "an integer of at least 1"
+            ),
+        ),
+        (
+            "dataset.split={val: 0.5, test: 0.5}",
+            (
+                "dataset.split.val=0.5, dataset.split.test=0.5: must be less than 1 together, or nothing is left to "
+                "train on"
+            ),
+        ),
+        ("dataset.split={near: 64}", "dataset.split.near=64: must be 0 to 31 of 64 bits, or null"),
+        ("dataset.split={seed: -1}", "dataset.split.seed=-1: must be 0 to 2147483647"),
+    ],
+)
+def test_split_that_cannot_be_drawn(override: str, refusal: str, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    assert problem("dataset=imagefolder", f"dataset.root={root}", override) == refusal
+
+
+@pytest.mark.parametrize("override", ["dataset.split={val: 0.2}", "dataset.split.val=0.2"])
+def test_a_split_for_a_dataset_that_has_none(override: str) -> None:
+    assert problem(override) == (
+        f"{override}: this node is null with the chosen dataset: give it in a YAML file, or choose another"
+    )
+
+
+def test_a_folder_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    assert job_of("dataset=imagefolder", "dataset.root='~/photos'").settings["dataset"]["root"] == "~/photos"
+
+
+def test_the_folder_of_further_real_images_is_looked_at(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos")
+    given = ["dataset=imagefolder", f"dataset.root={root}", "mix=real200"]
+    assert problem(*given, "dataset.more=more") == (
+        f"dataset.more=more: there is no folder {root / 'more'}: give one that exists, with a folder per class, or "
+        "leave it out"
+    )
+    assert problem(*given, "dataset.more=test") == (
+        "dataset.more=test: is the folder of dataset.test; further images are no part of a split"
+    )
+    (root / "more").mkdir()
+    assert problem(*given, "dataset.more=more") == f"dataset.more=more: {root / 'more'} has no folders of classes"
+    (root / "more" / "cat").mkdir()
+    assert job_of(*given, "dataset.more=more").planned.real == 2
+    assert job_of(*given, f"dataset.more={root / 'more'}").key.arm == "real200"
+
+
+def test_further_real_images_among_the_classes(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos") / "train"
+    given = ["dataset=imagefolder", f"dataset.root={root}", "mix=real150"]
+    (root / "more" / "cat").mkdir(parents=True)
+    assert problem(*given, "dataset.more=more") == (
+        f"dataset.more=more: lies in {root}, where every folder is a class; put it beside it: dataset.more=../more"
+    )
+    (root / "more").rename(root.parent / "more")
+    assert job_of(*given, "dataset.more=../more").key.arm == "real150"
+
+
+def test_outputs_among_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    monkeypatch.chdir(root / "train")
+    assert problem("dataset=imagefolder", "dataset.root=.") == (
+        f"output_dir=outputs: lies in {root / 'train'}, where every folder is a class; run the command in another "
+        "folder, or give output_dir=<folder>"
+    )
+    assert problem("dataset=imagefolder", "dataset.root=.", "output_dir=cat/x").startswith("output_dir=cat/x: lies in")
+    for output_dir in ("../../outputs", ".outputs"):
+        assert jobs_of("dataset=imagefolder", "dataset.root=.", f"output_dir={output_dir}")
+    monkeypatch.chdir(root)
+    assert jobs_of("dataset=imagefolder", "dataset.root=.")
+
+
+def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
+    (root / "train").rename(tmp_path / "other")
+    lines = problems("dataset=imagefolder", f"dataset.root={root}")
+    assert f"dataset.root={root}: if 'test' is a class and no split, give dataset.test=<another name>" in lines
+
+
+def test_folders_that_need_no_split_folders(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos")
+    (root / "train").rename(tmp_path / "flat")
+    job = job_of("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}")
+    assert job.settings["dataset"]["split"] == {"val": 0.15, "test": 0.15, "seed": 0, "near": 8}
+    lines = problems("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}", "dataset.split=null")
+    assert "it has no folder 'train/' (key dataset.train)" in lines[0]
+    assert len([line for line in lines if "by 'split: {}' in the dataset's YAML" in line]) == len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("photos", "photos"),
+        ("deep/photos/", "photos"),
+        (".", "working"),
+        ("sub/..", "working"),
+        ("猫と犬", "猫と犬"),
+        ("Käse & Brot, 50 %", "Käse & Brot, 50 %"),
+        (".hidden", "hidden"),
+        ("a:b?", "a-b-"),
+        ("...", "imagefolder"),
+        ("/", "imagefolder"),
+        ("x" * 150, "x" * 100),
+    ],
+)
+def test_a_dataset_of_ones_own_is_called_like_its_folder(
+    folder: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "working" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "working")
+    assert schema.folder_name(folder) == name
+    if folder not in ("/", "...", "sub/.."):
+        write_dataset(tmp_path / "working" / folder)
+        quoted = f"'{folder}'"
+        assert job_of("dataset=imagefolder", f"dataset.root={quoted}").key.dataset == name
+
+
+def test_runs_that_would_share_a_folder() -> None:
+    line = problem("-m", "model.lr=1e-3,1e-4")
+    assert line.startswith("model.lr: several values, but runs that differ only in them would share the folder ")
+    assert line.endswith("give each a study of its own: 'experiment=default-${model.lr}'")
+    jobs = jobs_of("-m", "model.lr=1e-3,1e-4", "experiment=default-${model.lr}")
+    assert [job.study.name for job in jobs] == ["default-0.001", "default-0.0001"]
+    assert len(jobs_of("-m", "mix=55,55", "num_workers=0,1")) == 4, "the same run, asked for again"
+
+
+def test_optional_logger_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def without_tensorboard(name: str, package: str | None = None) -> object:
+        return None if name == "tensorboard" else find(name, package)
+
+    monkeypatch.setattr("importlib.util.find_spec", without_tensorboard)
+    assert problem("logger=tensorboard").endswith("not installed: pip install 'synthaug[tensorboard]'")
+
+
+# --- studies in experiments/ -----------------------------------------------------------------------
+
+
+def test_study_with_a_sweep(studies: Path) -> None:
+    write(
+        studies / "55.yaml",
+        "experiment: halves\nhydra: {sweeper: {params: {mix: 'real,55,64', seed: '0,1'}}}\n",
+    )
+    write(studies / "one.yaml", "experiment: one\nhydra: {sweeper: {params: {mix: 55}}}\n")
+    schema.register()
+    labels = [job.key.label for job in jobs_of("-m", "+experiments=55")]
+    assert labels == ["real-seed0", "real-seed1", "55-seed0", "55-seed1", "64-seed0", "64-seed1"]
+    assert problems("-m", "+experiments=55,one")[0] == (
+        "hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with mix=<value> seed=<value>"
+    )
+    assert [job.key.label for job in jobs_of("-m", "+experiments=55", "mix=82", "seed=7")] == ["82-seed7"]
+    assert [job.key.arm for job in jobs_of("-m", "+experiments=one")] == ["55"]
+    assert job_of("+experiments=55", "mix=64", "seed=1").key.label == "64-seed1"
+    assert problem("+experiments=55", "seed=1") == (
+        "hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with mix=<value>"
+    )
+    assert problem("+experiments=56") == "+experiments=56: there is no experiments of this name; choices: 55, one"
+
+
+def test_a_study_in_a_folder_of_ones_own_needs_the_package_of_all(tmp_path: Path) -> None:
+    schema.register()
+    study = tmp_path / "experiments" / "mine.yaml"
+    study.parent.mkdir()
+    text = "defaults:\n  - override /mix: '64'\nexperiment: mine\n"
+    write(study, text)
+    own = f"--config-dir={tmp_path}"
+    with pytest.raises(UserError, match="needs a first line that says # @package _global_"):
+        sweep.jobs_of([own, "+experiments=mine"])
+    write(study, f"# @package _global_\n{text}")
+    (job,) = sweep.jobs_of([own, "+experiments=mine"]) or []
+    assert (job.settings["experiment"], job.key.label) == ("mine", "64-seed0")
+
+
+def test_study_that_changes_numbers_does_not_keep_the_name_of_a_mix(studies: Path) -> None:
+    write(studies / "odd.yaml", "defaults: [{override /mix: '64'}]\nmix: {real: 0.1}\n")
+    schema.register()
+    assert job_of("+experiments=odd").key.arm == "real0.1-synthetic0.6"
+
+
+def test_study_that_cannot_be_read_is_named(studies: Path) -> None:
+    write(studies / "broken.yaml", "mix: [\n")
+    with pytest.raises(UserError, match=r"broken\.yaml cannot be read: while parsing"):
+        schema.register()
+
+
+# --- a user's own folder ---------------------------------------------------------------------------
+
+
+def test_own_mix(mine: Path) -> None:
+    job = job_of("--config-dir=mine", "mix=mine")
+    assert (job.key.arm, job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) == ("mine", 0.7, 0.35)
+    assert job_of("--config-dir=mine", "mix=mine", "mix.real=0.6").key.arm == "real0.6-synthetic0.35"
+    assert ", mine, " in problem("--config-dir=mine", "mix=yours")
+
+
+def test_own_mix_with_an_augmentation(mine: Path) -> None:
+    write(mine / "mix" / "turned.yaml", "real: 1\nsynthetic: 0\naugment: {rotation: 90, scale: [1, 1]}\n")
+    job = job_of("--config-dir=mine", "mix=turned")
+    assert (job.key.arm, job.settings["mix"]["augment"]) == ("turned", {"rotation": 90.0, "scale": [1.0, 1.0]})
+    write(mine / "mix" / "wrong.yaml", "real: 1\nsynthetic: 0\naugment: {rotation: 900, turn: 1}\n")
+    unknown, wrong = problems("--config-dir=mine", "mix=wrong")
+    assert unknown.startswith("mix.augment.turn: there is no such key; mix.augment has scale, ratio, horizontal_flip, ")
+    assert wrong == "mix.augment.rotation=900.0: must be 0 to 180 degrees"
+
+
+def test_own_mix_in_a_folder_of_its_group(mine: Path) -> None:
+    write(mine / "mix" / "few" / "5.yaml", "real: 0.05\nsynthetic: 0\n")
+    assert job_of("--config-dir", str(mine), "mix=few/5").key.arm == "few-5"
+
+
+def test_own_files_that_are_wrong(mine: Path) -> None:
+    write(mine / "mix" / "broken.yaml", "real: [\n")
+    write(mine / "mix" / "more.yaml", "real: 1\nsynthetic: 0\ncolour: red\n")
+    write(mine / "mix" / "half.yaml", "real: 1\n")
+    assert "broken.yaml" in problem("--config-dir=mine", "mix=broken")
+    write(mine / "mix" / "text.yaml", "real: all\nsynthetic: 0\n")
+    assert problem("--config-dir=mine", "mix=more") == (
+        "mix=more: its mix.colour: there is no such key; mix has real, synthetic, augment"
+    )
+    line = problem("--config-dir=mine", "mix=text")
+    assert line.startswith("mix=text: its mix.real: ")
+    assert line.endswith("Value 'all' of type 'str' could not be converted to Float")
+    line = problem("--config-dir=mine", "mix=half")
+    assert line == "mix.synthetic: has no value; give one with mix.synthetic=<value>"
+
+
+def test_own_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--config-dir yours: there is no folder"):
+        jobs_of("--config-dir=yours", "mix=mine")
+
+
+# --- what is written down --------------------------------------------------------------------------
+
+
+def test_text_from_the_environment_is_used_but_not_written_down(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(
+        mine / "generator" / "private.yaml",
+        "defaults: [tiny_digits]\n"
+        "model: ${oc.env:STORE}/model\n"
+        "prompt: a {class_name} \\${literal}\n"
+        "negative_prompt: ${.model}\n"
+        "num_inference_steps: ${oc.decode:${oc.env:STEPS}}\n",
+    )
+    monkeypatch.setenv("STORE", "https://user:password@host")
+    monkeypatch.setenv("STEPS", "7")
+    job = job_of("--config-dir=mine", "generator=private", "output_dir=${oc.env:STORE}")
+    used, recorded = job.settings["generator"], job.recorded["generator"]
+    assert used["model"] == used["negative_prompt"] == "https://user:password@host/model"
+    assert recorded["model"] == recorded["negative_prompt"] == "${oc.env:STORE}/model"
+    assert used["prompt"] == recorded["prompt"] == "a {class_name} ${literal}"
+    assert used["num_inference_steps"] == recorded["num_inference_steps"] == 7
+    assert recorded["name"] == "private"
+    assert job.recorded["dataset"]["root"] == "${oc.env:STORE}/datasets/digits"
+    del job.recorded["output_dir"]
+    assert "password" not in str(job.recorded)
+
+
+def test_nothing_else_is_recorded_otherwise() -> None:
+    job = job_of("dataset.augment.scale=[0.5,1]", "model.weights=DEFAULT")
+    assert job.recorded == job.settings
+
+
+def test_what_is_written_down_is_read_back_as_the_same(tmp_path: Path) -> None:
+    job = job_of("model.lr=1e-7", "experiment=2024", "generator.prompt='a: #{class_name}'")
+    OmegaConf.save(OmegaConf.create(job.recorded), tmp_path / "config.yaml")
+    back = OmegaConf.to_container(OmegaConf.load(tmp_path / "config.yaml"))
+    assert back == job.recorded
+    assert identity.difference(job.recorded, job.recorded) == []
+
+
+def test_a_folder_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOS", str(write_dataset(tmp_path / "photos")))
+    job = job_of("dataset=imagefolder", "dataset.root=${oc.env:PHOTOS}")
+    assert (job.key.dataset, job.recorded["dataset"]["name"]) == ("photos", "photos")
+    assert job.recorded["dataset"]["root"] == "${oc.env:PHOTOS}"
+
+
+def test_a_run_from_before_a_key_was_thought_of_is_the_same() -> None:
+    here = job_of().settings
+    there = {**here, "dataset": {**here["dataset"]}}
+    del there["dataset"]["split"]
+    there["dataset"]["prepare"] = {"_target_": "synthaug.data.sources.write_digits"}
+    assert identity.difference(there, here) == identity.difference(here, there) == []
+    split = {**here, "dataset": {**here["dataset"], "split": {"val": 0.1}}}
+    assert identity.difference(there, split) == ["dataset.split.val: absent there, 0.1 now"]
+
+
+def test_difference_names_what_makes_another_run() -> None:
+    incidental = ["dataset.on_bad_image=skip", "num_workers=3", "logger=none", "overwrite=true", "per_class=3"]
+    incidental += ["experiment=other", "output_dir=elsewhere", "generator.batch_size=1", "+generator.device=cpu"]
+    incidental += [
+        "shift=corruptions",
+        "trainer.accelerator=cpu",
+        "+trainer.strategy=auto",
+        "+trainer.log_every_n_steps=1",
+    ]
+    here = job_of().settings
+    assert identity.difference(here, job_of(*incidental).settings) == []
+    other = job_of(*incidental, "model.lr=0.1", "batch_size=64", "dataset.augment.scale=[0.5,1]", "~trainer.devices")
+    assert identity.difference(here, other.settings) == [
+        "batch_size: 32 there, 64 now",
+        "dataset.augment.scale: [0.8, 1.0] there, [0.5, 1.0] now",
+        "model.lr: 0.001 there, 0.1 now",
+        "trainer.devices: 1 there, absent now",
+    ]
+
+
+# --- the real command ------------------------------------------------------------------------------
+
+# Runs a module as `python -m` does and says at the end which heavy packages were imported.
+_WATCHED = """
+import atexit, runpy, sys
+heavy = {"torch", "pytorch_lightning", "diffusers", "transformers", "wandb", "matplotlib"}
+atexit.register(lambda: print("imported:", sorted(heavy & set(sys.modules))))
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def command(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(schema.CONF.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("module", ["synthaug.train", "synthaug.generate"])
+def test_typo_is_answered_before_anything_heavy_is_imported(module: str, tmp_path: Path) -> None:
+    done = command(["-c", _WATCHED, module, "-m", "mix=real,55,reel", "trainer.max_epoch=3"], tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("The configuration cannot be used:\n  - mix=reel: there is no mix of this name; ")
+    assert "\n  - trainer: unknown argument 'max_epoch' of pytorch_lightning.Trainer: did you mean" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == "imported: []\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_mix_by_the_real_command(mine: Path, tmp_path: Path) -> None:
+    done = command(["-m", "synthaug.train", "--config-dir", "mine", "mix=mine", "--cfg", "job"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "mix:\n  real: 0.7\n  synthetic: 0.35\n" in done.stdout
+    with contextlib.suppress(FileNotFoundError):
+        assert list((tmp_path / "outputs").iterdir()) == []
+
+
+def test_help_names_groups_and_choices(tmp_path: Path) -> None:
+    done = command(["-m", "synthaug.train", "--help"], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for group in schema.GROUPS:
+        assert f"\n{group}: " in done.stdout
+    assert "mix=real,55,64,73,82" in done.stdout
+
+
+class TestArgumentsOfTargets:
+    @pytest.mark.parametrize(
+        ("typed", "read"),
+        [
+            ("generator.device=cpu", "++generator.device=cpu"),
+            ("generator.name=other", "++generator.name=other"),
+            ("trainer.precision=bf16-mixed", "++trainer.precision=bf16-mixed"),
+            ("logger.wandb.entity=lab", "++logger.wandb.entity=lab"),
+            ("shift.folder.origin=synthetic", "++shift.folder.origin=synthetic"),
+            ("+model.lr=1", "+model.lr=1"),
+            ("mix.real=0.5", "mix.real=0.5"),
+            ("mix.augment.policy=rand", "++mix.augment.policy=rand"),
+            ("mix.augment=null", "++mix.augment=null"),
+            ("prompts.names.x-ray=x", "++prompts.names.x-ray=x"),
+            ("prompts.settings.polar bear=on ice", "++prompts.settings={polar bear: on ice}"),
+            ("prompts.names={cat: kitten}", "++prompts.names={cat: kitten}"),
+            ("prompts.name=mine", "prompts.name=mine"),
+            ("dataset.root=x", "dataset.root=x"),
+            ("dataset.prepare.test=3000", "++dataset.prepare.test=3000"),
+            ("mix=55", "mix='55'"),
+            ("-m", "-m"),
+        ],
+    )
+    def test_need_no_plus(self, typed: str, read: str) -> None:
+        assert sweep.as_hydra_reads(typed) == read
+
+    @pytest.mark.parametrize(
+        ("typed", "taken"),
+        [
+            ("dataset=digits -m mix=real,55", "-m dataset=digits mix=real,'55'"),
+            ("seed=1 --config-dir own mix=82 --multirun", "--config-dir own --multirun seed=1 mix='82'"),
+            ("--cfg job generator.device=cpu", "--cfg job ++generator.device=cpu"),
+            ("-m seed=1 seed=1", "-m seed=1 seed=1"),
+            ("a=-1 ~b +c=2 --cfg job", "--cfg job a=-1 ~b +c=2"),
+            ("--help", "--help"),
+        ],
+    )
+    def test_may_stand_before_and_after_an_option(self, typed: str, taken: str) -> None:
+        assert sweep.as_hydra_takes(typed.split()) == taken.split()
+
+    def test_reach_the_settings(self) -> None:
+        jobs = sweep.jobs_of([sweep.as_hydra_reads(a) for a in ("generator.device=cpu", "generator.name=other")])
+        assert jobs is not None
+        assert jobs[0].settings["generator"]["device"] == "cpu"
+        assert jobs[0].key.generator == "other"
+
+    def test_unknown_ones_are_named_as_they_were_typed(self) -> None:
+        with pytest.raises(UserError, match=r"generator: unknown argument 'devise' .*: did you mean 'device'\?"):
+            sweep.jobs_of([sweep.as_hydra_reads("generator.devise=cpu")])
+
+
+def test_a_class_may_be_given_a_setting_or_a_name_whether_the_prompts_list_it_or_not() -> None:
+    typed = ["prompts=paper", 'prompts.settings.fox="in the garden"', "prompts.names.cat=kitten"]
+    job = job_of(*map(sweep.as_hydra_reads, typed))
+    assert job.settings["prompts"]["settings"]["fox"] == "in the garden"
+    assert job.settings["prompts"]["settings"]["turtle"] == "in the sea"
+    assert job.settings["prompts"]["names"] == {"cat": "kitten"}
+    assert job.key.generator == "tiny_digits-paper"
+
+
+def test_a_class_may_be_called_by_what_a_folder_may_be_called() -> None:
+    given = ["prompts.names.x-ray=scan", "prompts.names.polar bear=white bear", "prompts.names.7=seven"]
+    assert as_typed(*given).settings["prompts"]["names"] == {"x-ray": "scan", "polar bear": "white bear", "7": "seven"}
+    assert as_typed("prompts.names={polar bear: bear}").settings["prompts"]["names"] == {"polar bear": "bear"}
+
+
+def test_a_mapping_with_an_unknown_key() -> None:
+    (line,) = problems("dataset.augment={scael: [1,1]}")
+    assert "there is no such key; did you mean dataset.augment.scale?" in line
+
+
+@pytest.mark.parametrize("text", ["a {class_name}", "a <word>"])
+def test_text_needs_no_more_quotes_than_the_shells_unless_it_is_in_a_list(text: str) -> None:
+    assert as_typed(f"generator.prompt={text}").settings["generator"]["prompt"] == text
+    with pytest.raises(UserError, match=r"""quoted once more, 'prompts\.templates="…"'"""):
+        as_typed(f"prompts.templates=[{text}]")
+
+
+def test_a_generator_whose_model_was_changed_is_called_after_it() -> None:
+    names = {
+        model: as_typed("generator=sd15", f"generator.model={model}").key.generator
+        for model in ("someone/a-model", "/models/other model", "./mine")
+    }
+    assert list(names.values()) == ["sd15-someone-a-model", "sd15-other model", "sd15-mine"]
+    assert as_typed("generator=sd15", "generator.model=a/b", "generator.name=own").key.generator == "own"

@@ -1,0 +1,129 @@
+"""Further test sets on the command line and in YAML files: what is taken, and what each mistake is answered with."""
+
+from pathlib import Path
+
+import pytest
+
+from synthaug.config import schema, sweep
+from synthaug.config.schema import Job
+from synthaug.errors import UserError
+from synthaug.runs import identity
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's own `shift/` folder, in the folder that the command is run in."""
+    monkeypatch.chdir(tmp_path)
+    schema.register()
+    folder = tmp_path / "mine" / "shift"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def jobs_of(*arguments: str) -> list[Job]:
+    read = [sweep.as_hydra_reads(argument) for argument in arguments]
+    jobs = sweep.jobs_of(["--config-dir=mine", *read])
+    assert jobs is not None
+    return jobs
+
+
+def shift_of(*arguments: str) -> dict[str, dict[str, object]]:
+    (job,) = jobs_of(*arguments)
+    found: dict[str, dict[str, object]] = job.settings["shift"] or {}
+    return found
+
+
+def problems(*arguments: str) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        jobs_of(*arguments)
+    headline, *lines = str(caught.value).split("\n  - ")
+    assert headline == "The configuration cannot be used:"
+    return lines
+
+
+def corruption(path: Path, key: str = "fog", **changed: str) -> None:
+    """Write a corruption of one's own; None leaves a line out."""
+    lines = {
+        "_target_": "synthaug.arms.shifts.Corruptions",
+        "transform": "torchvision.transforms.v2.GaussianBlur",
+        "severities": "{1: {kernel_size: 3}, 5: {kernel_size: 9, sigma: 2.0}}",
+    } | changed
+    text = "".join(f"  {name}: {value}\n" for name, value in lines.items())
+    path.write_text(f"{key}:\n{text}", encoding="utf-8")
+
+
+def test_there_is_none_unless_asked_for() -> None:
+    assert shift_of() == shift_of("shift=none") == shift_of("~shift") == {}
+
+
+def test_several_choices_at_once_and_values_of_each() -> None:
+    found = shift_of(
+        "shift=[corruptions_small,folder,synthetic]", "shift.folder.root=photos/Füchse", "shift.synthetic.per_class=7"
+    )
+    assert {"gaussian_noise", "jpeg", "folder", "synthetic"} <= found.keys()
+    assert (found["folder"]["root"], found["folder"]["name"]) == ("photos/Füchse", "Füchse")
+    assert found["synthetic"]["per_class"] == 7
+    assert shift_of("shift=folder", "shift.folder.root=x", "shift.folder.origin=synthetic")["folder"]["origin"]
+
+
+def test_a_run_is_the_same_with_other_test_sets() -> None:
+    plain, shifted = (jobs_of(*given)[0] for given in ([], ["shift=[corruptions,synthetic]"]))
+    assert identity.difference(plain.recorded, shifted.recorded) == []
+    assert plain.folder == shifted.folder
+
+
+def test_a_corruption_of_ones_own_needs_a_yaml_and_nothing_else(mine: Path) -> None:
+    corruption(mine / "fog.yaml")
+    found = shift_of("shift=[fog,synthetic]")
+    assert list(found) == ["fog", "synthetic"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"transform": "torchvision.transforms.v2.GausianBlur"},
+            "shift.fog.severities.1: unknown target torchvision.transforms.v2.GausianBlur",
+        ),
+        ({"severities": "{1: {kernel: 3}}"}, "shift.fog.severities.1: unknown argument 'kernel' of torchvision"),
+        ({"severities": "{1: {}}"}, "shift.fog.severities.1: missing argument 'kernel_size' of torchvision"),
+        ({"severities": "{}"}, "shift.fog.severities: must map each severity to the arguments of its transform"),
+        ({"severities": "[1, 2]"}, "shift.fog.severities: must map each severity to the arguments of its transform"),
+        ({"severities": "{1: 3}"}, "shift.fog.severities.1=3: must map arguments of torchvision"),
+        ({"severities": "{a/b: {kernel_size: 3}}"}, "shift.fog.severities.a/b: must be a name that a folder can have"),
+        ({"name": "a/b"}, "shift.fog.name='a/b': must be a name that a folder can have"),
+        ({"severity": "3"}, "shift.fog: unknown argument 'severity' of synthaug.arms.shifts.Corruptions"),
+        (
+            {"_target_": "synthaug.arms.shifts.Corruption5"},
+            "shift.fog: unknown target synthaug.arms.shifts.Corruption5",
+        ),
+    ],
+)
+def test_mistakes_in_a_yaml_are_answered_before_anything_runs(changed: dict[str, str], said: str, mine: Path) -> None:
+    corruption(mine / "fog.yaml", **changed)
+    lines = problems("shift=fog")
+    assert lines[0].startswith(said), lines
+
+
+def test_mistakes_on_the_command_line() -> None:
+    (line,) = problems("shift=corruption")
+    assert line.startswith("shift=corruption: there is no shift of this name; did you mean corruptions")
+    (line,) = problems("shift=folder")
+    assert line == "shift.folder.root: has no value; give one with shift.folder.root=<value>"
+    (line,) = problems("shift=synthetic", "shift.synthetic.per_class=many")
+    assert line == "shift.synthetic: per_class='many' of synthaug.arms.shifts.Synthetic: must be int"
+    (line,) = problems("experiment=held_out")
+    assert line.startswith("experiment='held_out': must be a name that a folder can have, and none of ")
+
+
+def test_an_unknown_name_in_a_list_is_answered_with_the_choices() -> None:
+    shift, logger = problems("shift=[corruptions_small,sythetic]", "logger=[csv,wandv]")
+    choices = "corruptions, corruptions_small, folder, none, synthetic"
+    assert shift.endswith(f": there is no shift sythetic; did you mean synthetic? choices: {choices}")
+    assert logger.endswith(": there is no logger wandv; did you mean wandb? choices: csv, none, tensorboard, wandb")
+
+
+def test_two_sets_of_one_name_are_refused(mine: Path) -> None:
+    text = "{}:\n  _target_: synthaug.arms.shifts.Folder\n  root: {}\n  name: dusk\n"
+    (mine / "two.yaml").write_text(text.format("one", "a") + text.format("other", "b"), encoding="utf-8")
+    assert problems("shift=two") == ["shift.one and shift.other: are both called 'dusk'; give one another name"]

@@ -1,0 +1,269 @@
+"""Control arms: which a sweep lacks, where they stand in it, what they are called, and when there can be none."""
+
+import itertools
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthaug.config import controls, schema, sweep, sweep_controls
+from synthaug.config.controls import SweptMix
+from synthaug.errors import UserError
+
+Arm = tuple[str, float, float]
+
+
+@pytest.fixture(autouse=True)
+def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is written, and what is registered for one test is not there for the next."""
+    monkeypatch.chdir(tmp_path)
+    schema.register()
+    before = dict(ConfigStore.instance().repo.get("mix", {}))
+    yield
+    ConfigStore.instance().repo["mix"] = before
+
+
+def extended(*typed: str) -> list[str]:
+    return sweep_controls.with_controls(sweep.as_hydra_takes(typed))
+
+
+def arms(*typed: str) -> list[Arm]:
+    """Name and numbers of the arms that a command line comes to, in their order."""
+    jobs = sweep.jobs_of(extended(*typed)) or []
+    return list(dict.fromkeys((job.key.arm, job.planned.real, job.planned.synthetic) for job in jobs))
+
+
+def names(*typed: str) -> list[str]:
+    return [name for name, _, _ in arms(*typed)]
+
+
+def refusal(*typed: str) -> str:
+    with pytest.raises(UserError) as caught:
+        sweep.jobs_of(extended(*typed))
+    return str(caught.value)
+
+
+# --- which are lacking ---------------------------------------------------------------------------------
+
+amounts = st.sampled_from([0.0, 0.2, 0.5, 1.0])
+mixes = st.lists(
+    st.builds(SweptMix, st.just("x"), amounts, amounts, st.sampled_from([None, {"policy": "rand"}])), max_size=8
+)
+
+
+@given(mixes)
+def test_with_what_is_lacking_every_arm_with_fewer_real_images_has_one_control(given_mixes: list[SweptMix]) -> None:
+    lacking = controls.without_control(given_mixes)
+    added = [SweptMix("control", mix.real, 0, mix.augment) for mix in lacking]
+    for mix in given_mixes:
+        found = [other for other in added if other.is_control_of(mix)]
+        there = any(other.is_control_of(mix) for other in given_mixes)
+        needed = mix.synthetic > 0 and 0 < mix.real < 1 and not there
+        assert len(found) <= 1
+        assert bool(found) >= needed
+    for one in added:
+        assert not any(other.is_control_of(one) for other in given_mixes)
+    assert controls.without_control([*given_mixes, *added]) == []
+
+
+@given(mixes)
+def test_a_control_stands_right_behind_the_first_arm_that_lacks_it(given_mixes: list[SweptMix]) -> None:
+    named = [SweptMix(str(i), mix.real, mix.synthetic, mix.augment) for i, mix in enumerate(given_mixes)]
+    choices = controls.with_controls([mix.choice for mix in named], named, [schema.CONF / "mix"])
+    typed = [mix.choice for mix in named]
+    assert [choice for choice in choices if choice in typed] == typed
+    lacking = [mix.choice for mix in controls.without_control(named)]
+    assert [before for before, choice in itertools.pairwise(choices) if choice not in typed] == lacking
+
+
+# --- sweeps over choices -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("switch", ["controls=true", "+controls=true", "++controls=true"])
+def test_the_cards_study_with_controls(switch: str) -> None:
+    typed = ["real", "55", "real50", "64", "real40", "73", "real30", "82", "real20"]
+    assert names("-m", "mix=real,55,64,73,82", switch) == typed
+
+
+def test_without_the_word_a_sweep_stays_as_it_is() -> None:
+    typed = sweep.as_hydra_takes(["-m", "mix=real,55"])
+    assert sweep_controls.with_controls(typed) == typed
+    typed = sweep.as_hydra_takes(["-m", "mix=real,55", "controls=false"])
+    assert sweep_controls.with_controls(typed) == typed
+
+
+def test_what_is_there_is_not_added_again() -> None:
+    typed = ["-m", "mix=real50,64,55,real40", "controls=true"]
+    assert names(*typed) == ["real50", "64", "55", "real40"]
+    again = extended("-m", "mix=55,64", "controls=true")
+    assert sweep_controls.with_controls(again) == again
+
+
+def test_arms_that_have_all_real_images_or_none_have_no_control() -> None:
+    assert names("-m", "mix=real,add50,synthetic,strong", "controls=true") == ["real", "add50", "synthetic", "strong"]
+
+
+def test_a_control_without_a_file_is_called_like_those_that_have_one() -> None:
+    expected = [("28", 0.8, 0.2), ("real80", 0.8, 0.0), ("37", 0.7, 0.3), ("real70", 0.7, 0.0)]
+    assert arms("-m", "mix=28,37", "controls=true") == expected
+    named = names("-m", "mix=mine", "controls=true", "--config-dir", str(own_mix("real: 0.125\nsynthetic: 1\n")))
+    assert named == ["mine", "real12.5"]
+
+
+def own_mix(text: str, name: str = "mine") -> Path:
+    folder = Path("own")
+    (folder / "mix").mkdir(parents=True, exist_ok=True)
+    (folder / "mix" / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_file_of_ones_own_that_is_the_control_is_used() -> None:
+    own_mix("real: 0.35\nsynthetic: 0.65\n")
+    folder = own_mix("real: 0.35\nsynthetic: 0\n", "few")
+    assert names("-m", "mix=mine", "controls=true", "--config-dir", str(folder)) == ["mine", "few"]
+
+
+def test_a_file_that_has_the_name_but_not_the_numbers_is_left_alone() -> None:
+    own_mix("real: 0.35\nsynthetic: 0.65\n")
+    folder = own_mix("real: 0.35\nsynthetic: 0.1\n", "real35")
+    found = arms("-m", "mix=mine", "controls=true", "--config-dir", str(folder))
+    assert found == [("mine", 0.35, 0.65), ("real35-control", 0.35, 0.0)]
+
+
+def test_a_control_has_the_augmentation_of_its_arm() -> None:
+    folder = own_mix("real: 0.5\nsynthetic: 0.5\naugment: {policy: rand}\n")
+    jobs = sweep.jobs_of(extended("-m", "mix=mine,55", "controls=true", "--config-dir", str(folder))) or []
+    found = [(job.key.arm, job.planned.augment) for job in jobs]
+    own = {"policy": "rand"}
+    assert found == [("mine", own), ("real50-policy_rand", own), ("55", None), ("real50", None)]
+
+
+def test_every_dataset_model_and_seed_has_the_controls_and_the_order_stays() -> None:
+    jobs = sweep.jobs_of(extended("-m", "mix=64", "seed=0,1", "model=resnet18,probe", "controls=true")) or []
+    found = [(job.key.arm, job.key.seed, job.key.model) for job in jobs]
+    assert found == list(itertools.product(["64", "real40"], [0, 1], ["resnet18", "probe"]))
+
+
+def test_the_default_mix_has_no_control_and_a_single_one_has() -> None:
+    assert names("-m", "seed=0,1", "controls=true") == ["real"]
+    assert names("-m", "mix=64", "controls=true") == ["64", "real40"]
+
+
+def test_another_number_of_real_images_is_heeded() -> None:
+    expected = [("real0.3-synthetic0.6", 0.3, 0.6), ("real30", 0.3, 0)]
+    assert arms("-m", "mix=64", "mix.real=0.3", "controls=true") == expected
+
+
+# --- sweeps over numbers -------------------------------------------------------------------------------
+
+
+def test_sweeps_over_numbers_get_none_as_a_number() -> None:
+    found = arms("-m", "mix.real=0.1,0.2", "mix.synthetic=0.5,1", "controls=true")
+    assert [numbers[1:] for numbers in found] == list(itertools.product([0.1, 0.2], [0.5, 1, 0]))
+    typed = extended("-m", "mix.real=0.1,0.2", "mix.synthetic=0,0.3333333333333333", "controls=true")
+    assert "mix.synthetic=0,0.3333333333333333" in typed
+    found = arms("-m", "mix.real=0.1", "mix.synthetic=0.3333333333333333", "controls=true")
+    assert [numbers[1:] for numbers in found] == [(0.1, 0.3333333333333333), (0.1, 0)]
+
+
+def test_numbers_that_would_leave_nothing_are_refused() -> None:
+    said = refusal("-m", "mix.real=0,0.5", "mix.synthetic=1", "controls=true")
+    assert said.startswith("controls=true: adds 0 to the values of mix.synthetic, but with mix.real=0 nothing would be")
+    assert "sweep over mix.real=0 in a command of its own" in said
+
+
+# --- studies -------------------------------------------------------------------------------------------
+
+
+def register(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(schema, "EXPERIMENTS", folder)
+    schema.register()
+
+
+def test_a_study_may_ask_for_controls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "controls: true\nhydra: {sweeper: {params: {mix: 'real,37', seed: '0,1'}}}\n"
+    register(tmp_path, monkeypatch, text)
+    assert names("-m", "+experiments=mine") == ["real", "37", "real70"]
+    assert names("-m", "+experiments=mine", "mix=64") == ["64", "real40"]
+    assert names("-m", "+experiments=mine", "controls=false") == ["real", "37"]
+    assert names("+experiments=mine", "mix=37", "seed=0") == ["37"], "one of its runs may be chosen"
+
+
+def test_a_study_that_sweeps_over_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "controls: true\nhydra: {sweeper: {params: {mix.real: '0.1,0.2', mix.synthetic: '0.5'}}}\n"
+    register(tmp_path, monkeypatch, text)
+    found = [numbers[1:] for numbers in arms("-m", "+experiments=mine")]
+    assert found == list(itertools.product([0.1, 0.2], [0.5, 0]))
+
+
+def test_a_study_that_fixes_the_numbers_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(tmp_path, monkeypatch, "controls: true\nmix: {real: 0.3, synthetic: 0.9}\n")
+    said = refusal("-m", "+experiments=mine", "seed=0,1")
+    assert said.startswith("controls=true: no choice of mix makes a control of mix.real=0.3 mix.synthetic=0.9, since")
+
+
+def test_the_shipped_studies_have_the_arms_that_they_had() -> None:
+    assert " ".join(names("-m", "+experiments=controls")) == "real 55 real50 64 real40 73 real30 82 real20"
+    assert " ".join(names("-m", "+experiments=equal_steps")) == "real 64 real40 82 real20"
+    jobs = sweep.jobs_of(extended("-m", "+experiments=equal_steps")) or []
+    assert {job.settings["budget"] for job in jobs} == {"steps"}
+    assert {job.key.seed for job in jobs} == {0, 1, 2, 3, 4}
+
+
+# --- where there can be none ----------------------------------------------------------------------------
+
+
+def test_another_sweeper_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {"_target_": "hydra_plugins.elsewhere.Sweeper", "params": {}}
+    ConfigStore.instance().store(group="hydra/sweeper", name="elsewhere", node=node, provider="test")
+    said = refusal("-m", "mix=64", "hydra/sweeper=elsewhere", "controls=true")
+    assert said == (
+        "controls=true: hydra_plugins.elsewhere.Sweeper decides as it goes which runs there are; name the control arms "
+        "yourself, such as mix=64,real40, and leave controls=true out."
+    )
+    assert extended("-m", "mix=64", "hydra/sweeper=elsewhere")[-2:] == ["mix='64'", "hydra/sweeper=elsewhere"]
+
+
+def test_controls_for_some_runs_of_a_sweep_are_refused() -> None:
+    said = refusal("-m", "mix=64", "controls=true,false")
+    assert said == "controls=true,false: is said of a whole sweep; give one value."
+
+
+@pytest.mark.parametrize("typed", [["mix=real,56"], ["mix=64", "sed=1"], ["mix=64", "mix.real=many"]])
+def test_mistakes_are_said_as_without_controls(typed: Sequence[str]) -> None:
+    assert refusal("-m", *typed, "controls=true").startswith("The configuration cannot be used:\n  - ")
+    with pytest.raises(UserError) as caught:
+        sweep.jobs_of(sweep.as_hydra_takes(["-m", *typed]))
+    first = str(caught.value).split("choices")[0]
+    assert refusal("-m", *typed, "controls=true").startswith(first)
+
+
+@pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"], ["-m", "--info", "plugins"]])
+def test_other_requests_are_left_alone(flags: list[str]) -> None:
+    typed = sweep.as_hydra_takes([*flags, "mix=64", "controls=true"])
+    assert sweep_controls.with_controls(typed) == typed
+
+
+# --- elsewhere -----------------------------------------------------------------------------------------
+
+
+def test_a_registered_control_travels_to_where_a_run_is_computed() -> None:
+    """Hydra's launchers for other processes and clusters pass on the state of its singletons."""
+    sweep.jobs_of(extended("-m", "mix=37", "controls=true"))
+    state = pickle.loads(pickle.dumps(Singleton.get_state()["instances"][ConfigStore]))
+    assert state.repo["mix"]["real70.yaml"].node == {"real": 0.7, "synthetic": 0}
+
+
+def test_a_process_that_is_given_the_extended_command_line_knows_the_control_too() -> None:
+    """Lightning starts the other processes of a distributed run with it."""
+    typed = extended("-m", "mix=37", "controls=true")
+    del ConfigStore.instance().repo["mix"]["real70.yaml"]
+    again = sweep_controls.with_controls(typed)
+    assert again == typed
+    assert [job.key.arm for job in sweep.jobs_of(again) or []] == ["37", "real70"]

@@ -1,0 +1,107 @@
+"""What an image looks like: equal for the same pixels, close for re-saved and resized copies, far for others."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from synthaug import files
+from synthaug.data import fingerprints
+from synthaug.data.fingerprints import Fingerprint, distances, groups, of, take
+from tests.factories.images import image
+
+
+def photo(seed: int, side: int = 96) -> Image.Image:
+    return image(seed, (side, side))
+
+
+def bits(one: Image.Image, other: Image.Image) -> int:
+    return int(distances([of(np.asarray(one)).phash], [of(np.asarray(other)).phash])[0, 0])
+
+
+def with_hash(value: int, pixels: str = "") -> Fingerprint:
+    return Fingerprint(pixels or f"pixels {value}", f"{value:016x}")
+
+
+def test_copies_are_near_and_others_far(tmp_path: Path) -> None:
+    original = photo(1)
+    original.save(tmp_path / "a.jpg", quality=60)
+    with Image.open(tmp_path / "a.jpg") as saved:
+        assert bits(original, saved.convert("RGB")) <= 8
+    assert bits(original, original.resize((48, 48))) <= 8
+    assert min(bits(original, photo(seed)) for seed in range(2, 40)) > 8
+
+
+def test_the_same_pixels_in_another_format_have_the_same_fingerprint(tmp_path: Path) -> None:
+    for name in ("a.png", "b.bmp"):
+        photo(1).save(tmp_path / name)
+    photo(2).save(tmp_path / "c.png")
+    (tmp_path / "d.png").write_text("no image")
+    paths = sorted(tmp_path.iterdir())
+    keys = [files.sha256(path) for path in paths]
+    found, bad = take(dict(zip(keys, paths, strict=True)))
+    a, b, c = (found[key] for key in keys[:3])
+    assert a == b
+    assert a.pixels != c.pixels
+    assert bad == {keys[3]: "not an image that Pillow can read"}
+
+
+def test_the_shape_belongs_to_the_pixels() -> None:
+    wide = np.zeros((2, 8, 3), dtype=np.uint8)
+    assert of(wide).pixels != of(wide.reshape(8, 2, 3)).pixels
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6), st.integers(0, 2**64 - 1))
+def test_distances_count_bits(ones: list[int], other: int) -> None:
+    found = distances([f"{one:016x}" for one in ones], [f"{other:016x}"])
+    assert found[:, 0].tolist() == [(one ^ other).bit_count() for one in ones]
+
+
+def test_groups_join_by_way_of_others() -> None:
+    chain = [with_hash(0b111), with_hash(0), with_hash(0b111 << 20), with_hash((1 << 40) - 1)]
+    assert groups(chain, 3) == [0, 0, 0, 3]
+    assert groups(chain, 2) == [0, 1, 2, 3]
+    assert groups(chain, None) == [0, 1, 2, 3]
+
+
+def test_the_same_pixels_are_a_group_whatever_the_limit() -> None:
+    same = [with_hash(0, "a"), with_hash(0, "b"), with_hash(0, "a")]
+    assert groups(same, None) == [0, 1, 0]
+    assert groups(same, 0) == [0, 0, 0]
+    assert groups([], 8) == []
+
+
+@given(st.lists(st.integers(0, 63), max_size=40), st.integers(0, 6), st.randoms())
+def test_groups_are_those_of_a_slow_search_in_any_order(values: list[int], near: int, order: random.Random) -> None:
+    prints = [with_hash(value) for value in values]
+    found = groups(prints, near)
+    expected = list(range(len(values)))
+    changed = True
+    while changed:
+        changed = False
+        for one, value in enumerate(values):
+            for other in range(one):
+                if (value ^ values[other]).bit_count() <= near and expected[one] != expected[other]:
+                    least, most = sorted((expected[one], expected[other]))
+                    expected = [least if label == most else label for label in expected]
+                    changed = True
+    assert found == expected
+    places = list(range(len(values)))
+    order.shuffle(places)
+    mixed = groups([prints[place] for place in places], near)
+    sets = {frozenset(places[i] for i, label in enumerate(mixed) if label == own) for own in mixed}
+    assert sets == {frozenset(i for i, label in enumerate(found) if label == own) for own in found}
+
+
+def test_blocks_of_rows_miss_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(0)
+    prints = [with_hash(rng.getrandbits(64)) for _ in range(50)]
+    prints[49] = with_hash(int(prints[3].phash, 16) ^ 0b101)
+    monkeypatch.setattr(fingerprints, "_ROWS", 7)
+    found = groups(prints, 8)
+    assert found[49] == 3
+    assert len(set(found)) == 49

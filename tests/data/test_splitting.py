@@ -1,0 +1,421 @@
+"""Splitting a folder's own images: by content and seed alone, copies together, written down, and kept."""
+
+import contextlib
+import csv
+import dataclasses
+import logging
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from synthaug.data.samples import RealImages
+from synthaug.data.split_rule import Rule, apportion, draw
+from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide
+from synthaug.errors import UserError
+from synthaug.files import read_json
+from tests.factories.images import SPLIT_FOLDERS, image, write_dataset
+
+FIFTH = Rule(0.2, 0.2)
+
+
+def write_flat(root: Path, counts: Mapping[str, int]) -> Path:
+    """`<root>/<class>/<number>.png`, every image another."""
+    seed = 1000
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            image(seed, (64, 48)).save(root / name / f"{number:03d}.png")
+            seed += 1
+    return root
+
+
+def stop(bad: Mapping[Path, str]) -> None:
+    if bad:
+        raise UserError(f"not whole: {sorted(path.name for path in bad)}")
+
+
+def skip(bad: Mapping[Path, str]) -> None:
+    pass
+
+
+def divided(root: Path, rule: Rule | None = FIFTH, refuse: Callable[[Mapping[Path, str]], None] = stop) -> Divided:
+    return divide(root, SPLIT_FOLDERS, rule, root.parent / "splits", refuse)
+
+
+def refusal(root: Path, rule: Rule | None = FIFTH) -> str:
+    with pytest.raises(UserError) as caught:
+        divided(root, rule)
+    return str(caught.value)
+
+
+def hashes(real: RealImages) -> dict[str, set[str]]:
+    return {split: {sample.sha256 for sample in samples} for split, samples in real.splits.items()}
+
+
+def sizes(real: RealImages) -> dict[str, dict[str, int]]:
+    return {
+        split: {name: sum(sample.class_name == name for sample in samples) for name in real.classes}
+        for split, samples in real.splits.items()
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_flat(tmp_path / "photos", {"cat": 10, "dog": 20})
+
+
+# --- counted before it is drawn -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [0.2, 7])
+def test_as_many_test_images_are_foretold_as_are_drawn(root: Path, wanted: float) -> None:
+    foretold = count_test(root, SPLIT_FOLDERS, wanted)
+    assert not (root.parent / "splits").exists()
+    assert foretold == (len(divided(root, Rule(0.2, wanted)).real.test), False)
+
+
+def test_test_images_that_are_there_are_counted(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "photos", train=3, val=2, test=5)
+    assert count_test(tmp_path / "photos", SPLIT_FOLDERS, 0.15) == (10, True)
+
+
+# --- the rule --------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_classes_is_split_in_three_by_class(root: Path) -> None:
+    real = divided(root).real
+    assert real.classes == ["cat", "dog"]
+    assert sizes(real) == {"train": {"cat": 6, "dog": 12}, "val": {"cat": 2, "dog": 4}, "test": {"cat": 2, "dog": 4}}
+    assert len({sample.path for samples in real.splits.values() for sample in samples}) == 30
+
+
+def test_numbers_are_of_all_classes_together(root: Path) -> None:
+    real = divided(root, Rule(3, 9)).real
+    assert sizes(real)["val"] == {"cat": 1, "dog": 2}
+    assert sizes(real)["test"] == {"cat": 3, "dog": 6}
+
+
+@pytest.mark.parametrize("missing", [["val"], ["test"], ["val", "test"]])
+def test_what_is_missing_beside_train_is_taken_from_train(tmp_path: Path, missing: list[str]) -> None:
+    root = write_dataset(tmp_path / "photos", train=10, val=3, test=4)
+    own = hashes(divided(root).real)
+    for split in missing:
+        shutil.rmtree(root / split)
+    found = hashes(divided(root).real)
+    for split in ("val", "test"):
+        assert (found[split] <= own["train"]) if split in missing else (found[split] == own[split])
+        assert found[split]
+    assert set.union(*(found[split] for split in ("train", *missing))) == own["train"]
+
+
+def test_folders_that_are_split_by_hand_need_no_rule_and_leave_nothing(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos")
+    assert hashes(divided(root).real) == hashes(divided(root, None).real)
+    assert not (tmp_path / "splits").exists()
+
+
+def test_names_places_and_order_do_not_matter(root: Path, tmp_path: Path) -> None:
+    expected = hashes(divided(root).real)
+    other = tmp_path / "elsewhere" / "photos"
+    for number, path in enumerate(sorted(root.rglob("*.png"), reverse=True)):
+        place = other / path.parent.name / f"deep{number % 3}" / f"猫{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    assert hashes(divided(other).real) == expected
+
+
+def test_another_seed_is_another_split_and_the_same_one_the_same(root: Path) -> None:
+    first = hashes(divided(root).real)
+    for seed, same in ((0, True), (1, False)):
+        shutil.rmtree(root.parent / "splits")
+        assert (hashes(divided(root, Rule(0.2, 0.2, seed)).real) == first) == same
+
+
+def test_copies_are_drawn_together(tmp_path: Path) -> None:
+    root = write_flat(tmp_path / "photos", {"cat": 20, "dog": 20})
+    for path in sorted(root.glob("*/*.png"))[::4]:
+        with Image.open(path) as opened:
+            opened.save(path.with_suffix(".bmp"))
+            opened.save(path.with_suffix(".jpg"), quality=80)
+    split_of = {
+        sample.path.name + sample.class_name: split
+        for split, samples in divided(root).real.splits.items()
+        for sample in samples
+    }
+    assert len(split_of) == 60
+    for path in root.glob("*/*.jpg"):
+        own = {split_of[path.with_suffix(suffix).name + path.parent.name] for suffix in (".png", ".bmp", ".jpg")}
+        assert len(own) == 1
+    assert len({split_of[path.name + path.parent.name] for path in root.glob("*/*.jpg")}) > 1
+
+
+def test_without_a_limit_only_the_same_pixels_are_copies(tmp_path: Path) -> None:
+    root = write_flat(tmp_path / "photos", {"cat": 3, "dog": 9})
+    for quality in range(60, 90, 3):
+        image(1000, (64, 48)).save(root / "cat" / f"{quality}.jpg", quality=quality)
+    message = refusal(root)
+    assert "cat: too small to be split: 11 of its 13 images are copies of " in message
+    assert "dataset.split.near=null" in message
+    assert not (tmp_path / "splits" / IMAGES).exists()
+    assert sizes(divided(root, Rule(0.2, 0.2, near=None)).real)["test"] == {"cat": 2, "dog": 2}
+
+
+def test_classes_that_are_too_small_are_all_named(tmp_path: Path) -> None:
+    message = refusal(write_flat(tmp_path / "photos", {"cat": 2, "dog": 30, "eel": 1}))
+    assert "cat: too small to be split: 2 images, 1 for test and 1 for val would leave none to train on" in message
+    assert "eel: too small to be split: 1 image" in message
+    assert "dog" not in message
+    assert "add images of it" in message
+
+
+def test_fewer_images_than_classes_are_refused(root: Path) -> None:
+    message = refusal(root, Rule(0.2, 1))
+    assert "dataset.split.test=1: fewer images than the 2 classes, and each needs one: give at least 2" in message
+
+
+def test_one_image_in_two_classes_is_refused_before_anything_is_written(root: Path) -> None:
+    shutil.copy(root / "cat/000.png", root / "dog/copy.png")
+    assert "1 image is in more than one class" in refusal(root)
+    assert not (root.parent / "splits" / IMAGES).exists()
+
+
+@given(st.dictionaries(st.text(min_size=1), st.integers(3, 500), min_size=1), st.floats(0.01, 0.99))
+def test_apportioning_sums_up_and_keeps_every_class(counts: dict[str, int], share: float) -> None:
+    parts = apportion(counts, share)
+    total = max(math.floor(sum(counts.values()) * share + 0.5), len(counts))
+    assert sum(parts.values()) == total
+    assert min(parts.values()) >= 1
+    for name, part in parts.items():
+        due = total * counts[name] / sum(counts.values())
+        assert part <= max(1, math.ceil(due))
+
+
+def test_apportioning_by_largest_remainders() -> None:
+    assert apportion({"a": 10, "b": 10, "c": 10}, 4) == {"a": 2, "b": 1, "c": 1}
+    assert apportion({"a": 1000, "b": 1, "c": 1}, 10) == {"a": 8, "b": 1, "c": 1}
+    assert apportion({"a": 75, "b": 25}, 0.1) == {"a": 8, "b": 2}
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(1, 6), min_size=8, max_size=40), min_size=1),
+    st.integers(0, 3),
+)
+def test_groups_stay_whole_and_every_split_has_its_share(counts: dict[str, list[int]], seed: int) -> None:
+    groups = {
+        name: {f"{name}{number}": ["image"] * size for number, size in enumerate(own)} for name, own in counts.items()
+    }
+    with contextlib.suppress(UserError):  # too many are copies
+        chosen = draw(groups, Rule(0.15, 0.25, seed), ["test", "val"])
+        require_shares(groups, chosen)
+
+
+def require_shares(groups: Mapping[str, Mapping[str, list[str]]], chosen: Mapping[tuple[str, str], str]) -> None:
+    for name, own in groups.items():
+        images = sum(map(len, own.values()))
+        got = {split: sum(len(own[g]) for g in own if chosen.get((name, g)) == split) for split in ("test", "val")}
+        assert min(got.values()) >= 1
+        assert sum(got.values()) < images
+
+
+# --- written down and kept -------------------------------------------------------------------------
+
+
+def test_what_is_written_down(root: Path) -> None:
+    real = divided(root).real
+    with (root.parent / "splits" / IMAGES).open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0])[:5] == ["path", "class", "split", "sha256", "group"]
+    assert {(row["path"], row["split"]) for row in rows} == {
+        (sample.path.relative_to(root).as_posix(), split)
+        for split, samples in real.splits.items()
+        for sample in samples
+    }
+    rule = read_json(root.parent / "splits" / RULE)
+    assert {key: rule[key] for key in ("drawn", "val", "test", "seed", "near")} == {
+        "drawn": "test and val", "val": 0.2, "test": 0.2, "seed": 0, "near": 8,
+    }  # fmt: skip
+    assert rule["counts"]["val"] == {"cat": 2, "dog": 4}
+    assert "ImageHash" in rule["versions"]
+
+
+def test_a_second_reading_changes_nothing(root: Path) -> None:
+    first = divided(root).real
+    before = {path: path.stat().st_mtime_ns for path in (root.parent / "splits").glob("split*")}
+    assert divided(root).real == first
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_images_keep_their_split_when_they_move(root: Path) -> None:
+    before = hashes(divided(root).real)
+    (root / "cat" / "moved").mkdir()
+    for path in sorted((root / "cat").glob("*.png")):
+        path.rename(root / "cat" / "moved" / f"x{path.name}")
+    root.rename(root.parent / "pictures")
+    assert hashes(divided(root.parent / "pictures").real) == before
+    assert "cat/moved/x000.png" in (root.parent / "splits" / IMAGES).read_text(encoding="utf-8")
+
+
+def test_new_images_join_train_and_it_is_said_once(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = hashes(divided(root).real)
+    for number in (1, 2):
+        image(number, (64, 48)).save(root / "dog" / f"new{number}.png")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        real = divided(root).real
+        assert divided(root).real == real
+    after = hashes(real)
+    assert (after["val"], after["test"]) == (before["val"], before["test"])
+    assert len(after["train"] - before["train"]) == 2
+    assert caplog.messages == [f"{root}: 2 new images join the training images (see {root.parent / 'splits' / IMAGES})"]
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("near", [8, None])
+def test_new_copies_of_what_must_stay_unseen_are_left_out(root: Path, split: str, near: int | None) -> None:
+    rule = Rule(0.2, 0.2, near=near)
+    before = divided(root, rule).real
+    shown = before.splits[split][0].path
+    with Image.open(shown) as opened:
+        opened.save(shown.with_name("same.bmp"))
+        opened.save(shown.with_name("near.jpg"), quality=80)
+    after = divided(root, rule)
+    wanted = ["near.jpg", "same.bmp"] if near else ["same.bmp"]
+    assert [path.name for path in after.copies] == wanted
+    assert len(after.real.train) == len(before.train) + 2 - len(wanted)
+    assert divided(root, rule) == after
+
+
+def test_a_new_image_in_two_classes_is_refused_before_it_joins(root: Path) -> None:
+    real = divided(root).real
+    unseen = next(sample for sample in real.test if sample.class_name == "cat").path
+    for name in ("cat", "dog"):
+        Image.open(unseen).save(root / name / "copy.bmp")
+    assert "1 image is in more than one class" in refusal(root)
+    (root / "dog" / "copy.bmp").unlink()
+    assert divided(root).copies == [root / "cat" / "copy.bmp"]
+
+
+def test_training_images_may_go_and_come_back(root: Path) -> None:
+    before = divided(root).real
+    path = before.train[0].path
+    content = path.read_bytes()
+    path.unlink()
+    assert len(divided(root).real.train) == len(before.train) - 1
+    path.write_bytes(content)
+    assert hashes(divided(root).real) == hashes(before)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_images_that_must_not_go_are_named(root: Path, split: str, how: str) -> None:
+    path = divided(root).real.splits[split][0].path
+    if how == "gone":
+        path.unlink()
+    else:
+        image(7, (64, 48)).save(path)
+    message = refusal(root)
+    assert message.startswith("1 validation or test image is gone, or changed, since the images were split:")
+    assert f"{split}: {path}" in message
+    assert f"Bring them back, or move {root.parent / 'splits'} away" in message
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"val": 0.3}, "dataset.split.val: 0.2 there, 0.3 now"),
+        ({"test": 5}, "dataset.split.test: 0.2 there, 5 now"),
+        ({"seed": 4}, "dataset.split.seed: 0 there, 4 now"),
+        ({"near": None}, "dataset.split.near: 8 there, None now"),
+    ],
+)
+def test_another_rule_is_refused(root: Path, changed: dict[str, float | None], said: str) -> None:
+    divided(root)
+    message = refusal(root, dataclasses.replace(FIFTH, **changed))  # type: ignore[arg-type]
+    assert said in message
+    assert "dataset.name=<name>" in message
+    assert message.count(" there, ") == 1
+
+
+def test_a_split_that_was_drawn_and_then_made_by_hand_is_refused(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos", train=10)
+    shutil.rmtree(root / "val")
+    shutil.rmtree(root / "test")
+    divided(root)
+    (root / "val").mkdir()
+    for name in ("cat", "dog"):
+        (root / "val" / name).mkdir()
+        (root / "train" / name / "000.png").rename(root / "val" / name / "000.png")
+    assert "drawn: test and val there, test now" in refusal(root)
+
+
+def test_a_split_of_another_folder_is_refused(root: Path, tmp_path: Path) -> None:
+    divided(root)
+    other = tmp_path / "other"
+    for name in ("cat", "dog"):
+        (other / name).mkdir(parents=True)
+        for seed in range(5):
+            image(seed + 50 * (name == "dog")).save(other / name / f"{seed}.png")
+    message = refusal(other)
+    assert f"holds the split of another folder: none of its 30 images is in {other}" in message
+    assert "dataset.name=<name>" in message
+
+
+@pytest.mark.parametrize("content", ["path,class\na,b\n", "", "path,class,split,sha256,group,pixels,phash\na\n"])
+def test_a_damaged_split_is_named(root: Path, content: str) -> None:
+    divided(root)
+    (root.parent / "splits" / IMAGES).write_text(content, encoding="utf-8")
+    message = refusal(root)
+    assert message.startswith(f"{root.parent / 'splits' / IMAGES} is damaged: bring it back from a copy, or move")
+
+
+def test_a_lost_rule_is_no_licence_for_another(root: Path) -> None:
+    divided(root)
+    (root.parent / "splits" / RULE).unlink()
+    assert "drawn by another rule" in refusal(root)
+
+
+# --- files that are no images ----------------------------------------------------------------------
+
+
+def test_files_that_are_no_images_stop_before_the_split_or_are_left_out(root: Path) -> None:
+    (root / "cat" / "notes.txt").write_text("no image")
+    assert refusal(root) == "not whole: ['notes.txt']"
+    assert not (root.parent / "splits" / IMAGES).exists()
+    first = divided(root, refuse=skip)
+    assert {path.name: reason for path, reason in first.bad.items()} == {
+        "notes.txt": "not an image that Pillow can read"
+    }
+    assert sum(len(samples) for samples in first.real.splits.values()) == 30
+    assert divided(root, refuse=skip) == first
+    assert refusal(root) == "not whole: ['notes.txt']"
+
+
+# --- folders that cannot be split ------------------------------------------------------------------
+
+
+def test_val_without_train_is_no_class(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "photos")
+    shutil.rmtree(root / "train")
+    assert "it has no folder 'train/' (key dataset.train)" in refusal(root)
+
+
+@pytest.mark.parametrize(("split", "name"), [("train", "Training"), ("val", "validation"), ("test", "eval")])
+def test_a_split_under_another_name_is_not_drawn_anew(tmp_path: Path, split: str, name: str) -> None:
+    root = write_dataset(tmp_path / "photos")
+    (root / split).rename(root / name)
+    message = refusal(root)
+    assert f"it has no folder '{split}/' (key dataset.{split}), but '{name}/'" in message
+    assert f"dataset.{split}={name}" in message
+
+
+def test_a_class_called_train_is_told_apart(root: Path) -> None:
+    (root / "cat").rename(root / "train")
+    assert "if 'train' is a class and no split, give dataset.train=<another name>" in refusal(root)
+    real = divide(root, {**SPLIT_FOLDERS, "train": "none"}, FIFTH, root.parent / "splits", stop).real
+    assert real.classes == ["dog", "train"]

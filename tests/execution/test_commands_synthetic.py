@@ -1,0 +1,77 @@
+"""Prompts and pools through the commands as a user types them, each in a process of its own."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from synthaug.runs import contents, discovery
+from synthaug.runs.layout import RunKey
+from tests.factories.commands import Commands
+from tests.factories.images import image
+from tests.factories.servers import serve
+
+
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
+    return Commands(tmp_path_factory.mktemp("commands"))
+
+
+def write_pool(root: Path, each: int) -> None:
+    for number, name in enumerate(("cat", "dog")):
+        (root / name).mkdir(parents=True)
+        for index in range(each):
+            image(5000 + 100 * number + index, (20, 20)).save(root / name / f"{index}.png")
+
+
+def test_a_sweep_over_prompts_compares_them_as_generators(commands: Commands) -> None:
+    code, printed = commands.run("-m", "mix=55", "prompts=default,class_name", "experiment=prompts")
+    assert code == 0, printed
+    keys = [run.key for run in discovery.find_runs(commands.study("prompts"))]
+    assert [key.generator for key in keys] == ["painter", "painter-class_name"]
+    synthetic = commands.folder / "outputs" / "synthetic" / "photos"
+    prompts = {}
+    for name in ("painter", "painter-class_name"):
+        with (synthetic / name / "manifest.csv").open(newline="", encoding="utf-8") as stream:
+            prompts[name] = sorted({row["prompt"] for row in csv.DictReader(stream)})
+    assert prompts == {"painter": ["a cat", "a dog"], "painter-class_name": ["cat", "dog"]}
+
+
+def test_prompts_from_a_file(commands: Commands) -> None:
+    (commands.folder / "half.yaml").write_text("cat: [a cat, two cats]\n", encoding="utf-8")
+    code, printed = commands.run("mix=55", "prompts=file", "prompts.file=half.yaml", "experiment=file")
+    assert code == 2, printed
+    assert "The prompts cannot be used (prompts.file=half.yaml):\n    - class 'dog' has no list of prompts" in printed
+    (commands.folder / "half.yaml").write_text("cat: [a cat, two cats]\ndog: [a dog]\n", encoding="utf-8")
+    code, printed = commands.run(
+        "mix=55", "prompts=file", "prompts.file=half.yaml", "experiment=file", command="generate"
+    )
+    assert code == 0, printed
+
+
+def test_a_pool_made_elsewhere(commands: Commands) -> None:
+    write_pool(commands.folder / "pool", each=6)
+    given = ["generator=folder", "generator.root=pool", "experiment=pool"]
+    code, printed = commands.run("-m", "mix=real,55,82", *given)
+    assert code == 2, printed
+    assert "Nothing was begun:" in printed
+    assert "generator.root=pool has too few images in 2 classes:\n    - cat: 6 of 8\n    - dog: 6 of 8" in printed
+    code, printed = commands.run("-m", "mix=real,55", *given)
+    assert code == 0, printed
+    assert "Traceback" not in printed
+    folder = commands.study("pool") / RunKey("photos", "pool", "tiny", "55", 0).folder
+    rows = contents.read_mix(folder)
+    assert sum(Path("pool") in Path(row.path).parents for row in rows) == 10
+    code, printed = commands.run("-m", "mix=real,55,82", "generator.partial=true", *given[:2], "experiment=partial")
+    assert code == 0, printed
+    assert "generator.partial: pool has fewer images than the mix asks for:" in printed
+
+
+def test_requests_to_a_hub_stay_off_the_screen(commands: Commands, tmp_path: Path) -> None:
+    with serve(tmp_path) as hub:
+        asking = Commands.attach(commands, {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0"})
+        code, printed = asking.run("mix=55", "generator=sd15", "experiment=hub", command="generate")
+    assert code == 1, printed
+    assert any("stable-diffusion-v1-5" in path for path in hub.asked)
+    assert "The text-to-image model stable-diffusion-v1-5/stable-diffusion-v1-5 could not be loaded." in printed
+    assert "HTTP Request" not in printed

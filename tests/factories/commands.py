@@ -1,0 +1,246 @@
+"""Small real runs: a generator that paints, an arm of few images, a network that trains in a second."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from synthaug.runs.layout import RunKey
+from tests.factories.images import write_dataset
+
+if TYPE_CHECKING:  # the commands' tests and the generator below do without torch
+    from pytorch_lightning.loggers import Logger
+
+    from synthaug.arms.build import Arm
+
+ROOT = Path(__file__).parents[2]
+NETWORK = "timm/test_efficientnet"  # 100,000 parameters, with batch normalisation
+KEY = RunKey("photos", "painter", "tiny", "55", 0)
+
+
+class Painter:
+    """A generator in the interface of `DiffusionGenerator`: noise in a colour that depends on the prompt."""
+
+    def __init__(self, prompt: str = "a {class_name}", batch_size: int = 8, fails: bool = False) -> None:
+        self.prompt = prompt
+        self.negative_prompt = ""
+        self.batch_size = batch_size
+        self.fails = fails
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"colours": 2}
+
+    def check(self, classes: Sequence[str]) -> None:
+        pass
+
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+        if self.fails:
+            raise RuntimeError("the painter has run out of paint")
+        return [paint(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+
+    def provenance(self) -> dict[str, str]:
+        names = ("model", "revision", "scheduler", "steps", "guidance", "diffusers", "transformers", "torch", "python")
+        return dict.fromkeys(names, "made up")
+
+    def drawn(self, seed: int) -> dict[str, str]:
+        return {}
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+
+def paint(prompt: str, seed: int, side: int = 16) -> Image.Image:
+    """Noise around one of two colours for each prompt."""
+    red = 40 + 160 * (sum(map(ord, prompt)) % 2)
+    noise = random.Random(seed)
+    image = Image.new("RGB", (side, side))
+    image.putdata([(red + noise.randrange(50), noise.randrange(256), noise.randrange(256)) for _ in range(side**2)])
+    return image
+
+
+def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float = 0.5, seed: int = 0) -> dict[str, Any]:
+    """The configuration of a run as the commands hand it down."""
+    return {
+        "experiment": "made_up",
+        "seed": seed,
+        "batch_size": 4,
+        "budget": "epochs",
+        "num_workers": 0,
+        "output_dir": str(output_dir),
+        "dataset": {
+            "name": KEY.dataset,
+            "root": str(root),
+            "train": "train",
+            "val": "val",
+            "test": "test",
+            "prepare": None,
+            "image_size": 32,
+            "crop_pct": 0.875,
+            "on_bad_image": "stop",
+            "augment": {"scale": [0.5, 1.0], "ratio": [0.8, 1.25], "horizontal_flip": 0.5, "rotation": 10.0},
+        },
+        "mix": {"name": KEY.arm, "real": real, "synthetic": synthetic},
+        "prompts": {"name": "default", "templates": [], "settings": {}, "names": {}, "file": None},
+        "model": {"backbone": NETWORK, "lr": 0.01, "schedule": "one_cycle"},
+        "trainer": {"max_epochs": 4},
+    }
+
+
+def build_arm(given: dict[str, Any]) -> "Arm":
+    """The images of a run, synthetic ones painted on the way."""
+    from synthaug.arms import build
+
+    output_dir = Path(given["output_dir"])
+    data = build.read_real(given["dataset"], output_dir)
+    synthetic = build.synthetic_images(given, KEY.dataset, KEY.generator, Painter())
+    return build.build(data, given["mix"], given["seed"], synthetic)
+
+
+def train(
+    folder: Path,
+    given: dict[str, Any],
+    loggers: "Sequence[Logger]" = (),
+    callbacks: Sequence[Any] = (),
+    **trainer: Any,
+) -> str:
+    """One run through `fit_and_test`; `callbacks` join those of the program, `trainer` overrides Lightning's."""
+    import pytorch_lightning as lightning
+
+    from synthaug.models.classifier import Classifier
+    from synthaug.training import fit
+
+    fit.quiet_libraries()
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def make_trainer(**arguments: Any) -> lightning.Trainer:
+        arguments["callbacks"] = [*arguments["callbacks"], *callbacks]
+        plain = {"accelerator": "cpu", "devices": 1, "deterministic": "warn"}
+        return lightning.Trainer(**{**plain, **given["trainer"], **arguments, **trainer})
+
+    return fit.fit_and_test(
+        folder,
+        KEY,
+        given,
+        build_arm(given),
+        loggers,
+        make_model=lambda **arguments: Classifier(**given["model"], **arguments),
+        make_trainer=make_trainer,
+    )
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@dataclass
+class Commands:
+    """The program's commands, each in a process of its own, on made-up photographs below `folder`."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        write_dataset(self.photos, train=10, val=4, test=6)
+        for path, text in {
+            "generator/painter.yaml": "_target_: tests.factories.commands.Painter\n"
+            "prompt: a {class_name}\nfails: false\n",
+            "model/tiny.yaml": f"_target_: synthaug.models.classifier.Classifier\nbackbone: {NETWORK}\nlr: 1e-2\n",
+        }.items():
+            file = self.folder / "conf" / path
+            file.parent.mkdir(parents=True)
+            file.write_text(text, encoding="utf-8")
+        (self.folder / "home").mkdir()
+
+    @classmethod
+    def attach(cls, other: "Commands", environment: dict[str, str]) -> "Commands":
+        """The same folder under other environment variables."""
+        made = cls.__new__(cls)
+        made.folder, made.environment = other.folder, environment
+        return made
+
+    @property
+    def photos(self) -> Path:
+        return self.folder / "photos"
+
+    def study(self, experiment: str = "default") -> Path:
+        return self.folder / "outputs" / experiment
+
+    def run_folder(self, arm: str, experiment: str = "default", seed: int = 0) -> Path:
+        return self.study(experiment) / RunKey(self.photos.name, "painter", "tiny", arm, seed).folder
+
+    def start(self, *arguments: str, command: str = "train") -> subprocess.Popen[str]:
+        """Start a command; what it prints goes to `log` in `folder`."""
+        given = {
+            "dataset": "imagefolder",
+            "dataset.root": "photos",
+            "dataset.image_size": "32",
+            "generator": "painter",
+            "model": "tiny",
+            "trainer.max_epochs": "2",
+            "trainer.accelerator": "cpu",
+            "batch_size": "4",
+            "logger": "none",
+        }
+        given |= dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+        if given["dataset"] != "imagefolder" and "dataset.root=photos" not in arguments:
+            del given["dataset.root"]  # of the others, which write their own
+        flags = [argument for argument in arguments if "=" not in argument]
+        home = str(self.folder / "home")
+        with (self.folder / "log").open("w", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", f"synthaug.{command}", "--config-dir", "conf", *flags]
+                + [f"{key}={value}" for key, value in given.items()],
+                cwd=self.folder,
+                env={
+                    **{key: value for key, value in os.environ.items() if not key.startswith("WANDB")},
+                    "PYTHONPATH": str(ROOT),
+                    "PYTHONWARNINGS": "default",
+                    "OMP_NUM_THREADS": "1",
+                    "HOME": home,
+                    "XDG_CACHE_HOME": f"{home}/.cache",
+                    **self.environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                # Where the tests themselves run in a shell's background, Ctrl-C is ignored, and that is inherited.
+                preexec_fn=_heed_interrupts,
+            )
+
+    def run(self, *arguments: str, command: str = "train") -> tuple[int, str]:
+        """Run a command to its end: exit code, and what it printed."""
+        code = self.start(*arguments, command=command).wait(timeout=300)
+        return code, self.printed
+
+    @property
+    def printed(self) -> str:
+        return (self.folder / "log").read_text(encoding="utf-8")
+
+    def stop_when(self, reached: Callable[[], bool], how: signal.Signals, *arguments: str) -> tuple[int, str]:
+        """Start a command and send it a signal as soon as `reached` holds: exit code, and what it printed."""
+        process = self.start(*arguments)
+        try:
+            deadline = time.monotonic() + 120
+            while not reached():
+                assert process.poll() is None, self.printed
+                assert time.monotonic() < deadline, self.printed
+                time.sleep(0.02)
+            process.send_signal(how)
+            return process.wait(timeout=60), self.printed
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()

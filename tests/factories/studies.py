@@ -1,0 +1,201 @@
+"""A study folder made up for tests, written through the same writers as a real one."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from synthaug.files import write_json, write_rows
+from synthaug.runs import contents, layout, planning
+from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.layout import RunKey
+from synthaug.runs.planning import PlannedRun
+
+DIGITS = tuple("0123456789")
+SWEEP = {"real": (1.0, 0.0), "55": (0.5, 0.5), "64": (0.4, 0.6), "73": (0.3, 0.7), "82": (0.2, 0.8)}
+WEAKNESS = {"real": 0.0, "55": 0.004, "64": 0.012, "73": 0.02, "82": 0.035}
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """What to make up. Every number of a run follows from these and the run's arm and seed."""
+
+    arms: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=lambda: dict(SWEEP))
+    seeds: Sequence[int] = (0,)
+    classes: Sequence[str] = DIGITS
+    n_test: int = 1500
+    n_train: int = 1000
+    images: int = 0  # image files per class and origin
+    dataset: str = "digits"
+    generator: str = "tiny_digits"
+    model: str = "resnet18"
+    epochs: int = 8
+    failed: Sequence[tuple[str, int]] = ()
+    missing: Sequence[tuple[str, int]] = ()
+    unfinished: Sequence[tuple[str, int]] = ()
+    augment: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # of arms that have their own
+
+
+def make_study(study: Path, content: MadeUp | None = None) -> Path:
+    """Write a study; calling it again with another content adds to it."""
+    made = content or MadeUp()
+    keys = [
+        (RunKey(made.dataset, made.generator, made.model, arm, seed), *mix)
+        for arm, mix in made.arms.items()
+        for seed in made.seeds
+    ]
+    planning.plan(study, [PlannedRun(*key, made.augment.get(key[0].arm)) for key in keys])
+    pictures = write_images(study / "images", made) if made.images else []
+    for key, real, synthetic in keys:
+        _make_run(study / key.folder, key, real, synthetic, made, pictures)
+    return study
+
+
+def _make_run(folder: Path, key: RunKey, real: float, synthetic: float, made: MadeUp, pictures: list[MixRow]) -> None:
+    who = (key.arm, key.seed)
+    if who in made.missing:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / layout.CONFIG).write_text("made: up\n", encoding="utf-8")
+    if who in made.failed:
+        failure = {
+            "error": "loss is <nan> at step 12",
+            "type": "ValueError",
+            "when": "2025-01-01T10:00:00+00:00",
+        }
+        write_json(folder / layout.FAILED, failure)
+        return
+    if who in made.unfinished:
+        return
+    predictions = predict(key, made)
+    contents.write_predictions(folder, predictions)
+    wanted = {origin for origin, amount in (("real", real), ("synthetic", synthetic)) if amount}
+    contents.write_mix(folder, [row for row in pictures if row.origin in wanted])
+    _write_history(folder, made, key)
+    write_json(folder / layout.RESULT, result(key, real, synthetic, made, predictions))
+
+
+def predict(key: RunKey, made: MadeUp) -> Predictions:
+    """Answers with errors that arms and seeds share in part: hard images, then the weakness of the arm."""
+    n, classes = made.n_test, len(made.classes)
+    labels = np.arange(n) % classes
+    hard = np.random.default_rng(0).random(n)
+    own = np.random.default_rng([*key.arm.encode(), key.seed]).random((n, 2))
+    weakness = WEAKNESS.get(key.arm, 0.01) * (1 + labels / classes)
+    wrong = (hard + 0.05 * own[:, 0] < 0.045) | (own[:, 1] < weakness)
+    neighbours = (labels + 1 + (hard * 1e4).astype(int) % 3) % classes
+    predicted = np.where(wrong, neighbours, labels)
+    probabilities = np.full((n, classes), 0.1 / max(1, classes - 1))
+    probabilities[np.arange(n), predicted] = 0.9
+    paths = [f"data/test/{label}/{index}.png" for index, label in enumerate(labels)]
+    return Predictions(paths, labels, predicted, probabilities, list(made.classes))
+
+
+def result(key: RunKey, real: float, synthetic: float, made: MadeUp, predictions: Predictions) -> dict[str, object]:
+    """The content of `result.json`."""
+    correct = predictions.predicted == predictions.labels
+    n_real, n_synthetic = round(made.n_train * real), round(made.n_train * synthetic)
+    each = len(made.classes)
+    return {
+        "format": layout.FORMAT,
+        "experiment": "made_up",
+        **{name: value for name, value in dataclasses.asdict(key).items() if name != "seed"},
+        "seed": key.seed,
+        "mix": {"real": real, "synthetic": synthetic},
+        "synthetic_fraction": synthetic / (real + synthetic),
+        "settings": {
+            "experiment": "made_up",
+            "seed": key.seed,
+            "batch_size": 32,
+            "dataset": {"name": made.dataset, "root": "data", "image_size": 32},
+            "mix": {"name": key.arm, "real": real, "synthetic": synthetic},
+            "generator": {"name": made.generator, "guidance_scale": 2.0},
+            "model": {"name": made.model, "lr": 0.001},
+            "trainer": {"max_epochs": made.epochs, "precision": "32-true"},
+        },
+        "classes": list(made.classes),
+        "counts": {
+            "real": n_real,
+            "synthetic": n_synthetic,
+            "per_class": {c: {"real": n_real // each, "synthetic": n_synthetic // each} for c in made.classes},
+            "val": 500,
+            "test": made.n_test,
+            "left_out": 0,
+        },
+        "test": {
+            "accuracy": float(correct.mean()),
+            "macro_f1": float(correct.mean()) - 0.001,
+            "calibration_error": 0.02,
+            "loss": 0.15,
+            "class_accuracy": {
+                name: float(correct[predictions.labels == label].mean()) if label < made.n_test else 0.0
+                for label, name in enumerate(made.classes)
+            },
+        },
+        "val": {"accuracy": 0.97, "epoch": made.epochs - 1},
+        "training": {
+            "steps": 31 * made.epochs,
+            "epochs": made.epochs,
+            "batch_size": 32,
+            "seconds": 41.2,
+        },
+        "data": {
+            "train": hashlib.sha256(key.label.encode()).hexdigest(),
+            "val": hashlib.sha256(b"val").hexdigest(),
+            "test": hashlib.sha256(f"test {made.n_test} {made.classes}".encode()).hexdigest(),
+        },
+        "machine": {"cpu": "A CPU <2.5 GHz>", "cores": 2, "memory_gib": 8.0, "gpu": "none"},
+        "versions": {"python": "3.11.2", "torch": "2.14.1", "synthaug": "0.1.0"},
+        "started": "2025-01-01T10:00:00+00:00",
+        "finished": "2025-01-01T10:00:41+00:00",
+    }
+
+
+def _write_history(folder: Path, made: MadeUp, key: RunKey) -> None:
+    noise = np.random.default_rng([*key.arm.encode(), key.seed]).normal(0, 0.01, made.epochs)
+    fall = np.exp(-np.arange(made.epochs) / 1.5)
+    weakness = WEAKNESS.get(key.arm, 0.01)
+    header = ["epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr", "seconds"]
+    rows = [
+        [
+            e,
+            31 * (e + 1),
+            0.05 + 2.2 * fall[e],
+            0.1 + 2 * fall[e],
+            0.97 - weakness - 0.6 * fall[e] + noise[e],
+            1e-3,
+            5,
+        ]
+        for e in range(made.epochs)
+    ]
+    rows[0][2] = ""  # a cell that was never logged
+    write_rows(folder / layout.HISTORY, header, rows)
+
+
+def write_images(folder: Path, made: MadeUp) -> list[MixRow]:
+    """Small pictures of every class, as the rows of a `mix.csv`."""
+    rows = []
+    for label, name in enumerate(made.classes):
+        for origin in ("real", "synthetic"):
+            for index in range(made.images):
+                path = folder / origin / str(label) / f"{index}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _picture(label, index, origin).save(path)
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                rows.append(MixRow(str(path), name, origin, digest))
+    return rows
+
+
+def _picture(label: int, index: int, origin: str) -> Image.Image:
+    if origin == "real":
+        picture = Image.new("L", (28, 28), 0)
+        ImageDraw.Draw(picture).text((8 + index % 4, 6 + index % 5), str(label % 10), fill=255)
+        return picture
+    picture = Image.new("RGB", (64, 48), (20 + 20 * (label % 10), 90, 60 + 10 * (index % 8)))
+    ImageDraw.Draw(picture).ellipse((10 + index, 8, 40 + index, 40), fill=(250, 220, 120))
+    return picture

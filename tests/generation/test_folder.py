@@ -1,0 +1,156 @@
+"""A pool of images made elsewhere: its classes, what is left out of it, and what a mix takes from it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from synthaug.arms import build as arms
+from synthaug.data.samples import SYNTHETIC
+from synthaug.errors import UserError
+from synthaug.generation.folder import FolderGenerator, FolderPool
+from tests.factories.images import image, write_dataset
+
+NONE: dict[str, Any] = {"name": "default", "templates": [], "settings": {}, "names": {}, "file": None}
+DATASET: dict[str, Any] = {
+    "name": "photos", "train": "train", "val": "val", "test": "test", "prepare": None, "split": None,
+    "image_size": 16, "crop_pct": 1.0, "on_bad_image": "stop", "augment": {"scale": [1.0, 1.0]},
+}  # fmt: skip
+
+
+def write_pool(root: Path, **classes: int) -> Path:
+    for number, (name, count) in enumerate(classes.items()):
+        for index in range(count):
+            path = root / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image(10_000 + 1000 * number + index, (16, 16)).save(path)
+    return root
+
+
+def pool(root: Path, tmp_path: Path, partial: bool = False) -> FolderPool:
+    return FolderPool(tmp_path / "kept", FolderGenerator(str(root), partial))
+
+
+def test_a_pool_is_taken_as_it_is(tmp_path: Path) -> None:
+    there = pool(write_pool(tmp_path / "pool", cat=3, dog=2), tmp_path)
+    there.check({"cat": 3, "dog": 1})
+    assert there.ensure({"cat": 3, "dog": 1}) == there.lacks({"cat": 3, "dog": 1}) == 0
+    samples = there.samples(["dog", "cat"])
+    assert [(s.class_name, s.label, s.path.name) for s in samples] == [
+        ("dog", 0, "0.png"), ("dog", 0, "1.png"), ("cat", 1, "0.png"), ("cat", 1, "1.png"), ("cat", 1, "2.png")
+    ]  # fmt: skip
+    assert {(s.origin, s.index) for s in samples} == {(SYNTHETIC, None)}
+    assert there.available({"cat": 2, "dog": 2}) == {"cat": 2, "dog": 2}
+
+
+def test_flat_broken_and_repeated_images_are_left_out_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_pool(tmp_path / "pool", cat=2, dog=2)
+    Image.new("RGB", (512, 512)).save(root / "cat" / "black.png")
+    (root / "dog" / "cut.png").write_bytes((root / "dog" / "0.png").read_bytes()[:-40])
+    (root / "dog" / "again.png").write_bytes((root / "dog" / "0.png").read_bytes())
+    (root / "dog" / ".hidden.png").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        assert len(pool(root, tmp_path).samples(["cat", "dog"])) == 4
+    (said,) = caplog.messages
+    assert "2 images of the pool left out:" in said
+    assert "black.png: one flat colour" in said
+    assert "cut.png: damaged" in said
+    caplog.clear()
+    image(1, (16, 16)).save(root / "cat" / "new.png")
+    with caplog.at_level(logging.WARNING):
+        assert len(pool(root, tmp_path).samples(["cat", "dog"])) == 5
+    assert not caplog.messages
+    assert (tmp_path / "kept" / "screened.csv").read_text().count("flat") == 1
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"generator.root={tmp_path / 'no'}: there is no folder"):
+        pool(tmp_path / "no", tmp_path).check({"cat": 1})
+
+
+def test_none_of_the_classes(tmp_path: Path) -> None:
+    root = write_pool(tmp_path / "pool", train=1)
+    for partial in (False, True):
+        with pytest.raises(UserError, match=r"has none of the dataset's classes \(cat, dog\), but train: it must hold"):
+            pool(root, tmp_path, partial).check({"cat": 1, "dog": 1})
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="but no folders at all"):
+        pool(tmp_path / "empty", tmp_path).check({"cat": 1})
+
+
+def test_classes_that_differ_are_said_and_taken_only_where_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_pool(tmp_path / "pool", cat=2, dogs=2, owl=1)
+    wanted = {"cat": 2, "dog": 1}
+    with pytest.raises(UserError) as caught:
+        pool(root, tmp_path).check(wanted)
+    assert str(caught.value).splitlines() == [
+        f"The classes of generator.root={root} differ from the dataset's:",
+        "  - dog: no folder of this name (is it 'dogs'?)",
+        "  - dogs: not in the dataset",
+        "  - owl: not in the dataset",
+        "Rename its folders, or take what there is with generator.partial=true.",
+    ]
+    some = pool(root, tmp_path, partial=True)
+    some.check(wanted)
+    with caplog.at_level(logging.WARNING):
+        assert some.available(wanted) == {"cat": 2, "dog": 0}
+    assert "has fewer images than the mix asks for:\n  - dog: 0 of 1" in caplog.text
+    assert {sample.class_name for sample in some.samples(["cat", "dog"])} == {"cat"}
+
+
+def test_too_few_images(tmp_path: Path) -> None:
+    root = write_pool(tmp_path / "pool", cat=2, dog=3)
+    with pytest.raises(UserError, match=r"too few images in 1 class:\n  - cat: 2 of 3\nAdd images, choose a mix"):
+        pool(root, tmp_path).check({"cat": 3, "dog": 3})
+    assert pool(root, tmp_path, partial=True).available({"cat": 3, "dog": 3}) == {"cat": 2, "dog": 3}
+
+
+# --- in an arm -------------------------------------------------------------------------------------
+
+
+def build(tmp_path: Path, root: Path, mix: dict[str, float], seed: int = 0, **given: Any) -> arms.Arm:
+    data = arms.read_real({**DATASET, "root": str(tmp_path / "photos")}, tmp_path / "outputs")
+    settings = {"output_dir": str(tmp_path / "outputs"), "prompts": NONE}
+    synthetic = arms.synthetic_images(settings, "photos", "pool", FolderGenerator(str(root), **given))
+    return arms.build(data, mix, seed, synthetic, siblings=[(0.0, 100.0)])
+
+
+def test_a_mix_draws_from_the_pool_by_its_seed(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "photos", train=10)
+    root = write_pool(tmp_path / "pool", cat=9, dog=9)
+    drawn = [build(tmp_path, root, {"real": 0.5, "synthetic": 0.5}, seed) for seed in (0, 0, 1)]
+    assert [arm.counts["synthetic"] for arm in drawn] == [10, 10, 10]
+    assert drawn[0].train == drawn[1].train != drawn[2].train
+
+
+def test_a_partial_pool_gives_what_it_has(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "photos", train=10)
+    root = write_pool(tmp_path / "pool", cat=3)
+    arm = build(tmp_path, root, {"real": 0.5, "synthetic": 0.5}, partial=True)
+    assert arm.counts["per_class"] == {"cat": {"real": 5, "synthetic": 3}, "dog": {"real": 5, "synthetic": 0}}
+    with pytest.raises(UserError, match="There are no synthetic images of dog, and the mix keeps no real ones"):
+        build(tmp_path, root, {"real": 0.0, "synthetic": 0.2}, partial=True)
+
+
+def test_a_photograph_of_the_test_set_in_the_pool_is_refused(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "photos", train=2)
+    root = write_pool(tmp_path / "pool", cat=0, dog=2)
+    photograph = next((tmp_path / "photos" / "test" / "cat").iterdir())
+    (root / "cat").mkdir(parents=True)
+    for number in range(2):  # a copy of the file, and one with other bytes
+        with Image.open(photograph) as opened:
+            opened.save(root / "cat" / f"{number}.png", compress_level=number)
+    with pytest.raises(UserError, match=r"2 synthetic images are real ones:\n.*0.png  =  test: .*(?s:.)*Remove them"):
+        build(tmp_path, root, {"real": 0.0, "synthetic": 1.0})
+
+
+def test_prompts_for_a_pool_are_refused(tmp_path: Path) -> None:
+    settings = {"output_dir": str(tmp_path), "prompts": {**NONE, "name": "clip", "templates": ["{class_name}"]}}
+    with pytest.raises(UserError, match=r"prompts=clip: the images of generator.root=pool are made already"):
+        arms.synthetic_images(settings, "photos", "pool", FolderGenerator("pool"))

@@ -1,0 +1,199 @@
+"""Prompts: of templates and of files; prompt n of a class is always the same."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from synthaug.config import schema
+from synthaug.errors import UserError
+from synthaug.generation.prompts import Prompts, article, read_prompts
+
+PUBLISHED = (
+    "A photorealistic, highly detailed 8K photograph of a turtle in various settings and poses in the sea, shot with a "
+    "Nikon Z7 II, 70-200mm lens, natural lighting, sharp focus, ultra-high-definition"
+)
+EMPTY: dict[str, Any] = {"templates": [], "file": None, "settings": {}, "names": {}}
+
+
+def one(template: str, class_name: str) -> str:
+    prompts = Prompts([template])
+    prompts.check([class_name])
+    return prompts.of(class_name, 0)
+
+
+def conf(choice: str) -> Prompts:
+    there = OmegaConf.to_container(OmegaConf.load(schema.CONF / "prompts" / f"{choice}.yaml"))
+    assert isinstance(there, dict)
+    return read_prompts(EMPTY | {str(key): value for key, value in there.items()}, None)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "prompt"),
+    [
+        ("cat", "a photo of a cat"),
+        ("great_white_shark", "a photo of a great white shark"),
+        ("sea otter", "a photo of a sea otter"),
+        *((name, f"a photo of a {name}") for name in ("кошка", "犬", "قط", "Käfer", "{class-name}", "100%")),
+    ],
+)
+def test_the_class_goes_into_its_place(class_name: str, prompt: str) -> None:
+    assert one("a photo of a {class_name}", class_name) == prompt
+
+
+def test_a_class_may_be_named_twice_and_braces_be_meant() -> None:
+    assert one("{class_name}, {{really}} {a} {class_name}", "eagle") == "eagle, {really} an eagle"
+
+
+@pytest.mark.parametrize(
+    ("noun", "its"),
+    [(noun, "an") for noun in ["eagle", "Owl", "umbrella", "hour", "ape", "orange", "uninhabited", "honest"]]
+    + [
+        (noun, "a")
+        for noun in [
+            "turtle",
+            "unicorn",
+            "user",
+            "eurasian_lynx",
+            "horse",
+            "one-eyed",
+            "unit",
+            "university",
+            "ufo",
+            "犬",
+        ]
+    ],
+)
+def test_article(noun: str, its: str) -> None:
+    assert article(noun) == its
+
+
+def test_names_replace_the_folders_name() -> None:
+    prompts = Prompts(["{a} {class_name}"], names={"n02123045": "tabby cat"})
+    assert prompts.of("n02123045", 5) == "a tabby cat"
+
+
+@given(st.lists(st.text("ab", min_size=1), min_size=1, max_size=5), st.integers(0, 999))
+def test_prompts_are_taken_in_turn(lines: list[str], index: int) -> None:
+    templates = Prompts([f"{line} {{class_name}}" for line in lines])
+    listed = Prompts(by_class={"cat": [f"{line} cat" for line in lines]})
+    expected = f"{lines[index % len(lines)]} cat"
+    assert templates.of("cat", index) == listed.of("cat", index) == expected
+    assert templates.distinct("cat") == listed.distinct("cat") == [f"{line} cat" for line in dict.fromkeys(lines)]
+
+
+def test_the_papers_prompt_is_the_published_one() -> None:
+    prompts = conf("paper")
+    prompts.check(["bear", "dog", "cat", "turtle", "deer", "eagle"])
+    assert prompts.of("turtle", 0) == prompts.of("turtle", 7) == PUBLISHED
+    assert " of an eagle in various settings and poses in the mountains, shot" in prompts.of("eagle", 3)
+    with pytest.raises(UserError, match=r"class 'bears' has no entry in prompts.settings \(is it 'bear' there\?\)"):
+        prompts.check(["bears", "dog"])
+    with pytest.raises(UserError, match=r'- give one, such as prompts.settings.fox="in the garden"$'):
+        prompts.check(["dog", "fox", "owl"])
+
+
+def test_the_papers_page_shows_the_prompts_that_are_used() -> None:
+    page = (schema.EXPERIMENTS / "paper" / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| (\w+) \((?:published|ours)\) \| (A photorealistic.*) \|$", page, re.MULTILINE))
+    assert listed == {name: conf("paper").of(name, 0) for name in ("turtle", "bear", "cat", "deer", "dog", "eagle")}
+
+
+def test_clips_ensemble_has_eighty_templates() -> None:
+    prompts = conf("clip")
+    prompts.check(["cat"])
+    assert len(prompts.distinct("cat")) == 80
+    assert prompts.of("cat", 0) == prompts.of("cat", 80) == "a bad photo of a cat."
+
+
+def test_the_class_alone() -> None:
+    assert conf("class_name").of("sea_lion", 3) == "sea lion"
+
+
+def test_the_generators_own_template_where_none_is_given() -> None:
+    assert read_prompts(EMPTY, "a drawing of {class_name}").of("cat", 0) == "a drawing of cat"
+    assert (
+        read_prompts({**EMPTY, "templates": ["my {class_name}"]}, "a drawing of {class_name}").of("cat", 1) == "my cat"
+    )
+    with pytest.raises(UserError, match=r"There is no prompt: give templates with prompts.templates="):
+        read_prompts(EMPTY, None)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("a photo", "has no place for the class: write {class_name}"),
+        ("", "has no place for the class"),
+        ("a photo of {label}", r"has {label}, which nothing fills; there are {class_name} \(the class\), {a} "),
+        ("a photo of {}", "has {}, which nothing fills"),
+        ("{class_name} by {artist}", "has {artist}, which"),
+        ("{class_name.upper}", "has {class_name.upper}, which"),
+        ("a {class_name", "is no template .*a brace that is meant as such is written twice"),
+        ("a class_name}", "is no template .*brace"),
+        ("{class_name:d}", "has {class_name:d}, which"),
+        ("{class_name:{width}}", "which nothing fills"),
+        ("{class_name!x}", "has {class_name!x}, which"),
+    ],
+)
+def test_a_template_that_cannot_be_is_shown_with_the_way_out(template: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as caught:
+        Prompts(["a {class_name}", template], source="generator.prompt").check(["cat"])
+    assert "The prompts cannot be used (generator.prompt):" in str(caught.value)
+    assert repr(template) in str(caught.value)
+
+
+def read_file(path: Path, text: str) -> Prompts:
+    path.write_text(text, encoding="utf-8")
+    return read_prompts({**EMPTY, "file": str(path)}, "ignored {class_name}")
+
+
+def test_a_file_has_a_list_for_each_class(tmp_path: Path) -> None:
+    prompts = read_file(tmp_path / "p.yaml", "cat: ['a cat {asleep}', two cats]\nпёс:\n  - a dog\n7: [seven]\n")
+    prompts.check(["cat", "пёс", "7"])
+    assert [prompts.of("cat", index) for index in range(3)] == ["a cat {asleep}", "two cats", "a cat {asleep}"]
+    assert prompts.of("7", 4) == "seven"
+
+
+def test_a_class_missing_in_the_file_is_named_with_what_is_close(tmp_path: Path) -> None:
+    prompts = read_file(tmp_path / "p.yaml", "cats: [a cat]\ndog: [a dog]\n")
+    with pytest.raises(UserError) as caught:
+        prompts.check(["cat", "dog", "zebra"])
+    assert str(caught.value).splitlines() == [
+        f"The prompts cannot be used (prompts.file={tmp_path / 'p.yaml'}):",
+        "  - class 'cat' has no list of prompts (is it 'cats' there?)",
+        "  - class 'zebra' has no list of prompts",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cat: [a, b", "is no YAML: .*It must map each class to a list of prompts"),
+        ("- cat\n- dog\n", "holds no classes. It must map"),
+        ("", "holds no classes"),
+        ("cat: a cat\ndog: []\nbird: [1]\nfish: ['', x]\nok: [x]", "has no list of prompts for cat, dog, bird, fish."),
+        ("cat: \x00", "is no YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=r"(?s)prompts.file=.*p.yaml " + said):
+        read_file(tmp_path / "p.yaml", text)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"prompts.file=.*no.yaml cannot be read \(No such file or directory\)"):
+        read_prompts({**EMPTY, "file": str(tmp_path / "no.yaml")}, None)
+
+
+@pytest.mark.parametrize(
+    "unused", [{"templates": ["{class_name}"]}, {"settings": {"cat": "here"}, "names": {"a": "b"}}]
+)
+def test_a_file_with_anything_that_it_would_leave_unused(unused: dict[str, Sequence[str]]) -> None:
+    said = ", ".join(f"prompts.{key}" for key in unused)
+    with pytest.raises(UserError, match=f"prompts.file=x.yaml holds whole prompts, and {said} would not be used"):
+        read_prompts({**EMPTY, "file": "x.yaml", **unused}, None)

@@ -1,0 +1,608 @@
+"""The synthetic set: made once, resumed, shared between processes, never torn and never mixed.
+
+Run as a script, this file is one process that grows a set:
+
+    python tests/test_synthetic_set.py <folder> <journal> <images per class> <seconds per batch> [<batches to live>]
+"""
+
+import csv
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthaug import files
+from synthaug.data.samples import SYNTHETIC
+from synthaug.errors import UserError
+from synthaug.files import write_rows
+from synthaug.generation import synthetic_set
+from synthaug.generation.prompts import Prompts
+from synthaug.generation.synthetic_set import Row, SyntheticSet, image_seed
+
+ROOT = Path(__file__).resolve().parents[2]
+CLASSES = ["cat", "sea_lion"]
+
+
+class Painter:
+    """A generator that needs no model: noise from the seed. Every image made is a line in its journal."""
+
+    def __init__(self, journal: Path | None = None, batch_size: int = 3, **settings: Any) -> None:
+        self.prompt = settings.pop("prompt", "a photo of a {class_name}")
+        self.negative_prompt = settings.pop("negative_prompt", 'blurry, "odd"\nlines')
+        self.batch_size = batch_size
+        self.more = settings
+        self.journal = journal
+        self.seeds: list[int] = []
+        self.batches: list[int] = []
+        self.unloaded = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"model": "painter", "guidance_scale": 7.5, **self.more}
+
+    def check(self, classes: Sequence[str]) -> None:
+        pass
+
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+        assert len(prompts) == len(seeds)
+        self.seeds += seeds
+        self.batches.append(len(seeds))
+        if self.journal is not None:
+            with self.journal.open("a", encoding="utf-8") as stream:
+                stream.writelines(f"{seed}\n" for seed in seeds)
+        return [self.paint(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+
+    def paint(self, prompt: str, seed: int) -> Image.Image:
+        random = np.random.default_rng([*prompt.encode(), seed])
+        return Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+
+    def provenance(self) -> dict[str, str]:
+        text = {"model": "painter", "revision": "abc", "scheduler": "DDIMScheduler", "steps": "16", "guidance": "7.5"}
+        return {**text, "diffusers": "0.1", "transformers": "0.2", "torch": "0.3", "python": "3.11"}
+
+    def drawn(self, seed: int) -> dict[str, str]:
+        return {}
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        pass
+
+    def unload(self) -> None:
+        self.unloaded += 1
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every image of a set by its path; asserts that nothing unfinished lies about."""
+    everything = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.name for path in everything if path.name.startswith(".")} <= {".lock"}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in everything if path.suffix == ".png"}
+
+
+def assert_consistent(synthetic: SyntheticSet, wanted: Mapping[str, int]) -> None:
+    """Every image has one row and every row its image, whole and of the hash that the row says."""
+    assert synthetic.lacks(wanted) == 0
+    samples = synthetic.samples(list(wanted))
+    assert Counter(sample.class_name for sample in samples) == Counter(wanted)
+    rows = synthetic.rows()
+    assert len({(row.class_name, row.index) for row in rows}) == len(rows)
+    assert set(contents(synthetic.folder)) == {s.path.relative_to(synthetic.folder).as_posix() for s in samples}
+    for sample in samples:
+        assert files.sha256(sample.path) == sample.sha256
+        with Image.open(sample.path) as image:
+            image.load()
+
+
+def test_missing_images_are_made_once(tmp_path: Path) -> None:
+    painter = Painter()
+    synthetic = SyntheticSet(tmp_path / "set", painter)
+    assert synthetic.lacks({"cat": 5, "sea_lion": 2}) == 7
+    assert not (tmp_path / "set").exists()
+    assert synthetic.ensure({"cat": 5, "sea_lion": 2}) == 7
+    assert painter.batches == [3, 3, 1]
+    assert painter.unloaded == 1
+    assert_consistent(synthetic, {"cat": 5, "sea_lion": 2})
+    assert synthetic.ensure({"cat": 5, "sea_lion": 2}) == 0
+    assert synthetic.ensure({"cat": 1}) == 0
+    assert len(painter.seeds) == 7
+    assert painter.unloaded == 1
+
+
+def test_every_image_has_a_row_with_all_it_was_made_from(tmp_path: Path) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter())
+    synthetic.ensure({"sea_lion": 2, "cat": 1})
+    rows = SyntheticSet(tmp_path, Painter()).rows()
+    assert [(row.class_name, row.index) for row in rows] == [("cat", 0), ("sea_lion", 0), ("sea_lion", 1)]
+    prompt = "a photo of a sea lion"
+    assert all(float(row.seconds) > 0 for row in rows)
+    assert rows[2] == Row(
+        class_name="sea_lion",
+        index=1,
+        rejected="",
+        sha256=files.sha256(tmp_path / "sea_lion/000001.png"),
+        prompt=prompt,
+        negative_prompt="blurry, \"odd\"\nlines",
+        seed=image_seed("sea_lion", prompt, 1),
+        seconds=rows[2].seconds,
+        **Painter().provenance(),
+    )  # fmt: skip
+
+
+def test_samples_are_labelled_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter())
+    synthetic.ensure({"b": 2, "a": 1, "other": 1})
+    samples = synthetic.samples(["b", "a"])
+    assert [(sample.class_name, sample.label, sample.index) for sample in samples] == [
+        ("a", 1, 0), ("b", 0, 0), ("b", 0, 1)
+    ]  # fmt: skip
+    assert {sample.origin for sample in samples} == {SYNTHETIC}
+    assert SyntheticSet(tmp_path / "none", Painter()).samples(["a"]) == []
+
+
+def test_growing_leaves_earlier_images_untouched(tmp_path: Path) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter())
+    synthetic.ensure({"cat": 4})
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.glob("cat/*.png")}
+    rows = synthetic.rows()
+    assert synthetic.ensure({"cat": 9, "sea_lion": 3}) == 8
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in before} == before
+    assert synthetic.rows()[:4] == rows
+    assert_consistent(synthetic, {"cat": 9, "sea_lion": 3})
+
+
+def test_an_image_is_the_same_whichever_way_it_was_asked_for(tmp_path: Path) -> None:
+    def made(name: str, batch_size: int, *wishes: Mapping[str, int]) -> dict[str, bytes]:
+        synthetic = SyntheticSet(tmp_path / name, Painter(batch_size=batch_size))
+        for wanted in wishes:
+            synthetic.ensure(wanted)
+        return contents(tmp_path / name)
+
+    once = made("once", 100, {"cat": 6, "sea_lion": 5})
+    assert len(once) == 11
+    assert made("turned", 4, {"sea_lion": 5, "cat": 6}) == once
+    assert made("bit by bit", 1, {"cat": 2}, {"sea_lion": 3}, {"cat": 6, "sea_lion": 5}) == once
+    fewer = made("fewer", 2, {"cat": 3})
+    assert fewer == {name: once[name] for name in fewer}
+
+
+def test_seeds_differ_by_class_prompt_and_index() -> None:
+    names, texts = ["cat", "dog", "cat1"], ["a cat", "a dog"]
+    seeds = [image_seed(name, text, index) for name in names for text in texts for index in range(50)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    # Frozen: another rule for seeds would make another set under the settings of the old one.
+    assert image_seed("cat", "a photo of a cat", 7) == 7660844309185622374
+
+
+def test_another_series_has_other_images_of_the_same_prompts(tmp_path: Path) -> None:
+    one, other = (SyntheticSet(tmp_path / name, Painter(), series=name) for name in ("", "held out"))
+    for images in (one, other):
+        images.ensure({"cat": 5})
+    prompts, seeds = (
+        [getattr(row, name) for images in (one, other) for row in images.rows()] for name in ("prompt", "seed")
+    )
+    assert prompts[:5] == prompts[5:]
+    assert len(set(seeds)) == 10
+
+
+def test_a_deleted_image_is_made_again_even_if_enough_others_are_there(tmp_path: Path) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter())
+    synthetic.ensure({"cat": 6})
+    before = contents(tmp_path)
+    (tmp_path / "cat/000002.png").unlink()
+    assert [sample.index for sample in synthetic.samples(["cat"])] == [0, 1, 3, 4, 5]
+    assert synthetic.lacks({"cat": 2}) == 0
+    assert synthetic.lacks({"cat": 4}) == 1
+    again = Painter()
+    assert SyntheticSet(tmp_path, again).ensure({"cat": 4}) == 1
+    assert again.seeds == [image_seed("cat", "a photo of a cat", 2)]
+    assert contents(tmp_path) == before
+    assert_consistent(synthetic, {"cat": 6})
+
+
+def test_class_names_in_any_script(tmp_path: Path) -> None:
+    wanted = {"морской лев": 2, "犬": 1, "قط": 1, 'great white, "shark"': 1, "path": 1, "Ångström_unit": 1}
+    synthetic = SyntheticSet(tmp_path, Painter())
+    synthetic.ensure(wanted)
+    assert_consistent(SyntheticSet(tmp_path, Painter()), wanted)
+    assert {row.prompt for row in synthetic.rows() if row.class_name == "Ångström_unit"} == {
+        "a photo of a Ångström unit"
+    }
+
+
+# --- settings --------------------------------------------------------------------------------------
+
+
+def test_a_set_of_other_settings_is_refused_with_the_keys_and_the_way_out(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter(steps=16)).ensure({"cat": 1})
+    other = SyntheticSet(tmp_path, Painter(scheduler="DDIM", steps=20, crop=None))
+    asking: list[Callable[[], object]] = [
+        lambda: other.ensure({"cat": 1}), lambda: other.lacks({"cat": 1}), lambda: other.samples(["cat"])
+    ]  # fmt: skip
+    for ask in asking:
+        with pytest.raises(UserError) as caught:
+            ask()
+        lines = str(caught.value).splitlines()
+        assert lines[0] == f"The synthetic set {tmp_path} was made with other settings:"
+        assert lines[1:3] == [
+            "  - generator.scheduler: None there, 'DDIM' now",
+            "  - generator.steps: 16 there, 20 now",
+        ]
+        assert "generator.name=<name>" in lines[3]
+
+
+def test_a_set_of_other_prompts_is_refused_with_the_images_and_the_way_out(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter(), Prompts(["a {class_name}", "the {class_name}"])).ensure({"cat": 3, "dog": 1})
+    other = SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a cat"], "owl": ["an owl"]}))
+    asking: list[Callable[[], object]] = [
+        lambda: other.ensure({"cat": 1}), lambda: other.lacks({"cat": 1}), lambda: other.samples(["cat"])
+    ]  # fmt: skip
+    for ask in asking:
+        with pytest.raises(UserError) as caught:
+            ask()
+        assert str(caught.value).splitlines() == [
+            f"The synthetic set {tmp_path} was made from other prompts:",
+            "  - image 1 of cat: 'the cat' there, 'a cat' now",
+            "Give the new ones a name of their own with prompts.name=<name>, or take the old prompts back.",
+        ]
+    assert other.ensure({"owl": 2}) == 2, "classes that are not asked for do not matter"
+
+
+def test_the_same_prompts_by_other_means_are_no_difference(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
+    assert SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a photo of a cat"]})).lacks({"cat": 2}) == 0
+
+
+def test_a_set_that_listed_its_prompt_among_the_settings_goes_on(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter(prompt_listed=True)).ensure({"cat": 2})
+    claimed = tmp_path / "set.json"
+    claimed.write_text(claimed.read_text().replace('"prompt_listed": true', '"prompt": "a photo of a {class_name}"'))
+    assert SyntheticSet(tmp_path, Painter()).ensure({"cat": 3}) == 1
+
+
+def test_every_image_has_its_own_prompt(tmp_path: Path) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter(), Prompts(["a {class_name}", "the {class_name}"]))
+    synthetic.ensure({"cat": 3})
+    assert [row.prompt for row in synthetic.rows()] == ["a cat", "the cat", "a cat"]
+    assert len({row.seed for row in synthetic.rows()}) == 3
+    with pytest.raises(UserError, match="class 'owl' has no list of prompts"):
+        SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["x"]})).ensure({"owl": 1})
+
+
+def test_another_batch_size_is_no_difference(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter(batch_size=2)).ensure({"cat": 3})
+    assert SyntheticSet(tmp_path, Painter(batch_size=5)).ensure({"cat": 7}) == 4
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_a_batch_of_none_is_a_batch_of_one(tmp_path: Path, batch_size: int) -> None:
+    assert SyntheticSet(tmp_path, Painter(batch_size=batch_size)).ensure({"cat": 2}) == 2
+
+
+def test_a_generator_that_fails_at_once_claims_nothing(tmp_path: Path) -> None:
+    class Broken(Painter):
+        def provenance(self) -> dict[str, str]:
+            raise UserError("no such model")
+
+    broken = Broken(steps=1)
+    with pytest.raises(UserError, match="no such model"):
+        SyntheticSet(tmp_path, broken).ensure({"cat": 1})
+    assert broken.unloaded == 1
+    with pytest.raises(UserError, match="no place for the class"):
+        SyntheticSet(tmp_path, Painter(prompt="a photo")).ensure({"cat": 1})
+    assert SyntheticSet(tmp_path, Painter(steps=2)).ensure({"cat": 1}) == 1
+    assert SyntheticSet(tmp_path, Painter(steps=2)).lacks({"cat": 1}) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("set.json", "{"),
+        ("set.json", "{}"),
+        ("manifest.csv", "class_name,index\ncat,0\n"),
+        ("manifest.csv", "class_name;index\ncat;0\n"),
+        ("manifest.csv", "\x00\x00"),
+        ("manifest.csv", ""),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, name: str, content: str) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter())
+    synthetic.ensure({"cat": 1})
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged") as caught:
+        synthetic.samples(["cat"])
+    assert str(tmp_path / name) in str(caught.value)
+    assert "move" in str(caught.value)
+
+
+# --- rejected images -------------------------------------------------------------------------------
+
+
+class Censored(Painter):
+    """Blacks out the images of these classes and indices."""
+
+    def __init__(self, black: Mapping[str, Sequence[int]], **settings: Any) -> None:
+        super().__init__(**settings)
+        texts = {name: f"a photo of a {name}" for name in black}
+        self.black = {image_seed(name, texts[name], index) for name in black for index in black[name]}
+
+    def paint(self, prompt: str, seed: int) -> Image.Image:
+        return Image.new("RGB", (8, 8)) if seed in self.black else super().paint(prompt, seed)
+
+
+def test_flat_images_have_a_row_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    painter = Censored({"cat": [0, 3, 5]}, batch_size=4)
+    synthetic = SyntheticSet(tmp_path, painter)
+    with caplog.at_level("WARNING", "synthaug"):
+        assert synthetic.ensure({"cat": 4, "dog": 2}) == 6
+    assert "3 more were rejected" in caplog.text
+    assert_consistent(synthetic, {"cat": 4, "dog": 2})
+    assert [sample.index for sample in synthetic.samples(["cat"])] == [1, 2, 4, 6]
+    rejected = [row for row in synthetic.rows() if row.rejected]
+    assert [(row.index, row.sha256) for row in rejected] == [(0, ""), (3, ""), (5, "")]
+    assert {row.rejected for row in rejected} == {"one flat colour (safety checker or overflow)"}
+    # They are not tried again.
+    assert synthetic.ensure({"cat": 5}) == 1
+    assert len(painter.seeds) == 6 + 3 + 1
+
+
+def test_a_class_that_is_always_black_stops_the_work(tmp_path: Path) -> None:
+    painter = Censored({"dog": range(1000)}, batch_size=4)
+    with pytest.raises(UserError, match=r"(2\d) of \1 images of class 'dog' were rejected: one flat colour") as caught:
+        SyntheticSet(tmp_path, painter).ensure({"cat": 2, "dog": 500})
+    assert "'a photo of a dog'" in str(caught.value)
+    assert f"delete {tmp_path}" in str(caught.value)
+    assert len(painter.seeds) < 2 + 20 + 4
+    assert painter.unloaded == 1
+    assert len(SyntheticSet(tmp_path, painter).samples(["cat", "dog"])) == 2
+    again = Censored({"dog": range(1000)})
+    with pytest.raises(UserError, match="were rejected"):
+        SyntheticSet(tmp_path, again).ensure({"cat": 2, "dog": 500})
+    assert again.seeds == []
+
+
+# --- the model that made it ------------------------------------------------------------------------
+
+
+class Remade(Painter):
+    """A painter that says of itself what it is told to; its settings stay the same."""
+
+    def __init__(self, **own: str) -> None:
+        super().__init__()
+        self.own = own
+
+    def provenance(self) -> dict[str, str]:
+        return {**super().provenance(), **self.own}
+
+
+@pytest.mark.parametrize(("key", "there", "now"), [
+    ("revision", "abc", "def"), ("weights", "1" * 64, "2" * 64), ("dtype", "float32", "float16")
+])  # fmt: skip
+def test_a_set_does_not_grow_by_another_model(key: str, there: str, now: str, tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Remade(**{key: there})).ensure({"cat": 2})
+    assert [getattr(row, key) for row in SyntheticSet(tmp_path, Painter()).rows()] == [there, there]
+    before = contents(tmp_path)
+    other = Remade(**{key: now})
+    grown = SyntheticSet(tmp_path, other)
+    assert grown.ensure({"cat": 2}) == 0  # nothing to make, nothing to mix
+    with pytest.raises(UserError) as caught:
+        grown.ensure({"cat": 3})
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"The synthetic set {tmp_path} was made by another model than the one loaded now:"
+    assert lines[1] == f"  - {key}: {there} there, {now} now"
+    assert "generator.name=<name>" in lines[2]
+    assert (other.seeds, other.unloaded, contents(tmp_path)) == ([], 1, before)
+    assert SyntheticSet(tmp_path, Remade(**{key: there})).ensure({"cat": 3}) == 1
+
+
+def test_a_manifest_of_before_there_were_hashes_is_read_and_grows(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
+    manifest = tmp_path / "manifest.csv"
+    with manifest.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    names = [name for name in rows[0] if name not in ("weights", "dtype", "seconds")]
+    write_rows(manifest, names, [[row[name] for name in names] for row in rows])
+    known = Remade(weights="1" * 64, dtype="float32")
+    assert SyntheticSet(tmp_path, known).ensure({"cat": 3}) == 1
+    assert [row.weights for row in SyntheticSet(tmp_path, known).rows()] == ["", "", "1" * 64]
+    assert [bool(row.seconds) for row in SyntheticSet(tmp_path, known).rows()] == [False, False, True]
+
+
+def test_what_the_seed_decides_stands_in_the_row_of_its_image(tmp_path: Path) -> None:
+    class Drawing(Painter):
+        def drawn(self, seed: int) -> dict[str, str]:
+            return {"guidance": str(seed % 7)}
+
+    synthetic = SyntheticSet(tmp_path, Drawing())
+    synthetic.ensure({"cat": 3})
+    assert [row.guidance for row in synthetic.rows()] == [str(row.seed % 7) for row in synthetic.rows()]
+
+
+def test_prompts_are_checked_once_and_before_the_first_image(tmp_path: Path) -> None:
+    class Strict(Painter):
+        def check_prompts(self, prompts: Sequence[str]) -> None:
+            assert self.seeds == []
+            raise UserError(f"too long: {', '.join(prompts)}")
+
+    strict = Strict()
+    with pytest.raises(UserError, match="too long: a photo of a cat, a photo of a dog"):
+        SyntheticSet(tmp_path, strict).ensure({"cat": 2, "dog": 2})
+    assert (strict.seeds, strict.unloaded) == ([], 1)
+
+
+def test_an_image_that_could_not_be_made_is_rejected_with_the_reason(tmp_path: Path) -> None:
+    class Overflowing(Painter):
+        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+            return [
+                "not a number" if seed % 2 else image
+                for seed, image in zip(seeds, super().sample(prompts, seeds), strict=True)
+            ]
+
+    synthetic = SyntheticSet(tmp_path, Overflowing())
+    assert synthetic.ensure({"cat": 4}) == 4
+    rejected = [row for row in synthetic.rows() if row.rejected]
+    assert rejected
+    assert {(row.rejected, row.sha256, row.seed % 2) for row in rejected} == {("not a number", "", 1)}
+    assert_consistent(synthetic, {"cat": 4})
+
+
+# --- what goes wrong in the middle -----------------------------------------------------------------
+
+
+def test_a_full_disk_loses_no_finished_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {"cat": 9}
+    save = Image.Image.save
+    saved: list[Path] = []
+
+    def full(image: Image.Image, path: Path) -> None:
+        if len(saved) == 5:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(path)
+        save(image, path)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    synthetic = SyntheticSet(tmp_path, Painter(batch_size=3))
+    with pytest.raises(OSError, match="No space left"):
+        synthetic.ensure(wanted)
+    monkeypatch.undo()
+    assert_consistent(synthetic, {"cat": 5})
+    rest = Painter(batch_size=3)
+    assert SyntheticSet(tmp_path, rest).ensure(wanted) == 4
+    assert rest.seeds == [image_seed("cat", "a photo of a cat", index) for index in range(5, 9)]
+    assert_consistent(synthetic, wanted)
+
+
+def test_a_manifest_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter(batch_size=2))
+    synthetic.ensure({"cat": 2})
+    manifest = (tmp_path / "manifest.csv").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(synthetic_set, "write_rows", full)
+    with pytest.raises(OSError, match="No space left"):
+        synthetic.ensure({"cat": 6})
+    monkeypatch.undo()
+    assert (tmp_path / "manifest.csv").read_bytes() == manifest
+    assert len(synthetic.samples(["cat"])) == 2
+    synthetic.ensure({"cat": 6})
+    assert_consistent(synthetic, {"cat": 6})
+
+
+def test_what_a_killed_process_left_half_done_is_made_anew(tmp_path: Path) -> None:
+    synthetic = SyntheticSet(tmp_path, Painter())
+    synthetic.ensure({"cat": 3})
+    (tmp_path / "cat/000003.png").write_bytes(b"torn, and without a row")
+    for leftover in ("cat/.000004-0a1b2c3d.png", ".manifest-0a1b2c3d.csv", ".set-0a1b2c3d.json"):
+        (tmp_path / leftover).write_bytes(b"half")
+    assert [sample.index for sample in synthetic.samples(["cat"])] == [0, 1, 2]
+    assert synthetic.ensure({"cat": 5}) == 2
+    assert_consistent(synthetic, {"cat": 5})
+
+
+def test_an_image_that_is_made_again_has_no_old_row_while_that_lasts(tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 3})
+    (tmp_path / "cat/000001.png").unlink()
+    lines: list[str] = []
+
+    class Watching(Painter):
+        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+            lines.extend((tmp_path / "manifest.csv").read_text(encoding="utf-8").split("\ncat,")[1:])
+            return super().sample(prompts, seeds)
+
+    SyntheticSet(tmp_path, Watching()).ensure({"cat": 3})
+    assert [line[0] for line in lines] == ["0", "2"]
+    assert_consistent(SyntheticSet(tmp_path, Painter()), {"cat": 3})
+
+
+# --- several processes -----------------------------------------------------------------------------
+
+
+def start(folder: Path, journal: Path, amount: int, seconds: float, lives: int = -1) -> "subprocess.Popen[str]":
+    arguments = [str(value) for value in (folder, journal, amount, seconds, lives)]
+    return subprocess.Popen(
+        [sys.executable, __file__, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_killed_process_is_resumed_and_nothing_is_made_twice(tmp_path: Path) -> None:
+    folder, journal = tmp_path / "set", tmp_path / "journal"
+    hangs = tmp_path / "journal.hangs"
+    process = start(folder, journal, 5, 0, lives=2)
+    with process:
+        wait_for(hangs.exists, process)  # two batches of three stand, the third is being sampled
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    made = journal.read_text(encoding="utf-8").split()
+    assert len(made) == 6
+
+    painter = Painter(journal)
+    synthetic = SyntheticSet(folder, painter)
+    assert_consistent(synthetic, {"cat": 5, "sea_lion": 1})
+    assert synthetic.ensure({"cat": 5, "sea_lion": 5}) == 4
+    assert_consistent(synthetic, {"cat": 5, "sea_lion": 5})
+    assert Counter(journal.read_text(encoding="utf-8").split()).most_common(1)[0][1] == 1
+    SyntheticSet(tmp_path / "in one go", Painter()).ensure({"cat": 5, "sea_lion": 5})
+    assert contents(folder) == contents(tmp_path / "in one go")
+
+
+def test_two_processes_make_one_set_between_them(tmp_path: Path) -> None:
+    folder, journal = tmp_path / "set", tmp_path / "journal"
+    first, second = (start(folder, journal, 10, 0.6) for _ in range(2))
+    with first, second:
+        said = [process.communicate(timeout=60) for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], said
+    assert sorted(int(out) for out, _ in said) == [0, 20]
+    assert "Waiting for another process" in said[0][1] + said[1][1]
+    made = journal.read_text(encoding="utf-8").split()
+    assert len(made) == len(set(made)) == 20
+    assert_consistent(SyntheticSet(folder, Painter()), {"cat": 10, "sea_lion": 10})
+
+
+class Slow(Painter):
+    """Takes its time, and hangs for good at its last batch."""
+
+    def __init__(self, journal: Path, seconds: float, lives: int) -> None:
+        super().__init__(journal)
+        self.seconds, self.lives = seconds, lives
+
+    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+        assert self.journal is not None
+        if self.lives == 0:
+            self.journal.with_name("journal.hangs").touch()
+            time.sleep(600)
+        self.lives -= 1
+        time.sleep(self.seconds)
+        return super().sample(prompts, seeds)
+
+
+def main() -> None:
+    folder, journal, amount, seconds, lives = sys.argv[1:]
+    slow = Slow(Path(journal), float(seconds), int(lives))
+    print(SyntheticSet(Path(folder), slow).ensure(dict.fromkeys(CLASSES, int(amount))))
+
+
+if __name__ == "__main__":
+    main()

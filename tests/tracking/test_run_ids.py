@@ -1,0 +1,135 @@
+"""Which W&B run a folder is: one for each, the sweep's in a sweep, the same after a resume."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from synthaug.tracking import run_ids
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sweep, and nothing that a test sets stays."""
+    for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+
+
+def trial(monkeypatch: pytest.MonkeyPatch, sweep: str, run: str) -> None:
+    monkeypatch.setenv("WANDB_SWEEP_ID", sweep)
+    monkeypatch.setenv("WANDB_RUN_ID", run)
+
+
+def heeded() -> str:
+    """The run that W&B will take in a sweep, whatever it is told."""
+    return os.environ["WANDB_RUN_ID"]
+
+
+def test_a_folder_keeps_its_run_and_another_has_another(tmp_path: Path) -> None:
+    first = run_ids.identity(tmp_path / "a")
+    assert first.keys() == {"id"}
+    assert run_ids.identity(tmp_path / "a") == first
+    assert run_ids.identity(tmp_path / "b") != first
+
+
+def test_it_is_resumed_where_it_was_begun(tmp_path: Path) -> None:
+    begun = run_ids.identity(tmp_path)
+    run_ids.remember(tmp_path, {"project": "mine", "entity": "me"})
+    run_ids.remember(tmp_path, {"project": "mine", "entity": ""})  # offline W&B knows of none
+    assert run_ids.identity(tmp_path) == {**begun, "project": "mine", "entity": "me"}
+
+
+def test_a_trial_is_the_run_that_its_sweep_has_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial(monkeypatch, "sweep", "first")
+    assert run_ids.identity(tmp_path) == {"id": "first"}
+    assert run_ids.is_trial()
+
+
+def test_a_trial_that_is_finished_by_hand_stays_the_sweeps_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial(monkeypatch, "sweep", "first")
+    run_ids.identity(tmp_path)
+    run_ids.remember(tmp_path, {"project": "swept", "entity": "me"})
+    trial(monkeypatch, "", "")
+    assert run_ids.identity(tmp_path) == {"id": "first", "project": "swept", "entity": "me"}
+    assert not run_ids.is_trial()
+
+
+def test_a_sweep_over_a_folder_that_was_begun_goes_on_with_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = run_ids.identity(tmp_path)
+    trial(monkeypatch, "sweep", "another")
+    assert run_ids.identity(tmp_path) == begun
+    assert heeded() == begun["id"]
+    trial(monkeypatch, "second sweep", "a third")
+    assert run_ids.identity(tmp_path) == begun
+    assert heeded() == begun["id"]
+
+
+def test_a_run_that_was_deleted_from_its_sweep_gives_way_to_the_sweeps_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial(monkeypatch, "sweep", "deleted")
+    run_ids.identity(tmp_path)
+    trial(monkeypatch, "sweep", "next")
+    assert run_ids.identity(tmp_path)["id"] == "next"
+    assert heeded() == "next"
+
+
+@pytest.mark.parametrize("mode", ["online", "offline", "disabled"])
+def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    begun = []
+    monkeypatch.setattr("wandb.setup", lambda: begun.append(mode))
+    assert run_ids.mode(tmp_path) == mode
+    assert begun == ([] if mode == "disabled" else [mode])
+
+
+def test_lightning_makes_wandb_say_nothing(tmp_path: Path) -> None:
+    """In a process of its own: W&B reads once whether it is to be silent, and says each warning once."""
+    code = (
+        "import sys; from pathlib import Path; from synthaug import tracking; "
+        "from pytorch_lightning.loggers import WandbLogger; study = Path(sys.argv[1]); "
+        "given = tracking.logger_arguments('WandbLogger', 'real-seed0', study, study / 'run'); "
+        "logger = WandbLogger(**given); logger.experiment; tracking.close([logger], failed=False)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    (tmp_path / "run").mkdir()
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**environment, "WANDB_MODE": "offline"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "wandb:" not in run.stdout + run.stderr
+
+
+def test_a_server_out_of_reach_is_no_reason_not_to_train(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: object) -> bool:
+        raise OSError("no route\nto host")
+
+    run_ids._reachable.cache_clear()
+    monkeypatch.setattr("wandb.login", refuse)
+    assert run_ids._reachable() == "offline"
+    assert "W&B cannot be used online, so it goes offline (no route to host)" in caplog.text
+    run_ids._reachable.cache_clear()
+
+
+def test_uploading_is_told_of_only_where_there_is_something_to_upload(tmp_path: Path) -> None:
+    assert run_ids.how_to_upload(tmp_path) == ""
+    (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
+    assert run_ids.how_to_upload(tmp_path).endswith(f"wandb login && wandb sync {tmp_path}/wandb/offline-run-*")
+    view = f"Once that is done, python -m synthaug.report {tmp_path} --wandb saves a view of the study there."
+    run_ids.remember(tmp_path, {"id": "closing"})
+    assert run_ids.how_to_upload(tmp_path).endswith(view)
+    run_ids.remember(tmp_path, {"view": "https://wandb.example"})
+    assert not run_ids.how_to_upload(tmp_path).endswith(view)

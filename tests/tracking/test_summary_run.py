@@ -1,0 +1,277 @@
+"""The closing run: one for a study, with everything that the page says, and no study fails for it."""
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+from wandb.sdk.wandb_run import Run
+
+from synthaug.analysis.comparison.model import Comparison
+from synthaug.analysis.output.records import rows
+from synthaug.analysis.pipeline import make_report
+from synthaug.report import __main__
+from synthaug.runs import discovery
+from synthaug.tracking import run_ids, summary_run, workspace
+from tests.factories.studies import SWEEP, MadeUp, make_study
+from tests.factories.wandb_files import files, offline, records_of, summary_of
+
+CONTENT = MadeUp(seeds=(0, 1), n_test=200, failed=[("73", 1)])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five arms and two seeds, one run failed."""
+    return make_study(tmp_path_factory.mktemp("dashboard") / "colours", CONTENT)
+
+
+@pytest.fixture(scope="module")
+def comparison(study: Path) -> Comparison:
+    for folder in (study / run.key.folder for run in discovery.find_runs(study)):
+        run_ids.remember(folder, {"id": folder.name, "project": "mine"})
+    return make_report(study)
+
+
+@pytest.fixture(scope="module")
+def shown(study: Path, comparison: Comparison) -> Iterator[list[Path]]:
+    with offline():
+        assert summary_run.publish(comparison)
+        assert summary_run.publish(comparison)
+        assert summary_run.publish(comparison, again=False)
+        yield files(study)
+
+
+@pytest.fixture(scope="module")
+def closing(shown: list[Path]) -> dict[str, Any]:
+    return summary_of(shown[-1])
+
+
+def test_it_is_one_run_however_often_it_is_shown(shown: list[Path]) -> None:
+    assert len(shown) == 2, "the third time nothing was new"
+    first, second = (records_of(path, "run")[0] for path in shown)
+    assert first["run_id"] == second["run_id"]
+    for run in (first, second):
+        assert (run["display_name"], run["run_group"], run["job_type"]) == ("colours", "colours", "comparison")
+        assert run["project"] == "mine", "that of the study's runs"
+
+
+def test_every_number_of_the_table_is_a_summary_metric(comparison: Comparison, closing: dict[str, Any]) -> None:
+    (group,) = comparison.groups
+    for row in rows(group):
+        for column, value in row.items():
+            key = f"{row['arm']}/{column}"
+            if isinstance(value, (int, float)):
+                assert closing["summary"][key] == pytest.approx(value), key
+            elif value is None:
+                assert key not in closing["summary"]
+    assert closing["summary"]["complete"] is False
+    assert closing["summary"]["notes"] == "\n".join(group.notes) != ""
+
+
+def test_what_the_study_is_stands_in_its_configuration(comparison: Comparison, closing: dict[str, Any]) -> None:
+    config = closing["config"]
+    assert config["datasets"] == ["digits"]
+    assert config["generators"] == ["tiny_digits"]
+    assert config["models"] == ["resnet18"]
+    assert config["arms"] == sorted(SWEEP)
+    assert config["seeds"] == [0, 1]
+    assert (config["n_test"], config["batch_size"]) == (200, 32)
+    assert config["margin"] == pytest.approx(100 * comparison.groups[0].margin)
+
+
+def test_tables_figures_and_page_are_there(study: Path, shown: list[Path], closing: dict[str, Any]) -> None:
+    inside = shown[-1].parent / "files"
+    summary = closing["summary"]
+    assert (inside / summary["page"]["path"]).read_text(encoding="utf-8") == (study / "report.html").read_text("utf-8")
+    named = [name for name in summary if name.startswith("figures/")]
+    assert len(named) == (study / "report.html").read_text(encoding="utf-8").count('<svg role="img"') > 3
+    assert "figures/accuracy-against-synthetic-share" in named
+    for name in named:
+        drawn = (inside / summary[name]["path"]).read_text(encoding="utf-8")
+        assert drawn.startswith("<!DOCTYPE html>")
+        assert drawn.endswith("</svg></body></html>")
+    assert summary["comparison"]["nrows"] == len(SWEEP)
+    assert summary["classes"]["nrows"] == len(SWEEP) * len(CONTENT.classes)
+    table = json.loads((inside / summary["runs"]["path"]).read_text(encoding="utf-8"))
+    states = [row[table["columns"].index("state")] for row in table["data"]]
+    assert (states.count("finished"), states.count("failed")) == (9, 1)
+
+
+def test_its_lineage_is_the_answers_and_what_it_made_is_the_report(shown: list[Path]) -> None:
+    artifacts = [item for item in records_of(shown[-1], "artifact") if item["type"] != "run_table"]
+    used = {item["name"] for item in artifacts if item.get("use_after_commit")}
+    assert len(used) == 9
+    assert "predictions-made_up-digits-tiny_digits-resnet18-55-seed0" in used
+    (made,) = [item for item in artifacts if not item.get("use_after_commit")]
+    assert (made["name"], made["type"]) == ("report-colours", "report")
+    assert {entry["path"] for entry in made["manifest"]["contents"]} >= {"report.html", "results.csv", "results.json"}
+
+
+def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any]) -> None:
+    assert closing["tags"] == ["incomplete", "underpowered"]  # 200 test images, one point
+    warned = SimpleNamespace(complete=True, groups=[SimpleNamespace(notes=["Underpowered: 200 test images show 6."])])
+    assert summary_run.tags(warned) == {"underpowered"}  # type: ignore[arg-type]
+
+
+def test_numbers_that_are_no_longer_there_are_taken_away() -> None:
+    class Summary(dict[str, Any]):
+        __iter__ = None  # type: ignore[assignment]  # as W&B's own
+
+    there = Summary({"55/accuracy": 0.9, "gone/accuracy": 0.8, "figures/mine": "kept", "_step": 3})
+    summary_run._replace(there, {"55/accuracy": 0.95, "notes": ""})
+    assert there.keys() == {"55/accuracy", "figures/mine", "_step", "notes"}
+    assert there["55/accuracy"] == 0.95
+
+
+def test_arms_of_several_groups_are_told_apart(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "two", MadeUp(arms={"real": (1.0, 0.0)}, n_test=50))
+    make_study(study, MadeUp(arms={"real": (1.0, 0.0)}, n_test=50, model="vit_b_16"))
+    keys = summary_run.summary(make_report(study))
+    assert {"digits/tiny_digits/resnet18/real/accuracy", "digits/tiny_digits/vit_b_16/real/accuracy"} <= keys.keys()
+
+
+def test_where_wandb_fails_the_study_does_not(
+    study: Path, comparison: Comparison, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise TimeoutError("the server\ndoes not answer")
+
+    with offline():
+        monkeypatch.setattr("wandb.init", refuse)
+        assert not summary_run.publish(comparison)
+    assert "The comparison is not in W&B (TimeoutError: the server does not answer)" in caplog.text
+    assert f"python -m synthaug.report {study} --wandb" in caplog.text
+
+
+def test_the_command_shows_it_and_says_how_to_upload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_study(tmp_path / "alone", MadeUp(arms={"real": (1.0, 0.0)}, n_test=50))
+    with offline() as patch:
+        assert __main__.main([str(study), "--wandb"]) == 0
+        assert f"wandb sync {study}/wandb/offline-run-*" in capsys.readouterr().out
+        (path,) = files(study)
+        assert records_of(path, "run")[0]["project"] == "synthaug", "no run of it is in W&B"
+        patch.setattr("wandb.init", None)
+        assert __main__.main([str(study), "--wandb"]) == 1
+        patch.setenv("WANDB_MODE", "disabled")
+        assert __main__.main([str(study), "--wandb"]) == 0
+    assert len(files(study)) == 1
+
+
+# --- online, as far as that goes without a server ------------------------------------------------------
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A run of W&B's own interface that `wandb.init` returns."""
+    run = create_autospec(Run, instance=True, offline=False, disabled=False)
+    run.project, run.entity, run.group, run.tags = "mine", "me", "colours", ("of the user", "underpowered")
+    run.summary, run.config = {}, create_autospec(dict, instance=True)
+    monkeypatch.setattr("wandb.init", lambda **given: run)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    for name in ("WANDB_SILENT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.setenv(name, "set" if name == "WANDB_SILENT" else f"/nonexistent/{name}")
+    return run
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The views that wandb-workspaces would have sent."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own use of what pydantic has renamed since
+        from wandb_workspaces.workspaces import interface, internal
+
+    sent: list[Any] = []
+
+    def upsert(view: Any) -> dict[str, Any]:
+        sent.append(view)
+        return {"upsertView": {"view": {"name": "nw-12345-v", "id": "1"}}}
+
+    monkeypatch.setattr(internal, "upsert_view2", upsert)
+    monkeypatch.setattr(interface, "get_app_url", lambda api: "https://wandb.example")
+    monkeypatch.setattr("wandb.Api", lambda: None)
+    return sent
+
+
+def of(run: Any, study: Path) -> None:
+    workspace.save(run, study, ["figures/accuracy"])
+
+
+def test_a_view_is_saved_once_and_its_address_kept(
+    online: Any, server: list[Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        of(online, tmp_path)
+        of(online, tmp_path)
+    (view,) = server
+    assert (view.entity, view.project, view.display_name) == ("me", "mine", "colours")
+    address = run_ids.record(tmp_path)["view"]
+    assert address.startswith("https://wandb.example/me/mine?nw=")
+    assert address in caplog.text
+    spec = json.loads(view.spec.model_dump_json(by_alias=True, exclude_none=True))["section"]
+    panels = [panel for section in spec["panelBankConfig"]["sections"] for panel in section["panels"]]
+    metrics = [name for panel in panels for name in panel["config"].get("metrics", [])]
+    assert metrics == ["test/accuracy", "test/macro_f1", "val/accuracy", "val/loss", "train/loss"]
+    assert {panel["config"].get("groupBy") for panel in panels if "metrics" in panel["config"]} == {"arm.value"}
+    assert [panel["config"]["mediaKeys"] for panel in panels if "mediaKeys" in panel["config"]] == [
+        ["page"],
+        ["figures/accuracy"],
+    ]
+    assert '"val": "comparison"' in json.dumps(spec), "the table"
+    assert '"colours"' in json.dumps(spec["runSets"][0]["filters"]), "the study's runs alone"
+
+
+def test_without_the_extra_a_sentence_says_how(
+    online: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with caplog.at_level(logging.INFO):
+        of(online, tmp_path)
+    assert f"pip install 'synthaug[dashboard]' && python -m synthaug.report {tmp_path} --wandb" in caplog.text
+
+
+def test_offline_there_is_no_view(online: Any, server: list[Any], tmp_path: Path) -> None:
+    online.offline = True
+    of(online, tmp_path)
+    assert server == []
+
+
+def test_a_view_that_cannot_be_saved_is_said(
+    online: Any, server: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from wandb_workspaces.workspaces import internal
+
+    def refuse(view: Any) -> None:
+        raise ValueError("not\nallowed")
+
+    monkeypatch.setattr(internal, "upsert_view2", refuse)
+    of(online, tmp_path)
+    assert "W&B: the view of the study is not saved (not allowed)" in caplog.text
+    assert run_ids.record(tmp_path) == {}
+
+
+def test_online_the_same_is_told_by_the_public_interface(
+    online: Any, server: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(tmp_path / "colours", MadeUp(arms={"real": (1.0, 0.0), "55": (0.5, 0.5)}, n_test=50))
+    with offline() as patch:  # artifacts are copied to where the environment says
+        patch.setattr("wandb.init", lambda **given: online)
+        patch.setenv("WANDB_MODE", "online")
+        assert summary_run.publish(make_report(study))
+    assert [call.args[0].type for call in online.use_artifact.call_args_list] == ["predictions"] * 2
+    assert [call.args[0].type for call in online.log_artifact.call_args_list] == ["report"]
+    assert set(online.log.call_args.args[0]) >= {
+        "comparison",
+        "classes",
+        "runs",
+        "page",
+        "figures/accuracy-against-synthetic-share",
+    }
+    assert online.tags == ("of the user", "underpowered"), "its own are kept, ours as they hold"
+    online.finish.assert_called_once_with(exit_code=0)
+    assert len(server) == 1
+    assert run_ids.record(study)["entity"] == "me"
