@@ -23,10 +23,11 @@ from synthaug.arms import build, shift_sets
 from synthaug.arms.shifts import Shift, ShiftedSet
 from synthaug.config import schema, sweep, sweep_controls
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import RealImages, Sample, number
+from synthaug.data.samples import RealImages, Sample
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.execution import preflight
 from synthaug.files import write_json, write_text
+from synthaug.messages import plural
 from synthaug.runs import contents, layout, planning
 from synthaug.tracking import run_ids
 
@@ -213,7 +214,7 @@ def _judge(job: schema.Job, sets: list[ShiftedSet], real: RealImages, store: Pix
         return
     from synthaug.training import evaluation
 
-    log.info("%s: judged on %s", job.key.label, number(len(sets), "further test set"))
+    log.info("%s: judged on %s", job.key.label, plural(len(sets), "further test set"))
     evaluation.judge(
         job.folder,
         job.settings,

@@ -15,6 +15,7 @@ COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report")
 
 # The rooms of the package, from the ground up: each imports only what stands before it in this list.
 ROOMS = (
+    "synthaug.messages",
     "synthaug.errors",
     "synthaug.files",
     "synthaug.data",

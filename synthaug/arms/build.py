@@ -16,9 +16,7 @@ from synthaug.data.samples import (
     SPLITS,
     RealImages,
     Sample,
-    bullets,
     digest,
-    number,
     per_class,
     repeated,
     require_distinct,
@@ -31,6 +29,7 @@ from synthaug.errors import UserError
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.prompts import read_prompts
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
+from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
 
@@ -139,11 +138,11 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
     refuse_bad(bad, dataset)
     left_out = divided.bad | bad
     if left_out:
-        what = number(len(left_out), "file")
+        what = plural(len(left_out), "file")
         log.warning("%s: left out, since they are not whole images:\n%s", what, _reasons(left_out))
     if divided.copies:
-        what = number(len(divided.copies), "image is a near duplicate", "images are near duplicates")
-        listed = bullets([str(path) for path in divided.copies], shown=3)
+        what = plural(len(divided.copies), "image is a near duplicate", "images are near duplicates")
+        listed = bullets([str(path) for path in divided.copies], limit=3)
         log.warning("%s of validation or test images and left out:\n%s", what, listed)
     real = real.without(bad)
     require_every_class(real)
@@ -151,8 +150,8 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
     for split, samples in real.splits.items():
         again = repeated(samples, lambda key: store.place(key).content)
         if again:
-            repeats = number(len(again), "image repeats", "images repeat")
-            log.warning("%s: %s another one of its class:\n%s", split, repeats, bullets(again, shown=3))
+            repeats = plural(len(again), "image repeats", "images repeat")
+            log.warning("%s: %s another one of its class:\n%s", split, repeats, bullets(again, limit=3))
     return RealData(real, store, len(left_out), scanned)
 
 
@@ -256,7 +255,7 @@ def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStor
     ]
     if found:
         raise UserError(
-            f"{number(len(found), 'synthetic image is a real one', 'synthetic images are real ones')}:\n"
+            f"{plural(len(found), 'synthetic image is a real one', 'synthetic images are real ones')}:\n"
             f"{bullets(found)}\nRemove them from the synthetic images."
         )
 
@@ -276,7 +275,7 @@ def refuse_bad(bad: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
 
 
 def _bad_files(bad: Mapping[Path, str], way_out: str) -> UserError:
-    what = number(len(bad), "file is not a whole image", "files are not whole images")
+    what = plural(len(bad), "file is not a whole image", "files are not whole images")
     return UserError(f"{what}:\n{_reasons(bad)}\n{way_out}")
 
 

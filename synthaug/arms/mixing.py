@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from synthaug.data.samples import Sample, bullets, number, per_class
+from synthaug.data.samples import Sample, per_class
 from synthaug.errors import UserError
+from synthaug.messages import bullets, plural
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ def required(
     available = {name: len(samples) for name, samples in per_class(train, classes).items()}
     wanted = {name: counts(images, real, synthetic) for name, images in available.items()}
     few = [
-        f"{name}: {number(available[name], 'real image')}, so {count.real} real and {count.synthetic} synthetic"
+        f"{name}: {plural(available[name], 'real image')}, so {count.real} real and {count.synthetic} synthetic"
         for name, count in wanted.items()
         if (count.real == 0 and (real > 0 or count.synthetic == 0)) or (count.synthetic == 0 and synthetic > 0)
     ]
     if few:
         raise UserError(
             f"The mix real={real:g} synthetic={synthetic:g} comes to 0 training images in "
-            f"{number(len(few), 'class', 'classes')}:\n{bullets(few)}\n"
+            f"{plural(len(few), 'class', 'classes')}:\n{bullets(few)}\n"
             "Raise mix.real or mix.synthetic, or add photographs."
         )
     further = {name: len(samples) for name, samples in per_class(more, classes).items()}
@@ -73,14 +74,14 @@ def _require_enough(
     wanted: Mapping[str, Counts], available: Mapping[str, int], further: Mapping[str, int], real: float
 ) -> None:
     short = [
-        f"{name}: {count.real} of {number(available[name], 'training image')} and {further[name]} further ones"
+        f"{name}: {count.real} of {plural(available[name], 'training image')} and {further[name]} further ones"
         for name, count in wanted.items()
         if count.real > available[name] + further[name]
     ]
     if short:
         raise UserError(
             f"The mix real={real:g} asks for more real images than there are in "
-            f"{number(len(short), 'class', 'classes')}:\n{bullets(short)}\n"
+            f"{plural(len(short), 'class', 'classes')}:\n{bullets(short)}\n"
             "Lower mix.real, or put further images into the folder that dataset.more=<folder> names."
         )
 
@@ -130,7 +131,7 @@ def select(
     ]
     if short:
         raise UserError(
-            f"The synthetic set has too few images for the mix in {number(len(short), 'class', 'classes')}:\n"
+            f"The synthetic set has too few images for the mix in {plural(len(short), 'class', 'classes')}:\n"
             f"{bullets(short)}"
         )
     chosen: list[Sample] = []

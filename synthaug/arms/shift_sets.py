@@ -15,12 +15,13 @@ from typing import Any
 from synthaug.arms import build
 from synthaug.arms.shifts import HeldOut, Shift, ShiftedSet, absent_classes, require_unseen
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import RealImages, Sample, bullets, number, per_class
+from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.prompts import read_prompts
 from synthaug.generation.synthetic_set import Generator, SyntheticSet
+from synthaug.messages import bullets, plural
 from synthaug.runs import layout
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ def prepare(
         require_unseen(one, real, known, lambda key: store.place(key).content)
         absent = absent_classes(one, real.classes)
         if absent:
-            what = number(len(absent), "class", "classes")
+            what = plural(len(absent), "class", "classes")
             log.warning("%s has no image of %s: %s", one.name, what, ", ".join(absent))
     return wanted
 
@@ -167,7 +168,7 @@ def _decoded(shifted: ShiftedSet, store: PixelStore, dataset: Mapping[str, Any])
     build.refuse_bad(bad, dataset)
     if bad:
         listed = bullets([f"{path}: {reason}" for path, reason in sorted(bad.items())])
-        log.warning("%s: %s left out:\n%s", shifted.name, number(len(bad), "file"), listed)
+        log.warning("%s: %s left out:\n%s", shifted.name, plural(len(bad), "file"), listed)
     kept = [sample for sample in shifted.samples if sample.path not in bad]
     if not kept:
         raise UserError(f"shift.{shifted.name}: no whole image is left.")

@@ -12,19 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from synthaug import files
-from synthaug.data.samples import (
-    REAL,
-    SYNTHETIC,
-    RealImages,
-    Sample,
-    bullets,
-    class_files,
-    class_folders,
-    digest,
-    number,
-    per_class,
-)
+from synthaug.data.samples import REAL, SYNTHETIC, RealImages, Sample, class_files, class_folders, digest, per_class
 from synthaug.errors import UserError
+from synthaug.messages import bullets, plural
 
 TEST = "test"  # what a set of changed test images is paired with
 
@@ -229,7 +219,7 @@ def require_unseen(
         if first.class_name != sample.class_name:
             classes.append(f"{first.class_name}: {first.path}  =  {sample.class_name}: {sample.path}")
     problems = [
-        f"shift.{shifted.name}: {number(len(pairs), one, more)}:\n{bullets(pairs)}"
+        f"shift.{shifted.name}: {plural(len(pairs), one, more)}:\n{bullets(pairs)}"
         for pairs, one, more in (
             (
                 shared,

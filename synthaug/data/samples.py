@@ -8,11 +8,11 @@ from pathlib import Path
 
 from synthaug import files
 from synthaug.errors import UserError
+from synthaug.messages import bullets, plural
 
 REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
 MORE = "more"
-SHOWN = 10  # how many of a list of problems an error spells out
 
 # Names by which a folder is taken for that of a split, whatever the split's folder is called.
 _USUAL = {
@@ -225,7 +225,7 @@ def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
             if first.class_name != sample.class_name:
                 classes.append(f"{first.class_name}: {first.path}  =  {sample.class_name}: {sample.path}")
     problems = [
-        f"{number(len(pairs), 'image is', 'images are')} in more than one {what}:\n{bullets(pairs)}"
+        f"{plural(len(pairs), 'image is', 'images are')} in more than one {what}:\n{bullets(pairs)}"
         for pairs, what in (
             (splits, "split, so the test would ask what training told"),
             (classes, "class, so one of the labels is wrong"),
@@ -234,18 +234,6 @@ def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
     ]
     if problems:
         raise UserError("\n".join([*problems, "Remove one of each pair and run the same command again."]))
-
-
-def bullets(lines: Sequence[str], shown: int = SHOWN) -> str:
-    """An indented list of at most `shown` lines that says how many more there are."""
-    rest = len(lines) - shown
-    listed = [f"  - {line}" for line in lines[:shown]]
-    return "\n".join([*listed, f"  … and {rest} more"] if rest > 0 else listed)
-
-
-def number(count: int, one: str, more: str | None = None) -> str:
-    """A count with its noun: "1 image is", "2 images are"; without `more`, several of them end in -s."""
-    return f"{count} {one if count == 1 else more or f'{one}s'}"
 
 
 def require_every_class(real: RealImages) -> None:
@@ -305,7 +293,7 @@ def _class_problems(
     problems = []
     if len(classes) < 2:
         problems.append(
-            f"{folders['train']} holds {number(len(classes), 'class', 'classes')} ({', '.join(classes) or 'none'}); "
+            f"{folders['train']} holds {plural(len(classes), 'class', 'classes')} ({', '.join(classes) or 'none'}); "
             "a classifier needs at least two folders"
         )
     for split in [name for name in ("val", "test") if name in folders]:
@@ -330,7 +318,7 @@ def _nameless(folder: Path, by_class: Iterable[Sequence[Path]]) -> Iterator[str]
     nameless = [path for paths in by_class for path in paths if not _is_text(path)]
     if nameless:
         yield (
-            f"{folder} has {number(len(nameless), 'file')} with names that are no valid Unicode, such as "
+            f"{folder} has {plural(len(nameless), 'file')} with names that are no valid Unicode, such as "
             f"{str(nameless[0]).encode(errors='backslashreplace').decode()}; rename them"
         )
 

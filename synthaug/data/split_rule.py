@@ -5,8 +5,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from synthaug.data.samples import number
 from synthaug.errors import UserError, raise_all
+from synthaug.messages import plural
 
 IN_WORDS = (
     "Within each class, images with the same pixels, and those whose perceptual hashes (phash of ImageHash, 64 bits) "
@@ -132,7 +132,7 @@ def _misses(own: Mapping[str, Sequence[str]], asked: Mapping[str, int], chosen: 
 def _too_small(name: str, count: int, asked: Mapping[str, int]) -> str:
     listed = " and ".join(f"{images} for {split}" for split, images in asked.items())
     return (
-        f"{name}: too small to be split: {number(count, 'image')}, {listed} would leave none to train on; add images "
+        f"{name}: too small to be split: {plural(count, 'image')}, {listed} would leave none to train on; add images "
         "of it, ask for less with dataset.split.val and dataset.split.test, or remove its folder"
     )
 
@@ -148,6 +148,6 @@ def _too_alike(
         else f"take only the same pixels for copies with dataset.split.near=null, or fewer bits than {near}"
     )
     return (
-        f"{name}: too small to be split: {len(largest)} of its {number(count, 'image')} are copies of {largest[0]} and "
+        f"{name}: too small to be split: {len(largest)} of its {plural(count, 'image')} are copies of {largest[0]} and "
         f"must stay together, which leaves no way to take {listed}; add other images of it, or {way_out}"
     )

@@ -25,12 +25,10 @@ from synthaug.data.fingerprints import Fingerprint
 from synthaug.data.samples import (
     RealImages,
     Sample,
-    bullets,
     class_files,
     class_folders,
     folders_there,
     layout_problems,
-    number,
     per_class,
     require_distinct,
     scan,
@@ -38,6 +36,7 @@ from synthaug.data.samples import (
 from synthaug.data.split_rule import IN_WORDS, Rule, apportion, draw
 from synthaug.errors import UserError, raise_all
 from synthaug.files import read_json, write_json, write_rows
+from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +138,7 @@ def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tu
     everything, drawn = sum(counts.values()), sum(apportion(counts, share).values())
     if drawn >= everything:
         raise UserError(
-            f"{root} holds {number(everything, 'image')}: {drawn} for the test would leave none to train on."
+            f"{root} holds {plural(everything, 'image')}: {drawn} for the test would leave none to train on."
         )
     return drawn, False
 
@@ -224,7 +223,7 @@ def _kept(
         _write(folder, rows)
     joined = sum(by_hash[sample.sha256].split == "train" for sample in joining)
     if joined:
-        what = number(joined, "new image joins", "new images join")
+        what = plural(joined, "new image joins", "new images join")
         log.warning("%s: %s the training images (see %s)", root, what, folder / IMAGES)
     return rows, bad
 
@@ -244,14 +243,14 @@ def _require_present(root: Path, samples: Iterable[Sample], known: Sequence[_Row
     here = {sample.sha256 for sample in samples}
     if known and here.isdisjoint(row.sha256 for row in known):
         raise UserError(
-            f"{folder / IMAGES} holds the split of another folder: none of its {number(len(known), 'image')} is in "
+            f"{folder / IMAGES} holds the split of another folder: none of its {plural(len(known), 'image')} is in "
             f"{root}. Give this dataset a name of its own with dataset.name=<name>, or move {folder} away."
         )
     gone = [
         f"{row.split}: {root / row.path}" for row in known if row.split in ("val", "test") and row.sha256 not in here
     ]
     if gone:
-        what = number(len(gone), "validation or test image is", "validation or test images are")
+        what = plural(len(gone), "validation or test image is", "validation or test images are")
         raise UserError(
             f"{what} gone, or changed, since the images were split:\n{bullets(gone)}\nBring them back, or move "
             f"{folder} away to have a new split drawn; what was tested on the old one does not compare with it."

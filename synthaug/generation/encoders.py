@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synthaug.data.samples import bullets
 from synthaug.errors import UserError
 from synthaug.generation.options import taken_by
 from synthaug.generation.quiet import quiet
+from synthaug.messages import bullets
 
 log = logging.getLogger(__name__)
 

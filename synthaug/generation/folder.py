@@ -17,10 +17,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug.data.pixels import try_decode
-from synthaug.data.samples import SYNTHETIC, Sample, bullets, class_files, class_folders, number
+from synthaug.data.samples import SYNTHETIC, Sample, class_files, class_folders
 from synthaug.errors import UserError
 from synthaug.files import sha256, write_rows
 from synthaug.generation.screening import rejection
+from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class FolderPool:
                  if len(here.get(name, ())) < count]  # fmt: skip
         if short and not self.partial:
             raise UserError(
-                f"generator.root={self.root} has too few images in {number(len(short), 'class', 'classes')}:\n"
+                f"generator.root={self.root} has too few images in {plural(len(short), 'class', 'classes')}:\n"
                 f"{bullets(short)}\n"
                 "Add images, choose a mix with fewer synthetic ones, or take what there is with generator.partial=true."
             )
@@ -147,7 +148,7 @@ class FolderPool:
                 write_rows(path, ["sha256", "rejected"], sorted(known.items()))
                 bad = [f"{image}: {known[key]}" for key, image in new.items() if known[key]]
                 if bad:
-                    log.warning("%s of the pool left out:\n%s", number(len(bad), "image"), bullets(bad))
+                    log.warning("%s of the pool left out:\n%s", plural(len(bad), "image"), bullets(bad))
         return known
 
     def _require_folder(self) -> None:

@@ -25,11 +25,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug import files
-from synthaug.data.samples import SYNTHETIC, Sample, bullets
+from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json, write_rows
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import rejection
+from synthaug.messages import bullets
 
 log = logging.getLogger(__name__)
 
@@ -290,7 +291,7 @@ class SyntheticSet:
         ]
         if others:
             raise UserError(
-                f"The synthetic set {self.folder} was made from other prompts:\n{bullets(others, shown=3)}\n"
+                f"The synthetic set {self.folder} was made from other prompts:\n{bullets(others, limit=3)}\n"
                 "Give the new ones a name of their own with prompts.name=<name>, or take the old prompts back."
             )
 

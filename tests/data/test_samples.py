@@ -14,11 +14,8 @@ from synthaug import files
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
     REAL,
-    SHOWN,
     RealImages,
-    bullets,
     layout_problems,
-    number,
     per_class,
     repeated,
     require_distinct,
@@ -300,15 +297,3 @@ def test_a_class_that_leaving_out_has_emptied_is_named() -> None:
 def test_per_class_keeps_the_order_and_the_empty_classes() -> None:
     one, two, three = sample(1), sample(2, "dog", 1), sample(0)
     assert per_class([one, two, three], ["cow", "cat", "dog"]) == {"cow": [], "cat": [one, three], "dog": [two]}
-
-
-def test_bullets_say_how_many_they_leave_out() -> None:
-    lines = [str(number) for number in range(SHOWN)]
-    assert bullets(lines) == "\n".join(f"  - {line}" for line in lines)
-    assert bullets([*lines, "x", "y"]).endswith("  … and 2 more")
-    assert bullets(["x", "y"], shown=1) == "  - x\n  … and 1 more"
-
-
-def test_numbers_agree_with_their_nouns() -> None:
-    assert [number(count, "image") for count in range(3)] == ["0 images", "1 image", "2 images"]
-    assert [number(count, "image is", "images are") for count in (1, 2)] == ["1 image is", "2 images are"]

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from synthaug.analysis.inference.intervals import Estimate, wilson
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
-from synthaug.data.samples import REAL, SYNTHETIC, Sample, bullets, digest
+from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_rows
 from synthaug.generation.synthetic_set import Row
+from synthaug.messages import bullets
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import MixRow, Predictions
 from synthaug.runs.discovery import Run

@@ -16,7 +16,8 @@ from synthaug.analysis.explain.run_explanation import (
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences
 from synthaug.analysis.text.table import NONE, percent
 from synthaug.analysis.training_images import CHANGED, GONE, SAME, TrainingImage
-from synthaug.data.samples import REAL, SYNTHETIC, number
+from synthaug.data.samples import REAL, SYNTHETIC
+from synthaug.messages import plural
 from synthaug.runs import layout
 
 SHOWN = 10  # confusions, mistakes, prompts and lost files that are spelt out
@@ -67,7 +68,7 @@ def story(found: Story) -> list[Block]:
     headers = ("arm", "seed", "generator, model", "answer", "probability of it", f"probability of {label}")
     return [
         Heading(f"Test image {found.path}", 1),
-        Sentences(f"Its class is {label}. {right} of {number(len(rows), 'run')} of the study got it right."),
+        Sentences(f"Its class is {label}. {right} of {plural(len(rows), 'run')} of the study got it right."),
         Rows(headers, rows, left=(0, 2, 3)),
     ]
 
@@ -145,7 +146,7 @@ def _checkpoint(explanation: Explanation) -> str:
         f"validation images: {100 * val['accuracy']:.2f} %. The test images were used once, with this checkpoint."
     )
     if first:
-        said += f" The first {number(first, 'epoch')} trained on synthetic images alone and could not be chosen."
+        said += f" The first {plural(first, 'epoch')} trained on synthetic images alone and could not be chosen."
     curve = (explanation.history or {}).get("val/accuracy")
     if curve:
         said += f" Validation accuracy by epoch, in %: {', '.join(f'{100 * value:.1f}' for value in curve)}."
@@ -218,11 +219,11 @@ def _unknown(explanation: Explanation, count: int) -> str:
     root = generator.get("root")
     if root and "model" not in generator:
         return (
-            f"{number(count, 'image')} come from the folder generator.root={root}, made elsewhere: which model, "
+            f"{plural(count, 'image')} come from the folder generator.root={root}, made elsewhere: which model, "
             "prompts and seeds made them is not known here, only their bytes."
         )
     return (
-        f"How {number(count, 'image was', 'images were')} made is not known: no manifest.csv beside them lists them "
+        f"How {plural(count, 'image was', 'images were')} made is not known: no manifest.csv beside them lists them "
         "with the bytes that were trained on."
     )
 
@@ -243,7 +244,7 @@ def _ways(known: Sequence[TrainingImage]) -> list[Block]:
     seeds = len({image.made.seed for image in known if image.made})
     return [
         Rows(headers, rows, left=tuple(range(len(used)))),
-        Sentences(f"{number(seeds, 'seed')} and {number(len(prompts), 'prompt')}{first} with the images of each:"),
+        Sentences(f"{plural(seeds, 'seed')} and {plural(len(prompts), 'prompt')}{first} with the images of each:"),
         Points(asked),
     ]
 

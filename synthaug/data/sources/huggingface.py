@@ -3,7 +3,6 @@
 The package `datasets` reads them, and is imported only where one is to be written.
 """
 
-import difflib
 import importlib.metadata
 import importlib.util
 import io
@@ -21,9 +20,9 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
-from synthaug.data.samples import number
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError, raise_all
+from synthaug.messages import plural, suggest
 
 log = logging.getLogger(__name__)
 
@@ -318,12 +317,14 @@ def _folders(labels: Mapping[str, Iterable[str]], classes: Sequence[str] | Mappi
     """
     there = sorted({name for own in labels.values() for name in own})
     renamed = {name: name for name in there}
+    available = f"there are {', '.join(there[:10])}{', …' if len(there) > 10 else ''}"
     if classes is not None:
         renamed = {str(name): str(classes[name] if isinstance(classes, Mapping) else name) for name in classes}
-    problems = [f"there is no class {name!r}{_close(name, there)}" for name in renamed if name not in there]
+    unknown = [name for name in renamed if name not in there]
+    problems = [f"there is no class {name!r}; {suggest(name, there) or available}" for name in unknown]
     taken = sorted(set(renamed.values()))
     if len(taken) < 2:
-        problems.append(f"{number(len(taken), 'class', 'classes')} ({', '.join(taken)}); at least two are needed")
+        problems.append(f"{plural(len(taken), 'class', 'classes')} ({', '.join(taken)}); at least two are needed")
     folders = {name: re.sub(r"[/\\\x00-\x1f\x7f]", "-", new).lstrip(". ").strip() for name, new in renamed.items()}
     first: dict[str, str] = {}
     for name, folder in folders.items():
@@ -331,10 +332,3 @@ def _folders(labels: Mapping[str, Iterable[str]], classes: Sequence[str] | Mappi
             problems.append(f"{renamed[name]!r} is no name of a folder of its own; rename it: {{{name!r}: <new name>}}")
     raise_all("dataset.prepare.classes:", problems)
     return folders
-
-
-def _close(name: str, known: Sequence[str]) -> str:
-    by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(str(name).lower(), list(by_lower), n=3)
-    meant = f"; did you mean {' or '.join(repr(by_lower[text]) for text in close)}?" if close else ""
-    return meant or f"; there are {', '.join(known[:10])}{', …' if len(known) > 10 else ''}"

@@ -6,14 +6,13 @@ authors and titles, what remains of the chosen classes is kept in a small file b
 """
 
 import csv
-import difflib
 import hashlib
 import logging
 import os
 import shutil
 import tempfile
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from itertools import islice
@@ -26,10 +25,11 @@ from tqdm import tqdm
 
 from synthaug.data import fingerprints
 from synthaug.data.pixels import decode, large_photographs
-from synthaug.data.samples import SPLITS, number
+from synthaug.data.samples import SPLITS
 from synthaug.data.sources import dataset_record, download
 from synthaug.errors import UserError, raise_all
 from synthaug.files import whole_file, write_rows
+from synthaug.messages import plural, suggest
 
 log = logging.getLogger(__name__)
 
@@ -189,19 +189,13 @@ def _labels(descriptions: str, classes: Mapping[str, Sequence[str]]) -> dict[str
     rows = list(csv.reader(download.lines(descriptions, "classes")))
     label_of = {row[1]: row[0] for row in rows if len(row) == 2}
     problems = [
-        f"dataset.prepare.classes.{name}: Open Images has no class {other!r}{_close(other, label_of)}"
+        f"dataset.prepare.classes.{name}: Open Images has no class {other!r}; {suggest(other, label_of, cutoff=0.5)}"
         for name, others in classes.items()
         for other in others
         if other not in label_of
     ]
     raise_all("The classes cannot be selected:", problems)
     return {label_of[other]: name for name, others in classes.items() for other in others}
-
-
-def _close(name: str, known: Iterable[str]) -> str:
-    by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(repr(by_lower[text]) for text in close)}?" if close else ""
 
 
 def _shown(lines: Iterator[str], labels: Mapping[str, str], smallest_box: float) -> dict[str, tuple[str, float]]:
@@ -440,7 +434,7 @@ def _equally(total: int, parts: int) -> list[int]:
 
 def _require_enough(there: Mapping[str, int], wanted: Mapping[str, Mapping[str, int]]) -> None:
     problems = [
-        f"{name}: {number(there[name], 'photograph')} of {sum(own.values())} wanted "
+        f"{name}: {plural(there[name], 'photograph')} of {sum(own.values())} wanted "
         f"({', '.join(f'{count} {split}' for split, count in own.items())})"
         for name, own in wanted.items()
         if there[name] < sum(own.values())
