@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.text.document import Block, Heading, Rows, Sentences
-from synthaug.analysis.text.table import NONE
+from synthaug.analysis.text.format import NONE
 from synthaug.analysis.training_images import Manifest, listed_images, locator, manifests, place, set_folder
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError

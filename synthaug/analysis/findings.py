@@ -11,7 +11,7 @@ from synthaug.analysis.exchange.class_verdicts import ClassMix, ClassVerdict
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.analysis.robustness.shift_effects import Robustness, robustness
-from synthaug.analysis.text.table import in_points
+from synthaug.analysis.text.format import in_points
 from synthaug.analysis.validity.checks import find
 from synthaug.analysis.validity.finding import MIND, PASSED, SERIOUS, Finding
 

@@ -10,7 +10,8 @@ from synthaug.analysis.findings import Findings, findings
 from synthaug.analysis.output.export import write_files
 from synthaug.analysis.text import robustness_text
 from synthaug.analysis.text.document import Heading, print_document
-from synthaug.analysis.text.table import print_table, title
+from synthaug.analysis.text.format import title
+from synthaug.analysis.text.table import print_table
 
 
 def make_report(study: Path, prices: Prices | None = None) -> Comparison:

@@ -9,7 +9,7 @@ from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.inference.contrasts import right
 from synthaug.analysis.text import power_text
 from synthaug.analysis.text.document import Block, show
-from synthaug.analysis.text.table import test_images, title
+from synthaug.analysis.text.format import test_images, title
 from synthaug.data import splitting
 from synthaug.data.samples import SPLITS
 from synthaug.errors import UserError, raise_all

@@ -13,7 +13,7 @@ from synthaug.analysis.inference.power_analysis import (
     SEED_DEVIATION,
     Assumptions,
 )
-from synthaug.analysis.text.table import in_points
+from synthaug.analysis.text.format import in_points
 from synthaug.errors import raise_all
 
 TEST_SHARE = 0.15  # of a folder's images, as conf/dataset/imagefolder.yaml has it

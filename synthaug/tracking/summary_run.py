@@ -13,7 +13,7 @@ from typing import Any
 
 from synthaug.analysis.comparison.model import ComparedRun, Comparison, Group
 from synthaug.analysis.output.records import rows
-from synthaug.analysis.text import table
+from synthaug.analysis.text import format
 from synthaug.files import read_json, sha256
 from synthaug.runs import layout
 from synthaug.tracking import run_ids
@@ -221,7 +221,9 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
 
 def _notes(comparison: Comparison) -> list[str]:
     several = len(comparison.groups) > 1
-    return [f"{table.title(group)}: {note}" if several else note for group in comparison.groups for note in group.notes]
+    return [
+        f"{format.title(group)}: {note}" if several else note for group in comparison.groups for note in group.notes
+    ]
 
 
 def _prefix(comparison: Comparison, group: Group) -> str:

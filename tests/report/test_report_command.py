@@ -13,7 +13,7 @@ from rich.console import Console
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Arm, Group, NotWorse, ShareTrend
 from synthaug.analysis.inference.intervals import Difference, Estimate, Part, Spread
-from synthaug.analysis.text import table
+from synthaug.analysis.text import format, table
 from synthaug.analysis.text.table import print_table
 from synthaug.files import read_json, write_json
 from synthaug.report.__main__ import main
@@ -280,11 +280,11 @@ def test_the_headline_says_how_much_can_be_replaced(arms: list[Arm], said: str) 
     ("value", "said"), [(None, "-"), (0.00001, "< 0.001"), (0.0341, "0.034"), (0.5, "0.50"), (1, "1.00")]
 )
 def test_p_values(value: float | None, said: str) -> None:
-    assert table.p_value(value) == said
+    assert format.p_value(value) == said
 
 
 def test_arms_without_a_run_show_what_was_asked_for() -> None:
-    assert table.counts(Arm("64", 0.4, 0.6, False, 1)) == ("0.4 \u00d7", "0.6 \u00d7")
+    assert format.counts(Arm("64", 0.4, 0.6, False, 1)) == ("0.4 \u00d7", "0.6 \u00d7")
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_arms_without_a_run_show_what_was_asked_for() -> None:
     [(0.0052, 1500, "+0.52"), (-0.00001, 1500, "0.00"), (0.0, 50, "0.0"), (-0.5, 50, "\u221250.0")],
 )
 def test_points(value: float, n: int, said: str) -> None:
-    assert table.points(value, n) == said
+    assert format.points(value, n) == said
 
 
 def test_the_caption_names_arms_with_one_seed() -> None:

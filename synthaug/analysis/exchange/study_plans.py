@@ -8,7 +8,7 @@ from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.exchange.cheapest_mix import ImagePrices, Plan, measured_seconds, plan
 from synthaug.analysis.exchange.rate import Exchange, of_group
 from synthaug.analysis.text.exchange_text import headline
-from synthaug.analysis.text.table import title
+from synthaug.analysis.text.format import title
 from synthaug.errors import UserError, raise_all
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.records import as_json, rows
-from synthaug.analysis.text import table
+from synthaug.analysis.text import format, table
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.files import write_json, write_rows, write_text
 
@@ -29,7 +29,7 @@ def _blocks(comparison: Comparison) -> list[Block]:
     blocks: list[Block] = []
     for group in comparison.groups:
         blocks += [
-            Heading(f"{comparison.study}: {table.title(group)} ({table.test_images(group.n_test)})"),
+            Heading(f"{comparison.study}: {format.title(group)} ({format.test_images(group.n_test)})"),
             Rows(
                 [" ".join(header.split()) for header in table.HEADERS], [table.cells(arm, group) for arm in group.arms]
             ),
@@ -44,9 +44,8 @@ def _blocks(comparison: Comparison) -> list[Block]:
 def _latex(comparison: Comparison, group: Group) -> str:
     """A table for booktabs, in the columns of the console's."""
     lines = [" & ".join(map(escaped, cells)) + r" \\" for cells in _latex_rows(group)]
-    caption = (
-        f"{comparison.study}: {table.title(group)}, {table.test_images(group.n_test)}. {' '.join(table.caption(group))}"
-    )
+    caption = f"{comparison.study}: {format.title(group)}, {format.test_images(group.n_test)}."
+    caption = " ".join([caption, *table.caption(group)])
     return "\n".join([
         r"\begin{table}",
         r"\centering",
@@ -71,8 +70,8 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    table.MINUS: "$-$",
-    table.TIMES: r"$\times$",
+    format.MINUS: "$-$",
+    format.TIMES: r"$\times$",
     "·": r"$\cdot$",
     "<": "$<$",
     ">": "$>$",

@@ -15,7 +15,7 @@ from synthaug.analysis.audit.reanalysis import (
 )
 from synthaug.analysis.inference.intervals import ALPHA, Trend
 from synthaug.analysis.text.document import Block, Commands, Heading, Points, Rows, Sentences
-from synthaug.analysis.text.table import MINUS, NONE
+from synthaug.analysis.text.format import MINUS, NONE
 
 # What can be said of a difference from the baseline; see `verdict`.
 NEVER, CORRECTED, OPEN, ALWAYS = "never", "not after correction", "open", "always"

@@ -6,7 +6,7 @@ from synthaug.analysis.exchange.law import MOST_VALUE
 from synthaug.analysis.exchange.rate import Exchange, Value
 from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences
-from synthaug.analysis.text.table import MINUS, NONE, in_points, percent
+from synthaug.analysis.text.format import MINUS, NONE, in_points, percent
 
 MAX_NAMED = 3  # arms in one sentence
 

@@ -14,7 +14,7 @@ from synthaug.analysis.explain.run_explanation import (
     pretrain_epochs,
 )
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences
-from synthaug.analysis.text.table import NONE, percent
+from synthaug.analysis.text.format import NONE, percent
 from synthaug.analysis.training_images import CHANGED, GONE, SAME, TrainingImage
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.messages import plural

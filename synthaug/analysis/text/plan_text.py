@@ -5,7 +5,7 @@ from synthaug.analysis.exchange.cheapest_mix import SURE, Mix, Plan
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences
 from synthaug.analysis.text.exchange_text import headline, remarks
-from synthaug.analysis.text.table import title
+from synthaug.analysis.text.format import title
 
 
 def document(group: Group, exchange: Exchange, plan: Plan) -> list[Block]:

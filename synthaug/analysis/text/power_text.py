@@ -21,7 +21,7 @@ from synthaug.analysis.inference.power_analysis import (
 )
 from synthaug.analysis.inference.sample_size import MOST_IMAGES
 from synthaug.analysis.text.document import Block, Commands, Heading, Points, Rows, Sentences
-from synthaug.analysis.text.table import NONE, in_points, test_images
+from synthaug.analysis.text.format import NONE, in_points, test_images
 
 NOTHING = "none"
 FOUND = "found in four of five tries (80 % power), two-sided, at 5 %"

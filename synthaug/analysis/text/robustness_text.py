@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from synthaug.analysis.inference.intervals import ALPHA, Estimate
 from synthaug.analysis.robustness.shift_effects import ArmOnSet, JudgedSet, Robustness
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences
-from synthaug.analysis.text.table import NONE, accuracy, difference, percent, points
+from synthaug.analysis.text.format import NONE, accuracy, difference, percent, points
 
 _EXPLAINED = (
     "Every arm answers the same images of a set. The difference is from the baseline on that set. The extra is what an "

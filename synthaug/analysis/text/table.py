@@ -1,4 +1,4 @@
-"""How numbers are said, in cells and in sentences, and the table for the console."""
+"""Sentences on the arms of a study, and the table for the console."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from synthaug.analysis.comparison.model import NOT_COMPARABLE, Arm, Comparison, Group
-from synthaug.analysis.inference.intervals import Difference, Estimate
+from synthaug.analysis.inference.intervals import Difference
+from synthaug.analysis.text.format import (
+    NONE,
+    accuracy,
+    counts,
+    difference,
+    in_points,
+    p_value,
+    percent,
+    points,
+    share,
+    test_images,
+    title,
+)
 from synthaug.runs.layout import PLANNED
 
 HEADERS = (
@@ -23,64 +36,7 @@ HEADERS = (
     "steps",
     "seeds",
 )
-NONE = "-"
-MINUS, TIMES = "\u2212", "\u00d7"  # the signs, not hyphen and x
 PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
-FEW_IMAGES = 100  # below, a second decimal of a percentage would be invented
-
-
-# --- cells -------------------------------------------------------------------------------------------
-
-
-def percent(value: float, n: int) -> str:
-    """A fraction as a percentage, without the sign: 0.9613 -> "96.13"."""
-    return f"{100 * value:.{_decimals(n)}f}"
-
-
-def points(value: float, n: int) -> str:
-    """A difference of fractions in percentage points, signed: 0.0052 -> "+0.52"."""
-    text = f"{100 * value:+.{_decimals(n)}f}"
-    # "-0.00" would claim a direction that the digits do not show.
-    return text.replace("-", MINUS) if text.strip("+-0.") else text.lstrip("+-")
-
-
-def in_points(size: float) -> str:
-    """A size that was asked for, a fraction, in words: 0.01 -> "1 point"."""
-    number = f"{100 * size:.3g}"
-    return f"{number} point" if number == "1" else f"{number} points"
-
-
-def share(arm: Arm) -> str:
-    """The synthetic share: "60 %"."""
-    return f"{100 * arm.synthetic_fraction:.3g} %"
-
-
-def counts(arm: Arm) -> tuple[str, str]:
-    """Real and synthetic training images; before the first finished run, the multiples asked for."""
-    if arm.n_real is None or arm.n_synthetic is None:
-        return f"{arm.real:g} {TIMES}", f"{arm.synthetic:g} {TIMES}"
-    return f"{arm.n_real:,}", f"{arm.n_synthetic:,}"
-
-
-def accuracy(estimate: Estimate | None, n: int) -> str:
-    """Accuracy in percent with its interval."""
-    if estimate is None:
-        return NONE
-    return f"{percent(estimate.value, n)} [{percent(estimate.low, n)}, {percent(estimate.high, n)}]"
-
-
-def difference(estimate: Estimate | None, n: int) -> str:
-    """Difference in points with its interval."""
-    if estimate is None:
-        return NONE
-    return f"{points(estimate.value, n)} [{points(estimate.low, n)}, {points(estimate.high, n)}]"
-
-
-def p_value(value: float | None) -> str:
-    """Two digits that count: "0.034", "< 0.001"."""
-    if value is None:
-        return NONE
-    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
 
 
 def cells(arm: Arm, group: Group) -> tuple[str, ...]:
@@ -89,7 +45,7 @@ def cells(arm: Arm, group: Group) -> tuple[str, ...]:
     return (
         arm.name,
         *counts(arm),
-        share(arm),
+        share(arm.synthetic_fraction),
         accuracy(arm.accuracy, group.n_test),
         difference(arm.difference, group.n_test),
         p_value(arm.difference.adjusted_p) if arm.difference else NONE,
@@ -98,22 +54,13 @@ def cells(arm: Arm, group: Group) -> tuple[str, ...]:
     )
 
 
-def test_images(n: int) -> str:
-    """A number of test images."""
-    return "one test image" if n == 1 else f"{n:,} test images"
-
-
-def _decimals(n: int) -> int:
-    return 2 if n >= FEW_IMAGES else 1
-
-
 # --- sentences ---------------------------------------------------------------------------------------
 
 
 def mix(arm: Arm) -> str:
     """What a name such as "64" stands for."""
     real, synthetic = counts(arm)
-    return f"{share(arm)} synthetic: {real} real + {synthetic} synthetic images"
+    return f"{share(arm.synthetic_fraction)} synthetic: {real} real + {synthetic} synthetic images"
 
 
 def answer(arm: Arm, group: Group) -> str:
@@ -221,25 +168,29 @@ def _replaced(arms: Sequence[Arm], group: Group) -> str:
         most = max(within, key=lambda arm: arm.synthetic_fraction)
         shown = {arm.name for arm in within}
         less = [arm for arm in arms if arm.synthetic_fraction < most.synthetic_fraction and arm.name not in shown]
-        said = f"{share(most)} of the real images can be replaced at a loss of less than {margin}"
+        said = f"{share(most.synthetic_fraction)} of the real images can be replaced at a loss of less than {margin}"
         return f"{said}{_although(less, {arm.name for arm in lost}, group.n_test)}."
     if lost:
         least = min(lost, key=lambda arm: arm.synthetic_fraction)
         costs = percent(-least.difference.value, group.n_test) if least.difference else ""
         rest = f"that less costs under {margin} is not shown"
-        return f"Replacing {share(least)} of the real images costs {costs} points; {rest}."
+        return f"Replacing {share(least.synthetic_fraction)} of the real images costs {costs} points; {rest}."
     most = max(arms, key=lambda arm: arm.synthetic_fraction)
     said = f"is shown neither to cost anything nor to cost under {margin}"
-    return f"Replacing up to {share(most)} of the real images {said}."
+    return f"Replacing up to {share(most.synthetic_fraction)} of the real images {said}."
 
 
 def _although(less: Sequence[Arm], lost: set[str], n: int) -> str:
     """What arms that replace fewer images have against it: more cannot well cost less."""
     worse = [arm for arm in less if arm.name in lost]
     if worse:
-        costs = ", ".join(f"{share(arm)} costs {percent(-arm.difference.value, n)}" for arm in worse if arm.difference)
+        costs = ", ".join(
+            f"{share(arm.synthetic_fraction)} costs {percent(-arm.difference.value, n)}"
+            for arm in worse
+            if arm.difference
+        )
         return f", although replacing {costs} points: that more costs less may be chance"
-    return f"; of {', '.join(map(share, less))} alone that is not shown" if less else ""
+    return f"; of {', '.join(share(arm.synthetic_fraction) for arm in less)} alone that is not shown" if less else ""
 
 
 def _counted(arms: Sequence[Arm]) -> str:
@@ -281,11 +232,6 @@ def way_out(comparison: Comparison, group: Group) -> str:
     if all(item.state == NOT_COMPARABLE for item in group.left_out):
         return ""
     return f"To drop a run that is no longer wanted, delete its entry in {comparison.folder / PLANNED}."
-
-
-def title(group: Group) -> str:
-    """What the group is about, in one line."""
-    return f"{group.dataset} · {group.generator} · {group.model}"
 
 
 # --- console -----------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from synthaug.analysis.comparison.model import Arm, controls_of, spaced
 from synthaug.analysis.comparison.predictions import Answers, is_baseline, some
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.analysis.text import power_text
-from synthaug.analysis.text.table import in_points
+from synthaug.analysis.text.format import in_points
 from synthaug.runs import identity
 
 MAX_SETTINGS_NOTES = 6

@@ -22,7 +22,7 @@ from synthaug.analysis.output.page import arm_verdicts
 from synthaug.analysis.output.page.render import TEMPLATES
 from synthaug.analysis.output.page.sections import SECTIONS
 from synthaug.analysis.pipeline import make_report
-from synthaug.analysis.text import table
+from synthaug.analysis.text import format
 from synthaug.files import write_json
 from synthaug.runs import contents, discovery, layout
 from tests.factories.studies import SWEEP, MadeUp, make_study
@@ -143,7 +143,7 @@ def test_what_is_lost_and_given_back(tmp_path: Path) -> None:
     )
     text = page_of(study).text
     for part in (arm.loss, arm.gain, arm.difference):
-        assert table.difference(part, 1500) in text
+        assert format.difference(part, 1500) in text
 
 
 def test_hard_images_are_shown_or_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from synthaug.analysis.comparison.model import Arm, Comparison, Group, controls_
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.inference.intervals import Difference
 from synthaug.analysis.text import exchange_text
-from synthaug.analysis.text.table import in_points
+from synthaug.analysis.text.format import in_points
 
 GOOD, BAD, OPEN = "good", "bad", "open"
 FEW_RUNS = 5  # that are not in the numbers: up to here they are named at once

@@ -7,7 +7,7 @@ from typing import Any
 from synthaug.analysis.comparison.model import Arm, Comparison, Group
 from synthaug.analysis.comparison.predictions import identity
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.text import table
+from synthaug.analysis.text import format
 from synthaug.runs.discovery import Run
 
 NO_SPREAD = "not measured"
@@ -55,7 +55,7 @@ def _cells(arm: Arm, found: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _hundredths(fraction: float | None) -> str:
-    return table.NONE if fraction is None else f"{100 * fraction:.2f}"
+    return format.NONE if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _range(values: Iterable[int]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.text import power_text
-from synthaug.analysis.text.table import in_points
+from synthaug.analysis.text.format import in_points
 from synthaug.analysis.validity.finding import MIND, PASSED, SERIOUS, UNCHECKED
 
 

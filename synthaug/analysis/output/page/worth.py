@@ -10,7 +10,7 @@ from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import exchange_curves as drawing
 from synthaug.analysis.text import exchange_text
 from synthaug.analysis.text.document import Heading, Points, Rows
-from synthaug.analysis.text.table import in_points
+from synthaug.analysis.text.format import in_points
 
 
 def exchange(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:

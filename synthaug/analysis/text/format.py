@@ -1,0 +1,165 @@
+"""Number formats of tables and sentences: percentages, points, intervals, p values, counts. The only place for them."""
+
+from collections.abc import Sequence
+
+from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.analysis.inference.intervals import Estimate
+
+NONE = "-"
+MINUS, TIMES = "\u2212", "\u00d7"  # the signs, not hyphen and x
+FEW_IMAGES = 100  # below, a second decimal of a percentage would be invented
+
+
+# --- percentages and points --------------------------------------------------------------------------
+
+
+def percent(value: float, n: int) -> str:
+    """Format a fraction as a percentage without the sign: 0.9613 -> "96.13".
+
+    Args:
+        value: a fraction, 0 to 1.
+        n: number of test images, which sets the number of decimals.
+    """
+    return f"{100 * value:.{_decimals(n)}f}"
+
+
+def points(value: float, n: int) -> str:
+    """Format a difference of fractions in percentage points with its sign: 0.0052 -> "+0.52".
+
+    Args:
+        value: a difference of two fractions.
+        n: number of test images, which sets the number of decimals.
+    """
+    text = f"{100 * value:+.{_decimals(n)}f}"
+    # "-0.00" would claim a direction that the digits do not show.
+    return text.replace("-", MINUS) if text.strip("+-0.") else text.lstrip("+-")
+
+
+def in_points(size: float) -> str:
+    """Format a fraction as a number of points: 0.01 -> "1 point"."""
+    number = f"{100 * size:.3g}"
+    return f"{number} point" if number == "1" else f"{number} points"
+
+
+def size_in_points(size: float) -> str:
+    """Format a computed size, a fraction, without the sign: one decimal from 1 point on, two digits below."""
+    value = 100 * size
+    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+
+
+def size_unlike(size: float, margin: float) -> str:
+    """Format a size like `size_in_points`, with as many decimals as tell it from the margin.
+
+    Args:
+        size: a fraction.
+        margin: a fraction.
+    """
+    decimals = next(d for d in range(1, 9) if d == 8 or f"{100 * size:.{d}f}" != f"{100 * margin:.{d}f}")
+    return size_in_points(size) if decimals == 1 else f"{100 * size:.{decimals}f}"
+
+
+def share(fraction: float) -> str:
+    """Format a share of images: 0.6 -> "60 %"."""
+    return f"{100 * fraction:.3g} %"
+
+
+def _decimals(n: int) -> int:
+    return 2 if n >= FEW_IMAGES else 1
+
+
+# --- estimates ---------------------------------------------------------------------------------------
+
+
+def accuracy(estimate: Estimate | None, n: int) -> str:
+    """Format an accuracy in percent with its interval: "96.13 [95.04, 96.99]".
+
+    Args:
+        estimate: fractions; None gives "-".
+        n: number of test images.
+    """
+    if estimate is None:
+        return NONE
+    return f"{percent(estimate.value, n)} [{percent(estimate.low, n)}, {percent(estimate.high, n)}]"
+
+
+def difference(estimate: Estimate | None, n: int) -> str:
+    """Format a difference in points with its interval: "+0.52 [-0.10, +1.14]".
+
+    Args:
+        estimate: differences of fractions; None gives "-".
+        n: number of test images.
+    """
+    if estimate is None:
+        return NONE
+    return f"{points(estimate.value, n)} [{points(estimate.low, n)}, {points(estimate.high, n)}]"
+
+
+def interval(estimate: Estimate, n: int) -> str:
+    """Format the interval of a difference for a sentence: "95 % CI -0.10 to +1.14".
+
+    Args:
+        estimate: differences of fractions.
+        n: number of test images.
+    """
+    return f"95 % CI {points(estimate.low, n)} to {points(estimate.high, n)}"
+
+
+def p_value(value: float | None) -> str:
+    """Format a p value with two significant digits: "0.034", "< 0.001"."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+
+
+def p_equals(value: float) -> str:
+    """Format a p value for a sentence: "p = 0.034", "p < 0.001"."""
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+# --- counts and names --------------------------------------------------------------------------------
+
+
+def two_digits(number: float) -> str:
+    """Format with two significant digits; from 100 on as a whole number."""
+    return f"{number:.2g}" if number < 99.5 else f"{number:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Format seconds: "42 s", "12 min", "3 h 05 min"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def test_images(n: int) -> str:
+    """Format a number of test images: "one test image", "1,500 test images"."""
+    return "one test image" if n == 1 else f"{n:,} test images"
+
+
+def seed_count(count: int) -> str:
+    """Format a number of seeds: "one seed", "5 seeds"."""
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def enumeration(names: Sequence[str], last: str = "and") -> str:
+    """Join names to "a, b and c".
+
+    Args:
+        names: at least one.
+        last: the word before the last name.
+    """
+    return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else names[0]
+
+
+def counts(arm: Arm) -> tuple[str, str]:
+    """Format the numbers of real and synthetic training images; without a finished run, the requested multiples."""
+    if arm.n_real is None or arm.n_synthetic is None:
+        return f"{arm.real:g} {TIMES}", f"{arm.synthetic:g} {TIMES}"
+    return f"{arm.n_real:,}", f"{arm.n_synthetic:,}"
+
+
+def title(group: Group) -> str:
+    """Name a group in one line: "digits · tiny_digits · resnet18"."""
+    return f"{group.dataset} · {group.generator} · {group.model}"
