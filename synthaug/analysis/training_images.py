@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from synthaug import files
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
-from synthaug.generation.synthetic_set import MANIFEST, Row, read_manifest
+from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, read_manifest
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
@@ -31,7 +31,7 @@ class TrainingImage:
     row: MixRow
     file: Path
     state: str
-    made: Row | None
+    made: ManifestRow | None
 
 
 def listed_images(run: Run, origin: str) -> list[MixRow]:
@@ -101,7 +101,7 @@ def place(row: MixRow) -> tuple[str, str]:
     return path.parent.name, path.stem
 
 
-Manifest = dict[tuple[str, str], Row]
+Manifest = dict[tuple[str, str], ManifestRow]
 
 
 def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[dict[str, Manifest], list[str]]:

@@ -223,7 +223,7 @@ def build(
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
         needed = {name: count.synthetic for name, count in wanted.items()}
-        if synthetic.lacks(needed):
+        if synthetic.count_missing(needed):
             check()
             for other in siblings:  # one that cannot be had fails its own run, not this one
                 for name, samples in per_class(real.train, real.classes).items():

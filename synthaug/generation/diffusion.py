@@ -194,7 +194,7 @@ class DiffusionGenerator:
         )
         encoders.refuse_cut(pipeline, self.model, asked, self.max_sequence_length)
 
-    def drawn(self, seed: int) -> dict[str, str]:
+    def seed_provenance(self, seed: int) -> dict[str, str]:
         """What an image's manifest row says that the seed decides: its guidance, where that is a range."""
         low, high = self._range
         return {} if low == high else {"guidance": f"{self._guidance(seed):g}"}

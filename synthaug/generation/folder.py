@@ -96,7 +96,7 @@ class FolderPool:
             log.warning("generator.partial: %s has fewer images than the mix asks for:\n%s", self.root, bullets(short))
         return found
 
-    def lacks(self, wanted: Mapping[str, int]) -> int:
+    def count_missing(self, wanted: Mapping[str, int]) -> int:
         """How many images of `wanted` remain to be made: none, since none is ever made here.
 
         Raises:

@@ -61,7 +61,7 @@ class Prompts:
                              if name not in self.settings][:1]  # fmt: skip
         raise_all(f"The prompts cannot be used ({self.source}):", problems)
 
-    def of(self, class_name: str, index: int) -> str:
+    def prompt(self, class_name: str, index: int) -> str:
         """Prompt of image `index` of a class, which `check` has seen."""
         if self.by_class is not None:
             own = self.by_class[class_name]
@@ -73,7 +73,7 @@ class Prompts:
     def distinct(self, class_name: str) -> list[str]:
         """All prompts of a class, in their order, each once."""
         count = len(self.templates if self.by_class is None else self.by_class[class_name])
-        return list(dict.fromkeys(self.of(class_name, index) for index in range(count)))
+        return list(dict.fromkeys(self.prompt(class_name, index) for index in range(count)))
 
 
 def read_prompts(settings: Mapping[str, Any], own: str | None) -> Prompts:

@@ -1,12 +1,11 @@
-"""A synthetic set on disk: images by class, a manifest row for each, grown on demand by one process at a time.
+"""A synthetic set on disk: images by class, a manifest row for each, extended on demand by one process at a time.
 
-    <folder>/set.json                 the settings all its images share
+    <folder>/set.json                 settings that all its images share
     <folder>/manifest.csv             one row per image, rejected ones included
     <folder>/<class>/<index>.png
 
-Image n of a class always comes from the same prompt and seed. An image counts once its row stands in the manifest;
-a killed process leaves at most one batch without rows, which the next one makes again. A row whose image somebody
-deleted counts for nothing: the image is made again.
+Image n of a class always has the same prompt and seed. An image counts once its row is in the manifest; a killed
+process leaves at most one batch without rows, which is generated again, as is an image that somebody deleted.
 """
 
 import csv
@@ -35,28 +34,28 @@ from synthaug.messages import bullets
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.csv"
-_MAX_REJECTED = 0.9  # of a class's candidates, past which going on is hopeless
-_MIN_TRIED = 20
+_MAX_REJECTED = 0.9  # share of a class's candidates above which generation stops
+_MIN_CANDIDATES = 20  # of a class, before that share is looked at
 
 
 class SyntheticImages(Protocol):
-    """Where an arm's synthetic images come from: `SyntheticSet`, which makes them, or a `FolderPool`."""
+    """Source of an arm's synthetic images: `SyntheticSet`, which generates them, or `FolderPool`."""
 
     folder: Path
 
-    def check(self, wanted: Mapping[str, int]) -> None: ...
+    def check(self, counts: Mapping[str, int]) -> None: ...
 
-    def available(self, wanted: Mapping[str, int]) -> dict[str, int]: ...
+    def available(self, counts: Mapping[str, int]) -> dict[str, int]: ...
 
-    def lacks(self, wanted: Mapping[str, int]) -> int: ...
+    def count_missing(self, counts: Mapping[str, int]) -> int: ...
 
-    def ensure(self, wanted: Mapping[str, int]) -> int: ...
+    def ensure(self, counts: Mapping[str, int]) -> int: ...
 
     def samples(self, classes: Sequence[str]) -> list[Sample]: ...
 
 
 class Generator(Protocol):
-    """What makes images; `DiffusionGenerator` is one."""
+    """Samples images from prompts and seeds; `DiffusionGenerator` is one."""
 
     prompt: str
     negative_prompt: str
@@ -71,7 +70,7 @@ class Generator(Protocol):
 
     def provenance(self) -> dict[str, str]: ...
 
-    def drawn(self, seed: int) -> dict[str, str]: ...
+    def seed_provenance(self, seed: int) -> dict[str, str]: ...
 
     def check_prompts(self, prompts: Sequence[str]) -> None: ...
 
@@ -79,8 +78,8 @@ class Generator(Protocol):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the manifest. `rejected` is empty for an image that is kept; a rejected one has no file."""
+class ManifestRow:
+    """One line of the manifest. `rejected` is empty for an accepted image; a rejected one has no file."""
 
     class_name: str
     index: int
@@ -98,20 +97,19 @@ class Row:
     transformers: str
     torch: str
     python: str
-    # Older manifests have no such columns.
-    weights: str = ""
-    dtype: str = ""
-    seconds: str = ""  # that the image took, its share of its batch
+    weights: str
+    dtype: str
+    seconds: str  # of sampling, the image's share of its batch
 
 
 class SyntheticSet:
     """The images of one generator for one dataset's classes.
 
     Args:
-        folder: where the set lies; created on demand.
-        generator: what makes its images.
-        prompts: what it is asked for; None takes the generator's own template.
-        series: sets of another series have other seeds, and so other images of the same prompts.
+        folder: of the set; created on demand.
+        generator: what samples the images.
+        prompts: of the images; None takes the generator's template.
+        series: part of every seed, so that two series of the same prompts have no image in common.
     """
 
     def __init__(self, folder: Path, generator: Generator, prompts: Prompts | None = None, series: str = "") -> None:
@@ -119,45 +117,45 @@ class SyntheticSet:
         self.series = series
         self.generator = generator
         self.prompts = prompts or Prompts([generator.prompt], source="generator.prompt")
+        self._cached: tuple[tuple[int, int, int], list[ManifestRow]] | None = None
 
-    def check(self, wanted: Mapping[str, int]) -> None:
-        """Find out why `wanted` could not be generated, as far as that can be known without loading a model.
+    def check(self, counts: Mapping[str, int]) -> None:
+        """Check that the missing images of `counts` could be generated, without loading a model.
 
         Raises:
-            UserError: the folder holds images made with other settings or prompts; a class without a prompt; what
-                the generator itself refuses.
+            UserError: the folder holds images of other settings or prompts; a class without a prompt; what the
+                generator itself refuses.
         """
-        if self.lacks(wanted):
-            self.generator.check(list(wanted))
+        if self.count_missing(counts):
+            self.generator.check(list(counts))
 
-    def available(self, wanted: Mapping[str, int]) -> dict[str, int]:
-        """What of `wanted` can be had: all of it, since what is missing is made."""
-        return dict(wanted)
+    def available(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Return `counts`: all of it can be generated."""
+        return dict(counts)
 
-    def ensure(self, wanted: Mapping[str, int]) -> int:
-        """Generate what is missing of `wanted` (class name → images) and return how many were made.
+    def ensure(self, counts: Mapping[str, int]) -> int:
+        """Generate the missing images of `counts` (class name → images); return how many were generated.
 
         Raises:
             UserError: what `check` raises; a model that cannot be loaded; a class of which nearly every image is
                 rejected.
         """
-        if not self.lacks(wanted):
+        if not self.count_missing(counts):
             return 0
-        self.generator.check(list(wanted))
+        self.generator.check(list(counts))
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._lock():
-            missing = self.lacks(wanted)
-            if not missing:  # another process made them while this one waited
+            missing = self.count_missing(counts)
+            if not missing:  # another process generated them while this one waited
                 return 0
             try:
-                return self._generate(wanted, missing)
+                return self._generate(counts, missing)
             finally:
                 self.generator.unload()
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
-        """The set's kept images of these classes, as the manifest lists them."""
-        self._check_prompts(classes)
-        self._check_settings()
+        """Return the set's accepted images of these classes, in the order of the manifest."""
+        self._check_images(classes)
         label = {name: number for number, name in enumerate(classes)}
         return [
             Sample(self._path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
@@ -165,160 +163,176 @@ class SyntheticSet:
             if not row.rejected and row.class_name in label
         ]
 
-    def rows(self) -> list[Row]:
-        """The manifest, by class and index, less the images that somebody deleted: they are made again."""
-        return [row for row in self._listed() if row.rejected or self._path(row).is_file()]
+    def rows(self) -> list[ManifestRow]:
+        """Return the manifest by class and index, less deleted images: these are generated again."""
+        return [row for row in self._manifest() if row.rejected or self._path(row).is_file()]
 
-    def _listed(self) -> list[Row]:
-        return read_manifest(self.folder)
-
-    def lacks(self, wanted: Mapping[str, int]) -> int:
-        """How many images of `wanted` are missing.
+    def count_missing(self, counts: Mapping[str, int]) -> int:
+        """Return how many images of `counts` are missing.
 
         Raises:
-            UserError: the folder holds images made with other settings or prompts.
+            UserError: the folder holds images of other settings or prompts.
         """
-        self._check_prompts(list(wanted))
-        self._check_settings()
-        return len(list(_missing(self.rows(), wanted)))
+        self._check_images(list(counts))
+        return sum(1 for _ in _missing(self.rows(), counts))
 
-    def _generate(self, wanted: Mapping[str, int], missing: int) -> int:
+    def _manifest(self) -> list[ManifestRow]:
+        """Every row of the manifest. It is only ever replaced as a whole, so it is parsed again when its file is new."""
+        try:
+            status = self._manifest_path.stat()
+        except FileNotFoundError:
+            return []
+        version = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if self._cached is None or self._cached[0] != version:
+            self._cached = version, read_manifest(self.folder)
+        return self._cached[1]
+
+    def _generate(self, counts: Mapping[str, int], missing: int) -> int:
         rows = self.rows()
-        made = rejected = 0
-        self._refuse_hopeless(rows, wanted)
-        self._sweep_up()
-        if len(rows) < len(self._listed()):  # or a process killed later would leave a new image with its old row
+        self._check_rejection_rate(rows, counts)
+        self._remove_temporary_files()
+        if len(rows) < len(self._manifest()):  # or a process killed later would leave a new image with its old row
             self._write(rows)
         provenance = self.generator.provenance()
-        self._refuse_others(rows, provenance)
-        self.generator.check_prompts([text for name in wanted for text in self.prompts.distinct(name)])
+        self._check_model(rows, provenance)
+        self.generator.check_prompts([text for name in counts for text in self.prompts.distinct(name)])
         log.info("generating %d images into %s", missing, self.folder)
-        started = time.perf_counter()
+        accepted, first, started = 0, len(rows), time.perf_counter()
         with tqdm(total=missing, desc="generating", unit="image", disable=None) as bar:
-            while batch := list(islice(_missing(rows, wanted), max(1, self.generator.batch_size))):
-                asked = [self.prompts.of(*place) for place in batch]
-                seeds = [
-                    image_seed(name, text, index, self.series) for (name, index), text in zip(batch, asked, strict=True)
-                ]
-                begun = time.perf_counter()
-                images = self.generator.sample(asked, seeds)
-                made_in = f"{(time.perf_counter() - begun) / len(batch):.3g}"
-                self._claim()
-                try:
-                    for (name, index), text, seed, image in zip(batch, asked, seeds, images, strict=True):
-                        rows.append(self._keep(name, index, text, seed, image, provenance | {"seconds": made_in}))
-                        made += not rows[-1].rejected
-                        rejected += bool(rows[-1].rejected)
-                        bar.update(not rows[-1].rejected)
-                finally:  # a disk that fills up in the middle of a batch does not cost its first half
-                    self._write(rows)
-                self._refuse_hopeless(rows, wanted)
+            while batch := list(islice(_missing(rows, counts), max(1, self.generator.batch_size))):
+                for row in self._sample(batch, provenance, rows):
+                    accepted += not row.rejected
+                    bar.update(not row.rejected)
+                self._check_rejection_rate(rows, counts)
         seconds = time.perf_counter() - started
-        log.info("%d images generated in %.0f s (%.1f a second)", made, seconds, made / seconds)
-        if rejected:
-            log.warning("%d more were rejected: see the column 'rejected' of %s", rejected, self._manifest)
-        return made
+        log.info("%d images generated in %.0f s (%.1f a second)", accepted, seconds, accepted / seconds)
+        if rejected := len(rows) - first - accepted:
+            log.warning("%d more were rejected: see the column 'rejected' of %s", rejected, self._manifest_path)
+        return accepted
 
-    def _keep(
+    def _sample(
+        self, batch: Sequence[tuple[str, int]], provenance: Mapping[str, str], rows: list[ManifestRow]
+    ) -> list[ManifestRow]:
+        """Generate, save and record one batch of (class, index); extends `rows`, returns the new ones."""
+        texts = [self.prompts.prompt(*place) for place in batch]
+        seeds = [image_seed(name, text, index, self.series) for (name, index), text in zip(batch, texts, strict=True)]
+        started = time.perf_counter()
+        images = self.generator.sample(texts, seeds)
+        seconds = {"seconds": f"{(time.perf_counter() - started) / len(batch):.3g}"}
+        self._write_settings()
+        new: list[ManifestRow] = []
+        try:
+            for (name, index), text, seed, image in zip(batch, texts, seeds, images, strict=True):
+                new.append(self._save(name, index, text, seed, image, {**provenance, **seconds}))
+        finally:  # a disk that fills up in the middle of a batch does not cost its first half
+            rows += new
+            self._write(rows)
+        return new
+
+    def _save(
         self, name: str, index: int, prompt: str, seed: int, image: Image.Image | str, provenance: Mapping[str, str]
-    ) -> Row:
-        path = self.folder / name / f"{index:06d}.png"
+    ) -> ManifestRow:
+        path = self._image_path(name, index)
         reason = image if isinstance(image, str) else rejection(image)
         if not isinstance(image, str) and reason is None:
             with files.whole_file(path) as temporary:
                 image.save(temporary)
         sha256 = "" if reason else files.sha256(path)
-        negative = self.generator.negative_prompt
-        made_with = {**provenance, **self.generator.drawn(seed)}
-        return Row(name, index, reason or "", sha256, prompt, negative, seed, **made_with)
+        origin = {**provenance, **self.generator.seed_provenance(seed)}
+        return ManifestRow(name, index, reason or "", sha256, prompt, self.generator.negative_prompt, seed, **origin)
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[ManifestRow]) -> None:
         rows.sort(key=lambda row: (row.class_name, row.index))
-        names = [field.name for field in fields(Row)]
-        write_rows(self._manifest, names, map(attrgetter(*names), rows))  # astuple would copy every text
+        names = [field.name for field in fields(ManifestRow)]
+        write_rows(self._manifest_path, names, map(attrgetter(*names), rows))  # astuple would copy every text
 
-    def _sweep_up(self) -> None:
-        """Remove the temporary files of processes that were killed while writing; ours is the lock."""
+    def _remove_temporary_files(self) -> None:
+        """Remove what processes left that were killed while writing; ours is the lock."""
         for leftover in (*self.folder.glob(".*-*.*"), *self.folder.glob("*/.[0-9]*-*.png")):
             leftover.unlink(missing_ok=True)
 
     @property
-    def _claimed(self) -> Path:
+    def _settings_path(self) -> Path:
         return self.folder / "set.json"
 
     @property
-    def _manifest(self) -> Path:
+    def _manifest_path(self) -> Path:
         return self.folder / MANIFEST
 
-    def _path(self, row: Row) -> Path:
-        return self.folder / row.class_name / f"{row.index:06d}.png"
+    def _image_path(self, class_name: str, index: int) -> Path:
+        return self.folder / class_name / f"{index:06d}.png"
 
-    def _claim(self) -> None:
-        """Write down whose images these are, now that the first ones exist: a model that fails claims nothing."""
-        if not (self._claimed.is_file() and self._manifest.is_file()):
-            write_json(self._claimed, {"settings": self.generator.settings})
+    def _path(self, row: ManifestRow) -> Path:
+        return self._image_path(row.class_name, row.index)
+
+    def _has_images(self) -> bool:
+        """Whether the folder is a set: False too where a process was killed before its first batch."""
+        return self._settings_path.is_file() and self._manifest_path.is_file()
+
+    def _write_settings(self) -> None:
+        """Record the settings once the first images exist: a model that fails to load reserves no folder."""
+        if not self._has_images():
+            write_json(self._settings_path, {"settings": self.generator.settings})
+
+    def _check_images(self, classes: Sequence[str]) -> None:
+        """Check that the set's images of these classes are of the current prompts and settings."""
+        self.prompts.check(classes)
+        changed = [
+            f"image {row.index} of {row.class_name}: recorded {row.prompt!r}, now {text!r}"
+            for row in self._manifest()
+            if row.class_name in classes
+            for text in [self.prompts.prompt(row.class_name, row.index)]
+            if row.prompt != text
+        ]
+        if changed:
+            raise UserError(
+                f"The images of the synthetic set {self.folder} have other prompts:\n{bullets(changed, limit=3)}\n"
+                "Give the new set another name with prompts.name=<name>, or restore the recorded prompts."
+            )
+        if self._has_images():
+            self._check_settings()
 
     def _check_settings(self) -> None:
-        """Refuse a set that was made with other settings than are asked for."""
-        path = self._claimed
-        if not (path.is_file() and self._manifest.is_file()):  # no images, or a process killed before the first
-            return
-        there, here = read_json(path).get("settings"), self.generator.settings
-        if not isinstance(there, dict):
+        recorded, current = read_json(self._settings_path).get("settings"), self.generator.settings
+        if not isinstance(recorded, dict):
             raise UserError(
-                f"{path} is damaged (it has no settings): move {self.folder} away to make its images again."
+                f"{self._settings_path} is damaged (it has no settings): move {self.folder} away to generate its "
+                "images again."
             )
         changed = [
-            f"generator.{key}: {there.get(key)!r} there, {here.get(key)!r} now"
-            for key in sorted({*there, *here} - {"prompt"})  # sets of 0.1.0 listed it here; now each row is asked
-            if there.get(key) != here.get(key)
+            f"generator.{key}: recorded {recorded.get(key)!r}, now {current.get(key)!r}"
+            for key in sorted({*recorded, *current})
+            if recorded.get(key) != current.get(key)
         ]
         if changed:
             raise UserError(
-                f"The synthetic set {self.folder} was made with other settings:\n{bullets(changed)}\n"
-                f"Give the new ones a name of their own with generator.name=<name>, or take the old settings back."
+                f"The synthetic set {self.folder} has other settings:\n{bullets(changed)}\n"
+                "Give the new set another name with generator.name=<name>, or restore the recorded settings."
             )
 
-    def _check_prompts(self, classes: Sequence[str]) -> None:
-        """Refuse a set whose images of these classes were made from other prompts than are asked for."""
-        self.prompts.check(classes)
-        others = [
-            f"image {row.index} of {row.class_name}: {row.prompt!r} there, {now!r} now"
-            for row in self._listed()
-            if row.class_name in classes
-            for now in [self.prompts.of(row.class_name, row.index)]
-            if row.prompt != now
-        ]
-        if others:
-            raise UserError(
-                f"The synthetic set {self.folder} was made from other prompts:\n{bullets(others, limit=3)}\n"
-                "Give the new ones a name of their own with prompts.name=<name>, or take the old prompts back."
-            )
-
-    def _refuse_others(self, rows: Sequence[Row], provenance: Mapping[str, str]) -> None:
-        """Refuse a model that is not the one that made the set's images, though all its settings are the same."""
+    def _check_model(self, rows: Sequence[ManifestRow], provenance: Mapping[str, str]) -> None:
+        """Check that the loaded model is the one that generated the set, by more than its name."""
         changed = []
         for key in ("revision", "weights", "dtype"):
-            now = provenance.get(key, "")
-            there = sorted({getattr(row, key) for row in rows} - {"", now})  # "" is of a manifest that did not say
-            changed += [f"{key}: {there[0]} there, {now or 'none'} now"] if there else []
+            current = provenance[key]
+            recorded = sorted({getattr(row, key) for row in rows} - {current})
+            changed += [f"{key}: recorded {recorded[0] or 'none'}, now {current or 'none'}"] if recorded else []
         if changed:
             raise UserError(
-                f"The synthetic set {self.folder} was made by another model than the one loaded now:\n"
-                f"{bullets(changed)}\n"
-                f"Take back what made it (generator.revision=<commit>, generator.dtype=<dtype>, or the folder's old "
-                f"files), or give the new images a name of their own with generator.name=<name>."
+                f"The synthetic set {self.folder} is of another model than the one loaded now:\n{bullets(changed)}\n"
+                "Restore the model (generator.revision=<commit>, generator.dtype=<dtype>, or the earlier files of its "
+                "folder), or give the new set another name with generator.name=<name>."
             )
 
-    def _refuse_hopeless(self, rows: Sequence[Row], wanted: Mapping[str, int]) -> None:
-        for name in wanted:
-            own = [row for row in rows if row.class_name == name]
-            rejected = [row for row in own if row.rejected]
-            if len(own) >= _MIN_TRIED and len(rejected) > _MAX_REJECTED * len(own):
+    def _check_rejection_rate(self, rows: Sequence[ManifestRow], counts: Mapping[str, int]) -> None:
+        for name in counts:
+            candidates = [row for row in rows if row.class_name == name]
+            rejected = [row for row in candidates if row.rejected]
+            if len(candidates) >= _MIN_CANDIDATES and len(rejected) > _MAX_REJECTED * len(candidates):
                 raise UserError(
-                    f"{len(rejected)} of {len(own)} images of class {name!r} were rejected: {rejected[0].rejected}. "
-                    f"Look at the prompt {rejected[0].prompt!r}, the dtype and the safety checker of the model; "
-                    f"then delete {self.folder} and run the same command again."
+                    f"{len(rejected)} of {len(candidates)} images of class {name!r} were rejected: "
+                    f"{rejected[0].rejected}. Look at the prompt {rejected[0].prompt!r}, the dtype and the safety "
+                    f"checker of the model; then delete {self.folder} and run the same command again."
                 )
 
     def _lock(self) -> FileLock:
@@ -331,8 +345,8 @@ class SyntheticSet:
         return lock
 
 
-def read_manifest(folder: Path) -> list[Row]:
-    """Every row of a set's manifest, images that somebody deleted since among them; empty where there is none.
+def read_manifest(folder: Path) -> list[ManifestRow]:
+    """Return every row of a set's manifest, deleted images included; empty without a manifest.
 
     Raises:
         UserError: the file is damaged.
@@ -345,37 +359,40 @@ def read_manifest(folder: Path) -> list[Row]:
             lines = csv.DictReader(stream)
             if "index" not in (lines.fieldnames or []):
                 raise ValueError("its first line does not name the columns")
-            return [_row(line) for line in lines]
+            return [ManifestRow(**{**line, "index": int(line["index"]), "seed": int(line["seed"])}) for line in lines]
     except (TypeError, ValueError, KeyError, csv.Error) as error:
         raise UserError(
-            f"{path} is damaged ({error!r}): take back an earlier copy, or move {folder} away and its images are made "
+            f"{path} is damaged ({error!r}): restore an earlier copy, or move {folder} away to generate its images "
             "again."
         ) from error
 
 
-def _missing(rows: Iterable[Row], wanted: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """(class, index) of the images to make next, class by class, as if none of them will be rejected.
+def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield (class, index) of the images to generate next, class by class, as if none of them will be rejected.
 
-    A class has its first `count` images that are not rejected, whichever others are there: so a gap is filled
+    A class has its first `count` images that are not rejected, whatever stands behind them: so a gap is filled
     although there are enough images behind it.
     """
-    tried = {(row.class_name, row.index): row for row in rows}
-    for name, count in wanted.items():
-        index, found = 0, 0
-        while found < count:
-            row = tried.get((name, index))
+    recorded = {(row.class_name, row.index): row for row in rows}
+    for name, count in counts.items():
+        index, accepted = 0, 0
+        while accepted < count:
+            row = recorded.get((name, index))
             if row is None:
                 yield name, index
-            found += row is None or not row.rejected
+            accepted += row is None or not row.rejected
             index += 1
 
 
-def _row(line: dict[str, Any]) -> Row:
-    return Row(**{**line, "index": int(line["index"]), "seed": int(line["seed"])})
-
-
 def image_seed(class_name: str, prompt: str, index: int, series: str = "") -> int:
-    """Seed of image `index` of a class: the same wherever and whenever it is made, another for every image."""
-    of_series = f"\0{series}" if series else ""
-    digest = hashlib.sha256(f"{class_name}\0{prompt}\0{index}{of_series}".encode()).digest()
+    """Return the seed of an image: the same wherever and whenever it is generated, another for every image.
+
+    Args:
+        class_name: class of the image.
+        prompt: its text.
+        index: number of the image within its class.
+        series: of `SyntheticSet`.
+    """
+    suffix = f"\0{series}" if series else ""
+    digest = hashlib.sha256(f"{class_name}\0{prompt}\0{index}{suffix}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1  # torch takes seeds below 2^63

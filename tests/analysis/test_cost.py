@@ -13,7 +13,7 @@ from synthaug.analysis.cost import Cost, Prices
 from synthaug.analysis.text.document import markdown
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json, write_rows
-from synthaug.generation.synthetic_set import MANIFEST, Row
+from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow
@@ -27,7 +27,7 @@ def made_study(folder: Path, seconds: str = "2.5") -> Path:
     """Arm 64 uses 3 and arm 82 uses 4 images of each class, of which the second that was tried is rejected."""
     study = make_study(folder / "study", MADE_UP)
     listed = [made(name, index, seconds) for name in MADE_UP.classes for index in range(6)]
-    names = [field.name for field in dataclasses.fields(Row)]
+    names = [field.name for field in dataclasses.fields(ManifestRow)]
     write_rows(folder / "set" / MANIFEST, names, map(dataclasses.astuple, listed))
     for arm, count in (("real", 0), ("64", 3), ("82", 4)):
         rows = [
@@ -40,9 +40,9 @@ def made_study(folder: Path, seconds: str = "2.5") -> Path:
     return study
 
 
-def made(name: str, index: int, seconds: str) -> Row:
+def made(name: str, index: int, seconds: str) -> ManifestRow:
     rejected = "one flat colour" if index == 1 else ""
-    row = Row(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *[""] * 9)
+    row = ManifestRow(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *[""] * 12)
     return dataclasses.replace(row, seconds=seconds)
 
 

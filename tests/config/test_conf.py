@@ -192,7 +192,7 @@ def test_prompts_can_be_read(choice: str, composed: Compose, tmp_path: Path) -> 
     assert isinstance(found, dict)
     prompts = read_prompts({str(key): value for key, value in found.items()}, "{class_name}")
     prompts.check(["cat", "turtle"])
-    assert "cat" in prompts.of("cat", 3)
+    assert "cat" in prompts.prompt("cat", 3)
 
 
 @pytest.mark.parametrize("choice", choices("model"))

@@ -48,10 +48,10 @@ class Painter:
         return [paint(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
 
     def provenance(self) -> dict[str, str]:
-        names = ("model", "revision", "scheduler", "steps", "guidance", "diffusers", "transformers", "torch", "python")
-        return dict.fromkeys(names, "made up")
+        names = "model revision weights dtype scheduler steps guidance diffusers transformers torch python"
+        return dict.fromkeys(names.split(), "made up")
 
-    def drawn(self, seed: int) -> dict[str, str]:
+    def seed_provenance(self, seed: int) -> dict[str, str]:
         return {}
 
     def check_prompts(self, prompts: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def pool(root: Path, tmp_path: Path, partial: bool = False) -> FolderPool:
 def test_a_pool_is_taken_as_it_is(tmp_path: Path) -> None:
     there = pool(write_pool(tmp_path / "pool", cat=3, dog=2), tmp_path)
     there.check({"cat": 3, "dog": 1})
-    assert there.ensure({"cat": 3, "dog": 1}) == there.lacks({"cat": 3, "dog": 1}) == 0
+    assert there.ensure({"cat": 3, "dog": 1}) == there.count_missing({"cat": 3, "dog": 1}) == 0
     samples = there.samples(["dog", "cat"])
     assert [(s.class_name, s.label, s.path.name) for s in samples] == [
         ("dog", 0, "0.png"), ("dog", 0, "1.png"), ("cat", 1, "0.png"), ("cat", 1, "1.png"), ("cat", 1, "2.png")

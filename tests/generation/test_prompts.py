@@ -24,7 +24,7 @@ EMPTY: dict[str, Any] = {"templates": [], "file": None, "settings": {}, "names":
 def one(template: str, class_name: str) -> str:
     prompts = Prompts([template])
     prompts.check([class_name])
-    return prompts.of(class_name, 0)
+    return prompts.prompt(class_name, 0)
 
 
 def conf(choice: str) -> Prompts:
@@ -75,7 +75,7 @@ def test_article(noun: str, its: str) -> None:
 
 def test_names_replace_the_folders_name() -> None:
     prompts = Prompts(["{a} {class_name}"], names={"n02123045": "tabby cat"})
-    assert prompts.of("n02123045", 5) == "a tabby cat"
+    assert prompts.prompt("n02123045", 5) == "a tabby cat"
 
 
 @given(st.lists(st.text("ab", min_size=1), min_size=1, max_size=5), st.integers(0, 999))
@@ -83,15 +83,15 @@ def test_prompts_are_taken_in_turn(lines: list[str], index: int) -> None:
     templates = Prompts([f"{line} {{class_name}}" for line in lines])
     listed = Prompts(by_class={"cat": [f"{line} cat" for line in lines]})
     expected = f"{lines[index % len(lines)]} cat"
-    assert templates.of("cat", index) == listed.of("cat", index) == expected
+    assert templates.prompt("cat", index) == listed.prompt("cat", index) == expected
     assert templates.distinct("cat") == listed.distinct("cat") == [f"{line} cat" for line in dict.fromkeys(lines)]
 
 
 def test_the_papers_prompt_is_the_published_one() -> None:
     prompts = conf("paper")
     prompts.check(["bear", "dog", "cat", "turtle", "deer", "eagle"])
-    assert prompts.of("turtle", 0) == prompts.of("turtle", 7) == PUBLISHED
-    assert " of an eagle in various settings and poses in the mountains, shot" in prompts.of("eagle", 3)
+    assert prompts.prompt("turtle", 0) == prompts.prompt("turtle", 7) == PUBLISHED
+    assert " of an eagle in various settings and poses in the mountains, shot" in prompts.prompt("eagle", 3)
     with pytest.raises(UserError, match=r"class 'bears' has no entry in prompts.settings \(is it 'bear' there\?\)"):
         prompts.check(["bears", "dog"])
     with pytest.raises(UserError, match=r'- give one, such as prompts.settings.fox="in the garden"$'):
@@ -101,24 +101,24 @@ def test_the_papers_prompt_is_the_published_one() -> None:
 def test_the_papers_page_shows_the_prompts_that_are_used() -> None:
     page = (schema.EXPERIMENTS / "paper" / "README.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| (\w+) \((?:published|ours)\) \| (A photorealistic.*) \|$", page, re.MULTILINE))
-    assert listed == {name: conf("paper").of(name, 0) for name in ("turtle", "bear", "cat", "deer", "dog", "eagle")}
+    assert listed == {name: conf("paper").prompt(name, 0) for name in ("turtle", "bear", "cat", "deer", "dog", "eagle")}
 
 
 def test_clips_ensemble_has_eighty_templates() -> None:
     prompts = conf("clip")
     prompts.check(["cat"])
     assert len(prompts.distinct("cat")) == 80
-    assert prompts.of("cat", 0) == prompts.of("cat", 80) == "a bad photo of a cat."
+    assert prompts.prompt("cat", 0) == prompts.prompt("cat", 80) == "a bad photo of a cat."
 
 
 def test_the_class_alone() -> None:
-    assert conf("class_name").of("sea_lion", 3) == "sea lion"
+    assert conf("class_name").prompt("sea_lion", 3) == "sea lion"
 
 
 def test_the_generators_own_template_where_none_is_given() -> None:
-    assert read_prompts(EMPTY, "a drawing of {class_name}").of("cat", 0) == "a drawing of cat"
+    assert read_prompts(EMPTY, "a drawing of {class_name}").prompt("cat", 0) == "a drawing of cat"
     assert (
-        read_prompts({**EMPTY, "templates": ["my {class_name}"]}, "a drawing of {class_name}").of("cat", 1) == "my cat"
+        read_prompts({**EMPTY, "templates": ["my {class_name}"]}, "a drawing of {class_name}").prompt("cat", 1) == "my cat"
     )
     with pytest.raises(UserError, match=r"There is no prompt: give templates with prompts.templates="):
         read_prompts(EMPTY, None)
@@ -155,8 +155,8 @@ def read_file(path: Path, text: str) -> Prompts:
 def test_a_file_has_a_list_for_each_class(tmp_path: Path) -> None:
     prompts = read_file(tmp_path / "p.yaml", "cat: ['a cat {asleep}', two cats]\nпёс:\n  - a dog\n7: [seven]\n")
     prompts.check(["cat", "пёс", "7"])
-    assert [prompts.of("cat", index) for index in range(3)] == ["a cat {asleep}", "two cats", "a cat {asleep}"]
-    assert prompts.of("7", 4) == "seven"
+    assert [prompts.prompt("cat", index) for index in range(3)] == ["a cat {asleep}", "two cats", "a cat {asleep}"]
+    assert prompts.prompt("7", 4) == "seven"
 
 
 def test_a_class_missing_in_the_file_is_named_with_what_is_close(tmp_path: Path) -> None:

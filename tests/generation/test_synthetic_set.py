@@ -2,12 +2,12 @@
 
 Run as a script, this file is one process that grows a set:
 
-    python tests/test_synthetic_set.py <folder> <journal> <images per class> <seconds per batch> [<batches to live>]
+    python tests/generation/test_synthetic_set.py <folder> <journal> <images per class> <seconds per batch> [<batches to live>]
 """
 
-import csv
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,10 +24,9 @@ from PIL import Image
 from synthaug import files
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
-from synthaug.files import write_rows
 from synthaug.generation import synthetic_set
 from synthaug.generation.prompts import Prompts
-from synthaug.generation.synthetic_set import Row, SyntheticSet, image_seed
+from synthaug.generation.synthetic_set import ManifestRow, SyntheticSet, image_seed, read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["cat", "sea_lion"]
@@ -67,10 +66,11 @@ class Painter:
         return Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
 
     def provenance(self) -> dict[str, str]:
-        text = {"model": "painter", "revision": "abc", "scheduler": "DDIMScheduler", "steps": "16", "guidance": "7.5"}
-        return {**text, "diffusers": "0.1", "transformers": "0.2", "torch": "0.3", "python": "3.11"}
+        model = {"model": "painter", "revision": "abc", "weights": "1" * 64, "dtype": "float32"}
+        sampling = {"scheduler": "DDIMScheduler", "steps": "16", "guidance": "7.5"}
+        return {**model, **sampling, "diffusers": "0.1", "transformers": "0.2", "torch": "0.3", "python": "3.11"}
 
-    def drawn(self, seed: int) -> dict[str, str]:
+    def seed_provenance(self, seed: int) -> dict[str, str]:
         return {}
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
@@ -89,7 +89,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def assert_consistent(synthetic: SyntheticSet, wanted: Mapping[str, int]) -> None:
     """Every image has one row and every row its image, whole and of the hash that the row says."""
-    assert synthetic.lacks(wanted) == 0
+    assert synthetic.count_missing(wanted) == 0
     samples = synthetic.samples(list(wanted))
     assert Counter(sample.class_name for sample in samples) == Counter(wanted)
     rows = synthetic.rows()
@@ -104,7 +104,7 @@ def assert_consistent(synthetic: SyntheticSet, wanted: Mapping[str, int]) -> Non
 def test_missing_images_are_made_once(tmp_path: Path) -> None:
     painter = Painter()
     synthetic = SyntheticSet(tmp_path / "set", painter)
-    assert synthetic.lacks({"cat": 5, "sea_lion": 2}) == 7
+    assert synthetic.count_missing({"cat": 5, "sea_lion": 2}) == 7
     assert not (tmp_path / "set").exists()
     assert synthetic.ensure({"cat": 5, "sea_lion": 2}) == 7
     assert painter.batches == [3, 3, 1]
@@ -123,7 +123,7 @@ def test_every_image_has_a_row_with_all_it_was_made_from(tmp_path: Path) -> None
     assert [(row.class_name, row.index) for row in rows] == [("cat", 0), ("sea_lion", 0), ("sea_lion", 1)]
     prompt = "a photo of a sea lion"
     assert all(float(row.seconds) > 0 for row in rows)
-    assert rows[2] == Row(
+    assert rows[2] == ManifestRow(
         class_name="sea_lion",
         index=1,
         rejected="",
@@ -199,13 +199,30 @@ def test_a_deleted_image_is_made_again_even_if_enough_others_are_there(tmp_path:
     before = contents(tmp_path)
     (tmp_path / "cat/000002.png").unlink()
     assert [sample.index for sample in synthetic.samples(["cat"])] == [0, 1, 3, 4, 5]
-    assert synthetic.lacks({"cat": 2}) == 0
-    assert synthetic.lacks({"cat": 4}) == 1
+    assert synthetic.count_missing({"cat": 2}) == 0
+    assert synthetic.count_missing({"cat": 4}) == 1
     again = Painter()
     assert SyntheticSet(tmp_path, again).ensure({"cat": 4}) == 1
     assert again.seeds == [image_seed("cat", "a photo of a cat", 2)]
     assert contents(tmp_path) == before
     assert_consistent(synthetic, {"cat": 6})
+
+
+def test_the_manifest_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 3})
+    reads: list[Path] = []
+
+    def read(folder: Path) -> list[ManifestRow]:
+        reads.append(folder)
+        return read_manifest(folder)
+
+    monkeypatch.setattr(synthetic_set, "read_manifest", read)
+    images = SyntheticSet(tmp_path, Painter())
+    for use in uses(images):
+        use()
+    assert reads == [tmp_path]
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 4})  # as another process would
+    assert len(images.samples(["cat"])) == 4
 
 
 def test_class_names_in_any_script(tmp_path: Path) -> None:
@@ -221,51 +238,46 @@ def test_class_names_in_any_script(tmp_path: Path) -> None:
 # --- settings --------------------------------------------------------------------------------------
 
 
-def test_a_set_of_other_settings_is_refused_with_the_keys_and_the_way_out(tmp_path: Path) -> None:
+def uses(images: SyntheticSet) -> list[Callable[[], object]]:
+    """Everything that reads the set."""
+    return [
+        lambda: images.ensure({"cat": 1}), lambda: images.check({"cat": 1}),
+        lambda: images.count_missing({"cat": 1}), lambda: images.samples(["cat"]),
+    ]  # fmt: skip
+
+
+def refusal(use: Callable[[], object]) -> list[str]:
+    """The lines of the error."""
+    with pytest.raises(UserError) as caught:
+        use()
+    return str(caught.value).splitlines()
+
+
+def test_other_settings_are_refused_by_key_and_value(tmp_path: Path) -> None:
     SyntheticSet(tmp_path, Painter(steps=16)).ensure({"cat": 1})
-    other = SyntheticSet(tmp_path, Painter(scheduler="DDIM", steps=20, crop=None))
-    asking: list[Callable[[], object]] = [
-        lambda: other.ensure({"cat": 1}), lambda: other.lacks({"cat": 1}), lambda: other.samples(["cat"])
-    ]  # fmt: skip
-    for ask in asking:
-        with pytest.raises(UserError) as caught:
-            ask()
-        lines = str(caught.value).splitlines()
-        assert lines[0] == f"The synthetic set {tmp_path} was made with other settings:"
-        assert lines[1:3] == [
-            "  - generator.scheduler: None there, 'DDIM' now",
-            "  - generator.steps: 16 there, 20 now",
-        ]
-        assert "generator.name=<name>" in lines[3]
+    for use in uses(SyntheticSet(tmp_path, Painter(scheduler="DDIM", steps=20, crop=None))):
+        headline, *changed, remedy = refusal(use)
+        assert str(tmp_path) in headline
+        assert [re.findall(r"generator\.\w+|None|'DDIM'|\d+", line) for line in changed] == [
+            ["generator.scheduler", "None", "'DDIM'"], ["generator.steps", "16", "20"]
+        ]  # fmt: skip
+        assert "generator.name=<name>" in remedy
 
 
-def test_a_set_of_other_prompts_is_refused_with_the_images_and_the_way_out(tmp_path: Path) -> None:
+def test_other_prompts_are_refused_by_image(tmp_path: Path) -> None:
     SyntheticSet(tmp_path, Painter(), Prompts(["a {class_name}", "the {class_name}"])).ensure({"cat": 3, "dog": 1})
-    other = SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a cat"], "owl": ["an owl"]}))
-    asking: list[Callable[[], object]] = [
-        lambda: other.ensure({"cat": 1}), lambda: other.lacks({"cat": 1}), lambda: other.samples(["cat"])
-    ]  # fmt: skip
-    for ask in asking:
-        with pytest.raises(UserError) as caught:
-            ask()
-        assert str(caught.value).splitlines() == [
-            f"The synthetic set {tmp_path} was made from other prompts:",
-            "  - image 1 of cat: 'the cat' there, 'a cat' now",
-            "Give the new ones a name of their own with prompts.name=<name>, or take the old prompts back.",
-        ]
-    assert other.ensure({"owl": 2}) == 2, "classes that are not asked for do not matter"
+    changed_set = SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a cat"], "owl": ["an owl"]}))
+    for use in uses(changed_set):
+        headline, changed, remedy = refusal(use)
+        assert str(tmp_path) in headline
+        assert re.findall(r"image 1 of cat|'[^']+'", changed) == ["image 1 of cat", "'the cat'", "'a cat'"]
+        assert "prompts.name=<name>" in remedy
+    assert changed_set.ensure({"owl": 2}) == 2, "classes that are not requested do not matter"
 
 
 def test_the_same_prompts_by_other_means_are_no_difference(tmp_path: Path) -> None:
     SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
-    assert SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a photo of a cat"]})).lacks({"cat": 2}) == 0
-
-
-def test_a_set_that_listed_its_prompt_among_the_settings_goes_on(tmp_path: Path) -> None:
-    SyntheticSet(tmp_path, Painter(prompt_listed=True)).ensure({"cat": 2})
-    claimed = tmp_path / "set.json"
-    claimed.write_text(claimed.read_text().replace('"prompt_listed": true', '"prompt": "a photo of a {class_name}"'))
-    assert SyntheticSet(tmp_path, Painter()).ensure({"cat": 3}) == 1
+    assert SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a photo of a cat"]})).count_missing({"cat": 2}) == 0
 
 
 def test_every_image_has_its_own_prompt(tmp_path: Path) -> None:
@@ -273,7 +285,7 @@ def test_every_image_has_its_own_prompt(tmp_path: Path) -> None:
     synthetic.ensure({"cat": 3})
     assert [row.prompt for row in synthetic.rows()] == ["a cat", "the cat", "a cat"]
     assert len({row.seed for row in synthetic.rows()}) == 3
-    with pytest.raises(UserError, match="class 'owl' has no list of prompts"):
+    with pytest.raises(UserError, match="'owl'"):
         SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["x"]})).ensure({"owl": 1})
 
 
@@ -296,10 +308,10 @@ def test_a_generator_that_fails_at_once_claims_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such model"):
         SyntheticSet(tmp_path, broken).ensure({"cat": 1})
     assert broken.unloaded == 1
-    with pytest.raises(UserError, match="no place for the class"):
+    with pytest.raises(UserError, match="'a photo'"):
         SyntheticSet(tmp_path, Painter(prompt="a photo")).ensure({"cat": 1})
     assert SyntheticSet(tmp_path, Painter(steps=2)).ensure({"cat": 1}) == 1
-    assert SyntheticSet(tmp_path, Painter(steps=2)).lacks({"cat": 1}) == 0
+    assert SyntheticSet(tmp_path, Painter(steps=2)).count_missing({"cat": 1}) == 0
 
 
 @pytest.mark.parametrize(
@@ -372,53 +384,38 @@ def test_a_class_that_is_always_black_stops_the_work(tmp_path: Path) -> None:
 # --- the model that made it ------------------------------------------------------------------------
 
 
-class Remade(Painter):
-    """A painter that says of itself what it is told to; its settings stay the same."""
+class Reloaded(Painter):
+    """A generator whose provenance is set by hand; its settings stay the same."""
 
-    def __init__(self, **own: str) -> None:
+    def __init__(self, **provenance: str) -> None:
         super().__init__()
-        self.own = own
+        self.changed = provenance
 
     def provenance(self) -> dict[str, str]:
-        return {**super().provenance(), **self.own}
+        return {**super().provenance(), **self.changed}
 
 
-@pytest.mark.parametrize(("key", "there", "now"), [
+@pytest.mark.parametrize(("key", "recorded", "current"), [
     ("revision", "abc", "def"), ("weights", "1" * 64, "2" * 64), ("dtype", "float32", "float16")
 ])  # fmt: skip
-def test_a_set_does_not_grow_by_another_model(key: str, there: str, now: str, tmp_path: Path) -> None:
-    SyntheticSet(tmp_path, Remade(**{key: there})).ensure({"cat": 2})
-    assert [getattr(row, key) for row in SyntheticSet(tmp_path, Painter()).rows()] == [there, there]
+def test_a_set_does_not_grow_by_another_model(key: str, recorded: str, current: str, tmp_path: Path) -> None:
+    SyntheticSet(tmp_path, Reloaded(**{key: recorded})).ensure({"cat": 2})
+    assert [getattr(row, key) for row in SyntheticSet(tmp_path, Painter()).rows()] == [recorded, recorded]
     before = contents(tmp_path)
-    other = Remade(**{key: now})
-    grown = SyntheticSet(tmp_path, other)
-    assert grown.ensure({"cat": 2}) == 0  # nothing to make, nothing to mix
-    with pytest.raises(UserError) as caught:
-        grown.ensure({"cat": 3})
-    lines = str(caught.value).splitlines()
-    assert lines[0] == f"The synthetic set {tmp_path} was made by another model than the one loaded now:"
-    assert lines[1] == f"  - {key}: {there} there, {now} now"
-    assert "generator.name=<name>" in lines[2]
-    assert (other.seeds, other.unloaded, contents(tmp_path)) == ([], 1, before)
-    assert SyntheticSet(tmp_path, Remade(**{key: there})).ensure({"cat": 3}) == 1
-
-
-def test_a_manifest_of_before_there_were_hashes_is_read_and_grows(tmp_path: Path) -> None:
-    SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
-    manifest = tmp_path / "manifest.csv"
-    with manifest.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    names = [name for name in rows[0] if name not in ("weights", "dtype", "seconds")]
-    write_rows(manifest, names, [[row[name] for name in names] for row in rows])
-    known = Remade(weights="1" * 64, dtype="float32")
-    assert SyntheticSet(tmp_path, known).ensure({"cat": 3}) == 1
-    assert [row.weights for row in SyntheticSet(tmp_path, known).rows()] == ["", "", "1" * 64]
-    assert [bool(row.seconds) for row in SyntheticSet(tmp_path, known).rows()] == [False, False, True]
+    reloaded = Reloaded(**{key: current})
+    grown = SyntheticSet(tmp_path, reloaded)
+    assert grown.ensure({"cat": 2}) == 0  # nothing to generate, nothing to mix
+    headline, changed, remedy = refusal(lambda: grown.ensure({"cat": 3}))
+    assert str(tmp_path) in headline
+    assert re.findall(rf"\b({key}|{recorded}|{current})\b", changed) == [key, recorded, current]
+    assert "generator.name=<name>" in remedy
+    assert (reloaded.seeds, reloaded.unloaded, contents(tmp_path)) == ([], 1, before)
+    assert SyntheticSet(tmp_path, Reloaded(**{key: recorded})).ensure({"cat": 3}) == 1
 
 
 def test_what_the_seed_decides_stands_in_the_row_of_its_image(tmp_path: Path) -> None:
     class Drawing(Painter):
-        def drawn(self, seed: int) -> dict[str, str]:
+        def seed_provenance(self, seed: int) -> dict[str, str]:
             return {"guidance": str(seed % 7)}
 
     synthetic = SyntheticSet(tmp_path, Drawing())

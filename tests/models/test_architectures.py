@@ -178,7 +178,7 @@ def test_what_a_pipeline_itself_refuses_is_no_traceback(pipelines: Pipelines) ->
 def test_guidance_from_a_range_depends_on_the_seed_alone(pipelines: Pipelines) -> None:
     model = generator(pipelines("sd"), guidance_scale=[2, 9])
     seeds = list(range(200))
-    drawn = [float(model.drawn(seed)["guidance"]) for seed in seeds]
+    drawn = [float(model.seed_provenance(seed)["guidance"]) for seed in seeds]
     assert 2 <= min(drawn) < 2.5
     assert 8.5 < max(drawn) <= 9
     assert len(set(drawn)) > 190
@@ -189,7 +189,7 @@ def test_guidance_from_a_range_depends_on_the_seed_alone(pipelines: Pipelines) -
     for seed, image in zip([1, 2, 3], together, strict=True):
         one = generator(pipelines("sd"), guidance_scale=drawn[seed])
         assert (pixels(one.sample(["a cat"], [seed]))[0] == image).all()
-        assert one.drawn(seed) == {}
+        assert one.seed_provenance(seed) == {}
 
 
 def test_drawn_guidance_stands_in_the_row_of_its_image(pipelines: Pipelines, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_drawn_guidance_stands_in_the_row_of_its_image(pipelines: Pipelines, tmp
     assert model.settings["guidance_scale"] == [2.0, 9.0]
     synthetic = SyntheticSet(tmp_path, model)
     synthetic.ensure({"cat": 3})
-    assert [row.guidance for row in synthetic.rows()] == [model.drawn(row.seed)["guidance"] for row in synthetic.rows()]
+    assert [row.guidance for row in synthetic.rows()] == [model.seed_provenance(row.seed)["guidance"] for row in synthetic.rows()]
     assert len({row.guidance for row in synthetic.rows()}) == 3
     assert model.provenance()["guidance"] == "2 to 9"
 

@@ -21,7 +21,7 @@ from synthaug.analysis.training_images import TrainingImage, locator, training_i
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_rows
-from synthaug.generation.synthetic_set import Row
+from synthaug.generation.synthetic_set import ManifestRow
 from synthaug.messages import bullets
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import MixRow, Predictions
@@ -333,7 +333,7 @@ def _said(error: Exception) -> str:
 
 # --- its training images as rows ---------------------------------------------------------------------
 
-_MADE = [field.name for field in fields(Row) if field.name not in ("class_name", "index", "rejected", "sha256")]
+_MADE = [field.name for field in fields(ManifestRow) if field.name not in ("class_name", "index", "rejected", "sha256")]
 HEADER = ["path", "label", "origin", "sha256", "state", *_MADE]
 
 

@@ -16,7 +16,7 @@ from synthaug.analysis.text.document import Block, print_document
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
 from synthaug.files import read_json, sha256, write_json, write_rows
-from synthaug.generation.synthetic_set import MANIFEST, Row
+from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow, Predictions
@@ -54,16 +54,16 @@ def _write(folder: Path, origin: str, count: int) -> list[MixRow]:
             rows.append(MixRow(str(path), name, origin, sha256(path)))
             made.append(_manifest_row(name, index, rows[-1].sha256))
     if origin == SYNTHETIC:
-        names = [field.name for field in dataclasses.fields(Row)]
+        names = [field.name for field in dataclasses.fields(ManifestRow)]
         write_rows(folder / origin / MANIFEST, names, map(dataclasses.astuple, made))
     return rows
 
 
-def _manifest_row(name: str, index: int, digest: str) -> Row:
+def _manifest_row(name: str, index: int, digest: str) -> ManifestRow:
     prompt = f"a {name} on a sofa" if index % 2 else f"a {name} in the snow"
     seed = 7000 + 10 * CLASSES.index(name) + index
-    versions = ("0.38", "5.0", "2.6", "3.11")
-    return Row(name, index, "", digest, prompt, "blurry", seed, "sd15", "c0ffee", "DDIM", "30", "7.5", *versions)
+    origin = ("sd15", "c0ffee", "DDIM", "30", "7.5", "0.38", "5.0", "2.6", "3.11", "", "", "")
+    return ManifestRow(name, index, "", digest, prompt, "blurry", seed, *origin)
 
 
 def _record(run: Path, rows: list[MixRow]) -> None:
