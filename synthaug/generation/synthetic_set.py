@@ -177,7 +177,7 @@ class SyntheticSet:
         return sum(1 for _ in _missing(self.rows(), counts))
 
     def _manifest(self) -> list[ManifestRow]:
-        """Every row of the manifest. It is only ever replaced as a whole, so it is parsed again when its file is new."""
+        """Every row of the manifest; it is replaced as a whole, so it is parsed again when its file is another."""
         try:
             status = self._manifest_path.stat()
         except FileNotFoundError:

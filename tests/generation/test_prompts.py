@@ -117,9 +117,8 @@ def test_the_class_alone() -> None:
 
 def test_the_generators_own_template_where_none_is_given() -> None:
     assert read_prompts(EMPTY, "a drawing of {class_name}").prompt("cat", 0) == "a drawing of cat"
-    assert (
-        read_prompts({**EMPTY, "templates": ["my {class_name}"]}, "a drawing of {class_name}").prompt("cat", 1) == "my cat"
-    )
+    templates = {**EMPTY, "templates": ["my {class_name}"]}
+    assert read_prompts(templates, "a drawing of {class_name}").prompt("cat", 1) == "my cat"
     with pytest.raises(UserError, match=r"There is no prompt: give templates with prompts.templates="):
         read_prompts(EMPTY, None)
 

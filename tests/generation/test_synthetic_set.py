@@ -2,7 +2,7 @@
 
 Run as a script, this file is one process that grows a set:
 
-    python tests/generation/test_synthetic_set.py <folder> <journal> <images per class> <seconds per batch> [<batches to live>]
+    python tests/generation/test_synthetic_set.py <folder> <journal> <images per class> <seconds per batch> <batches>
 """
 
 import errno
@@ -277,7 +277,8 @@ def test_other_prompts_are_refused_by_image(tmp_path: Path) -> None:
 
 def test_the_same_prompts_by_other_means_are_no_difference(tmp_path: Path) -> None:
     SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
-    assert SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["a photo of a cat"]})).count_missing({"cat": 2}) == 0
+    listed = Prompts(by_class={"cat": ["a photo of a cat"]})
+    assert SyntheticSet(tmp_path, Painter(), listed).count_missing({"cat": 2}) == 0
 
 
 def test_every_image_has_its_own_prompt(tmp_path: Path) -> None:
