@@ -359,7 +359,7 @@ def read_manifest(folder: Path) -> list[ManifestRow]:
             lines = csv.DictReader(stream)
             if "index" not in (lines.fieldnames or []):
                 raise ValueError("its first line does not name the columns")
-            return [ManifestRow(**{**line, "index": int(line["index"]), "seed": int(line["seed"])}) for line in lines]
+            return [_parse_row(line) for line in lines]
     except (TypeError, ValueError, KeyError, csv.Error) as error:
         raise UserError(
             f"{path} is damaged ({error!r}): restore an earlier copy, or move {folder} away to generate its images "
@@ -382,6 +382,10 @@ def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator
                 yield name, index
             accepted += row is None or not row.rejected
             index += 1
+
+
+def _parse_row(line: dict[str, Any]) -> ManifestRow:
+    return ManifestRow(**{**line, "index": int(line["index"]), "seed": int(line["seed"])})
 
 
 def image_seed(class_name: str, prompt: str, index: int, series: str = "") -> int:
