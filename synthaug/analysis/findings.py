@@ -14,6 +14,7 @@ from synthaug.analysis.robustness.shift_effects import Robustness, robustness
 from synthaug.analysis.text.format import in_points
 from synthaug.analysis.validity.checks import find
 from synthaug.analysis.validity.finding import MIND, PASSED, SERIOUS, Finding
+from synthaug.analysis.validity.notes import notes
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Findings:
         robustness: on further test sets; None where there are none.
         costs: seconds, energy and money of each arm.
         threats: to validity, and what was looked for in vain.
+        notes: what bears on how far the arms may be compared.
     """
 
     exchange: Exchange
@@ -35,6 +37,7 @@ class Findings:
     robustness: Robustness | None
     costs: tuple[Cost, ...]
     threats: tuple[Finding, ...]
+    notes: tuple[str, ...]
 
 
 def findings(comparison: Comparison, prices: Prices | None = None) -> tuple[Findings, ...]:
@@ -51,6 +54,7 @@ def _of_group(comparison: Comparison, group: Group, prices: Prices | None) -> Fi
         robustness([item.run for item in group.runs]),
         costs(comparison.folder, group, prices),
         find(comparison, group, _of_power(group)) if group.answers else (),
+        notes(group),
     )
 
 

@@ -34,7 +34,7 @@ def _made(study: Path, prices: Prices | None) -> tuple[Comparison, tuple[Finding
 def show_report(study: Path, prices: Prices | None = None) -> Comparison:
     """Make the report, print its table and where its page is; with `prices` what each arm took, too."""
     comparison, found = _made(study, prices)
-    print_table(comparison)
+    print_table(comparison, [said.notes for said in found])
     for group, said in zip(comparison.groups, found, strict=True):
         if len(found) > 1 and (said.robustness or prices):
             print_document([Heading(title(group), 1)])

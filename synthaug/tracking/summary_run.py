@@ -222,7 +222,9 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
 def _notes(comparison: Comparison) -> list[str]:
     several = len(comparison.groups) > 1
     return [
-        f"{format.title(group)}: {note}" if several else note for group in comparison.groups for note in group.notes
+        f"{format.title(group)}: {note}" if several else note
+        for group, content in zip(comparison.groups, _report(comparison)["groups"], strict=True)
+        for note in content["notes"]
     ]
 
 

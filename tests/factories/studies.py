@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from synthaug.files import write_json, write_rows
+from synthaug.analysis.comparison.compare import compare
+from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.files import read_json, write_json, write_rows
 from synthaug.runs import contents, layout, planning
 from synthaug.runs.contents import MixRow, Predictions
 from synthaug.runs.layout import RunKey
@@ -199,3 +201,41 @@ def _picture(label: int, index: int, origin: str) -> Image.Image:
     picture = Image.new("RGB", (64, 48), (20 + 20 * (label % 10), 90, 60 + 10 * (index % 8)))
     ImageDraw.Draw(picture).ellipse((10 + index, 8, 40 + index, 40), fill=(250, 220, 120))
     return picture
+
+
+# --- reading and changing a study --------------------------------------------------------------------
+
+
+def one_group(study: Path) -> Group:
+    """The group of a study that has one."""
+    (group,) = compare(study).groups
+    return group
+
+
+def arm_of(group: Group, name: str) -> Arm:
+    """The arm of this name."""
+    return next(arm for arm in group.arms if arm.name == name)
+
+
+def run_folder(study: Path, arm: str, seed: int = 0) -> Path:
+    """Folder of a run of the dataset, generator and model that studies have by default."""
+    return study / RunKey("digits", "tiny_digits", "resnet18", arm, seed).folder
+
+
+def edit_result(folder: Path, change: Mapping[str, object]) -> None:
+    """Change a run's `result.json`: values by their dotted path."""
+    content = read_json(folder / layout.RESULT)
+    for path, value in change.items():
+        *parents, last = path.split(".")
+        parent = content
+        for name in parents:
+            parent = parent[name]
+        parent[last] = value
+    write_json(folder / layout.RESULT, content)
+
+
+def rewrite_predictions(folder: Path, change: Mapping[str, object]) -> None:
+    """Change fields of a run's predictions."""
+    old = contents.read_predictions(folder)
+    fields = {name: getattr(old, name) for name in ("paths", "labels", "predicted", "probabilities", "classes")}
+    contents.write_predictions(folder, Predictions(**{**fields, **change}))

@@ -63,7 +63,7 @@ def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
 def test_the_table_takes_names_literally(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms={"real": (1, 0), "[red]x[/red]": (0.4, 0.6)}))
     stream = io.StringIO()
-    print_table(compare(study), Console(file=stream, width=120))
+    print_table(compare(study), [()], Console(file=stream, width=120))
     assert "[red]x[/red]" in stream.getvalue()
 
 
@@ -73,7 +73,7 @@ def test_the_table_cuts_no_name(tmp_path: Path) -> None:
         tmp_path / "study", MadeUp(arms={"real": (1, 0), f"{long}trivial": (0.4, 0.6), f"{long}rand": (0.4, 0.6)})
     )
     stream = io.StringIO()
-    print_table(compare(study), Console(file=stream, width=100))
+    print_table(compare(study), [()], Console(file=stream, width=100))
     assert "\u2026" not in stream.getvalue()
 
 
@@ -96,7 +96,7 @@ def test_notes_are_in_table_page_and_json(tmp_path: Path, capsys: pytest.Capture
 
 
 def group_with(*arms: Arm, n_test: int = 1500) -> Group:
-    return Group("digits", "tiny_digits", "resnet18", "0" * 64, n_test, ("0", "1"), arms, (), (), 0.01)
+    return Group("digits", "tiny_digits", "resnet18", "0" * 64, n_test, ("0", "1"), arms, (), 0.01)
 
 
 def found(value: float, low: float, high: float, adjusted_p: float = 0.01) -> Difference:

@@ -24,7 +24,6 @@ from synthaug.analysis.comparison.predictions import Answers, ArmIdentity, basel
 from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.inference.contrasts import Values, adjusted, difference, macro_f1_parts, right, slope
 from synthaug.analysis.inference.intervals import ALPHA, Difference, accuracy_over_seeds, holm, sample_deviation
-from synthaug.analysis.validity.notes import notes
 from synthaug.errors import UserError
 from synthaug.runs import discovery, layout, planning
 from synthaug.runs.discovery import Run
@@ -86,7 +85,6 @@ def _compare_group(runs: list[Run], margin: float) -> Group:
         class_names=names,
         arms=arms,
         runs=states,
-        notes=notes(arms, answers, labels),
         margin=margin,
         trend=_trend(arms, measured),
         labels=labels,

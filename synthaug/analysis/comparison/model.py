@@ -124,7 +124,6 @@ class Group:
     class_names: tuple[str, ...]
     arms: tuple[Arm, ...]
     runs: tuple[ComparedRun, ...]
-    notes: tuple[str, ...]
     margin: float
     trend: ShareTrend | None = None
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))

@@ -20,14 +20,14 @@ def write_files(comparison: Comparison, found: Sequence[Findings]) -> None:
         (["" if value is None else value for value in row.values()] for row in flat),
     )
     write_json(comparison.folder / "results.json", as_json(comparison, found))
-    write_text(comparison.folder / "results.md", markdown(_blocks(comparison)))
+    write_text(comparison.folder / "results.md", markdown(_blocks(comparison, found)))
     write_text(comparison.folder / "results.tex", "\n".join(_latex(comparison, group) for group in comparison.groups))
 
 
-def _blocks(comparison: Comparison) -> list[Block]:
+def _blocks(comparison: Comparison, found: Sequence[Findings]) -> list[Block]:
     """Table and words of each group."""
     blocks: list[Block] = []
-    for group in comparison.groups:
+    for group, said in zip(comparison.groups, found, strict=True):
         blocks += [
             Heading(f"{comparison.study}: {format.title(group)} ({format.test_images(group.n_test)})"),
             Rows(
@@ -36,8 +36,8 @@ def _blocks(comparison: Comparison) -> list[Block]:
             Points([f"{arm.name}: {table.answer(arm, group)}" for arm in group.arms]),
             Sentences(" ".join([*table.caption(group), table.trend(group)]).strip()),
         ]
-        if group.notes:
-            blocks.append(Points(group.notes))
+        if said.notes:
+            blocks.append(Points(said.notes))
     return blocks
 
 

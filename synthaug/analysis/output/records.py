@@ -72,7 +72,7 @@ def as_json(comparison: Comparison, found: Sequence[Findings]) -> dict[str, Any]
                 "classes": list(group.class_names),
                 "margin": group.margin,
                 "trend": _trend(group),
-                "notes": list(group.notes),
+                "notes": list(said.notes),
                 "arms": [
                     row | {"per_class": [_class_row(item) for item in arm.classes]}
                     for row, arm in zip(rows(group), group.arms, strict=True)

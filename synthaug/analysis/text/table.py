@@ -237,11 +237,17 @@ def way_out(comparison: Comparison, group: Group) -> str:
 # --- console -----------------------------------------------------------------------------------------
 
 
-def print_table(comparison: Comparison, console: Console | None = None) -> None:
-    """Print one table per group; beneath it what it covers, the notes, and every run that is not in it."""
+def print_table(comparison: Comparison, notes: Sequence[Sequence[str]], console: Console | None = None) -> None:
+    """Print one table per group; beneath it what it covers, the notes, and every run that is not in it.
+
+    Args:
+        comparison: of a study.
+        notes: those of each group.
+        console: standard output by default.
+    """
     if console is None:
         console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    for group in comparison.groups:
+    for group, of_group in zip(comparison.groups, notes, strict=True):
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
         table.title = Text(f"{comparison.study}: {title(group)} ({test_images(group.n_test)})")
         for header in HEADERS:
@@ -255,7 +261,7 @@ def print_table(comparison: Comparison, console: Console | None = None) -> None:
             console.print(Text(line, style="dim"))
         if line := trend(group):
             console.print(Text(line))
-        for note in group.notes:
+        for note in of_group:
             console.print(Text(f"Note: {note}"))
         if group.left_out:
             console.print(Text("Runs that are not in the table:", style="bold"))

@@ -1,13 +1,13 @@
 """What a reader must be told beside the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.model import Arm, controls_of, spaced
-from synthaug.analysis.comparison.predictions import Answers, is_baseline, some
+from synthaug.analysis.comparison.model import Arm, ComparedRun, Group, controls_of, spaced
+from synthaug.analysis.comparison.predictions import is_baseline, some
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.analysis.text import power_text
 from synthaug.analysis.text.format import in_points
@@ -18,18 +18,19 @@ MAX_VALUES = 4  # of one setting, in one note
 MAX_VALUE_TEXT = 60  # letters of one value
 
 
-def notes(arms: tuple[Arm, ...], answers: list[Answers], labels: NDArray[np.int64]) -> tuple[str, ...]:
+def notes(group: Group) -> tuple[str, ...]:
     """Everything that bears on how far the arms of a group may be compared."""
+    arms, runs = group.arms, [item for item in group.runs if item.compared]
     return (
         *_baseline_notes(arms),
         *_augment_notes(arms),
         *_control_notes(arms),
         *_power_notes(arms),
         *_seed_notes(arms),
-        *_run_notes(answers),
-        *_settings_notes(answers),
-        *_pool_notes(answers),
-        *_chance_notes(arms, labels),
+        *_run_notes(runs),
+        *_settings_notes(runs),
+        *_pool_notes(runs),
+        *_chance_notes(arms, group.labels),
     )
 
 
@@ -111,24 +112,24 @@ def _adds_up(arm: Arm) -> bool:
     return abs(arm.loss.value + arm.gain.value - arm.difference.value) < 1e-9
 
 
-def _run_notes(answers: list[Answers]) -> list[str]:
+def _run_notes(runs: list[ComparedRun]) -> list[str]:
     """Things that differ between runs, or inside one, and should not."""
     notes = []
-    for item in answers:
-        recorded, counted = item.result["test"]["accuracy"], float(item.correct.mean())
+    for item in runs:
+        recorded, counted = result_of(item)["test"]["accuracy"], item.accuracy or 0.0
         if abs(recorded - counted) > 1e-4:
             notes.append(
                 f"{item.run.key.label}: result.json says accuracy {recorded:.4f}, predictions.csv gives "
                 f"{counted:.4f}; the latter is used."
             )
-        left_out = item.result["counts"].get("left_out", 0)
+        left_out = result_of(item)["counts"].get("left_out", 0)
         if left_out:
             files = "file that is no whole image was" if left_out == 1 else "files that are no whole images were"
             notes.append(f"{item.run.key.label}: {left_out} {files} left out of the dataset.")
-    if len({item.result["data"]["val"] for item in answers}) > 1:
+    if len({result_of(item)["data"]["val"] for item in runs}) > 1:
         notes.append("The runs picked their checkpoints on different validation sets.")
     for field, what in (("steps", "optimizer steps"), ("epochs", "epochs"), ("batch_size", "batch size")):
-        values = {item.result["training"][field] for item in answers}
+        values = {result_of(item)["training"][field] for item in runs}
         if len(values) > 1:
             low, high = min(values), max(values)
             said = f"Not all runs had the same {what}: {low:,} to {high:,}. Longer training can pass for better data."
@@ -140,18 +141,18 @@ def _run_notes(answers: list[Answers]) -> list[str]:
 _TOLD_BY_TRAINING = {"batch_size": "batch_size", "trainer.max_epochs": "epochs", "trainer.max_steps": "steps"}
 
 
-def _settings_notes(answers: list[Answers]) -> list[str]:
+def _settings_notes(runs: list[ComparedRun]) -> list[str]:
     """One note per setting that differs between runs and is not what tells arms and seeds apart."""
     # The baseline first; runs of earlier versions recorded no settings.
     known = sorted(
-        (item for item in answers if item.result.get("settings")), key=lambda item: not is_baseline(item.run)
+        (item for item in runs if result_of(item).get("settings")), key=lambda item: not is_baseline(item.run)
     )
     found = _differing(known, {"seed", "mix", "generator"})
     # What made the synthetic images matters to the arms that have some.
     mixed = [item for item in known if item.run.synthetic]
-    found |= _differing(mixed, {name for item in mixed for name in item.result["settings"]} - {"generator"})
+    found |= _differing(mixed, {name for item in mixed for name in result_of(item)["settings"]} - {"generator"})
     for key, field in _TOLD_BY_TRAINING.items():
-        if len({item.result["training"][field] for item in answers}) > 1:
+        if len({result_of(item)["training"][field] for item in runs}) > 1:
             found.pop(key, None)
     intro, outro = "Not all runs had the same settings:", "What the arms show may come from that."
     said = [f"{intro} {key} is {values}. {outro}" for key, values in found.items()]
@@ -161,21 +162,21 @@ def _settings_notes(answers: list[Answers]) -> list[str]:
     return said
 
 
-def _differing(answers: list[Answers], ignored: set[str]) -> dict[str, str]:
+def _differing(runs: list[ComparedRun], ignored: set[str]) -> dict[str, str]:
     """Key -> its values and where they are found, for the settings that are not the same in all runs."""
     settings = [
-        {name: value for name, value in item.result["settings"].items() if name not in ignored} for item in answers
+        {name: value for name, value in result_of(item)["settings"].items() if name not in ignored} for item in runs
     ]
     pairs = [identity.differences(settings[0], other) for other in settings]
     first = {key: pair[0] for found in pairs for key, pair in found.items()}
     return {
-        key: _by_value(answers, [found[key][1] if key in found else value for found in pairs])
+        key: _by_value(runs, [found[key][1] if key in found else value for found in pairs])
         for key, value in sorted(first.items())
     }
 
 
-def _pool_notes(answers: list[Answers]) -> list[str]:
-    pools = [(item, item.result["data"].get("scanned", {}).get("train")) for item in answers]
+def _pool_notes(runs: list[ComparedRun]) -> list[str]:
+    pools = [(item, result_of(item)["data"].get("scanned", {}).get("train")) for item in runs]
     known = [(item, digest[:12]) for item, digest in pools if digest]
     if len({digest for _, digest in known}) <= 1:
         return []
@@ -183,14 +184,14 @@ def _pool_notes(answers: list[Answers]) -> list[str]:
     return [f"Not all runs drew from the same real training images: the digest of those is {said}."]
 
 
-def _by_value(answers: list[Answers], values: Sequence[Any]) -> str:
+def _by_value(runs: list[ComparedRun], values: Sequence[Any]) -> str:
     """ "0.002 in real, 0.001 in 82": each value and the arms, or single runs of an arm, that have it."""
     texts = list(map(str, values))
     of_arm: dict[str, set[str]] = {}
-    for item, text in zip(answers, texts, strict=True):
+    for item, text in zip(runs, texts, strict=True):
         of_arm.setdefault(item.run.key.arm, set()).add(text)
     where: dict[str, list[str]] = {}
-    for item, text in zip(answers, texts, strict=True):
+    for item, text in zip(runs, texts, strict=True):
         key = item.run.key
         name = key.arm if len(of_arm[key.arm]) == 1 else key.label
         if name not in where.setdefault(text, []):
@@ -224,3 +225,9 @@ def _chance_notes(arms: tuple[Arm, ...], labels: NDArray[np.int64]) -> list[str]
 
 def _name_seeds(seeds: Sequence[int]) -> str:
     return f"{'seed' if len(seeds) == 1 else 'seeds'} {spaced(seeds)}"
+
+
+def result_of(item: ComparedRun) -> Mapping[str, Any]:
+    """Content of the `result.json` of a compared run."""
+    assert item.run.result is not None, "only finished runs are compared"
+    return item.run.result

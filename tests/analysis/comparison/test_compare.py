@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from synthaug.analysis.comparison.compare import compare
-from synthaug.analysis.comparison.model import Arm, Comparison, Group
+from synthaug.analysis.comparison.model import Arm, Comparison
 from synthaug.analysis.findings import findings
 from synthaug.analysis.inference.intervals import crossed, mcnemar, wilson
 from synthaug.analysis.output.export import write_files
@@ -16,45 +16,16 @@ from synthaug.analysis.output.records import as_json, rows
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import Predictions
-from synthaug.runs.layout import RunKey
-from tests.factories.studies import SWEEP, MadeUp, make_study
-
-
-def one_group(study: Path) -> Group:
-    (group,) = compare(study).groups
-    return group
-
-
-def arm_of(group: Group, name: str) -> Arm:
-    return next(arm for arm in group.arms if arm.name == name)
-
-
-def noted(group: Group) -> list[str]:
-    """What a group notes beside the lack of controls and of power, which have tests of their own."""
-    return [note for note in group.notes if not note.startswith(("No control of", "Underpowered"))]
-
-
-def folder_of(study: Path, arm: str, seed: int = 0) -> Path:
-    return study / RunKey("digits", "tiny_digits", "resnet18", arm, seed).folder
-
-
-def edit_result(folder: Path, change: dict[str, object]) -> None:
-    content = read_json(folder / layout.RESULT)
-    for path, value in change.items():
-        *parents, last = path.split(".")
-        place = content
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    write_json(folder / layout.RESULT, content)
-
-
-def rewrite_predictions(folder: Path, change: dict[str, object]) -> None:
-    old = contents.read_predictions(folder)
-    fields = {name: getattr(old, name) for name in ("paths", "labels", "predicted", "probabilities", "classes")}
-    contents.write_predictions(folder, Predictions(**(fields | change)))
-
+from tests.factories.studies import (
+    SWEEP,
+    MadeUp,
+    arm_of,
+    edit_result,
+    make_study,
+    one_group,
+    rewrite_predictions,
+    run_folder,
+)
 
 # --- numbers ---------------------------------------------------------------------------------------
 
@@ -62,7 +33,7 @@ def rewrite_predictions(folder: Path, change: dict[str, object]) -> None:
 def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     group = one_group(study)
-    real, arm = (contents.read_predictions(folder_of(study, name)) for name in ("real", "64"))
+    real, arm = (contents.read_predictions(run_folder(study, name)) for name in ("real", "64"))
     right, base = arm.predicted == arm.labels, real.predicted == real.labels
     found = arm_of(group, "64")
     assert found.accuracy == wilson(right.sum(), 1500)
@@ -74,7 +45,6 @@ def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     assert [arm.name for arm in group.arms] == list(SWEEP)
     assert group.baseline is arm_of(group, "real")
     assert arm_of(group, "real").difference is None
-    assert not noted(group)
     assert found.confusion is not None
     assert found.confusion.sum() == 1500
     third = found.classes[3]
@@ -86,7 +56,7 @@ def test_seeds_are_paired_one_by_one(tmp_path: Path) -> None:
     found = arm_of(one_group(study), "82")
     rights = []
     for name in ("82", "real"):
-        runs = [contents.read_predictions(folder_of(study, name, seed)) for seed in (0, 1)]
+        runs = [contents.read_predictions(run_folder(study, name, seed)) for seed in (0, 1)]
         rights.append(np.stack([run.predicted == run.labels for run in runs]).astype(float))
     assert found.seeds == found.difference_seeds == (0, 1)
     assert found.difference is not None
@@ -99,11 +69,11 @@ def test_seeds_are_paired_one_by_one(tmp_path: Path) -> None:
 def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     before = arm_of(one_group(study), "73")
-    old = contents.read_predictions(folder_of(study, "73"))
+    old = contents.read_predictions(run_folder(study, "73"))
     order = np.random.default_rng(0).permutation(len(old.paths))
     elsewhere = ["/elsewhere/" + old.paths[row] for row in order]
     rewrite_predictions(
-        folder_of(study, "73"),
+        run_folder(study, "73"),
         {
             "paths": elsewhere,
             "labels": old.labels[order],
@@ -117,8 +87,8 @@ def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
 def test_perfect_and_identical_arms_give_sane_numbers(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms={"real": (1, 0), "64": (0.4, 0.6)}, n_test=10))
     for name in ("real", "64"):
-        labels = contents.read_predictions(folder_of(study, name)).labels
-        rewrite_predictions(folder_of(study, name), {"predicted": labels})
+        labels = contents.read_predictions(run_folder(study, name)).labels
+        rewrite_predictions(run_folder(study, name), {"predicted": labels})
     found = arm_of(one_group(study), "64")
     assert found.accuracy is not None
     assert found.accuracy.high == 1
@@ -137,35 +107,6 @@ def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
     assert found.classes[1].accuracy is None
     comparison = compare(study)
     json.dumps(as_json(comparison, findings(comparison)), allow_nan=False)
-
-
-def test_arms_without_a_control_are_named(tmp_path: Path) -> None:
-    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5), "64": (0.4, 0.6), "add": (1.0, 0.5)}
-    group = one_group(make_study(tmp_path / "study", MadeUp(arms=arms)))
-    (note,) = [note for note in group.notes if note.startswith("No control")]
-    assert note.startswith("No control of 64 (the same real images and no synthetic one)")
-    assert "+controls=true" in note
-    found = {arm.name: (arm.control, arm.loss is not None, arm.gain is not None) for arm in group.arms}
-    assert found == {
-        "real": (None, False, False),
-        "real50": (None, False, False),
-        "55": ("real50", True, True),
-        "64": (None, False, False),
-        "add": ("real", False, True),
-    }
-
-
-def test_arms_without_power_are_named_and_controls_are_not(tmp_path: Path) -> None:
-    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
-    group = one_group(make_study(tmp_path / "study", MadeUp(arms=arms, n_test=200)))
-    (note,) = [note for note in group.notes if note.startswith("Underpowered")]
-    power = arm_of(group, "55").power
-    assert power is not None
-    assert power.smallest is not None
-    said = f"a difference of 1 point would not be shown in 55 ({100 * power.smallest:.2g} points would)."
-    assert note == f"Underpowered: {said}"
-    wide = compare(tmp_path / "study", margin=0.5).groups[0]
-    assert not [note for note in wide.notes if note.startswith("Underpowered")]
 
 
 def test_loss_and_gain_add_up_to_the_difference(tmp_path: Path) -> None:
@@ -211,8 +152,8 @@ def test_runs_on_another_test_are_named(
     tmp_path: Path, result: dict[str, object], predictions: dict[str, object], reason: str
 ) -> None:
     study = make_study(tmp_path / "study")
-    edit_result(folder_of(study, "64"), result)
-    rewrite_predictions(folder_of(study, "64"), predictions)
+    edit_result(run_folder(study, "64"), result)
+    rewrite_predictions(run_folder(study, "64"), predictions)
     group = one_group(study)
     (left_out,) = group.left_out
     assert (left_out.run.key.arm, left_out.state) == ("64", "not comparable")
@@ -224,14 +165,14 @@ def test_runs_on_another_test_are_named(
 @pytest.mark.parametrize("content", ["", "path,label,predicted,p:0\n", "path,label,predicted,p:0\na,b,c\n", "a\n\x00"])
 def test_damaged_predictions_do_not_stop_the_report(tmp_path: Path, content: str) -> None:
     study = make_study(tmp_path / "study")
-    (folder_of(study, "82") / layout.PREDICTIONS).write_text(content, encoding="utf-8")
+    (run_folder(study, "82") / layout.PREDICTIONS).write_text(content, encoding="utf-8")
     (left_out,) = one_group(study).left_out
     assert "predictions.csv" in left_out.reason
 
 
 def test_a_study_whose_predictions_are_all_gone(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms={"real": (1, 0)}))
-    (folder_of(study, "real") / layout.PREDICTIONS).unlink()
+    (run_folder(study, "real") / layout.PREDICTIONS).unlink()
     group = one_group(study)
     assert (group.n_test, group.class_names, group.test_digest) == (0, (), None)
     assert "FileNotFoundError" in group.left_out[0].reason
@@ -245,20 +186,7 @@ def test_groups_are_kept_apart(tmp_path: Path) -> None:
     assert all(group.baseline for group in groups)
 
 
-# --- notes -----------------------------------------------------------------------------------------
-
-
-def test_without_a_real_arm_the_way_to_one_is_told(tmp_path: Path) -> None:
-    group = one_group(make_study(tmp_path / "study", MadeUp(arms={"64": (0.4, 0.6)})))
-    assert arm_of(group, "64").difference is None
-    (note,) = noted(group)
-    assert "with mix=real in place of its mix" in note
-    assert "synthaug.train" not in note  # a command without dataset.root and the like would fail
-
-
-def test_a_failed_real_arm_is_told(tmp_path: Path) -> None:
-    group = one_group(make_study(tmp_path / "study", MadeUp(failed=[("real", 0)])))
-    assert "The real arm has no run to compare with" in noted(group)[0]
+# --- baseline and seeds -----------------------------------------------------------------------------
 
 
 def test_real_by_another_name_is_the_baseline(tmp_path: Path) -> None:
@@ -277,10 +205,6 @@ def test_real_with_an_augmentation_of_its_own_is_not_the_baseline(tmp_path: Path
     assert [arm.name for arm in group.arms] == ["real", "an_early_name", "strong", "64"]
     assert [arm.name for arm in group.arms if arm.baseline] == ["real"]
     assert all(arm.difference is not None for arm in group.arms[1:])
-    assert noted(group)[0] == (
-        "Training images vary otherwise than in the other arms in an_early_name (hue 0.1), "
-        "strong (erasing 0.25, policy trivial)."
-    )
     assert [row["augment"] for row in rows(group)] == ["", "hue 0.1", "erasing 0.25, policy trivial", ""]
 
 
@@ -289,7 +213,6 @@ def test_without_real_an_augmented_arm_does_not_take_its_place(tmp_path: Path) -
     group = one_group(make_study(tmp_path / "study", made))
     assert group.baseline is None
     assert all(arm.difference is None for arm in group.arms)
-    assert "no real arm (real 1, synthetic 0, augmented as the dataset is)" in noted(group)[0]
 
 
 def test_runs_of_one_name_and_two_augmentations_are_two_arms(tmp_path: Path) -> None:
@@ -306,7 +229,7 @@ def test_the_test_set_is_that_of_the_arm_without_augmentation(tmp_path: Path) ->
     made = MadeUp(arms={"strong": (1, 0), "more": (1, 0), "real": (1, 0)}, augment={"strong": TRIVIAL, "more": TRIVIAL})
     study = make_study(tmp_path / "study", made)
     for name in ("strong", "more"):
-        edit_result(folder_of(study, name), {"data.test": "f" * 64})
+        edit_result(run_folder(study, name), {"data.test": "f" * 64})
     group = one_group(study)
     assert {item.run.key.arm for item in group.left_out} == {"strong", "more"}
 
@@ -317,92 +240,11 @@ def test_only_shared_seeds_are_compared(tmp_path: Path) -> None:
     assert arm_of(group, "55").difference_seeds == (1,)
     assert arm_of(group, "64").difference_seeds == ()
     assert arm_of(group, "64").difference is not None
-    assert any("only the seeds that both have: 55 (seed 1)" in note for note in group.notes)
-    assert any("No seed is shared with real (seed 1)" in note and "64 (seed 0)" in note for note in group.notes)
-
-
-@pytest.mark.parametrize(
-    ("change", "note"),
-    [
-        ({"training.steps": 500}, "same optimizer steps: 248 to 500"),
-        ({"test.accuracy": 0.5}, "result.json says accuracy 0.5000"),
-        ({"counts.left_out": 3}, "64-seed0: 3 files that are no whole images were left out of the dataset."),
-        ({"data.val": "0" * 64}, "different validation sets"),
-    ],
-)
-def test_what_should_not_differ_is_told(tmp_path: Path, change: dict[str, object], note: str) -> None:
-    study = make_study(tmp_path / "study")
-    edit_result(folder_of(study, "64"), change)
-    assert note in " ".join(noted(one_group(study)))
-
-
-def test_other_settings_are_told(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1)))
-    edit_result(folder_of(study, "82"), {"settings.model.lr": 0.002})
-    for seed in (0, 1):
-        edit_result(folder_of(study, "real", seed), {"settings.trainer.precision": "16-mixed"})
-        edit_result(folder_of(study, "55", seed), {"settings.dataset.root": "elsewhere"})
-    rate, precision = noted(one_group(study))
-    assert "settings: model.lr is 0.002 in 82-seed0, 0.001 in all others. What the arms show may" in rate
-    assert "settings: trainer.precision is 16-mixed in real, 32-true in all others. What" in precision
-
-
-def test_two_values_are_told_with_their_arms(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", MadeUp(arms={"82": (0.2, 0.8), "real": (1, 0)}))
-    edit_result(folder_of(study, "real"), {"settings.model.lr": 0.002})
-    (note,) = noted(one_group(study))
-    assert "model.lr is 0.002 in real, 0.001 in 82." in note
-
-
-def test_the_generator_matters_to_arms_with_synthetic_images(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", MadeUp(arms={name: SWEEP[name] for name in ("real", "55", "64")}))
-    edit_result(folder_of(study, "real"), {"settings.generator.guidance_scale": 7.5})
-    assert not noted(one_group(study))
-    edit_result(folder_of(study, "64"), {"settings.generator.guidance_scale": 7.5})
-    (note,) = noted(one_group(study))
-    assert "generator.guidance_scale is 2.0 in 55, 7.5 in 64." in note
-
-
-def test_settings_told_by_another_note_and_results_without_settings(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study")
-    edit_result(folder_of(study, "64"), {"settings.batch_size": 64, "training.batch_size": 64})
-    (note,) = noted(one_group(study))
-    assert "same batch size: 32 to 64" in note
-    edit_result(folder_of(study, "64"), {"settings": None, "training.batch_size": 32})
-    assert not noted(one_group(study))
-
-
-def test_many_differing_settings_are_told_in_short(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study")
-    edit_result(folder_of(study, "64"), {f"settings.model.key{index}": "x" * 200 for index in range(9)})
-    notes = noted(one_group(study))
-    assert len(notes) == 6
-    assert f"model.key0 is {'x' * 60}... in 64, absent in all others." in notes[0]
-    assert "4 more differ (model.key5, model.key6, model.key7, model.key8)" in notes[-1]
-    study = make_study(tmp_path / "rates", MadeUp(seeds=range(7)))
-    for seed in range(7):
-        edit_result(folder_of(study, "64", seed), {"settings.model.lr": 0.5 + seed})
-    (note,) = noted(one_group(study))
-    assert "0.5 in 64-seed0, 1.5 in 64-seed1, 2.5 in 64-seed2, 3.5 in 64-seed3, 3 more values in other runs" in note
-    assert "0.001 in all others" in note
-
-
-def test_other_real_images_are_told(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", MadeUp(arms={name: SWEEP[name] for name in ("real", "55", "64")}))
-    edit_result(folder_of(study, "real"), {"data.scanned": {"train": "a" * 64, "val": "b" * 64, "test": "c" * 64}})
-    edit_result(folder_of(study, "55"), {"data.scanned": {"train": "a" * 64, "val": "0" * 64, "test": "c" * 64}})
-    assert not noted(one_group(study))
-    edit_result(folder_of(study, "64"), {"data.scanned": {"train": "d" * 64, "val": "b" * 64, "test": "c" * 64}})
-    (note,) = noted(one_group(study))
-    assert note == (
-        "Not all runs drew from the same real training images: the digest of those is "
-        "aaaaaaaaaaaa in real, 55, dddddddddddd in 64."
-    )
 
 
 def test_a_result_that_lacks_something_is_damaged(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
-    path = folder_of(study, "64") / layout.RESULT
+    path = run_folder(study, "64") / layout.RESULT
     content = read_json(path)
     del content["training"]["seconds"], content["data"]
     write_json(path, content)
@@ -411,29 +253,6 @@ def test_a_result_that_lacks_something_is_damaged(tmp_path: Path) -> None:
     said = f"damaged: {path} is damaged (it lacks training.seconds, data.val, data.test): move it away"
     assert run.reason.startswith(said)
     assert findings(compare(study))[0].costs[-1].runs == 4
-
-
-def test_parts_that_do_not_add_up_are_told(tmp_path: Path) -> None:
-    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
-    whole = make_study(tmp_path / "whole", MadeUp(arms, seeds=(0, 1, 2)))
-    assert not any("add up" in note for note in one_group(whole).notes)
-    part = make_study(tmp_path / "part", MadeUp(arms, seeds=(0, 1, 2), missing=[("real50", 1)]))
-    (note,) = (note for note in one_group(part).notes if "add up" in note)
-    assert note.endswith("than the difference from real, and need not add up to it: 55.")
-
-
-def test_all_right_is_not_chance(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", MadeUp(n_test=1, seeds=(0, 1)))
-    assert not any("always naming" in note for note in one_group(study).notes)
-
-
-def test_an_arm_at_chance_is_told(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study")
-    rewrite_predictions(folder_of(study, "64"), {"predicted": np.zeros(1500, dtype=np.int64)})
-    assert any("64 is not shown to be better than always naming" in note for note in one_group(study).notes)
-    rewrite_predictions(folder_of(study, "55"), {"predicted": np.zeros(1500, dtype=np.int64)})
-    (note,) = (note for note in one_group(study).notes if "always naming" in note)
-    assert note.startswith("55, 64 are not shown to be better than always naming")
 
 
 # --- files -----------------------------------------------------------------------------------------

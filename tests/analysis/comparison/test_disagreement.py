@@ -19,7 +19,6 @@ def group_of(labels: list[int], answers: dict[str, dict[int, list[int]]]) -> Gro
         class_names=("0", "1", "2"),
         arms=(),
         runs=(),
-        notes=(),
         margin=0.01,
         labels=np.array(labels),
         paths=tuple(f"{place}.png" for place in range(len(labels))),

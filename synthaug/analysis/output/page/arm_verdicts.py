@@ -27,7 +27,13 @@ def answer(comparison: Comparison, group: Group, said: Findings) -> Mapping[str,
     controls = controls_of(group.arms)
     own = [arm for arm in group.arms if arm.name not in controls]
     found = [(arm, verdicts(arm, group.margin)) for arm in own]
-    return {"arms": found, "worth": _worth(group, said), "controls": len(controls), "few": FEW_RUNS}
+    return {
+        "arms": found,
+        "worth": _worth(group, said),
+        "controls": len(controls),
+        "few": FEW_RUNS,
+        "notes": said.notes,
+    }
 
 
 def _worth(group: Group, said: Findings) -> str:
