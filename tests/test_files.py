@@ -1,6 +1,7 @@
 """Files are whole or absent."""
 
 import hashlib
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.files import remove_unfinished, sha256, whole_file, write_text
+from synthaug.errors import UserError
+from synthaug.files import read_json, remove_unfinished, sha256, whole_file, write_json, write_rows, write_text
 
 
 @contextmanager
@@ -95,3 +97,59 @@ def test_sha256_is_of_the_bytes(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "a.bin").write_bytes(content)
     assert sha256(tmp_path / "a.bin") == hashlib.sha256(content).hexdigest()
+
+
+def test_lines_end_the_same_on_every_system(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", ["a", "b"], [[1, 2]])
+    assert (tmp_path / "a.csv").read_bytes() == b"a,b\n1,2\n"
+
+
+def test_rows_that_fail_halfway_leave_the_older_file(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", ["a"], [[1]])
+    with pytest.raises(ZeroDivisionError):
+        write_rows(tmp_path / "a.csv", ["a"], ([1 / (2 - number)] for number in range(4)))
+    assert (tmp_path / "a.csv").read_text() == "a\n1\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_json_is_readable_and_holds_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "猫", "values": [1, 0.5, None]})
+    assert "猫" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == {"name": "猫", "values": [1, 0.5, None]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "b.json", {"loss": math.nan})
+    assert not (tmp_path / "b.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b'{"half": ', "is damaged"), (b"", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[1]", "JSON object")],
+)
+def test_a_damaged_json_file_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=said) as caught:
+        read_json(path)
+    assert str(path) in str(caught.value)
+    assert "move it away and run the same command again" in str(caught.value)
+
+
+def test_the_bytes_are_on_the_disk_before_the_file_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    events: list[tuple[str, int, int]] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recorded_fsync(descriptor: int) -> None:
+        events.append(("fsync", os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+        fsync(descriptor)
+
+    def recorded_replace(self: Path, target: Path) -> Path:
+        events.append(("replace", self.stat().st_ino, self.stat().st_size))
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(Path, "replace", recorded_replace)
+    write_text(path, "whole")
+    assert events == [("fsync", path.stat().st_ino, 5), ("replace", path.stat().st_ino, 5)]

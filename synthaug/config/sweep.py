@@ -153,7 +153,7 @@ def _clashes(jobs: Iterable[Job]) -> list[str]:
     found = []
     for job in jobs:
         there = first.setdefault(job.folder, job)
-        differing = identity.differences(there.settings, job.settings)
+        differing = identity.differing_settings(there.settings, job.settings)
         if differing:
             suffix = "-".join(f"${{{key}}}" for key in differing)
             found.append(

@@ -94,7 +94,7 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
     """
     folder, settings = job.folder, job.folder / layout.CONFIG
     begun = any((folder / name).is_file() for name in (layout.RESULT, layout.CHECKPOINT, layout.LAST))
-    found = identity.difference(read_settings(settings), job.recorded) if begun and settings.is_file() else []
+    found = identity.describe_differences(read_settings(settings), job.recorded) if begun and settings.is_file() else []
     if real is not None and (folder / layout.RESULT).is_file():
         there = read_json(folder / layout.RESULT)["data"].get("scanned", {})
         found += [

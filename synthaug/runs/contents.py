@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,25 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.files import write_rows
-from synthaug.runs.layout import (
-    HISTORY,
-    MIX,
-    PREDICTIONS,
-)
-
-log = logging.getLogger(__name__)
+from synthaug.runs.layout import HISTORY, MIX, PREDICTIONS
 
 PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Per-image answers on the test set, in the order of `paths`."""
+    """Predictions for N test images.
+
+    Attributes:
+        paths: of the images.
+        labels: true classes, (N,), indices into `classes`.
+        predicted: predicted classes, (N,).
+        probabilities: (N, classes), or (N, 0) where they were not read.
+        classes: names.
+    """
 
     paths: list[str]
-    labels: NDArray[np.int64]  # (N,)
-    predicted: NDArray[np.int64]  # (N,)
-    probabilities: NDArray[np.float64]  # (N, classes)
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
     classes: list[str]
 
 
@@ -45,13 +46,23 @@ class MixRow:
 
 
 def write_mix(folder: Path, rows: Iterable[MixRow]) -> None:
-    """Write `mix.csv`: every image trained on."""
+    """Write `mix.csv`.
+
+    Args:
+        folder: of the run.
+        rows: every image trained on.
+    """
     names = [field.name for field in dataclasses.fields(MixRow)]
     write_rows(folder / MIX, names, (dataclasses.astuple(row) for row in rows))
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
-    """Write `predictions.csv`: path, label, predicted and one probability per class, per test image."""
+    """Write `predictions.csv`: path, label, predicted and one probability per class, per test image.
+
+    Args:
+        folder: of the run, or of one of its shift sets.
+        predictions: with probabilities.
+    """
     names = predictions.classes
     write_rows(
         folder / PREDICTIONS,
@@ -70,7 +81,12 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(folder: Path, probabilities: bool = True) -> Predictions:
-    """Read what `write_predictions` wrote; without `probabilities`, which are most of it, (N, 0) stands for them."""
+    """Read what `write_predictions` wrote.
+
+    Args:
+        folder: of the run, or of one of its shift sets.
+        probabilities: whether they are read; they are most of the file.
+    """
     stop = None if probabilities else 3
     with (folder / PREDICTIONS).open(newline="", encoding="utf-8") as stream:
         reader = csv.reader(stream)
@@ -94,7 +110,7 @@ def read_mix(folder: Path) -> list[MixRow]:
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:
-    """Learning curves: column name → one value per epoch (NaN where a cell is empty)."""
+    """Read the learning curves: column name → one value per epoch, NaN where a cell is empty."""
     with (folder / HISTORY).open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     return {name: [float(row[name] or math.nan) for row in rows] for name in (rows[0] if rows else {})}

@@ -14,8 +14,8 @@ from synthaug.runs.planning import read_plan
 
 log = logging.getLogger(__name__)
 
-# What every report reads of a `result.json`; all versions have written it.
-NEEDED = (
+# What every report reads of a `result.json`.
+REQUIRED = (
     "counts.real", "counts.synthetic", "counts.val", "test.accuracy", "test.calibration_error", "val.epoch",
     "training.steps", "training.epochs", "training.batch_size", "training.seconds", "data.val", "data.test",
     "machine", "versions", "started", "finished",
@@ -24,7 +24,18 @@ NEEDED = (
 
 @dataclass(frozen=True)
 class Run:
-    """One run as found on disk. `state` is "finished", "failed", "unfinished" or "missing"."""
+    """One run as it is on disk.
+
+    Attributes:
+        key: which run.
+        folder: where it is.
+        real: real images of its mix, a multiple of the real training set.
+        synthetic: synthetic images of its mix, likewise.
+        state: "finished", "failed", "unfinished" or "missing".
+        result: content of `result.json` of a finished run.
+        failure: content of `failed.json` of a failed one.
+        augment: the arm's own augmentation; None for the dataset's.
+    """
 
     key: RunKey
     folder: Path
@@ -33,15 +44,23 @@ class Run:
     state: str
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
-    augment: Mapping[str, Any] | None = None  # what the arm has in place of the dataset's augmentation
+    augment: Mapping[str, Any] | None = None
 
 
 def check_result(result: Mapping[str, Any], folder: Path) -> None:
-    """Raise UserError where a result of this format lacks what reports read: that is as damaged as no JSON at all."""
-    lacking = [name for name in NEEDED if not _has(result, name)] if result.get("format") == FORMAT else []
-    if lacking:
+    """Check that a result of this format has what reports read.
+
+    Args:
+        result: content of `result.json`.
+        folder: of the run.
+
+    Raises:
+        UserError: it lacks some of that, and is as damaged as if it were no JSON.
+    """
+    missing = [name for name in REQUIRED if not _has(result, name)] if result.get("format") == FORMAT else []
+    if missing:
         raise UserError(
-            f"{folder / RESULT} is damaged (it lacks {', '.join(lacking)}): move it away and run the same command "
+            f"{folder / RESULT} is damaged (it lacks {', '.join(missing)}): move it away and run the same command "
             "again."
         )
 
@@ -55,21 +74,29 @@ def _has(content: Any, name: str) -> bool:
 
 
 def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: Mapping[str, Any] | None = None) -> Run:
-    """The state of one run's folder."""
-    begun = "unfinished" if (folder / CONFIG).is_file() else "missing"
-    found = Run(key, folder, real, synthetic, begun, augment=augment)
+    """Read the state of one run.
+
+    Args:
+        folder: of the run.
+        key: which run.
+        real: real images of its mix, a multiple of the real training set.
+        synthetic: synthetic images of its mix, likewise.
+        augment: the arm's own augmentation.
+    """
+    state = "unfinished" if (folder / CONFIG).is_file() else "missing"
+    run = Run(key, folder, real, synthetic, state, augment=augment)
     try:
         if (folder / RESULT).is_file():
-            return dataclasses.replace(found, state="finished", result=read_json(folder / RESULT))
+            return dataclasses.replace(run, state="finished", result=read_json(folder / RESULT))
         if (folder / FAILED).is_file():
-            return dataclasses.replace(found, state="failed", failure=read_json(folder / FAILED))
+            return dataclasses.replace(run, state="failed", failure=read_json(folder / FAILED))
     except UserError as error:
-        return dataclasses.replace(found, state="failed", failure={"error": str(error), "type": "damaged"})
-    return found
+        return dataclasses.replace(run, state="failed", failure={"error": str(error), "type": "damaged"})
+    return run
 
 
 def find_runs(study: Path) -> list[Run]:
-    """Every run of a study, planned or found, sorted by dataset, generator, model, synthetic share and seed."""
+    """Return every run of a study, planned or on disk, by dataset, generator, model, synthetic share and seed."""
     runs = {
         run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic, run.augment)
         for run in read_plan(study)
@@ -96,5 +123,5 @@ def _order(run: Run) -> tuple[object, ...]:
     fraction = run.synthetic / total if total else 0.0
     key = run.key
     # The baseline before all that have no synthetic image either, whether they have fewer real ones or more.
-    away = abs(1 - run.real)
-    return (key.dataset, key.generator, key.model, fraction, away, run.real, bool(run.augment), key.arm, key.seed)
+    distance = abs(1 - run.real)
+    return (key.dataset, key.generator, key.model, fraction, distance, run.real, bool(run.augment), key.arm, key.seed)

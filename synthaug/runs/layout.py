@@ -1,7 +1,6 @@
 """Where the files of a study and of a run are, and how a run is marked as finished."""
 
 import itertools
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +8,11 @@ from typing import Any
 
 from synthaug.files import remove_unfinished, write_json
 
-log = logging.getLogger(__name__)
+FORMAT = 1  # of `planned.json` and `result.json`
 
-FORMAT = 1
-
-
+PLANNED = "planned.json"  # of a study; all others are of a run
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
-
-
 PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
-
-
-PLANNED = "planned.json"
-
-
 SHIFTS = "shifts"
 
 
@@ -43,17 +33,27 @@ class RunKey:
 
     @property
     def label(self) -> str:
-        """How the run is called in logs and in W&B."""
+        """Name of the run in logs and in W&B."""
         return f"{self.arm}-seed{self.seed}"
 
 
 def shift_folder(run: Path, name: str) -> Path:
-    """Where a run keeps its answers to a further test set."""
+    """Return the folder of a run's predictions on a shift set.
+
+    Args:
+        run: the run's folder.
+        name: of the shift set.
+    """
     return run / SHIFTS / name
 
 
 def finish(folder: Path, result: Mapping[str, Any]) -> None:
-    """Mark a run as finished: `result.json` comes last; what only served a resume or told of a failure goes."""
+    """Mark a run as finished: write `result.json` last and remove what only served a resume or a failure.
+
+    Args:
+        folder: of the run.
+        result: content of `result.json`.
+    """
     write_json(folder / RESULT, result)
     remove_unfinished(folder)
     (folder / FAILED).unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def finish(folder: Path, result: Mapping[str, Any]) -> None:
 
 
 def set_aside(folder: Path) -> Path:
-    """Empty a run's folder by moving its files into `earlier<n>` below it; nothing is deleted."""
+    """Move the files of a run's folder into `earlier<n>` below it, and return that; nothing is deleted."""
     number = next(n for n in itertools.count(1) if not (folder / f"earlier{n}").exists())
     aside = folder / f"earlier{number}"
     aside.mkdir()

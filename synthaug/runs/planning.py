@@ -1,7 +1,6 @@
 """The plan of a study: every run that was requested."""
 
 import dataclasses
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,19 @@ from filelock import FileLock
 from synthaug.files import read_json, write_json
 from synthaug.runs.layout import FORMAT, PLANNED, RunKey
 
-log = logging.getLogger(__name__)
+DEFAULT_MARGIN = 1.0  # percentage points
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that was asked for: the two numbers of its mix, and the augmentation that is its own, if it has one."""
+    """A run that was requested.
+
+    Attributes:
+        key: which run.
+        real: real images of its mix, a multiple of the real training set.
+        synthetic: synthetic images of its mix, likewise.
+        augment: the arm's own augmentation; None for the dataset's.
+    """
 
     key: RunKey
     real: float
@@ -25,37 +31,32 @@ class PlannedRun:
     augment: Mapping[str, Any] | None = None
 
 
-def plan(study: Path, runs: Iterable[PlannedRun], margin: float | None = None) -> None:
+def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = None) -> None:
     """Add `runs` to the study's plan, so that a report can name the ones that never finished.
 
     Args:
         study: its folder.
-        runs: that were asked for.
-        margin: the smallest difference that matters, in points; None leaves the one that the plan has.
+        runs: that were requested.
+        margin_points: smallest difference in accuracy that matters, in percentage points; None keeps the plan's.
     """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".planned.lock"):  # a cluster starts many commands at once
-        known = {run.key: run for run in read_plan(study)}
-        known.update({run.key: run for run in runs})
-        points = 100 * read_margin(study) if margin is None else margin
+        planned = {run.key: run for run in (*read_plan(study), *runs)}
+        margin = read_margin(study) if margin_points is None else margin_points
         write_json(
             study / PLANNED,
-            {"format": FORMAT, "margin": points, "runs": [dataclasses.asdict(known[key]) for key in sorted(known)]},
+            {"format": FORMAT, "margin": margin, "runs": [dataclasses.asdict(planned[key]) for key in sorted(planned)]},
         )
 
 
 def read_plan(study: Path) -> list[PlannedRun]:
-    """The runs that were asked for, sorted; empty where nothing was planned."""
+    """Return the requested runs, sorted; none where nothing was planned."""
     path = study / PLANNED
-    if not path.is_file():
-        return []
-    return [
-        PlannedRun(RunKey(**entry["key"]), entry["real"], entry["synthetic"], entry.get("augment"))
-        for entry in read_json(path)["runs"]
-    ]
+    entries = read_json(path)["runs"] if path.is_file() else []
+    return [PlannedRun(**{**entry, "key": RunKey(**entry["key"])}) for entry in entries]
 
 
 def read_margin(study: Path) -> float:
-    """The smallest difference that matters to a study, a fraction; plans of earlier versions mean one point."""
+    """Return the smallest difference in accuracy that matters to a study, in percentage points."""
     path = study / PLANNED
-    return float(read_json(path).get("margin", 1.0)) / 100 if path.is_file() else 0.01
+    return float(read_json(path)["margin"]) if path.is_file() else DEFAULT_MARGIN

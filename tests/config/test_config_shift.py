@@ -68,7 +68,7 @@ def test_several_choices_at_once_and_values_of_each() -> None:
 
 def test_a_run_is_the_same_with_other_test_sets() -> None:
     plain, shifted = (jobs_of(*given)[0] for given in ([], ["shift=[corruptions,synthetic]"]))
-    assert identity.difference(plain.recorded, shifted.recorded) == []
+    assert identity.describe_differences(plain.recorded, shifted.recorded) == []
     assert plain.folder == shifted.folder
 
 

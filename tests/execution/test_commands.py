@@ -149,7 +149,7 @@ def test_controls_are_planned_run_and_compared_like_what_was_typed(swept: Comman
     assert code == 0, printed
     arms = [run.key.arm for run in planning.read_plan(swept.study("controlled"))]
     assert sorted(arms) == sorted(["real", "mine", "real30", "28", "real80"])
-    assert planning.read_margin(swept.study("controlled")) == 0.02
+    assert planning.read_margin(swept.study("controlled")) == 2
     for arm, passes in {"real": 2.0, "mine": 4.0, "real30": 6.6667, "28": 2.0, "real80": 2.5}.items():
         result = read_json(swept.run_folder(arm, "controlled") / layout.RESULT)
         assert result["training"] | {"seconds": 0} == {

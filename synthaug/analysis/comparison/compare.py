@@ -51,7 +51,7 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
         raise UserError(f"{study} holds no runs. {hint}")
     groups = groupby(runs, key=lambda run: (run.key.dataset, run.key.generator, run.key.model))
     name = study.resolve().name
-    margin = planning.read_margin(study) if margin is None else margin
+    margin = planning.read_margin(study) / 100 if margin is None else margin
     return Comparison(name, study, tuple(_compare_group(list(members), margin) for _, members in groups))
 
 

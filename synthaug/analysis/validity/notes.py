@@ -167,7 +167,7 @@ def _differing(runs: list[ComparedRun], ignored: set[str]) -> dict[str, str]:
     settings = [
         {name: value for name, value in result_of(item)["settings"].items() if name not in ignored} for item in runs
     ]
-    pairs = [identity.differences(settings[0], other) for other in settings]
+    pairs = [identity.differing_settings(settings[0], other) for other in settings]
     first = {key: pair[0] for found in pairs for key, pair in found.items()}
     return {
         key: _by_value(runs, [found[key][1] if key in found else value for found in pairs])

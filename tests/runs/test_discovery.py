@@ -1,0 +1,111 @@
+"""The runs of a study as they are on disk."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from synthaug.files import write_json
+from synthaug.runs import discovery, layout, planning
+from tests.factories.runs import KEY, planned, result
+
+
+def test_the_states_of_a_run(tmp_path: Path) -> None:
+    def state() -> str:
+        return discovery.read_run(tmp_path, KEY, 0.4, 0.6).state
+
+    assert state() == "missing"
+    (tmp_path / layout.CONFIG).write_text("seed: 3\n")
+    assert state() == "unfinished"
+    write_json(tmp_path / layout.FAILED, {"error": "out of memory", "type": "RuntimeError"})
+    assert state() == "failed"
+    (tmp_path / layout.LAST).write_bytes(b"x")
+    (tmp_path / ".best-0123abcd.ckpt").write_bytes(b"x")  # the process was killed while it wrote
+    layout.finish(tmp_path, result())
+    assert state() == "finished"
+    assert {path.name for path in tmp_path.iterdir()} == {layout.CONFIG, layout.RESULT}
+
+
+def test_a_run_says_what_it_holds(tmp_path: Path) -> None:
+    write_json(tmp_path / layout.FAILED, {"error": "out of memory"})
+    failed = discovery.read_run(tmp_path, KEY, 0.4, 0.6)
+    assert (failed.result, failed.failure) == (None, {"error": "out of memory"})
+    write_json(tmp_path / layout.RESULT, result())
+    finished = discovery.read_run(tmp_path, KEY, 0.4, 0.6)
+    assert (finished.result, finished.failure) == (result(), None)
+    assert (finished.key, finished.folder, finished.real, finished.synthetic) == (KEY, tmp_path, 0.4, 0.6)
+
+
+def test_a_damaged_result_is_a_failed_run_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / layout.RESULT).write_text('{"half": ')
+    run = discovery.read_run(tmp_path, KEY, 0.4, 0.6)
+    assert run.state == "failed"
+    assert run.failure is not None
+    assert "is damaged" in run.failure["error"]
+
+
+def test_runs_are_found_whether_planned_or_not(tmp_path: Path) -> None:
+    planning.plan(tmp_path, [planned("real", 0), planned("64", 0, 0.4, 0.6), planned("82", 0, 0.2, 0.8)])
+    for run in (planned("real", 0), planned("55", 7, 0.5, 0.5)):
+        write_json(tmp_path / run.key.folder / layout.RESULT, result(run.key, run.real, run.synthetic))
+    write_json(tmp_path / planned("82", 0).key.folder / layout.FAILED, {"error": "x"})
+    found = [(run.key.arm, run.key.seed, run.synthetic, run.state) for run in discovery.find_runs(tmp_path)]
+    assert found == [
+        ("real", 0, 0.0, "finished"),
+        ("55", 7, 0.5, "finished"),
+        ("64", 0, 0.6, "missing"),
+        ("82", 0, 0.8, "failed"),
+    ]
+
+
+def test_runs_are_sorted_by_synthetic_share_and_then_by_seed(tmp_path: Path) -> None:
+    runs = [
+        planned("synthetic", 0, 0, 1),
+        planned("add100", 0, 1, 1),
+        planned("real200", 0, 2, 0),
+        planned("real20", 10, 0.2, 0),
+        planned("real20", 9, 0.2, 0),
+        planned("55", 0, 0.5, 0.5),
+        planned("real", 0),
+    ]
+    planning.plan(tmp_path, runs)
+    found = [(run.key.arm, run.key.seed) for run in discovery.find_runs(tmp_path)]
+    without = [("real", 0), ("real20", 9), ("real20", 10), ("real200", 0)]
+    assert found == [*without, ("add100", 0), ("55", 0), ("synthetic", 0)]
+
+
+def test_earlier_attempts_are_no_runs(tmp_path: Path) -> None:
+    planning.plan(tmp_path, [planned("real", 0)])
+    folder = tmp_path / planned("real", 0).key.folder
+    write_json(folder / layout.RESULT, result(planned("real", 0).key, 1, 0))
+    layout.set_aside(folder)
+    assert [run.state for run in discovery.find_runs(tmp_path)] == ["missing"]
+
+
+def test_an_unplanned_result_that_cannot_be_read_does_not_stop_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stray = tmp_path / "digits" / "tiny_digits" / "resnet18" / "real" / "seed0"
+    stray.mkdir(parents=True)
+    (stray / layout.RESULT).write_text("{", encoding="utf-8")
+    assert discovery.find_runs(tmp_path) == []
+    assert str(stray) in caplog.text
+
+
+def test_a_damaged_failure_is_still_a_failed_run(tmp_path: Path) -> None:
+    (tmp_path / layout.FAILED).write_text("{", encoding="utf-8")
+    run = discovery.read_run(tmp_path, layout.RunKey("d", "g", "m", "real", 0), 1, 0)
+    assert run.state == "failed"
+
+
+def test_an_augmentation_of_the_arm_is_read_from_plan_or_result(tmp_path: Path) -> None:
+    augment = {"policy": "trivial", "scale": [0.5, 1.0]}
+    strong = dataclasses.replace(planned("strong", 0), augment=augment)
+    planning.plan(tmp_path, [strong, planned("real", 0)])
+    assert planning.read_plan(tmp_path) == [planned("real", 0), strong]
+    key = planned("more", 0).key
+    content = result(key, 1, 0)
+    write_json(tmp_path / key.folder / layout.RESULT, content | {"mix": content["mix"] | {"augment": augment}})
+    augment_of = {run.key.arm: run.augment for run in discovery.find_runs(tmp_path)}
+    assert augment_of == {"real": None, "more": augment, "strong": augment}
+    assert list(augment_of) == ["real", "more", "strong"], "after the arm without"

@@ -1,0 +1,103 @@
+"""What counts as the same run. Every key of the configuration is listed, so that a new one must be decided on."""
+
+import copy
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from synthaug.config.schema import Config, SplitConfig
+from synthaug.runs.identity import describe_differences, differing_settings
+
+# Where and how fast a run is computed, and who is told.
+SAME_RUN = {
+    "experiment", "num_workers", "output_dir", "overwrite", "per_class", "controls", "margin", "logger", "shift",
+    "dataset.root", "dataset.on_bad_image", "prompts.name",
+}  # fmt: skip
+OTHER_RUN = {
+    "seed", "batch_size", "budget", "dataset.name", "dataset.train", "dataset.val", "dataset.test", "dataset.more",
+    "dataset.split.val", "dataset.split.test", "dataset.split.seed", "dataset.split.near",
+    "dataset.prepare", "dataset.image_size", "dataset.crop_pct",
+    *(f"dataset.augment.{name}" for name in (
+        "scale", "ratio", "horizontal_flip", "rotation", "brightness", "contrast", "saturation", "whole",
+        "vertical_flip", "hue", "grayscale", "blur", "policy", "erasing",
+    )),
+    "mix.real", "mix.synthetic", "mix.augment", "prompts.templates", "prompts.settings", "prompts.names",
+    "prompts.file", "generator", "model", "trainer",
+}  # fmt: skip
+ARGUMENTS_OF_THE_SAME_RUN = [
+    "generator.device", "generator.batch_size", "generator.classes", "generator.offload", "generator.slicing",
+    "generator.tiling", "generator.compile", "generator.allow_pickle", "trainer.accelerator", "trainer.strategy",
+    "trainer.log_every_n_steps", "dataset.prepare._target_",
+]  # fmt: skip
+ARGUMENTS_OF_ANOTHER_RUN = [
+    "generator._target_", "generator.model", "generator.steps", "generator.seed", "model._target_", "model.lr",
+    "model.backbone", "trainer._target_", "trainer.max_epochs", "trainer.devices", "trainer.precision",
+    "dataset.prepare.id",
+]  # fmt: skip
+
+
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def changed(settings: Mapping[str, Any], key: str, value: Any = "changed") -> dict[str, Any]:
+    result = copy.deepcopy(dict(settings))
+    *nodes, last = key.split(".")
+    node = result
+    for name in nodes:
+        node[name] = node[name] or {}
+        node = node[name]
+    node[last] = value
+    return result
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    settings = dataclasses.asdict(Config())
+    settings["dataset"]["split"] = dataclasses.asdict(SplitConfig())
+    return settings
+
+
+def test_every_key_of_the_configuration_is_decided_on(settings: dict[str, Any]) -> None:
+    assert set(leaves(settings)) == SAME_RUN | OTHER_RUN
+
+
+@pytest.mark.parametrize("key", sorted({*SAME_RUN, *ARGUMENTS_OF_THE_SAME_RUN}))
+def test_an_incidental_key_makes_no_other_run(key: str, settings: dict[str, Any]) -> None:
+    assert differing_settings(settings, changed(settings, key)) == {}
+
+
+@pytest.mark.parametrize("key", sorted({*OTHER_RUN, *ARGUMENTS_OF_ANOTHER_RUN}))
+def test_any_other_key_makes_another_run(key: str, settings: dict[str, Any]) -> None:
+    pairs = differing_settings(settings, changed(settings, key))
+    assert {name: second for name, (_, second) in pairs.items() if second != "absent"} == {key: "changed"}
+    assert set(pairs) <= {key, key.partition(".")[0]}  # an argument takes the place of the empty node
+
+
+def test_a_node_that_is_off_is_the_same_as_none() -> None:
+    without: dict[str, Any] = {"seed": 0, "dataset": {"image_size": 32}}
+    empty: dict[str, Any] = {}
+    assert differing_settings(without, {**without, "mix": {"augment": None}}) == {}
+    assert differing_settings(without, {**without, "mix": {"augment": empty}}) == {}
+
+
+@pytest.mark.parametrize("value", [0, False, "", []])
+def test_a_value_that_is_false_is_not_the_same_as_absent(value: Any) -> None:
+    assert differing_settings({"seed": 0}, {"seed": 0, "mix": value}) == {"mix": ("absent", value)}
+
+
+def test_an_argument_that_is_absent_has_the_default_of_its_target() -> None:
+    settings = {"model": {"lr": 0.1}}
+    added = {"model": {"lr": 0.1, "weights": None}}
+    assert differing_settings(settings, added) == {"model.weights": ("absent", None)}
+    assert differing_settings(added, settings) == {"model.weights": (None, "absent")}
+
+
+def test_differences_name_key_and_both_values() -> None:
+    assert describe_differences({"seed": 0, "lr": (1, 2)}, {"seed": 3, "lr": [1, 2]}) == ["seed: 0 there, 3 now"]
