@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from synthaug.analysis.comparison.model import Comparison, Group
+from synthaug.analysis.comparison.model import Arm, Comparison, Group
 from synthaug.analysis.cost import Cost, Prices, costs
 from synthaug.analysis.exchange import class_verdicts
 from synthaug.analysis.exchange import rate as exchange
@@ -70,3 +70,17 @@ def _of_power(group: Group) -> list[Finding]:
     whose = "any arm" if len(weak) == len(arms) else ", ".join(weak)
     said = f"A difference of {margin} from real cannot be shown in {whose}: not to see one says little."
     return [Finding("power", SERIOUS if len(weak) == len(arms) else MIND, said, "See what this study can show.")]
+
+
+def headline_arm(group: Group) -> Arm | None:
+    """Return the arm that says how many real images can be replaced; None without such arms.
+
+    Among the arms as large as the baseline: the largest synthetic share whose non-inferiority is established, else the
+    smallest share that is significantly worse, else the largest share.
+    """
+    arms = [arm for arm in group.questions if arm.synthetic > 0 and arm.differs_in_share_alone]
+    non_inferior = [arm for arm in arms if arm.not_worse and arm.not_worse.verdict == "shown"]
+    worse = [arm for arm in arms if arm.difference and arm.difference.is_shown and arm.difference.value < 0]
+    if worse and not non_inferior:
+        return min(worse, key=lambda arm: arm.synthetic_fraction)
+    return max(non_inferior or arms, key=lambda arm: arm.synthetic_fraction, default=None)

@@ -7,11 +7,11 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Comparison
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings, findings
+from synthaug.analysis.output.console import print_comparison
 from synthaug.analysis.output.export import write_files
 from synthaug.analysis.text import robustness_text
 from synthaug.analysis.text.document import Heading, print_document
 from synthaug.analysis.text.format import title
-from synthaug.analysis.text.table import print_table
 
 
 def make_report(study: Path, prices: Prices | None = None) -> Comparison:
@@ -34,7 +34,7 @@ def _made(study: Path, prices: Prices | None) -> tuple[Comparison, tuple[Finding
 def show_report(study: Path, prices: Prices | None = None) -> Comparison:
     """Make the report, print its table and where its page is; with `prices` what each arm took, too."""
     comparison, found = _made(study, prices)
-    print_table(comparison, [said.notes for said in found])
+    print_comparison(comparison, found)
     for group, said in zip(comparison.groups, found, strict=True):
         if len(found) > 1 and (said.robustness or prices):
             print_document([Heading(title(group), 1)])

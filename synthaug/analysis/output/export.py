@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.records import as_json, rows
-from synthaug.analysis.text import format, table
+from synthaug.analysis.text import arm_table, format, sentences
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.files import write_json, write_rows, write_text
 
@@ -31,10 +31,11 @@ def _blocks(comparison: Comparison, found: Sequence[Findings]) -> list[Block]:
         blocks += [
             Heading(f"{comparison.study}: {format.title(group)} ({format.test_images(group.n_test)})"),
             Rows(
-                [" ".join(header.split()) for header in table.HEADERS], [table.cells(arm, group) for arm in group.arms]
+                [" ".join(header.split()) for header in arm_table.HEADERS],
+                [arm_table.cells(arm, group) for arm in group.arms],
             ),
-            Points([f"{arm.name}: {table.answer(arm, group)}" for arm in group.arms]),
-            Sentences(" ".join([*table.caption(group), table.trend(group)]).strip()),
+            Points([f"{arm.name}: {sentences.arm_result(arm, group)}" for arm in group.arms]),
+            Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
         ]
         if said.notes:
             blocks.append(Points(said.notes))
@@ -45,12 +46,12 @@ def _latex(comparison: Comparison, group: Group) -> str:
     """A table for booktabs, in the columns of the console's."""
     lines = [" & ".join(map(escaped, cells)) + r" \\" for cells in _latex_rows(group)]
     caption = f"{comparison.study}: {format.title(group)}, {format.test_images(group.n_test)}."
-    caption = " ".join([caption, *table.caption(group)])
+    caption = " ".join([caption, *sentences.caption(group)])
     return "\n".join([
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escaped(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(table.HEADERS) - 1)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(arm_table.HEADERS) - 1)}}}",
         r"\toprule",
         lines[0],
         r"\midrule",
@@ -63,7 +64,10 @@ def _latex(comparison: Comparison, group: Group) -> str:
 
 
 def _latex_rows(group: Group) -> list[Sequence[str]]:
-    return [[" ".join(header.split()) for header in table.HEADERS], *(table.cells(arm, group) for arm in group.arms)]
+    return [
+        [" ".join(header.split()) for header in arm_table.HEADERS],
+        *(arm_table.cells(arm, group) for arm in group.arms),
+    ]
 
 
 _LATEX = {

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from synthaug.analysis.text.table import PIPE_WIDTH
+PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def show(blocks: Sequence[Block], as_markdown: bool) -> None:
 
 def print_document(blocks: Sequence[Block], console: Console | None = None) -> None:
     """Print on a terminal, or 120 columns wide and without colour into a pipe."""
-    if console is None:
-        console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console = console or standard_console()
     for block in blocks:
         # Text, since a name such as "[red]" is markup in a plain string.
         if isinstance(block, Heading):
@@ -82,6 +81,11 @@ def print_document(blocks: Sequence[Block], console: Console | None = None) -> N
             console.print(_table(block))
         if not isinstance(block, Heading):
             console.print()
+
+
+def standard_console() -> Console:
+    """Return the terminal, or a console of 120 columns into a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
 
 
 def markdown(blocks: Sequence[Block]) -> str:

@@ -1,7 +1,5 @@
 """Number formats of tables and sentences: percentages, points, intervals, p values, counts. The only place for them."""
 
-from collections.abc import Sequence
-
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.inference.intervals import Estimate
 
@@ -39,6 +37,11 @@ def in_points(size: float) -> str:
     """Format a fraction as a number of points: 0.01 -> "1 point"."""
     number = f"{100 * size:.3g}"
     return f"{number} point" if number == "1" else f"{number} points"
+
+
+def margin(size: float) -> str:
+    """Name a non-inferiority margin, a fraction: 0.01 -> "1-point margin"."""
+    return f"{100 * size:.3g}-point margin"
 
 
 def size_in_points(size: float) -> str:
@@ -104,6 +107,17 @@ def interval(estimate: Estimate, n: int) -> str:
     return f"95 % CI {points(estimate.low, n)} to {points(estimate.high, n)}"
 
 
+def size_interval(estimate: Estimate, n: int) -> str:
+    """Format the interval of a difference without signs, the end nearer to 0 first: "95 % CI 0.10 to 1.14".
+
+    Args:
+        estimate: differences of fractions, all of one sign.
+        n: number of test images.
+    """
+    near, far = sorted((abs(estimate.low), abs(estimate.high)))
+    return f"95 % CI {percent(near, n)} to {percent(far, n)}"
+
+
 def p_value(value: float | None) -> str:
     """Format a p value with two significant digits: "0.034", "< 0.001"."""
     if value is None:
@@ -141,16 +155,6 @@ def test_images(n: int) -> str:
 def seed_count(count: int) -> str:
     """Format a number of seeds: "one seed", "5 seeds"."""
     return "one seed" if count == 1 else f"{count} seeds"
-
-
-def enumeration(names: Sequence[str], last: str = "and") -> str:
-    """Join names to "a, b and c".
-
-    Args:
-        names: at least one.
-        last: the word before the last name.
-    """
-    return f"{', '.join(names[:-1])} {last} {names[-1]}" if len(names) > 1 else names[0]
 
 
 def counts(arm: Arm) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from synthaug.analysis.comparison.model import Comparison
 from synthaug.analysis.findings import findings
 from synthaug.analysis.output import export
 from synthaug.analysis.output.records import rows
-from synthaug.analysis.text import table
+from synthaug.analysis.text import arm_table
 from synthaug.files import read_json
 from tests.factories.studies import MadeUp, make_study
 
@@ -59,7 +59,7 @@ def test_markdown_and_latex_have_the_cells_of_the_table(comparison: Comparison) 
     markdown = (comparison.folder / "results.md").read_text(encoding="utf-8")
     latex = (comparison.folder / "results.tex").read_text(encoding="utf-8")
     for arm in group.arms:
-        cells = table.cells(arm, group)
+        cells = arm_table.cells(arm, group)
         assert f"| {' | '.join(cells)} |" in markdown.replace("\\", "")
         assert f"{' & '.join(map(export.escaped, cells))} \\\\" in latex
     assert "64\\_\\&\\_100\\%" in latex

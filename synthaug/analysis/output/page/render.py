@@ -16,7 +16,7 @@ from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.page.sections import SECTIONS, Section
-from synthaug.analysis.text import format, table
+from synthaug.analysis.text import arm_table, format, sentences
 from synthaug.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,7 +44,9 @@ def render(comparison: Comparison, found: Sequence[Findings], prices: Prices | N
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(format=format, table=table, cost=cost, comparison=comparison, prices=prices)
+    environment.globals.update(
+        arm_table=arm_table, format=format, sentences=sentences, cost=cost, comparison=comparison, prices=prices
+    )
     environment.filters.update(
         themed=palette.themed,
         kind=lambda block: type(block).__name__,

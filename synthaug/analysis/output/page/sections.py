@@ -20,7 +20,7 @@ from synthaug.analysis.output.page import (
     validity_section,
     worth,
 )
-from synthaug.analysis.text import table
+from synthaug.analysis.text import arm_table
 
 Context = Mapping[str, Any]
 
@@ -44,7 +44,7 @@ def _costs(comparison: Comparison, group: Group, said: Findings) -> Context | No
 
 
 def _arms(comparison: Comparison, group: Group, said: Findings) -> Context:
-    return {"headers": table.HEADERS}
+    return {"headers": arm_table.HEADERS}
 
 
 SECTIONS = (

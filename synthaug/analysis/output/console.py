@@ -1,0 +1,51 @@
+"""The comparison on the console."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from synthaug.analysis.comparison.model import Comparison, Group
+from synthaug.analysis.findings import Findings
+from synthaug.analysis.text import arm_table, format, sentences
+from synthaug.analysis.text.document import standard_console
+
+
+def print_comparison(comparison: Comparison, findings: Sequence[Findings], console: Console | None = None) -> None:
+    """Print one table per group; below it what it covers, the notes, and every run that is not in it.
+
+    Args:
+        comparison: of the study.
+        findings: of each group.
+        console: by default the terminal, or 120 columns into a pipe.
+    """
+    console = console or standard_console()
+    for group, group_findings in zip(comparison.groups, findings, strict=True):
+        console.print(_table(comparison, group))
+        for line in sentences.caption(group):
+            console.print(Text(line, style="dim"))
+        if line := sentences.trend(group):
+            console.print(Text(line))
+        for note in group_findings.notes:
+            console.print(Text(f"Note: {note}"))
+        if group.left_out:
+            console.print(Text("Runs that are not in the table:", style="bold"))
+        for item in group.left_out:
+            key = item.run.key
+            console.print(Text(f"  {key.arm}  seed {key.seed}  {item.state}: {item.reason}"))
+        if hint := sentences.removal_hint(comparison, group):
+            console.print(Text(hint))
+
+
+def _table(comparison: Comparison, group: Group) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
+    table.title = Text(f"{comparison.study}: {format.title(group)} ({format.test_images(group.n_test)})")
+    for header in arm_table.HEADERS:
+        # Folded, not cut: names of arms may differ in their last letters.
+        table.add_column(header, justify="left" if header in ("arm", "seeds") else "right", overflow="fold")
+    for arm in group.arms:
+        # Text, since a name such as "[red]" is markup in a plain string.
+        table.add_row(*(Text(cell) for cell in arm_table.cells(arm, group)))
+    return table

@@ -1,0 +1,59 @@
+"""Sentences on the arms: the wording of every case in one golden file."""
+
+import dataclasses
+
+from synthaug.analysis.comparison.model import Arm, NotWorse, ShareTrend
+from synthaug.analysis.text import sentences
+from tests.factories.arms import make_arm, make_difference, make_group
+from tests.factories.golden import assert_golden
+
+BELOW, ABOVE = make_difference(-0.012, -0.021, -0.003), make_difference(0.012, 0.003, 0.021)
+ZERO = make_difference(-0.004, -0.011, 0.003, 0.3)
+UNCORRECTED = make_difference(-0.012, -0.021, -0.003, 0.083)
+NON_INFERIOR = NotWorse("shown", 0.004, 0.012)
+
+ARMS = {
+    "no run": Arm("64", 0.4, 0.6, False, 1),
+    "baseline": make_arm(0.0, baseline=True),
+    "below real": make_arm(0.6, BELOW, not_worse=NotWorse("refuted", 0.5, 0.9)),
+    "above real": make_arm(0.6, ABOVE, not_worse=NON_INFERIOR),
+    "not significant": make_arm(0.6, ZERO),
+    "not significant after correction": make_arm(0.6, UNCORRECTED),
+    "control: recovers": make_arm(
+        0.6, BELOW, loss=make_difference(-0.036, -0.045, -0.027), gain=make_difference(0.024, 0.012, 0.036)
+    ),
+    "control: neither significant": make_arm(0.6, ZERO, loss=ZERO, gain=make_difference(0.001, -0.006, 0.008, 0.6)),
+    "control: gain not significant after correction": make_arm(
+        0.6, ZERO, loss=BELOW, gain=dataclasses.replace(ABOVE, adjusted_p=0.2)
+    ),
+}
+GROUPS = {
+    "no baseline": [],
+    "non-inferior": [make_arm(0.6, ZERO, not_worse=NON_INFERIOR)],
+    "worse": [make_arm(0.8, BELOW)],
+    "inconclusive": [make_arm(0.8, ZERO)],
+    "significant before correction alone": [make_arm(0.8, UNCORRECTED)],
+    "no replacement": [make_arm(0.6, item, real=1.0) for item in (BELOW, BELOW, ABOVE, ZERO, UNCORRECTED)],
+    "one arm": [make_arm(0.6, ZERO, real=1.0)],
+}
+
+
+def test_wording() -> None:
+    lines = ["# arms"]
+    for case, arm in ARMS.items():
+        lines += [f"[{case}]", f"{arm.name} ({sentences.mix(arm)}): {sentences.arm_result(arm, make_group(arm))}"]
+    lines.append("\n# headlines")
+    for case, arms in GROUPS.items():
+        lines += [f"[{case}]", sentences.headline(make_group(*arms))]
+    lines.append("\n# trends")
+    for difference in (BELOW, ZERO):
+        lines.append(sentences.trend(make_group(trend=ShareTrend(difference, ("real", "55", "64")))))
+    lines.append("\n# captions")
+    for seeds, one_draw in (((0,), True), ((0, 1), True), ((0, 1), False)):
+        arm = make_arm(0.6, seeds=seeds, one_draw=one_draw)
+        lines += [f"[{len(seeds)} seeds, one draw: {one_draw}]", *sentences.caption(make_group(arm))]
+    assert_golden("sentences.txt", "\n".join(lines) + "\n")
+
+
+def test_no_trend_no_sentence() -> None:
+    assert sentences.trend(make_group(make_arm(0.6))) == ""
