@@ -69,7 +69,7 @@ def main() -> None:
             return
         complete = [_compare(study) for study in studies] if sweep.is_sweep(sys.argv[1:]) else []
         for study in studies:
-            if hint := run_ids.how_to_upload(study):
+            if hint := run_ids.upload_hint(study):
                 print(hint)
         sys.exit(0 if all(complete) and not _unfinished else 1)
     except UserError as error:
@@ -333,12 +333,12 @@ def _compare(study: Path) -> bool:
     """Print the comparison of a study, write its files, show it in W&B where its runs are; True if all are finished."""
     from synthaug.analysis.pipeline import show_report
 
-    comparison = show_report(study)
+    report = show_report(study)
     if any(job.study == study and job.is_in_wandb for job in _asked):
         from synthaug.tracking import summary_run
 
-        summary_run.publish(comparison, again=False)
-    return comparison.complete
+        summary_run.publish(report, again=False)
+    return report.comparison.complete
 
 
 def _is_first_process() -> bool:

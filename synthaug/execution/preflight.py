@@ -40,7 +40,7 @@ def refuse(
     sets: dict[str, tuple[list[ShiftedSet], list[str]]] = {}
     found: list[str] = []
     others: dict[tuple[str, ...], list[Path]] = {}
-    if len(jobs) > 1 and run_ids.is_trial() and any(job.is_in_wandb for job in jobs):
+    if len(jobs) > 1 and run_ids.is_sweep_trial() and any(job.is_in_wandb for job in jobs):
         found.append(
             f"-m: the trial of a W&B sweep is one run, and this asks for {len(jobs)}; list the mixes and seeds in the "
             "sweep's YAML instead (experiments/wandb/sweep.yaml), or choose another logger with logger=csv."

@@ -18,9 +18,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthaug.analysis.comparison.model import Comparison
 from synthaug.analysis.cost import Prices
-from synthaug.analysis.pipeline import show_report
+from synthaug.analysis.pipeline import StudyReport, show_report
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,16 +39,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--price-kwh", type=float, metavar="P", help="print costs, with P for a kilowatt-hour")
     parsed = parser.parse_args(arguments)
     priced = parsed.price_hour is not None or parsed.price_kwh is not None
-    comparison = show_report(parsed.study, Prices(parsed.price_hour, parsed.price_kwh) if priced else None)
-    return 0 if (not parsed.wandb or _published(comparison)) and comparison.complete else 1
+    report = show_report(parsed.study, Prices(parsed.price_hour, parsed.price_kwh) if priced else None)
+    return 0 if (not parsed.wandb or _publish(report)) and report.comparison.complete else 1
 
 
-def _published(comparison: Comparison) -> bool:
+def _publish(report: StudyReport) -> bool:
     from synthaug.tracking import run_ids, summary_run
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("synthaug").setLevel(logging.INFO)
-    done = summary_run.publish(comparison)
-    if hint := run_ids.how_to_upload(comparison.folder):
+    published = summary_run.publish(report)
+    if hint := run_ids.upload_hint(report.comparison.folder):
         print(hint)
-    return done
+    return published

@@ -55,13 +55,13 @@ def log_images(
         run.log_artifact(mix_artifact(key, folder, sources))
 
 
-def log_answers(run: Any, folder: Path, study: str, key: RunKey) -> None:
+def log_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:
     """Keep the run's answers to the test images as its output."""
     with heard("predictions"):
         run.log_artifact(predictions_artifact(study, key, folder))
 
 
-def use_answers(run: Any, folder: Path, study: str, key: RunKey) -> None:
+def use_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:
     """Name the answers of another run as what this one used."""
     _use(run, predictions_artifact(study, key, folder))
 

@@ -27,11 +27,11 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict
     """
     if target.endswith("WandbLogger"):
         return {
-            **run_ids.identity(folder),  # before the mode is settled: asking for it makes W&B read its environment
+            **run_ids.init_arguments(folder),  # before `configure_mode`, which makes W&B read its environment
             "name": label,
             "group": study.name,
             "save_dir": str(study),
-            "mode": run_ids.mode(study),
+            "mode": run_ids.configure_mode(study),
             "resume": "allow",
         }
     if target.endswith("TensorBoardLogger"):
@@ -41,13 +41,13 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict
     return {"save_dir": str(folder), "name": "csv", "version": f"attempt{attempts}"}
 
 
-def log_facts(folder: Path, loggers: Sequence[Logger], facts: Mapping[str, Any], train: Sequence[Sample]) -> None:
+def log_run(folder: Path, loggers: Sequence[Logger], facts: Mapping[str, Any], train: Sequence[Sample]) -> None:
     """Tell W&B what the arm consists of: counts, share, and a few training images of each origin."""
     for run in runs_of(loggers):
         import wandb
 
         if not run.disabled:  # where it says "dummy"
-            run_ids.remember(folder, {"project": run.project, "entity": run.entity})
+            run_ids.update_record(folder, {"project": run.project, "entity": run.entity})
         run.config.update(dict(facts), allow_val_change=True)
         chooser = random.Random(0)  # the same places in every arm
         for origin in (REAL, SYNTHETIC):

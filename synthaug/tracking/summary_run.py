@@ -1,31 +1,29 @@
-"""The closing run of a study in W&B: table, figures and page, every number a summary metric, the answers behind them.
+"""The summary run of a study in W&B: its numbers as summary metrics, tables, figures and page, and its lineage.
 
-Making it again goes on with the same W&B run.
+Publishing a study again resumes the same W&B run.
 """
 
-import html
 import logging
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from synthaug.analysis.comparison.model import ComparedRun, Comparison, Group
-from synthaug.analysis.output.records import rows
-from synthaug.analysis.text import format
+from synthaug.analysis.inference.intervals import CONFIDENCE
+from synthaug.analysis.output.records import as_json
+from synthaug.analysis.pipeline import PAGE, StudyReport
+from synthaug.analysis.validity.finding import PASSED
 from synthaug.files import read_json, sha256
 from synthaug.runs import layout
 from synthaug.tracking import run_ids
+from synthaug.tracking.artifacts import artifact_name
 
 log = logging.getLogger(__name__)
 
 INCOMPLETE, UNDERPOWERED = "incomplete", "underpowered"
-_NAMES = ("dataset", "generator", "model", "arm")  # columns of a row that say whose numbers these are
+_NAMES = ("dataset", "generator", "model", "arm")  # columns of a row that name whose numbers these are
 _SETTINGS = ("budget", "controls", "batch_size")  # of the configuration, where all runs share their value
-_PART = re.compile(  # of the page: a section, whose id ends with the number of its group, or a figure
-    r'<section id="[\w-]+-(?P<group>\d+)"|(?P<svg><svg role="img" aria-label="(?P<label>[^"]*)".*?</svg>)', re.DOTALL
-)
 _SHEET = (
     '<!DOCTYPE html><html><head><meta charset="utf-8"><style>body{{margin:8px;background:#fff;color:#1d2733;'
     "font-family:system-ui,sans-serif}}svg{{width:100%;height:auto;max-height:calc(100vh - 16px)}}</style></head>"
@@ -33,27 +31,28 @@ _SHEET = (
 )
 
 
-def publish(comparison: Comparison, again: bool = True) -> bool:
-    """Show a study in W&B, once its files are written; False, and the reason said, where that failed.
-
-    Whatever fails here, W&B or the way to it, fails neither the study nor its report.
+def publish(report: StudyReport, again: bool = True) -> bool:
+    """Publish a study in W&B, once its files are written; no failure of W&B or the network fails the study.
 
     Args:
-        comparison: as `make_report` returns it.
-        again: also where this very comparison was shown before.
+        report: from `make_report`.
+        again: also if this very comparison was published before.
+
+    Returns:
+        False, with the reason logged, if that failed.
     """
-    study = comparison.folder
+    study = report.comparison.folder
     try:
-        shown = sha256(study / "results.json")
-        if not again and run_ids.record(study).get("shown") == shown:
+        digest = sha256(study / "results.json")
+        if not again and run_ids.read_record(study).get("published") == digest:
             return True
-        settings = _settings(comparison)
+        settings = _init_arguments(report.comparison)
         if settings["mode"] != "disabled":
-            _publish(comparison, settings)
-            run_ids.remember(study, {"shown": shown})
+            _publish(report, settings)
+            run_ids.update_record(study, {"published": digest})
     except Exception as error:
         log.warning(
-            "The comparison is not in W&B (%s: %s); nothing of it is lost. To try again: "
+            "The comparison is not in W&B (%s: %s); all files are written. To try again: "
             "python -m synthaug.report %s --wandb",
             type(error).__name__,
             " ".join(str(error).split()),
@@ -63,175 +62,156 @@ def publish(comparison: Comparison, again: bool = True) -> bool:
     return True
 
 
-def _publish(comparison: Comparison, settings: Mapping[str, Any]) -> None:
+def _publish(report: StudyReport, settings: Mapping[str, Any]) -> None:
     import wandb
 
     from synthaug.tracking import artifacts, workspace
 
-    study = comparison.folder
+    comparison, study = report.comparison, report.comparison.folder
+    groups = as_json(comparison, report.findings)["groups"]
+    figures = figure_names(report)
     run: Any = wandb.init(**settings)
     failed = True
     try:
-        run_ids.remember(study, {"project": run.project, "entity": run.entity})
+        run_ids.update_record(study, {"project": run.project, "entity": run.entity})
         run.config.update(configuration(comparison), allow_val_change=True)
-        _replace(run.summary, summary(comparison))
-        run.tags = tuple(sorted(({*(run.tags or ())} - {INCOMPLETE, UNDERPOWERED}) | tags(comparison)))
-        run.log(_media(comparison))
-        for item in _compared(comparison):
+        _replace_summary(run.summary, summary(report, groups))
+        run.tags = tuple(sorted(({*(run.tags or ())} - {INCOMPLETE, UNDERPOWERED}) | tags(report)))
+        # Figures as text and not as pixels: sharp at any size, and their words can be searched.
+        drawn = {name: wandb.Html(_SHEET.format(svg), inject=False) for name, svg in figures.items()}
+        with (study / PAGE).open(encoding="utf-8") as page:
+            drawn["page"] = wandb.Html(page, inject=False)
+        run.log({name: _table(rows) for name, rows in tables(groups).items() if rows} | drawn)
+        for item in _compared_runs(comparison):
             experiment = str((item.run.result or {}).get("experiment", comparison.study))
-            artifacts.use_answers(run, item.run.folder, experiment, item.run.key)
+            artifacts.use_predictions(run, item.run.folder, experiment, item.run.key)
         run.log_artifact(artifacts.report_artifact(comparison.study, study))
         failed = False
         if not run.offline:
             log.info("W&B: the comparison is %s", run.url)
-        workspace.save(run, study, list(figures(comparison)))
+        workspace.save_view(run, study, list(figures))
     finally:
         run.finish(exit_code=int(failed))
 
 
-def _settings(comparison: Comparison) -> dict[str, Any]:
-    """What `wandb.init` is told; the project is that of most runs."""
-    records = [run_ids.record(item.run.folder) for item in _compared(comparison)]
-    found = Counter((record["project"], record.get("entity")) for record in records if record.get("project"))
-    project, entity = next(iter(found.most_common(1)), ((os.environ.get("WANDB_PROJECT"), None), 0))[0]
+def _init_arguments(comparison: Comparison) -> dict[str, Any]:
+    """Arguments of `wandb.init`; the project is that of most runs."""
+    records = [run_ids.read_record(item.run.folder) for item in _compared_runs(comparison)]
+    projects = Counter((record["project"], record.get("entity")) for record in records if record.get("project"))
+    project, entity = next(iter(projects.most_common(1)), ((os.environ.get("WANDB_PROJECT"), None), 0))[0]
     return {
         "project": project or run_ids.PROJECT,
         "entity": entity,
-        **run_ids.identity(comparison.folder),
+        **run_ids.init_arguments(comparison.folder),
         "name": comparison.study,
         "group": comparison.study,
         "job_type": "comparison",
         "dir": str(comparison.folder),
-        "mode": run_ids.mode(comparison.folder),
+        "mode": run_ids.configure_mode(comparison.folder),
         "resume": "allow",
     }
 
 
 def configuration(comparison: Comparison) -> dict[str, Any]:
-    """What the study is: its datasets, generators, models and arms, and what its runs were trained and judged by."""
-    own = [(item.run.result or {}).get("settings", {}) for item in _compared(comparison)]
-    shared = {
-        name: values.pop()
-        for name in _SETTINGS
-        for values in [{settings.get(name) for settings in own}]
-        if len(values) == 1
-    }
+    """Return what the study is: datasets, generators, models, arms, and the settings that all runs share.
+
+    `margin` is in points as in the settings of each run.
+    """
+    settings = [(item.run.result or {}).get("settings", {}) for item in _compared_runs(comparison)]
+    shared = {name: values.pop() for name in _SETTINGS if len(values := {of_run.get(name) for of_run in settings}) == 1}
     plan = comparison.folder / layout.PLANNED
     planned = read_json(plan) if plan.is_file() else {}
+    groups = comparison.groups
+    names = [(group.dataset, group.generator, group.model, arm.name) for group in groups for arm in group.arms]
     return {
-        **_plain(shared),
-        **{name: value for name, value in _plain(planned | _report(comparison)).items() if name != "format"},
-        **{f"{name}s": sorted({str(row[name]) for row in _rows(comparison)}) for name in _NAMES},
-        "seeds": sorted({item.run.key.seed for group in comparison.groups for item in group.runs}),
-        "n_test": max(group.n_test for group in comparison.groups),
-        "margin": round(100 * comparison.groups[0].margin, 6),  # in points
+        **{name: value for name, value in _scalars(planned | shared).items() if name != "format"},
+        "study": comparison.study,
+        "confidence": CONFIDENCE,
+        "margin": round(100 * groups[0].margin, 6),  # points
+        **{f"{name}s": sorted(set(values)) for name, values in zip(_NAMES, zip(*names, strict=True), strict=True)},
+        "seeds": sorted({item.run.key.seed for group in groups for item in group.runs}),
+        "n_test": max(group.n_test for group in groups),
     }
 
 
-def summary(comparison: Comparison) -> dict[str, Any]:
-    """`<arm>/<column>` → value, for every column of the table that has one; the notes as they stand on the page.
+def summary(report: StudyReport, groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the summary metrics: "<arm>/<column>" for every number of `results.csv`, and the checks.
 
-    A study of several groups has their names before the arm's.
+    Args:
+        report: of the study; if it has several groups, their names stand before the arm's.
+        groups: those of `results.json`. Accuracies are fractions. The margin stands in the configuration.
     """
-    found: dict[str, Any] = {}
-    for group in comparison.groups:
-        for row in rows(group):
-            name = f"{_prefix(comparison, group)}{row['arm']}"
-            values = {column: value for column, value in row.items() if column not in _NAMES}
-            found |= {f"{name}/{column}": value for column, value in _plain(values).items()}
-    for group, content in zip(comparison.groups, _report(comparison)["groups"], strict=True):
-        of_group = {name: value for name, value in content.items() if isinstance(value, dict)}  # the trend
-        for name, values in of_group.items():
-            found |= {f"{_prefix(comparison, group)}{name}/{key}": value for key, value in _plain(values).items()}
-    return found | {"complete": comparison.complete, "notes": "\n".join(_notes(comparison))}
+    metrics: dict[str, Any] = {}
+    checks = []
+    for group, content, findings in zip(report.comparison.groups, groups, report.findings, strict=True):
+        prefix = _prefix(report.comparison, group)
+        questions = {name: value for name, value in content.items() if isinstance(value, dict)}  # trend, exchange …
+        for name, row in (*((arm["arm"], arm) for arm in content["arms"]), *questions.items()):
+            values = {column: value for column, value in row.items() if column not in (*_NAMES, "margin")}
+            metrics |= {f"{prefix}{name}/{column}": value for column, value in _scalars(values).items()}
+        checks += [f"{check.severity}: {prefix}{check.name}" for check in findings.threats if check.severity != PASSED]
+    return metrics | {"complete": report.comparison.complete, "checks": "\n".join(checks)}
 
 
-def tags(comparison: Comparison) -> set[str]:
-    """By what a study is marked that shows less than it was meant to."""
-    warned = any(UNDERPOWERED in note.lower() for note in _notes(comparison))
-    return ({UNDERPOWERED} if warned else set()) | (set() if comparison.complete else {INCOMPLETE})
+def tags(report: StudyReport) -> set[str]:
+    """Return the tags of a study: incomplete, underpowered."""
+    checks = [check for findings in report.findings for check in findings.threats]
+    underpowered = any(check.name == "power" and check.severity != PASSED for check in checks)
+    return {tag for tag, holds in ((UNDERPOWERED, underpowered), (INCOMPLETE, not report.comparison.complete)) if holds}
 
 
-def figures(comparison: Comparison) -> dict[str, str]:
-    """Name → SVG of every figure, cut out of the page, which is thus what they agree with."""
-    page = (comparison.folder / "report.html").read_text(encoding="utf-8")
-    found: dict[str, str] = {}
-    prefix = ""
-    for part in _PART.finditer(page):
-        if part["group"]:
-            prefix = _prefix(comparison, comparison.groups[int(part["group"]) - 1])
-        else:
-            title = html.unescape(part["label"]).partition(":")[0]
-            name = f"figures/{prefix}{re.sub(r'[^A-Za-z0-9_.]+', '-', title).strip('-').lower()}"
-            found[name if name not in found else f"{name}-{len(found)}"] = part["svg"]
-    return found
+def figure_names(report: StudyReport) -> dict[str, str]:
+    """Return the SVG of every figure under the name that it has in W&B, "figures/<section>/<figure>"."""
+    return {
+        f"figures/{_prefix(report.comparison, group)}{'/'.join(artifact_name(part) for part in name.split('/'))}": svg
+        for group, figures in zip(report.comparison.groups, report.figures, strict=True)
+        for name, svg in figures.items()
+    }
 
 
-def _report(comparison: Comparison) -> dict[str, Any]:
-    """What the report has written down: the same as its page."""
-    return read_json(comparison.folder / "results.json")
+def tables(groups: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the tables "comparison" (arms), "classes" (per arm) and "runs".
+
+    Args:
+        groups: those of `results.json`.
+    """
+    content: dict[str, list[dict[str, Any]]] = {"comparison": [], "classes": [], "runs": []}
+    for group in groups:
+        names = {name: group[name] for name in _NAMES if name in group}
+        for arm in group["arms"]:
+            excluded = ("per_class", "margin")
+            content["comparison"].append({name: value for name, value in arm.items() if name not in excluded})
+            content["classes"] += [{**names, "arm": arm["arm"], **row} for row in arm["per_class"]]
+        content["runs"] += [names | run for run in group["runs"]]
+    return content
 
 
-def _media(comparison: Comparison) -> dict[str, Any]:
+def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
     import wandb
 
-    groups = _report(comparison)["groups"]
-    names = [{name: group[name] for name in _NAMES if name in group} for group in groups]
-    of_class = [
-        {**of, "arm": arm["arm"], **item}
-        for of, group in zip(names, groups, strict=True)
-        for arm in group["arms"]
-        for item in arm["per_class"]
-    ]
-    of_run = [of | run for of, group in zip(names, groups, strict=True) for run in group["runs"]]
-    tables = {"comparison": list(_rows(comparison)), "classes": of_class, "runs": of_run}
-    # As text and not as pixels: sharp at any size, and its words can be searched.
-    drawn = {name: wandb.Html(_SHEET.format(svg), inject=False) for name, svg in figures(comparison).items()}
-    with (comparison.folder / "report.html").open(encoding="utf-8") as page:
-        drawn["page"] = wandb.Html(page, inject=False)
-    return {**{name: _table(of) for name, of in tables.items() if of}, **drawn}
-
-
-def _table(content: Sequence[Mapping[str, Any]]) -> Any:
-    import wandb
-
-    columns: list[str | int] = list(dict.fromkeys(column for row in content for column in row))
-    data = [[row.get(str(column)) for column in columns] for row in content]
+    columns: list[str | int] = list(dict.fromkeys(column for row in rows for column in row))
+    data = [[row.get(str(column)) for column in columns] for row in rows]
     return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
 
 
-def _replace(there: Any, found: Mapping[str, Any]) -> None:
-    """Make the summary say this; a number that an earlier comparison had and this one has not is taken away."""
-    columns = {name.rpartition("/")[2] for name in found if "/" in name}
-    names = there.keys()  # W&B's summary is no mapping: it cannot be iterated over
+def _replace_summary(recorded: Any, current: Mapping[str, Any]) -> None:
+    """Update W&B's summary; a number of an earlier comparison that this one does not have is removed."""
+    columns = {name.rpartition("/")[2] for name in current if "/" in name}
+    names = recorded.keys()  # W&B's summary is no mapping: it cannot be iterated over
     for name in list(names):
-        if "/" in name and name.rpartition("/")[2] in columns and name not in found:
-            del there[name]
-    there.update(dict(found))
+        if "/" in name and name.rpartition("/")[2] in columns and name not in current:
+            del recorded[name]
+    recorded.update(dict(current))
 
 
-def _compared(comparison: Comparison) -> list[ComparedRun]:
+def _compared_runs(comparison: Comparison) -> list[ComparedRun]:
     return [item for group in comparison.groups for item in group.runs if item.compared]
-
-
-def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    for group in comparison.groups:
-        yield from rows(group)
-
-
-def _notes(comparison: Comparison) -> list[str]:
-    several = len(comparison.groups) > 1
-    return [
-        f"{format.title(group)}: {note}" if several else note
-        for group, content in zip(comparison.groups, _report(comparison)["groups"], strict=True)
-        for note in content["notes"]
-    ]
 
 
 def _prefix(comparison: Comparison, group: Group) -> str:
     return f"{group.dataset}/{group.generator}/{group.model}/" if len(comparison.groups) > 1 else ""
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What W&B shows in a column of its own; no empty text, and nothing for what has no number."""
+def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what W&B shows in a column; no empty text, and nothing for what has no number."""
     return {name: value for name, value in values.items() if isinstance(value, (str, int, float)) and value != ""}

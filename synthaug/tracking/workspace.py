@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 _COLUMNS = ("config:arm.value", "config:seed.value", "config:synthetic_fraction.value", "summary:test/accuracy")
 
 
-def save(run: Any, study: Path, figures: Sequence[str]) -> None:
+def save_view(run: Any, study: Path, figures: Sequence[str]) -> None:
     """Save a view of the study's runs beside its comparison, unless it has one; what fails is said and fails nothing.
 
     Args:
@@ -22,7 +22,7 @@ def save(run: Any, study: Path, figures: Sequence[str]) -> None:
         study: folder of the study, where the address of the view is kept.
         figures: names under which the closing run has figures.
     """
-    if run.offline or run_ids.record(study).get("view"):
+    if run.offline or run_ids.read_record(study).get("view"):
         return
     if importlib.util.find_spec("wandb_workspaces") is None:
         log.info(
@@ -33,7 +33,7 @@ def save(run: Any, study: Path, figures: Sequence[str]) -> None:
         return
     try:
         saved = workspace(run, figures).save()
-        run_ids.remember(study, {"view": saved.url})
+        run_ids.update_record(study, {"view": saved.url})
         log.info("W&B: a view of the study is saved as %s", saved.url)
     except Exception as error:
         log.warning("W&B: the view of the study is not saved (%s)", " ".join(str(error).split()))

@@ -100,7 +100,7 @@ def fit_and_test(
 
         tracking.log_test(loggers, contents.read_predictions(folder), test["class_accuracy"])
         for run in tracking.runs_of(loggers):
-            artifacts.log_answers(run, folder, settings["experiment"], key)
+            artifacts.log_predictions(run, folder, settings["experiment"], key)
     if trainer.is_global_zero:
         result = {
             **facts_of(key, settings, arm),
@@ -129,7 +129,7 @@ def log_arm(loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Mapp
     from synthaug.tracking import loggers as tracking
 
     facts = {**settings, "counts": arm.counts, "synthetic_fraction": fraction(arm), "arm": key.arm}
-    tracking.log_facts(folder, loggers, facts, arm.train)
+    tracking.log_run(folder, loggers, facts, arm.train)
     root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
     digests = {split: digest(samples) for split, samples in arm.real.splits.items()}
     for run in tracking.runs_of(loggers):

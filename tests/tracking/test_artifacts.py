@@ -104,7 +104,7 @@ def test_online_inputs_are_used_by_the_public_method(tmp_path: Path) -> None:
     (synthetic / "manifest.csv").write_text("class_name\n", encoding="utf-8")
     run = create_autospec(Run, instance=True, offline=False)
     artifacts.log_images(run, study / KEY.folder, KEY, real, digests, tmp_path / "photos", synthetic)
-    artifacts.log_answers(run, study / KEY.folder, "study", KEY)
+    artifacts.log_predictions(run, study / KEY.folder, "study", KEY)
     assert [call.args[0].type for call in run.use_artifact.call_args_list] == ["dataset", "synthetic-set"]
     assert [call.args[0].type for call in run.log_artifact.call_args_list] == ["mix", "predictions"]
     real_only = dataclasses.replace(KEY, arm="real")
@@ -119,5 +119,5 @@ def test_what_wandb_refuses_fails_no_run(tmp_path: Path, caplog: pytest.LogCaptu
     run = create_autospec(Run, instance=True, offline=False)
     run.log_artifact.side_effect = RuntimeError("no space\nleft in your plan")
     with caplog.at_level(logging.WARNING):
-        artifacts.log_answers(run, study / KEY.folder, "study", KEY)
+        artifacts.log_predictions(run, study / KEY.folder, "study", KEY)
     assert "W&B: predictions not logged (no space left in your plan); the run goes on without." in caplog.text

@@ -29,43 +29,43 @@ def heeded() -> str:
 
 
 def test_a_folder_keeps_its_run_and_another_has_another(tmp_path: Path) -> None:
-    first = run_ids.identity(tmp_path / "a")
+    first = run_ids.init_arguments(tmp_path / "a")
     assert first.keys() == {"id"}
-    assert run_ids.identity(tmp_path / "a") == first
-    assert run_ids.identity(tmp_path / "b") != first
+    assert run_ids.init_arguments(tmp_path / "a") == first
+    assert run_ids.init_arguments(tmp_path / "b") != first
 
 
 def test_it_is_resumed_where_it_was_begun(tmp_path: Path) -> None:
-    begun = run_ids.identity(tmp_path)
-    run_ids.remember(tmp_path, {"project": "mine", "entity": "me"})
-    run_ids.remember(tmp_path, {"project": "mine", "entity": ""})  # offline W&B knows of none
-    assert run_ids.identity(tmp_path) == {**begun, "project": "mine", "entity": "me"}
+    begun = run_ids.init_arguments(tmp_path)
+    run_ids.update_record(tmp_path, {"project": "mine", "entity": "me"})
+    run_ids.update_record(tmp_path, {"project": "mine", "entity": ""})  # offline W&B knows of none
+    assert run_ids.init_arguments(tmp_path) == {**begun, "project": "mine", "entity": "me"}
 
 
 def test_a_trial_is_the_run_that_its_sweep_has_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial(monkeypatch, "sweep", "first")
-    assert run_ids.identity(tmp_path) == {"id": "first"}
-    assert run_ids.is_trial()
+    assert run_ids.init_arguments(tmp_path) == {"id": "first"}
+    assert run_ids.is_sweep_trial()
 
 
 def test_a_trial_that_is_finished_by_hand_stays_the_sweeps_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trial(monkeypatch, "sweep", "first")
-    run_ids.identity(tmp_path)
-    run_ids.remember(tmp_path, {"project": "swept", "entity": "me"})
+    run_ids.init_arguments(tmp_path)
+    run_ids.update_record(tmp_path, {"project": "swept", "entity": "me"})
     trial(monkeypatch, "", "")
-    assert run_ids.identity(tmp_path) == {"id": "first", "project": "swept", "entity": "me"}
-    assert not run_ids.is_trial()
+    assert run_ids.init_arguments(tmp_path) == {"id": "first", "project": "swept", "entity": "me"}
+    assert not run_ids.is_sweep_trial()
 
 
 def test_a_sweep_over_a_folder_that_was_begun_goes_on_with_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = run_ids.identity(tmp_path)
+    begun = run_ids.init_arguments(tmp_path)
     trial(monkeypatch, "sweep", "another")
-    assert run_ids.identity(tmp_path) == begun
+    assert run_ids.init_arguments(tmp_path) == begun
     assert heeded() == begun["id"]
     trial(monkeypatch, "second sweep", "a third")
-    assert run_ids.identity(tmp_path) == begun
+    assert run_ids.init_arguments(tmp_path) == begun
     assert heeded() == begun["id"]
 
 
@@ -73,9 +73,9 @@ def test_a_run_that_was_deleted_from_its_sweep_gives_way_to_the_sweeps_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial(monkeypatch, "sweep", "deleted")
-    run_ids.identity(tmp_path)
+    run_ids.init_arguments(tmp_path)
     trial(monkeypatch, "sweep", "next")
-    assert run_ids.identity(tmp_path)["id"] == "next"
+    assert run_ids.init_arguments(tmp_path)["id"] == "next"
     assert heeded() == "next"
 
 
@@ -87,14 +87,14 @@ def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypat
         monkeypatch.setenv(name, str(tmp_path))
     begun = []
     monkeypatch.setattr("wandb.setup", lambda: begun.append(mode))
-    assert run_ids.mode(tmp_path) == mode
+    assert run_ids.configure_mode(tmp_path) == mode
     assert begun == ([] if mode == "disabled" else [mode])
 
 
 def test_lightning_makes_wandb_say_nothing(tmp_path: Path) -> None:
     """In a process of its own: W&B reads once whether it is to be silent, and says each warning once."""
     code = (
-        "import sys; from pathlib import Path; from synthaug import tracking; "
+        "import sys; from pathlib import Path; from synthaug.tracking import loggers as tracking; "
         "from pytorch_lightning.loggers import WandbLogger; study = Path(sys.argv[1]); "
         "given = tracking.logger_arguments('WandbLogger', 'real-seed0', study, study / 'run'); "
         "logger = WandbLogger(**given); logger.experiment; tracking.close([logger], failed=False)"
@@ -117,19 +117,19 @@ def test_a_server_out_of_reach_is_no_reason_not_to_train(
     def refuse(**_: object) -> bool:
         raise OSError("no route\nto host")
 
-    run_ids._reachable.cache_clear()
+    run_ids._reachable_mode.cache_clear()
     monkeypatch.setattr("wandb.login", refuse)
-    assert run_ids._reachable() == "offline"
+    assert run_ids._reachable_mode() == "offline"
     assert "W&B cannot be used online, so it goes offline (no route to host)" in caplog.text
-    run_ids._reachable.cache_clear()
+    run_ids._reachable_mode.cache_clear()
 
 
 def test_uploading_is_told_of_only_where_there_is_something_to_upload(tmp_path: Path) -> None:
-    assert run_ids.how_to_upload(tmp_path) == ""
+    assert run_ids.upload_hint(tmp_path) == ""
     (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
-    assert run_ids.how_to_upload(tmp_path).endswith(f"wandb login && wandb sync {tmp_path}/wandb/offline-run-*")
-    view = f"Once that is done, python -m synthaug.report {tmp_path} --wandb saves a view of the study there."
-    run_ids.remember(tmp_path, {"id": "closing"})
-    assert run_ids.how_to_upload(tmp_path).endswith(view)
-    run_ids.remember(tmp_path, {"view": "https://wandb.example"})
-    assert not run_ids.how_to_upload(tmp_path).endswith(view)
+    assert run_ids.upload_hint(tmp_path).endswith(f"wandb login && wandb sync {tmp_path}/wandb/offline-run-*")
+    view = f"python -m synthaug.report {tmp_path} --wandb"
+    run_ids.update_record(tmp_path, {"id": "summary"})
+    assert run_ids.upload_hint(tmp_path).endswith(view)
+    run_ids.update_record(tmp_path, {"view": "https://wandb.example"})
+    assert view not in run_ids.upload_hint(tmp_path)

@@ -1,21 +1,20 @@
 """The closing run: one for a study, with everything that the page says, and no study fails for it."""
 
+import dataclasses
 import json
 import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
 from wandb.sdk.wandb_run import Run
 
-from synthaug.analysis.comparison.model import Comparison
-from synthaug.analysis.output.records import rows
-from synthaug.analysis.pipeline import make_report
-from synthaug.analysis.validity.notes import notes
+from synthaug.analysis.output.records import as_json, rows
+from synthaug.analysis.pipeline import StudyReport, make_report
+from synthaug.analysis.validity.finding import Finding
 from synthaug.report import __main__
 from synthaug.runs import discovery
 from synthaug.tracking import run_ids, summary_run, workspace
@@ -32,18 +31,18 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def comparison(study: Path) -> Comparison:
+def report(study: Path) -> StudyReport:
     for folder in (study / run.key.folder for run in discovery.find_runs(study)):
-        run_ids.remember(folder, {"id": folder.name, "project": "mine"})
+        run_ids.update_record(folder, {"id": folder.name, "project": "mine"})
     return make_report(study)
 
 
 @pytest.fixture(scope="module")
-def shown(study: Path, comparison: Comparison) -> Iterator[list[Path]]:
+def shown(study: Path, report: StudyReport) -> Iterator[list[Path]]:
     with offline():
-        assert summary_run.publish(comparison)
-        assert summary_run.publish(comparison)
-        assert summary_run.publish(comparison, again=False)
+        assert summary_run.publish(report)
+        assert summary_run.publish(report)
+        assert summary_run.publish(report, again=False)
         yield files(study)
 
 
@@ -61,20 +60,25 @@ def test_it_is_one_run_however_often_it_is_shown(shown: list[Path]) -> None:
         assert run["project"] == "mine", "that of the study's runs"
 
 
-def test_every_number_of_the_table_is_a_summary_metric(comparison: Comparison, closing: dict[str, Any]) -> None:
-    (group,) = comparison.groups
+def test_every_number_of_the_table_is_a_summary_metric(report: StudyReport, closing: dict[str, Any]) -> None:
+    (group,) = report.comparison.groups
     for row in rows(group):
+        assert closing["summary"].get(f"{row['arm']}/accuracy") == pytest.approx(row["accuracy"])
         for column, value in row.items():
+            if column == "margin":
+                continue  # in the configuration
             key = f"{row['arm']}/{column}"
             if isinstance(value, (int, float)):
                 assert closing["summary"][key] == pytest.approx(value), key
             elif value is None:
                 assert key not in closing["summary"]
     assert closing["summary"]["complete"] is False
-    assert closing["summary"]["notes"] == "\n".join(notes(group)) != ""
+    (findings,) = report.findings
+    checks = [f"{check.severity}: {check.name}" for check in findings.threats if check.severity != "passed"]
+    assert closing["summary"]["checks"].splitlines() == checks != []
 
 
-def test_what_the_study_is_stands_in_its_configuration(comparison: Comparison, closing: dict[str, Any]) -> None:
+def test_what_the_study_is_stands_in_its_configuration(closing: dict[str, Any]) -> None:
     config = closing["config"]
     assert config["datasets"] == ["digits"]
     assert config["generators"] == ["tiny_digits"]
@@ -82,20 +86,32 @@ def test_what_the_study_is_stands_in_its_configuration(comparison: Comparison, c
     assert config["arms"] == sorted(SWEEP)
     assert config["seeds"] == [0, 1]
     assert (config["n_test"], config["batch_size"]) == (200, 32)
-    assert config["margin"] == pytest.approx(100 * comparison.groups[0].margin)
+    assert (config["margin"], config["confidence"], config["study"]) == (1.0, 0.95, "colours")
 
 
-def test_tables_figures_and_page_are_there(study: Path, shown: list[Path], closing: dict[str, Any]) -> None:
+def test_the_margin_is_in_points_under_one_name(closing: dict[str, Any]) -> None:
+    """The key of each run's settings; a fraction beside it in the summary would be taken for points."""
+    summary = closing["summary"]
+    assert [name for name in (*closing["config"], *summary) if "margin" in name] == ["margin"]
+    accuracies = [summary[f"{arm}/accuracy"] for arm in SWEEP]
+    assert all(0.5 < accuracy < 1 for accuracy in accuracies), "fractions"
+
+
+def test_tables_figures_and_page_are_there(
+    study: Path, report: StudyReport, shown: list[Path], closing: dict[str, Any]
+) -> None:
     inside = shown[-1].parent / "files"
     summary = closing["summary"]
     assert (inside / summary["page"]["path"]).read_text(encoding="utf-8") == (study / "report.html").read_text("utf-8")
     named = [name for name in summary if name.startswith("figures/")]
-    assert len(named) == (study / "report.html").read_text(encoding="utf-8").count('<svg role="img"') > 3
-    assert "figures/accuracy-against-synthetic-share" in named
-    for name in named:
-        drawn = (inside / summary[name]["path"]).read_text(encoding="utf-8")
-        assert drawn.startswith("<!DOCTYPE html>")
-        assert drawn.endswith("</svg></body></html>")
+    (figures,) = report.figures
+    assert {f"figures/{name}" for name in figures} == set(named)
+    assert {"curve/accuracy", "curve/difference", "classes/55", "confusion/real"} <= figures.keys()
+    page = (study / "report.html").read_text(encoding="utf-8")
+    assert page.count('<svg role="img"') == len(figures)
+    for name, svg in figures.items():
+        assert svg in page, name
+        assert svg in (inside / summary[f"figures/{name}"]["path"]).read_text(encoding="utf-8"), name
     assert summary["comparison"]["nrows"] == len(SWEEP)
     assert summary["classes"]["nrows"] == len(SWEEP) * len(CONTENT.classes)
     table = json.loads((inside / summary["runs"]["path"]).read_text(encoding="utf-8"))
@@ -115,37 +131,45 @@ def test_its_lineage_is_the_answers_and_what_it_made_is_the_report(shown: list[P
 
 def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     assert closing["tags"] == ["incomplete", "underpowered"]  # 200 test images, one point
-    group = {"notes": ["Underpowered: 200 test images show 6."]}
-    monkeypatch.setattr(summary_run, "_report", lambda comparison: {"groups": [group]})
-    assert summary_run.tags(SimpleNamespace(complete=True, groups=[None])) == {"underpowered"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("severity", "tags"), [("passed", set()), ("serious", {"underpowered"})])
+def test_tags_follow_the_checks(severity: str, tags: set[str], report: StudyReport) -> None:
+    comparison = dataclasses.replace(report.comparison, groups=())
+    (findings,) = report.findings
+    of_power = dataclasses.replace(findings, threats=(Finding("power", severity, "said"), Finding("x", "serious", "")))
+    assert summary_run.tags(StudyReport(comparison, (of_power,), ({},))) == tags
 
 
 def test_numbers_that_are_no_longer_there_are_taken_away() -> None:
     class Summary(dict[str, Any]):
         __iter__ = None  # type: ignore[assignment]  # as W&B's own
 
-    there = Summary({"55/accuracy": 0.9, "gone/accuracy": 0.8, "figures/mine": "kept", "_step": 3})
-    summary_run._replace(there, {"55/accuracy": 0.95, "notes": ""})
-    assert there.keys() == {"55/accuracy", "figures/mine", "_step", "notes"}
-    assert there["55/accuracy"] == 0.95
+    recorded = Summary({"55/accuracy": 0.9, "gone/accuracy": 0.8, "figures/mine": "kept", "_step": 3})
+    summary_run._replace_summary(recorded, {"55/accuracy": 0.95, "checks": ""})
+    assert recorded.keys() == {"55/accuracy", "figures/mine", "_step", "checks"}
+    assert recorded["55/accuracy"] == 0.95
 
 
 def test_arms_of_several_groups_are_told_apart(tmp_path: Path) -> None:
     study = make_study(tmp_path / "two", MadeUp(arms={"real": (1.0, 0.0)}, n_test=50))
     make_study(study, MadeUp(arms={"real": (1.0, 0.0)}, n_test=50, model="vit_b_16"))
-    keys = summary_run.summary(make_report(study))
-    assert {"digits/tiny_digits/resnet18/real/accuracy", "digits/tiny_digits/vit_b_16/real/accuracy"} <= keys.keys()
+    report = make_report(study)
+    metrics = summary_run.summary(report, as_json(report.comparison, report.findings)["groups"])
+    for model in ("resnet18", "vit_b_16"):
+        assert f"digits/tiny_digits/{model}/real/accuracy" in metrics
+        assert f"figures/digits/tiny_digits/{model}/curve/accuracy" in summary_run.figure_names(report)
 
 
 def test_where_wandb_fails_the_study_does_not(
-    study: Path, comparison: Comparison, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    study: Path, report: StudyReport, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(**_: Any) -> None:
         raise TimeoutError("the server\ndoes not answer")
 
     with offline():
         monkeypatch.setattr("wandb.init", refuse)
-        assert not summary_run.publish(comparison)
+        assert not summary_run.publish(report)
     assert "The comparison is not in W&B (TimeoutError: the server does not answer)" in caplog.text
     assert f"python -m synthaug.report {study} --wandb" in caplog.text
 
@@ -200,7 +224,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def of(run: Any, study: Path) -> None:
-    workspace.save(run, study, ["figures/accuracy"])
+    workspace.save_view(run, study, ["figures/accuracy"])
 
 
 def test_a_view_is_saved_once_and_its_address_kept(
@@ -211,7 +235,7 @@ def test_a_view_is_saved_once_and_its_address_kept(
         of(online, tmp_path)
     (view,) = server
     assert (view.entity, view.project, view.display_name) == ("me", "mine", "colours")
-    address = run_ids.record(tmp_path)["view"]
+    address = run_ids.read_record(tmp_path)["view"]
     assert address.startswith("https://wandb.example/me/mine?nw=")
     assert address in caplog.text
     spec = json.loads(view.spec.model_dump_json(by_alias=True, exclude_none=True))["section"]
@@ -253,7 +277,7 @@ def test_a_view_that_cannot_be_saved_is_said(
     monkeypatch.setattr(internal, "upsert_view2", refuse)
     of(online, tmp_path)
     assert "W&B: the view of the study is not saved (not allowed)" in caplog.text
-    assert run_ids.record(tmp_path) == {}
+    assert run_ids.read_record(tmp_path) == {}
 
 
 def test_online_the_same_is_told_by_the_public_interface(
@@ -271,9 +295,9 @@ def test_online_the_same_is_told_by_the_public_interface(
         "classes",
         "runs",
         "page",
-        "figures/accuracy-against-synthetic-share",
+        "figures/curve/accuracy",
     }
     assert online.tags == ("of the user", "underpowered"), "its own are kept, ours as they hold"
     online.finish.assert_called_once_with(exit_code=0)
     assert len(server) == 1
-    assert run_ids.record(study)["entity"] == "me"
+    assert run_ids.read_record(study)["entity"] == "me"

@@ -80,14 +80,14 @@ def test_trials_belong_to_the_sweep_and_are_the_runs_that_it_made(swept: tuple[C
     run = by_id["run-first"]
     assert (run["sweep_id"], run["project"], run["entity"]) == ("sweep", "swept", "me")
     assert (run["display_name"], run["run_group"]) == ("55-seed0", STUDY)
-    known = run_ids.record(commands.run_folder("55", STUDY))
+    known = run_ids.read_record(commands.run_folder("55", STUDY))
     assert known == {"id": "run-first", "sweep": "sweep", "project": "swept", "entity": "me"}
     assert "run-again" not in by_id, "it was finished before"
 
 
 def test_a_trial_goes_on_with_the_run_that_its_folder_was_begun_as(swept: tuple[Commands, dict[str, int]]) -> None:
     commands, _ = swept
-    begun = run_ids.record(commands.run_folder("real", STUDY))["id"]
+    begun = run_ids.read_record(commands.run_folder("real", STUDY))["id"]
     own = [path for path in files(commands.study(STUDY)) if records_of(path, "run")[0]["display_name"] == "real-seed0"]
     assert [records_of(path, "run")[0]["run_id"] for path in own] == [begun, begun]
     assert summary_of(own[-1])["exit_code"] == 0

@@ -1,7 +1,7 @@
 """Sections that are figures first."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -24,11 +24,11 @@ UNREADABLE = (OSError, ValueError, LookupError, csv.Error)
 
 def curve(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """Accuracy against the synthetic share, and the differences from real beside it."""
-    drawn = []
+    drawn = {}
     if any(arm.accuracy for arm in group.arms):
-        drawn.append(Markup(curves.accuracy_by_share(group.arms)))
+        drawn["accuracy"] = Markup(curves.accuracy_by_share(group.arms))
     if any(arm.difference for arm in group.arms):
-        drawn.append(Markup(forest.arm_differences(group.arms)))
+        drawn["difference"] = Markup(forest.arm_differences(group.arms))
     legend, controls = curves.marker_legend(group.arms), bool(controls_of(group.arms))
     return {"figures": drawn, "legend": legend, "controls": controls} if drawn else None
 
@@ -36,7 +36,7 @@ def curve(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, 
 def decomposition(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """What losing real images costs and synthetic ones give back, for the arms that have a control."""
     arms = [arm for arm in group.arms if arm.gain is not None]
-    return {"figure": Markup(parts.decomposition(group.arms)), "arms": arms} if arms else None
+    return {"figures": {"loss-and-gain": Markup(parts.decomposition(group.arms))}, "arms": arms} if arms else None
 
 
 def classes(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
@@ -51,32 +51,32 @@ def classes(comparison: Comparison, group: Group, said: Findings) -> Mapping[str
         of: forest.span(arm.classes[i].difference for arm in arms if (arm.name in controls) == of for i in shown)
         for of in (False, True)
     }
-    drawn = [
-        (arm.name, Markup(forest.class_differences(arm, shown, ends[arm.name in controls], colour[arm.name])))
+    drawn = {
+        arm.name: Markup(forest.class_differences(arm, shown, ends[arm.name in controls], colour[arm.name]))
         for arm in arms
-    ]
+    }
     return {**_apart(group, drawn), "limit": MAX_CLASS_ROWS}
 
 
 def confusion(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """A confusion matrix per arm, as long as the classes can be told apart in it."""
-    drawn = [
-        (arm.name, Markup(matrices.confusion(arm.name, arm.confusion, group.class_names)))
+    drawn = {
+        arm.name: Markup(matrices.confusion(arm.name, arm.confusion, group.class_names))
         for arm in group.arms
         if arm.confusion is not None
-    ]
+    }
     if not drawn and len(group.class_names) <= MAX_CONFUSION_CLASSES:
         return None
     dense = len(group.class_names) > matrices.MAX_CELL_TEXT
     return {**_apart(group, drawn), "dense": dense, "limit": MAX_CONFUSION_CLASSES}
 
 
-def _apart(group: Group, drawn: Sequence[tuple[str, Markup]]) -> dict[str, list[tuple[str, Markup]]]:
+def _apart(group: Group, drawn: Mapping[str, Markup]) -> dict[str, dict[str, Markup]]:
     """Figures by arm: those that a reader came for, and those of the controls."""
     controls = controls_of(group.arms)
     return {
-        "figures": [(name, figure) for name, figure in drawn if name not in controls],
-        "controls": [(name, figure) for name, figure in drawn if name in controls],
+        "figures": {name: figure for name, figure in drawn.items() if name not in controls},
+        "control_figures": {name: figure for name, figure in drawn.items() if name in controls},
     }
 
 
@@ -94,9 +94,9 @@ def learning(comparison: Comparison, group: Group, said: Findings) -> Mapping[st
                 lines[column].append(progress.Curve(item.run.key.arm, history["epoch"], history[column]))
         except UNREADABLE:
             unread.append(item.run.key.label)
-    drawn = [
-        Markup(progress.curves(lines[column], label, group.arms, scale))
+    drawn = {
+        column: Markup(progress.curves(lines[column], label, group.arms, scale))
         for column, label, scale in wanted
         if lines[column]
-    ]
+    }
     return {"figures": drawn, "unread": unread} if drawn or unread else None

@@ -4,7 +4,8 @@ import base64
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -15,27 +16,33 @@ from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
-from synthaug.analysis.output.page.sections import SECTIONS, Section
+from synthaug.analysis.output.page.sections import SECTIONS, Context, Section
 from synthaug.analysis.text import arm_table, format, sentences
-from synthaug.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
+FIGURES = ("figures", "control_figures")  # in the context of a section
 
 
-def write_page(comparison: Comparison, found: Sequence[Findings], prices: Prices | None = None) -> Path:
-    """Write `report.html` into the study's folder and return its path."""
-    path = comparison.folder / "report.html"
-    write_text(path, render(comparison, found, prices))
-    return path
+@dataclass(frozen=True)
+class Page:
+    """A rendered page.
+
+    Attributes:
+        html: no script, no address outside of itself.
+        figures: by group, "<section>/<figure>" → SVG of each figure on the page.
+    """
+
+    html: str
+    figures: tuple[Mapping[str, str], ...]
 
 
-def render(comparison: Comparison, found: Sequence[Findings], prices: Prices | None = None) -> str:
-    """The page as text: no script, no address outside of itself.
+def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices | None = None) -> Page:
+    """Render the page of a study.
 
     Args:
         comparison: of the study.
-        found: what else it says, by group.
-        prices: that the costs were made with.
+        findings: by group.
+        prices: that the costs were computed with.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -53,27 +60,51 @@ def render(comparison: Comparison, found: Sequence[Findings], prices: Prices | N
         transposed=lambda rows: zip(*rows, strict=True),
     )
     style = environment.get_template("style.css.j2").render(theme=palette.THEME)
-    page = environment.get_template("page.html.j2").render(
+    numbers = itertools.count(1)
+    contexts = [
+        _contexts(comparison, group, of_group, numbers)
+        for group, of_group in zip(comparison.groups, findings, strict=True)
+    ]
+    html = environment.get_template("page.html.j2").render(
         parts=[
-            (group, list(_sections(environment, comparison, group, said, number)))
-            for number, (group, said) in enumerate(zip(comparison.groups, found, strict=True), start=1)
+            (group, _sections(environment, group, context, number))
+            for number, (group, context) in enumerate(zip(comparison.groups, contexts, strict=True), start=1)
         ],
         style=Markup(style),
         policy=_policy(style),
     )
-    return _with_ids_of_their_own(page)
+    return Page(html, tuple(_figures(context) for context in contexts))
 
 
-def _with_ids_of_their_own(page: str) -> str:
-    """The page with the ids of each figure numbered, since every figure counts from one."""
-    number = itertools.count(1)
+def _contexts(
+    comparison: Comparison, group: Group, findings: Findings, numbers: Iterator[int]
+) -> dict[Section, Context]:
+    """What fills each section that has something to say of a group, the ids of its figures numbered."""
+    contexts: dict[Section, Context] = {}
+    for section in SECTIONS:
+        context = section.fill(comparison, group, findings)
+        if context is not None:
+            figures = {
+                part: {name: _with_unique_ids(svg, next(numbers)) for name, svg in context[part].items()}
+                for part in FIGURES
+                if part in context
+            }
+            contexts[section] = {**context, **figures}
+    return contexts
 
-    def renamed(figure: re.Match[str]) -> str:
-        prefix = f"figure{next(number)}-"
-        # Inside of tags only: in text, a > would be written as an entity.
-        return re.sub(r'(?<= )(id="|href="#|clip-path="url\(#)(?=[^<>]*>)', rf"\g<1>{prefix}", figure[0])
 
-    return re.sub(r'<svg role="img".*?</svg>', renamed, page, flags=re.DOTALL)
+def _with_unique_ids(svg: str, number: int) -> Markup:
+    """Prefix the ids of a figure, since every figure counts from one; inside of tags only (in text > is an entity)."""
+    return Markup(re.sub(r'(?<= )(id="|href="#|clip-path="url\(#)(?=[^<>]*>)', rf"\g<1>figure{number}-", str(svg)))
+
+
+def _figures(contexts: Mapping[Section, Context]) -> dict[str, str]:
+    return {
+        f"{section.name}/{name}": str(svg)
+        for section, context in contexts.items()
+        for part in FIGURES
+        for name, svg in context.get(part, {}).items()
+    }
 
 
 def _policy(style: str) -> str:
@@ -83,13 +114,12 @@ def _policy(style: str) -> str:
 
 
 def _sections(
-    environment: jinja2.Environment, comparison: Comparison, group: Group, said: Findings, number: int
-) -> Iterator[tuple[Section, Markup]]:
-    """The sections that have something to say of a group, each with its text; a text may point at other sections."""
-    filled = {section: section.fill(comparison, group, said) for section in SECTIONS}
-    told = {section.name: found for section, found in filled.items() if found is not None}
-    for section, found in filled.items():
-        if found is not None:
-            template = environment.get_template(f"sections/{section.name}.html.j2")
-            colour = palette.of_arms(group.arms)
-            yield section, Markup(template.render(group=group, number=number, told=told, colour=colour, **found))
+    environment: jinja2.Environment, group: Group, contexts: Mapping[Section, Context], number: int
+) -> list[tuple[Section, Markup]]:
+    """Each section of a group with its text; a text may point at other sections."""
+    told = {section.name: context for section, context in contexts.items()}
+    shared = {"group": group, "number": number, "told": told, "colour": palette.of_arms(group.arms)}
+    return [
+        (section, Markup(environment.get_template(f"sections/{section.name}.html.j2").render(**shared, **context)))
+        for section, context in contexts.items()
+    ]

@@ -27,7 +27,10 @@ Context = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its template and anchor, its heading, and what fills it in a group (None: nothing does)."""
+    """A part of the page: its template and anchor, its heading, and what fills it in a group (None: nothing does).
+
+    A context has figures under "figures" and "control_figures", each a mapping of name → SVG.
+    """
 
     name: str
     title: str

@@ -18,12 +18,16 @@ def exchange(comparison: Comparison, group: Group, said: Findings) -> Mapping[st
     if not any(arm.synthetic and arm.name in group.answers for arm in group.arms):
         return None
     found = said.exchange
-    figures = [drawing.error_curves(found), drawing.values_along(found), drawing.class_values(found)]
+    figures = {
+        "error": drawing.error_curves(found),
+        "value": drawing.values_along(found),
+        "value-by-class": drawing.class_values(found),
+    }
     remarks = [*exchange_text.remarks(found), *_steps(group)]
     tables = [block for block in exchange_text.document(found)[1:] if isinstance(block, Heading | Rows)]
     return {
         "headline": exchange_text.headline(found),
-        "figures": [Markup(figure) for figure in figures if figure],
+        "figures": {name: Markup(figure) for name, figure in figures.items() if figure},
         "said": [Points(remarks)] if remarks else [],
         # The first heading of the document is the section's own, so that those below it move up.
         "tables": [Heading(block.text) if isinstance(block, Heading) else block for block in tables],
