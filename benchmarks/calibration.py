@@ -24,8 +24,9 @@ from benchmarks import rivals
 from benchmarks.truth import NODES, WEIGHTS, Array, Studies, Truth, draw
 from synthaug.analysis.inference import intervals as statistics
 from synthaug.analysis.inference.contrasts import difference, macro_f1_parts, slope
+from synthaug.analysis.inference.hypothesis_tests import holm, mcnemar
 from synthaug.analysis.inference.sample_size import mcnemar_power
-from synthaug.analysis.inference.seeds_power import Components, components, seeds_power
+from synthaug.analysis.inference.variance_components import VarianceComponents, estimate_components, interval_power
 
 RESULTS = Path(__file__).with_name("calibration.json")
 STUDIES = 2000
@@ -71,11 +72,11 @@ class Row:
 
 # --- intervals of a difference -------------------------------------------------------------------------
 
-Interval = Callable[[Array, Array, statistics.Spread], tuple[Array, Array]]
+Interval = Callable[[Array, Array, statistics.MeanVariance], tuple[Array, Array]]
 
 
-def product(_differences: Array, centre: Array, spread: statistics.Spread) -> tuple[Array, Array]:
-    """What synthaug does: the ends of `statistics.crossed`."""
+def product(_differences: Array, centre: Array, spread: statistics.MeanVariance) -> tuple[Array, Array]:
+    """What synthaug does: the ends of `intervals.paired_difference`."""
     return centre - spread.half_width(), centre + spread.half_width()
 
 
@@ -129,7 +130,7 @@ def cell_intervals(words: Mapping[str, float], truth: Truth, random: np.random.G
             table = differences[:, :seeds, :images]
             methods = {CHOSEN: product} | (RIVALS if seeds > 1 else {})
             methods |= RESAMPLING if place * CHUNK < BOOTSTRAPPED and (seeds, images) in RESAMPLED else {}
-            centre, spread = statistics.crossed_spread(table)
+            centre, spread = statistics.paired_mean_variance(table)
             for name, method in methods.items():
                 low, high = method(table, centre, spread)
                 found = np.column_stack([low, high, networks if seeds == 1 else expected])
@@ -196,10 +197,10 @@ def cell_false_alarms(
     for correct, _ in each(Truth(((0.95,),) * 5, deviation), random, studies, seeds, images):
         found = [difference(by_seed(arm), by_seed(correct[0])).p_value for arm in correct[1:]]
         singles.append(found[0] <= statistics.ALPHA)
-        families.append(min(statistics.holm(found)) <= statistics.ALPHA)
+        families.append(min(holm(found)) <= statistics.ALPHA)
     worse = Truth(((0.95,), (0.95 - MARGIN,)), deviation)
     shown = [
-        difference(by_seed(correct[1]), by_seed(correct[0])).p_not_worse(MARGIN) <= statistics.ALPHA / 2
+        difference(by_seed(correct[1]), by_seed(correct[0])).non_inferiority_p(MARGIN) <= statistics.ALPHA / 2
         for correct, _ in each(worse, random, studies, seeds, images)
     ]
     name = "exact McNemar" if seeds == 1 else CHOSEN
@@ -291,7 +292,7 @@ def power(random: np.random.Generator, studies: int) -> list[Row]:
             for seeds, images in itertools.product(SEEDS, (162, 500, 1500)):
                 table = drawn.differences()[:, :seeds, :images]
                 if seeds > 1:
-                    centre, spread = statistics.crossed_spread(table)
+                    centre, spread = statistics.paired_mean_variance(table)
                     found.setdefault((seeds, images), []).append(np.abs(centre) > spread.half_width())
                 elif not deviation:  # else the two networks do not differ by what was asked for
                     found.setdefault((seeds, images), []).append(_mcnemar_finds(table[:, 0]))
@@ -299,7 +300,7 @@ def power(random: np.random.Generator, studies: int) -> list[Row]:
             if seeds == 1:
                 name, foretold = "exact McNemar", mcnemar_power(discordant, abs(change), images)
             else:
-                name, foretold = CHOSEN, seeds_power(abs(change), seeds, images, known)
+                name, foretold = CHOSEN, interval_power(abs(change), seeds, images, known)
             rejected = float(np.mean(np.concatenate(parts)))
             rows.append(Row("power", name, seeds, images, words, studies, rejected=rejected, predicted=foretold))
     return rows
@@ -307,16 +308,17 @@ def power(random: np.random.Generator, studies: int) -> list[Row]:
 
 def _mcnemar_finds(differences: Array) -> NDArray[np.bool_]:
     counts = [(int((row > 0).sum()), int((row < 0).sum())) for row in differences]
-    return np.array([statistics.mcnemar(better, worse) <= statistics.ALPHA for better, worse in counts])
+    return np.array([mcnemar(better, worse) <= statistics.ALPHA for better, worse in counts])
 
 
-def true_components(truth: Truth, random: np.random.Generator) -> tuple[Components, float]:
+def true_components(truth: Truth, random: np.random.Generator) -> tuple[VarianceComponents, float]:
     """Variance components of the first two arms' difference, and how often they disagree: from very large studies."""
     drawn = draw(truth, random, studies=40, seeds=10, images=6000)
-    found = [part for table in drawn.differences() if (part := components(table, repeated=0.5))]
+    found = [part for table in drawn.differences() if (part := estimate_components(table, repeated=0.5))]
     image, rest, repeated = np.mean([(part.image, part.rest, part.repeated) for part in found], axis=0).tolist()
     of_seeds = (drawn.networks[:, 1] - drawn.networks[:, 0]).var(axis=1, ddof=1).mean()
-    return Components(float(of_seeds), image, rest, repeated), round(float(np.abs(drawn.differences()).mean()), 4)
+    discordant = round(float(np.abs(drawn.differences()).mean()), 4)
+    return VarianceComponents(float(of_seeds), image, rest, repeated), discordant
 
 
 def population_f1(truth: Truth, arm: int) -> float:

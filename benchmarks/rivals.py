@@ -1,7 +1,7 @@
-"""Intervals for a difference over seeds and images that were considered for `statistics.crossed`, and not taken.
+"""Intervals for a difference over seeds and images that `intervals.paired_difference` was compared with.
 
-Each takes differences (studies, seeds, images), with their centre and spread as `crossed_spread` finds them, and gives
-the lower and upper ends of 95 % intervals, one per study.
+Each takes differences (studies, seeds, images) and what `paired_mean_variance` gives of them, and returns the lower
+and upper ends of 95 % intervals, one per study.
 """
 
 import functools
@@ -10,20 +10,20 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.intervals import ALPHA, Spread, crossed_spread
+from synthaug.analysis.inference.intervals import ALPHA, MeanVariance, paired_mean_variance
 
 Array = NDArray[np.float64]
 Ends = tuple[Array, Array]
 RESAMPLES = 600
 
 
-def images_alone(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+def images_alone(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
     """Bonett and Price's interval of the images' means over seeds: as if no other seed could have been drawn."""
-    centre, spread = crossed_spread(differences.mean(axis=1, keepdims=True))
+    centre, spread = paired_mean_variance(differences.mean(axis=1, keepdims=True))
     return _around(centre, spread.half_width())
 
 
-def seeds_alone(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+def seeds_alone(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
     """Student's t interval of the seeds' means: as if no other images could have been drawn."""
     means = differences.mean(axis=2)
     seeds = means.shape[1]
@@ -31,27 +31,27 @@ def seeds_alone(differences: Array, _centre: Array, _spread: Spread) -> Ends:
     return _around(means.mean(axis=1), quantile * means.std(axis=1, ddof=1) / np.sqrt(seeds))
 
 
-def hillis(differences: Array, centre: Array, spread: Spread) -> Ends:
+def hillis(differences: Array, centre: Array, spread: MeanVariance) -> Ends:
     """One t distribution, with the degrees of freedom of Hillis (2007), Statistics in Medicine 26(3), 596-619."""
-    of_seeds, rest = (part.variance for part in spread.parts)
+    of_seeds, rest = (part.variance for part in spread.components)
     variance = of_seeds + rest
     share = np.divide(of_seeds, variance, out=np.ones_like(variance), where=variance > 0)
     degrees = (differences.shape[1] - 1) / np.square(np.maximum(share, 1e-6))
     return _around(centre, scipy.special.stdtrit(degrees, 1 - ALPHA / 2) * np.sqrt(variance))
 
 
-def whole_floor(_differences: Array, centre: Array, spread: Spread) -> Ends:
-    """`crossed`, but never narrower than the whole interval over images alone, instead of half of it."""
+def whole_floor(_differences: Array, centre: Array, spread: MeanVariance) -> Ends:
+    """`paired_difference`, but never narrower than the whole interval over images alone, instead of half of it."""
     return _around(centre, np.maximum(spread.half_width(), spread.images.half_width(ALPHA)))
 
 
-def no_floor(_differences: Array, centre: Array, spread: Spread) -> Ends:
-    """`crossed`, but as narrow as seeds that agree by chance make it."""
-    halves = [part.half_width(ALPHA) for part in spread.parts]
+def no_floor(_differences: Array, centre: Array, spread: MeanVariance) -> Ends:
+    """`paired_difference`, but as narrow as seeds that agree by chance make it."""
+    halves = [part.half_width(ALPHA) for part in spread.components]
     return _around(centre, functools.reduce(np.hypot, halves))
 
 
-def bootstrap(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+def bootstrap(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
     """Percentiles of the mean when seeds and images are drawn again, each with replacement, independently.
 
     Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1(2), 386-411. The same draws serve all
@@ -60,7 +60,7 @@ def bootstrap(differences: Array, _centre: Array, _spread: Spread) -> Ends:
     return _bootstrap(differences, 1.0)
 
 
-def bootstrap_inflated(differences: Array, _centre: Array, _spread: Spread) -> Ends:
+def bootstrap_inflated(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
     """The same with the seeds' weights stretched by sqrt(S / (S - 1)): S resampled seeds vary too little by that."""
     seeds = differences.shape[1]
     return _bootstrap(differences, float(np.sqrt(seeds / (seeds - 1))))

@@ -46,21 +46,21 @@ def findings(comparison: Comparison, prices: Prices | None = None) -> tuple[Find
 
 
 def _of_group(comparison: Comparison, group: Group, prices: Prices | None) -> Findings:
-    verdicts, mixes = class_verdicts.of_group(group)
+    verdicts, mixes = class_verdicts.group_verdicts(group)
     return Findings(
-        exchange.of_group(group),
+        exchange.group_exchange(group),
         verdicts,
         mixes,
         robustness([item.run for item in group.runs]),
         costs(comparison.folder, group, prices),
-        find(comparison, group, _of_power(group)) if group.answers else (),
+        find(comparison, group, _of_power(group)) if group.predicted else (),
         notes(group),
     )
 
 
 def _of_power(group: Group) -> list[Finding]:
     """Whether the study can show what it looks for: a finding like the others."""
-    arms: Mapping[str, ArmPower] = {arm.name: arm.power for arm in group.questions if arm.power}
+    arms: Mapping[str, ArmPower] = {arm.name: arm.power for arm in group.treatment_arms if arm.power}
     weak = [name for name, arm in arms.items() if not arm.shows]
     margin = in_points(group.margin)
     if not arms:
@@ -78,9 +78,9 @@ def headline_arm(group: Group) -> Arm | None:
     Among the arms as large as the baseline: the largest synthetic share whose non-inferiority is established, else the
     smallest share that is significantly worse, else the largest share.
     """
-    arms = [arm for arm in group.questions if arm.synthetic > 0 and arm.differs_in_share_alone]
-    non_inferior = [arm for arm in arms if arm.not_worse and arm.not_worse.verdict == "shown"]
-    worse = [arm for arm in arms if arm.difference and arm.difference.is_shown and arm.difference.value < 0]
+    arms = [arm for arm in group.treatment_arms if arm.synthetic > 0 and arm.differs_in_share_alone]
+    non_inferior = [arm for arm in arms if arm.non_inferiority and arm.non_inferiority.verdict == "established"]
+    worse = [arm for arm in arms if arm.difference and arm.difference.is_significant and arm.difference.value < 0]
     if worse and not non_inferior:
         return min(worse, key=lambda arm: arm.synthetic_fraction)
     return max(non_inferior or arms, key=lambda arm: arm.synthetic_fraction, default=None)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthaug.analysis.exchange.study_plans import Asked, plans
+from synthaug.analysis.exchange.study_plans import PlanRequest, plans
 from synthaug.analysis.text.document import show
 from synthaug.analysis.text.plan_text import document
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parsed = parser.parse_args(arguments)
     advice = plans(
-        Asked(parsed.study, parsed.accuracy, parsed.price_photo, parsed.price_hour, parsed.seconds_per_image)
+        PlanRequest(parsed.study, parsed.accuracy, parsed.price_photo, parsed.price_hour, parsed.seconds_per_image)
     )
     for item in advice:
         show(document(item.group, item.exchange, item.plan), parsed.markdown)

@@ -47,7 +47,7 @@ def _power_of_study(asked: power_arguments.Asked, study: Path) -> list[Block]:
 
 
 def _power_of_group(group: Group, asked: power_arguments.Asked) -> power_analysis.GroupPower:
-    correct = {arm: right(predicted, group.labels) for arm, predicted in group.answers.items()}
+    correct = {arm: right(predicted, group.labels) for arm, predicted in group.predicted.items()}
     baseline = correct.pop(group.baseline.name) if group.baseline else {}
     return power_analysis.group_power(correct, baseline, group.margin if asked.difference is None else asked.wished)
 

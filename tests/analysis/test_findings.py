@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from synthaug.analysis.comparison.model import Arm, NotWorse
+from synthaug.analysis.comparison.model import Arm, NonInferiority
 from synthaug.analysis.findings import headline_arm
 from tests.factories.arms import make_arm, make_difference, make_group
 
 LOST, CHANCE = make_difference(-0.01, -0.02, -0.001), make_difference(-0.01, -0.02, -0.001, 0.2)
 GAINED = make_difference(0.01, 0.001, 0.02)
-ESTABLISHED = {"not_worse": NotWorse("shown", 0.001, 0.002)}
+ESTABLISHED = {"non_inferiority": NonInferiority("established", 0.001, 0.002)}
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from synthaug.analysis.comparison.model import Arm, Group, NotWorse
-from synthaug.analysis.inference.intervals import Difference, Estimate, Part, Spread
+from synthaug.analysis.comparison.model import Arm, Group, NonInferiority
+from synthaug.analysis.inference.intervals import Difference, Estimate, MeanVariance, VarianceComponent
 
 
 def make_group(*arms: Arm, n_test: int = 1500, **values: Any) -> Group:
@@ -29,7 +29,8 @@ def make_difference(value: float, low: float, high: float, adjusted_p: float = 0
         high: upper end of its interval.
         adjusted_p: p value after Holm's correction.
     """
-    return Difference(value, low, high, value, Spread(Part(np.zeros(()))), adjusted_p / 2, 2, adjusted_p)
+    variance = MeanVariance(VarianceComponent(np.zeros(())))
+    return Difference(value, low, high, value, variance, adjusted_p / 2, 2, adjusted_p)
 
 
 def make_arm(synthetic: float, difference: Difference | None = None, **values: Any) -> Arm:
@@ -51,7 +52,7 @@ def make_arm(synthetic: float, difference: Difference | None = None, **values: A
         "n_synthetic": round(1000 * synthetic),
         "accuracy": Estimate(0.95, 0.94, 0.96),
         "difference": difference,
-        "not_worse": NotWorse("open", 0.08, 0.16) if difference else None,
+        "non_inferiority": NonInferiority("inconclusive", 0.08, 0.16) if difference else None,
         **values,
     }
     return Arm(**fields)

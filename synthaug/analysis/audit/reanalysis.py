@@ -13,8 +13,7 @@ from fractions import Fraction
 from itertools import combinations, product
 
 from synthaug.analysis.audit.published import Published, PublishedArm, Reading
-from synthaug.analysis.inference.intervals import (
-    Estimate,
+from synthaug.analysis.inference.hypothesis_tests import (
     Trend,
     fisher,
     holm,
@@ -23,8 +22,8 @@ from synthaug.analysis.inference.intervals import (
     mcnemar_at_best,
     most_opposed,
     two_proportion_z,
-    wilson,
 )
+from synthaug.analysis.inference.intervals import Estimate, wilson
 from synthaug.analysis.inference.sample_size import (
     fisher_power,
     mcnemar_power,

@@ -11,19 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.analysis.comparison.model import (
+    ESTABLISHED,
+    INCONCLUSIVE,
     NOT_COMPARABLE,
+    REJECTED,
     Arm,
     ClassResult,
     ComparedRun,
     Comparison,
     Group,
-    NotWorse,
+    NonInferiority,
     ShareTrend,
 )
-from synthaug.analysis.comparison.predictions import Answers, ArmIdentity, baseline_of, identity, read_answers
+from synthaug.analysis.comparison.predictions import ArmIdentity, RunPredictions, baseline_of, identity, read_answers
 from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.inference.contrasts import Values, adjusted, difference, macro_f1_parts, right, slope
-from synthaug.analysis.inference.intervals import ALPHA, Difference, accuracy_over_seeds, holm, sample_deviation
+from synthaug.analysis.inference.hypothesis_tests import holm
+from synthaug.analysis.inference.intervals import ALPHA, Difference, accuracy_over_seeds, sample_deviation
 from synthaug.errors import UserError
 from synthaug.runs import discovery, layout, planning
 from synthaug.runs.discovery import Run
@@ -89,11 +93,11 @@ def _compare_group(runs: list[Run], margin: float) -> Group:
         trend=_trend(arms, measured),
         labels=labels,
         paths=tuple(reference[1].paths) if reference else (),
-        answers=predicted,
+        predicted=predicted,
     )
 
 
-def _state(run: Run, problem: str, answers: Answers | None) -> ComparedRun:
+def _state(run: Run, problem: str, answers: RunPredictions | None) -> ComparedRun:
     if answers is not None:
         return ComparedRun(run, "finished", accuracy=float(answers.correct.mean()))
     if run.state == "finished":
@@ -116,10 +120,10 @@ class _Measured:
 
 
 def _arms(
-    runs: list[Run], answers: list[Answers], labels: NDArray[np.int64], names: tuple[str, ...]
+    runs: list[Run], answers: list[RunPredictions], labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> tuple[list[Arm], list[_Measured | None]]:
     """The arms of a group, and beside each what its runs answered."""
-    by_arm: dict[ArmIdentity, list[Answers]] = {}
+    by_arm: dict[ArmIdentity, list[RunPredictions]] = {}
     planned = Counter(identity(run) for run in runs)
     for item in answers:
         by_arm.setdefault(identity(item.run), []).append(item)
@@ -141,7 +145,7 @@ def _arms(
 
 
 def _alone(
-    arm: Arm, answers: list[Answers], measured: _Measured, labels: NDArray[np.int64], names: tuple[str, ...]
+    arm: Arm, answers: list[RunPredictions], measured: _Measured, labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> Arm:
     """`arm` with everything that its own runs say."""
     first = answers[0].result
@@ -158,7 +162,7 @@ def _alone(
         steps=first["training"]["steps"],
         epochs=first["training"]["epochs"],
         passes=first["training"].get("passes"),
-        one_draw=len({item.result["data"].get("synthetic") for item in answers}) == 1,
+        same_synthetic_images=len({item.result["data"].get("synthetic") for item in answers}) == 1,
         classes=tuple(_class_alone(name, correct[:, labels == label]) for label, name in enumerate(names)),
         confusion=_confusion(answers, labels, len(names)),
     )
@@ -208,7 +212,7 @@ def _corrected(arms: Sequence[Arm], margin: float) -> tuple[Arm, ...]:
     arms_difference = adjusted(arm.difference for arm in arms)
     macro_f1_difference = adjusted(arm.macro_f1_difference for arm in arms)
     loss, gain = adjusted(arm.loss for arm in arms), adjusted(arm.gain for arm in arms)
-    not_worse = iter(_not_worse([arm.difference for arm in arms if arm.difference], margin))
+    non_inferiority = iter(_non_inferiority([arm.difference for arm in arms if arm.difference], margin))
     return tuple(
         dataclasses.replace(
             arm,
@@ -216,7 +220,7 @@ def _corrected(arms: Sequence[Arm], margin: float) -> tuple[Arm, ...]:
             macro_f1_difference=macro_f1_difference[place],
             loss=loss[place],
             gain=gain[place],
-            not_worse=next(not_worse) if arm.difference else None,
+            non_inferiority=next(non_inferiority) if arm.difference else None,
             classes=_classes_corrected(arm.classes),
         )
         for place, arm in enumerate(arms)
@@ -235,16 +239,22 @@ def _classes_corrected(classes: Sequence[ClassResult]) -> tuple[ClassResult, ...
 def _with_power(arms: Sequence[Arm], measured: Sequence[_Measured | None], margin: float) -> tuple[Arm, ...]:
     right_of = {place: found.right for place, found in enumerate(measured) if found}
     base = next((right_of.pop(place) for place, arm in enumerate(arms) if arm.baseline and place in right_of), {})
-    found = power_analysis.of_group({str(place): values for place, values in right_of.items()}, base, margin)
+    found = power_analysis.arm_powers({str(place): values for place, values in right_of.items()}, base, margin)
     return tuple(dataclasses.replace(arm, power=found.get(str(place))) for place, arm in enumerate(arms))
 
 
-def _not_worse(found: Sequence[Difference], margin: float) -> list[NotWorse]:
-    p_values = [item.p_not_worse(margin) for item in found]
+def _non_inferiority(found: Sequence[Difference], margin: float) -> list[NonInferiority]:
+    p_values = [item.non_inferiority_p(margin) for item in found]
     return [
-        NotWorse("shown" if corrected <= ALPHA / 2 else "refuted" if item.high < -margin else "open", p, corrected)
-        for item, p, corrected in zip(found, p_values, holm(p_values), strict=True)
+        NonInferiority(_non_inferiority_verdict(item, adjusted_p, margin), p, adjusted_p)
+        for item, p, adjusted_p in zip(found, p_values, holm(p_values), strict=True)
     ]
+
+
+def _non_inferiority_verdict(difference: Difference, adjusted_p: float, margin: float) -> str:
+    if adjusted_p <= ALPHA / 2:
+        return ESTABLISHED
+    return REJECTED if difference.high < -margin else INCONCLUSIVE
 
 
 def _trend(arms: Sequence[Arm], measured: Sequence[_Measured | None]) -> ShareTrend | None:
@@ -254,7 +264,7 @@ def _trend(arms: Sequence[Arm], measured: Sequence[_Measured | None]) -> ShareTr
     return ShareTrend(found, tuple(arm.name for arm, _ in of_size)) if found else None
 
 
-def _confusion(answers: list[Answers], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
+def _confusion(answers: list[RunPredictions], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
     if classes > MAX_CONFUSION_CLASSES:
         return None
     counts = np.zeros((classes, classes))

@@ -54,13 +54,13 @@ def never_right(group: Group) -> list[HardImage]:
 
 def _shares(group: Group) -> NDArray[np.float64]:
     """Share of runs that are right, (arms, images)."""
-    rows = [np.mean([given == group.labels for given in runs.values()], axis=0) for runs in group.answers.values()]
+    rows = [np.mean([given == group.labels for given in runs.values()], axis=0) for runs in group.predicted.values()]
     return np.array(rows, dtype=np.float64)
 
 
 def _image(group: Group, place: int) -> HardImage:
     label = int(group.labels[place])
-    said = {arm: [int(given[place]) for given in runs.values()] for arm, runs in group.answers.items()}
+    said = {arm: [int(given[place]) for given in runs.values()] for arm, runs in group.predicted.items()}
     answers = {arm: _answer(given, label, group.class_names) for arm, given in said.items()}
     return HardImage(group.paths[place], group.class_names[label], answers)
 

@@ -12,6 +12,7 @@ from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.runs.discovery import Run
 
 NOT_COMPARABLE = "not comparable"
+ESTABLISHED, REJECTED, INCONCLUSIVE = "established", "rejected", "inconclusive"  # of non-inferiority
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class ClassResult:
 
 
 @dataclass(frozen=True)
-class NotWorse:
+class NonInferiority:
     """Whether an arm is worse than the baseline by less than the margin: a question of its own (non-inferiority).
 
-    `verdict` is "shown", "refuted" (worse by more than the margin) or "open"; `p_value` is one-sided, `adjusted_p`
-    after Holm's correction, and "shown" means that this is at most 2.5 %.
+    `verdict` is "established", "rejected" (worse by more than the margin) or "inconclusive"; `p_value` is one-sided,
+    `adjusted_p` after Holm's correction, and "established" means that this is at most 2.5 %.
     """
 
     verdict: str
@@ -57,7 +58,7 @@ class Arm:
     difference: Difference | None = None  # from the baseline
     difference_seeds: tuple[int, ...] = ()
     macro_f1_difference: Difference | None = None
-    not_worse: NotWorse | None = None
+    non_inferiority: NonInferiority | None = None
     control: str | None = None  # the arm with the same real images and no synthetic one
     loss: Difference | None = None  # control minus baseline: what losing real images costs
     gain: Difference | None = None  # arm minus control: what synthetic images give back
@@ -65,7 +66,7 @@ class Arm:
     steps: int | None = None
     epochs: int | None = None
     passes: float | None = None  # how often each training image was seen, on average
-    one_draw: bool = True  # whether all seeds have the same synthetic images
+    same_synthetic_images: bool = True  # whether all seeds have the same synthetic images
     classes: tuple[ClassResult, ...] = ()
     augment: str = ""  # what the arm varies in otherwise than the others, in words
     confusion: NDArray[np.float64] | None = None  # (true, predicted) counts, mean over seeds
@@ -112,8 +113,8 @@ class ComparedRun:
 class Group:
     """What may be compared: one dataset, generator and model, one test set, one list of classes.
 
-    `answers` has what each run predicted, by arm and seed, in the order of `labels` and `paths`; `margin` is the
-    smallest difference that matters, a fraction.
+    `predicted` has the class numbers that each run predicted, by arm and seed, in the order of `labels` and `paths`;
+    `margin` is the smallest difference that matters, a fraction.
     """
 
     dataset: str
@@ -128,7 +129,7 @@ class Group:
     trend: ShareTrend | None = None
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     paths: tuple[str, ...] = ()
-    answers: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
+    predicted: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
 
     @property
     def baseline(self) -> Arm | None:
@@ -141,7 +142,7 @@ class Group:
         return tuple(sorted({arm.steps for arm in self.arms if arm.steps is not None}))
 
     @property
-    def questions(self) -> tuple[Arm, ...]:
+    def treatment_arms(self) -> tuple[Arm, ...]:
         """The arms that are compared with the baseline for their own sake: no controls, which serve another arm."""
         controls = controls_of(self.arms)
         return tuple(arm for arm in self.arms if arm.difference is not None and arm.name not in controls)

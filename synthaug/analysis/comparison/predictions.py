@@ -16,7 +16,7 @@ from synthaug.runs.discovery import Run
 
 
 @dataclass(frozen=True)
-class Answers:
+class RunPredictions:
     """A finished run's answers, in the order of the group's test images."""
 
     run: Run
@@ -33,7 +33,7 @@ BASELINE = (1, 0, "")  # all but the name of the arm that the others are compare
 
 def read_answers(
     runs: list[Run], confidence: bool = False
-) -> tuple[dict[layout.RunKey, str], list[Answers], Reference | None]:
+) -> tuple[dict[layout.RunKey, str], list[RunPredictions], Reference | None]:
     """Problems by run, the answers of all comparable runs, and the test set that they share.
 
     With `confidence`, how sure the answers are is read as well, which takes several times as long.
@@ -66,7 +66,7 @@ def read_answers(
         else:
             predicted = predictions.predicted[order]
             sure = predictions.probabilities[order].max(axis=1) if confidence else None
-            answers.append(Answers(run, result, predicted, predicted == reference[1].labels, sure))
+            answers.append(RunPredictions(run, result, predicted, predicted == reference[1].labels, sure))
     return reasons, answers, reference
 
 

@@ -10,7 +10,8 @@ from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.exchange.covariance import Correct
 from synthaug.analysis.exchange.rate import Amounts, arms_of
 from synthaug.analysis.inference.contrasts import difference as between
-from synthaug.analysis.inference.intervals import ALPHA, Difference, crossed, holm
+from synthaug.analysis.inference.hypothesis_tests import holm
+from synthaug.analysis.inference.intervals import ALPHA, Difference, paired_difference
 
 HELPS, HARMS, NEUTRAL, OPEN = "helps", "harms", "neutral", "open"
 
@@ -110,9 +111,9 @@ def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin:
     cost = [(arm.n_real, arm.n_synthetic, arm.name) for arm in arms]
     best = min(range(len(arms)), key=lambda i: (-accuracy[i], *cost[i]))
     others = [i for i in range(len(arms)) if i != best]
-    differences = {i: crossed(right[i] - right[best]) for i in others}
+    differences = {i: paired_difference(right[i] - right[best]) for i in others}
     told = holm([differences[i].p_value for i in others])
-    as_good = holm([min(1.0, 2 * differences[i].p_not_worse(margin)) for i in others])
+    as_good = holm([min(1.0, 2 * differences[i].non_inferiority_p(margin)) for i in others])
     tied = tuple(arms[i].name for i, p in zip(others, told, strict=True) if p > ALPHA)
     shown = [best, *(i for i, p in zip(others, as_good, strict=True) if p <= ALPHA)]
     cheapest = min(shown, key=cost.__getitem__)
@@ -122,7 +123,7 @@ def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin:
 def _p_equivalent(found: Difference, margin: float) -> float:
     """Dual to the interval: at most 1 - confidence exactly where it lies between -margin and margin."""
     mirrored = replace(found, centre=-found.centre)  # the same difference, the other way round
-    return min(1.0, 2 * max(found.p_not_worse(margin), mirrored.p_not_worse(margin)))
+    return min(1.0, 2 * max(found.non_inferiority_p(margin), mirrored.non_inferiority_p(margin)))
 
 
 def _verdict(name: str, n_test: int, found: tuple[Difference, float, float] | None) -> ClassVerdict:
@@ -134,7 +135,7 @@ def _verdict(name: str, n_test: int, found: tuple[Difference, float, float] | No
     return ClassVerdict(name, n_test, difference, p, p_neutral, verdict)
 
 
-def of_group(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]], tuple[ClassMix, ...]]:
+def group_verdicts(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]], tuple[ClassMix, ...]]:
     """Of a study's group: the verdicts of each arm that has a control, by its name; and the mix for each class.
 
     The margin is the study's own. No mixes where the arms share no seed.

@@ -189,7 +189,7 @@ def fit(
     return replace(found, classes=tuple(classes))
 
 
-def of_group(group: Group, *, along: bool = True) -> Exchange:
+def group_exchange(group: Group, *, along: bool = True) -> Exchange:
     """The exchange rate of a study's group, overall and per class."""
     arms, correct = arms_of(group)
     if not arms:
@@ -202,9 +202,9 @@ def arms_of(group: Group) -> tuple[list[Amounts], list[Correct]]:
 
     Arms whose images vary otherwise than the others' are left aside: they differ in more than amounts.
     """
-    used = [arm for arm in group.arms if arm.name in group.answers and not arm.augment]
+    used = [arm for arm in group.arms if arm.name in group.predicted and not arm.augment]
     arms = [Amounts(arm.name, arm.n_real or 0, arm.n_synthetic or 0) for arm in used]
-    return arms, [{s: given == group.labels for s, given in group.answers[arm.name].items()} for arm in used]
+    return arms, [{s: given == group.labels for s, given in group.predicted[arm.name].items()} for arm in used]
 
 
 def _mappings(correct: Sequence[Correct] | NDArray[np.bool_]) -> list[Correct]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.intervals import CONFIDENCE, Estimate, crossed
+from synthaug.analysis.inference.intervals import CONFIDENCE, Estimate, paired_difference
 
 BINS = 15  # as in the metrics of a run
 
@@ -28,7 +28,7 @@ class Calibration:
 def calibration(
     confidence: NDArray[np.float64], correct: NDArray[np.float64], level: float = CONFIDENCE
 ) -> Calibration:
-    """Confidence and calibration over seeds and test images, with the intervals of `statistics.crossed`.
+    """Confidence and calibration over seeds and test images, with the intervals of `intervals.paired_difference`.
 
     Mean and overconfidence are means over images. The calibration error is one once the bins are given, see
     `error_parts`: its interval is that of the delta method. As an estimate it is too high where bins hold few images,
@@ -40,13 +40,13 @@ def calibration(
         correct: (seeds, images), 1 for a right answer.
         level: of the intervals.
     """
-    # Around one half, so that the images which `crossed` adds are one of confidence 0 and one of confidence 1.
-    mean = crossed(confidence - 0.5, level, reach=0.5)
+    # Around one half, so that the images that `paired_difference` adds have confidence 0 and 1.
+    mean = paired_difference(confidence - 0.5, level, reach=0.5)
     parts = np.stack([error_parts(*seed) for seed in zip(confidence, correct, strict=True)])
-    error = crossed(parts, level)
+    error = paired_difference(parts, level)
     return Calibration(
         Estimate(mean.value + 0.5, mean.low + 0.5, mean.high + 0.5),
-        crossed(confidence - correct, level),
+        paired_difference(confidence - correct, level),
         Estimate(error.value, max(0.0, error.low), error.high),
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.intervals import Difference, crossed, crossed_apart, holm, mcnemar
+from synthaug.analysis.inference.hypothesis_tests import holm, mcnemar
+from synthaug.analysis.inference.intervals import Difference, paired_difference, unpaired_difference
 
 # Seed -> one number per test image: 1 for a right answer, or an image's part in a metric.
 Values = Mapping[int, NDArray[np.float64]]
@@ -20,8 +21,8 @@ def right(predicted: Mapping[int, NDArray[np.int64]], labels: NDArray[np.int64])
 def macro_f1_parts(predicted: Mapping[int, NDArray[np.int64]], labels: NDArray[np.int64], classes: int) -> Values:
     """Each test image's part in the macro F1: jackknife pseudo-values, moved so that their mean is the macro F1.
 
-    n F - (n - 1) F without the image: as Dorfman, Berbaum and Metz (see `statistics.crossed`) treat any metric of
-    cases. Classes that are neither asked for nor answered do not count, as in torchmetrics.
+    n F - (n - 1) F without the image: as Dorfman, Berbaum and Metz (see `intervals.paired_difference`) treat any metric
+    of cases. Classes that are neither asked for nor answered do not count, as in torchmetrics.
     """
     return {seed: _f1_parts(answers, labels, classes) for seed, answers in predicted.items()}
 
@@ -58,9 +59,9 @@ def difference(first: Values, second: Values, rows: NDArray[np.int64] | None = N
     shared = sorted(set(first) & set(second))
     if not shared:
         own, other = (np.stack([arm[seed][kept] for seed in sorted(arm)]) for arm in (first, second))
-        return crossed_apart(own, other)
+        return unpaired_difference(own, other)
     values = np.stack([first[seed][kept] - second[seed][kept] for seed in shared])
-    found = crossed(values)
+    found = paired_difference(values)
     if len(shared) == 1 and np.isin(values, (-1, 0, 1)).all():
         return dataclasses.replace(found, p_value=mcnemar(int((values > 0).sum()), int((values < 0).sum())))
     return found
@@ -82,7 +83,7 @@ def slope(shares: Sequence[float], arms: Sequence[Values], per: float) -> Differ
     x = np.asarray(shares) - np.mean(shares)
     weights = per * x / np.square(x).sum()
     values = np.stack([sum(w * arm[seed] for w, arm in zip(weights, arms, strict=True)) for seed in seeds])
-    return crossed(values, reach=float(weights[weights > 0].sum()))
+    return paired_difference(values, reach=float(weights[weights > 0].sum()))
 
 
 def adjusted(found: Iterable[Difference | None]) -> list[Difference | None]:

@@ -24,15 +24,15 @@ from synthaug.analysis.inference.sample_size import (
     unpaired_images,
     unpaired_power,
 )
-from synthaug.analysis.inference.seeds_power import Components, components, seeds_power
+from synthaug.analysis.inference.variance_components import VarianceComponents, estimate_components, interval_power
 
 POINT = 0.01
 MOST_EXACT = 2000  # images up to which the power of Fisher's test is added up; beyond, a formula says nearly the same
 MOST_SEEDS = 1000  # that are looked for
 GRID_SEEDS = (1, 2, 3, 5, 10)
 GRID_IMAGES = (1, 2, 4, 10, 30)  # times the test images
-OWN = "Bonett-Price"  # what `statistics.crossed` does with one seed
-PAIRED = {"McNemar": paired_power, "McNemar, exact": mcnemar_power, OWN: bonett_price_power}
+BONETT_PRICE = "Bonett-Price"  # what `intervals.paired_difference` does with one seed
+PAIRED = {"McNemar": paired_power, "McNemar, exact": mcnemar_power, BONETT_PRICE: bonett_price_power}
 
 # What is assumed where nothing was measured. The digits study with controls (1,500 images, 5 seeds) measured for its
 # arms with synthetic images a seed deviation of 0 to 0.4 points, an image share of 0.04 to 0.11 and 0.3 repeated.
@@ -55,8 +55,8 @@ class Assumptions:
             None stands for 1 - accuracy + difference: half of the images that the baseline gets wrong are got wrong
             by the arm as well.
         seed_deviation: standard deviation of a difference from seed to seed, had the test set no end.
-        image_share: see `Components`.
-        repeated: see `Components`.
+        image_share: see `VarianceComponents`.
+        repeated: see `VarianceComponents`.
     """
 
     accuracy: float
@@ -72,11 +72,11 @@ class Assumptions:
         """The share of discordant images where arms differ by so much."""
         return min(1.0, 1 - self.accuracy + difference) if share is None else share
 
-    def components_at(self, share: float | None, difference: float) -> Components:
+    def components_at(self, share: float | None, difference: float) -> VarianceComponents:
         """The variances where arms differ by so much."""
         seed = self.seed_deviation**2
         both = max(self.discordant_at(share, difference) - difference**2 - seed, 0.0)
-        return Components(seed, self.image_share * both, (1 - self.image_share) * both, self.repeated)
+        return VarianceComponents(seed, self.image_share * both, (1 - self.image_share) * both, self.repeated)
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class ArmPower:
     n: int
     seeds: int
     discordant: float
-    variances: Components | None
+    variances: VarianceComponents | None
     margin: float
     smallest: float | None
     images: int | None
@@ -273,18 +273,18 @@ def smallest_over_seeds(assumed: Assumptions, share: float | None, n: int, seeds
     """The smallest difference that the interval over so many images and seeds finds; None: none."""
     most = assumed.accuracy if share is None else share
     return smallest_difference(
-        lambda size: seeds_power(size, seeds, n, assumed.components_at(share, size).at(size)), most
+        lambda size: interval_power(size, seeds, n, assumed.components_at(share, size).at(size)), most
     )
 
 
-def images_needed(difference: float, seeds: int, found: Components) -> int | None:
+def images_needed(difference: float, seeds: int, found: VarianceComponents) -> int | None:
     """Test images with which the interval over so many seeds finds a difference; None: the seeds vary too much."""
-    return smallest_number(lambda n: seeds_power(difference, seeds, n, found))
+    return smallest_number(lambda n: interval_power(difference, seeds, n, found))
 
 
-def seeds_needed(difference: float, n: float, found: Components) -> int | None:
+def seeds_needed(difference: float, n: float, found: VarianceComponents) -> int | None:
     """Seeds, from 2 on, with which the interval over n images finds a difference; None: the images vary too much."""
-    return smallest_number(lambda seeds: seeds_power(difference, seeds, n, found), 2, MOST_SEEDS)
+    return smallest_number(lambda seeds: interval_power(difference, seeds, n, found), 2, MOST_SEEDS)
 
 
 def _grid(assumed: Assumptions, share: float | None) -> Grid:
@@ -310,7 +310,7 @@ class GroupPower:
     again: Power | None
 
 
-def of_group(
+def arm_powers(
     correct: Mapping[str, Mapping[int, NDArray[np.float64]]], baseline: Mapping[int, NDArray[np.float64]], margin: float
 ) -> dict[str, ArmPower]:
     """What a study can show of each arm that shares a seed with the baseline.
@@ -325,21 +325,21 @@ def of_group(
         shared = sorted(set(answers) & set(baseline))
         if shared:
             differences = np.stack([np.subtract(answers[s], baseline[s], dtype=np.float64) for s in shared])
-            found[name] = of_arm(differences, margin)
+            found[name] = arm_power(differences, margin)
     return found
 
 
-def of_arm(differences: NDArray[np.float64], margin: float) -> ArmPower:
+def arm_power(differences: NDArray[np.float64], margin: float) -> ArmPower:
     """What a study can show of one arm.
 
     Args:
         differences: (seeds, images), each -1, 0 or 1: right answers of the arm minus those of the baseline.
         margin: the smallest difference that matters, a fraction.
     """
-    variances = components(differences, REPEATED)
+    variances = estimate_components(differences, REPEATED)
     n, discordant = differences.shape[1], float(np.square(differences).mean())
     seeds = len(differences) if variances else 1
-    used = variances or Components(0.0, discordant - float(differences.mean()) ** 2, 0.0, REPEATED)
+    used = variances or VarianceComponents(0.0, discordant - float(differences.mean()) ** 2, 0.0, REPEATED)
     at_margin = used.at(margin)
     return ArmPower(
         n,
@@ -347,7 +347,7 @@ def of_arm(differences: NDArray[np.float64], margin: float) -> ArmPower:
         discordant,
         variances,
         margin,
-        smallest_difference(lambda size: seeds_power(size, seeds, n, used.at(size)), 1.0),
+        smallest_difference(lambda size: interval_power(size, seeds, n, used.at(size)), 1.0),
         images_needed(margin, seeds, at_margin),
         seeds_needed(margin, n, at_margin) if variances else None,
     )
@@ -356,8 +356,8 @@ def of_arm(differences: NDArray[np.float64], margin: float) -> ArmPower:
 def group_power(
     correct: Mapping[str, Mapping[int, NDArray[np.float64]]], baseline: Mapping[int, NDArray[np.float64]], margin: float
 ) -> GroupPower:
-    """`of_group`, and a plan for another study with the same test images and seeds."""
-    arms = of_group(correct, baseline, margin)
+    """`arm_powers`, and a plan for another study with the same test images and seeds."""
+    arms = arm_powers(correct, baseline, margin)
     if not arms:
         return GroupPower(arms, None)
     accuracy = float(np.mean([answers.mean() for answers in baseline.values()]))

@@ -1,7 +1,7 @@
 """What so many test images can show, and how many a difference needs: the power of tests of one run per arm.
 
 All of it covers the draw of test images and not that of seeds, as for two classifiers that are trained already; for
-several seeds see `seeds_power`. Pure functions, no files.
+several seeds see `interval_power`. Pure functions, no files.
 
 `p1` and `p2` are accuracies, fractions in [0, 1]; `n` is the number of test images of one arm; tests are two-sided.
 """
@@ -122,7 +122,7 @@ def mcnemar_power(discordant: float, difference: float, n: int, alpha: float = A
 
 
 def bonett_price_power(discordant: float, difference: float, n: int, alpha: float = ALPHA) -> float:
-    """How often Bonett and Price's interval (see `crossed`, one seed) leaves out 0, by adding up all such outcomes."""
+    """Compute how often Bonett and Price's interval leaves out 0, by adding up all such outcomes."""
     z = _z(1 - alpha)
 
     def minority(pairs: NDArray[np.int64]) -> NDArray[np.float64]:

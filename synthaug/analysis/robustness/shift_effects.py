@@ -12,10 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.predictions import Answers, ArmIdentity, baseline_of, identity, read_answers
+from synthaug.analysis.comparison.predictions import ArmIdentity, RunPredictions, baseline_of, identity, read_answers
 from synthaug.analysis.inference.confidence import Calibration, calibration
 from synthaug.analysis.inference.contrasts import Values, adjusted, difference
-from synthaug.analysis.inference.intervals import Difference, Estimate, accuracy_over_seeds, contrast, crossed, wilson
+from synthaug.analysis.inference.intervals import (
+    Difference,
+    Estimate,
+    accuracy_over_seeds,
+    difference_of_differences,
+    paired_difference,
+    wilson,
+)
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.runs import layout
@@ -162,7 +169,7 @@ def _read(
     return _Answered(dict(correct), dict(confidence), reference[1].paths, reference[1].labels, facts)
 
 
-def _sure(item: Answers) -> NDArray[np.float64]:
+def _sure(item: RunPredictions) -> NDArray[np.float64]:
     assert item.confidence is not None, "they were asked for"
     return item.confidence
 
@@ -245,13 +252,14 @@ def _change(own: Values, clean: Values, rows: NDArray[np.int64] | None) -> Diffe
     if not seeds:
         return None
     if rows is None:
-        return contrast(_mean({s: own[s] for s in seeds}), _mean({s: clean[s] for s in seeds}), reach=1.0)
-    return crossed(np.stack([own[seed] - clean[seed][rows] for seed in seeds]))
+        on_set, on_test = (_mean({s: side[s] for s in seeds}) for side in (own, clean))
+        return difference_of_differences(on_set, on_test, reach=1.0)
+    return paired_difference(np.stack([own[seed] - clean[seed][rows] for seed in seeds]))
 
 
 def _mean(correct: Values) -> Difference:
-    """An accuracy in the form that `contrast` takes."""
-    found = crossed(_stacked(correct) - 0.5, reach=0.5)
+    """An accuracy in the form that `difference_of_differences` takes."""
+    found = paired_difference(_stacked(correct) - 0.5, reach=0.5)
     return dataclasses.replace(found, value=found.value + 0.5, centre=found.centre + 0.5)
 
 
@@ -263,10 +271,11 @@ def _extra(
     if not seeds:
         return None
     if rows is None:
-        here = crossed(np.stack([own[seed] - base[seed] for seed in seeds]))
-        return contrast(here, crossed(np.stack([clean[seed] - clean_base[seed] for seed in seeds])))
+        here = paired_difference(np.stack([own[seed] - base[seed] for seed in seeds]))
+        on_test = paired_difference(np.stack([clean[seed] - clean_base[seed] for seed in seeds]))
+        return difference_of_differences(here, on_test)
     values = [own[seed] - base[seed] - (clean[seed] - clean_base[seed])[rows] for seed in seeds]
-    return crossed(np.stack(values), reach=2.0)
+    return paired_difference(np.stack(values), reach=2.0)
 
 
 def _mean_of(sets: Sequence[_Answered], test: _Answered) -> _Answered | None:

@@ -13,7 +13,8 @@ from synthaug.analysis.audit.reanalysis import (
     ReadingAudit,
     last_digit,
 )
-from synthaug.analysis.inference.intervals import ALPHA, Trend
+from synthaug.analysis.inference.hypothesis_tests import Trend
+from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.text.document import Block, Commands, Heading, Points, Rows, Sentences
 from synthaug.analysis.text.format import MINUS, NONE
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 
 from synthaug.analysis.inference.power_analysis import (
+    BONETT_PRICE,
     IMAGE_SHARE,
     MOST_SEEDS,
-    OWN,
     POINT,
     REPEATED,
     SEED_DEVIATION,
@@ -115,7 +115,7 @@ def smallest(power: Power) -> float | None:
     """The smallest difference that the program's own interval shows, whichever share of discordant images holds."""
     found = [item.smallest for item in power.over_seeds]
     if not found:
-        found = [item.smallest for item in power.tests if item.test == OWN]
+        found = [item.smallest for item in power.tests if item.test == BONETT_PRICE]
     known = [size for size in found if size is not None]
     return max(known) if len(known) == len(found) else None
 
@@ -145,7 +145,7 @@ def _test(assumed: Assumptions, found: PowerOfTest) -> tuple[str, str, str, str]
     if not found.paired:
         name = {"z": "two-proportion z", "Fisher": "Fisher's exact"}[found.test]
         return f"two test sets, {name}", f"from {percent(assumed.accuracy)} %", _or_none(found.smallest), needed
-    name = {OWN: "synthaug's interval (Bonett-Price)"}.get(found.test, found.test)
+    name = {BONETT_PRICE: "synthaug's interval (Bonett-Price)"}.get(found.test, found.test)
     return f"same images, {name}", _share(assumed, found.discordant), _or_none(found.smallest), needed
 
 

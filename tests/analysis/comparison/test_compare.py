@@ -10,7 +10,8 @@ import pytest
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Arm, Comparison
 from synthaug.analysis.findings import findings
-from synthaug.analysis.inference.intervals import crossed, mcnemar, wilson
+from synthaug.analysis.inference.hypothesis_tests import mcnemar
+from synthaug.analysis.inference.intervals import paired_difference, wilson
 from synthaug.analysis.output.export import write_files
 from synthaug.analysis.output.records import as_json, rows
 from synthaug.errors import UserError
@@ -38,7 +39,7 @@ def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     found = arm_of(group, "64")
     assert found.accuracy == wilson(right.sum(), 1500)
     assert found.difference is not None
-    expected = crossed((right.astype(float) - base)[None])
+    expected = paired_difference((right.astype(float) - base)[None])
     assert (found.difference.low, found.difference.high) == (expected.low, expected.high)
     assert found.difference.p_value == mcnemar((right & ~base).sum(), (base & ~right).sum())
     assert (found.n_real, found.n_synthetic, found.synthetic_fraction) == (400, 600, 0.6)
@@ -60,7 +61,7 @@ def test_seeds_are_paired_one_by_one(tmp_path: Path) -> None:
         rights.append(np.stack([run.predicted == run.labels for run in runs]).astype(float))
     assert found.seeds == found.difference_seeds == (0, 1)
     assert found.difference is not None
-    expected = crossed(rights[0] - rights[1])
+    expected = paired_difference(rights[0] - rights[1])
     assert (found.difference.low, found.difference.high) == (expected.low, expected.high)
     assert found.difference.p_value == expected.p_value
     assert found.seed_deviation is not None

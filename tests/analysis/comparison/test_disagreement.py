@@ -22,7 +22,7 @@ def group_of(labels: list[int], answers: dict[str, dict[int, list[int]]]) -> Gro
         margin=0.01,
         labels=np.array(labels),
         paths=tuple(f"{place}.png" for place in range(len(labels))),
-        answers=given,
+        predicted=given,
     )
 
 

@@ -96,7 +96,7 @@ def test_the_mix_of_a_class_is_the_best_or_a_cheaper_one_as_good() -> None:
 
 def test_a_study_has_verdicts_for_arms_with_controls_and_a_mix_for_each_class(tmp_path: Path) -> None:
     (group,) = compare(write_exchange_study(tmp_path / "study")).groups
-    found, mixes = verdicts.of_group(group)
+    found, mixes = verdicts.group_verdicts(group)
     assert set(found) == {arm.name for arm in GRID if arm.n_synthetic}
     assert all(item.difference and item.difference.value > 0 for item in found["50+2000"])
     assert [item.name for item in mixes] == ["cat", "dog"]
@@ -107,7 +107,7 @@ def test_verdicts_and_the_table_have_the_same_p_values(tmp_path: Path) -> None:
     for seeds in ((0,), (0, 1, 2)):
         content = MadeUp(arms=arms, seeds=seeds, n_test=400)
         (group,) = compare(make_study(tmp_path / str(len(seeds)), content)).groups
-        judged, _ = verdicts.of_group(group)
+        judged, _ = verdicts.group_verdicts(group)
         arm = next(arm for arm in group.arms if arm.name == "55")
         for verdict, item in zip(judged["55"], arm.classes, strict=True):
             assert item.gain is not None

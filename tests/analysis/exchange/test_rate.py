@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.exchange.covariance import errors, variation
 from synthaug.analysis.exchange.law import CHANGING, CONSTANT, SHIFTED, WORTHLESS, Law, Problem
-from synthaug.analysis.exchange.rate import Amounts, Exchange, Value, fit, of_group
+from synthaug.analysis.exchange.rate import Amounts, Exchange, Value, fit, group_exchange
 from synthaug.analysis.output.figures import exchange_curves as figures
 from synthaug.analysis.output.records import of_exchange
 from synthaug.analysis.text import exchange_text
@@ -255,7 +255,7 @@ def test_impossible_input_is_refused() -> None:
 
 def test_a_study_gives_its_rate_as_plain_data(tmp_path: Path) -> None:
     (group,) = compare(write_exchange_study(tmp_path / "study")).groups
-    found = of_group(group)
+    found = group_exchange(group)
     plain = json.loads(json.dumps(of_exchange(found), allow_nan=False))
     assert plain["identifiable"] is True
     assert plain["value"]["low"] < 0.5 < plain["value"]["high"]

@@ -60,8 +60,8 @@ def test_the_interval_covers_and_a_broken_one_is_noticed(monkeypatch: pytest.Mon
     assert np.mean(of(rows, CHOSEN)) > 0.94
     assert min(of(rows, CHOSEN)) > 0.86
     assert min(of(rows, "images alone")) < min(of(rows, CHOSEN))
-    whole = intervals.Part.half_width
-    monkeypatch.setattr(intervals.Part, "half_width", lambda part, alpha: whole(part, alpha) / 2)
+    whole = intervals.VarianceComponent.half_width
+    monkeypatch.setattr(intervals.VarianceComponent, "half_width", lambda part, alpha: whole(part, alpha) / 2)
     assert np.mean(of(small(monkeypatch, studies=100), CHOSEN)) < 0.85
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from synthaug.analysis.inference.contrasts import adjusted, difference, macro_f1_parts, right, slope
-from synthaug.analysis.inference.intervals import crossed, crossed_apart, mcnemar
+from synthaug.analysis.inference.hypothesis_tests import mcnemar
+from synthaug.analysis.inference.intervals import paired_difference, unpaired_difference
 
 CLASSES = 4
 pairs = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=25)
@@ -42,10 +43,10 @@ def made(seeds: tuple[int, ...], accuracy: float, images: int = 200) -> dict[int
 
 def test_only_seeds_of_both_are_paired() -> None:
     first, second = made((0, 1, 2), 0.8), made((1, 2, 3), 0.9)
-    expected = crossed(np.stack([first[seed] - second[seed] for seed in (1, 2)]))
+    expected = paired_difference(np.stack([first[seed] - second[seed] for seed in (1, 2)]))
     assert difference(first, second) == expected
     assert difference(made((0, 1), 0.8), made((2, 3), 0.9)).seeds == 2
-    apart = crossed_apart(np.stack([*made((0, 1), 0.8).values()]), np.stack([*made((2, 3), 0.9).values()]))
+    apart = unpaired_difference(np.stack([*made((0, 1), 0.8).values()]), np.stack([*made((2, 3), 0.9).values()]))
     assert difference(made((0, 1), 0.8), made((2, 3), 0.9)) == apart
 
 
@@ -55,13 +56,13 @@ def test_right_answers_of_one_seed_are_tested_by_mcnemar() -> None:
     found = difference(first, second)
     assert found.p_value == mcnemar(int((values > 0).sum()), int((values < 0).sum()))
     parts = difference({0: first[1] * 0.7}, {0: second[1]})
-    assert parts.p_value == crossed((first[1] * 0.7 - second[1])[None]).p_value
+    assert parts.p_value == paired_difference((first[1] * 0.7 - second[1])[None]).p_value
 
 
 def test_rows_are_those_of_a_class() -> None:
     first, second = made((0, 1), 0.8), made((0, 1), 0.9)
     rows = np.array([3, 5, 8])
-    expected = crossed(np.stack([first[seed][rows] - second[seed][rows] for seed in (0, 1)]))
+    expected = paired_difference(np.stack([first[seed][rows] - second[seed][rows] for seed in (0, 1)]))
     assert difference(first, second, rows) == expected
 
 

@@ -13,23 +13,25 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, chi2_contingency  # type: ignore[import-untyped, unused-ignore]
 from scipy.stats import t as student
 
-from synthaug.analysis.inference.intervals import (
-    ALPHA,
-    Estimate,
+from synthaug.analysis.inference.hypothesis_tests import (
     Trend,
-    accuracy_over_seeds,
-    contrast,
-    crossed,
-    crossed_apart,
-    crossed_spread,
     fisher,
     holm,
     kendall,
     mcnemar,
     mcnemar_at_best,
     most_opposed,
-    sample_deviation,
     two_proportion_z,
+)
+from synthaug.analysis.inference.intervals import (
+    ALPHA,
+    Estimate,
+    accuracy_over_seeds,
+    difference_of_differences,
+    paired_difference,
+    paired_mean_variance,
+    sample_deviation,
+    unpaired_difference,
     wilson,
 )
 
@@ -66,7 +68,7 @@ def test_one_seed_is_bonett_and_price(better: int, worse: int, same: int) -> Non
     differences = np.array([1.0] * better + [-1.0] * worse + [0.0] * same)
     p_better, p_worse = (better + 1) / (n + 2), (worse + 1) / (n + 2)
     half = 1.959963984540054 * math.sqrt((p_better + p_worse - (p_better - p_worse) ** 2) / (n + 2))
-    got = crossed(differences[None])
+    got = paired_difference(differences[None])
     assert got.value == pytest.approx((better - worse) / n)
     assert got.low == pytest.approx(max(-1, p_better - p_worse - half), abs=1e-12)
     assert got.high == pytest.approx(min(1, p_better - p_worse + half), abs=1e-12)
@@ -78,25 +80,25 @@ tables = arrays(float, shapes, elements=st.sampled_from([-1.0, 0.0, 0.0, 1.0]))
 
 @given(tables)
 def test_crossed_is_sane_and_symmetric(values: NDArray[np.float64]) -> None:
-    got = crossed(values)
+    got = paired_difference(values)
     assert got.value == pytest.approx(values.mean())
     assert -1 <= got.low <= got.value <= got.high <= 1
     assert got.low < got.high
     assert 0 < got.p_value <= 1
-    mirrored = crossed(-values)
+    mirrored = paired_difference(-values)
     assert [mirrored.low, mirrored.high] == pytest.approx([-got.high, -got.low])
     assert mirrored.p_value == pytest.approx(got.p_value)
-    shuffled = crossed(values[::-1, ::-1])
+    shuffled = paired_difference(values[::-1, ::-1])
     assert [shuffled.low, shuffled.high] == pytest.approx([got.low, got.high])
 
 
 @given(tables)
 def test_the_p_value_and_the_interval_say_the_same(values: NDArray[np.float64]) -> None:
-    got = crossed(values)
+    got = paired_difference(values)
     if abs(got.p_value - 0.05) > 1e-9 and abs(got.value) < 1:
         assert (got.p_value < 0.05) == (not got.contains_zero)
     for margin in (0.01, 0.2):
-        one_sided = got.p_not_worse(margin)
+        one_sided = got.non_inferiority_p(margin)
         assert 0 <= one_sided <= 1
         if -1 < got.low < got.value and abs(one_sided - 0.025) > 1e-9:
             assert (one_sided < 0.025) == (got.low > -margin)
@@ -105,7 +107,7 @@ def test_the_p_value_and_the_interval_say_the_same(values: NDArray[np.float64]) 
 def test_crossed_by_hand() -> None:
     """Two seeds and three images: mean squares written out from their definition."""
     values = np.array([[1.0, 0.0, -1.0], [0.0, 0.0, -1.0]])
-    got = crossed(values)
+    got = paired_difference(values)
     _, ms_image, ms_error = written_out(values)
     size = math.sqrt(ms_image / (ms_image + ms_error))
     table = np.hstack([values, [[-size, size]] * 2])
@@ -113,8 +115,8 @@ def test_crossed_by_hand() -> None:
     half = math.sqrt((student.ppf(0.975, 1) ** 2 * ms_seed + 1.959963984540054**2 * (ms_image - ms_error)) / 10)
     assert got.value == pytest.approx(-1 / 6)
     assert got.centre == pytest.approx(table.mean())
-    assert float(got.spread.half_width()) == pytest.approx(half)
-    assert float(got.spread.half_width(got.p_value)) == pytest.approx(abs(got.centre))
+    assert float(got.variance.half_width()) == pytest.approx(half)
+    assert float(got.variance.half_width(got.p_value)) == pytest.approx(abs(got.centre))
 
 
 def written_out(table: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -130,11 +132,11 @@ def test_seeds_that_agree_by_chance_leave_half_of_the_images_interval() -> None:
     """Two seeds with the same mean that get no image wrong together: the parts of the variance look too small."""
     answers = np.zeros((2, 1000))
     answers[0, :40] = answers[1, 40:80] = -1
-    got = crossed(answers)
-    of_seeds, rest = got.spread.parts
+    got = paired_difference(answers)
+    of_seeds, rest = got.variance.components
     assert of_seeds.variance == 0
-    assert rest.variance < got.spread.images.variance / 4
-    alone = 1.959963984540054 * math.sqrt(float(got.spread.images.variance))
+    assert rest.variance < got.variance.images.variance / 4
+    alone = 1.959963984540054 * math.sqrt(float(got.variance.images.variance))
     assert got.high - got.low == pytest.approx(alone)
     assert got.p_value == pytest.approx(2 * (1 - NormalDist().cdf(-got.centre * 2 * 1.959963984540054 / alone)))
 
@@ -142,15 +144,15 @@ def test_seeds_that_agree_by_chance_leave_half_of_the_images_interval() -> None:
 def test_many_tables_at_once_are_as_each_alone() -> None:
     draws = np.random.default_rng(3).choice([1.0, -1.0, 0.0], p=[0.03, 0.06, 0.91], size=(50, 3, 40))
     draws[0] = 0
-    centres, spread = crossed_spread(draws)
-    alone = [crossed(table) for table in draws]
+    centres, spread = paired_mean_variance(draws)
+    alone = [paired_difference(table) for table in draws]
     np.testing.assert_allclose(centres, [found.centre for found in alone])
-    np.testing.assert_allclose(spread.half_width(), [found.spread.half_width() for found in alone])
+    np.testing.assert_allclose(spread.half_width(), [found.variance.half_width() for found in alone])
 
 
 def test_identical_predictions_leave_room_for_doubt() -> None:
     for seeds in (1, 3):
-        got = crossed(np.zeros((seeds, 1500)))
+        got = paired_difference(np.zeros((seeds, 1500)))
         assert got.value == 0
         assert got.low == pytest.approx(-got.high)
         assert 0 < got.high < 0.01
@@ -159,7 +161,7 @@ def test_identical_predictions_leave_room_for_doubt() -> None:
 
 def test_crossed_refuses_an_empty_table() -> None:
     with pytest.raises(ValueError, match="at least one seed and one image"):
-        crossed(np.zeros((0, 5)))
+        paired_difference(np.zeros((0, 5)))
 
 
 def test_coverage_of_one_seed() -> None:
@@ -182,19 +184,19 @@ def test_coverage_of_three_seeds_that_move() -> None:
 
 
 def coverage(studies: NDArray[np.float64], truth: float) -> float:
-    return float(np.mean([found.low <= truth <= found.high for found in map(crossed, studies)]))
+    return float(np.mean([found.low <= truth <= found.high for found in map(paired_difference, studies)]))
 
 
 def test_seeds_that_are_not_shared_are_two_samples() -> None:
     """With no difference between images the chance is that of the seeds' means alone, each arm's by its own t."""
     random = np.random.default_rng(2)
     first, second = random.random((4, 1)) * np.ones((4, 300)), random.random((3, 1)) * np.ones((3, 300))
-    got = crossed_apart(first, second)
+    got = unpaired_difference(first, second)
     assert got.value == pytest.approx(first.mean() - second.mean())
     moved = [(first, 3), (second, 2)]
     squares = sum(student.ppf(0.975, free) ** 2 * arm[:, 0].var(ddof=1) / len(arm) for arm, free in moved)
-    assert float(got.spread.half_width()) ** 2 == pytest.approx(squares, rel=0.03)  # two images were added
-    assert crossed_apart(first, second[:1]).seeds == 1
+    assert float(got.variance.half_width()) ** 2 == pytest.approx(squares, rel=0.03)  # two images were added
+    assert unpaired_difference(first, second[:1]).seeds == 1
 
 
 @given(arrays(float, shapes, elements=st.sampled_from([0.0, 1.0, 1.0])))
@@ -316,8 +318,8 @@ def test_kendall_of_four_in_order() -> None:
 @pytest.mark.parametrize("seeds", [1, 4])
 def test_a_contrast_of_other_images_adds_up_what_is_open(seeds: int) -> None:
     rng = np.random.default_rng(0)
-    first, second = (crossed(rng.choice([-1.0, 0.0, 1.0], (seeds, n), p=[0.1, 0.8, 0.1])) for n in (400, 900))
-    found = contrast(first, second)
+    first, second = (paired_difference(rng.choice([-1.0, 0.0, 1.0], (seeds, n), p=[0.1, 0.8, 0.1])) for n in (400, 900))
+    found = difference_of_differences(first, second)
     assert found.value == pytest.approx(first.value - second.value)
     assert found.low < found.value < found.high
     wider = max(first.high - first.low, second.high - second.low)
@@ -331,5 +333,6 @@ def test_intervals_of_a_contrast_cover() -> None:
     hits = 0
     for _ in range(300):
         arms = [rng.choice([-1.0, 0.0, 1.0], (3, 300), p=[p, 0.8 - p, 0.2]) for p in (0.3, 0.1)]
-        hits += (found := contrast(crossed(arms[0]), crossed(arms[1]))).low <= -0.2 <= found.high
+        contrast = difference_of_differences(paired_difference(arms[0]), paired_difference(arms[1]))
+        hits += contrast.low <= -0.2 <= contrast.high
     assert hits >= 279

@@ -10,8 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthaug.analysis.inference import power_analysis
-from synthaug.analysis.inference.power_analysis import OWN, Assumptions, PowerOfTest, expect, of_arm, of_group, plan
-from synthaug.analysis.inference.seeds_power import seeds_power
+from synthaug.analysis.inference.power_analysis import (
+    BONETT_PRICE,
+    Assumptions,
+    PowerOfTest,
+    arm_power,
+    arm_powers,
+    expect,
+    plan,
+)
+from synthaug.analysis.inference.variance_components import interval_power
 from synthaug.analysis.text import power_text
 from synthaug.analysis.text.document import markdown
 
@@ -63,8 +71,10 @@ def test_what_is_needed_is_just_enough() -> None:
     variances = assumed.components_at(0.05, 0.01)
     assert found.images is not None
     assert found.seeds is not None
-    assert seeds_power(0.01, 3, found.images, variances) >= 0.8 > seeds_power(0.01, 3, found.images - 1, variances)
-    assert seeds_power(0.01, found.seeds, 1500, variances) >= 0.8 > seeds_power(0.01, found.seeds - 1, 1500, variances)
+    of_images = [interval_power(0.01, 3, found.images - less, variances) for less in (0, 1)]
+    of_seeds = [interval_power(0.01, found.seeds - less, 1500, variances) for less in (0, 1)]
+    assert of_images[0] >= 0.8 > of_images[1]
+    assert of_seeds[0] >= 0.8 > of_seeds[1]
 
 
 def test_no_number_of_images_makes_up_for_seeds_that_vary() -> None:
@@ -134,7 +144,7 @@ def answers(accuracy: float, seeds: int, n: int, number: int) -> dict[int, np.nd
 def test_a_study_is_judged_arm_by_arm() -> None:
     real = answers(0.95, 3, 2000, 0)
     arms = {"64": answers(0.94, 3, 2000, 1), "82": answers(0.9, 1, 2000, 2), "73": {7: np.ones(2000)}}
-    found = of_group(arms, real, 0.01)
+    found = arm_powers(arms, real, 0.01)
     assert list(found) == ["64", "82"], "73 shares no seed"
     assert (found["64"].seeds, found["82"].seeds) == (3, 1)
     assert found["82"].variances is None
@@ -144,26 +154,26 @@ def test_a_study_is_judged_arm_by_arm() -> None:
     assert said.startswith("64: this study cannot show a difference of 1 point (the smallest it can is ")
     assert f"{found['64'].images:,}) or {found['64'].more_seeds} seeds." in said
     assert "is not known from one" in power_text.sentence("82", found["82"])
-    assert of_group(arms, real, 0.2)["64"].shows
-    assert "would be shown" in power_text.sentence("64", of_group(arms, real, 0.2)["64"])
+    assert arm_powers(arms, real, 0.2)["64"].shows
+    assert "would be shown" in power_text.sentence("64", arm_powers(arms, real, 0.2)["64"])
 
 
 def test_the_smallest_difference_of_an_arm_is_just_shown() -> None:
     real, arm = answers(0.95, 3, 2000, 0), answers(0.94, 3, 2000, 1)
-    found = of_arm(np.stack([arm[seed] - real[seed] for seed in range(3)]), 0.01)
+    found = arm_power(np.stack([arm[seed] - real[seed] for seed in range(3)]), 0.01)
     assert found.smallest is not None
     assert found.variances is not None
     assert found.discordant == pytest.approx(np.mean([np.mean(arm[seed] != real[seed]) for seed in range(3)]))
-    assert seeds_power(found.smallest, 3, 2000, found.variances.at(found.smallest)) >= 0.8
+    assert interval_power(found.smallest, 3, 2000, found.variances.at(found.smallest)) >= 0.8
     below = found.smallest - 1e-6
-    assert seeds_power(below, 3, 2000, found.variances.at(below)) < 0.8
+    assert interval_power(below, 3, 2000, found.variances.at(below)) < 0.8
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 @pytest.mark.parametrize("n", [1, 2, 50, 1500])
 @pytest.mark.parametrize("loss", [0.0, 1.0])
 def test_arms_that_all_agree_have_a_number_or_none(seeds: int, n: int, loss: float) -> None:
-    found = of_arm(np.full((seeds, n), -loss), 0.01)
+    found = arm_power(np.full((seeds, n), -loss), 0.01)
     assert all(math.isfinite(value) for value in numbers(found))
     assert "nan" not in power_text.sentence("64", found)
     if n <= 2:
@@ -195,4 +205,4 @@ def test_another_study_is_planned_with_the_medians_over_arms() -> None:
     assert assumed.discordant[0] == pytest.approx(np.median([arm.discordant for arm in found.arms.values()]))
     variances = [arm.variances for arm in found.arms.values()]
     assert assumed.seed_deviation**2 == pytest.approx(np.median([item.seed for item in variances if item]))
-    assert OWN in {item.test for item in found.again.tests}
+    assert BONETT_PRICE in {item.test for item in found.again.tests}

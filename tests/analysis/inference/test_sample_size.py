@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.analysis.inference.intervals import ALPHA, fisher, mcnemar, two_proportion_z
+from synthaug.analysis.inference.hypothesis_tests import fisher, mcnemar, two_proportion_z
+from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.inference.sample_size import (
     POWER,
     fisher_power,

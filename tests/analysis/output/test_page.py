@@ -13,8 +13,8 @@ from PIL import Image
 
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.disagreement import disputed, never_right
-from synthaug.analysis.comparison.model import Arm, NotWorse
-from synthaug.analysis.inference.intervals import Difference, Estimate, Part, Spread
+from synthaug.analysis.comparison.model import Arm, NonInferiority
+from synthaug.analysis.inference.intervals import Difference, Estimate, MeanVariance, VarianceComponent
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.curve import accuracy_by_share
 from synthaug.analysis.output.figures.decomposition import decomposition
@@ -163,23 +163,24 @@ def test_hard_images_are_shown_or_named(tmp_path: Path) -> None:
 
 
 def found(value: float, adjusted_p: float) -> Difference:
-    return Difference(
-        value, value - 0.01, value + 0.01, value, Spread(Part(np.zeros(()))), adjusted_p / 2, 2, adjusted_p
-    )
+    variance = MeanVariance(VarianceComponent(np.zeros(())))
+    return Difference(value, value - 0.01, value + 0.01, value, variance, adjusted_p / 2, 2, adjusted_p)
 
 
 @pytest.mark.parametrize(
-    ("difference", "not_worse", "gain", "said"),
+    ("difference", "non_inferiority", "gain", "said"),
     [
-        (found(-0.05, 0.01), "refuted", found(0.02, 0.01), ["bad", "bad", "good"]),
-        (found(0.05, 0.01), "shown", found(-0.02, 0.01), ["good", "good", "bad"]),
+        (found(-0.05, 0.01), "rejected", found(0.02, 0.01), ["bad", "bad", "good"]),
+        (found(0.05, 0.01), "established", found(-0.02, 0.01), ["good", "good", "bad"]),
         (found(-0.05, 0.06), "open", found(-0.02, 0.06), ["open", "open", "open"]),
         (found(-0.05, 0.06), None, None, ["open"]),
     ],
 )
-def test_verdicts(difference: Difference, not_worse: str | None, gain: Difference | None, said: list[str]) -> None:
-    judged = NotWorse(not_worse, 0.01, 0.02) if not_worse else None
-    arm = Arm("64", 0.4, 0.6, False, 1, difference=difference, not_worse=judged, gain=gain)
+def test_verdicts(
+    difference: Difference, non_inferiority: str | None, gain: Difference | None, said: list[str]
+) -> None:
+    judged = NonInferiority(non_inferiority, 0.01, 0.02) if non_inferiority else None
+    arm = Arm("64", 0.4, 0.6, False, 1, difference=difference, non_inferiority=judged, gain=gain)
     verdicts = arm_verdicts.verdicts(arm, 0.015)
     assert [verdict.tone for verdict in verdicts] == said
     assert all("1.5 points" in verdict.words for verdict in verdicts if "by" in verdict.words.split())

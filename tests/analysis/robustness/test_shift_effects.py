@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.intervals import crossed
+from synthaug.analysis.inference.intervals import paired_difference
 from synthaug.analysis.output.records import of_robustness
 from synthaug.analysis.robustness.shift_effects import ArmOnSet, JudgedSet, Robustness, robustness
 from synthaug.analysis.text.document import markdown
@@ -40,7 +40,7 @@ def judge(
     confidence: float = 0.9,
     origin: str = "real",
 ) -> None:
-    """Answers to a further test set: those to the test, of which an arm gets a share wrong, the same images first."""
+    """Predictions on a further test set: those on the test, an arm's share of them wrong, the same images first."""
     for run in discovery.find_runs(study):
         if run.key.arm not in lost or run.result is None:
             continue
@@ -99,7 +99,7 @@ def test_differences_and_extras_are_what_they_say(study: Path) -> None:
         assert item.difference.value == pytest.approx((here - base).mean())
         assert item.change.value == pytest.approx((here - clean).mean())
         assert item.extra.value == pytest.approx((here - base - clean + clean_base).mean())
-        expected = crossed(here - base - clean + clean_base, reach=2.0)
+        expected = paired_difference(here - base - clean + clean_base, reach=2.0)
         assert (item.extra.low, item.extra.high) == pytest.approx((expected.low, expected.high))
         assert item.extra.high < 0, "a tenth of the images more is found with three seeds"
     real = arm(one, "real")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from synthaug.analysis.comparison.model import Arm, NotWorse, ShareTrend
+from synthaug.analysis.comparison.model import Arm, NonInferiority, ShareTrend
 from synthaug.analysis.text import sentences
 from tests.factories.arms import make_arm, make_difference, make_group
 from tests.factories.golden import assert_golden
@@ -10,13 +10,13 @@ from tests.factories.golden import assert_golden
 BELOW, ABOVE = make_difference(-0.012, -0.021, -0.003), make_difference(0.012, 0.003, 0.021)
 ZERO = make_difference(-0.004, -0.011, 0.003, 0.3)
 UNCORRECTED = make_difference(-0.012, -0.021, -0.003, 0.083)
-NON_INFERIOR = NotWorse("shown", 0.004, 0.012)
+NON_INFERIOR = NonInferiority("established", 0.004, 0.012)
 
 ARMS = {
     "no run": Arm("64", 0.4, 0.6, False, 1),
     "baseline": make_arm(0.0, baseline=True),
-    "below real": make_arm(0.6, BELOW, not_worse=NotWorse("refuted", 0.5, 0.9)),
-    "above real": make_arm(0.6, ABOVE, not_worse=NON_INFERIOR),
+    "below real": make_arm(0.6, BELOW, non_inferiority=NonInferiority("rejected", 0.5, 0.9)),
+    "above real": make_arm(0.6, ABOVE, non_inferiority=NON_INFERIOR),
     "not significant": make_arm(0.6, ZERO),
     "not significant after correction": make_arm(0.6, UNCORRECTED),
     "control: recovers": make_arm(
@@ -29,7 +29,7 @@ ARMS = {
 }
 GROUPS = {
     "no baseline": [],
-    "non-inferior": [make_arm(0.6, ZERO, not_worse=NON_INFERIOR)],
+    "non-inferior": [make_arm(0.6, ZERO, non_inferiority=NON_INFERIOR)],
     "worse": [make_arm(0.8, BELOW)],
     "inconclusive": [make_arm(0.8, ZERO)],
     "significant before correction alone": [make_arm(0.8, UNCORRECTED)],
@@ -49,9 +49,9 @@ def test_wording() -> None:
     for difference in (BELOW, ZERO):
         lines.append(sentences.trend(make_group(trend=ShareTrend(difference, ("real", "55", "64")))))
     lines.append("\n# captions")
-    for seeds, one_draw in (((0,), True), ((0, 1), True), ((0, 1), False)):
-        arm = make_arm(0.6, seeds=seeds, one_draw=one_draw)
-        lines += [f"[{len(seeds)} seeds, one draw: {one_draw}]", *sentences.caption(make_group(arm))]
+    for seeds, same_synthetic_images in (((0,), True), ((0, 1), True), ((0, 1), False)):
+        arm = make_arm(0.6, seeds=seeds, same_synthetic_images=same_synthetic_images)
+        lines += [f"[{len(seeds)} seeds, one draw: {same_synthetic_images}]", *sentences.caption(make_group(arm))]
     assert_golden("sentences.txt", "\n".join(lines) + "\n")
 
 

@@ -46,12 +46,12 @@ def verdicts(arm: Arm, margin: float) -> list[Verdict]:
     found = []
     if arm.difference is not None:
         found.append(_against_real(arm.difference))
-    if arm.not_worse is not None:
+    if arm.non_inferiority is not None:
         words, tone = {
-            "shown": ("worse than real by less than {} if at all", GOOD),
-            "refuted": ("worse than real by more than {}", BAD),
-            "open": ("worse than real by {} or more: not ruled out", OPEN),
-        }[arm.not_worse.verdict]
+            "established": ("worse than real by less than {} if at all", GOOD),
+            "rejected": ("worse than real by more than {}", BAD),
+            "inconclusive": ("worse than real by {} or more: not ruled out", OPEN),
+        }[arm.non_inferiority.verdict]
         found.append(Verdict(tone, words.format(in_points(margin))))
     if arm.gain is not None:
         found.append(_of_synthetic_images(arm.gain))
@@ -59,12 +59,12 @@ def verdicts(arm: Arm, margin: float) -> list[Verdict]:
 
 
 def _against_real(found: Difference) -> Verdict:
-    if found.is_shown:
+    if found.is_significant:
         return Verdict(BAD, "below real") if found.value < 0 else Verdict(GOOD, "above real")
     return Verdict(OPEN, "not told apart from real")
 
 
 def _of_synthetic_images(found: Difference) -> Verdict:
-    if found.is_shown:
+    if found.is_significant:
         return Verdict(GOOD, "synthetic images help") if found.value > 0 else Verdict(BAD, "synthetic images harm")
     return Verdict(OPEN, "whether synthetic images help is open")

@@ -31,7 +31,7 @@ def hardest(comparison: Comparison, group: Group, said: Findings) -> Mapping[str
     split, lost = disputed(group, MAX_DISPUTED), never_right(group)
     if not split and not lost:
         return None
-    arms = [arm.name for arm in group.arms if arm.name in group.answers]
+    arms = [arm.name for arm in group.arms if arm.name in group.predicted]
     return {
         "arms": arms,
         "disputed": _shown(split, locate),

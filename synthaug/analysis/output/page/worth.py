@@ -15,7 +15,7 @@ from synthaug.analysis.text.format import in_points
 
 def exchange(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
     """The exchange rate with its figures, or why these arms cannot tell; nothing where no arm has synthetic images."""
-    if not any(arm.synthetic and arm.name in group.answers for arm in group.arms):
+    if not any(arm.synthetic and arm.name in group.predicted for arm in group.arms):
         return None
     found = said.exchange
     figures = {

@@ -5,7 +5,7 @@ true difference, a part that belongs to the seed, one that belongs to the image,
 
     variance of the mean over S seeds and n images = seed / S + image / n + rest / (S n)
 
-More images leave the first part as it is, more seeds the second. It is the model of `statistics.crossed`, see there;
+More images leave the first part as it is, more seeds the second. It is the model of `intervals.paired_difference`;
 used for planning by Hillis, S. L., Obuchowski, N. A., Berbaum, K. S. (2011). Power estimation for multireader ROC
 methods: an updated and unified approach. Academic Radiology 18(2), 129-142.
 """
@@ -24,7 +24,7 @@ STEPS = 64  # draws of the seeds' mean square, equally likely, over which power 
 
 
 @dataclass(frozen=True)
-class Components:
+class VarianceComponents:
     """Variances of the difference of two arms on one image, and how often disagreement repeats itself.
 
     Attributes:
@@ -49,7 +49,7 @@ class Components:
         both = self.image + self.rest
         return self.image / both if both else 0.0
 
-    def at(self, difference: float) -> "Components":
+    def at(self, difference: float) -> "VarianceComponents":
         """The same for arms that differ by so much, which they cannot without disagreeing as often.
 
         What is missing to that is given to the images: the arm would lose the same ones in every seed.
@@ -57,10 +57,10 @@ class Components:
         missing = abs(difference) - self.discordant(difference)
         if missing <= 0:
             return self
-        return Components(self.seed, self.image + missing, self.rest, self.repeated)
+        return VarianceComponents(self.seed, self.image + missing, self.rest, self.repeated)
 
 
-def components(differences: NDArray[np.float64], repeated: float) -> Components | None:
+def estimate_components(differences: NDArray[np.float64], repeated: float) -> VarianceComponents | None:
     """Variance components of the answers of several seeds by analysis of variance, none below 0; None for one seed.
 
     Args:
@@ -75,7 +75,7 @@ def components(differences: NDArray[np.float64], repeated: float) -> Components 
     discordant = np.square(differences).sum(axis=0)
     pairs = float((discordant * (discordant - 1)).sum()) / (seeds - 1)
     total = float(discordant.sum())
-    return Components(
+    return VarianceComponents(
         seed=max(float(np.var(of_seeds, ddof=1)) - rest / n, 0.0),
         image=max(float(np.var(of_images, ddof=1)) - rest / seeds, 0.0),
         rest=rest,
@@ -83,8 +83,8 @@ def components(differences: NDArray[np.float64], repeated: float) -> Components 
     )
 
 
-def seeds_power(difference: float, seeds: int, n: float, found: Components, alpha: float = ALPHA) -> float:
-    """How often the interval of `statistics.crossed` over `seeds` seeds and n images leaves out 0.
+def interval_power(difference: float, seeds: int, n: float, found: VarianceComponents, alpha: float = ALPHA) -> float:
+    """How often the interval of `intervals.paired_difference` over `seeds` seeds and n images leaves out 0.
 
     With one seed that is Bonett and Price's, added up exactly. With several, the mean is normal and the seeds' mean
     square chi-squared, over which the power is averaged. Two things make that true of answers that are right or wrong:
@@ -106,7 +106,7 @@ def seeds_power(difference: float, seeds: int, n: float, found: Components, alph
         mean, deviation = d, math.sqrt(found.seed / seeds)
         of_seeds, fixed, of_images, with_seeds, with_images, least = found.seed / seeds, 0.0, 0.0, 0.0, 0.0, 0.0
     else:
-        longer = n + 2  # as crossed adds two images of +-sqrt(added)
+        longer = n + 2  # as paired_difference adds two images of +-sqrt(added)
         kept = n / longer
         added = spread / (found.image + found.rest) if spread else 1.0
         mean, deviation = kept * d, kept * math.sqrt(found.seed / seeds + spread / n)
@@ -151,7 +151,7 @@ def _limits(
     return slope / 2 - half, slope / 2 + half
 
 
-def _slopes(d: float, seeds: int, found: Components) -> tuple[float, float]:
+def _slopes(d: float, seeds: int, found: VarianceComponents) -> tuple[float, float]:
     """By how much the found variances of images and rest grow with the found mean: regression on the images.
 
     Third moments decide, of which studies tell little: images on which the arms disagree are thought to do so with

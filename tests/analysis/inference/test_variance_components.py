@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from scipy.stats import nct, norm
 from scipy.stats import t as student
 
-from synthaug.analysis.inference.intervals import crossed
+from synthaug.analysis.inference.intervals import paired_difference
 from synthaug.analysis.inference.sample_size import bonett_price_power
-from synthaug.analysis.inference.seeds_power import Components, components, seeds_power
+from synthaug.analysis.inference.variance_components import VarianceComponents, estimate_components, interval_power
 
-some = st.builds(Components, st.floats(0, 1e-4), st.floats(1e-4, 0.01), st.floats(0.05, 0.1), st.floats(0.05, 0.6))
+some = st.builds(
+    VarianceComponents, st.floats(0, 1e-4), st.floats(1e-4, 0.01), st.floats(0.05, 0.1), st.floats(0.05, 0.6)
+)
 
 
 class Answers:
@@ -26,7 +28,7 @@ class Answers:
         self.means = [float(norm.ppf(p)) * total for p in (accuracy, accuracy - difference)]
 
     @property
-    def components(self) -> Components:
+    def components(self) -> VarianceComponents:
         """The variances that such answers have, with many images and seeds drawn."""
         random, many = np.random.default_rng(0), 200_000
         image = random.normal(0, self.image, many)
@@ -42,7 +44,7 @@ class Answers:
         discordant = chances[0] * (1 - chances[1]) + chances[1] * (1 - chances[0])
         seed, of_image = float(np.var(seeds[1] - seeds[0])), float(np.var(gap))
         rest = float(discordant.mean() - gap.mean() ** 2) - seed - of_image
-        return Components(seed, of_image, rest, float(np.square(discordant).mean() / discordant.mean()))
+        return VarianceComponents(seed, of_image, rest, float(np.square(discordant).mean() / discordant.mean()))
 
     def draw(self, seeds: int, n: int, random: np.random.Generator) -> NDArray[np.float64]:
         """Differences of right answers, (seeds, images)."""
@@ -78,45 +80,47 @@ def test_power_is_how_often_the_interval_leaves_out_zero(
 ) -> None:
     answers = Answers(accuracy, difference, 2.0, 0.6, of_seed if seeds > 1 else 0.0)
     random = np.random.default_rng([seeds, n])
-    found = np.mean([not crossed(answers.draw(seeds, n, random)).contains_zero for _ in range(1000)])
-    assert seeds_power(difference, seeds, n, answers.components) == pytest.approx(found, abs=0.03 + 0.02)
+    found = np.mean([not paired_difference(answers.draw(seeds, n, random)).contains_zero for _ in range(1000)])
+    assert interval_power(difference, seeds, n, answers.components) == pytest.approx(found, abs=0.03 + 0.02)
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 10])
 @pytest.mark.parametrize("size", [0.5, 1.0, 3.0])
 def test_without_end_of_images_it_is_a_t_test_of_seeds(seeds: int, size: float) -> None:
-    found = Components(0.01**2, 0.002, 0.03, 0.3)
+    found = VarianceComponents(0.01**2, 0.002, 0.03, 0.3)
     quantile, shift = student.ppf(0.975, seeds - 1), size * math.sqrt(seeds)
     expected = float(nct.sf(quantile, seeds - 1, shift) + nct.cdf(-quantile, seeds - 1, shift))
-    assert seeds_power(size * 0.01, seeds, math.inf, found) == pytest.approx(expected, abs=0.002)
-    assert seeds_power(size * 0.01, seeds, 10**9, found) == pytest.approx(expected, abs=0.002)
+    assert interval_power(size * 0.01, seeds, math.inf, found) == pytest.approx(expected, abs=0.002)
+    assert interval_power(size * 0.01, seeds, 10**9, found) == pytest.approx(expected, abs=0.002)
 
 
 @given(some, st.integers(1, 20), st.integers(100, 5000), st.floats(0, 0.05), st.floats(0, 0.05))
-def test_power_is_a_probability_and_grows(found: Components, seeds: int, n: int, first: float, second: float) -> None:
+def test_power_is_a_probability_and_grows(
+    found: VarianceComponents, seeds: int, n: int, first: float, second: float
+) -> None:
     small, large = sorted((first, second))
-    powers = [seeds_power(size, seeds, n, found.at(size)) for size in (small, large)]
+    powers = [interval_power(size, seeds, n, found.at(size)) for size in (small, large)]
     assert all(0 <= value <= 1 for value in powers)
     assert powers[0] <= powers[1] + 0.01
-    assert seeds_power(-large, seeds, n, found.at(large)) == powers[1]
+    assert interval_power(-large, seeds, n, found.at(large)) == powers[1]
 
 
 @given(some, st.integers(2, 10), st.integers(50, 2000))
-def test_arms_that_do_not_differ_are_rarely_told_apart(found: Components, seeds: int, n: int) -> None:
-    assert seeds_power(0.0, seeds, n, found) <= 0.051
+def test_arms_that_do_not_differ_are_rarely_told_apart(found: VarianceComponents, seeds: int, n: int) -> None:
+    assert interval_power(0.0, seeds, n, found) <= 0.051
 
 
 def test_one_seed_is_bonett_and_price() -> None:
-    found = Components(0.0, 0.01, 0.03, 0.3)
+    found = VarianceComponents(0.0, 0.01, 0.03, 0.3)
     expected = bonett_price_power(0.04 + 0.02**2, 0.02, 800)
-    assert seeds_power(0.02, 1, 800, found) == expected
+    assert interval_power(0.02, 1, 800, found) == expected
 
 
 @given(st.integers(2, 6), st.integers(2, 30), st.integers(0, 10_000))
 def test_components_of_a_table_that_is_a_sum(seeds: int, n: int, number: int) -> None:
     random = np.random.default_rng(number)
     rows, columns = random.normal(size=seeds), random.normal(size=n)
-    found = components(rows[:, None] + columns, 0.3)
+    found = estimate_components(rows[:, None] + columns, 0.3)
     assert found is not None
     assert found.rest == pytest.approx(0, abs=1e-12)
     assert found.seed == pytest.approx(float(np.var(rows, ddof=1)))
@@ -126,7 +130,7 @@ def test_components_of_a_table_that_is_a_sum(seeds: int, n: int, number: int) ->
 def test_components_are_right_on_average() -> None:
     answers = Answers(0.9, 0.05, 2.0, 0.8, 0.3)
     random = np.random.default_rng(0)
-    drawn = [components(answers.draw(4, 400, random), 0.3) for _ in range(400)]
+    drawn = [estimate_components(answers.draw(4, 400, random), 0.3) for _ in range(400)]
     for name in ("image", "rest", "repeated"):
         mean = np.mean([getattr(found, name) for found in drawn])
         assert mean == pytest.approx(getattr(answers.components, name), rel=0.1)
@@ -135,12 +139,12 @@ def test_components_are_right_on_average() -> None:
 
 
 def test_nothing_is_known_of_seeds_from_one() -> None:
-    assert components(np.zeros((1, 100)), 0.3) is None
-    assert components(np.zeros((3, 1)), 0.3) is None
-    assert components(np.zeros((3, 100)), 0.3) == Components(0, 0, 0, 0.3)
+    assert estimate_components(np.zeros((1, 100)), 0.3) is None
+    assert estimate_components(np.zeros((3, 1)), 0.3) is None
+    assert estimate_components(np.zeros((3, 100)), 0.3) == VarianceComponents(0, 0, 0, 0.3)
 
 
 @given(some, st.floats(0, 1))
-def test_arms_that_differ_disagree_as_often(found: Components, difference: float) -> None:
+def test_arms_that_differ_disagree_as_often(found: VarianceComponents, difference: float) -> None:
     assert found.at(difference).discordant(difference) >= difference - 1e-12
     assert found.at(0.0) is found
