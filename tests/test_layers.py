@@ -31,6 +31,7 @@ ROOMS = (
     "synthaug.report",
     "synthaug.generate",
     "synthaug.train",
+    "synthaug.__main__",
 )
 # The rooms inside some of them, in the same way. The module that stands alone in a room has no room above it.
 INSIDE = {
