@@ -1,4 +1,4 @@
-"""What the README tells people to type works, and its map names every file."""
+"""What the documents tell people to type works, and their links lead somewhere."""
 
 import re
 from pathlib import Path
@@ -10,14 +10,19 @@ from synthaug.models.backbones import build_backbone
 from tests.factories.images import write_dataset
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```yaml\n# conf/(\w+)/(\w+)\.yaml[^\n]*\n(.*?)```", README, re.DOTALL)
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").rglob("*.md")]
+}
+LINKS = [(name, link) for name, text in DOCUMENTS.items() for link in re.findall(r"\]\(([^)]+)\)", text)]
+SNIPPETS = re.findall(
+    r"```yaml\n# conf/(\w+)/(\w+)\.yaml[^\n]*\n(.*?)```", DOCUMENTS["docs/extending.md"], re.DOTALL
+)
 
 
 @pytest.fixture
 def own_configs(tmp_path: Path) -> Path:
-    """The README's YAML files, in a folder of the user's own."""
+    """Write the YAML files of the documents into a folder of the user's own."""
     photos = write_dataset(tmp_path / "photos")
     for group, name, text in SNIPPETS:
         path = tmp_path / "mine" / group / f"{name}.yaml"
@@ -41,7 +46,7 @@ def test_one_yaml_each_for_a_ratio_a_backbone_and_a_dataset(own_configs: Path) -
 
 
 def test_commands_for_own_photographs_pass_every_check(tmp_path: Path) -> None:
-    section = README.partition("## Your own photographs")[2]
+    section = DOCUMENTS["README.md"].partition("## Your own photographs")[2]
     command = re.search(r"python -m synthaug\.train (.*?)\n\n", section.replace("\\\n", " "), re.DOTALL)
     assert command is not None
     photos = str(write_dataset(tmp_path / "photos"))
@@ -52,18 +57,21 @@ def test_commands_for_own_photographs_pass_every_check(tmp_path: Path) -> None:
     assert [job.key.arm for job in jobs] == ["real", "55", "64", "73", "82"]
 
 
-def test_map_names_every_module() -> None:
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "synthaug").rglob("*.py") if path.name != "__init__.py"}
-    listed = set(re.findall(r"`(synthaug/[\w/]+\.py)`", ARCHITECTURE))
-    assert listed == modules
-
-
 def test_table_of_mixes_names_every_file() -> None:
-    section = README.partition("## A mix is two numbers")[2].partition("##")[0]
+    section = DOCUMENTS["docs/user-guide.md"].partition("## Mixes")[2].partition("##")[0]
     files = {path.stem for path in (ROOT / "conf" / "mix").glob("*.yaml")}
     assert set(re.findall(r"`(\w+)`(?=[^|]*\|)", section)) - {"real", "synthetic"} == files - {"real", "synthetic"}
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)[^)]*\)", README + ARCHITECTURE))
-def test_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+def anchors(document: str) -> set[str]:
+    """Anchors of the headings of a Markdown file, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", document, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("document", "link"), [pair for pair in LINKS if not pair[1].startswith("http")])
+def test_links_lead_somewhere(document: str, link: str) -> None:
+    target, _, anchor = link.partition("#")
+    path = (ROOT / document).parent / target if target else ROOT / document
+    assert path.exists()
+    assert not anchor or anchor in anchors(path.read_text(encoding="utf-8"))
