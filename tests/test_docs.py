@@ -15,9 +15,7 @@ DOCUMENTS = {
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").rglob("*.md")]
 }
 LINKS = [(name, link) for name, text in DOCUMENTS.items() for link in re.findall(r"\]\(([^)]+)\)", text)]
-SNIPPETS = re.findall(
-    r"```yaml\n# conf/(\w+)/(\w+)\.yaml[^\n]*\n(.*?)```", DOCUMENTS["docs/extending.md"], re.DOTALL
-)
+SNIPPETS = re.findall(r"```yaml\n# conf/(\w+)/(\w+)\.yaml[^\n]*\n(.*?)```", DOCUMENTS["docs/extending.md"], re.DOTALL)
 
 
 @pytest.fixture
