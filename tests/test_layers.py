@@ -192,7 +192,7 @@ def test_configuration_stops_at_the_execution() -> None:
 
 
 def test_no_two_modules_have_one_name() -> None:
-    names = [name.rpartition(".")[2] for name, path in MODULES.items() if path.name != "__init__.py"]
+    names = [name.rpartition(".")[2] for name, path in MODULES.items() if path.stem not in ("__init__", "__main__")]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
 
 
