@@ -386,7 +386,7 @@ def test_libraries_are_not_imported() -> None:
     heavy = ["torch", "torchvision", "pytorch_lightning", "timm", "torchmetrics"]
     script = f"""
 import sys
-from synthaug.signatures import find, problems
+from synthaug.config.signatures import find, problems
 for target in {LIGHT_TARGETS!r}:
     find(target)
     assert "unknown target" in problems(target + "x", dict.fromkeys([]))[0]

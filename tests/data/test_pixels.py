@@ -128,7 +128,7 @@ def test_other_sizes_are_other_stores(tmp_path: Path) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from synthaug import files, results
+from synthaug import files
 from synthaug.data import pixels
 
 pixels._CHUNK = 2  # many takings of turns

@@ -48,7 +48,7 @@ def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms=SMALL))
     code = (
-        "import sys; from synthaug.report import main; code = main(sys.argv[1:]); "
+        "import sys; from synthaug.report.__main__ import main; code = main(sys.argv[1:]); "
         "heavy = {'torch', 'diffusers', 'transformers', 'wandb', 'hydra', 'matplotlib.pyplot'}; "
         "bad = heavy & set(sys.modules); assert not bad, bad; sys.exit(code)"
     )
