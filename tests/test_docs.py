@@ -8,6 +8,7 @@ import pytest
 from synthaug.config import schema, sweep
 from synthaug.models.backbones import build_backbone
 from tests.factories.images import write_dataset
+from tests.factories.studies import MadeUp, make_study
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -59,6 +60,14 @@ def test_table_of_mixes_names_every_file() -> None:
     section = DOCUMENTS["docs/user-guide.md"].partition("## Mixes")[2].partition("##")[0]
     files = {path.stem for path in (ROOT / "conf" / "mix").glob("*.yaml")}
     assert set(re.findall(r"`(\w+)`(?=[^|]*\|)", section)) - {"real", "synthetic"} == files - {"real", "synthetic"}
+
+
+def test_python_examples_run(tmp_path: Path) -> None:
+    """One after the other, on a made-up study; examples of classes of the user's own are those of docs/extending.md."""
+    study = make_study(tmp_path / "study", MadeUp())
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENTS["docs/python-api.md"], re.DOTALL)
+    code = "".join(blocks).replace('"outputs/default"', repr(str(study)))
+    exec(compile(code, "docs/python-api.md", "exec"), {})
 
 
 def anchors(document: str) -> set[str]:
