@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from synthaug.arms import build, shift_sets
-from synthaug.arms.shifts import Shift, ShiftedSet
+from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config import schema, sweep, sweep_controls
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
@@ -177,7 +177,7 @@ def _train(job: schema.Job) -> None:
 
 def _judge_finished(job: schema.Job) -> bool:
     """Judge a finished run on the further test sets that it was not judged on yet; False where there is none."""
-    if not shift_sets.missing(job.folder, _shifts(job)):
+    if not shift_sets.pending(job.folder, _shifts(job)):
         return False
     _prepare(job.settings["dataset"])
     data = build.read_real(job.settings["dataset"], Path(job.settings["output_dir"]))
@@ -192,24 +192,24 @@ def _judge_finished(job: schema.Job) -> bool:
 
 def _further_sets(
     job: schema.Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
-) -> list[ShiftedSet]:
+) -> list[ShiftSet]:
     """The test sets of the group `shift` that the run is still to be judged on; tried before anything is trained."""
-    missing = shift_sets.missing(job.folder, _shifts(job))
+    missing = shift_sets.pending(job.folder, _shifts(job))
     if not missing:
         return []
 
     def held_out(per_class: int) -> list[Sample]:
-        made = shift_sets.reserve(job.settings, job.key.dataset, job.key.generator, _made("generator", job))
-        return shift_sets.first_images(made, real.classes)(per_class)
+        made = shift_sets.held_out_images(job.settings, job.key.dataset, job.key.generator, _made("generator", job))
+        return shift_sets.held_out_source(made, real.classes)(per_class)
 
-    sets = shift_sets.prepare(job.folder, missing, job.settings["dataset"], real, store, trained, held_out)
+    sets = shift_sets.prepare_sets(job.folder, missing, job.settings["dataset"], real, store, trained, held_out)
     from synthaug.training import evaluation
 
     evaluation.try_out(sets, job.settings, store)
     return sets
 
 
-def _judge(job: schema.Job, sets: list[ShiftedSet], real: RealImages, store: PixelStore) -> None:
+def _judge(job: schema.Job, sets: list[ShiftSet], real: RealImages, store: PixelStore) -> None:
     if not sets:
         return
     from synthaug.training import evaluation

@@ -9,6 +9,7 @@ from typing import Any
 
 from synthaug.arms import mixing
 from synthaug.data import splitting
+from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
     MORE,
@@ -101,36 +102,53 @@ def prepare(dataset: Mapping[str, Any], instantiate: Callable[..., object]) -> N
         instantiate(dataset["prepare"], root=Path(dataset["root"]).expanduser(), _convert_="all")
 
 
+def hash_cache(dataset: Mapping[str, Any], output_dir: Path) -> HashCache:
+    """Return the content hashes of a dataset's files, which lie beside its pixels.
+
+    Args:
+        dataset: the settings of the group `dataset`.
+        output_dir: where the pixel store is.
+    """
+    return HashCache(output_dir / "pixels" / dataset["name"] / HASHES)
+
+
 def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
-    """The images of a dataset in their splits, as its folder has them or as they were drawn, which happens once.
+    """List the images of a dataset in their splits, as its folder has them or as they were drawn, which happens once.
+
+    Args:
+        dataset: the settings of the group `dataset`.
+        output_dir: where drawn splits and content hashes are kept.
 
     Raises:
         UserError: the folder cannot be used or split, or is not the one that was split under this name.
     """
     rule = dataset.get("split")
     root = Path(dataset["root"]).expanduser()
-    divided = splitting.divide(
-        root,
-        {split: dataset[split] for split in SPLITS},
-        Rule(**rule) if rule else None,
-        output_dir / "splits" / dataset["name"],
-        lambda bad: refuse_bad(bad, dataset),
-    )
-    more = dataset.get(MORE)
-    return replace(divided, real=scan_more(root, more, divided.real)) if more else divided
+    with hash_cache(dataset, output_dir) as hashes:
+        divided = splitting.divide(
+            root,
+            {split: dataset[split] for split in SPLITS},
+            Rule(**rule) if rule else None,
+            output_dir / "splits" / dataset["name"],
+            lambda bad: refuse_bad(bad, dataset),
+            hashes.sha256,
+        )
+        more = dataset.get(MORE)
+        return replace(divided, real=scan_more(root, more, divided.real, hashes.sha256)) if more else divided
 
 
-def read_real(dataset: Mapping[str, Any], output_dir: Path) -> RealData:
+def read_real(dataset: Mapping[str, Any], output_dir: Path, divided: Divided | None = None) -> RealData:
     """Scan and decode a dataset.
 
     Args:
         dataset: the settings of the group `dataset`.
         output_dir: where the pixel store goes.
+        divided: the dataset from `list_real`; None has it listed now.
 
     Raises:
         UserError: the folder, its files or their contents cannot be used, all of a kind at once.
     """
-    divided = list_real(dataset, output_dir)
+    divided = divided or list_real(dataset, output_dir)
     real = divided.real
     scanned = {split: digest(samples) for split, samples in real.splits.items()}
     store = PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))

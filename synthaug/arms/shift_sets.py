@@ -1,9 +1,9 @@
-"""The further test sets of a run: which there are, which are still to be judged, what stands in the way.
+"""The shift sets of a run: which are still to be evaluated, their images, and why some cannot be had.
 
-    <run>/shifts/<name>/predictions.csv     the answer to every image of the set
-    <run>/shifts/<name>/result.json         written last: the set is judged and never judged again
+    <run>/shifts/<name>/predictions.csv     the prediction for every image of the set
+    <run>/shifts/<name>/result.json         written last: the set is evaluated and never evaluated again
 
-Imports no torch: a command with nothing left to judge needs none.
+Imports no torch: a command with nothing left to evaluate needs none.
 """
 
 import logging
@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synthaug import files
 from synthaug.arms import build
-from synthaug.arms.shifts import HeldOut, Shift, ShiftedSet, absent_classes, require_unseen
+from synthaug.arms.shifts import HeldOut, Shift, ShiftSet, absent_classes, require_unseen
+from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import RealImages, Sample, per_class
+from synthaug.data.samples import Hash, RealImages, Sample, per_class
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -27,20 +29,32 @@ from synthaug.runs import layout
 log = logging.getLogger(__name__)
 
 
-def missing(run: Path, shifts: Mapping[str, Shift]) -> dict[str, Shift]:
-    """Those of `shifts` (name → shift) of which a run has a set still to judge."""
-    return {name: shift for name, shift in shifts.items() if not all(is_judged(run, own) for own in shift.names(name))}
+def pending(run: Path, shifts: Mapping[str, Shift]) -> dict[str, Shift]:
+    """Return the shifts with a set on which a run is still to be evaluated.
+
+    Args:
+        run: the run's folder.
+        shifts: name → shift.
+    """
+    return {
+        name: shift for name, shift in shifts.items() if not all(is_evaluated(run, item) for item in shift.names(name))
+    }
 
 
-def is_judged(run: Path, name: str) -> bool:
-    """Whether a run's answers to a set are complete."""
+def is_evaluated(run: Path, name: str) -> bool:
+    """Whether a run's predictions on a set are complete.
+
+    Args:
+        run: the run's folder.
+        name: of the set.
+    """
     return (layout.shift_folder(run, name) / layout.RESULT).is_file()
 
 
-def reserve(
+def held_out_images(
     settings: Mapping[str, Any], dataset: str, name: str, generator: Generator | FolderGenerator
 ) -> SyntheticSet:
-    """The synthetic images that no arm trains on, of the same generator and prompts but with other seeds.
+    """Return the synthetic images that no arm trains on, of the same generator and prompts but with other seeds.
 
     Args:
         settings: of the run.
@@ -49,7 +63,7 @@ def reserve(
         generator: not yet loaded.
 
     Raises:
-        UserError: a pool of images made elsewhere, of which nobody can say what an arm will leave.
+        UserError: a pool of existing images, of which any may be trained on.
     """
     if isinstance(generator, FolderGenerator):
         raise UserError(
@@ -61,29 +75,38 @@ def reserve(
     return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt), series="held out")
 
 
-def first_images(images: SyntheticSet, classes: Sequence[str]) -> HeldOut:
-    """Makes what a set lacks and gives the first so many images of each class, whatever else is there."""
+def held_out_source(images: SyntheticSet, classes: Sequence[str]) -> HeldOut:
+    """Return a function that gives the first so many images of each class and generates the missing ones.
 
-    def made(count: int) -> list[Sample]:
+    Args:
+        images: from `held_out_images`.
+        classes: names.
+    """
+
+    def first(count: int) -> list[Sample]:
         images.ensure(dict.fromkeys(classes, count))
         by_class = per_class(images.samples(classes), classes)
-        return [sample for own in by_class.values() for sample in own[:count]]
+        return [sample for samples in by_class.values() for sample in samples[:count]]
 
-    return made
+    return first
 
 
-def listed(
-    shifts: Mapping[str, Shift], real: RealImages, held_out: SyntheticSet | UserError
-) -> tuple[list[ShiftedSet], list[str]]:
-    """The sets, as far as that can be known without opening an image or making one, and why others cannot be had.
+def list_sets(
+    shifts: Mapping[str, Shift],
+    real: RealImages,
+    held_out: SyntheticSet | UserError,
+    sha256: Hash = files.sha256,
+) -> tuple[list[ShiftSet], list[str]]:
+    """List the sets, as far as possible without opening or generating an image, and why others cannot be had.
 
     Args:
         shifts: name → shift, from the configuration.
         real: the dataset.
-        held_out: from `reserve`, or why there is none.
+        held_out: from `held_out_images`, or why there is none.
+        sha256: of a file.
     """
 
-    def known(count: int) -> list[Sample]:
+    def check_held_out(count: int) -> list[Sample]:
         if isinstance(held_out, UserError):
             raise held_out
         held_out.check(dict.fromkeys(real.classes, count))
@@ -92,42 +115,47 @@ def listed(
     sets, problems = [], []
     for name, shift in shifts.items():
         try:
-            sets += shift.sets(name, real, known)
+            sets += shift.sets(name, real, check_held_out, sha256)
         except UserError as error:
             problems.append(str(error))
     return sets, problems
 
 
-def changed(run: Path, sets: Iterable[ShiftedSet]) -> list[str]:
-    """Which sets are not those that a run was judged on under the same names, and what to do."""
-    found = []
-    for one in sets:
-        folder = layout.shift_folder(run, one.name)
-        if not is_judged(run, one.name):
+def describe_changes(run: Path, sets: Iterable[ShiftSet]) -> list[str]:
+    """Return which sets differ from those on which a run was evaluated under the same names, and the remedy.
+
+    Args:
+        run: the run's folder.
+        sets: as they are requested.
+    """
+    problems = []
+    for shift_set in sets:
+        folder = layout.shift_folder(run, shift_set.name)
+        if not is_evaluated(run, shift_set.name):
             continue
-        there, here = read_json(folder / layout.RESULT).get("settings", {}), one.settings
+        recorded, requested = read_json(folder / layout.RESULT)["settings"], shift_set.settings
         lines = [
-            f"{key}: {_short(there.get(key))} there, {_short(here.get(key))} now"
-            for key in sorted({*there, *here})
-            if there.get(key) != here.get(key)
+            f"{key}: {_shorten(recorded.get(key))} there, {_shorten(requested.get(key))} now"
+            for key in sorted({*recorded, *requested})
+            if recorded.get(key) != requested.get(key)
         ]
         if lines:
-            found.append("\n    ".join([f"{folder} holds answers to another test set:", *lines, _ANOTHER_NAME]))
-    return found
+            problems.append("\n    ".join([f"{folder} holds predictions on another shift set:", *lines, _REMEDY]))
+    return problems
 
 
-_ANOTHER_NAME = (
+_REMEDY = (
     "Give the new set a name of its own (in a YAML, its key or `name`), or move that folder away to have the run "
-    "judged again."
+    "evaluated again."
 )
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def prepare(
+def prepare_sets(
     run: Path,
     shifts: Mapping[str, Shift],
     dataset: Mapping[str, Any],
@@ -135,8 +163,8 @@ def prepare(
     store: PixelStore,
     trained: Iterable[tuple[str, str]],
     held_out: HeldOut,
-) -> list[ShiftedSet]:
-    """The sets that a run is still to be judged on, decoded, and made where they were missing.
+) -> list[ShiftSet]:
+    """Return the sets on which a run is still to be evaluated, decoded, and generated where they were missing.
 
     Args:
         run: the run's folder.
@@ -145,31 +173,36 @@ def prepare(
         real: its images.
         store: of their pixels, which takes those of the sets as well.
         trained: (file hash, path) of all images that the run trains on.
-        held_out: from `first_images`.
+        held_out: from `held_out_source`.
 
     Raises:
-        UserError: what `listed` tells; files that are no whole images; images that the run knows from training.
+        UserError: what `list_sets` returns as problems; files that are no whole images; images seen in training.
     """
-    known = dict(trained)
-    sets = [one for name, shift in missing(run, shifts).items() for one in shift.sets(name, real, held_out)]
-    wanted = [_decoded(one, store, dataset) for one in sets if not is_judged(run, one.name)]
-    for one in wanted:
-        require_unseen(one, real, known, lambda key: store.place(key).content)
-        absent = absent_classes(one, real.classes)
+    path_of = dict(trained)
+    with HashCache(store.folder.parent / HASHES) as hashes:
+        sets = [
+            shift_set
+            for name, shift in pending(run, shifts).items()
+            for shift_set in shift.sets(name, real, held_out, hashes.sha256)
+        ]
+    decoded = [_decode(shift_set, store, dataset) for shift_set in sets if not is_evaluated(run, shift_set.name)]
+    for shift_set in decoded:
+        require_unseen(shift_set, real, path_of, lambda key: store.place(key).content)
+        absent = absent_classes(shift_set, real.classes)
         if absent:
             what = plural(len(absent), "class", "classes")
-            log.warning("%s has no image of %s: %s", one.name, what, ", ".join(absent))
-    return wanted
+            log.warning("%s has no image of %s: %s", shift_set.name, what, ", ".join(absent))
+    return decoded
 
 
-def _decoded(shifted: ShiftedSet, store: PixelStore, dataset: Mapping[str, Any]) -> ShiftedSet:
-    """The set with its images in the store, less those that are none."""
-    bad = build.decode(store, shifted.samples)
+def _decode(shift_set: ShiftSet, store: PixelStore, dataset: Mapping[str, Any]) -> ShiftSet:
+    """Return the set with its images in the store, without files that are no whole images."""
+    bad = build.decode(store, shift_set.samples)
     build.refuse_bad(bad, dataset)
     if bad:
         listed = bullets([f"{path}: {reason}" for path, reason in sorted(bad.items())])
-        log.warning("%s: %s left out:\n%s", shifted.name, plural(len(bad), "file"), listed)
-    kept = [sample for sample in shifted.samples if sample.path not in bad]
-    if not kept:
-        raise UserError(f"shift.{shifted.name}: no whole image is left.")
-    return replace(shifted, samples=kept)
+        log.warning("%s: %s left out:\n%s", shift_set.name, plural(len(bad), "file"), listed)
+    samples = [sample for sample in shift_set.samples if sample.path not in bad]
+    if not samples:
+        raise UserError(f"shift.{shift_set.name}: no whole image is left.")
+    return replace(shift_set, samples=samples)

@@ -1,7 +1,7 @@
-"""Further test sets: other real images, the test images corrupted, synthetic images that no arm trains on.
+"""Shift sets: other real images, the test images corrupted, synthetic images that no arm trains on.
 
-A choice of the group `shift` names one of the classes below. It says which images a set has and what is done to them;
-who runs and writes down what, `shifted` and `evaluation` know. Nothing here imports torch or opens an image.
+A choice of the group `shift` names one of the classes below, which lists the images of its sets and says what is done
+to them; `shift_sets` and `evaluation` run them. Nothing here imports torch or opens an image.
 """
 
 import hashlib
@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from synthaug import files
-from synthaug.data.samples import REAL, SYNTHETIC, RealImages, Sample, class_files, class_folders, digest, per_class
+from synthaug.data.samples import (
+    REAL,
+    SYNTHETIC,
+    Hash,
+    RealImages,
+    Sample,
+    class_files,
+    class_folders,
+    digest,
+    per_class,
+)
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
 
-TEST = "test"  # what a set of changed test images is paired with
+TEST = "test"  # a set of corrupted test images is paired with it
 
 
 @dataclass(frozen=True)
@@ -24,8 +34,8 @@ class Corruption:
     """What is done to an image before a network sees it.
 
     Attributes:
-        transform: dotted path of what makes the transform, a class of `torchvision.transforms.v2` for instance.
-        arguments: what it is called with.
+        transform: dotted path of a factory of the transform, a class of `torchvision.transforms.v2` for instance.
+        arguments: of the factory.
         pixels: what the transform takes, "uint8" (0 to 255) or "float32" (0 to 1).
     """
 
@@ -35,16 +45,16 @@ class Corruption:
 
 
 @dataclass(frozen=True)
-class ShiftedSet:
-    """One further test set, as it was listed.
+class ShiftSet:
+    """A test set beside the dataset's own.
 
     Attributes:
         name: of its folder in a run's `shifts/`.
         samples: its images; with a corruption, those that it is applied to.
-        settings: what was asked for, as plain data. Another value is another test set.
+        settings: plain data that defines the set: another value is another test set.
         origin: `REAL` or `SYNTHETIC`.
         corruption: what is done to each image; None: nothing.
-        paired_with: "test" where image i is the test's image i, changed; None where the images are others.
+        paired_with: "test" where image i is the test's image i, corrupted; None for other images.
     """
 
     name: str
@@ -56,9 +66,9 @@ class ShiftedSet:
 
     @property
     def digest(self) -> str:
-        """A hash of images, classes and settings: two runs with the same one had the same test set."""
-        what = json.dumps(self.settings, sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(f"{what}\n{digest(self.samples)}".encode()).hexdigest()
+        """A hash of images, classes and settings: two runs with the same one had the same shift set."""
+        settings = json.dumps(self.settings, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(f"{settings}\n{digest(self.samples)}".encode()).hexdigest()
 
 
 HeldOut = Callable[[int], list[Sample]]  # images per class → synthetic images that no arm trains on
@@ -68,19 +78,20 @@ class Shift(Protocol):
     """What a node of the group `shift` names."""
 
     def names(self, name: str) -> list[str]:
-        """Names of its test sets, given that of the node."""
+        """Return the names of its sets, from the name of the node."""
         ...
 
-    def sets(self, name: str, real: RealImages, held_out: HeldOut) -> list[ShiftedSet]:
-        """Its test sets; opens no image.
+    def sets(self, name: str, real: RealImages, held_out: HeldOut, sha256: Hash = files.sha256) -> list[ShiftSet]:
+        """List its sets without opening an image.
 
         Args:
             name: of the node.
             real: the dataset.
             held_out: gives synthetic images that no arm trains on.
+            sha256: of a file.
 
         Raises:
-            UserError: whatever stands in the way.
+            UserError: the sets cannot be had.
         """
         ...
 
@@ -103,33 +114,35 @@ class Folder:
     def names(self, name: str) -> list[str]:
         return [name]
 
-    def sets(self, name: str, real: RealImages, held_out: HeldOut) -> list[ShiftedSet]:
+    def sets(self, name: str, real: RealImages, held_out: HeldOut, sha256: Hash = files.sha256) -> list[ShiftSet]:
         problems = self._problems(real.classes)
         if problems:
             raise UserError(f"shift.{name}.root={self.root} is no test set of this dataset:\n{bullets(problems)}")
-        there = class_folders(self.root)
+        folders = class_folders(self.root)
         samples = [
-            Sample(path, label, class_name, self.origin, files.sha256(path))
+            Sample(path, label, class_name, self.origin, sha256(path))
             for label, class_name in enumerate(real.classes)
-            if class_name in there
+            if class_name in folders
             for path in class_files(self.root, class_name)
         ]
         settings = {"kind": "folder", "origin": self.origin, "images": digest(samples)}
-        return [ShiftedSet(name, samples, settings, self.origin)]
+        return [ShiftSet(name, samples, settings, self.origin)]
 
     def _problems(self, classes: Sequence[str]) -> list[str]:
         if self.origin not in (REAL, SYNTHETIC):
             return [f"its origin={self.origin}: must be {REAL} or {SYNTHETIC}"]
         if not self.root.is_dir():
             return [f"there is no folder {self.root.absolute()}: give one that exists"]
-        there = class_folders(self.root)
-        foreign = [name for name in there if name not in classes]
-        if not set(there) & set(classes):
-            wanted = ", ".join(classes[:5]) + (" …" if len(classes) > 5 else "")
-            return [f"it has no folder that is called like a class ({wanted})"]
-        found = [f"{name}/: the dataset has no such class; rename or remove it" for name in foreign]
-        empty = [name for name in there if name in classes and not class_files(self.root, name)]
-        return found + [f"{name}/: holds no image; add some or remove it" for name in empty]
+        folders = class_folders(self.root)
+        if not set(folders) & set(classes):
+            expected = ", ".join(classes[:5]) + (" …" if len(classes) > 5 else "")
+            return [f"no folder has the name of a class ({expected})"]
+        unknown = [name for name in folders if name not in classes]
+        empty = [name for name in folders if name in classes and not class_files(self.root, name)]
+        return [
+            *(f"{name}/: the dataset has no such class; rename or remove it" for name in unknown),
+            *(f"{name}/: holds no image; add some or remove it" for name in empty),
+        ]
 
 
 class Corruptions:
@@ -140,9 +153,9 @@ class Corruptions:
     pixels is one of three pixels whatever the photograph's size. Each set's images are paired with the test's.
 
     Args:
-        transform: dotted path of what makes the transform, called with the arguments of a severity. The transform is
-            called with one image as a tensor (3, S, S) and returns one (3, height, width), which is scaled back to S.
-        severities: severity → the transform's arguments. The sets are called <name>-<severity>.
+        transform: dotted path of a factory of the transform, called with the arguments of a severity. The transform
+            is called with one image as a tensor (3, S, S) and returns one (3, height, width), which is scaled to S.
+        severities: severity → the factory's arguments. The sets' names are <name>-<severity>.
         pixels: what the transform takes: "uint8" for 0 to 255, "float32" for 0 to 1.
     """
 
@@ -154,15 +167,15 @@ class Corruptions:
     def names(self, name: str) -> list[str]:
         return [f"{name}-{severity}" for severity in self.severities]
 
-    def sets(self, name: str, real: RealImages, held_out: HeldOut) -> list[ShiftedSet]:
+    def sets(self, name: str, real: RealImages, held_out: HeldOut, sha256: Hash = files.sha256) -> list[ShiftSet]:
         if self.pixels not in ("uint8", "float32"):
             raise UserError(f"shift.{name}.pixels={self.pixels}: must be uint8 or float32.")
-        made = []
-        for own, arguments in zip(self.names(name), self.severities.values(), strict=True):
+        sets = []
+        for set_name, arguments in zip(self.names(name), self.severities.values(), strict=True):
             corruption = Corruption(self.transform, arguments, self.pixels)
             settings = {"kind": "corruption", **asdict(corruption)}
-            made.append(ShiftedSet(own, real.test, settings, REAL, corruption, TEST))
-        return made
+            sets.append(ShiftSet(set_name, real.test, settings, REAL, corruption, TEST))
+        return sets
 
 
 class Synthetic:
@@ -180,21 +193,20 @@ class Synthetic:
     def names(self, name: str) -> list[str]:
         return [name]
 
-    def sets(self, name: str, real: RealImages, held_out: HeldOut) -> list[ShiftedSet]:
+    def sets(self, name: str, real: RealImages, held_out: HeldOut, sha256: Hash = files.sha256) -> list[ShiftSet]:
         if self.per_class < 1:
             raise UserError(f"shift.{name}.per_class={self.per_class}: must be at least 1.")
-        return [
-            ShiftedSet(name, held_out(self.per_class), {"kind": "synthetic", "per_class": self.per_class}, SYNTHETIC)
-        ]
+        settings = {"kind": "synthetic", "per_class": self.per_class}
+        return [ShiftSet(name, held_out(self.per_class), settings, SYNTHETIC)]
 
 
 def require_unseen(
-    shifted: ShiftedSet, real: RealImages, trained: Mapping[str, str], content: Callable[[str], str]
+    shift_set: ShiftSet, real: RealImages, trained: Mapping[str, str], content: Callable[[str], str]
 ) -> None:
-    """Refuse a set that asks what training told, or that has an image in two classes.
+    """Check that no image of a set was seen in training, and none is in two classes.
 
     Args:
-        shifted: the set. Changed test images are the test's, which was asked already.
+        shift_set: the set. Corrupted test images are the test's, which was checked already.
         real: the dataset, whose training images count whether this arm kept them or not.
         trained: file hash → path of all that the run was trained on, its synthetic images too.
         content: file hash → hash of the decoded pixels, so that a re-saved copy counts as the same.
@@ -202,38 +214,40 @@ def require_unseen(
     Raises:
         UserError: with the pairs.
     """
-    if shifted.paired_with == TEST:
+    if shift_set.paired_with == TEST:
         return
-    known = {
+    seen = {
         content(sample.sha256): f"{split}: {sample.path}"
         for split, samples in real.splits.items()
         for sample in samples
         if split != TEST
     }
-    seen: dict[str, Sample] = {}
+    first_of: dict[str, Sample] = {}
     shared, classes = [], []
-    for sample in shifted.samples:
-        where = known.get(content(sample.sha256)) or trained.get(sample.sha256)
-        shared += [f"{sample.path}  =  {where}"] if where else []
-        first = seen.setdefault(content(sample.sha256), sample)
+    for sample in shift_set.samples:
+        twin = seen.get(content(sample.sha256)) or trained.get(sample.sha256)
+        shared += [f"{sample.path}  =  {twin}"] if twin else []
+        first = first_of.setdefault(content(sample.sha256), sample)
         if first.class_name != sample.class_name:
             classes.append(f"{first.class_name}: {first.path}  =  {sample.class_name}: {sample.path}")
+    what = "was trained on, or chose the checkpoint", "were trained on, or chose the checkpoint"
     problems = [
-        f"shift.{shifted.name}: {plural(len(pairs), one, more)}:\n{bullets(pairs)}"
-        for pairs, one, more in (
-            (
-                shared,
-                "image was trained on, or chose the checkpoint",
-                "images were trained on, or chose the checkpoint",
-            ),
-            (classes, "image is in more than one class", "images are in more than one class"),
-        )
-        if pairs
+        *_list_pairs(shift_set.name, shared, f"image {what[0]}", f"images {what[1]}"),
+        *_list_pairs(shift_set.name, classes, "image is in more than one class", "images are in more than one class"),
     ]
     if problems:
         raise UserError("\n".join([*problems, "Remove them from the test set and run the same command again."]))
 
 
-def absent_classes(shifted: ShiftedSet, classes: Sequence[str]) -> list[str]:
-    """Classes of the dataset of which a set has no image."""
-    return [name for name, own in per_class(shifted.samples, classes).items() if not own]
+def _list_pairs(name: str, pairs: Sequence[str], singular: str, several: str) -> list[str]:
+    return [f"shift.{name}: {plural(len(pairs), singular, several)}:\n{bullets(pairs)}"] if pairs else []
+
+
+def absent_classes(shift_set: ShiftSet, classes: Sequence[str]) -> list[str]:
+    """Return the classes of the dataset of which a set has no image.
+
+    Args:
+        shift_set: the set.
+        classes: of the dataset.
+    """
+    return [name for name, samples in per_class(shift_set.samples, classes).items() if not samples]

@@ -73,7 +73,12 @@ class RealImages:
         return RealImages(self.classes, **kept)
 
 
-def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) -> RealImages:
+Hash = Callable[[Path], str]  # a file's SHA-256, `files.sha256` or that of a `HashCache`
+
+
+def scan(
+    root: Path, split_folders: Mapping[str, str], can_split: bool = False, sha256: Hash = files.sha256
+) -> RealImages:
     """List `<root>/<split>/<class>/<file>`, sorted by name; classes are the folders of `train`.
 
     Args:
@@ -81,6 +86,7 @@ def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) 
         split_folders: split ("train", "val", "test") → folder name below `root`.
         can_split: whether splits may lack a folder: they have no images then, and where none has one, the classes'
             folders lie in `root` itself and all images are in "train".
+        sha256: of a file.
 
     Raises:
         UserError: what is wrong with the folder, everything at once.
@@ -99,20 +105,21 @@ def scan(root: Path, split_folders: Mapping[str, str], can_split: bool = False) 
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     for split, by_class in listed.items():
         samples[split] = [
-            Sample(path, label, classes[label], REAL, files.sha256(path))
+            Sample(path, label, classes[label], REAL, sha256(path))
             for label, paths in enumerate(by_class)
             for path in paths
         ]
     return RealImages(classes, **samples)
 
 
-def scan_more(root: Path, name: str, real: RealImages) -> RealImages:
+def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha256) -> RealImages:
     """The same dataset with further real images, `<root>/<name>/<class>/<file>`.
 
     Args:
         root: the dataset's folder.
         name: of the folder below it, or a path.
         real: from `scan`.
+        sha256: of a file.
 
     Raises:
         UserError: what is wrong with the folder, everything at once.
@@ -125,7 +132,7 @@ def scan_more(root: Path, name: str, real: RealImages) -> RealImages:
     if problems:
         raise UserError("\n  - ".join([f"dataset.more={name} cannot be used:", *problems]))
     more = [
-        Sample(path, label, real.classes[label], REAL, files.sha256(path))
+        Sample(path, label, real.classes[label], REAL, sha256(path))
         for label, paths in enumerate(listed)
         for path in paths
     ]

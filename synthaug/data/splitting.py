@@ -20,9 +20,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from synthaug import files
 from synthaug.data import fingerprints
 from synthaug.data.fingerprints import Fingerprint
 from synthaug.data.samples import (
+    Hash,
     RealImages,
     Sample,
     class_files,
@@ -82,6 +84,7 @@ def divide(
     rule: Rule | None,
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
+    sha256: Hash = files.sha256,
 ) -> Divided:
     """List a dataset whose folder is split by hand, in part, or not at all.
 
@@ -91,11 +94,12 @@ def divide(
         rule: draws the splits that have no folder; None demands all three.
         folder: where the split is written down.
         refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
+        sha256: of a file.
 
     Raises:
         UserError: the folder cannot be used or split, or is not the one that was split before.
     """
-    real = scan(root, split_folders, can_split=rule is not None)
+    real = scan(root, split_folders, can_split=rule is not None, sha256=sha256)
     drawn = [split for split in ("test", "val") if split not in folders_there(root, split_folders)]
     if rule is None or not drawn:
         return Divided(real, {}, [])

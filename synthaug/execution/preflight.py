@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.arms import build, mixing, shift_sets
-from synthaug.arms.shifts import Shift, ShiftedSet
+from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.schema import Job, read_settings
 from synthaug.data.samples import MORE, SPLITS, RealImages, digest
 from synthaug.errors import UserError, raise_all
@@ -37,7 +37,7 @@ def refuse(
     """
     jobs = list(jobs)
     scanned: dict[tuple[str, ...], RealImages | UserError | None] = {}
-    sets: dict[str, tuple[list[ShiftedSet], list[str]]] = {}
+    sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
     found: list[str] = []
     others: dict[tuple[str, ...], list[Path]] = {}
     if len(jobs) > 1 and run_ids.is_sweep_trial() and any(job.is_in_wandb for job in jobs):
@@ -62,9 +62,10 @@ def refuse(
         if real and shifts:
             same = repr((place, job.key.generator, job.settings["shift"]))
             if same not in sets:
-                sets[same] = shift_sets.listed(shifts, real, _reserve(job, make_generator))
+                with build.hash_cache(dataset, Path(job.settings["output_dir"])) as hashes:
+                    sets[same] = shift_sets.list_sets(shifts, real, _reserve(job, make_generator), hashes.sha256)
             found += sets[same][1] + (
-                [] if job.settings["overwrite"] else shift_sets.changed(job.folder, sets[same][0])
+                [] if job.settings["overwrite"] else shift_sets.describe_changes(job.folder, sets[same][0])
             )
     found += [taken(folders, differing) for differing, folders in others.items()]
     raise_all("Nothing was begun:", list(dict.fromkeys(found)))
@@ -134,6 +135,6 @@ def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Gene
 
 def _reserve(job: Job, make_generator: Callable[[Job], Generator | FolderGenerator]) -> SyntheticSet | UserError:
     try:
-        return shift_sets.reserve(job.settings, job.key.dataset, job.key.generator, make_generator(job))
+        return shift_sets.held_out_images(job.settings, job.key.dataset, job.key.generator, make_generator(job))
     except UserError as error:
         return error

@@ -16,10 +16,11 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
+from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import try_decode
 from synthaug.data.samples import SYNTHETIC, Sample, class_files, class_folders
 from synthaug.errors import UserError
-from synthaug.files import sha256, write_rows
+from synthaug.files import write_rows
 from synthaug.generation.screening import rejection
 from synthaug.messages import bullets, plural
 
@@ -123,10 +124,11 @@ class FolderPool:
         """Class → (file, hash) of its usable images, each looked at once in the life of the pool."""
         if self._pool is None:
             self._require_folder()
-            listed = {
-                name: {sha256(path): path for path in reversed(class_files(self.root, name))}
-                for name in class_folders(self.root)
-            }
+            with HashCache(self.folder / HASHES) as hashes:
+                listed = {
+                    name: {hashes.sha256(path): path for path in reversed(class_files(self.root, name))}
+                    for name in class_folders(self.root)
+                }
             verdicts = self._screened({key: path for own in listed.values() for key, path in own.items()})
             self._pool = {
                 name: [(path, key) for key, path in sorted(own.items(), key=lambda item: item[1]) if not verdicts[key]]

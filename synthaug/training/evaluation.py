@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_f1_score
 
-from synthaug.arms.shifts import Corruption, ShiftedSet
+from synthaug.arms.shifts import Corruption, ShiftSet
 from synthaug.data.corruption import CorruptedPixels
 from synthaug.data.datamodule import MixDataModule
 from synthaug.data.pixels import Pixels
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 def judge(
     run: Path,
     settings: Mapping[str, Any],
-    sets: Sequence[ShiftedSet],
+    sets: Sequence[ShiftSet],
     classes: Sequence[str],
     store: Pixels,
     make_model: Callable[..., Classifier],
@@ -77,7 +77,7 @@ def judge(
             log.info("%s: accuracy %.1f %% on %d images", one.name, 100 * result["accuracy"], result["n"])
 
 
-def try_out(sets: Sequence[ShiftedSet], settings: Mapping[str, Any], store: Pixels) -> None:
+def try_out(sets: Sequence[ShiftSet], settings: Mapping[str, Any], store: Pixels) -> None:
     """Change one image by every corruption: arguments that it refuses should not be found out after hours of training.
 
     Raises:
@@ -92,7 +92,7 @@ def try_out(sets: Sequence[ShiftedSet], settings: Mapping[str, Any], store: Pixe
     raise_all("Test sets that cannot be made:", problems)
 
 
-def pixels_of(shifted: ShiftedSet, dataset: Mapping[str, Any], store: Pixels) -> Pixels:
+def pixels_of(shifted: ShiftSet, dataset: Mapping[str, Any], store: Pixels) -> Pixels:
     """Where a set's images are read: the store, or corrupted on the way.
 
     Args:
@@ -116,7 +116,7 @@ def _transform(corruption: Corruption) -> Callable[[Tensor], Tensor]:
     return made
 
 
-def _data(shifted: ShiftedSet, settings: Mapping[str, Any], store: Pixels) -> MixDataModule:
+def _data(shifted: ShiftSet, settings: Mapping[str, Any], store: Pixels) -> MixDataModule:
     dataset = settings["dataset"]
     return MixDataModule(
         [],
@@ -132,7 +132,7 @@ def _data(shifted: ShiftedSet, settings: Mapping[str, Any], store: Pixels) -> Mi
     )
 
 
-def _result(shifted: ShiftedSet, answers: Predictions) -> dict[str, Any]:
+def _result(shifted: ShiftSet, answers: Predictions) -> dict[str, Any]:
     """What `result.json` says; classes of which the set has no image count for nothing and have no accuracy."""
     names, labels = answers.classes, torch.from_numpy(answers.labels)
     probabilities = torch.from_numpy(answers.probabilities)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.arms.shifts import Corruptions, Folder, Shift, ShiftedSet, Synthetic, absent_classes, require_unseen
+from synthaug.arms.shifts import Corruptions, Folder, Shift, ShiftSet, Synthetic, absent_classes, require_unseen
 from synthaug.data.samples import RealImages, Sample, scan
 from synthaug.errors import UserError
 from tests.factories.images import SPLIT_FOLDERS, image, sample, write_dataset
@@ -50,20 +50,18 @@ def test_a_folder_may_have_some_of_the_classes(tmp_path: Path, real: RealImages)
 
 
 @pytest.mark.parametrize(
-    ("classes", "said"),
-    [
-        ({"cat": [100], "fox": [101]}, "fox/: the dataset has no such class; rename or remove it"),
-        ({"fox": [101]}, "it has no folder that is called like a class (cat, dog)"),
-        ({"cat": [100], "dog": []}, "dog/: holds no image; add some or remove it"),
-    ],
+    ("classes", "problem"),
+    [({"cat": [100], "fox": [101]}, "fox/"), ({"fox": [101]}, "cat, dog"), ({"cat": [100], "dog": []}, "dog/")],
 )
 def test_a_folder_of_other_classes_is_refused(
-    classes: dict[str, list[int]], said: str, tmp_path: Path, real: RealImages
+    classes: dict[str, list[int]], problem: str, tmp_path: Path, real: RealImages
 ) -> None:
     root = write(tmp_path / "other", **classes)
     with pytest.raises(UserError) as error:
         Folder(str(root)).sets("dusk", real, none)
-    assert str(error.value) == f"shift.dusk.root={root} is no test set of this dataset:\n  - {said}"
+    headline, line = str(error.value).splitlines()
+    assert f"shift.dusk.root={root}" in headline
+    assert problem in line
 
 
 def test_a_folder_that_is_not_there_and_an_origin_that_is_none_are_refused(tmp_path: Path, real: RealImages) -> None:
@@ -124,7 +122,7 @@ def test_synthetic_images_are_those_held_out(real: RealImages) -> None:
 @given(st.permutations(range(6)))
 def test_the_order_of_images_does_not_matter_to_the_digest(order: list[int]) -> None:
     samples = [sample(number) for number in range(6)]
-    assert ShiftedSet("a", [samples[place] for place in order], {}).digest == ShiftedSet("b", samples, {}).digest
+    assert ShiftSet("a", [samples[place] for place in order], {}).digest == ShiftSet("b", samples, {}).digest
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -135,7 +133,7 @@ def test_an_image_that_training_knows_is_refused_with_where_it_is(split: str, re
     fine = Sample(Path("other/cat/fine.bmp"), 0, "cat", "real", "e" * 64)
     with pytest.raises(UserError) as error:
         require_unseen(
-            ShiftedSet("dusk", [copy, fine], {}), real, {}, lambda key: known.sha256 if key == copy.sha256 else key
+            ShiftSet("dusk", [copy, fine], {}), real, {}, lambda key: known.sha256 if key == copy.sha256 else key
         )
     assert str(error.value) == (
         "shift.dusk: 1 image was trained on, or chose the checkpoint:\n"
@@ -147,14 +145,14 @@ def test_an_image_that_training_knows_is_refused_with_where_it_is(split: str, re
 def test_a_synthetic_image_that_the_arm_trains_on_is_refused(real: RealImages) -> None:
     own = sample(1, origin="synthetic")
     with pytest.raises(UserError, match=r"synthetic/cat/0001.png  =  trained/1.png"):
-        require_unseen(ShiftedSet("held", [own], {}), real, {own.sha256: "trained/1.png"}, str)
+        require_unseen(ShiftSet("held", [own], {}), real, {own.sha256: "trained/1.png"}, str)
 
 
 def test_an_image_in_two_classes_is_refused_and_one_of_the_test_is_not(real: RealImages) -> None:
     cat, dog = sample(1, "cat", 0), sample(2, "dog", 1)
     with pytest.raises(UserError, match=r"1 image is in more than one class:\n  - cat: .*0001.png  =  dog: .*0002.png"):
-        require_unseen(ShiftedSet("dusk", [cat, dog], {}), real, {}, lambda key: key if len(key) < 64 else "same")
-    require_unseen(ShiftedSet("dusk", real.test, {}), real, {}, str)
+        require_unseen(ShiftSet("dusk", [cat, dog], {}), real, {}, lambda key: key if len(key) < 64 else "same")
+    require_unseen(ShiftSet("dusk", real.test, {}), real, {}, str)
 
 
 def test_corrupted_test_images_were_refused_before_if_at_all(real: RealImages) -> None:

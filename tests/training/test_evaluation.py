@@ -13,7 +13,7 @@ from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from synthaug.arms import build, shift_sets
-from synthaug.arms.shifts import Corruptions, Folder, Shift, ShiftedSet, Synthetic
+from synthaug.arms.shifts import Corruptions, Folder, Shift, ShiftSet, Synthetic
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -48,15 +48,15 @@ def run(study: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(study / "run", tmp_path / "run"))
 
 
-def prepared(study: Path, run: Path, shifts: dict[str, Shift], **dataset: Any) -> tuple[list[ShiftedSet], Any]:
+def prepared(study: Path, run: Path, shifts: dict[str, Shift], **dataset: Any) -> tuple[list[ShiftSet], Any]:
     """The sets still to be judged, and the dataset."""
     used = given(study)
     used["dataset"] |= dataset
     data = build.read_real(used["dataset"], study)
-    images = shift_sets.reserve(used, KEY.dataset, KEY.generator, Painter())
+    images = shift_sets.held_out_images(used, KEY.dataset, KEY.generator, Painter())
     trained = [(row.sha256, row.path) for row in contents.read_mix(run)]
-    held_out = shift_sets.first_images(images, data.real.classes)
-    return shift_sets.prepare(run, shifts, used["dataset"], data.real, data.store, trained, held_out), data
+    held_out = shift_sets.held_out_source(images, data.real.classes)
+    return shift_sets.prepare_sets(run, shifts, used["dataset"], data.real, data.store, trained, held_out), data
 
 
 def judge(study: Path, run: Path, shifts: dict[str, Shift], workers: int = 0, **trainer: Any) -> list[str]:
@@ -103,7 +103,7 @@ def test_test_images_that_nothing_changed_are_answered_as_before(study: Path, ru
 def test_what_is_judged_is_not_judged_again(study: Path, run: Path) -> None:
     assert judge(study, run, {"noise": NOISE}) == ["noise-1", "noise-5"]
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.*")}
-    assert shift_sets.missing(run, {"noise": NOISE}) == {}
+    assert shift_sets.pending(run, {"noise": NOISE}) == {}
     assert judge(study, run, {"noise": NOISE, "same": SAME}) == ["same-0"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
     (layout.shift_folder(run, "noise-5") / layout.RESULT).unlink()
@@ -166,7 +166,7 @@ def test_synthetic_images_are_made_once_for_all_runs_and_are_none_of_the_arms(st
 
 def test_a_pool_holds_nothing_out(study: Path) -> None:
     with pytest.raises(UserError) as error:
-        shift_sets.reserve(given(study), KEY.dataset, KEY.generator, FolderGenerator("pool"))
+        shift_sets.held_out_images(given(study), KEY.dataset, KEY.generator, FolderGenerator("pool"))
     assert str(error.value).startswith("shift=synthetic: generator.root=pool is a pool of images made elsewhere")
     assert "shift=folder shift.folder.root=<folder> shift.folder.origin=synthetic" in str(error.value)
 
@@ -223,32 +223,28 @@ def test_a_run_without_its_checkpoint_says_so(study: Path, run: Path) -> None:
 def test_a_set_that_changed_under_its_name_is_refused_with_the_way_out(study: Path, run: Path) -> None:
     judge(study, run, {"noise": NOISE})
     real = build.read_real(given(study)["dataset"], study).real
-    reserved = shift_sets.reserve(given(study), KEY.dataset, KEY.generator, Painter())
+    reserved = shift_sets.held_out_images(given(study), KEY.dataset, KEY.generator, Painter())
     stronger = Corruptions(NOISE.transform, {"1": {"sigma": 0.1}, "5": {"sigma": 0.5}}, "float32")
-    sets, problems = shift_sets.listed({"noise": stronger}, real, reserved)
+    sets, problems = shift_sets.list_sets({"noise": stronger}, real, reserved)
     assert problems == []
     folder = layout.shift_folder(run, "noise-5")
-    said = (
-        f"{folder} holds answers to another test set:\n"
-        "    arguments: {'sigma': 0.4} there, {'sigma': 0.5} now\n"
-        "    Give the new set a name of its own (in a YAML, its key or `name`), or move that folder away to have the "
-        "run judged again."
-    )
-    assert shift_sets.changed(run, sets) == [said]
-    assert shift_sets.changed(run, shift_sets.listed({"noise": NOISE}, real, reserved)[0]) == []
-    assert shift_sets.changed(run, shift_sets.listed({"other": stronger}, real, reserved)[0]) == []
+    (problem,) = shift_sets.describe_changes(run, sets)
+    assert str(folder) in problem
+    assert problem.splitlines()[1:-1] == ["    arguments: {'sigma': 0.4} there, {'sigma': 0.5} now"]
+    assert shift_sets.describe_changes(run, shift_sets.list_sets({"noise": NOISE}, real, reserved)[0]) == []
+    assert shift_sets.describe_changes(run, shift_sets.list_sets({"other": stronger}, real, reserved)[0]) == []
 
 
 def test_listing_makes_nothing_and_tells_all_problems(study: Path, tmp_path: Path) -> None:
     real = build.read_real(given(study)["dataset"], study).real
     shifts: dict[str, Shift] = {"a": Folder(str(tmp_path / "a")), "b": Synthetic(2), "c": SAME}
-    sets, problems = shift_sets.listed(shifts, real, UserError("there is no generator"))
+    sets, problems = shift_sets.list_sets(shifts, real, UserError("there is no generator"))
     assert [one.name for one in sets] == ["c-0"]
     assert len(problems) == 2
     assert problems[1] == "there is no generator"
     used = given(study) | {"output_dir": str(tmp_path)}
-    images = shift_sets.reserve(used, KEY.dataset, KEY.generator, Painter())
-    assert shift_sets.listed({"b": Synthetic(2)}, real, images)[1] == []
+    images = shift_sets.held_out_images(used, KEY.dataset, KEY.generator, Painter())
+    assert shift_sets.list_sets({"b": Synthetic(2)}, real, images)[1] == []
     assert not (tmp_path / "held_out").exists()
 
 

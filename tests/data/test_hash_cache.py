@@ -1,0 +1,157 @@
+"""A file is hashed once per change, and never has the hash of another content."""
+
+import os
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from synthaug import files
+from synthaug.data import hash_cache
+from synthaug.data.hash_cache import SETTLED_NS, HashCache
+
+LATER = 10 * SETTLED_NS
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each file was read, by name."""
+    counts: Counter[str] = Counter()
+    sha256 = files.sha256
+
+    def counted(path: Path) -> str:
+        counts[path.name] += 1
+        return sha256(path)
+
+    monkeypatch.setattr(files, "sha256", counted)
+    return counts
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Nanoseconds by which the clock is ahead; files that were just written have settled by then."""
+    ahead = [LATER]
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + ahead[0])
+    return ahead
+
+
+def digest(folder: Path, path: Path) -> str:
+    """The hash of a file as a new command gets it."""
+    with HashCache(folder / "hashes.csv") as cache:
+        return cache.sha256(path)
+
+
+def write(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_file_is_read_once(tmp_path: Path, hashed: Counter[str]) -> None:
+    path = write(tmp_path / '猫, "a"\n.png', "content")
+    expected = files.sha256(path)
+    hashed.clear()
+    with HashCache(tmp_path / "hashes.csv") as cache:
+        assert cache.sha256(path) == cache.sha256(path) == expected
+    assert digest(tmp_path, path) == expected
+    assert hashed == {path.name: 1}
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("how", ["written", "replaced", "touched", "set back"])
+def test_a_file_that_was_changed_is_read_again(tmp_path: Path, how: str, hashed: Counter[str]) -> None:
+    path = write(tmp_path / "a.png", "old")
+    digest(tmp_path, path)
+    before = path.stat()
+    if how == "touched":
+        os.utime(path, ns=(0, 0))
+    elif how == "replaced":
+        write(tmp_path / "b.png", "new").replace(path)
+    else:
+        write(path, "new")
+    if how == "set back":  # as a copy that keeps the times does
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert digest(tmp_path, path) == files.sha256(path)
+    assert hashed["a.png"] == 3  # with the line above
+
+
+def test_a_young_file_is_not_kept(tmp_path: Path, clock: list[int], hashed: Counter[str]) -> None:
+    clock[0] = 0
+    path = write(tmp_path / "a.png", "old")
+    digest(tmp_path, path)
+    digest(tmp_path, path)
+    assert hashed["a.png"] == 2
+    clock[0] = LATER
+    digest(tmp_path, path)
+    digest(tmp_path, path)
+    assert hashed["a.png"] == 3
+
+
+def test_a_change_within_a_tick_is_seen(tmp_path: Path, clock: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system stamps both contents alike."""
+    clock[0] = SETTLED_NS // 2
+    path = write(tmp_path / "a.png", "old")
+    stamp = hash_cache.Stamp.of(path)
+    monkeypatch.setattr(hash_cache.Stamp, "of", lambda _: stamp)
+    old = digest(tmp_path, path)
+    write(path, "new")
+    assert digest(tmp_path, path) != old
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.png", "old")
+    sha256 = files.sha256
+
+    def slow(path: Path) -> str:
+        value = sha256(path)
+        write(path, "newer")
+        return value
+
+    monkeypatch.setattr(files, "sha256", slow)
+    digest(tmp_path, path)
+    assert not (tmp_path / "hashes.csv").exists()
+
+
+@pytest.mark.usefixtures("clock")
+def test_two_commands_keep_the_entries_of_both(tmp_path: Path, hashed: Counter[str]) -> None:
+    first, second = write(tmp_path / "a.png", "a"), write(tmp_path / "b.png", "b")
+    with HashCache(tmp_path / "hashes.csv") as one, HashCache(tmp_path / "hashes.csv") as two:
+        one.sha256(first)
+        two.sha256(second)
+    for path in (first, second):
+        digest(tmp_path, path)
+    assert hashed == {"a.png": 1, "b.png": 1}
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"path,size\n/a,1\n", b"path\n/a,1,x,2,hash\n", b"a\0b"])
+def test_a_damaged_cache_is_an_empty_one(tmp_path: Path, content: bytes, hashed: Counter[str]) -> None:
+    path = write(tmp_path / "a.png", "a")
+    (tmp_path / "hashes.csv").write_bytes(content)
+    assert digest(tmp_path, path) == digest(tmp_path, path) == files.sha256(path)
+    assert hashed["a.png"] == 2  # with the line above
+
+
+@pytest.mark.usefixtures("clock")
+def test_an_interrupted_scan_keeps_what_it_has(tmp_path: Path, hashed: Counter[str]) -> None:
+    path = write(tmp_path / "a.png", "a")
+    with pytest.raises(FileNotFoundError), HashCache(tmp_path / "hashes.csv") as cache:  # noqa: PT012
+        cache.sha256(path)
+        cache.sha256(tmp_path / "none.png")
+    digest(tmp_path, path)
+    assert hashed["a.png"] == 1
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_folder_that_was_moved_is_read_again(tmp_path: Path, hashed: Counter[str]) -> None:
+    path = write(tmp_path / "a.png", "a")
+    digest(tmp_path, path)
+    (tmp_path / "moved").mkdir()
+    shutil.move(path, tmp_path / "moved" / "a.png")
+    digest(tmp_path, tmp_path / "moved" / "a.png")
+    assert hashed["a.png"] == 2
