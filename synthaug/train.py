@@ -147,9 +147,9 @@ def _train(job: schema.Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
     arm = _build_arm(job)
     sets = _further_sets(job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train])
-    from synthaug.training import fit
+    from synthaug.training import fit, lightning_rules
 
-    fit.quiet_libraries()
+    lightning_rules.quiet_libraries()
     counts = arm.counts
     log.info("%s: %d real and %d synthetic images", job.key.label, counts["real"], counts["synthetic"])
     loggers: list[Logger] = []
@@ -183,9 +183,9 @@ def _judge_finished(job: schema.Job) -> bool:
     data = build.read_real(job.settings["dataset"], Path(job.settings["output_dir"]))
     trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder)]
     sets = _further_sets(job, data.real, data.store, trained)
-    from synthaug.training import fit
+    from synthaug.training import lightning_rules
 
-    fit.quiet_libraries()
+    lightning_rules.quiet_libraries()
     _judge(job, sets, data.real, data.store)
     return True
 
@@ -205,7 +205,7 @@ def _further_sets(
     sets = shift_sets.prepare_sets(job.folder, missing, job.settings["dataset"], real, store, trained, held_out)
     from synthaug.training import evaluation
 
-    evaluation.try_out(sets, job.settings, store)
+    evaluation.check_corruptions(sets, job.settings, store)
     return sets
 
 
@@ -215,7 +215,7 @@ def _judge(job: schema.Job, sets: list[ShiftSet], real: RealImages, store: Pixel
     from synthaug.training import evaluation
 
     log.info("%s: judged on %s", job.key.label, plural(len(sets), "further test set"))
-    evaluation.judge(
+    evaluation.evaluate(
         job.folder,
         job.settings,
         sets,
@@ -245,14 +245,14 @@ def _build_arm(job: schema.Job) -> build.Arm:
 
     def check() -> None:
         """A network that cannot be built or take the images should not be found out after hours of generating."""
-        from synthaug.training import fit
+        from synthaug.training import lightning_rules
 
-        fit.quiet_libraries()
+        lightning_rules.quiet_libraries()
         model = _made("model", job, classes=data.real.classes, seed=settings["seed"])
-        model.try_out(settings["dataset"]["image_size"])
+        model.check_image_size(settings["dataset"]["image_size"])
         trainer = _made("trainer", job, logger=False, enable_checkpointing=False)
-        fit.require_whole_evaluation(trainer)
-        fit.require_fine_tuning(model, trainer)
+        lightning_rules.require_whole_evaluation(trainer)
+        lightning_rules.require_fine_tuning(model, trainer)
 
     siblings = [
         (other.planned.real, other.planned.synthetic)

@@ -99,6 +99,8 @@ HEAVY_ROOMS = (
     "synthaug.training.callbacks",
     "synthaug.training.evaluation",
     "synthaug.training.fit",
+    "synthaug.training.lightning_rules",
+    "synthaug.training.provenance",
     "synthaug.tracking.loggers",
     "synthaug.data.augment",
     "synthaug.data.batches",

@@ -31,7 +31,7 @@ class TrainedOn(NamedTuple):
 
 
 def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Module:
-    """A classifier that maps float images (B, 3, S, S) to logits (B, num_classes).
+    """Build a classifier that maps float images (B, 3, S, S) to logits (B, num_classes).
 
     Args:
         name: a classifier of torchvision ("resnet18"), or of timm ("timm/resnet18").
@@ -54,18 +54,18 @@ def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Modul
         _load_state(network, Path(weights))
         if hasattr(network, "transform_input"):  # GoogLeNet and Inception turn ImageNet's statistics into their own
             network.transform_input = True  # type: ignore[assignment]
-        heads.replace(network, num_classes)
+        heads.replace_head(network, num_classes)
     else:
         network = _pretrained(name, weights)
-        heads.replace(network, num_classes)
+        heads.replace_head(network, num_classes)
     _drop_auxiliary_heads(network)
     return network
 
 
 def trained_on(name: str, weights: str | None, network: nn.Module) -> TrainedOn:
-    """The input that a network's weights know, as its library says; ImageNet's statistics where there are no weights.
+    """Return the input that a network's weights were trained on; without weights ImageNet's statistics.
 
-    Of a file is assumed what holds for the library's own weights: DEFAULT (torchvision), or the tag in the name (timm).
+    A file is taken to be like the library's own weights: DEFAULT (torchvision), or the tag in the name (timm).
 
     Args:
         name, weights: as for `build_backbone`.
@@ -73,13 +73,13 @@ def trained_on(name: str, weights: str | None, network: nn.Module) -> TrainedOn:
     """
     if name.startswith(TIMM):
         settings: Any = network.pretrained_cfg
-        there = TrainedOn(tuple(settings["mean"]), tuple(settings["std"]), int(settings["input_size"][-1]))
+        statistics = TrainedOn(tuple(settings["mean"]), tuple(settings["std"]), int(settings["input_size"][-1]))
     else:
         choices: Any = torchvision.models.get_model_weights(name)
         named = weights is not None and not Path(weights).is_file()
         view = (choices[weights] if named else choices.DEFAULT).transforms()
-        there = TrainedOn(tuple(view.mean), tuple(view.std), int(view.crop_size[0]))
-    return there if weights is not None else there._replace(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+        statistics = TrainedOn(tuple(view.mean), tuple(view.std), int(view.crop_size[0]))
+    return statistics if weights is not None else statistics._replace(mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 def _pretrained(name: str, weights: str) -> nn.Module:
@@ -114,9 +114,9 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
         raise UserError(
             f"model.backbone={TIMM}{name} needs timm: pip install 'synthaug[timm]' (in a checkout, -e '.[timm]')."
         ) from None
-    known = [TIMM + entry for entry in (*timm.list_models(), *timm.list_pretrained())]
-    if TIMM + name not in known:
-        raise _unknown(TIMM + name, known, "timm")
+    names = [TIMM + entry for entry in (*timm.list_models(), *timm.list_pretrained())]
+    if TIMM + name not in names:
+        raise _unknown(TIMM + name, names, "timm")
     network: nn.Module
     if weights is not None and Path(weights).is_file():
         network = timm.create_model(name)
@@ -131,7 +131,7 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
         )
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
-    hub.setLevel(logging.ERROR)  # it tells of each of its twelve attempts, twice
+    hub.setLevel(logging.ERROR)  # it logs each of its twelve attempts, twice
     try:
         network = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes)
     except (OSError, RuntimeError) as error:
@@ -175,7 +175,7 @@ def _drop_auxiliary_heads(network: nn.Module) -> None:
             network.aux_logits = False  # type: ignore[assignment]
 
 
-def _unknown(name: str, known: list[str], library: str) -> UserError:
-    close = difflib.get_close_matches(name, known, n=5)
-    hint = f"did you mean {', '.join(close)}?" if close else f"it has for instance {', '.join(known[:5])} …"
+def _unknown(name: str, names: list[str], library: str) -> UserError:
+    close = difflib.get_close_matches(name, names, n=5)
+    hint = f"did you mean {', '.join(close)}?" if close else f"it has for instance {', '.join(names[:5])} …"
     return UserError(f"model.backbone={name}: {library} has no such classifier; {hint}")

@@ -1,8 +1,8 @@
-"""Batch normalisation of its own for real and for synthetic images.
+"""Separate batch normalisation for real and for synthetic images.
 
 Auxiliary batch norm of AdvProp (Xie, Tan, Gong, Wang, Yuille, Le 2020, "Adversarial Examples Improve Image
 Recognition", arXiv:1911.09665): both kinds of images share every weight but the statistics, scale and shift of the
-normalisations, since their distributions differ, and what is judged later is of one kind.
+normalisations, since their distributions differ, and the images of the test are of one kind.
 """
 
 import copy
@@ -15,14 +15,14 @@ from synthaug.errors import UserError
 
 
 class BatchNormPerOrigin(nn.Module):
-    """Two layers in the place of one batch normalisation, both beginning as that one was.
+    """Two layers in the place of one batch normalisation, both initialised as that one was.
 
     Args:
         layer: what is replaced; timm's have an activation in them and keep it.
 
     Attributes:
         real, synthetic: the layers.
-        for_synthetic: which of them is in force; see `use`.
+        for_synthetic: which of them is active; see `select`.
     """
 
     def __init__(self, layer: nn.Module) -> None:
@@ -32,7 +32,7 @@ class BatchNormPerOrigin(nn.Module):
         self.for_synthetic = False
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (B, C, …), normalised as the layer in force does it.
+        """Return features (B, C, …), normalised by the active layer.
 
         One value per channel has no variance, and PyTorch refuses to train on it: a single image, where nothing is
         left of its height and width, is normalised by the running statistics.
@@ -47,38 +47,43 @@ class BatchNormPerOrigin(nn.Module):
         return normalised
 
 
-def split(network: nn.Module) -> None:
-    """Give every batch normalisation of a network a twin for synthetic images.
+def split_by_origin(network: nn.Module) -> None:
+    """Replace every batch normalisation of a network by a pair, for real and for synthetic images.
 
     Raises:
         UserError: the network has none.
     """
-    found = [(path, layer) for path, layer in network.named_modules() if isinstance(layer, _BatchNorm)]
-    if not found:
+    layers = [(path, layer) for path, layer in network.named_modules() if isinstance(layer, _BatchNorm)]
+    if not layers:
         raise UserError(
             "model.batch_norm=per_origin: this network has no batch normalisation (transformers and ConvNeXt normalise "
             "each image by itself). Use model.batch_norm=shared, or another model.backbone."
         )
-    for path, layer in found:
+    for path, layer in layers:
         parent, _, attribute = path.rpartition(".")
         setattr(network.get_submodule(parent), attribute, BatchNormPerOrigin(layer))
 
 
-def use(network: nn.Module, synthetic: bool) -> None:
-    """Choose the normalisations that are in force until the next call."""
+def select(network: nn.Module, synthetic: bool) -> None:
+    """Activate one kind of normalisations until the next call.
+
+    Args:
+        network: after `split_by_origin`.
+        synthetic: those of synthetic images, or those of real ones.
+    """
     for module in network.modules():
         if isinstance(module, BatchNormPerOrigin):
             module.for_synthetic = synthetic
 
 
 def logits_by_origin(network: nn.Module, images: Tensor, synthetic: Tensor) -> Tensor:
-    """One pass for the real images of a batch and one for the synthetic ones.
+    """Return logits by one pass for the real images of a batch and one for the synthetic ones.
 
     Two passes, as in the paper, and not one that parts the features in every normalisation: some networks fold
     positions into the batch dimension, where an image's place is lost.
 
     Args:
-        network: after `split`.
+        network: after `split_by_origin`.
         images: (B, 3, S, S).
         synthetic: bool (B,), which of them are.
 
@@ -89,7 +94,7 @@ def logits_by_origin(network: nn.Module, images: Tensor, synthetic: Tensor) -> T
     for origin in (False, True):
         place = (synthetic == origin).nonzero().squeeze(1)
         if len(place):
-            use(network, synthetic=origin)
+            select(network, synthetic=origin)
             places.append(place)
             parts.append(network(images[place]))
     return torch.cat(parts)[torch.cat(places).argsort()]

@@ -28,7 +28,7 @@ class Classifier(LightningModule):
         weights: None trains from scratch; "DEFAULT" or another entry of the model's weights enum
             (torchvision), or "DEFAULT" (timm: pretrained=True); or the path of a state dict.
         lr: learning rate; the highest of its schedule.
-        schedule: "constant", "one_cycle", "step" or "cosine"; see `schedules.schedule`.
+        schedule: "constant", "one_cycle", "step" or "cosine"; see `schedules.lightning_schedule`.
         weight_decay: of Adam, as an L2 penalty.
         mean, std: per channel, of images in [0, 1]; None: those that the weights were trained with, ImageNet's where
             there are no weights.
@@ -38,7 +38,8 @@ class Classifier(LightningModule):
             a stage is: `freezing`.
         unfreeze_every: one more stage trains after every so many epochs; begins with the head and `train_stages`
             (None: no) stages.
-        head_batch_norm, head_dropout: what stands before the last layer; see `heads.dress`.
+        head_batch_norm, head_dropout: what stands before the last layer; see
+            `heads.add_head_regularization`.
         batch_norm: "shared"; or "per_origin", statistics, scales and shifts of their own for real and for synthetic
             images. Judged is by those of real images, until one was trained on: a run that has only synthetic images
             is judged by theirs.
@@ -76,7 +77,7 @@ class Classifier(LightningModule):
         pretrain_epochs: int = 0,
     ) -> None:
         super().__init__()
-        schedules.require_known(schedule, step_epochs, gamma)
+        schedules.check_schedule(schedule, step_epochs, gamma)
         _require_batch_norm(batch_norm, mixup, cutmix)
         num_classes = len(classes)
         self.classes = list(classes)
@@ -96,7 +97,7 @@ class Classifier(LightningModule):
         self.register_buffer("mean", _channels(self.trained_on.mean if mean is None else mean), persistent=False)
         self.register_buffer("std", _channels(self.trained_on.std if std is None else std), persistent=False)
         self.freezing: Freezing | None = None
-        self._furnish(head_batch_norm, head_dropout, batch_norm, train_stages, unfreeze_every)
+        self._apply_options(head_batch_norm, head_dropout, batch_norm, train_stages, unfreeze_every)
         self.loss = nn.CrossEntropyLoss()
         metrics = MetricCollection(
             {
@@ -112,7 +113,7 @@ class Classifier(LightningModule):
         self.train_loss, self.val_loss, self.test_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
         self.predicted: list[tuple[Tensor, Tensor]] = []  # (rows, probabilities) of this process's test images
 
-    def _furnish(
+    def _apply_options(
         self,
         head_batch_norm: bool,
         head_dropout: float,
@@ -120,15 +121,15 @@ class Classifier(LightningModule):
         train_stages: int | None,
         unfreeze_every: int | None,
     ) -> None:
-        """Change the network where that was asked for."""
-        head = heads.find(self.network)
+        """Add regularization before the head, split batch norms and freeze stages, as the settings say."""
+        head = heads.find_head(self.network)
         if head_batch_norm or head_dropout > 0:
-            heads.dress(self.network, head_batch_norm, head_dropout)
+            heads.add_head_regularization(self.network, head_batch_norm, head_dropout)
         # Whether a real image was trained on; in the checkpoint, so that it judges as it did when it was chosen.
         self.seen_real: Tensor | None
         self.register_buffer("seen_real", torch.tensor(False) if batch_norm == "per_origin" else None)
         if self.seen_real is not None:
-            batch_norms.split(self.network)
+            batch_norms.split_by_origin(self.network)
         if train_stages is not None or unfreeze_every is not None:
             self.freezing = Freezing(self.network, head, train_stages or 0, unfreeze_every)
             self.train()
@@ -137,11 +138,11 @@ class Classifier(LightningModule):
         """Training or evaluation mode; frozen stages stay in the latter."""
         super().train(mode)
         if mode and self.freezing is not None:
-            self.freezing.keep_still()
+            self.freezing.set_frozen_to_eval()
         return self
 
-    def try_out(self, image_size: int) -> None:
-        """Show the network two random images, and leave it and all random numbers as they were.
+    def check_image_size(self, image_size: int) -> None:
+        """Pass two random images through the network; it and all random numbers stay as they were.
 
         Args:
             image_size: side in pixels.
@@ -177,7 +178,7 @@ class Classifier(LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of float images (B, 3, S, S) in [0, 1]."""
         if self.seen_real is not None:
-            batch_norms.use(self.network, synthetic=not bool(self.seen_real))
+            batch_norms.select(self.network, synthetic=not bool(self.seen_real))
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
 
@@ -247,10 +248,10 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> Any:
         parameters = list(self.parameters())
         if self.freezing is not None:
-            parameters = self.freezing.trained_some_day(parameters)
+            parameters = self.freezing.ever_trainable(parameters)
         optimizer = torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = schedules.schedule(optimizer, self.schedule, self.lr, steps, self.step_epochs, self.gamma)
+        schedule = schedules.lightning_schedule(optimizer, self.schedule, self.lr, steps, self.step_epochs, self.gamma)
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def _evaluate(self, batch: Batch, metrics: MetricCollection, loss: MeanMetric) -> Tensor:

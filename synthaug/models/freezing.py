@@ -37,7 +37,7 @@ class Stage:
 
 
 def stages(network: nn.Module, heads: Sequence[str]) -> list[Stage]:
-    """The stages of a network from its input to its head, as this module defines them.
+    """Return the stages of a network from its input to its head, as this module defines them.
 
     Args:
         network: any.
@@ -57,8 +57,8 @@ def stages(network: nn.Module, heads: Sequence[str]) -> list[Stage]:
     if parameters:
         parameters[0] += [parameter for parameter in network.parameters() if id(parameter) not in inside]
     return [
-        Stage(tuple(paths), members, tuple(own))
-        for paths, members, own in zip(groups, modules, parameters, strict=True)
+        Stage(tuple(paths), members, tuple(of_stage))
+        for paths, members, of_stage in zip(groups, modules, parameters, strict=True)
     ]
 
 
@@ -118,26 +118,26 @@ class Freezing:
             self.begin(0)
 
     def trained(self, epoch: int) -> int:
-        """How many of the last stages train in an epoch."""
+        """Return how many of the last stages train in an epoch."""
         more = 0 if self.unfreeze_every is None else epoch // self.unfreeze_every
         return min(self.train_stages + more, len(self.stages))
 
     def begin(self, epoch: int) -> None:
-        """Let gradients reach what an epoch trains, and no more."""
+        """Require gradients of what an epoch trains, and of nothing else."""
         self.epoch = epoch
         frozen = _ids(self._frozen())
         for stage in self.stages:
             for parameter in stage.parameters:
                 parameter.requires_grad_(id(parameter) not in frozen)
 
-    def keep_still(self) -> None:
+    def set_frozen_to_eval(self) -> None:
         """Put what the current epoch does not train into evaluation mode: running statistics must not move."""
         for stage in self._frozen():
             for module in stage.modules:
                 module.eval()
 
-    def trained_some_day(self, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-        """Those of the parameters that some epoch trains: an optimizer has to know them all when a run goes on."""
+    def ever_trainable(self, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+        """Return the parameters that some epoch trains: after a resume the optimizer must have the same ones."""
         never = _ids(self._frozen()) if self.unfreeze_every is None else set()
         return [parameter for parameter in parameters if id(parameter) not in never]
 

@@ -1,4 +1,4 @@
-"""The last layer of a network: found, replaced, dressed."""
+"""The head of a network, its last layer: find, replace, regularize."""
 
 from typing import Any
 
@@ -7,25 +7,29 @@ from torch import nn
 from synthaug.errors import UserError
 
 
-def find(network: nn.Module) -> list[str]:
-    """Paths of the layers that give the logits: one, or two in timm's distilled networks.
+def find_head(network: nn.Module) -> list[str]:
+    """Return the paths of the layers that give the logits: one, or two in timm's distilled networks.
 
     timm's networks say which they are. In torchvision's it is the last linear layer, or the last convolution where
     there is none (SqueezeNet).
     """
     classifier = getattr(network, "get_classifier", None)
     if classifier is not None:
-        given: Any = classifier()
-        heads = given if isinstance(given, (tuple, list)) else [given]
+        layers: Any = classifier()
+        heads = layers if isinstance(layers, (tuple, list)) else [layers]
         return [path for path, layer in network.named_modules() if any(layer is head for head in heads)]
-    layers = list(network.named_modules())
-    linear = [path for path, layer in layers if isinstance(layer, nn.Linear)]
-    return (linear or [path for path, layer in layers if isinstance(layer, nn.Conv2d)])[-1:]
+    linear = [path for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    return (linear or [path for path, layer in network.named_modules() if isinstance(layer, nn.Conv2d)])[-1:]
 
 
-def replace(network: nn.Module, num_classes: int) -> None:
-    """Put a new layer with random weights in the place of a torchvision network's head."""
-    (path,) = find(network)
+def replace_head(network: nn.Module, num_classes: int) -> None:
+    """Replace the head of a torchvision network by a new layer with random weights.
+
+    Args:
+        network: changed in place.
+        num_classes: outputs of the new layer.
+    """
+    (path,) = find_head(network)
     head = network.get_submodule(path)
     if isinstance(head, nn.Linear):
         _put(network, path, nn.Linear(head.in_features, num_classes, bias=head.bias is not None))
@@ -34,18 +38,18 @@ def replace(network: nn.Module, num_classes: int) -> None:
         _put(network, path, nn.Conv2d(head.in_channels, num_classes, kernel_size=1))
 
 
-def dress(network: nn.Module, batch_norm: bool, dropout: float) -> None:
-    """Normalise and thin out what reaches the head: BatchNorm1d, then Dropout, then the layer itself.
+def add_head_regularization(network: nn.Module, batch_norm: bool, dropout: float) -> None:
+    """Put BatchNorm1d and Dropout before the head.
 
     Args:
         network: changed in place.
         batch_norm: whether the features are normalised.
-        dropout: probability with which a feature is left out of a training step. It adds to what the network has.
+        dropout: probability with which a feature is dropped, in addition to what the network has; 0: no layer.
 
     Raises:
         UserError: the head is not one linear layer.
     """
-    paths = find(network)
+    paths = find_head(network)
     head = network.get_submodule(paths[0]) if len(paths) == 1 else None
     if not isinstance(head, nn.Linear):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What training minimises: cross entropy, of softened, weighted or blended targets where that is asked for."""
+"""Training loss: cross entropy, optionally of smoothed, weighted or blended targets."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from torchvision.transforms import v2
 
 
 class Objective:
-    """Turns a batch into what is learnt from it, and logits into a loss.
+    """Makes training examples of a batch, and a loss of logits.
 
     A target is a row of masses, one per class, that add up to the weight of its example: 1 for a real one. The loss is
     the mean over the mass of the batch, so where all examples weigh the same, their weight changes nothing. Each
@@ -38,11 +38,11 @@ class Objective:
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is the mean cross entropy of classes and nothing else."""
+        """Return whether this is the mean cross entropy of classes and nothing else."""
         return not self.blends and self.label_smoothing == 0 and self.synthetic_weight == 1
 
     def examples(self, images: Tensor, labels: Tensor, synthetic: Tensor) -> tuple[Tensor, Tensor]:
-        """What is shown and what is wanted.
+        """Return images and targets.
 
         Draws from PyTorch's generator where images are blended: each with the one before it in the batch, whose order
         is random.
@@ -66,7 +66,12 @@ class Objective:
         return images, targets
 
     def loss(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | int]:
-        """Mean cross entropy of logits (B, num_classes) and what `examples` wanted; the mass that it is a mean over."""
+        """Return the mean cross entropy, and the mass that it is a mean over.
+
+        Args:
+            logits: (B, num_classes).
+            targets: from `examples`.
+        """
         if self.is_plain:
             return cross_entropy(logits, targets), len(targets)
         mass = targets.sum()

@@ -1,4 +1,4 @@
-"""How the learning rate moves."""
+"""Learning-rate schedules."""
 
 from typing import Any
 
@@ -11,36 +11,38 @@ NAMES = ("constant", "one_cycle", "step", "cosine")
 GAMMA = 0.1
 
 
-def require_known(name: str, step_epochs: int | None, gamma: float | None) -> None:
-    """Refuse a schedule that there is not, or values that do not go with it.
+def check_schedule(name: str, step_epochs: int | None, gamma: float | None) -> None:
+    """Check that the schedule exists and that the values go with it.
+
+    Args:
+        name: of the schedule.
+        step_epochs, gamma: see `lightning_schedule`; None: not set.
 
     Raises:
         UserError: which, and what there is.
     """
     if name not in NAMES:
-        known = ", ".join(f"'{known}'" for known in NAMES[:-1])
-        raise UserError(f"model.schedule={name}: there are {known} and '{NAMES[-1]}'.")
+        raise UserError(f"model.schedule={name}: must be one of {', '.join(NAMES)}.")
     if name == "step" and step_epochs is None:
         raise UserError("model.schedule=step needs the number of epochs between two steps: model.step_epochs=<number>.")
-    given = {"step_epochs": step_epochs, "gamma": gamma}
-    idle = [f"model.{key}={value}" for key, value in given.items() if value is not None and name != "step"]
-    if idle:
-        verb = "belongs" if len(idle) == 1 else "belong"
-        raise UserError(f"{' and '.join(idle)} {verb} to model.schedule=step, but model.schedule={name} is given.")
+    of_step = {"step_epochs": step_epochs, "gamma": gamma}
+    unused = [f"model.{key}={value}" for key, value in of_step.items() if value is not None and name != "step"]
+    if unused:
+        raise UserError(f"{', '.join(unused)}: only for model.schedule=step, not for model.schedule={name}.")
 
 
-def schedule(
+def lightning_schedule(
     optimizer: Optimizer, name: str, lr: float, steps: int, step_epochs: int | None = None, gamma: float | None = None
 ) -> dict[str, Any] | None:
-    """A schedule as Lightning takes it; None where the rate stays.
+    """Return a schedule as Lightning takes it; None for a constant rate.
 
     Args:
-        optimizer: whose rate is moved.
+        optimizer: whose rate is changed.
         name: "constant"; "one_cycle", up from lr / 25 and down to almost nothing over all steps (Smith, Topin 2018;
             PyTorch's OneCycleLR); "step", times `gamma` every `step_epochs` epochs; "cosine", down to zero over all
             steps (Loshchilov, Hutter 2017, without restarts).
         lr: the highest rate.
-        steps: of the whole run.
+        steps: of the whole run; "one_cycle" and "cosine" are stepped per optimizer step, "step" per epoch.
         step_epochs, gamma: of "step"; gamma None is 0.1.
     """
     if name == "one_cycle":

@@ -1,9 +1,9 @@
-"""Lineage in W&B: which dataset and synthetic set an arm was mixed from, what it was trained on, what it answered.
+"""Lineage in W&B: which dataset and synthetic set an arm was mixed from, what it was trained on, what it predicted.
 
     dataset-<dataset>                                    in    the images of all splits, by their hashes
     synthetic-<dataset>-<generator>                      in    the manifest of the synthetic set
     mix-<dataset>-<generator>-<arm>-seed<k>              out   mix.csv: every image trained on
-    predictions-<study>-<dataset>-<generator>-<model>-…  out   predictions.csv: the answer to every test image
+    predictions-<study>-<dataset>-<generator>-<model>-…  out   predictions.csv: the prediction for every test image
 
 W&B keeps one version of an artifact for one content: arms of a study share theirs. No image is uploaded.
 """
@@ -33,7 +33,7 @@ _MAX_NAME = 128  # letters of an artifact's name
 def log_images(
     run: Any, folder: Path, key: RunKey, real: RealImages, digests: Mapping[str, str], root: Path, synthetic: Path
 ) -> None:
-    """Name the dataset and the synthetic set as what the run used, and its mix as what it made of them.
+    """Log the dataset and the synthetic set as inputs of a run, and its mix as an output.
 
     Args:
         run: of W&B.
@@ -44,7 +44,7 @@ def log_images(
         root: folder of the dataset.
         synthetic: folder of the synthetic set.
     """
-    with heard("images"):
+    with warn_on_failure("images"):
         dataset = dataset_artifact(key.dataset, real, digests, root)
         _use(run, dataset)
         sources = {"dataset": dataset.name, "dataset_digest": dataset.digest}
@@ -56,22 +56,43 @@ def log_images(
 
 
 def log_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:
-    """Keep the run's answers to the test images as its output."""
-    with heard("predictions"):
+    """Log the predictions of a run as its output.
+
+    Args:
+        run: of W&B.
+        folder: of the run.
+        study: its name.
+        key: of the run.
+    """
+    with warn_on_failure("predictions"):
         run.log_artifact(predictions_artifact(study, key, folder))
 
 
 def use_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:
-    """Name the answers of another run as what this one used."""
+    """Log the predictions of a run as an input of this one.
+
+    Args:
+        run: of W&B, the one that uses them.
+        folder: of the run that made them.
+        study: its name.
+        key: of the run that made them.
+    """
     _use(run, predictions_artifact(study, key, folder))
 
 
 def dataset_artifact(name: str, real: RealImages, digests: Mapping[str, str], root: Path) -> Any:
-    """The dataset as a list of its images, or where that is long as one hash for each split."""
+    """Return the dataset as a list of its images, or if that is long as one hash for each split.
+
+    Args:
+        name: of the dataset.
+        real: its images.
+        digests: split → hash of its images.
+        root: folder of the dataset.
+    """
     count = {split: len(samples) for split, samples in real.splits.items()}
     artifact = _artifact("dataset", name, metadata={"classes": len(real.classes), **count})
     by_class = {split: Counter(sample.class_name for sample in samples) for split, samples in real.splits.items()}
-    totals = [(split, of, found[of], digests[split]) for split, found in by_class.items() for of in real.classes]
+    totals = [(split, of, counts[of], digests[split]) for split, counts in by_class.items() for of in real.classes]
     _add_rows(artifact, "splits.csv", ("split", "class", "images", "sha256 of split"), totals)
     if sum(count.values()) <= MAX_LISTED:
         listed = [
@@ -85,32 +106,54 @@ def dataset_artifact(name: str, real: RealImages, digests: Mapping[str, str], ro
 
 
 def synthetic_artifact(key: RunKey, folder: Path) -> Any | None:
-    """The synthetic set as its manifest, or of a pool of images made elsewhere what was let in; None without either."""
-    there = [path for name in ("manifest.csv", "set.json", "screened.csv") if (path := folder / name).is_file()]
-    if not there:
+    """Return the synthetic set as its manifest, or a foreign pool as its list of accepted images; None without either.
+
+    Args:
+        key: of the run.
+        folder: of the synthetic set.
+    """
+    files = [path for name in ("manifest.csv", "set.json", "screened.csv") if (path := folder / name).is_file()]
+    if not files:
         return None
     artifact = _artifact("synthetic", key.dataset, key.generator, kind="synthetic-set")
-    for path in there:
+    for path in files:
         _add(artifact, path)
     return artifact
 
 
 def mix_artifact(key: RunKey, folder: Path, sources: Mapping[str, Any]) -> Any:
-    """Every image that a run trained on, and what they were taken from."""
+    """Return the list of the images that a run trained on.
+
+    Args:
+        key: of the run.
+        folder: of the run.
+        sources: names and hashes of the dataset and the synthetic set, as metadata.
+    """
     artifact = _artifact("mix", key.dataset, key.generator, key.arm, f"seed{key.seed}", metadata=dict(sources))
     _add(artifact, folder / layout.MIX)
     return artifact
 
 
 def predictions_artifact(study: str, key: RunKey, folder: Path) -> Any:
-    """A run's answer to every test image."""
+    """Return the predictions of a run.
+
+    Args:
+        study: its name.
+        key: of the run.
+        folder: of the run.
+    """
     artifact = _artifact("predictions", study, key.dataset, key.generator, key.model, key.arm, f"seed{key.seed}")
     _add(artifact, folder / layout.PREDICTIONS)
     return artifact
 
 
 def report_artifact(study: str, folder: Path) -> Any:
-    """The page of a study and its numbers in every format that it has them in."""
+    """Return the page of a study and its numbers in every format.
+
+    Args:
+        study: its name.
+        folder: of the study.
+    """
     artifact = _artifact("report", study)
     for path in sorted([folder / "report.html", *folder.glob("results.*")]):
         _add(artifact, path)
@@ -118,8 +161,8 @@ def report_artifact(study: str, folder: Path) -> Any:
 
 
 @contextlib.contextmanager
-def heard(what: str) -> Iterator[None]:
-    """Say what W&B could not be told instead of failing a run for it."""
+def warn_on_failure(what: str) -> Iterator[None]:
+    """Log what could not be sent to W&B instead of failing a run for it."""
     try:
         yield
     except Exception as error:
@@ -127,7 +170,7 @@ def heard(what: str) -> Iterator[None]:
 
 
 def artifact_name(*parts: str) -> str:
-    """A name that W&B takes: other letters become "-", and what was changed or cut keeps apart by a hash."""
+    """Return a name that W&B accepts: other letters become "-", and a hash keeps changed or cut names apart."""
     name = "-".join(parts)
     plain = re.sub(r"[^A-Za-z0-9._-]", "-", name)
     if plain == name and len(name) <= _MAX_NAME:
@@ -152,7 +195,7 @@ def _add(artifact: Any, path: Path) -> None:
 
 
 def _add_rows(artifact: Any, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:  # an artifact's own `new_file` leaves it to chance when it is removed
+    with tempfile.TemporaryDirectory() as folder:  # an artifact's `new_file` does not say when it is removed
         write_rows(Path(folder, name), header, rows)
         artifact.add_file(str(Path(folder, name)), name=name)
 

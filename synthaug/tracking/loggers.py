@@ -1,4 +1,4 @@
-"""Weights & Biases, TensorBoard and CSV: what a logger is told beyond Lightning's curves, and how it is closed."""
+"""Weights & Biases, TensorBoard and CSV: what is logged beyond Lightning's curves, and how a logger is closed."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ SHOWN_PER_ORIGIN = 8
 
 
 def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict[str, Any]:
-    """What the program itself passes to a logger: where to write, and for W&B which run this is.
+    """Return the arguments that the program passes to a logger: where to write, and for W&B which run this is.
 
     Args:
         target: dotted path of the logger class.
@@ -41,26 +41,39 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict
     return {"save_dir": str(folder), "name": "csv", "version": f"attempt{attempts}"}
 
 
-def log_run(folder: Path, loggers: Sequence[Logger], facts: Mapping[str, Any], train: Sequence[Sample]) -> None:
-    """Tell W&B what the arm consists of: counts, share, and a few training images of each origin."""
-    for run in runs_of(loggers):
+def log_arm(folder: Path, loggers: Sequence[Logger], config: Mapping[str, Any], train: Sequence[Sample]) -> None:
+    """Log the configuration, and a few training images of each origin, in W&B.
+
+    Args:
+        folder: of the run.
+        loggers: open ones.
+        config: settings of the run, and counts of its images.
+        train: the images that it trains on.
+    """
+    for run in wandb_runs(loggers):
         import wandb
 
         if not run.disabled:  # where it says "dummy"
             run_ids.update_record(folder, {"project": run.project, "entity": run.entity})
-        run.config.update(dict(facts), allow_val_change=True)
+        run.config.update(dict(config), allow_val_change=True)
         chooser = random.Random(0)  # the same places in every arm
         for origin in (REAL, SYNTHETIC):
-            own = [sample for sample in train if sample.origin == origin]
-            chosen = chooser.sample(own, min(SHOWN_PER_ORIGIN, len(own)))
+            samples = [sample for sample in train if sample.origin == origin]
+            chosen = chooser.sample(samples, min(SHOWN_PER_ORIGIN, len(samples)))
             pictures = [wandb.Image(_thumbnail(s.path), caption=s.class_name) for s in chosen]
             if pictures:
                 run.log({f"images/{origin}": pictures})
 
 
 def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy: Mapping[str, float]) -> None:
-    """Add the confusion matrix and the accuracy per class to W&B."""
-    for run in runs_of(loggers):
+    """Log the confusion matrix and the accuracy per class in W&B.
+
+    Args:
+        loggers: open ones.
+        predictions: for the test images.
+        class_accuracy: class → fraction.
+    """
+    for run in wandb_runs(loggers):
         import wandb
 
         table = wandb.Table(columns=["class", "accuracy"], data=[list(row) for row in class_accuracy.items()])
@@ -74,7 +87,12 @@ def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy
 
 
 def close(loggers: Sequence[Logger], failed: bool) -> None:
-    """Finish every logger; without this the next run of a multirun would be swallowed by this one."""
+    """Finish every logger, or W&B would log the next run of a sweep into this one.
+
+    Args:
+        loggers: open ones.
+        failed: whether the run was.
+    """
     try:
         for logger in loggers:
             logger.finalize("failed" if failed else "success")
@@ -85,8 +103,8 @@ def close(loggers: Sequence[Logger], failed: bool) -> None:
             wandb.finish(exit_code=int(failed))
 
 
-def runs_of(loggers: Sequence[Logger]) -> list[Any]:
-    """The W&B run of each logger that has one."""
+def wandb_runs(loggers: Sequence[Logger]) -> list[Any]:
+    """Return the W&B run of each logger that has one."""
     return [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]
 
 

@@ -1,4 +1,4 @@
-"""The saved view of a study in W&B, made once, by wandb-workspaces and where W&B is online."""
+"""The saved view of a study in W&B: created once, by wandb-workspaces, if W&B is online."""
 
 import importlib.util
 import logging
@@ -15,12 +15,12 @@ _COLUMNS = ("config:arm.value", "config:seed.value", "config:synthetic_fraction.
 
 
 def save_view(run: Any, study: Path, figures: Sequence[str]) -> None:
-    """Save a view of the study's runs beside its comparison, unless it has one; what fails is said and fails nothing.
+    """Save a view of the study's runs, unless it has one; a failure is logged and fails nothing.
 
     Args:
-        run: the closing one, of W&B.
-        study: folder of the study, where the address of the view is kept.
-        figures: names under which the closing run has figures.
+        run: the summary run, of W&B.
+        study: folder of the study, where the address of the view is recorded.
+        figures: their names in the summary run.
     """
     if run.offline or run_ids.read_record(study).get("view"):
         return
@@ -40,11 +40,11 @@ def save_view(run: Any, study: Path, figures: Sequence[str]) -> None:
 
 
 def workspace(run: Any, figures: Sequence[str]) -> Any:
-    """The view: the closing run's page and table, test accuracy by arm, learning curves by arm; one line per run.
+    """Return the view: page and table of the summary run, test accuracy by arm, learning curves by arm.
 
     Args:
-        run: the closing one; its group is the study.
-        figures: names under which it has figures.
+        run: the summary run; its group is the study.
+        figures: their names in it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own use of what pydantic has renamed since
@@ -68,7 +68,7 @@ def workspace(run: Any, figures: Sequence[str]) -> Any:
         reports.BarPlot(title=title, metrics=[name], groupby=arm, groupby_aggfunc="mean", groupby_rangefunc="minmax")
         for name, title in (("test/accuracy", "test accuracy by arm"), ("test/macro_f1", "test macro F1 by arm"))
     ]
-    closing = [
+    comparison = [
         reports.MediaBrowser(title="the page", media_keys=["page"], num_columns=1),
         reports.MediaBrowser(title="the figures", media_keys=list(figures), num_columns=2),
         reports.WeavePanelSummaryTable(table_name="comparison"),
@@ -85,7 +85,7 @@ def workspace(run: Any, figures: Sequence[str]) -> Any:
                 layout_settings=workspaces.SectionLayoutSettings(columns=columns, rows=-(-len(panels) // columns)),
             )
             for name, panels, columns in (
-                ("Comparison", closing, 1),
+                ("Comparison", comparison, 1),
                 ("Test images", tested, 2),
                 ("Learning curves", curves, 3),
             )

@@ -19,6 +19,7 @@ from synthaug.data.samples import Sample
 from synthaug.files import whole_file, write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import Predictions, write_predictions
+from synthaug.runs.epoch_choice import first_best_epoch
 from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,9 @@ class History(Callback):
 
     @property
     def last_is_best(self) -> bool:
-        """Whether the last epoch may be chosen and beats all such before it on the validation images."""
-        *before, last = (row[COLUMNS.index("val/accuracy")] for row in self.rows)
-        late_enough = len(before) >= self.first
-        return late_enough and not any(last <= accuracy for accuracy in before[self.first :]) and not math.isnan(last)
+        """Return whether the last epoch is the one to be tested, so far."""
+        accuracies = [row[COLUMNS.index("val/accuracy")] for row in self.rows]
+        return first_best_epoch(accuracies, self.first) == len(accuracies) - 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not in on_train_epoch_start: Lightning leaves that hook out of the first epoch after a resume.
@@ -102,8 +102,8 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(self.folder / LAST, weights_only=False)
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints beside their place, then renames them.
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes each checkpoint to a temporary file beside its place, then renames it.
 
     Lightning goes through the system's temporary folder: from another disk that is a copy, which a kill or a full
     disk cuts short.
@@ -145,14 +145,14 @@ class Progress(Callback):
             return
         accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
         done = trainer.current_epoch + 1
-        judged = "not validated" if math.isnan(accuracy) else f"validation accuracy {accuracy:.1%}"
-        said = f"epoch {done}/{self._epochs}, {judged}"
+        validation = "not validated" if math.isnan(accuracy) else f"validation accuracy {accuracy:.1%}"
+        message = f"epoch {done}/{self._epochs}, {validation}"
         if self._bar is not None:
-            self._bar.set_postfix_str(said)
+            self._bar.set_postfix_str(message)
             return
         pace = (time.perf_counter() - self._started) / (done - self._first_epoch)
         left = max(0, self._epochs - done) * pace
-        log.info("%s: %s, %.1f s/epoch, %.0f s left", self.label, said, pace, left)
+        log.info("%s: %s, %.1f s/epoch, %.0f s left", self.label, message, pace, left)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
@@ -167,11 +167,17 @@ class Progress(Callback):
 
 
 class PredictionWriter(Callback):
-    """`predictions.csv` of the test set, whichever process saw which image."""
+    """Writes `predictions.csv` of a test set, whichever process saw which image.
 
-    def __init__(self, folder: Path, test: Sequence[Sample], classes: Sequence[str]) -> None:
+    Args:
+        folder: where to write.
+        samples: the images of the test set, in its order.
+        classes: names.
+    """
+
+    def __init__(self, folder: Path, samples: Sequence[Sample], classes: Sequence[str]) -> None:
         self.folder = folder
-        self.test = test
+        self.samples = samples
         self.classes = list(classes)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -189,8 +195,8 @@ class PredictionWriter(Callback):
         write_predictions(
             self.folder,
             Predictions(
-                paths=[str(sample.path) for sample in self.test],
-                labels=torch.tensor([sample.label for sample in self.test]).numpy(),
+                paths=[str(sample.path) for sample in self.samples],
+                labels=torch.tensor([sample.label for sample in self.samples]).numpy(),
                 predicted=ordered.argmax(axis=1),
                 probabilities=ordered,
                 classes=self.classes,

@@ -119,9 +119,9 @@ def train(
     import pytorch_lightning as lightning
 
     from synthaug.models.classifier import Classifier
-    from synthaug.training import fit
+    from synthaug.training import fit, lightning_rules
 
-    fit.quiet_libraries()
+    lightning_rules.quiet_libraries()
     folder.mkdir(parents=True, exist_ok=True)
 
     def make_trainer(**arguments: Any) -> lightning.Trainer:

@@ -143,7 +143,7 @@ def test_trying_a_network_out_leaves_no_trace(settings: dict[str, Any]) -> None:
     classifier = Classifier(["a", "b"], backbone=NETWORK, **settings)
     classifier.network.register_forward_hook(lambda *_: torch.rand(2, 2))  # some draw while they are evaluated
     before = state_of(classifier)
-    classifier.try_out(32)
+    classifier.check_image_size(32)
     after = state_of(classifier)
     assert before.keys() == after.keys()
     for key, value in before.items():
@@ -169,7 +169,7 @@ class Remembering(torch.nn.Module):
 def test_a_network_that_was_tried_out_can_be_trained() -> None:
     classifier = Classifier(["a", "b"], backbone=NETWORK)
     classifier.network = Remembering(classifier.network)
-    classifier.try_out(32)
+    classifier.check_image_size(32)
     torch.autograd.backward(classifier.training_step(made_up_batch(), 0))
     assert all(parameter.grad is not None for parameter in classifier.parameters())
 
@@ -181,21 +181,21 @@ def test_a_network_that_was_tried_out_can_be_trained() -> None:
 def test_images_that_a_network_cannot_take_are_found_out(backbone: str, size: int, usual: int) -> None:
     classifier = Classifier(["a", "b"], backbone=backbone)
     with pytest.raises(UserError) as caught:
-        classifier.try_out(size)
+        classifier.check_image_size(size)
     message = str(caught.value)
     assert message.startswith(f"model.backbone={backbone} cannot classify images of dataset.image_size={size} (")
     assert message.endswith(
         f"It was made for {usual}: set dataset.image_size={usual}, or choose another model.backbone."
     )
     assert classifier.training
-    classifier.try_out(usual)
+    classifier.check_image_size(usual)
 
 
 def test_an_answer_that_is_no_logits_is_found_out() -> None:
     classifier = Classifier(["a", "b"], backbone=NETWORK)
     classifier.network = torch.nn.Flatten()
     with pytest.raises(UserError, match=r"its answer to two images has the shape \(2, 76800\)\). Choose another"):
-        classifier.try_out(160)
+        classifier.check_image_size(160)
 
 
 # --- what trains -------------------------------------------------------------------------------------------

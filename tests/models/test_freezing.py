@@ -46,13 +46,13 @@ STAGES = {
 @pytest.mark.parametrize("name", STAGES)
 def test_a_network_falls_into_stages_from_input_to_head(name: str) -> None:
     network = on_paper(name)
-    assert [" + ".join(stage.paths) for stage in stages(network, heads.find(network))] == STAGES[name]
+    assert [" + ".join(stage.paths) for stage in stages(network, heads.find_head(network))] == STAGES[name]
 
 
 @pytest.mark.parametrize("name", [*STAGES, "densenet121", "vgg16", "squeezenet1_1", "maxvit_t", "timm/levit_128"])
 def test_every_parameter_is_in_one_stage_or_in_the_head(name: str) -> None:
     network = on_paper(name)
-    paths = heads.find(network)
+    paths = heads.find_head(network)
     inside = [id(parameter) for stage in stages(network, paths) for parameter in stage.parameters]
     inside += [id(parameter) for path in paths for parameter in network.get_submodule(path).parameters()]
     assert sorted(inside) == sorted(id(parameter) for parameter in network.parameters())
@@ -60,7 +60,7 @@ def test_every_parameter_is_in_one_stage_or_in_the_head(name: str) -> None:
 
 def test_tokens_and_positions_belong_to_the_first_stage() -> None:
     network = on_paper("vit_b_16")
-    first, second, *_ = stages(network, heads.find(network))
+    first, second, *_ = stages(network, heads.find_head(network))
     inside = {id(parameter) for parameter in first.parameters}
     named = dict(network.named_parameters())
     assert {id(named["class_token"]), id(named["encoder.pos_embedding"])} <= inside
@@ -89,17 +89,17 @@ def test_the_last_stages_train_and_the_others_stay_still(last: int, expected: li
     network = build_backbone("timm/test_resnet", None, 2)
     freezing = Freezing(network, ["fc"], last)
     assert trains(network) == expected
-    freezing.keep_still()
+    freezing.set_frozen_to_eval()
     names = ["bn1", *(f"layer{number}" for number in range(1, 5)), "fc"]
     assert [name for name in names if network.get_submodule(name).training] == expected
-    some_day = {id(parameter) for parameter in freezing.trained_some_day(network.parameters())}
+    some_day = {id(parameter) for parameter in freezing.ever_trainable(network.parameters())}
     assert some_day == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
 
 
 def test_stages_are_unfrozen_one_by_one_from_the_last() -> None:
     network = build_backbone("timm/test_resnet", None, 2)
     freezing = Freezing(network, ["fc"], 1, unfreeze_every=2)
-    assert len(freezing.trained_some_day(network.parameters())) == len(list(network.parameters()))
+    assert len(freezing.ever_trainable(network.parameters())) == len(list(network.parameters()))
     seen = []
     for epoch in range(10):
         freezing.begin(epoch)

@@ -23,7 +23,7 @@ def test_batch_norm_and_dropout_stand_before_the_layer(name: str, path: str) -> 
     with torch.device("meta"):
         network = build_backbone(name, None, 5)
         head = network.get_submodule(path)
-        heads.dress(network, batch_norm=True, dropout=0.3)
+        heads.add_head_regularization(network, batch_norm=True, dropout=0.3)
         dressed = network.get_submodule(path)
         size = 160 if "test" in name else 224
         assert network(torch.rand(2, 3, size, size)).shape == (2, 5)
@@ -38,7 +38,7 @@ def test_batch_norm_and_dropout_stand_before_the_layer(name: str, path: str) -> 
 def test_either_can_stand_alone() -> None:
     for batch_norm, dropout, kinds in ((True, 0.0, [nn.BatchNorm1d]), (False, 0.5, [nn.Dropout])):
         network = build_backbone("timm/test_resnet", None, 2)
-        heads.dress(network, batch_norm, dropout)
+        heads.add_head_regularization(network, batch_norm, dropout)
         assert [type(layer) for layer in network.get_submodule("fc").children()] == [*kinds, nn.Linear]
 
 
@@ -47,10 +47,10 @@ def test_a_head_that_is_no_linear_layer_is_not_dressed(name: str) -> None:
     with torch.device("meta"):
         network = build_backbone(name, None, 2)
     with pytest.raises(UserError, match=r"^model.head_batch_norm and model.head_dropout stand before one linear layer"):
-        heads.dress(network, batch_norm=True, dropout=0)
+        heads.add_head_regularization(network, batch_norm=True, dropout=0)
 
 
 def test_a_distilled_network_has_two_heads() -> None:
     with torch.device("meta"):
         network = build_backbone("timm/deit_tiny_distilled_patch16_224", None, 2)
-    assert heads.find(network) == ["head", "head_dist"]
+    assert heads.find_head(network) == ["head", "head_dist"]

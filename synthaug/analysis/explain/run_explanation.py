@@ -6,7 +6,6 @@ again, and where the two differ that is a problem by name.
 
 import csv
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -26,6 +25,7 @@ from synthaug.messages import bullets
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import MixRow, Predictions
 from synthaug.runs.discovery import Run
+from synthaug.runs.epoch_choice import first_best_epoch
 from synthaug.runs.layout import RunKey
 
 _TOLERANCE = 1e-4  # result.json has single-precision metrics
@@ -268,13 +268,14 @@ def _history(run: Run, problems: list[str]) -> dict[str, list[float]] | None:
         return None
     chosen = (run.result or {}).get("val", {})
     first = pretrain_epochs(run.result or {})
-    judged = {epoch: value for epoch, value in zip(epochs, accuracies, strict=True) if not math.isnan(value)}
-    allowed = {epoch: value for epoch, value in judged.items() if epoch >= first}
-    best = max(allowed, key=lambda epoch: allowed[epoch], default=None)  # the first of the best
-    if best is not None and (best != chosen.get("epoch") or abs(allowed[best] - chosen["accuracy"]) > _TOLERANCE):
+    index = first_best_epoch(accuracies, first)
+    if index is None:
+        return history
+    best, accuracy = epochs[index], accuracies[index]
+    if best != chosen.get("epoch") or abs(accuracy - chosen["accuracy"]) > _TOLERANCE:
         problems.append(
             f"{layout.RESULT} says that epoch {chosen.get('epoch', -1) + 1} was tested, the best in {layout.HISTORY} "
-            f"is epoch {best + 1} ({allowed[best]:.4f} of the validation images)."
+            f"is epoch {best + 1} ({accuracy:.4f} of the validation images)."
         )
     return history
 

@@ -1,0 +1,15 @@
+"""Which epoch of a run is tested."""
+
+import math
+from collections.abc import Sequence
+
+
+def first_best_epoch(accuracies: Sequence[float], first: int = 0) -> int | None:
+    """Return the index of the first of the best epochs on the validation images; None if no epoch qualifies.
+
+    Args:
+        accuracies: validation accuracy per epoch; NaN for an epoch that was not validated.
+        first: the first epoch that may be chosen; those before it are pretraining.
+    """
+    candidates = [epoch for epoch in range(first, len(accuracies)) if not math.isnan(accuracies[epoch])]
+    return max(candidates, key=accuracies.__getitem__, default=None)

@@ -1,0 +1,90 @@
+"""What a run asks of Lightning: whole evaluations, whole epochs, no messages of its own."""
+
+import logging
+import warnings
+from typing import Any
+
+import pytorch_lightning as lightning
+
+from synthaug.errors import UserError, raise_all
+from synthaug.models.classifier import Classifier
+
+# Of every Trainer here: the run folder has the facts, `Progress` the bar, and `Batches` distributes the rows itself.
+TRAINER_ARGUMENTS: dict[str, Any] = {
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+    "use_distributed_sampler": False,
+}
+
+
+def require_whole_evaluation(trainer: lightning.Trainer) -> None:
+    """Check that every epoch is validated, and the best one tested, on all images.
+
+    Raises:
+        UserError: all arguments under which it would not be.
+    """
+    required = {
+        "fast_dev_run": False,
+        "limit_val_batches": 1.0,
+        "limit_test_batches": 1.0,
+        "val_check_interval": 1.0,
+        "check_val_every_n_epoch": 1,
+    }
+    # Compared as text: of Lightning's limits 1 is one batch, and 1.0 all of them.
+    problems = [
+        f"trainer.{name}={value}: must be {required[name]}"
+        for name, value in ((name, getattr(trainer, name)) for name in required)
+        if f"{value}" != f"{required[name]}"
+    ]
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        problems.append("trainer.max_epochs=-1: would never end; set trainer.max_epochs or trainer.max_steps")
+    raise_all("Every epoch is evaluated on all validation images, and the best on all test images:", problems)
+
+
+def require_fine_tuning(model: Classifier, trainer: lightning.Trainer) -> None:
+    """Check that pretraining leaves an epoch to choose.
+
+    Args:
+        model: with its number of epochs of pretraining.
+        trainer: with the number of all epochs.
+
+    Raises:
+        UserError: it leaves none.
+    """
+    epochs = trainer.max_epochs
+    if model.pretrain_epochs > 0 and epochs is not None and 0 <= epochs <= model.pretrain_epochs:
+        raise UserError(
+            f"model.pretrain_epochs={model.pretrain_epochs}: with trainer.max_epochs={epochs} no epoch is left to "
+            "train on real images, and the checkpoint is chosen among those; lower it, or raise trainer.max_epochs."
+        )
+
+
+def save_whole_epochs(trainer: lightning.Trainer) -> None:
+    """Make a checkpoint resume after the epoch that ended.
+
+    Under trainer.max_steps Lightning takes every checkpoint for one within an epoch; ours are written at the end.
+    """
+    trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
+
+
+def _never() -> bool:  # no lambda: a trainer that starts further processes is pickled
+    return False
+
+
+def quiet_libraries() -> None:
+    """Silence what Lightning logs at every start: advertisements, and facts that the run folder holds."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        # The pixel store is memory-mapped: reading it in the training process is as fast as in a worker.
+        ".*does not have many workers.*",
+        # A small arm has fewer batches than Lightning's logging interval; the curves are per epoch.
+        ".*smaller than the logging interval.*",
+        # Frozen stages are meant to be.
+        ".*in eval mode at the start of training.*",
+        # GoogLeNet and Inception from scratch: announces a change of torchvision.
+        "The default weight initialization of",
+        # Lightning's own use of what PyTorch has renamed since.
+        ".*LeafSpec.*is deprecated.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
