@@ -116,9 +116,7 @@ def _log_arm(loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Map
         artifacts.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
 
 
-def _log_test(
-    loggers: Sequence[Logger], folder: Path, key: RunKey, experiment: str, test: Mapping[str, Any]
-) -> None:
+def _log_test(loggers: Sequence[Logger], folder: Path, key: RunKey, experiment: str, test: Mapping[str, Any]) -> None:
     """Log predictions and accuracy per class."""
     from synthaug.tracking import artifacts
     from synthaug.tracking import loggers as tracking

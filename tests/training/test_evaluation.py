@@ -198,9 +198,7 @@ def test_a_pool_holds_nothing_out(study: Path) -> None:
     assert all(text in str(error.value) for text in ("shift=synthetic", "generator.root=pool", "shift=folder"))
 
 
-def test_an_image_of_the_training_set_is_refused_before_any_evaluation(
-    study: Path, run: Path, tmp_path: Path
-) -> None:
+def test_an_image_of_the_training_set_is_refused_before_any_evaluation(study: Path, run: Path, tmp_path: Path) -> None:
     (tmp_path / "dusk" / "cat").mkdir(parents=True)
     trained_on = study / "photos" / "train" / "cat" / "000.png"
     Image.open(trained_on).save(tmp_path / "dusk" / "cat" / "copy.bmp")
