@@ -57,8 +57,6 @@ PENDING = {
     "synthaug.analysis.comparison.compare imports synthaug.analysis.validity.notes",
     "synthaug.analysis.cost imports synthaug.analysis.text.document",
     "synthaug.analysis.cost imports synthaug.analysis.text.format",
-    "synthaug.analysis.exchange.study_plans imports synthaug.analysis.text.exchange_text",
-    "synthaug.analysis.exchange.study_plans imports synthaug.analysis.text.format",
     "synthaug.analysis.findings imports synthaug.analysis.text.format",
     "synthaug.analysis.validity.checks imports synthaug.analysis.text.document",
     "synthaug.analysis.validity.notes imports synthaug.analysis.text.power_text",

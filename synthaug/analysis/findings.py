@@ -62,7 +62,7 @@ def _of_power(group: Group) -> list[Finding]:
     """Whether the study can show what it looks for: a finding like the others."""
     arms: Mapping[str, ArmPower] = {arm.name: arm.power for arm in group.treatment_arms if arm.power}
     weak = [name for name, arm in arms.items() if not arm.shows]
-    margin = in_points(group.margin)
+    margin = in_points(group.margin_fraction)
     if not arms:
         return []
     if not weak:

@@ -6,7 +6,6 @@ from pathlib import Path
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.inference import power_analysis
-from synthaug.analysis.inference.contrasts import right
 from synthaug.analysis.text import power_text
 from synthaug.analysis.text.document import Block, show
 from synthaug.analysis.text.format import test_images, title
@@ -36,8 +35,8 @@ def _power_of_study(asked: power_arguments.Asked, study: Path) -> list[Block]:
         power_arguments.HEADLINE,
         [f"{option}: the study {study} has measured it; leave it out" for option in asked.assumed],
     )
-    comparison = compare(study)
-    found = {title(group): _power_of_group(group, asked) for group in comparison.groups}
+    comparison = compare(study, margin=asked.difference)
+    found = {title(group): _power_of_group(group) for group in comparison.groups}
     if not any(group.again for group in found.values()):
         raise UserError(
             f"{study} has no arm with a finished baseline (real 1, synthetic 0) of the same seed yet: nothing is "
@@ -46,10 +45,10 @@ def _power_of_study(asked: power_arguments.Asked, study: Path) -> list[Block]:
     return power_text.of_study(found, comparison.study)
 
 
-def _power_of_group(group: Group, asked: power_arguments.Asked) -> power_analysis.GroupPower:
-    correct = {arm: right(predicted, group.labels) for arm, predicted in group.predicted.items()}
-    baseline = correct.pop(group.baseline.name) if group.baseline else {}
-    return power_analysis.group_power(correct, baseline, group.margin if asked.difference is None else asked.wished)
+def _power_of_group(group: Group) -> power_analysis.GroupPower:
+    arms = {arm.name: arm.power for arm in group.arms if arm.power}
+    accuracy = group.baseline.accuracy.value if group.baseline and group.baseline.accuracy else 0.0
+    return power_analysis.group_power(arms, accuracy, group.margin_fraction)
 
 
 def _power_of_dataset(asked: power_arguments.Asked, root: Path) -> list[Block]:

@@ -127,7 +127,7 @@ def configuration(comparison: Comparison) -> dict[str, Any]:
         **{name: value for name, value in _scalars(planned | shared).items() if name != "format"},
         "study": comparison.study,
         "confidence": CONFIDENCE,
-        "margin": round(100 * groups[0].margin, 6),  # points
+        "margin": groups[0].margin,
         **{f"{name}s": sorted(set(values)) for name, values in zip(_NAMES, zip(*names, strict=True), strict=True)},
         "seeds": sorted({item.run.key.seed for group in groups for item in group.runs}),
         "n_test": max(group.n_test for group in groups),

@@ -16,7 +16,7 @@ def make_group(*arms: Arm, n_test: int = 1500, **values: Any) -> Group:
         n_test: number of test images.
         values: fields of `Group`.
     """
-    fields = {"runs": (), "margin": 0.01, **values}
+    fields = {"runs": (), "margin": 1.0, **values}
     return Group("digits", "tiny_digits", "resnet18", "0" * 64, n_test, ("0", "1"), arms, **fields)
 
 

@@ -14,7 +14,7 @@ MAJORITY = 0.5
 
 @dataclass(frozen=True)
 class Answer:
-    """What the runs of one arm said of one test image. `mistake` is the wrong class that most of the others named."""
+    """What the runs of one arm predict for one test image. `mistake` is the most frequent wrong class."""
 
     right: int
     runs: int
@@ -23,7 +23,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class HardImage:
-    """A test image and, by arm, how it was answered."""
+    """A test image and, by arm, how it was predicted."""
 
     path: str
     label: str
@@ -31,41 +31,45 @@ class HardImage:
 
 
 def disputed(group: Group, limit: int) -> list[HardImage]:
-    """Images that most runs of one arm get right and most runs of another get wrong; the widest apart first.
+    """Return images that most runs of one arm get right and most of another get wrong, the widest apart first.
 
     Among equals those come first about which the arms are most evenly split, then those earlier in the test set.
+
+    Args:
+        group: of a comparison.
+        limit: the most images.
     """
     shares = _shares(group)
     if len(shares) < 2:
         return []
     apart = shares.max(axis=0) - shares.min(axis=0)
-    found = np.flatnonzero((shares.max(axis=0) > MAJORITY) & (shares.min(axis=0) < MAJORITY))
-    order = sorted(found, key=lambda place: (-apart[place], -shares[:, place].var(), place))
-    return [_image(group, int(place)) for place in order[:limit]]
+    rows = np.flatnonzero((shares.max(axis=0) > MAJORITY) & (shares.min(axis=0) < MAJORITY))
+    order = sorted(rows, key=lambda row: (-apart[row], -shares[:, row].var(), row))
+    return [_image(group, int(row)) for row in order[:limit]]
 
 
 def never_right(group: Group) -> list[HardImage]:
-    """Images that no run of any arm gets right, in the order of the test set: hard, or labelled wrongly."""
+    """Return images that no run of any arm gets right, in the order of the test set: hard, or labelled wrongly."""
     shares = _shares(group)
     if not len(shares):
         return []
-    return [_image(group, int(place)) for place in np.flatnonzero(shares.max(axis=0) == 0)]
+    return [_image(group, int(row)) for row in np.flatnonzero(shares.max(axis=0) == 0)]
 
 
 def _shares(group: Group) -> NDArray[np.float64]:
-    """Share of runs that are right, (arms, images)."""
-    rows = [np.mean([given == group.labels for given in runs.values()], axis=0) for runs in group.predicted.values()]
+    """Compute the share of runs that are right, (arms, images)."""
+    rows = [np.mean(list(runs.values()), axis=0) for runs in group.correct.values()]
     return np.array(rows, dtype=np.float64)
 
 
-def _image(group: Group, place: int) -> HardImage:
-    label = int(group.labels[place])
-    said = {arm: [int(given[place]) for given in runs.values()] for arm, runs in group.predicted.items()}
-    answers = {arm: _answer(given, label, group.class_names) for arm, given in said.items()}
-    return HardImage(group.paths[place], group.class_names[label], answers)
+def _image(group: Group, row: int) -> HardImage:
+    label = int(group.labels[row])
+    predicted = {arm: [int(of_seed[row]) for of_seed in runs.values()] for arm, runs in group.predicted.items()}
+    answers = {arm: _answer(guesses, label, group.class_names) for arm, guesses in predicted.items()}
+    return HardImage(group.paths[row], group.class_names[label], answers)
 
 
-def _answer(given: Sequence[int], label: int, names: Sequence[str]) -> Answer:
-    wrong = Counter(guess for guess in given if guess != label)
+def _answer(guesses: Sequence[int], label: int, names: Sequence[str]) -> Answer:
+    wrong = Counter(guess for guess in guesses if guess != label)
     mistake = names[wrong.most_common(1)[0][0]] if wrong else None
-    return Answer(len(given) - wrong.total(), len(given), mistake)
+    return Answer(len(guesses) - wrong.total(), len(guesses), mistake)

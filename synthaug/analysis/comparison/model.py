@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.analysis.inference.contrasts import Values, right
 from synthaug.analysis.inference.intervals import Difference, Estimate
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.runs.discovery import Run
@@ -114,7 +116,7 @@ class Group:
     """What may be compared: one dataset, generator and model, one test set, one list of classes.
 
     `predicted` has the class numbers that each run predicted, by arm and seed, in the order of `labels` and `paths`;
-    `margin` is the smallest difference that matters, a fraction.
+    `margin` is the smallest difference that matters, in percentage points.
     """
 
     dataset: str
@@ -130,6 +132,16 @@ class Group:
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     paths: tuple[str, ...] = ()
     predicted: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
+
+    @property
+    def margin_fraction(self) -> float:
+        """`margin` as a fraction, as all other differences are."""
+        return self.margin / 100
+
+    @cached_property
+    def correct(self) -> Mapping[str, Values]:
+        """By arm and seed: 1 for each test image that is predicted correctly, 0 for each other one."""
+        return {arm: right(runs, self.labels) for arm, runs in self.predicted.items()}
 
     @property
     def baseline(self) -> Arm | None:

@@ -1,4 +1,4 @@
-"""The answers of every run to the same test images; which runs have no such answers, and why."""
+"""Predictions of every run on the same test images; which runs have none, and why."""
 
 import csv
 from collections import Counter
@@ -17,26 +17,32 @@ from synthaug.runs.discovery import Run
 
 @dataclass(frozen=True)
 class RunPredictions:
-    """A finished run's answers, in the order of the group's test images."""
+    """A finished run's predictions, in the order of the group's test images."""
 
     run: Run
     result: Mapping[str, Any]
     predicted: NDArray[np.int64]
     correct: NDArray[np.bool_]
-    confidence: NDArray[np.float64] | None = None  # probability of the answer given; None where it was not read
+    confidence: NDArray[np.float64] | None = None  # probability of the predicted class; None where it was not read
 
 
 Reference = tuple[str, Predictions]
-ArmIdentity = tuple[str, float, float, str]  # name, real, synthetic, augmentation of its own
+ArmIdentity = tuple[str, float, float, str]  # name, real, synthetic, augmentation in which it differs
 BASELINE = (1, 0, "")  # all but the name of the arm that the others are compared with
 
 
-def read_answers(
+def load_predictions(
     runs: list[Run], confidence: bool = False
 ) -> tuple[dict[layout.RunKey, str], list[RunPredictions], Reference | None]:
-    """Problems by run, the answers of all comparable runs, and the test set that they share.
+    """Read the predictions of all runs that have the same test images.
 
-    With `confidence`, how sure the answers are is read as well, which takes several times as long.
+    Args:
+        runs: of one group.
+        confidence: read the probabilities as well, which takes several times as long.
+
+    Returns:
+        The reason by run that cannot be compared, the predictions of the others in the order of the test images, and
+        the digest and content of the test set that they share; None where no run has predictions.
     """
     reasons: dict[layout.RunKey, str] = {}
     loaded: list[tuple[Run, Mapping[str, Any], Predictions]] = []
@@ -58,7 +64,7 @@ def read_answers(
     if not loaded:
         return reasons, [], None
     reference = _reference(loaded)
-    answers = []
+    comparable = []
     for run, result, predictions in loaded:
         order = _order(result["data"]["test"], predictions, reference)
         if isinstance(order, str):
@@ -66,8 +72,8 @@ def read_answers(
         else:
             predicted = predictions.predicted[order]
             sure = predictions.probabilities[order].max(axis=1) if confidence else None
-            answers.append(RunPredictions(run, result, predicted, predicted == reference[1].labels, sure))
-    return reasons, answers, reference
+            comparable.append(RunPredictions(run, result, predicted, predicted == reference[1].labels, sure))
+    return reasons, comparable, reference
 
 
 def _reference(loaded: Sequence[tuple[Run, Mapping[str, Any], Predictions]]) -> Reference:
@@ -107,26 +113,26 @@ def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArr
 
 
 def some(names: Sequence[str]) -> str:
-    """The first three names of a list."""
+    """Join the first three names of a list."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def is_baseline(run: Run) -> bool:
-    """Whether a run is one of an arm that the others could be compared with."""
+    """Whether the arm of a run could be the baseline: all real images, no synthetic one, the common augmentation."""
     return identity(run)[1:] == BASELINE
 
 
 def baseline_of(arms: Iterable[ArmIdentity]) -> ArmIdentity | None:
-    """The arm that the others are compared with: of several the one called "real", else the first; None for none."""
-    found = [arm for arm in arms if arm[1:] == BASELINE]
-    return next((arm for arm in found if arm[0] == "real"), found[0] if found else None)
+    """Return the arm that the others are compared with: of several the one called "real", else the first."""
+    candidates = [arm for arm in arms if arm[1:] == BASELINE]
+    return next((arm for arm in candidates if arm[0] == "real"), candidates[0] if candidates else None)
 
 
-def own_augment(run: Run) -> str:
-    """The augmentation that an arm has of its own, "policy trivial, erasing 0.25"; empty where it has none."""
+def arm_augment(run: Run) -> str:
+    """Format the augmentation in which an arm differs, "erasing 0.25, policy trivial"; empty where it does not."""
     return ", ".join(f"{name} {value}" for name, value in sorted((run.augment or {}).items()))
 
 
 def identity(run: Run) -> ArmIdentity:
-    """What the runs of one arm have in common."""
-    return run.key.arm, run.real, run.synthetic, own_augment(run)
+    """Return what the runs of one arm have in common."""
+    return run.key.arm, run.real, run.synthetic, arm_augment(run)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.model import Group
-from synthaug.analysis.exchange.covariance import Correct
+from synthaug.analysis.comparison.model import ClassResult, Group
 from synthaug.analysis.exchange.rate import Amounts, arms_of
-from synthaug.analysis.inference.contrasts import difference as between
+from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.hypothesis_tests import holm
 from synthaug.analysis.inference.intervals import ALPHA, Difference, paired_difference
 
@@ -18,16 +17,21 @@ HELPS, HARMS, NEUTRAL, OPEN = "helps", "harms", "neutral", "open"
 
 @dataclass(frozen=True)
 class ClassVerdict:
-    """What synthetic images do for one class: accuracy of an arm minus that of its control, on the class's images.
+    """What synthetic images do for one class.
 
-    `verdict`: "helps" or "harms" where `p_value` is at most 5 %; else "neutral" where `p_neutral` is; else "open".
-    Both are adjusted by Holm over the classes. None where the class has no test image or the two share no seed.
+    Attributes:
+        name: of the class.
+        n_test: number of its test images.
+        difference: accuracy of an arm minus that of its control on these images, p values adjusted by Holm over the
+            classes; None where there is no test image or no common seed.
+        p_neutral: of the test that the difference lies within the margin, adjusted by Holm over the classes.
+        verdict: "helps" or "harms" where `difference` is significant at 5 %; else "neutral" where `p_neutral` is at
+            most 5 %; else "open".
     """
 
     name: str
     n_test: int
     difference: Difference | None
-    p_value: float | None
     p_neutral: float | None
     verdict: str
 
@@ -36,9 +40,9 @@ class ClassVerdict:
 class ClassMix:
     """Which arm one class should have.
 
-    `best` has the highest accuracy; `tied` are the others that cannot be told from it (Holm over the arms), so that
-    any of them may be the best one in truth; `cheapest` has the fewest real images of those shown not to be worse than
-    `best` by the margin, itself included.
+    `best` has the highest accuracy; `tied` are the others that are not significantly different from it (Holm over the
+    arms), so that any of them may be the best one in truth; `cheapest` has the fewest real images of those not inferior
+    to `best` by the margin, itself included.
     """
 
     name: str
@@ -49,63 +53,52 @@ class ClassMix:
     cheapest: str
 
 
-def class_verdicts(
-    arm: Correct,
-    control: Correct,
-    labels: NDArray[np.int64],
-    class_names: Sequence[str],
-    margin: float,
-) -> tuple[ClassVerdict, ...]:
-    """Judge what synthetic images do for each class.
+def class_verdicts(classes: Sequence[ClassResult], margin_fraction: float) -> tuple[ClassVerdict, ...]:
+    """Decide what synthetic images do for each class.
 
-    Neutral is shown, not assumed where nothing is found: the interval of the difference must lie between -margin and
+    Neutral is shown, not assumed where nothing is significant: the interval of the gain must lie between -margin and
     margin, adjusted for the number of classes (two one-sided tests: Schuirmann, D. J. (1987). A comparison of the two
     one-sided tests procedure and the power approach. Journal of Pharmacokinetics and Biopharmaceutics 15(6), 657-680).
 
     Args:
-        arm: seed → right or wrong for each test image.
-        control: the same for as many real images and no synthetic one. Seeds that both have are compared.
-        labels: class of each test image.
-        class_names: one for each number in `labels`.
-        margin: the largest difference that does not matter; a fraction.
+        classes: of one arm, with the gain over its control.
+        margin_fraction: the largest difference that does not matter, a fraction.
     """
-    shared = sorted(set(arm) & set(control))
-    sizes = np.bincount(labels, minlength=len(class_names))
-    judged = [number for number in range(len(class_names)) if sizes[number] and shared]
-    found: dict[int, tuple[Difference, float, float]] = {}
-    if judged:
-        own, other = ({seed: side[seed].astype(float) for seed in shared} for side in (arm, control))
-        plain = [between(own, other, np.flatnonzero(labels == number)) for number in judged]
-        neutral = [_p_equivalent(difference, margin) for difference in plain]
-        columns = zip(judged, plain, holm([item.p_value for item in plain]), holm(neutral), strict=True)
-        found = {number: (difference, p, same) for number, difference, p, same in columns}
-    return tuple(_verdict(name, int(sizes[number]), found.get(number)) for number, name in enumerate(class_names))
+    p_neutral = iter(holm([_p_equivalent(item.gain, margin_fraction) for item in classes if item.gain]))
+    return tuple(_verdict(item, next(p_neutral) if item.gain else None) for item in classes)
 
 
 def recommended_mixes(
     arms: Sequence[Amounts],
-    answers: Sequence[Correct],
+    correct: Sequence[Values],
     labels: NDArray[np.int64],
     class_names: Sequence[str],
-    margin: float,
+    margin_fraction: float,
 ) -> tuple[ClassMix, ...]:
-    """The best arm of each class, what cannot be told from it, and the cheapest that is as good.
+    """Return for each class the best arm, those not significantly different from it, and the cheapest as good.
 
-    Arms are compared on the seeds that all of them have. The best arm is picked from the same answers that it is then
+    Arms are compared on the seeds that all of them have. The best arm is picked by the same predictions that it is then
     compared by, which flatters it: `tied` errs on the side of too few names, never by more than Holm's level allows.
+
+    Args:
+        arms: with their numbers of training images.
+        correct: values of each arm, in the same order.
+        labels: true class numbers, (images,).
+        class_names: one for each number in `labels`.
+        margin_fraction: by which the cheapest may be worse than the best, a fraction.
 
     Raises:
         ValueError: the arms share no seed.
     """
-    shared = sorted(set.intersection(*(set(arm) for arm in answers)))
+    shared = sorted(set.intersection(*(set(arm) for arm in correct)))
     if not shared:
         raise ValueError("the arms share no seed")
-    right = np.array([[arm[seed] for seed in shared] for arm in answers], dtype=float)  # (arms, seeds, images)
+    right = np.array([[arm[seed] for seed in shared] for arm in correct])  # (arms, seeds, images)
     numbers = [number for number in range(len(class_names)) if (labels == number).any()]
-    return tuple(_mix(arms, right[:, :, labels == number], class_names[number], margin) for number in numbers)
+    return tuple(_mix(arms, right[:, :, labels == number], class_names[number], margin_fraction) for number in numbers)
 
 
-def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin: float) -> ClassMix:
+def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin_fraction: float) -> ClassMix:
     accuracy = right.mean(axis=(1, 2))
     # Of several that are equally good the one with the fewest images to label, then to make.
     cost = [(arm.n_real, arm.n_synthetic, arm.name) for arm in arms]
@@ -113,40 +106,47 @@ def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin:
     others = [i for i in range(len(arms)) if i != best]
     differences = {i: paired_difference(right[i] - right[best]) for i in others}
     told = holm([differences[i].p_value for i in others])
-    as_good = holm([min(1.0, 2 * differences[i].non_inferiority_p(margin)) for i in others])
+    as_good = holm([min(1.0, 2 * differences[i].non_inferiority_p(margin_fraction)) for i in others])
     tied = tuple(arms[i].name for i, p in zip(others, told, strict=True) if p > ALPHA)
     shown = [best, *(i for i, p in zip(others, as_good, strict=True) if p <= ALPHA)]
     cheapest = min(shown, key=cost.__getitem__)
     return ClassMix(name, right.shape[2], float(accuracy[best]), arms[best].name, tied, arms[cheapest].name)
 
 
-def _p_equivalent(found: Difference, margin: float) -> float:
+def _p_equivalent(gain: Difference, margin_fraction: float) -> float:
     """Dual to the interval: at most 1 - confidence exactly where it lies between -margin and margin."""
-    mirrored = replace(found, centre=-found.centre)  # the same difference, the other way round
-    return min(1.0, 2 * max(found.non_inferiority_p(margin), mirrored.non_inferiority_p(margin)))
+    mirrored = replace(gain, centre=-gain.centre)
+    return min(1.0, 2 * max(side.non_inferiority_p(margin_fraction) for side in (gain, mirrored)))
 
 
-def _verdict(name: str, n_test: int, found: tuple[Difference, float, float] | None) -> ClassVerdict:
-    if found is None:
-        return ClassVerdict(name, n_test, None, None, None, OPEN)
-    difference, p, p_neutral = found
-    undecided = NEUTRAL if p_neutral <= ALPHA else OPEN
-    verdict = (HELPS if difference.centre > 0 else HARMS) if p <= ALPHA else undecided
-    return ClassVerdict(name, n_test, difference, p, p_neutral, verdict)
+def _verdict(item: ClassResult, p_neutral: float | None) -> ClassVerdict:
+    if item.gain is None or p_neutral is None:
+        return ClassVerdict(item.name, item.n_test, None, None, OPEN)
+    verdict = NEUTRAL if p_neutral <= ALPHA else OPEN
+    if item.gain.is_significant:
+        verdict = HELPS if item.gain.centre > 0 else HARMS
+    return ClassVerdict(item.name, item.n_test, item.gain, p_neutral, verdict)
 
 
 def group_verdicts(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]], tuple[ClassMix, ...]]:
-    """Of a study's group: the verdicts of each arm that has a control, by its name; and the mix for each class.
+    """Return the verdicts of each arm that has a control with a common seed, by its name; and the mix for each class.
 
-    The margin is the study's own. No mixes where the arms share no seed.
+    No mixes where the arms share no seed. Arms with an augmentation of their own are left aside.
     """
-    arms, answers = arms_of(group)
-    correct = dict(zip((arm.name for arm in arms), answers, strict=True))
+    arms, correct = arms_of(group)
+    names = {arm.name for arm in arms}
     verdicts = {
-        arm.name: class_verdicts(correct[arm.name], correct[arm.control], group.labels, group.class_names, group.margin)
+        arm.name: class_verdicts(_paired(arm.classes, group, arm.name, arm.control), group.margin_fraction)
         for arm in group.arms
-        if arm.name in correct and arm.control in correct
+        if arm.name in names and arm.control in names and arm.control is not None
     }
-    if not answers or not set.intersection(*(set(arm) for arm in answers)):
+    if not correct or not set.intersection(*(set(arm) for arm in correct)):
         return verdicts, ()
-    return verdicts, recommended_mixes(arms, answers, group.labels, group.class_names, group.margin)
+    return verdicts, recommended_mixes(arms, correct, group.labels, group.class_names, group.margin_fraction)
+
+
+def _paired(classes: Sequence[ClassResult], group: Group, arm: str, control: str) -> Sequence[ClassResult]:
+    """Return the classes, without gains where arm and control have no seed in common."""
+    if set(group.correct[arm]) & set(group.correct[control]):
+        return classes
+    return [replace(item, gain=None) for item in classes]

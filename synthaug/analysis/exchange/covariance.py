@@ -6,14 +6,15 @@ measured, since else an arm that was lucky would count for more (Carroll, R. J.,
 and weighting in regression. Chapman and Hall).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.analysis.inference.contrasts import Values
+
 Floats = NDArray[np.float64]
-Correct = Mapping[int, NDArray[np.bool_]]  # seed → right or wrong, per test image
 
 ROUNDING = 1e-9  # a deviation below it is none
 VARIANCE_POWERS: Floats = np.linspace(0, 3, 13)  # a wide range: cut at the truth, the estimate would be biased
@@ -47,7 +48,7 @@ class Variation:
         if self.seed_scale is None:
             return found
         run = self.seed_scale * binomial**self.seed_power
-        # Correct that are new with every seed are counted among the images already.
+        # Those that are new with every seed are counted among the images already.
         own = np.maximum(run - self.within * binomial / self.n_images, 0.0) / runs
         together = [[len(first & second) / (len(first) * len(second)) for first in self.seeds] for second in self.seeds]
         common = self.shared * np.sqrt(np.outer(run, run)) * np.array(together)
@@ -57,12 +58,12 @@ class Variation:
         return np.asarray(found + common + np.diag(diagonal))
 
 
-def errors(answers: Sequence[Correct]) -> Floats:
+def errors(answers: Sequence[Values]) -> Floats:
     """Mean error of each arm, over its seeds and images."""
     return np.array([1 - np.mean([right.mean() for right in arm.values()]) for arm in answers])
 
 
-def variation(answers: Sequence[Correct]) -> Variation:
+def variation(answers: Sequence[Values]) -> Variation:
     """Estimate what varies from the answers of all arms to the same test images."""
     images = len(next(iter(answers[0].values())))
     means = np.array([1 - np.mean(list(arm.values()), axis=0) for arm in answers])
@@ -115,7 +116,7 @@ def _correlation(means: Floats) -> Floats:
 
 
 def _seed_variance(
-    answers: Sequence[Correct], several: Sequence[int], error: Floats, images: int
+    answers: Sequence[Values], several: Sequence[int], error: Floats, images: int
 ) -> tuple[float | None, float]:
     """Scale and power of the variance of a run's error, by maximum likelihood of the arms' sample variances."""
     if not several:
@@ -140,7 +141,7 @@ def _seed_variance(
 
 
 def _shared(
-    answers: Sequence[Correct], several: Sequence[int], error: Floats, scale: float | None, power: float, images: int
+    answers: Sequence[Values], several: Sequence[int], error: Floats, scale: float | None, power: float, images: int
 ) -> float:
     """Correlation of two arms' runs of the same seed, the mean over all pairs; at least 0."""
     if not scale:

@@ -17,8 +17,9 @@ import scipy
 from numpy.typing import NDArray
 
 from synthaug.analysis.comparison.model import Group
-from synthaug.analysis.exchange.covariance import Correct, Floats, Variation, errors, variation
+from synthaug.analysis.exchange.covariance import Floats, Variation, errors, variation
 from synthaug.analysis.exchange.law import CHANGING, CONSTANT, SHAPES, Law, Problem, Profile, Shape
+from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.intervals import ALPHA, CONFIDENCE
 
 FEWEST_ARMS = CONSTANT.parameters + 1  # one more than is fitted: without it nothing could contradict the law
@@ -146,7 +147,7 @@ class Exchange:
 
 def fit(
     arms: Sequence[Amounts],
-    correct: Sequence[Correct] | NDArray[np.bool_],
+    correct: Sequence[Values] | NDArray[np.bool_],
     labels: NDArray[np.int64] | None = None,
     class_names: Sequence[str] = (),
     *,
@@ -197,25 +198,25 @@ def group_exchange(group: Group, *, along: bool = True) -> Exchange:
     return fit(arms, correct, group.labels, group.class_names, along=along)
 
 
-def arms_of(group: Group) -> tuple[list[Amounts], list[Correct]]:
+def arms_of(group: Group) -> tuple[list[Amounts], list[Values]]:
     """The amounts of a group's arms and their answers, right or wrong.
 
     Arms whose images vary otherwise than the others' are left aside: they differ in more than amounts.
     """
-    used = [arm for arm in group.arms if arm.name in group.predicted and not arm.augment]
+    used = [arm for arm in group.arms if arm.name in group.correct and not arm.augment]
     arms = [Amounts(arm.name, arm.n_real or 0, arm.n_synthetic or 0) for arm in used]
-    return arms, [{s: given == group.labels for s, given in group.predicted[arm.name].items()} for arm in used]
+    return arms, [group.correct[arm.name] for arm in used]
 
 
-def _mappings(correct: Sequence[Correct] | NDArray[np.bool_]) -> list[Correct]:
+def _mappings(correct: Sequence[Values] | NDArray[np.bool_]) -> list[Values]:
     if isinstance(correct, np.ndarray):
-        return [dict(enumerate(np.asarray(arm, dtype=bool))) for arm in correct]
+        return [dict(enumerate(arm.astype(np.float64))) for arm in correct]
     return list(correct)
 
 
 def _fit(
     arms: Sequence[Amounts],
-    answers: Sequence[Correct],
+    answers: Sequence[Values],
     left_out: tuple[Amounts, ...],
     along: bool,
     confidence: float,

@@ -14,68 +14,94 @@ Values = Mapping[int, NDArray[np.float64]]
 
 
 def right(predicted: Mapping[int, NDArray[np.int64]], labels: NDArray[np.int64]) -> Values:
-    """Which answers are right: their mean is the accuracy."""
-    return {seed: (answers == labels).astype(np.float64) for seed, answers in predicted.items()}
+    """Mark correct predictions by 1 and wrong ones by 0: their mean is the accuracy.
+
+    Args:
+        predicted: seed -> class numbers, (images,).
+        labels: true class numbers, (images,).
+    """
+    return {seed: (of_seed == labels).astype(np.float64) for seed, of_seed in predicted.items()}
 
 
 def macro_f1_parts(predicted: Mapping[int, NDArray[np.int64]], labels: NDArray[np.int64], classes: int) -> Values:
-    """Each test image's part in the macro F1: jackknife pseudo-values, moved so that their mean is the macro F1.
+    """Compute each test image's part in the macro F1: jackknife pseudo-values, shifted to have it as their mean.
 
     n F - (n - 1) F without the image: as Dorfman, Berbaum and Metz (see `intervals.paired_difference`) treat any metric
-    of cases. Classes that are neither asked for nor answered do not count, as in torchmetrics.
+    of cases. Classes that are neither labels nor predictions do not count, as in torchmetrics.
+
+    Args:
+        predicted: seed -> class numbers, (images,).
+        labels: true class numbers, (images,).
+        classes: number of classes.
     """
-    return {seed: _f1_parts(answers, labels, classes) for seed, answers in predicted.items()}
+    return {seed: _f1_parts(of_seed, labels, classes) for seed, of_seed in predicted.items()}
 
 
-def _f1_parts(answers: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
-    hit = answers == labels
+def _f1_parts(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+    hit = predicted == labels
     hits = np.bincount(labels[hit], minlength=classes)
-    size = np.bincount(labels, minlength=classes) + np.bincount(answers, minlength=classes)
+    size = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
     f1 = 2 * hits / np.maximum(size, 1)
     total, counted, n = float(f1.sum()), int((size > 0).sum()), len(labels)
     if n == 1:
         return np.array([total / counted])
-    # Without a right answer its class loses two of its size and one hit; without a wrong one, two classes lose one.
-    for place in (labels, answers):
-        left = size[place] - 1 - hit
-        changed = 2 * (hits[place] - hit) / np.maximum(left, 1) - f1[place]
-        part = np.where(hit, 0.5, 1.0)  # a right answer is met in both places
+    # Without a correct image its class loses two of its size and one hit; without a wrong one, two classes lose one.
+    for index in (labels, predicted):
+        left = size[index] - 1 - hit
+        changed = 2 * (hits[index] - hit) / np.maximum(left, 1) - f1[index]
+        part = np.where(hit, 0.5, 1.0)  # a correct image is met in both passes
         total = total + part * changed
         counted = counted - part * (left == 0)
-    found = n * f1.sum() / (size > 0).sum() - (n - 1) * total / counted
-    return np.asarray(found - found.mean() + f1.sum() / (size > 0).sum())
+    parts = n * f1.sum() / (size > 0).sum() - (n - 1) * total / counted
+    return np.asarray(parts - parts.mean() + f1.sum() / (size > 0).sum())
 
 
 def difference(first: Values, second: Values, rows: NDArray[np.int64] | None = None) -> Difference:
-    """First minus second, over the seeds that both have, or all of each where they share none.
+    """Estimate first minus second, over the seeds that both have, or over all seeds of each where they share none.
 
-    Right answers of one seed are tested by McNemar's exact test, everything else by the interval's own.
+    Correctness of one seed is tested by McNemar's exact test, everything else by the interval's own.
 
     Args:
-        first, second: at least one seed each.
+        first: values of at least one seed.
+        second: values of at least one seed.
         rows: the test images that count; all of them by default.
     """
     kept = slice(None) if rows is None else rows
     shared = sorted(set(first) & set(second))
     if not shared:
-        own, other = (np.stack([arm[seed][kept] for seed in sorted(arm)]) for arm in (first, second))
-        return unpaired_difference(own, other)
+        table, reference = (np.stack([arm[seed][kept] for seed in sorted(arm)]) for arm in (first, second))
+        return unpaired_difference(table, reference)
     values = np.stack([first[seed][kept] - second[seed][kept] for seed in shared])
-    found = paired_difference(values)
+    estimate = paired_difference(values)
     if len(shared) == 1 and np.isin(values, (-1, 0, 1)).all():
-        return dataclasses.replace(found, p_value=mcnemar(int((values > 0).sum()), int((values < 0).sum())))
-    return found
+        return dataclasses.replace(estimate, p_value=mcnemar(int((values > 0).sum()), int((values < 0).sum())))
+    return estimate
+
+
+def class_differences(
+    first: Values, second: Values, labels: NDArray[np.int64], classes: int
+) -> list[Difference | None]:
+    """Estimate first minus second on the test images of each class, p values adjusted by Holm over the classes.
+
+    Args:
+        first: values of at least one seed.
+        second: values of at least one seed.
+        labels: true class numbers, (images,).
+        classes: number of classes; None in the result for one without a test image.
+    """
+    rows = [np.flatnonzero(labels == label) for label in range(classes)]
+    return adjusted([difference(first, second, of_class) if len(of_class) else None for of_class in rows])
 
 
 def slope(shares: Sequence[float], arms: Sequence[Values], per: float) -> Difference | None:
-    """Least squares slope of arms' means over their synthetic shares, as a contrast of paired answers.
+    """Estimate the least squares slope of arms' means over their synthetic shares, as a contrast of paired values.
 
     None where there are fewer than three distinct shares, or no seed that all arms have.
 
     Args:
         shares: synthetic share of each arm.
-        arms: in the same order.
-        per: the slope is given per so much share.
+        arms: values of each, in the same order.
+        per: the slope is per this difference of shares.
     """
     seeds = sorted(set.intersection(*map(set, arms))) if arms else []
     if len(set(shares)) < 3 or not seeds:
@@ -86,12 +112,8 @@ def slope(shares: Sequence[float], arms: Sequence[Values], per: float) -> Differ
     return paired_difference(values, reach=float(weights[weights > 0].sum()))
 
 
-def adjusted(found: Iterable[Difference | None]) -> list[Difference | None]:
-    """The same with p values adjusted by Holm for their number."""
-    listed = list(found)
-    places = [place for place, item in enumerate(listed) if item is not None]
-    for place, p_value in zip(places, holm([item.p_value for item in listed if item is not None]), strict=True):
-        item = listed[place]
-        assert item is not None
-        listed[place] = dataclasses.replace(item, adjusted_p=p_value)
-    return listed
+def adjusted(differences: Iterable[Difference | None]) -> list[Difference | None]:
+    """Return the differences with p values after Holm's correction for their number; None stays None."""
+    listed = list(differences)
+    p_values = iter(holm([item.p_value for item in listed if item is not None]))
+    return [None if item is None else dataclasses.replace(item, adjusted_p=next(p_values)) for item in listed]

@@ -1,7 +1,6 @@
-"""What a study can show: before it is run, from stated assumptions, and after, from what it measured.
+"""Power analysis of a study: before it is run, from stated assumptions, and after, from what it measured.
 
-Every number of the report on power comes from here; `power_text` puts it in words. Differences, shares and deviations
-are fractions.
+Differences, shares and deviations are fractions.
 """
 
 import math
@@ -11,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.sample_size import (
     bonett_price_power,
     fisher_corrected_power,
@@ -69,11 +69,21 @@ class Assumptions:
     repeated: float = REPEATED
 
     def discordant_at(self, share: float | None, difference: float) -> float:
-        """The share of discordant images where arms differ by so much."""
+        """Return the share of discordant images.
+
+        Args:
+            share: one of `discordant`.
+            difference: of the arms, a fraction.
+        """
         return min(1.0, 1 - self.accuracy + difference) if share is None else share
 
     def components_at(self, share: float | None, difference: float) -> VarianceComponents:
-        """The variances where arms differ by so much."""
+        """Return the variances of the difference.
+
+        Args:
+            share: one of `discordant`.
+            difference: of the arms, a fraction.
+        """
         seed = self.seed_deviation**2
         both = max(self.discordant_at(share, difference) - difference**2 - seed, 0.0)
         return VarianceComponents(seed, self.image_share * both, (1 - self.image_share) * both, self.repeated)
@@ -147,7 +157,7 @@ class ArmPower:
         seeds: that the arm shares with the baseline.
         discordant: share of the images that exactly one of the arm and the baseline gets right, mean over seeds.
         variances: None for one seed, which tells nothing about others.
-        margin: the smallest difference that matters.
+        margin_fraction: the smallest difference that matters.
         smallest: difference that it could have shown; None: none.
         images: that the margin needs with these seeds; None: no number is enough.
         more_seeds: that it needs with these images; None: no number is enough, or not known for one seed.
@@ -157,7 +167,7 @@ class ArmPower:
     seeds: int
     discordant: float
     variances: VarianceComponents | None
-    margin: float
+    margin_fraction: float
     smallest: float | None
     images: int | None
     more_seeds: int | None
@@ -165,14 +175,14 @@ class ArmPower:
     @property
     def shows(self) -> bool:
         """Whether it could have shown a difference of the margin."""
-        return self.smallest is not None and self.smallest <= self.margin
+        return self.smallest is not None and self.smallest <= self.margin_fraction
 
 
 # --- before ------------------------------------------------------------------------------------------
 
 
 def plan(assumed: Assumptions) -> Power:
-    """What a study can show by what is assumed of it."""
+    """Compute what a study can show by what is assumed of it."""
     paired = [_paired(assumed, share, test) for share in assumed.discordant for test in PAIRED]
     over = [_over_seeds(assumed, share) for share in assumed.discordant if assumed.seeds > 1]
     return Power(
@@ -197,36 +207,42 @@ class Expected:
 
 
 def expect(n: int, seeds: int, difference: float) -> Expected:
-    """What to expect of a study before anything is known of it but its size."""
+    """Compute what a study can be expected to show by its size alone.
+
+    Args:
+        n: test images.
+        seeds: of each arm.
+        difference: that is looked for, a fraction.
+    """
     assumed = Assumptions(ACCURACY, n, seeds, difference)
     return Expected(assumed, smallest_over_seeds(assumed, None, n, seeds))
 
 
 def unpaired(accuracy: float, n: int, difference: float) -> tuple[PowerOfTest, PowerOfTest]:
-    """What two classifiers show that answer n images each, not the same ones.
+    """Compute what two classifiers show that are tested on n images each, not the same ones.
 
     Args:
         accuracy: of the better one, the baseline; of the worse one where there is no room below it.
         n: images of each.
         difference: that is looked for.
     """
-    other = accuracy - difference if accuracy >= difference else accuracy + difference
+    alternative = accuracy - difference if accuracy >= difference else accuracy + difference
     exact = fisher_power if n <= MOST_EXACT else fisher_corrected_power
-    possible = 0 <= other <= 1
+    possible = 0 <= alternative <= 1
     return (
         PowerOfTest(
             "z",
             False,
             None,
             _below(accuracy, lambda worse: unpaired_power(accuracy, worse, n)),
-            round(unpaired_images(accuracy, other)) if possible else None,
+            round(unpaired_images(accuracy, alternative)) if possible else None,
         ),
         PowerOfTest(
             "Fisher",
             False,
             None,
             _below(accuracy, lambda worse: exact(accuracy, worse, n)),
-            round(fisher_images(accuracy, other)) if possible else None,
+            round(fisher_images(accuracy, alternative)) if possible else None,
         ),
     )
 
@@ -258,33 +274,52 @@ def _over_seeds(assumed: Assumptions, share: float | None) -> SeedsPower:
     wished, n, seeds = assumed.difference, assumed.n, assumed.seeds
     if wished > assumed.discordant_at(share, wished):
         return SeedsPower(share, smallest_over_seeds(assumed, share, n, seeds), None, None, None, None)
-    found = assumed.components_at(share, wished)
+    variances = assumed.components_at(share, wished)
     return SeedsPower(
         share,
         smallest_over_seeds(assumed, share, n, seeds),
-        images_needed(wished, seeds, found),
-        seeds_needed(wished, n, found),
-        images_needed(wished, MOST_SEEDS, found),
-        seeds_needed(wished, math.inf, found),
+        images_needed(wished, seeds, variances),
+        seeds_needed(wished, n, variances),
+        images_needed(wished, MOST_SEEDS, variances),
+        seeds_needed(wished, math.inf, variances),
     )
 
 
 def smallest_over_seeds(assumed: Assumptions, share: float | None, n: int, seeds: int) -> float | None:
-    """The smallest difference that the interval over so many images and seeds finds; None: none."""
+    """Return the smallest difference that the interval over images and seeds finds; None: none.
+
+    Args:
+        assumed: of the study.
+        share: of discordant images, as in `Assumptions.discordant`.
+        n: test images.
+        seeds: of each arm.
+    """
     most = assumed.accuracy if share is None else share
     return smallest_difference(
         lambda size: interval_power(size, seeds, n, assumed.components_at(share, size).at(size)), most
     )
 
 
-def images_needed(difference: float, seeds: int, found: VarianceComponents) -> int | None:
-    """Test images with which the interval over so many seeds finds a difference; None: the seeds vary too much."""
-    return smallest_number(lambda n: interval_power(difference, seeds, n, found))
+def images_needed(difference: float, seeds: int, variances: VarianceComponents) -> int | None:
+    """Return the test images with which the interval finds a difference; None: the seeds vary too much.
+
+    Args:
+        difference: a fraction.
+        seeds: of each arm.
+        variances: of the difference.
+    """
+    return smallest_number(lambda n: interval_power(difference, seeds, n, variances))
 
 
-def seeds_needed(difference: float, n: float, found: VarianceComponents) -> int | None:
-    """Seeds, from 2 on, with which the interval over n images finds a difference; None: the images vary too much."""
-    return smallest_number(lambda seeds: interval_power(difference, seeds, n, found), 2, MOST_SEEDS)
+def seeds_needed(difference: float, n: float, variances: VarianceComponents) -> int | None:
+    """Return the seeds, from 2 on, with which the interval finds a difference; None: the images vary too much.
+
+    Args:
+        difference: a fraction.
+        n: test images; may be infinite.
+        variances: of the difference.
+    """
+    return smallest_number(lambda seeds: interval_power(difference, seeds, n, variances), 2, MOST_SEEDS)
 
 
 def _grid(assumed: Assumptions, share: float | None) -> Grid:
@@ -294,7 +329,7 @@ def _grid(assumed: Assumptions, share: float | None) -> Grid:
     return Grid(share, images, seeds, smallest)
 
 
-# --- after -------------------------------------------------------------------------------------------
+# --- after ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -310,72 +345,69 @@ class GroupPower:
     again: Power | None
 
 
-def arm_powers(
-    correct: Mapping[str, Mapping[int, NDArray[np.float64]]], baseline: Mapping[int, NDArray[np.float64]], margin: float
-) -> dict[str, ArmPower]:
-    """What a study can show of each arm that shares a seed with the baseline.
+def arm_powers(correct: Mapping[str, Values], baseline: Values, margin_fraction: float) -> dict[str, ArmPower]:
+    """Compute what a study can show of each arm that shares a seed with the baseline.
 
     Args:
-        correct: arm -> seed -> 1 for a right answer, per test image.
+        correct: arm -> seed -> 1 for a correct prediction, per test image.
         baseline: the same of the baseline.
-        margin: the smallest difference that matters, a fraction.
+        margin_fraction: the smallest difference that matters, a fraction.
     """
-    found = {}
-    for name, answers in correct.items():
-        shared = sorted(set(answers) & set(baseline))
-        if shared:
-            differences = np.stack([np.subtract(answers[s], baseline[s], dtype=np.float64) for s in shared])
-            found[name] = arm_power(differences, margin)
-    return found
+    powers = {}
+    for name, values in correct.items():
+        if shared := sorted(set(values) & set(baseline)):
+            differences = np.stack([values[seed] - baseline[seed] for seed in shared])
+            powers[name] = arm_power(differences, margin_fraction)
+    return powers
 
 
-def arm_power(differences: NDArray[np.float64], margin: float) -> ArmPower:
-    """What a study can show of one arm.
+def arm_power(differences: NDArray[np.float64], margin_fraction: float) -> ArmPower:
+    """Compute what a study can show of one arm.
 
     Args:
-        differences: (seeds, images), each -1, 0 or 1: right answers of the arm minus those of the baseline.
-        margin: the smallest difference that matters, a fraction.
+        differences: (seeds, images), each -1, 0 or 1: correct predictions of the arm minus those of the baseline.
+        margin_fraction: the smallest difference that matters, a fraction.
     """
     variances = estimate_components(differences, REPEATED)
     n, discordant = differences.shape[1], float(np.square(differences).mean())
     seeds = len(differences) if variances else 1
     used = variances or VarianceComponents(0.0, discordant - float(differences.mean()) ** 2, 0.0, REPEATED)
-    at_margin = used.at(margin)
+    at_margin = used.at(margin_fraction)
     return ArmPower(
         n,
         len(differences),
         discordant,
         variances,
-        margin,
+        margin_fraction,
         smallest_difference(lambda size: interval_power(size, seeds, n, used.at(size)), 1.0),
-        images_needed(margin, seeds, at_margin),
-        seeds_needed(margin, n, at_margin) if variances else None,
+        images_needed(margin_fraction, seeds, at_margin),
+        seeds_needed(margin_fraction, n, at_margin) if variances else None,
     )
 
 
-def group_power(
-    correct: Mapping[str, Mapping[int, NDArray[np.float64]]], baseline: Mapping[int, NDArray[np.float64]], margin: float
-) -> GroupPower:
-    """`arm_powers`, and a plan for another study with the same test images and seeds."""
-    arms = arm_powers(correct, baseline, margin)
-    if not arms:
-        return GroupPower(arms, None)
-    accuracy = float(np.mean([answers.mean() for answers in baseline.values()]))
-    return GroupPower(arms, plan(_measured(list(arms.values()), accuracy, margin)))
+def group_power(arms: Mapping[str, ArmPower], accuracy: float, margin_fraction: float) -> GroupPower:
+    """Add to the arms' power a plan for another study with the same test images and seeds.
+
+    Args:
+        arms: by name; there may be none.
+        accuracy: of the baseline.
+        margin_fraction: the difference that the next study looks for, a fraction.
+    """
+    return GroupPower(arms, plan(_measured(list(arms.values()), accuracy, margin_fraction)) if arms else None)
 
 
-def _measured(arms: Sequence[ArmPower], accuracy: float, margin: float) -> Assumptions:
-    """The medians over the arms, as what the next study is planned with: one arm that fails should not rule it."""
+def _measured(arms: Sequence[ArmPower], accuracy: float, margin_fraction: float) -> Assumptions:
+    """Return the medians over the arms, as what the next study is planned with: one failed arm should not rule it."""
     discordant = float(np.median([arm.discordant for arm in arms]))
-    share = discordant if discordant >= margin else None
-    start = Assumptions(accuracy, arms[0].n, max(arm.seeds for arm in arms), margin, (share,))
-    known = [arm.variances for arm in arms if arm.variances]
-    if not known:
+    share = discordant if discordant >= margin_fraction else None
+    start = Assumptions(accuracy, arms[0].n, max(arm.seeds for arm in arms), margin_fraction, (share,))
+    estimated = [arm.variances for arm in arms if arm.variances]
+    if not estimated:
         return start
-    image, rest = (float(np.median([getattr(item, part) for item in known])) for part in ("image", "rest"))
+    image, rest = (float(np.median([getattr(item, name) for item in estimated])) for name in ("image", "rest"))
     return replace(
         start,
-        seed_deviation=math.sqrt(np.median([item.seed for item in known])),
+        seed_deviation=math.sqrt(np.median([item.seed for item in estimated])),
         image_share=image / (image + rest) if image + rest else IMAGE_SHARE,
-        repeated=float(np.median([item.repeated for item in known])),
+        repeated=float(np.median([item.repeated for item in estimated])),
     )

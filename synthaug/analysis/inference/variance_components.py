@@ -89,7 +89,7 @@ def interval_power(difference: float, seeds: int, n: float, found: VarianceCompo
     With one seed that is Bonett and Price's, added up exactly. With several, the mean is normal and the seeds' mean
     square chi-squared, over which the power is averaged. Two things make that true of answers that are right or wrong:
     the images that the interval adds, and that the variance which a study finds grows with the difference that it
-    finds, as an arm that by chance loses more images disagrees more. Checked by simulation: tests/test_seeds_power.py.
+    finds, as an arm that by chance loses more images disagrees more. Checked by simulation in the tests.
 
     Args:
         difference: true one, a fraction; its sign does not matter.

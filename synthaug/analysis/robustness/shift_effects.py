@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.predictions import ArmIdentity, RunPredictions, baseline_of, identity, read_answers
+from synthaug.analysis.comparison.predictions import (
+    ArmIdentity,
+    RunPredictions,
+    baseline_of,
+    identity,
+    load_predictions,
+)
 from synthaug.analysis.inference.confidence import Calibration, calibration
 from synthaug.analysis.inference.contrasts import Values, adjusted, difference
 from synthaug.analysis.inference.intervals import (
@@ -155,7 +161,7 @@ def _read(
     name: str, found: Mapping[layout.RunKey, tuple[Run, Mapping[str, Any]]], notes: list[str]
 ) -> _Answered | None:
     """The answers that can be compared; a run with another test set under the same name is named and left out."""
-    reasons, answers, reference = read_answers([run for run, _ in found.values()], confidence=True)
+    reasons, answers, reference = load_predictions([run for run, _ in found.values()], confidence=True)
     notes += [f"{name}: {key.label} is left out: {reason}." for key, reason in reasons.items()]
     if not answers or reference is None:
         return None

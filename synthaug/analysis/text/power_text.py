@@ -266,11 +266,15 @@ def _impossible(assumed: Assumptions) -> list[str]:
 
 def sentence(name: str, arm: ArmPower) -> str:
     """What a study can show of an arm, and what it would take to show the margin."""
-    margin = f"a difference of {in_points(arm.margin)}"
+    margin = f"a difference of {in_points(arm.margin_fraction)}"
     if arm.shows:
         said = f"{name}: {margin} would be shown, and any from {_or_none(arm.smallest)} points on."
         return said if arm.variances else f"{said} With one seed that holds for these two trainings alone."
-    least = "none is" if arm.smallest is None else f"the smallest it can is {apart(arm.smallest, arm.margin)} points"
+    least = (
+        "none is"
+        if arm.smallest is None
+        else f"the smallest it can is {apart(arm.smallest, arm.margin_fraction)} points"
+    )
     return f"{name}: this study cannot show {margin} ({least}). {_way_out(arm)}"
 
 
@@ -293,7 +297,7 @@ def _way_out(arm: ArmPower) -> str:
 
 
 def _arms(arms: Mapping[str, ArmPower]) -> Rows:
-    margin = next(iter(arms.values())).margin
+    margin = next(iter(arms.values())).margin_fraction
     headers = (
         "arm",
         "seeds",

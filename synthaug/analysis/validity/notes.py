@@ -72,14 +72,14 @@ def _power_notes(arms: Sequence[Arm]) -> list[str]:
     if not weak:
         return []
     least = [f"{name} ({_least(found)})" for name, found in weak]
-    margin = in_points(weak[0][1].margin)
+    margin = in_points(weak[0][1].margin_fraction)
     return [f"Underpowered: a difference of {margin} would not be shown in {', '.join(least)}."]
 
 
 def _least(found: ArmPower) -> str:
     if found.smallest is None:
         return "none would"
-    return f"{power_text.apart(found.smallest, found.margin)} points would"
+    return f"{power_text.apart(found.smallest, found.margin_fraction)} points would"
 
 
 def _seed_notes(arms: Sequence[Arm]) -> list[str]:

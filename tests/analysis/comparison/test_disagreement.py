@@ -19,7 +19,7 @@ def group_of(labels: list[int], answers: dict[str, dict[int, list[int]]]) -> Gro
         class_names=("0", "1", "2"),
         arms=(),
         runs=(),
-        margin=0.01,
+        margin=1.0,
         labels=np.array(labels),
         paths=tuple(f"{place}.png" for place in range(len(labels))),
         predicted=given,

@@ -185,7 +185,7 @@ def test_arms_that_all_agree_have_a_number_or_none(seeds: int, n: int, loss: flo
 
 def test_a_baseline_that_is_always_right() -> None:
     perfect = {seed: np.ones(400) for seed in range(3)}
-    found = power_analysis.group_power({"64": perfect}, perfect, 0.01)
+    found = power_analysis.group_power(arm_powers({"64": perfect}, perfect, 0.01), 1.0, 0.01)
     assert found.again is not None
     assert all(math.isfinite(value) for value in numbers(found.again))
     z = of_test(found.again, "z").smallest
@@ -198,7 +198,8 @@ def test_a_baseline_that_is_always_right() -> None:
 
 def test_another_study_is_planned_with_the_medians_over_arms() -> None:
     real = answers(0.95, 3, 2000, 0)
-    found = power_analysis.group_power({"a": answers(0.94, 3, 2000, 1), "b": answers(0.9, 3, 2000, 2)}, real, 0.01)
+    arms = {"a": answers(0.94, 3, 2000, 1), "b": answers(0.9, 3, 2000, 2)}
+    found = power_analysis.group_power(arm_powers(arms, real, 0.01), 0.95, 0.01)
     assert found.again is not None
     assumed = found.again.assumed
     assert (assumed.n, assumed.seeds) == (2000, 3)

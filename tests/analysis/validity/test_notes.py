@@ -50,7 +50,7 @@ def test_arms_without_power_are_named_and_controls_are_not(tmp_path: Path) -> No
     assert power.smallest is not None
     said = f"a difference of 1 point would not be shown in 55 ({100 * power.smallest:.2g} points would)."
     assert note == f"Underpowered: {said}"
-    wide = compare(tmp_path / "study", margin=0.5).groups[0]
+    wide = compare(tmp_path / "study", margin=50).groups[0]
     assert not [note for note in notes(wide) if note.startswith("Underpowered")]
 
 

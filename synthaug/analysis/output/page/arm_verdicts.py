@@ -26,7 +26,7 @@ def answer(comparison: Comparison, group: Group, said: Findings) -> Mapping[str,
     """The arms that ask a question of their own, each with its verdicts; controls only serve those that have one."""
     controls = controls_of(group.arms)
     own = [arm for arm in group.arms if arm.name not in controls]
-    found = [(arm, verdicts(arm, group.margin)) for arm in own]
+    found = [(arm, verdicts(arm, group.margin_fraction)) for arm in own]
     return {
         "arms": found,
         "worth": _worth(group, said),

@@ -14,7 +14,7 @@ def power(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, 
     """The smallest difference that each arm could have shown, and what the margin would take."""
     arms = {arm.name: arm.power for arm in group.treatment_arms if arm.power}
     words = {name: power_text.sentence(name, arm) for name, arm in arms.items()}
-    return {"arms": arms, "said": words, "margin": in_points(group.margin)} if arms else None
+    return {"arms": arms, "said": words, "margin": in_points(group.margin_fraction)} if arms else None
 
 
 def threats(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:

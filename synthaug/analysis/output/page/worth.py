@@ -47,5 +47,5 @@ def verdicts(comparison: Comparison, group: Group, said: Findings) -> Mapping[st
     """Class by class and arm by arm: do synthetic images help; and the mix that each class should have."""
     if not said.verdicts:
         return None
-    mixes = [exchange_text.mix_sentence(mix, group.margin) for mix in said.mixes]
-    return {"found": said.verdicts, "margin": in_points(group.margin), "mixes": mixes}
+    mixes = [exchange_text.mix_sentence(mix, group.margin_fraction) for mix in said.mixes]
+    return {"found": said.verdicts, "margin": in_points(group.margin_fraction), "mixes": mixes}
