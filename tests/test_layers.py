@@ -59,7 +59,6 @@ PENDING = {
     "synthaug.analysis.cost imports synthaug.analysis.text.format",
     "synthaug.analysis.findings imports synthaug.analysis.text.format",
     "synthaug.analysis.validity.checks imports synthaug.analysis.text.document",
-    "synthaug.analysis.validity.notes imports synthaug.analysis.text.power_text",
     "synthaug.analysis.validity.notes imports synthaug.analysis.text.format",
 }
 # Who may know the configuration: below, plain constructors with plain arguments.

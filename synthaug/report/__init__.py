@@ -1,1 +1,1 @@
-"""The report command, one module per question."""
+"""The command `report`: one module per question."""

@@ -2,7 +2,7 @@
 
     python -m synthaug.report outputs/default
 
-`--help` lists the questions; each has a module in `reports`, with a `--help` of its own.
+`--help` lists the questions; each has a module beside this one, with a `--help` of its own.
 """
 
 import importlib
@@ -11,18 +11,17 @@ from collections.abc import Sequence
 
 from synthaug.errors import UserError
 
-# First word → its module in `reports`; anything else is the folder of a study.
-WORDS = {"audit": "audit", "explain": "explain", "plan": "plan", "power": "power"}
+QUESTIONS = ("audit", "explain", "plan", "power")  # first words; anything else is the folder of a study
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the first word asks for, else report a study, and return the exit code."""
+    """Answer the question that the first word names, else report a study, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    word = WORDS.get(arguments[0]) if arguments else None
+    question = arguments[0] if arguments and arguments[0] in QUESTIONS else ""
     # Imported here: a question need not wait for what others import.
-    module = importlib.import_module(f"synthaug.report.{word or 'study'}")
+    module = importlib.import_module(f"synthaug.report.{question or 'study'}")
     try:
-        return int(module.main(arguments[1:] if word else arguments))
+        return int(module.main(arguments[1:] if question else arguments))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,33 +1,34 @@
-"""`report explain`: from a run's accuracy to its answers, its mix, and how each synthetic image was made."""
+"""`report explain`: from a run's accuracy to its predictions, its mix, and how each synthetic image was generated."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthaug.analysis.explain import run_explanation
+from synthaug.analysis.explain.image_report import find_image
+from synthaug.analysis.explain.run_explanation import explain, write_images
 from synthaug.analysis.text import explain_text
 from synthaug.analysis.text.document import show
+from synthaug.report.arguments import report_parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Explain the run, or one image, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m synthaug.report explain",
-        description="Walk from a run's accuracy to its answers, its mix, and how each synthetic image was made.",
-        epilog="Exit codes: 0 all is explained; 1 the run's files contradict one another, or some cannot be read (said "
-        "first); 2 there is no such run or image, or the command line is wrong.",
+    parser = report_parser(
+        "explain",
+        "Explain a run from its accuracy to its predictions, its mix, and how each synthetic image was generated.",
+        "0 everything is explained; 1 the run's files contradict one another, or some cannot be read (listed first); "
+        "2 no such run\nor image, or the command line is wrong.",
+        ["outputs/default/digits/tiny_digits/resnet18/64/seed0", "<run> --image test/3/17.png"],
     )
     parser.add_argument("run", type=Path, help="folder of the run: <study>/<dataset>/<generator>/<model>/<mix>/seed<k>")
-    parser.add_argument("--image", metavar="PATH", help="tell of one test or training image, by a part of its path")
+    parser.add_argument("--image", metavar="PATH", help="report one test or training image, by a part of its path")
     parser.add_argument("--all", action="store_true", help="list every synthetic image instead of a few per class")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write all that is known of every training image")
-    parser.add_argument("--markdown", action="store_true", help="print Markdown")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write every training image with its provenance")
     parsed = parser.parse_args(arguments)
     if parsed.image is not None:
-        show(explain_text.story(run_explanation.find_image(parsed.run, parsed.image)), parsed.markdown)
+        show(explain_text.image_document(find_image(parsed.run, parsed.image)), parsed.markdown)
         return 0
-    explanation = run_explanation.explain(parsed.run)
+    explanation = explain(parsed.run)
     if parsed.csv is not None:
-        run_explanation.write_images(explanation, parsed.csv)
+        write_images(explanation, parsed.csv)
     show(explain_text.document(explanation, parsed.all), parsed.markdown)
     return 1 if explanation.problems else 0

@@ -1,122 +1,91 @@
 """`report plan`: the cheapest mix of real and synthetic images that reaches an accuracy."""
 
-import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Group
-from synthaug.analysis.exchange.cheapest_mix import ImagePrices, Plan, measured_seconds, plan
+from synthaug.analysis.cost import ALL, costs
+from synthaug.analysis.exchange.cheapest_mix import ImagePrices, Plan, plan
 from synthaug.analysis.exchange.rate import Exchange, group_exchange
 from synthaug.analysis.text.document import show
 from synthaug.analysis.text.exchange_text import headline
 from synthaug.analysis.text.format import title
 from synthaug.analysis.text.plan_text import document
 from synthaug.errors import UserError, raise_all
+from synthaug.report.arguments import report_parser
+
+HEADLINE = "No plan can be made:"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Plan for each group of the study and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m synthaug.report plan",
-        description="Find the cheapest mix of real and synthetic images that reaches an accuracy.",
-        epilog="Exit codes: 0 there is one; 1 the accuracy is out of reach; 2 the study cannot tell what a synthetic "
-        "image is worth, or the command line is wrong.",
+    parser = report_parser(
+        "plan",
+        "Find the cheapest mix of real and synthetic images that reaches an accuracy, by the study's exchange rate.",
+        "0 there is a mix; 1 the accuracy is out of reach; 2 the study has no exchange rate, or the command line\n"
+        "is wrong.",
+        ["outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20"],
     )
     parser.add_argument("study", type=Path, help="folder of a study over several amounts, e.g. outputs/exchange")
-    parser.add_argument("--accuracy", type=float, required=True, help="to be reached, a fraction: 0.96")
+    parser.add_argument("--accuracy", type=float, required=True, help="target, a fraction: 0.96")
     parser.add_argument("--price-photo", type=float, required=True, help="price of a labelled photograph")
     parser.add_argument("--price-hour", type=float, required=True, help="price of a machine hour, in the same currency")
     parser.add_argument(
-        "--seconds-per-image", type=float, help="that a synthetic image takes; without it, those in its manifest"
+        "--seconds-per-image",
+        type=float,
+        help="of a synthetic image; by default as measured when the study's were made",
     )
-    parser.add_argument("--markdown", action="store_true", help="print Markdown")
     parsed = parser.parse_args(arguments)
-    advice = plans(
-        PlanRequest(parsed.study, parsed.accuracy, parsed.price_photo, parsed.price_hour, parsed.seconds_per_image)
-    )
-    for item in advice:
-        show(document(item.group, item.exchange, item.plan), parsed.markdown)
-    return 0 if any(item.plan.cheapest for item in advice) else 1
+    plans = _plans(parsed)
+    for group, exchange, group_plan in plans:
+        show(document(group, exchange, group_plan), parsed.markdown)
+    return 0 if any(group_plan.cheapest for _, _, group_plan in plans) else 1
 
 
-@dataclass(frozen=True)
-class PlanRequest:
-    """What the command requests, see `ImagePrices`; `seconds_per_image` None: as the synthetic set's manifest says."""
-
-    study: Path
-    accuracy: float
-    photo: float
-    hour: float
-    seconds_per_image: float | None = None
-
-
-@dataclass(frozen=True)
-class GroupPlan:
-    """One group with its plan."""
-
-    group: Group
-    exchange: Exchange
-    plan: Plan
-
-
-def plans(request: PlanRequest) -> list[GroupPlan]:
-    """Plan for every group of the study that has an exchange rate.
+def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan]]:
+    """A plan for every group of the study that has an exchange rate.
 
     Raises:
-        UserError: impossible numbers, no study, seconds neither requested nor measured: all at once; or no group with
-            an exchange rate, with the reason of each.
+        UserError: values out of range; no study; seconds neither given nor measured; no group with an exchange rate,
+            with the reason of each. All that can be known at once comes at once.
     """
-    problems = _problems(request)
+    problems = list(_range_problems(request))
     try:
         groups = compare(request.study).groups
     except UserError as error:
-        raise_all("No plan can be made:", [*problems, str(error)])
-        raise
-    seconds = {}
-    for group in groups:
-        try:
-            measured = request.seconds_per_image or measured_seconds(manifest_of(request.study, group))
-        except UserError as error:
-            problems.append(str(error))
-            continue
-        if measured is None:
-            problems.append(
-                f"{manifest_of(request.study, group)} does not say how many seconds an image took: give them, "
-                "e.g. --seconds-per-image 2.1"
-            )
-        else:
-            seconds[title(group)] = measured
-    raise_all("No plan can be made:", problems)
+        raise UserError("\n".join([HEADLINE, *(f"  - {problem}" for problem in [*problems, str(error)])])) from None
+    seconds = {title(group): request.seconds_per_image or _measured_seconds(request.study, group) for group in groups}
+    problems += [
+        f"{name}: how many seconds a synthetic image took was not measured: give them, e.g. --seconds-per-image 2.1"
+        for name, measured in seconds.items()
+        if measured is None
+    ]
+    raise_all(HEADLINE, problems)
     rates = [(group, group_exchange(group)) for group in groups]
     if not any(exchange.identifiable for _, exchange in rates):
-        raise_all("No plan can be made:", [f"{title(group)}: {headline(exchange)}" for group, exchange in rates])
-    advice = []
-    for group, exchange in rates:
-        if exchange.identifiable:
-            prices = ImagePrices(request.photo, request.hour, seconds[title(group)])
-            advice.append(GroupPlan(group, exchange, plan(exchange, request.accuracy, prices)))
-    return advice
+        raise_all(HEADLINE, [f"{title(group)}: {headline(exchange)}" for group, exchange in rates])
+    prices = {name: ImagePrices(request.price_photo, request.price_hour, value or 0) for name, value in seconds.items()}
+    return [
+        (group, exchange, plan(exchange, request.accuracy, prices[title(group)]))
+        for group, exchange in rates
+        if exchange.identifiable
+    ]
 
 
-def manifest_of(study: Path, group: Group) -> Path:
-    """Return the manifest of the synthetic set that a group trained on.
-
-    Args:
-        study: folder of the study.
-        group: one of its groups.
-    """
-    return study.resolve().parent / "synthetic" / group.dataset / group.generator / "manifest.csv"
+def _measured_seconds(study: Path, group: Group) -> float | None:
+    """Seconds per synthetic image that the group's runs trained on, rejected ones included; None: not measured."""
+    total = next((item for item in costs(study, group) if item.name == ALL), None)
+    return total.generation_seconds / total.generated if total and total.generation_seconds else None
 
 
-def _problems(request: PlanRequest) -> list[str]:
-    problems = []
+def _range_problems(request: Namespace) -> Iterator[str]:
     if not 0 < request.accuracy < 1:
-        problems.append(f"--accuracy is a fraction between 0 and 1, e.g. 0.96; got {request.accuracy:g}")
-    for name, price in (("--price-photo", request.photo), ("--price-hour", request.hour)):
-        if not 0 <= price < float("inf"):
-            problems.append(f"{name} is a price, 0 or more; got {price:g}")
-    if request.seconds_per_image is not None and not 0 < request.seconds_per_image < float("inf"):
-        problems.append(f"--seconds-per-image must be above 0; got {request.seconds_per_image:g}")
-    return problems
+        yield f"--accuracy is a fraction between 0 and 1, e.g. 0.96; got {request.accuracy:g}"
+    for option, price in (("--price-photo", request.price_photo), ("--price-hour", request.price_hour)):
+        if not 0 <= price < math.inf:
+            yield f"{option} is a price, 0 or more; got {price:g}"
+    if request.seconds_per_image is not None and not 0 < request.seconds_per_image < math.inf:
+        yield f"--seconds-per-image must be above 0; got {request.seconds_per_image:g}"

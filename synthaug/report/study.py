@@ -1,40 +1,42 @@
-"""Compare the runs of a study, or answer a question about one, from files alone.
+"""`report <study>`: the comparison of its runs, from files alone."""
 
-    python -m synthaug.report outputs/default [--wandb] [--price-hour 1.20]
-    python -m synthaug.report explain outputs/default/digits/tiny_digits/resnet18/64/seed0 [--image <path>]
-    python -m synthaug.report power --accuracy 0.98 --n 162
-    python -m synthaug.report plan outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20
-    python -m synthaug.report audit experiments/paper/published.yaml [--markdown]
-
-A study whose folder is called like one of these words is given as ./audit.
-
-Exit codes: 0 every planned run is finished and compared, or what was asked is answered; 1 some are not (all files are
-written and say so), W&B could not be told, or a run's files contradict one another; 2 there is nothing to report, a
-file cannot be used, or the command line is wrong.
-"""
-
-import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.pipeline import StudyReport, show_report
+from synthaug.report.arguments import report_parser
+
+_DESCRIPTION = """Compare the runs of a study, or answer a question about one, from files alone. Questions:
+
+  explain  a run, from its accuracy to its images
+  power    what a plan, a dataset or a study can show
+  plan     the cheapest mix that reaches an accuracy
+  audit    what a published table of accuracies can show
+
+Each has a --help of its own. A study whose folder is called like one of these words is given as ./audit."""
+_EXAMPLES = [
+    "outputs/default [--wandb] [--price-hour 1.20]",
+    "explain outputs/default/digits/tiny_digits/resnet18/real/seed0 [--image <path>]",
+    "power --accuracy 0.98 --n 162",
+    "plan outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20",
+    "audit experiments/paper/published.yaml [--markdown]",
+]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Report the study and return the exit code."""
-    description, _, codes = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m synthaug.report",
-        description=description,
-        epilog=codes,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = report_parser(
+        "",
+        _DESCRIPTION,
+        "0 every planned run is finished and compared, or the question is answered; 1 some runs are not (all\n"
+        "files are written and say so), W&B cannot be reached, or a run's files contradict one another; 2 nothing to\n"
+        "report, a file cannot be used, or the command line is wrong.",
+        _EXAMPLES,
     )
     parser.add_argument("study", type=Path, help="folder of the study, e.g. outputs/default")
-    parser.add_argument(
-        "--wandb", action="store_true", help="show the comparison in W&B, in the closing run of the study"
-    )
+    parser.add_argument("--wandb", action="store_true", help="show the comparison in W&B, in the study's summary run")
     parser.add_argument("--price-hour", type=float, metavar="P", help="print costs, with P for an hour of the machine")
     parser.add_argument("--price-kwh", type=float, metavar="P", help="print costs, with P for a kilowatt-hour")
     parsed = parser.parse_args(arguments)

@@ -20,36 +20,43 @@ Numbers are read as they were typed, never as floats: trailing zeros say how a f
 read 5:5 as 305.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from synthaug.errors import UserError, raise_all
+from synthaug.messages import suggest
 
 MOST_IMAGES = 10_000_000  # of a count; beyond, exact tests would take minutes
 MOST_DECIMALS = 12
 EXAMPLE = "experiments/paper/published.yaml"
 
 _COUNTS = ("n_test", "n_train", "seeds")
-_TABLE = ("title", "source", *_COUNTS, "unit", "baseline", "expected_discordant", "arms", "readings")
-_ARM = ("accuracy", *_COUNTS)
-_READING = ("says", "synthetic")
+_KEYS = ("title", "source", *_COUNTS, "unit", "baseline", "expected_discordant", "arms", "readings")
 _UNITS = {"percent": 0, "fraction": 2}  # places to move the point for percent
 
 
 @dataclass(frozen=True)
 class PublishedArm:
-    """One row of a table. `accuracy` is in percent, with the decimals that were printed."""
+    """One row of a table.
+
+    Attributes:
+        name: of the arm.
+        accuracy: in percent, with the decimals that were printed.
+        n_test: test images.
+        seeds: runs that the accuracy is the mean of; None where that is not stated.
+        n_train: training images, real and synthetic; None where that is not stated.
+    """
 
     name: str
     accuracy: Decimal
     n_test: int
-    seeds: int | None  # None: not stated
+    seeds: int | None
     n_train: int | None
 
 
@@ -64,14 +71,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Published:
-    """A table as it was printed."""
+    """A table as it was printed; `expected_discordant` in percent, rising."""
 
     title: str
     source: str
     baseline: str
     arms: tuple[PublishedArm, ...]
     readings: tuple[Reading, ...]
-    expected_discordant: tuple[float, ...]  # percent, rising
+    expected_discordant: tuple[float, ...]
 
 
 def read_published(path: Path) -> Published:
@@ -90,230 +97,179 @@ def read_published(path: Path) -> Published:
         raise UserError(f"{path} is not YAML ({_reason(error)}); {EXAMPLE} is an example.") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path} holds no table of keys such as n_test: and arms:; {EXAMPLE} is an example.")
-    reader = _Reader()
-    published = reader.table(root, path.stem)
-    raise_all(f"{path} cannot be used:", reader.problems)
-    assert published is not None, "nothing is wrong, so everything is there"
+    reader = _Reader(root)
+    published = reader.table(path.stem)
+    raise_all(f"{path} cannot be used:", reader.problems())
     return published
 
 
-@dataclass(frozen=True)
-class _Defaults:
-    """What holds for every arm that does not say otherwise."""
-
-    places: int
-    n_test: int | None
-    n_train: int | None
-    seeds: int | None
-
-
-_Entries = dict[str, tuple[yaml.Node, yaml.Node]]  # key → its node, for the line, and its value
-
-
 class _Reader:
-    """Walks the nodes of a YAML, which know their lines, and gathers all that is wrong."""
+    """The content of a YAML as text with the line of every key; gathers all that is wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: yaml.MappingNode) -> None:
+        self._lines: dict[str, int] = {}  # dotted key → line
         self._problems: list[tuple[int, str]] = []
+        self._content = self._plain(root, "")
+        self._places = 0
 
-    @property
     def problems(self) -> list[str]:
-        """Everything that is wrong, from top to bottom, and then what is missing."""
-        at_a_place = [f"line {line}, {text}" for line, text in sorted(self._problems) if line]
-        return at_a_place + [text for line, text in self._problems if not line]
+        """Return everything that is wrong, from top to bottom, and then what is missing."""
+        placed = [f"line {line}, {text}" for line, text in sorted(self._problems) if line]
+        return placed + [text for line, text in self._problems if not line]
 
-    def table(self, root: yaml.MappingNode, stem: str) -> Published | None:
-        """The whole file; None where something that everything else needs is missing."""
-        keys = self._mapping(root, "", _TABLE)
-        unit = self._text(keys, "unit") or "percent"
+    def table(self, stem: str) -> Published:
+        """Return the whole table; without meaning where there are problems."""
+        content = self._content
+        self._check_keys("", content, _KEYS)
+        unit = self._text("unit", content) or "percent"
         if unit not in _UNITS:
-            self._complain(keys["unit"][1], f"unit={unit!r}", f"must be {' or '.join(_UNITS)}")
-        places = _UNITS.get(unit, 0)
-        counts = {key: self._count(keys, key) for key in _COUNTS}
-        arms = self._arms(keys, _Defaults(places, **counts))
-        names = self._names(keys)
-        readings = self._readings(keys, names, places)
-        baseline = self._baseline(keys, names)
-        discordant = self._discordant(keys, places)
-        if self._problems:
-            return None
-        title = self._text(keys, "title") or stem
-        return Published(title, self._text(keys, "source"), baseline, arms, readings, discordant)
-
-    # --- parts of the table --------------------------------------------------------------------------
-
-    def _names(self, keys: _Entries) -> list[str]:
-        """Names of all arms, also of those with something wrong."""
-        node = keys["arms"][1] if "arms" in keys else None
-        found = [str(key.value) for key, _ in node.value if key.value] if isinstance(node, yaml.MappingNode) else []
-        return list(dict.fromkeys(found))
-
-    def _arms(self, keys: _Entries, defaults: _Defaults) -> tuple[PublishedArm, ...]:
-        if "arms" not in keys:
-            self._missing("arms: is missing; list every arm as <name>: <accuracy>")
-            return ()
-        node = keys["arms"][1]
-        if not isinstance(node, yaml.MappingNode):
-            self._complain(node, "arms", "must be a list of lines <name>: <accuracy>, each without a dash")
-            return ()
-        entries = self._mapping(node, "arms", None)
-        if len(entries) < 2:
-            self._complain(node, "arms", f"{len(entries)} is too few, a comparison needs two")
-        if defaults.n_test is None and "n_test" not in keys and not self._all_have(entries, "n_test"):
-            self._missing("n_test: is missing; give the number of test images behind each accuracy")
-        found = [self._arm(name, value, defaults) for name, (_, value) in entries.items()]
-        return tuple(arm for arm in found if arm is not None)
-
-    def _all_have(self, entries: _Entries, key: str) -> bool:
-        return all(
-            isinstance(value, yaml.MappingNode) and any(inner.value == key for inner, _ in value.value)
-            for _, value in entries.values()
+            self._complain("unit", f"must be {' or '.join(_UNITS)}", unit)
+        self._places = _UNITS.get(unit, 0)
+        counts = {key: self._count(key, content[key]) for key in _COUNTS if key in content}
+        arms = self._arms(counts)
+        names = list(content["arms"]) if isinstance(content.get("arms"), dict) else []
+        return Published(
+            self._text("title", content) or stem,
+            self._text("source", content),
+            self._baseline(names),
+            tuple(arm for arm in arms if arm is not None),
+            tuple(self._reading(name, value, names) for name, value in self._list_of("readings").items()),
+            self._discordant(),
         )
 
-    def _arm(self, name: str, node: yaml.Node, defaults: _Defaults) -> PublishedArm | None:
-        where = f"arms.{name}"
-        own: _Entries = {}
-        if isinstance(node, yaml.MappingNode):
-            own = self._mapping(node, where, _ARM)
-            if "accuracy" not in own:
-                self._complain(node, where, "has no accuracy")
-                return None
-            where, node = f"{where}.accuracy", own["accuracy"][1]
-        accuracy = self._number(node, where, defaults.places)
+    def _arms(self, counts: Mapping[str, int | None]) -> list[PublishedArm | None]:
+        if "arms" not in self._content:
+            self._problems.append((0, "arms: is missing; list every arm as <name>: <accuracy>"))
+            return []
+        arms = self._list_of("arms")
+        if isinstance(self._content["arms"], dict) and len(arms) < 2:
+            self._complain("arms", f"{len(arms)} is too few, a comparison needs two")
+        if "n_test" not in counts and not all(isinstance(arm, dict) and "n_test" in arm for arm in arms.values()):
+            self._problems.append((0, "n_test: is missing; give the number of test images behind each accuracy"))
+        return [self._arm(f"arms.{name}", name, value, counts) for name, value in arms.items()]
+
+    def _arm(self, path: str, name: str, value: Any, counts: Mapping[str, int | None]) -> PublishedArm | None:
+        settings: dict[str, Any] = value if isinstance(value, dict) else {}
+        self._check_keys(path, settings, ("accuracy", *_COUNTS))
+        if isinstance(value, dict) and "accuracy" not in value:
+            self._complain(path, "has no accuracy")
+            return None
+        accuracy = self._number(f"{path}.accuracy", settings["accuracy"]) if settings else self._number(path, value)
         n_test, n_train, seeds = (
-            self._count(own, key, f"arms.{name}.") if key in own else getattr(defaults, key) for key in _COUNTS
+            self._count(f"{path}.{key}", settings[key]) if key in settings else counts.get(key) for key in _COUNTS
         )
         return None if accuracy is None or n_test is None else PublishedArm(name, accuracy, n_test, seeds, n_train)
 
-    def _baseline(self, keys: _Entries, names: Sequence[str]) -> str:
-        if "baseline" not in keys:
-            self._missing("baseline: is missing; name the arm that the others are compared with")
+    def _baseline(self, names: list[str]) -> str:
+        if "baseline" not in self._content:
+            self._problems.append((0, "baseline: is missing; name the arm that the others are compared with"))
             return ""
-        baseline = self._text(keys, "baseline")
+        baseline = self._text("baseline", self._content)
         if names and baseline not in names:
-            self._complain(keys["baseline"][1], f"baseline={baseline!r}", f"is no arm{_meant(baseline, names)}")
+            self._complain("baseline", f"is no arm; {_existing(baseline, names)}", baseline)
         return baseline
 
-    def _readings(self, keys: _Entries, names: Sequence[str], places: int) -> tuple[Reading, ...]:
-        if "readings" not in keys:
-            return ()
-        node = keys["readings"][1]
-        if not isinstance(node, yaml.MappingNode):
-            self._complain(node, "readings", "must be a list of lines <name of the reading>: ..., each without a dash")
-            return ()
-        return tuple(
-            self._reading(name, value, names, places)
-            for name, (_, value) in self._mapping(node, "readings", None).items()
-        )
-
-    def _reading(self, name: str, node: yaml.Node, names: Sequence[str], places: int) -> Reading:
-        where = f"readings.{name}"
-        own = self._mapping(node, where, _READING) if isinstance(node, yaml.MappingNode) else {}
-        shares = own["synthetic"][1] if "synthetic" in own else None
-        if not isinstance(shares, yaml.MappingNode):
-            self._complain(node, where, "needs synthetic: {<arm>: <share>, ...} with a share for every arm")
+    def _reading(self, name: str, value: Any, names: list[str]) -> Reading:
+        path = f"readings.{name}"
+        settings = value if isinstance(value, dict) else {}
+        self._check_keys(path, settings, ("says", "synthetic"))
+        shares = settings.get("synthetic")
+        if not isinstance(shares, dict):
+            self._complain(path, "needs synthetic: {<arm>: <share>, ...} with a share for every arm")
             return Reading(name, "", {})
-        where = f"{where}.synthetic"
-        entries = self._mapping(shares, where, names)
-        missing = [arm for arm in names if arm not in entries]
-        if missing:
-            self._complain(shares, where, f"has no share for {', '.join(missing)}")
-        read = {arm: self._number(value, f"{where}.{arm}", places) for arm, (_, value) in entries.items()}
-        return Reading(
-            name,
-            self._text(own, "says", f"readings.{name}."),
-            {arm: float(share) for arm, share in read.items() if share is not None},
-        )
+        path = f"{path}.synthetic"
+        self._check_keys(path, shares, names, "is no arm")
+        if missing := [arm for arm in names if arm not in shares]:
+            self._complain(path, f"has no share for {', '.join(missing)}")
+        read = {arm: self._number(f"{path}.{arm}", share) for arm, share in shares.items() if arm in names}
+        says = self._text("says", settings, f"readings.{name}.")
+        return Reading(name, says, {arm: float(share) for arm, share in read.items() if share is not None})
 
-    def _discordant(self, keys: _Entries, places: int) -> tuple[float, ...]:
-        if "expected_discordant" not in keys:
-            return ()
-        node = keys["expected_discordant"][1]
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        shares = set()
-        for item in nodes:
-            share = self._number(item, "expected_discordant", places)
-            if share == 0:
-                self._complain(item, "expected_discordant=0", "must be above 0: arms that never disagree do not differ")
-            elif share is not None:
-                shares.add(float(share))
-        return tuple(sorted(shares))
+    def _discordant(self) -> tuple[float, ...]:
+        values = self._content.get("expected_discordant", [])
+        shares = [
+            self._number("expected_discordant", value) for value in (values if isinstance(values, list) else [values])
+        ]
+        if 0 in shares:
+            self._complain("expected_discordant", "must be above 0: arms that never disagree do not differ", "0")
+        return tuple(sorted({float(share) for share in shares if share is not None}))
 
     # --- values --------------------------------------------------------------------------------------
 
-    def _mapping(self, node: yaml.MappingNode, where: str, known: Iterable[str] | None) -> _Entries:
-        """Key → nodes; the first of two equal keys. `known`: the keys that may be there, None for any."""
-        entries: _Entries = {}
-        kind = {"arms": "arm", "readings": "reading"}.get(where, "key")
+    def _plain(self, node: yaml.Node, path: str) -> Any:
+        """Text, a list or a mapping of what a node holds; of two equal keys the first."""
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, path) for item in node.value]
+        if not isinstance(node, yaml.MappingNode):
+            return node.value
+        content: dict[str, Any] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            path = f"{where}.{name}".lstrip(".")
+            inner, line = f"{path}.{name}".lstrip("."), key.start_mark.line + 1
             if not name:
-                self._complain(key, where or "the table", f"every {kind} needs a name of one word or in quotes")
-            elif name in entries:
-                first = entries[name][0].start_mark.line + 1
-                self._complain(key, path, f"this {kind} is there twice, first in line {first}")
-            elif known is not None and name not in known:
-                what = "is no arm" if where.endswith(".synthetic") else "nothing reads this key"
-                self._complain(key, path, f"{what}{_meant(name, known)}")
+                self._problems.append((line, f"{path or 'the table'}: every key needs a name of one word or in quotes"))
+            elif name in content:
+                self._problems.append((line, f"{inner}: this key is there twice, first in line {self._lines[inner]}"))
             else:
-                entries[name] = (key, value)
-        return entries
+                self._lines[inner] = line
+                content[name] = self._plain(value, inner)
+        return content
 
-    def _text(self, keys: _Entries, key: str, prefix: str = "") -> str:
-        if key not in keys:
-            return ""
-        node = keys[key][1]
-        if isinstance(node, yaml.ScalarNode):
-            return " ".join(str(node.value).split())
-        self._complain(node, f"{prefix}{key}", "must be text; put it in quotes")
+    def _check_keys(
+        self, path: str, content: Mapping[str, Any], allowed: Iterable[str], what: str = "unknown key"
+    ) -> None:
+        for key in content:
+            if key not in allowed:
+                self._complain(f"{path}.{key}".lstrip("."), f"{what}; {_existing(key, allowed)}")
+
+    def _list_of(self, key: str) -> dict[str, Any]:
+        """The lines below arms: or readings:."""
+        content = self._content.get(key, {})
+        if isinstance(content, dict):
+            return content
+        self._complain(key, "must be a list of lines <name>: ..., each without a dash")
+        return {}
+
+    def _text(self, key: str, content: Mapping[str, Any], prefix: str = "") -> str:
+        value = content.get(key, "")
+        if isinstance(value, str):
+            return " ".join(value.split())
+        self._complain(f"{prefix}{key}", "must be text; put it in quotes")
         return ""
 
-    def _count(self, keys: _Entries, key: str, prefix: str = "") -> int | None:
-        if key not in keys:
-            return None
-        node = keys[key][1]
-        text = node.value if isinstance(node, yaml.ScalarNode) else ""
-        if re.fullmatch(r"[0-9]{1,9}", text) and 1 <= int(text) <= MOST_IMAGES:
-            return int(text)
-        said = f"{prefix}{key}={text!r}" if text else f"{prefix}{key}"
-        self._complain(node, said, f"must be a whole number from 1 to {MOST_IMAGES}, digits only")
+    def _count(self, path: str, value: Any) -> int | None:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) and 1 <= int(value) <= MOST_IMAGES:
+            return int(value)
+        self._complain(path, f"must be a whole number from 1 to {MOST_IMAGES}, digits only", value)
         return None
 
-    def _number(self, node: yaml.Node, where: str, places: int) -> Decimal | None:
+    def _number(self, path: str, value: Any) -> Decimal | None:
         """A percentage between 0 and 100 with its decimals; `places` moves the point of a fraction."""
-        text = node.value.strip() if isinstance(node, yaml.ScalarNode) else ""
-        most = 100 if places == 0 else 1
-        plain = text.removesuffix("%").rstrip() if places == 0 else text
-        if not re.fullmatch(rf"[0-9]{{1,9}}(\.[0-9]{{0,{MOST_DECIMALS}}})?", plain):
+        text = value.strip() if isinstance(value, str) else ""
+        most = 1 if self._places else 100
+        digits = text if self._places else text.removesuffix("%").rstrip()
+        if not re.fullmatch(rf"[0-9]{{1,9}}(\.[0-9]{{0,{MOST_DECIMALS}}})?", digits):
             hint = " with a point, not a comma" if "," in text else ""
-            said = f"{where}={text!r}" if text else where
-            self._complain(node, said, f"must be a number from 0 to {most}{hint}")
-            return None
-        value = Decimal(plain)
-        if value > most:
-            hint = "" if places == 0 else ", or unit: percent"
-            self._complain(node, f"{where}={text!r}", f"must be from 0 to {most}{hint}")
-            return None
-        return value.scaleb(places)
+            self._complain(path, f"must be a number from 0 to {most}{hint}", text)
+        elif Decimal(digits) > most:
+            self._complain(path, f"must be from 0 to {most}{', or unit: percent' if self._places else ''}", text)
+        else:
+            return Decimal(digits).scaleb(self._places)
+        return None
 
-    def _complain(self, node: yaml.Node, where: str, what: str) -> None:
-        self._problems.append((node.start_mark.line + 1, f"{where}: {what}"))
-
-    def _missing(self, what: str) -> None:
-        self._problems.append((0, what))
+    def _complain(self, path: str, problem: str, value: Any = "") -> None:
+        typed = f"={value!r}" if value and isinstance(value, str) else ""
+        self._problems.append((self._lines[path], f"{path}{typed}: {problem}"))
 
 
 def _reason(error: Exception) -> str:
     """What is wrong with a text that is no YAML, in one line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        return f"line {error.problem_mark.line + 1}: {said}"
+        parts = ", ".join(part for part in (error.context, error.problem) if part)
+        return f"line {error.problem_mark.line + 1}: {parts}"
     return " ".join(str(error).split())
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
-    """The close matches, or all that there is."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; there is {', '.join(names)}"
+def _existing(name: str, names: Iterable[str]) -> str:
+    """The close matches, or all names."""
+    return suggest(name, names) or f"there is {', '.join(names)}"

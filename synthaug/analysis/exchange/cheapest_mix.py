@@ -1,10 +1,8 @@
 """The cheapest mix of real and synthetic images that reaches a target, by the fitted law, and how sure that is."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy
@@ -12,7 +10,6 @@ import scipy
 from synthaug.analysis.exchange.covariance import Floats
 from synthaug.analysis.exchange.law import CONSTANT, SHAPES, Law, Problem
 from synthaug.analysis.exchange.rate import Exchange
-from synthaug.errors import UserError
 
 DRAWS = 200
 SURE = 0.95  # probability of reaching the target that a cautious buyer asks for
@@ -173,21 +170,3 @@ def _real_images(law: Law, target: float, n_synthetic: int, fewest: int) -> floa
             math.log(MOST_REAL),
         )
     )
-
-
-def measured_seconds(manifest: Path) -> float | None:
-    """Seconds that a kept image took, the rejected ones included in its price; None where a manifest does not say.
-
-    Raises:
-        UserError: the manifest cannot be read.
-    """
-    if not manifest.is_file():
-        return None
-    try:
-        with manifest.open(newline="", encoding="utf-8") as stream:
-            rows = [row for row in csv.DictReader(stream) if row.get("seconds")]
-        seconds = sum(float(row["seconds"]) for row in rows)
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{manifest} cannot be read ({error}). Give the seconds: --seconds-per-image 2.1") from error
-    kept = sum(not row["rejected"] for row in rows)
-    return seconds / kept if kept else None

@@ -183,11 +183,11 @@ class ArmPower:
 
 def plan(assumed: Assumptions) -> Power:
     """Compute what a study can show by what is assumed of it."""
-    paired = [_paired(assumed, share, test) for share in assumed.discordant for test in PAIRED]
+    tests = [paired(assumed, share, test) for share in assumed.discordant for test in PAIRED]
     over = [_over_seeds(assumed, share) for share in assumed.discordant if assumed.seeds > 1]
     return Power(
         assumed,
-        (*unpaired(assumed.accuracy, assumed.n, assumed.difference), *paired),
+        (*unpaired(assumed.accuracy, assumed.n, assumed.difference), *tests),
         tuple(over),
         tuple(_grid(assumed, share) for share in assumed.discordant),
     )
@@ -253,7 +253,14 @@ def _below(accuracy: float, power_against: Callable[[float], float]) -> float | 
     return down or smallest_difference(lambda size: power_against(min(1.0, accuracy + size)), 1 - accuracy)
 
 
-def _paired(assumed: Assumptions, share: float | None, test: str) -> PowerOfTest:
+def paired(assumed: Assumptions, share: float | None, test: str) -> PowerOfTest:
+    """Compute what a test of two classifiers on the same images shows.
+
+    Args:
+        assumed: of the study; its number of seeds does not matter.
+        share: of discordant images, as in `Assumptions.discordant`.
+        test: a key of `PAIRED`.
+    """
     wished, power_of = assumed.difference, PAIRED[test]
 
     def power_at(size: float, n: int) -> float:

@@ -9,7 +9,7 @@ from synthaug.analysis.exchange.law import Law
 from synthaug.analysis.exchange.rate import Exchange, Value
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.inference.intervals import CONFIDENCE, Difference, Estimate
-from synthaug.analysis.robustness.shift_effects import JudgedSet, Robustness
+from synthaug.analysis.robustness.shift_effects import Robustness, ShiftSetResult
 from synthaug.runs import layout
 
 
@@ -163,10 +163,10 @@ def _law_row(law: Law | None) -> dict[str, float] | None:
 def of_robustness(found: Robustness) -> dict[str, Any]:
     """All numbers; fractions, not percent; None where there is none."""
     sets = [found.test, *([found.pooled] if found.pooled else []), *found.sets]
-    return {"sets": [_judged_set(one) for one in sets], "notes": list(found.notes)}
+    return {"sets": [_judged_set(one) for one in sets], "notes": [dataclasses.asdict(note) for note in found.notes]}
 
 
-def _judged_set(one: JudgedSet) -> dict[str, Any]:
+def _judged_set(one: ShiftSetResult) -> dict[str, Any]:
     return {
         "name": one.name,
         "origin": one.origin,

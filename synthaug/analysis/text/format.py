@@ -1,5 +1,7 @@
 """Number formats of tables and sentences: percentages, points, intervals, p values, counts. The only place for them."""
 
+from decimal import Decimal
+
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.inference.intervals import Estimate
 
@@ -167,3 +169,33 @@ def counts(arm: Arm) -> tuple[str, str]:
 def title(group: Group) -> str:
     """Name a group in one line: "digits · tiny_digits · resnet18"."""
     return f"{group.dataset} · {group.generator} · {group.model}"
+
+
+# --- figures as printed ------------------------------------------------------------------------------
+
+
+def printed_points(difference: Decimal) -> str:
+    """Format a difference of published percentages with its sign, in the digits that were printed."""
+    return f"{difference:+f}".replace("-", MINUS) if difference else f"{abs(difference):f}"
+
+
+def p_decimals(value: float | None) -> str:
+    """Format a p value with three decimals, four below 0.1: "0.219", "0.0625", "<0.0001", "1"."""
+    if value is None:
+        return NONE
+    text = f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
+    return "1" if value > 0.9995 else "<0.0001" if value < 0.0001 else text
+
+
+def correlation(value: float) -> str:
+    """Format a correlation with its sign and two decimals: "+0.67"; "0" for what rounds to it."""
+    text = f"{value:+.2f}"
+    return text.replace("-", MINUS) if text.strip("+-0.") else "0"
+
+
+def two_significant(number: float | None) -> str:
+    """Format with two significant digits, trailing zeros too: "2.0", "0.50", "1,200"."""
+    if number is None:
+        return NONE
+    text = f"{number:#.2g}".rstrip(".") if abs(number) < 99.5 else f"{float(f'{number:.2g}'):,.0f}"
+    return ("0" if float(f"{number:.2g}") == 0 else text).replace("-", MINUS)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from synthaug.analysis.comparison.model import Arm, ComparedRun, Group, controls_of, spaced
 from synthaug.analysis.comparison.predictions import is_baseline, some
 from synthaug.analysis.inference.power_analysis import ArmPower
-from synthaug.analysis.text import power_text
-from synthaug.analysis.text.format import in_points
+from synthaug.analysis.text.format import in_points, size_unlike
 from synthaug.runs import identity
 
 MAX_SETTINGS_NOTES = 6
@@ -79,7 +78,7 @@ def _power_notes(arms: Sequence[Arm]) -> list[str]:
 def _least(found: ArmPower) -> str:
     if found.smallest is None:
         return "none would"
-    return f"{power_text.apart(found.smallest, found.margin_fraction)} points would"
+    return f"{size_unlike(found.smallest, found.margin_fraction)} points would"
 
 
 def _seed_notes(arms: Sequence[Arm]) -> list[str]:

@@ -86,7 +86,7 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("n_test: 162\n", "", "n_test: is missing; give the number of test images behind each accuracy"),
-        ("n_test", "n_tset", "line 2, n_tset: nothing reads this key; did you mean n_test?"),
+        ("n_test", "n_tset", "line 2, n_tset: unknown key; did you mean 'n_test'?"),
         ("162", "0", "line 2, n_test='0': must be a whole number from 1 to 10000000, digits only"),
         ("162", "1,348", "line 2, n_test='1,348': must be a whole number from 1 to 10000000, digits only"),
         ("162", "[162]", "line 2, n_test: must be a whole number from 1 to 10000000, digits only"),
@@ -96,7 +96,7 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         ("162", "162\nunit: per cent", "line 3, unit='per cent': must be percent or fraction"),
         ("162", "162\ntitle: [a]", "line 3, title: must be text; put it in quotes"),
         ("baseline: real\n", "", "baseline: is missing; name the arm that the others are compared with"),
-        ("baseline: real", "baseline: rael", "line 3, baseline='rael': is no arm; did you mean real?"),
+        ("baseline: real", "baseline: rael", "line 3, baseline='rael': is no arm; did you mean 'real'?"),
         ("baseline: real", "baseline: x", "line 3, baseline='x': is no arm; there is real, 8:2"),
         ("98.15", "101", "line 5, arms.real='101': must be from 0 to 100"),
         ("98.15", "-1", "line 5, arms.real='-1': must be a number from 0 to 100"),
@@ -109,21 +109,21 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         (
             "98.15",
             "{accuracy: 98, acuracy: 5}",
-            "line 5, arms.real.acuracy: nothing reads this key; did you mean accuracy?",
+            "line 5, arms.real.acuracy: unknown key; did you mean 'accuracy'?",
         ),
         (
             "98.15",
             "{accuracy: 98, seeds: few}",
             "line 5, arms.real.seeds='few': must be a whole number from 1 to 10000000, digits only",
         ),
-        ("  8:2: 94.20\n", "  real: 94.20\n", "line 6, arms.real: this arm is there twice, first in line 5"),
-        ("  8:2: 94.20\n", "", "line 5, arms: 1 is too few, a comparison needs two"),
-        ("8:2:", "'':", "line 6, arms: every arm needs a name of one word or in quotes"),
-        ("8:2:", "? [8, 2]\n  :", "line 6, arms: every arm needs a name of one word or in quotes"),
+        ("  8:2: 94.20\n", "  real: 94.20\n", "line 6, arms.real: this key is there twice, first in line 5"),
+        ("  8:2: 94.20\n", "", "line 4, arms: 1 is too few, a comparison needs two"),
+        ("8:2:", "'':", "line 6, arms: every key needs a name of one word or in quotes"),
+        ("8:2:", "? [8, 2]\n  :", "line 6, arms: every key needs a name of one word or in quotes"),
         (
             "  real: 98.15\n  8:2: 94.20\n",
             "  - real\n",
-            "line 5, arms: must be a list of lines <name>: <accuracy>, each without a dash",
+            "line 4, arms: must be a list of lines <name>: ..., each without a dash",
         ),
         (
             "arms:\n  real: 98.15\n  8:2: 94.20\n",
@@ -132,7 +132,7 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         ),
         ("162", "162\nexpected_discordant: [5, 0]", "must be above 0: arms that never disagree do not differ"),
         ("162", "162\nexpected_discordant: x", "line 3, expected_discordant='x': must be a number from 0 to 100"),
-        ("162", "162\nreadings: [a]", "line 3, readings: must be a list of lines <name of the reading>: ..."),
+        ("162", "162\nreadings: [a]", "line 3, readings: must be a list of lines <name>: ..."),
         ("162", "162\nreadings: {a: b}", "readings.a: needs synthetic: {<arm>: <share>, ...} with a share for every"),
         ("162", "162\nreadings: {a: {synthetic: {real: 0}}}", "readings.a.synthetic: has no share for 8:2"),
         (
@@ -143,14 +143,14 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         (
             "162",
             "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1, rael: 4}}}",
-            "readings.a.synthetic.rael: is no arm; did you mean real?",
+            "readings.a.synthetic.rael: is no arm; did you mean 'real'?",
         ),
         (
             "162",
             "162\nreadings: {a: {say: x, synthetic: {real: 0, 8:2: 1}}}",
-            "readings.a.say: nothing reads this key; did you mean says?",
+            "readings.a.say: unknown key; did you mean 'says'?",
         ),
-        ("162", "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1}}, a: 4}", "readings.a: this reading is there twice"),
+        ("162", "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1}}, a: 4}", "readings.a: this key is there twice"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
