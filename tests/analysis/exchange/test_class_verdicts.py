@@ -23,7 +23,6 @@ from synthaug.analysis.exchange.class_verdicts import (
 )
 from synthaug.analysis.exchange.rate import Amounts
 from synthaug.analysis.inference.contrasts import class_differences
-from synthaug.analysis.text.exchange_text import mix_sentence
 from tests.factories.exchange_studies import GRID, write_exchange_study
 from tests.factories.studies import MadeUp, arm_of, make_study
 
@@ -113,10 +112,6 @@ def test_the_mix_of_a_class_is_the_best_or_a_cheaper_one_as_good() -> None:
     assert (dog.best, dog.cheapest, dog.tied) == ("real", "real", ())
     assert (emu.best, emu.cheapest, set(emu.tied)) == ("few", "few", {"real", "mixed"})
     assert (fox.best, fox.cheapest) == ("real", "mixed")
-    many = replace(cat, tied=("a", "b", "c", "d"))
-    assert mix_sentence(many, margin=0.02).endswith("not told apart from 4 other arms.")
-    assert mix_sentence(cat, margin=0.02) == "cat: mixed is best (95.00 %), not told apart from real."
-    assert "mixed has fewer real images and is shown to be less than 1 point worse" in mix_sentence(fox, margin=0.01)
     with pytest.raises(ValueError, match="share no seed"):
         recommended_mixes(arms[:2], [{0: correct[0][0]}, {1: correct[1][1]}], LABELS, NAMES, margin_fraction=0.02)
 

@@ -14,7 +14,7 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.exchange import rate
 from synthaug.analysis.exchange.covariance import errors, variation
 from synthaug.analysis.exchange.law import CHANGING, CONSTANT, SHIFTED, WORTHLESS, Law, Problem
-from synthaug.analysis.exchange.rate import Amounts, Value, fit, of_group
+from synthaug.analysis.exchange.rate import Amounts, Value, fit, group_exchange
 from synthaug.analysis.output.figures import exchange_curves as figures
 from synthaug.analysis.output.records import of_exchange
 from synthaug.analysis.text import exchange_text

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from synthaug.analysis.inference.power_analysis import ArmPower, Assumptions, GroupPower, Power, expect, plan
-from synthaug.analysis.inference.seeds_power import Components
+from synthaug.analysis.inference.variance_components import VarianceComponents
 from synthaug.analysis.text.document import markdown
 from synthaug.analysis.text.power_text import announcement, plan_document, sentence, smallest, study_document
 from tests.factories.golden import assert_golden
 
-VARIANCES = Components(4e-6, 0.001, 0.02, 0.3)
+VARIANCES = VarianceComponents(4e-6, 0.001, 0.02, 0.3)
 ARM = ArmPower(600, 3, 0.0257, VARIANCES, 0.01, 0.0219, 2894, 6)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from synthaug.analysis.inference.confidence import Calibration
-from synthaug.analysis.inference.intervals import Difference, Estimate, Part, Spread
+from synthaug.analysis.inference.intervals import Difference, Estimate, MeanVariance, VarianceComponent
 from synthaug.analysis.robustness.shift_effects import (
     AT_CHANCE,
     EXCLUDED,
@@ -19,7 +19,9 @@ from tests.factories.golden import assert_golden
 
 
 def change(value: float, half: float, adjusted_p: float | None = None) -> Difference:
-    return Difference(value, value - half, value + half, value, Spread(Part(np.zeros(()))), 0.01, 2, adjusted_p)
+    return Difference(
+        value, value - half, value + half, value, MeanVariance(VarianceComponent(np.zeros(()))), 0.01, 2, adjusted_p
+    )
 
 
 def arms(*extras: tuple[float, float | None]) -> tuple[ArmShiftResult, ...]:
