@@ -12,6 +12,8 @@ from PIL import Image
 from synthaug import files
 from synthaug.data import fingerprints
 from synthaug.data.fingerprints import Fingerprint, distances, groups, of, take
+from synthaug.data.pixels import decode
+from synthaug.data.split_rule import Rule
 from tests.factories.images import image
 
 
@@ -105,3 +107,42 @@ def test_blocks_of_rows_miss_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     found = groups(prints, 8)
     assert found[49] == 3
     assert len(set(found)) == 49
+
+
+# --- the limit -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [0, 1, 7, 8, 9, 32, 64])
+@pytest.mark.parametrize("near", [0, 7, 8, 9, 63])
+def test_copies_differ_in_at_most_the_limit(bits: int, near: int) -> None:
+    pair = [with_hash(0x0123456789ABCDEF), with_hash(0x0123456789ABCDEF ^ ((1 << bits) - 1))]
+    assert groups(pair, near) == ([0, 0] if bits <= near else [0, 1])
+
+
+def test_the_default_limit_takes_saved_copies_and_no_other_photograph(tmp_path: Path) -> None:
+    """Of 60 photographs and their copies of half the size and at JPEG quality 90, in bits."""
+    near = Rule(val=0.1, test=0.1).near
+    assert near == 8
+    photographs = [photo(seed) for seed in range(60)]
+    copies = []
+    for number, original in enumerate(photographs):
+        original.resize((48, 48)).save(tmp_path / f"{number}.jpg", quality=90)
+        with Image.open(tmp_path / f"{number}.jpg") as opened:
+            copies.append(of(np.asarray(opened.convert("RGB"))))
+    between = distances([of(np.asarray(item)).phash for item in photographs], [item.phash for item in copies])
+    assert np.diag(between).max() <= near
+    assert between[~np.eye(60, dtype=bool)].min() > near
+
+
+def test_prints_are_of_the_short_side_that_tells_photographs_apart(tmp_path: Path) -> None:
+    """The fingerprint of a large file is that of its pixels at 256; smaller files keep theirs."""
+    for name, side in (("large", 600), ("small", 200)):
+        photo(1, side).save(tmp_path / f"{name}.png")
+        key = files.sha256(tmp_path / f"{name}.png")
+        prints, _ = take({key: tmp_path / f"{name}.png"})
+        assert prints[key] == of(decode(tmp_path / f"{name}.png", 256))
+
+
+def test_the_perceptual_hash_stands_from_release_to_release() -> None:
+    """Splits that were drawn are compared with hashes of later versions."""
+    assert of(np.asarray(photo(1))).phash == "c6e471db83258799"

@@ -125,37 +125,42 @@ def test_other_sizes_are_other_stores(tmp_path: Path) -> None:
 
 # --- several processes, and killed ones -----------------------------------------------------------------
 
-ADD = """
+# Adds all images of a folder, and waits for a line between writing the pixels and writing the index.
+SLOW_ADD = """
 import sys
 from pathlib import Path
 from synthaug import files
 from synthaug.data import pixels
 
-pixels._CHUNK = 2  # many takings of turns
-images = {files.sha256(path): path for path in sorted(Path(sys.argv[2]).iterdir())[int(sys.argv[3]) :]}
-store = pixels.PixelStore(Path(sys.argv[1]), 1000)
-print("ready", flush=True)
-input()
-store.add(images)
+write_rows = pixels.write_rows
+
+def wait_and_write(*arguments):
+    print("has written the pixels", flush=True)
+    sys.stdin.readline()
+    write_rows(*arguments)
+
+pixels.write_rows = wait_and_write
+images = {files.sha256(path): path for path in sorted(Path(sys.argv[2]).iterdir())}
+pixels.PixelStore(Path(sys.argv[1]), 1000).add(images)
 """
 
 
 def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
-    images = save(tmp_path / "images", range(10, 30))
-    arguments = [sys.executable, "-c", ADD, str(tmp_path / "store"), str(tmp_path / "images")]
-    processes = [
-        subprocess.Popen([*arguments, start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for start in ("0", "8")
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"  # both have read the empty index
-    for process in processes:
-        process.communicate("\n", timeout=60)
-        assert process.returncode == 0
+    first, second = save(tmp_path / "first", range(10, 16)), save(tmp_path / "second", range(14, 24))
+    command = [sys.executable, "-c", SLOW_ADD, str(tmp_path / "store"), str(tmp_path / "first")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as slow:
+        assert slow.stdin
+        assert slow.stdout
+        slow.stdout.readline()
+        fast = threading.Thread(target=PixelStore(tmp_path / "store", WHOLE).add, args=(second,))
+        fast.start()
+        fast.join(0.3)  # time to write, if nothing holds it back
+        slow.communicate("\n", timeout=60)
+        assert slow.returncode == 0
+        fast.join(60)
     store = PixelStore(tmp_path / "store", WHOLE)
-    assert holds(store, images)
-    assert (store.folder / "pixels.bin").stat().st_size == 20 * 20 * 16 * 3  # each of them is there once
+    assert holds(store, first | second)
+    assert (store.folder / "pixels.bin").stat().st_size == 14 * 20 * 16 * 3  # each image is there once
 
 
 def test_bytes_of_a_killed_process_beyond_the_index_are_written_over(tmp_path: Path) -> None:
