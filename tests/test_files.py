@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from synthaug.errors import UserError
-from synthaug.files import read_json, remove_unfinished, sha256, whole_file, write_json, write_rows, write_text
+from synthaug.files import (
+    read_json,
+    remove_unfinished,
+    sha256,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_rows,
+    write_text,
+)
 
 
 @contextmanager
@@ -153,3 +162,32 @@ def test_the_bytes_are_on_the_disk_before_the_file_gets_its_name(
     monkeypatch.setattr(Path, "replace", recorded_replace)
     write_text(path, "whole")
     assert events == [("fsync", path.stat().st_ino, 5), ("replace", path.stat().st_ino, 5)]
+
+
+# --- folders -----------------------------------------------------------------------------------------
+
+
+def test_the_folder_has_its_name_only_after_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "data"
+    with umask(0o027), whole_folder(path) as temporary:
+        (temporary / "a.txt").write_text("a")
+        assert not path.exists()
+        assert temporary.parent == path.parent  # a rename across disks is not atomic
+    assert [item.name for item in path.iterdir()] == ["a.txt"]
+    assert list(path.parent.iterdir()) == [path]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_folder_that_fails_leaves_nothing_behind(tmp_path: Path, error: type[BaseException]) -> None:
+    with pytest.raises(error), whole_folder(tmp_path / "data") as temporary:  # noqa: PT012
+        (temporary / "a.txt").write_text("a")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_takes_the_place_of_no_other_one(tmp_path: Path) -> None:
+    write_text(tmp_path / "data" / "a.txt", "a")
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "data"):
+        pass
+    assert [item.name for item in tmp_path.rglob("*")] == ["data", "a.txt"]

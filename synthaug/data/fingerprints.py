@@ -1,4 +1,4 @@
-"""What an image looks like, in a few bytes: equal for the same pixels, close for copies that were resized or re-saved.
+"""Fingerprints of images: equal for the same pixels, close for copies that were resized or re-saved.
 
 The perceptual hash is `phash` of the package ImageHash: the signs of the 8×8 lowest frequencies of a cosine transform
 of the grey image at 32×32, about their median. Of two unrelated photographs about half of its 64 bits differ.
@@ -26,7 +26,7 @@ _ROWS = 1024  # of the table of distances that are held in memory at once
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What an image looks like.
+    """Fingerprint of an image.
 
     Attributes:
         pixels: hex hash of the upright RGB pixels and their shape.
@@ -37,8 +37,8 @@ class Fingerprint:
     phash: str
 
 
-def take(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[str, str]]:
-    """Fingerprints of image files.
+def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[str, str]]:
+    """Compute the fingerprints of image files.
 
     Args:
         images: file hash → path.
@@ -46,29 +46,29 @@ def take(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[str, 
     Returns:
         File hash → fingerprint, and file hash → reason for the files that are no whole images.
     """
-    found: dict[str, Fingerprint] = {}
+    prints: dict[str, Fingerprint] = {}
     bad: dict[str, str] = {}
 
-    def taken(item: tuple[str, Path]) -> Fingerprint | str:
+    def compute(item: tuple[str, Path]) -> Fingerprint | str:
         image = try_decode(*item, SHORT_SIDE)
-        return image if isinstance(image, str) else of(image)
+        return image if isinstance(image, str) else fingerprint(image)
 
     with (
         tqdm(total=len(images), desc="comparing", unit="image", disable=None) as bar,
         large_photographs(),
         ThreadPoolExecutor(os.cpu_count()) as threads,
     ):
-        for key, result in zip(images, threads.map(taken, images.items()), strict=True):
+        for key, result in zip(images, threads.map(compute, images.items()), strict=True):
             if isinstance(result, str):
                 bad[key] = result
             else:
-                found[key] = result
+                prints[key] = result
             bar.update()
-    return found, bad
+    return prints, bad
 
 
-def of(image: NDArray[np.uint8]) -> Fingerprint:
-    """The fingerprint of RGB pixels (H, W, 3)."""
+def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
+    """Return the fingerprint of RGB pixels (H, W, 3)."""
     import imagehash
 
     height, width, _ = image.shape
@@ -77,7 +77,7 @@ def of(image: NDArray[np.uint8]) -> Fingerprint:
 
 
 def groups(fingerprints: Sequence[Fingerprint], near: int | None) -> list[int]:
-    """Which images are copies of one another, directly or by way of others.
+    """Group images that are copies of one another, directly or by way of others.
 
     Args:
         fingerprints: of the images.
@@ -88,20 +88,25 @@ def groups(fingerprints: Sequence[Fingerprint], near: int | None) -> list[int]:
     """
     labels = np.arange(len(fingerprints))
     first: dict[str, int] = {}
-    for index, fingerprint in enumerate(fingerprints):
-        labels[index] = first.setdefault(fingerprint.pixels, index)
+    for index, item in enumerate(fingerprints):
+        labels[index] = first.setdefault(item.pixels, index)
     if near is not None and fingerprints:
-        hashes = [fingerprint.phash for fingerprint in fingerprints]
+        hashes = [item.phash for item in fingerprints]
         _join(labels, _distinct(labels, hashes), hashes, near)
     return [int(label) for label in labels]
 
 
-def distances(one: Sequence[str], other: Sequence[str]) -> NDArray[np.int64]:
-    """Bits in which hex hashes differ, (len(one), len(other)).
+def distances(first: Sequence[str], second: Sequence[str]) -> NDArray[np.int64]:
+    """Count the bits in which hex hashes differ, by a product of matrices of ±1.
 
-    By a product of matrices of ±1: equal bits add 1 and others take 1 away.
+    Args:
+        first: N hashes of 16 digits.
+        second: M hashes.
+
+    Returns:
+        (N, M).
     """
-    product = _signs(one) @ _signs(other).T
+    product = _signs(first) @ _signs(second).T
     return ((BITS - product) / 2).astype(np.int64)
 
 
@@ -127,12 +132,12 @@ def _join(labels: NDArray[np.int64], indices: Sequence[int], hashes: Sequence[st
 
 def _unite(labels: NDArray[np.int64], members: NDArray[np.int64]) -> None:
     """Give the groups of all members the least of their labels."""
-    own = np.unique(labels[members])
-    if len(own) > 1:
-        labels[np.isin(labels, own[1:])] = own[0]
+    least, *others = np.unique(labels[members])
+    if others:
+        labels[np.isin(labels, others)] = least
 
 
 def _signs(hashes: Sequence[str]) -> NDArray[np.float32]:
-    """±1 for each bit of hex hashes, (N, 64)."""
+    """Return ±1 for each bit of hex hashes, (N, 64)."""
     octets = np.frombuffer(b"".join(bytes.fromhex(text) for text in hashes), dtype=np.uint8)
     return np.unpackbits(octets.reshape(len(hashes), BITS // 8), axis=1).astype(np.float32) * 2 - 1

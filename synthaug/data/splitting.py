@@ -301,7 +301,7 @@ def _fingerprints(
     samples = list(samples)
     if not samples:
         return {}, {}
-    prints, reasons = fingerprints.take({sample.sha256: sample.path for sample in samples})
+    prints, reasons = fingerprints.fingerprint_files({sample.sha256: sample.path for sample in samples})
     bad = {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
     refuse(bad)
     return prints, bad

@@ -11,7 +11,7 @@ from PIL import Image
 
 from synthaug import files
 from synthaug.data import fingerprints
-from synthaug.data.fingerprints import Fingerprint, distances, groups, of, take
+from synthaug.data.fingerprints import Fingerprint, distances, fingerprint, fingerprint_files, groups
 from synthaug.data.pixels import decode
 from synthaug.data.split_rule import Rule
 from tests.factories.images import image
@@ -22,7 +22,7 @@ def photo(seed: int, side: int = 96) -> Image.Image:
 
 
 def bits(one: Image.Image, other: Image.Image) -> int:
-    return int(distances([of(np.asarray(one)).phash], [of(np.asarray(other)).phash])[0, 0])
+    return int(distances([fingerprint(np.asarray(one)).phash], [fingerprint(np.asarray(other)).phash])[0, 0])
 
 
 def with_hash(value: int, pixels: str = "") -> Fingerprint:
@@ -45,7 +45,7 @@ def test_the_same_pixels_in_another_format_have_the_same_fingerprint(tmp_path: P
     (tmp_path / "d.png").write_text("no image")
     paths = sorted(tmp_path.iterdir())
     keys = [files.sha256(path) for path in paths]
-    found, bad = take(dict(zip(keys, paths, strict=True)))
+    found, bad = fingerprint_files(dict(zip(keys, paths, strict=True)))
     a, b, c = (found[key] for key in keys[:3])
     assert a == b
     assert a.pixels != c.pixels
@@ -54,7 +54,7 @@ def test_the_same_pixels_in_another_format_have_the_same_fingerprint(tmp_path: P
 
 def test_the_shape_belongs_to_the_pixels() -> None:
     wide = np.zeros((2, 8, 3), dtype=np.uint8)
-    assert of(wide).pixels != of(wide.reshape(8, 2, 3)).pixels
+    assert fingerprint(wide).pixels != fingerprint(wide.reshape(8, 2, 3)).pixels
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6), st.integers(0, 2**64 - 1))
@@ -128,8 +128,8 @@ def test_the_default_limit_takes_saved_copies_and_no_other_photograph(tmp_path: 
     for number, original in enumerate(photographs):
         original.resize((48, 48)).save(tmp_path / f"{number}.jpg", quality=90)
         with Image.open(tmp_path / f"{number}.jpg") as opened:
-            copies.append(of(np.asarray(opened.convert("RGB"))))
-    between = distances([of(np.asarray(item)).phash for item in photographs], [item.phash for item in copies])
+            copies.append(fingerprint(np.asarray(opened.convert("RGB"))))
+    between = distances([fingerprint(np.asarray(item)).phash for item in photographs], [item.phash for item in copies])
     assert np.diag(between).max() <= near
     assert between[~np.eye(60, dtype=bool)].min() > near
 
@@ -139,10 +139,10 @@ def test_prints_are_of_the_short_side_that_tells_photographs_apart(tmp_path: Pat
     for name, side in (("large", 600), ("small", 200)):
         photo(1, side).save(tmp_path / f"{name}.png")
         key = files.sha256(tmp_path / f"{name}.png")
-        prints, _ = take({key: tmp_path / f"{name}.png"})
-        assert prints[key] == of(decode(tmp_path / f"{name}.png", 256))
+        prints, _ = fingerprint_files({key: tmp_path / f"{name}.png"})
+        assert prints[key] == fingerprint(decode(tmp_path / f"{name}.png", 256))
 
 
 def test_the_perceptual_hash_stands_from_release_to_release() -> None:
     """Splits that were drawn are compared with hashes of later versions."""
-    assert of(np.asarray(photo(1))).phash == "c6e471db83258799"
+    assert fingerprint(np.asarray(photo(1))).phash == "c6e471db83258799"

@@ -82,7 +82,7 @@ def _picture(listed: Listed) -> Picture | None:
     grey = np.asarray(small, dtype=np.float32).ravel()
     centred = grey - grey.mean()
     length = float(np.linalg.norm(centred))
-    return Picture(listed, sha256, fingerprints.of(pixels), centred / length if length else centred)
+    return Picture(listed, sha256, fingerprints.fingerprint(pixels), centred / length if length else centred)
 
 
 def copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]:

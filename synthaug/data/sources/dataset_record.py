@@ -1,4 +1,4 @@
-"""`dataset.json` in the folder of a dataset that a function wrote: its source, its licence, and what was asked for."""
+"""`dataset.json` in the folder of a dataset that a function wrote: its source, its licence, and the request."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,34 +12,40 @@ FORMAT = 1
 
 
 def write(folder: Path, request: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write down what was asked for and what is known of the images."""
+    """Write the record.
+
+    Args:
+        folder: of the dataset.
+        request: the arguments that define the dataset, as plain JSON data.
+        facts: source, licence and whatever else is recorded.
+    """
     write_json(folder / RECORD, {"format": FORMAT, **facts, "request": dict(request)})
 
 
 def is_made(root: Path, request: Mapping[str, Any]) -> bool:
-    """Whether the folder is there and holds what is asked for; False where there is none yet.
+    """Whether the folder exists and holds the requested dataset.
 
     Args:
         root: the dataset's folder.
-        request: what was asked for, as plain JSON data.
+        request: the arguments that define the dataset, as plain JSON data.
 
     Raises:
-        UserError: the folder is another dataset's, or was asked for otherwise.
+        UserError: the folder was not written by this dataset, or for another request.
     """
     if not root.exists():
         return False
-    way_out = (
+    remedy = (
         "Have it written elsewhere with dataset.root=<folder> dataset.name=<name>, or move the folder away; to use it "
         f"as it is: dataset=imagefolder dataset.root={root}"
     )
     if not (root / RECORD).is_file():
-        raise UserError(f"{root} is there but has no {RECORD}, so it was not written by this dataset. {way_out}")
-    there = read_json(root / RECORD).get("request", {})
+        raise UserError(f"{root} exists but has no {RECORD}, so it was not written by this dataset. {remedy}")
+    recorded = read_json(root / RECORD).get("request", {})
     differing = [
-        f"  - dataset.prepare.{key}: {there.get(key)} there, {request.get(key)} now"
-        for key in sorted({*there, *request})
-        if there.get(key) != request.get(key)
+        f"  - dataset.prepare.{key}: {recorded.get(key)} there, {request.get(key)} now"
+        for key in sorted({*recorded, *request})
+        if recorded.get(key) != request.get(key)
     ]
     if differing:
-        raise UserError("\n".join([f"{root} was written for another request:", *differing, way_out]))
+        raise UserError("\n".join([f"{root} was written for another request:", *differing, remedy]))
     return True

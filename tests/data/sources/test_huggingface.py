@@ -221,7 +221,7 @@ def test_the_package_is_named(source: Path, root: Path, monkeypatch: pytest.Monk
 
 def test_without_a_connection_the_way_out_is_named(root: Path) -> None:
     message = refusal(root, "nobody/nothing")
-    assert message.startswith("nobody/nothing cannot be had: ")
+    assert message.startswith("nobody/nothing cannot be loaded: ")
     assert "HF_HUB_OFFLINE" in message
     assert "dataset.prepare.id=<folder>" in message
 
@@ -270,7 +270,7 @@ def test_offline_the_cache_still_knows_the_commit(
     write_huggingface(root, "owner/pets")
     facts = read_json(root / "dataset.json")
     assert facts["revision"] == COMMIT
-    assert facts["licence"].startswith("not told")
+    assert facts["licence"].startswith("not stated")
 
 
 def hub_error(name: str) -> Exception:

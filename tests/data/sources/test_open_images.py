@@ -137,7 +137,7 @@ def test_lists_are_read_once_and_photographs_fetched_once(published: OpenImages,
 def test_an_interruption_is_taken_up_where_it_was(
     published: OpenImages, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = fingerprints.of
+    of = fingerprints.fingerprint
     calls = []
 
     def interrupted(pixels: Any) -> Any:
@@ -146,11 +146,11 @@ def test_an_interruption_is_taken_up_where_it_was(
             raise KeyboardInterrupt
         return of(pixels)
 
-    monkeypatch.setattr(fingerprints, "of", interrupted)
+    monkeypatch.setattr(fingerprints, "fingerprint", interrupted)
     with pytest.raises(KeyboardInterrupt):
         select(published, root)
     assert not root.exists()
-    monkeypatch.setattr(fingerprints, "of", of)
+    monkeypatch.setattr(fingerprints, "fingerprint", of)
     before = dict(published.server.asked)
     select(published, root)
     assert before["boxes.csv"] == published.server.asked["boxes.csv"] == 1
@@ -182,7 +182,7 @@ def test_of_near_duplicates_one_is_taken(published: OpenImages, root: Path, near
         select(published, root, near=None)
         assert sum(name.startswith("dog") for own in there(root).values() for name in own) == 4
     else:
-        assert "dog: 1 photograph of 4 wanted" in refusal(published, root)
+        assert "dog: 1 photograph of 4 requested" in refusal(published, root)
 
 
 def test_a_busy_server_and_a_broken_line_are_no_matter(published: OpenImages, root: Path) -> None:
@@ -242,8 +242,8 @@ def test_a_class_that_there_is_not(published: OpenImages, root: Path) -> None:
 
 def test_too_few_photographs_are_said_before_any_is_fetched(published: OpenImages, root: Path) -> None:
     message = refusal(published, root, train=10, test=8)
-    assert "bear: 8 photographs of 10 wanted (5 train, 1 val, 4 test)" in message
-    assert "dog: 8 photographs of 10 wanted" in message
+    assert "bear: 8 photographs of 10 requested (5 train, 1 val, 4 test)" in message
+    assert "dog: 8 photographs of 10 requested" in message
     assert "dataset.prepare.smallest_box" in message
     assert not any(name.endswith(".jpg") for name in published.server.asked)
 
@@ -262,10 +262,10 @@ def test_no_connection_names_the_address_and_the_ways_out(published: OpenImages,
 def test_a_server_that_gives_no_photograph_is_not_asked_for_all(
     published: OpenImages, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_images, "_HOPELESS", 3)
+    monkeypatch.setattr(open_images, "_MAX_FAILURES", 3)
     shutil.rmtree(published.server.folder / "train")
     message = refusal(published, root)
-    assert f"None of the first 3 photographs of bear can be had from {published.server.address}/train" in message
+    assert f"None of the first 3 photographs of bear can be downloaded from {published.server.address}/train" in message
 
 
 def test_a_list_without_its_columns_is_refused(published: OpenImages, root: Path) -> None:
