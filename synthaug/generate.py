@@ -6,38 +6,32 @@ python -m synthaug.generate per_class=1000 generator=sd15 dataset=imagefolder da
 
 import logging
 import sys
-from pathlib import Path
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
-from synthaug.config import schema, sweep
+from synthaug.config.job import Job
 from synthaug.errors import UserError, explain, underlying
+from synthaug.execution.factory import make_generator
+from synthaug.execution.session import Session
 
 log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    sys.argv[1:] = sweep.as_hydra_takes(sys.argv[1:])
     try:
-        schema.register()
-        sweep.jobs_of(sys.argv[1:])
-        _hydra_main()
+        Session(execute).run()
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
 
 
-@hydra.main(config_path=str(schema.CONF), config_name="config", version_base=schema.VERSION_BASE)
-def _hydra_main(composed: DictConfig) -> None:
-    job = schema.job_of(composed, HydraConfig.get())
+def execute(session: Session, job: Job) -> None:
+    """Generate for one run; end the command where that fails."""
     try:
         generate(job)
     except KeyboardInterrupt:
-        log.warning("Interrupted. The images made so far stay; the same command goes on from here.")
+        log.warning("Interrupted. The images made so far stay; the same command resumes.")
         sys.exit(130)
     except Exception as error:
         cause = underlying(error)
@@ -47,13 +41,13 @@ def _hydra_main(composed: DictConfig) -> None:
         sys.exit(1)
 
 
-def generate(job: schema.Job) -> None:
-    """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, asks for."""
+def generate(job: Job) -> None:
+    """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, requests."""
     from synthaug.arms import build, mixing
 
     settings = job.settings
     build.prepare(settings["dataset"], instantiate)
-    real = build.read_real(settings["dataset"], Path(settings["output_dir"])).real
+    real = build.read_real(settings["dataset"], job.output_dir).real
     per_class, mix = settings["per_class"], settings["mix"]
     if per_class is None and mix["synthetic"] == 0:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
@@ -62,10 +56,9 @@ def generate(job: schema.Job) -> None:
     else:
         counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
         wanted = {name: count.synthetic for name, count in counts.items()}
-    generator = instantiate(schema.called(settings["generator"]))
-    synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, generator)
+    synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
     made = synthetic.ensure(wanted)
-    log.info("%d images made, %d were there: %s", made, sum(wanted.values()) - made, synthetic.folder)
+    log.info("%d images made, %d existed: %s", made, sum(wanted.values()) - made, synthetic.folder)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.config import schema, sweep
+from synthaug.config import schema
 from synthaug.models.backbones import build_backbone
+from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 from tests.factories.studies import MadeUp, make_study
 
@@ -33,11 +34,7 @@ def own_configs(tmp_path: Path) -> Path:
 def test_one_yaml_each_for_a_ratio_a_backbone_and_a_dataset(own_configs: Path) -> None:
     assert [group for group, _, _ in SNIPPETS] == ["mix", "model", "dataset"]
     schema.register()
-    jobs = sweep.jobs_of(
-        [f"--config-dir={own_configs}", schema.quote_choices("mix=91"), "model=convnext", "dataset=shelter"]
-    )
-    assert jobs is not None
-    (job,) = jobs
+    (job,) = jobs_of(f"--config-dir={own_configs}", "mix=91", "model=convnext", "dataset=shelter")
     assert job.key.folder == Path("shelter/tiny_digits/convnext/91/seed0")
     assert (job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) == (0.1, 0.9)
     backbone = build_backbone(job.settings["model"]["backbone"], None, num_classes=2)
@@ -50,9 +47,7 @@ def test_commands_for_own_photographs_pass_every_check(tmp_path: Path) -> None:
     assert command is not None
     photos = str(write_dataset(tmp_path / "photos"))
     schema.register()
-    arguments = [sweep.as_hydra_reads(word) for word in command[1].replace("photos", photos).split()]
-    jobs = sweep.jobs_of(arguments)
-    assert jobs is not None
+    jobs = jobs_of(*command[1].replace("photos", photos).split())
     assert [job.key.arm for job in jobs] == ["real", "55", "64", "73", "82"]
 
 

@@ -1,188 +1,237 @@
-"""From a command line to the runs that it asks for, or to everything that is wrong with it.
+"""From overrides to the runs that they request, or to everything that is wrong with them, all at once."""
 
-What is wrong is said all at once, each in the words it was typed in.
-"""
-
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import fields
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from hydra._internal.utils import get_args_parser
-from hydra.types import RunMode
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from synthaug.config.compose import (
-    asks_for_something_else,
-    compose_without_mistakes,
-    expand,
-    has_basic_sweeper,
-    hydra_set_up,
-    key_of,
-    params_of_study,
-    parse,
-    plain_words,
-    without_sweeps,
-)
-from synthaug.config.schema import GROUPS, Config, Job, job_of, quote_choices
-from synthaug.config.validation import problems_of
-from synthaug.errors import raise_all
+from synthaug.config import controls
+from synthaug.config.command_line import CommandLine, key_of, typed_form
+from synthaug.config.compose import Composer, initialized_hydra
+from synthaug.config.controls import SweptMix
+from synthaug.config.job import Job, build_job
+from synthaug.config.validation import validate
+from synthaug.errors import UserError, raise_all
 from synthaug.runs import identity
 
-# Below these, keys are arguments of what a `_target_` names, or may be given without standing in any file.
-_ARGUMENT = re.compile(
-    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment)\.\w+=|mix\.augment="
-    r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
-)
-_PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
-_OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
-# Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.
-_GRAMMAR = re.compile(
-    r"(^|,)\s*['\"\[{]|\$\{|\\|^\s*(choice|range|interval|glob|shuffle|sort|tag|extend_list|int|float|str|bool|json_str)\s*\("
-)
-_NOT_BARE = re.compile(r"[^A-Za-z0-9_/.+$%*@?|:\s-]")  # what that grammar takes only in quotes
+Combination = tuple[str, ...]  # the overrides of one run
+STUDY_SWEEPER = "hydra_plugins.synthaug_sweeper.StudySweeper"
 
 
-def as_hydra_takes(arguments: Sequence[str]) -> list[str]:
-    """A whole command line as it must be for Hydra: each override `as_hydra_reads`, and options such as -m before them.
-
-    Hydra takes overrides on one side of an option only: `dataset=digits -m mix=real,55` would be no usage it knows.
-    """
-    options = list(arguments)
-    overrides: list[str] = get_args_parser().parse_intermixed_args(options).overrides
-    for override in overrides:
-        options.remove(override)
-    return [*options, *map(as_hydra_reads, overrides)]
-
-
-def as_hydra_reads(argument: str) -> str:
-    """One argument of the command line as it must be for Hydra to read it as it was meant.
-
-    Any argument of a target may be given, whether its YAML lists it or not: `generator.device=cpu` becomes
-    `++generator.device=cpu`. Whether the target takes it is for `problems_of` to say. So may any key of `mix.augment`.
-    Names of folders are taken as they are, in any script: `dataset.root=~/Füchse` needs no quotes. `+controls=true` is
-    `controls=true`: Hydra would refuse to add a key that is there.
-    """
-    if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but one of a mapping may
-        return "++{}={{{}: {}}}".format(*of_class.groups())
-    if argument.startswith("+") and key_of(argument) in _PLAIN_KEYS:
-        argument = argument.lstrip("+")
-    argument = _quote_text(argument)
-    return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
-
-
-def _quote_text(argument: str) -> str:
-    """Quote plain values that hold letters and signs of which Hydra's grammar knows nothing; `~` is the home folder."""
-    key, equals, value = argument.partition("=")
-    if not equals or not re.fullmatch(r"\+{0,2}\w[^=\s]*", key) or _GRAMMAR.search(value):
-        return argument
-    return f"{key}={','.join(map(_quoted, value.split(',')))}"
-
-
-def _quoted(value: str) -> str:
-    plain = str(Path(value).expanduser()) if re.match(r"~(/|$)", value) else value
-    quote = '"' if "'" in plain else "'"
-    return f"{quote}{plain}{quote}" if _NOT_BARE.search(plain) and quote not in plain else plain
-
-
-def is_sweep(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for several runs (-m, --multirun)."""
-    return bool(get_args_parser().parse_args(list(arguments)).multirun)
-
-
-def jobs_of(arguments: Sequence[str]) -> list[Job] | None:
-    """Compose and check every run that a command line asks for.
+def requested_jobs(command_line: CommandLine, failure: Exception | None = None) -> list[Job]:
+    """Return the runs that a command line requests, outside of `@hydra.main`.
 
     Args:
-        arguments: `sys.argv[1:]`, `as_hydra_takes` them.
-
-    Returns:
-        The jobs; None where the command line asks for something else (--help, --cfg …) or is expanded by another
-        sweeper than Hydra's own, which decides as it goes.
+        command_line: as it was typed.
+        failure: what Hydra raised for it, where it did.
 
     Raises:
-        UserError: everything that is wrong with the configuration, each with its path.
+        UserError: everything that is wrong with it.
     """
-    parsed = get_args_parser().parse_args(list(arguments))
-    if asks_for_something_else(parsed):
-        return None
-    blamed: dict[str, str] = {}
-    problems: list[str] = []
-    jobs: list[Job] = []
-    seen: set[str] = set()
-    with hydra_set_up(parsed.config_dir):
-        combinations = _expand(parsed.overrides, blamed) if parsed.multirun else [parsed.overrides]
-        if combinations is None:
-            return None
-        for combination in combinations:
-            if (blamed or problems) and seen.issuperset(combination):
-                continue  # nothing will run: only what was not looked at yet can add to what is wrong
-            seen.update(combination)
-            config = compose_without_mistakes(combination, blamed)
-            if config is None:
-                continue
-            found = problems_of(config) + _sweep_problems(config, combination, parsed.multirun)
-            problems += found
-            if not found:
-                jobs.append(job_of(config, config.hydra))
-    problems = [f"{_as_typed(override)}: {reason}" for override, reason in blamed.items()] + problems
-    raise_all("The configuration cannot be used:", list(dict.fromkeys([*problems, *_clashes(jobs)])))
+    with initialized_hydra(command_line.config_dir) as composer:
+        if command_line.is_sweep:
+            return list(sweep_jobs(composer, command_line.overrides).values())
+        errors: dict[str, str] = {}
+        if failure:
+            composer.compose_valid(command_line.overrides, errors, failure)
+        jobs, problems = _checked_jobs(composer, [tuple(command_line.overrides)], errors, is_sweep=False)
+        _raise_problems(errors, problems, jobs)
+        return list(jobs.values())
+
+
+def sweep_jobs(
+    composer: Composer, overrides: Sequence[str], master: DictConfig | None = None
+) -> dict[Combination, Job]:
+    """Expand a sweep, its control arms included, and check every run.
+
+    Args:
+        composer: of the command.
+        overrides: of the command line.
+        master: the configuration without what is swept over; None: composed here.
+
+    Returns:
+        The overrides of each run → the run.
+
+    Raises:
+        UserError: everything that is wrong with the runs.
+    """
+    errors: dict[str, str] = {}
+    parsed = composer.parse(overrides, errors)
+    fixed = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
+    if master is None:
+        master = composer.compose_valid(fixed, errors)
+    values: dict[str, list[str]] = {}
+    if master is not None and _has_study_sweeper(master):
+        params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+        values = _expanded([*composer.parse(params, errors), *parsed], errors)
+    combinations = list(itertools.product(*values.values())) if values or not fixed else [tuple(fixed)]
+    jobs, problems = _checked_jobs(composer, combinations, errors, is_sweep=True)
+    _raise_problems(errors, problems, jobs)
+    if master is not None and _wants_controls(master, parsed):
+        values = _with_controls(composer, values, jobs)
+        jobs, problems = _checked_jobs(composer, itertools.product(*values.values()), errors, is_sweep=True, done=jobs)
+        _raise_problems(errors, problems, jobs)
+        _require_controls(_swept_mixes(composer, jobs))
     return jobs
 
 
-def _sweep_problems(config: DictConfig, overrides: Sequence[str], multirun: bool) -> list[str]:
-    """What a study would sweep over and this command line does not."""
-    hydra = config.hydra
-    found = []
-    if hydra.mode == RunMode.MULTIRUN and not multirun:
-        found.append("hydra.mode: several runs are asked for with -m")
-    given = {key_of(override) for override in overrides}
+def single_run_problems(hydra: DictConfig, controls_requested: bool, overrides: Iterable[str]) -> list[str]:
+    """Return what a study would sweep over and a single run does not.
+
+    Args:
+        hydra: the node of that name.
+        controls_requested: the value of `controls`.
+        overrides: of the run.
+    """
+    keys = {key_of(override) for override in overrides}
+    problems = []
     # A study may ask for controls, and one of its runs may be chosen all the same.
-    if config.controls and "controls" in given and not multirun:
-        found.append("controls=true: control arms are runs of their own; ask for several runs with -m")
-    ignored = [str(key) for key in hydra.sweeper.get("params") or {} if key not in given]
+    if controls_requested and "controls" in keys:
+        problems.append("controls=true: control arms are runs of their own; request several runs with -m")
+    ignored = [str(key) for key in hydra.sweeper.get("params") or {} if key not in keys]
     if ignored:
         choices = " ".join(f"{key}=<value>" for key in ignored)
-        found.append(f"hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with {choices}")
-    return found
+        remedy = f"run it alone with -m, or choose one run with {choices}"
+        problems.append(f"hydra.sweeper.params: this is a sweep; {remedy}")
+    return problems
+
+
+def _checked_jobs(
+    composer: Composer,
+    combinations: Iterable[Combination],
+    errors: dict[str, str],
+    is_sweep: bool,
+    done: Mapping[Combination, Job] = MappingProxyType({}),
+) -> tuple[dict[Combination, Job], list[str]]:
+    """The runs that are right, those that are `done` among them, and what is wrong with others apart from `errors`."""
+    problems: list[str] = []
+    jobs: dict[Combination, Job] = {}
+    seen: set[str] = set()
+    for combination in combinations:
+        if combination in done:
+            jobs[combination] = done[combination]
+            continue
+        if (errors or problems) and seen.issuperset(combination):
+            continue  # nothing will run: only what was not looked at yet can add to what is wrong
+        seen.update(combination)
+        config = composer.compose_valid(combination, errors)
+        if config is None:
+            continue
+        wrong = validate(config)
+        if not is_sweep:
+            wrong += single_run_problems(config.hydra, config.controls, combination)
+        problems += wrong
+        if not wrong:
+            jobs[combination] = build_job(config, config.hydra)
+    return jobs, problems
+
+
+def _raise_problems(errors: Mapping[str, str], problems: Iterable[str], jobs: Mapping[Combination, Job]) -> None:
+    lines = [f"{typed_form(override)}: {reason}" for override, reason in errors.items()]
+    raise_configuration_problems([*lines, *problems, *_clashes(jobs.values())])
+
+
+def raise_configuration_problems(problems: Iterable[str]) -> None:
+    """Raise one `UserError` with every problem of a configuration; do nothing where there is none."""
+    raise_all("The configuration cannot be used:", list(dict.fromkeys(problems)))
 
 
 def _clashes(jobs: Iterable[Job]) -> list[str]:
     """Runs of one command that would share a folder although they are not the same."""
     first: dict[Path, Job] = {}
-    found = []
+    problems = []
     for job in jobs:
-        there = first.setdefault(job.folder, job)
-        differing = identity.differing_settings(there.settings, job.settings)
+        earlier = first.setdefault(job.folder, job)
+        differing = identity.differing_settings(earlier.settings, job.settings)
         if differing:
             suffix = "-".join(f"${{{key}}}" for key in differing)
-            found.append(
+            problems.append(
                 f"{', '.join(differing)}: several values, but runs that differ only in them would share the folder "
-                f"{job.folder}; give each a study of its own: 'experiment={there.settings['experiment']}-{suffix}'"
+                f"{job.folder}; give each a study of its own: 'experiment={earlier.settings['experiment']}-{suffix}'"
             )
-    return found
+    return problems
 
 
-def _expand(overrides: list[str], blamed: dict[str, str]) -> list[list[str]] | None:
-    """The override lists of a sweep, as Hydra's basic sweeper will make them; None where another one is in charge.
-
-    Overrides that cannot be applied at all go to `blamed`.
-    """
-    parsed = parse(overrides, blamed)
-    single = without_sweeps(parsed)
-    config = compose_without_mistakes(single, blamed)
-    if config is None or not has_basic_sweeper(config):
-        return None if config else []
-    try:
-        return expand([*params_of_study(config), *parsed])
-    except Exception as error:
-        blamed["-m"] = plain_words(error, "", [])
-        return [single]
+def _has_study_sweeper(config: DictConfig) -> bool:
+    """Whether our own sweeper is in charge, which knows all runs before the first."""
+    return bool(config.hydra.sweeper._target_ == STUDY_SWEEPER)
 
 
-def _as_typed(override: str) -> str:
-    """An override without what `as_hydra_reads` added."""
-    if key_of(override) in GROUPS:
-        return override.replace("'", "")
-    plain = override.removeprefix("++")
-    return plain if _ARGUMENT.match(plain) else override
+def _expanded(overrides: Iterable[Override], errors: dict[str, str]) -> dict[str, list[str]]:
+    """Key → the overrides for each of its values; of two overrides of one key the last is in force."""
+    values: dict[str, list[str]] = {}
+    for override in overrides:
+        key, line = override.get_key_element(), override.input_line or ""
+        if not override.is_sweep_override():
+            values[key] = [f"{key}={override.get_value_element_as_str()}"]
+        elif override.is_discrete_sweep():
+            try:
+                values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            except Exception as error:  # of Hydra: a range without an end, for instance
+                errors[line] = " ".join(str(error).split())
+        else:
+            errors[line] = "an interval has no list of values; give them one by one, separated by commas"
+    return values
+
+
+# --- control arms ----------------------------------------------------------------------------------
+
+
+def _wants_controls(config: DictConfig, overrides: Iterable[Override]) -> bool:
+    """Whether a sweep is to have control arms; raises where nobody could add them."""
+    several = [o.input_line for o in overrides if o.key_or_group == "controls" and o.is_sweep_override()]
+    if several:
+        raise UserError(f"{several[0]}: holds for a whole sweep; give one value.")
+    if config.controls and not _has_study_sweeper(config):
+        raise UserError(controls_under_sweeper(config.hydra.sweeper._target_))
+    return bool(config.controls)
+
+
+def controls_under_sweeper(target: str) -> str:
+    """Return why a sweeper that chooses its runs as it goes cannot have controls added."""
+    return (
+        f"controls=true: {target} chooses the runs as it goes; name the control arms yourself, such as mix=64,real40, "
+        "and leave controls=true out."
+    )
+
+
+def _with_controls(
+    composer: Composer, values: Mapping[str, list[str]], jobs: Mapping[Combination, Job]
+) -> dict[str, list[str]]:
+    """The values of a sweep with those that give it its controls: choices of `mix`, or 0 synthetic images."""
+    mixes = _swept_mixes(composer, jobs)
+    if not controls.without_control(mixes):
+        return dict(values)
+    if any(key_of(key) == "mix.synthetic" for key in values):
+        if any(mix.real == 0 for mix in mixes):
+            raise UserError(
+                "controls=true: adds 0 to the values of mix.synthetic, but with mix.real=0 nothing would be left to "
+                "train on; sweep over mix.real=0 in a command of its own."
+            )
+        amounts = map(repr, dict.fromkeys([*(mix.synthetic for mix in mixes), 0.0]))
+        return {**values, "mix.synthetic": [f"mix.synthetic={amount}" for amount in amounts]}
+    sources = composer.compose(next(iter(jobs))).hydra.runtime.config_sources
+    folders = [Path(source.path) / "mix" for source in sources if source.schema == "file"]
+    choices = controls.with_controls(dict.fromkeys(mix.choice for mix in mixes), mixes, folders)
+    return {**values, "mix": [f"mix='{choice}'" for choice in choices]}
+
+
+def _require_controls(mixes: Sequence[SweptMix]) -> None:
+    lacking = controls.without_control(mixes)
+    if lacking:
+        listed = ", ".join(f"mix.real={mix.real:g} mix.synthetic={mix.synthetic:g}" for mix in lacking)
+        raise UserError(
+            f"controls=true: no choice of mix makes a control of {listed}, since the study sets numbers of the mix "
+            "besides its choice; sweep over mix.real and mix.synthetic, or name arms that have files."
+        )
+
+
+def _swept_mixes(composer: Composer, jobs: Mapping[Combination, Job]) -> list[SweptMix]:
+    mixes = []
+    for combination, job in jobs.items():
+        mix, choice = job.settings["mix"], composer.compose(combination).hydra.runtime.choices["mix"]
+        mixes.append(SweptMix(choice, mix["real"], mix["synthetic"], mix["augment"]))
+    return list({repr(mix): mix for mix in mixes}.values())

@@ -1,4 +1,4 @@
-"""What stands in the way of the runs of a command, found before the first of them begins.
+"""Pre-flight checks of all requested runs, before the first of them begins.
 
 A sweep takes hours: an arm that cannot be run, a folder that belongs to another configuration or a generator that
 does not know the classes must not come to light when the arms before it are done. Imports no torch.
@@ -6,134 +6,170 @@ does not know the classes must not come to light when the arms before it are don
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from synthaug.arms import build, mixing, shift_sets
 from synthaug.arms.shifts import Shift, ShiftSet
-from synthaug.config.schema import Job, read_settings
+from synthaug.config.job import Job
+from synthaug.config.naming import read_settings
 from synthaug.data.samples import MORE, SPLITS, RealImages, digest
+from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all
+from synthaug.execution import factory
+from synthaug.execution.session import DatasetKey, Session, is_first_process
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator, SyntheticSet
-from synthaug.runs import identity, layout
+from synthaug.messages import plural
+from synthaug.runs import identity, layout, planning
 from synthaug.tracking import run_ids
 
+Scans = dict[DatasetKey, Divided | UserError | None]
+MakeGenerator = Callable[[Job], Generator | FolderGenerator]
 
-def refuse(
-    jobs: Iterable[Job],
-    make_generator: Callable[[Job], Generator | FolderGenerator],
-    make_shifts: Callable[[Job], Mapping[str, Shift]] = lambda _: {},
-) -> None:
-    """Raise everything that would stop one of the jobs.
+
+def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
+    """Check runs and add them to the plans of their studies; the first of several processes does it for all.
 
     Args:
-        jobs: the runs that were asked for.
-        make_generator: a job's generator, not yet loaded.
-        make_shifts: a job's further test sets by name.
+        session: of the command, which keeps the scans of the datasets.
+        jobs: its runs.
+
+    Raises:
+        UserError: everything that would stop one of them.
+    """
+    if not is_first_process():
+        return
+    check_runs(jobs, session.scans)
+    for study in sorted({job.study for job in jobs}):
+        runs = [job for job in jobs if job.study == study]
+        planning.plan(study, [job.planned for job in runs], runs[-1].settings["margin"])
+
+
+def check_runs(
+    jobs: Sequence[Job],
+    scans: Scans | None = None,
+    make_generator: MakeGenerator = factory.make_generator,
+    make_shifts: Callable[[Job], Mapping[str, Shift]] = factory.make_shifts,
+) -> None:
+    """Raise everything that would stop one of the requested runs.
+
+    Args:
+        jobs: the runs.
+        scans: gets the images of each dataset, so that they are listed and hashed once.
+        make_generator: gives a run's generator, not yet loaded.
+        make_shifts: gives a run's shifts by name.
 
     Raises:
         UserError: all of it at once.
     """
-    jobs = list(jobs)
-    scanned: dict[tuple[str, ...], RealImages | UserError | None] = {}
+    scans = {} if scans is None else scans
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
-    found: list[str] = []
-    others: dict[tuple[str, ...], list[Path]] = {}
-    if len(jobs) > 1 and run_ids.is_sweep_trial() and any(job.is_in_wandb for job in jobs):
-        found.append(
-            f"-m: the trial of a W&B sweep is one run, and this asks for {len(jobs)}; list the mixes and seeds in the "
-            "sweep's YAML instead (experiments/wandb/sweep.yaml), or choose another logger with logger=csv."
-        )
+    problems = _trial_problems(jobs)
+    conflicts: dict[tuple[str, ...], list[Path]] = {}
     for job in jobs:
-        dataset = job.settings["dataset"]
-        place = tuple(str(dataset.get(key)) for key in ("root", *SPLITS, MORE, "split", "name", "on_bad_image"))
-        if place not in scanned:
-            scanned[place] = real_images(dataset, Path(job.settings["output_dir"]))
-        real = scanned[place]
-        if isinstance(real, UserError):
-            found.append(str(real))
-            real = None
+        key = dataset_key(job)
+        if key not in scans:
+            scans[key] = scan_dataset(job)
+        scan = scans[key]
+        if isinstance(scan, UserError):
+            problems.append(str(scan))
+        real = scan.real if isinstance(scan, Divided) else None
         differing = [] if job.settings["overwrite"] else differences(job, real)
         if differing:
-            others.setdefault(tuple(differing), []).append(job.folder)
-        found += _impossible(job, real, make_generator) if real else []
-        shifts = make_shifts(job) if real else {}
-        if real and shifts:
-            same = repr((place, job.key.generator, job.settings["shift"]))
-            if same not in sets:
-                with build.hash_cache(dataset, Path(job.settings["output_dir"])) as hashes:
-                    sets[same] = shift_sets.list_sets(shifts, real, _reserve(job, make_generator), hashes.sha256)
-            found += sets[same][1] + (
-                [] if job.settings["overwrite"] else shift_sets.describe_changes(job.folder, sets[same][0])
-            )
-    found += [taken(folders, differing) for differing, folders in others.items()]
-    raise_all("Nothing was begun:", list(dict.fromkeys(found)))
+            conflicts.setdefault(tuple(differing), []).append(job.folder)
+        if real is None:
+            continue
+        problems += _mix_problems(job, real, make_generator)
+        if shifts := make_shifts(job):
+            shift_key = repr((key, job.key.generator, job.settings["shift"]))
+            if shift_key not in sets:
+                with build.hash_cache(job.settings["dataset"], job.output_dir) as hashes:
+                    sets[shift_key] = shift_sets.list_sets(shifts, real, _held_out(job, make_generator), hashes.sha256)
+            problems += sets[shift_key][1]
+            if not job.settings["overwrite"]:
+                problems += shift_sets.describe_changes(job.folder, sets[shift_key][0])
+    problems += [taken_message(folders, differing) for differing, folders in conflicts.items()]
+    raise_all("No run was started:", list(dict.fromkeys(problems)))
 
 
-def real_images(dataset: Mapping[str, Any], output_dir: Path) -> RealImages | UserError | None:
-    """The dataset as it lies on disk, or what is wrong with it; None where it will be prepared on the way.
+def _trial_problems(jobs: Sequence[Job]) -> list[str]:
+    if len(jobs) > 1 and run_ids.is_sweep_trial() and any(job.is_in_wandb for job in jobs):
+        remedy = "list the mixes and seeds in experiments/wandb/sweep.yaml, or choose another logger with logger=csv"
+        return [f"-m: the trial of a W&B sweep is one run, and this requests {len(jobs)}; {remedy}."]
+    return []
+
+
+def dataset_key(job: Job) -> DatasetKey:
+    """Return what the scan of a run's dataset depends on."""
+    dataset = job.settings["dataset"]
+    keys = ("root", *SPLITS, MORE, "split", "name", "on_bad_image")
+    return (str(job.output_dir), *(str(dataset.get(key)) for key in keys))
+
+
+def scan_dataset(job: Job) -> Divided | UserError | None:
+    """Return the images of a run's dataset, or what is wrong with them; None where it is yet to be written.
 
     Images that are to be split are split here, so that no run begins on a folder that cannot be.
     """
+    dataset = job.settings["dataset"]
     if dataset["prepare"] and not Path(dataset["root"]).expanduser().exists():
         return None
     try:
-        return build.list_real(dataset, output_dir).real
+        return build.list_real(dataset, job.output_dir)
     except UserError as error:
         return error
 
 
 def differences(job: Job, real: RealImages | None) -> list[str]:
-    """In what the run that a job's folder holds is another one than the job; empty where there is none.
+    """Return in what the run in a job's folder differs from the job; empty where there is none.
 
-    An attempt that failed before its first epoch has nothing to lose: its settings may be mended.
+    An attempt that failed before its first epoch has nothing to lose: its settings may be changed.
 
     Args:
-        job: the run that was asked for.
+        job: the requested run.
         real: its dataset, to be compared with the one that a finished run was made with; None leaves that out.
     """
     folder, settings = job.folder, job.folder / layout.CONFIG
     begun = any((folder / name).is_file() for name in (layout.RESULT, layout.CHECKPOINT, layout.LAST))
-    found = identity.describe_differences(read_settings(settings), job.recorded) if begun and settings.is_file() else []
+    lines = identity.describe_differences(read_settings(settings), job.recorded) if begun and settings.is_file() else []
     if real is not None and (folder / layout.RESULT).is_file():
-        there = read_json(folder / layout.RESULT)["data"].get("scanned", {})
-        found += [
+        recorded = read_json(folder / layout.RESULT)["data"].get("scanned", {})
+        lines += [
             f"dataset.root={job.settings['dataset']['root']}: its {split} images are not those of that run"
             for split, samples in real.splits.items()
-            if there and there.get(split) != digest(samples)
+            if recorded and recorded.get(split) != digest(samples)
         ]
-    return found
+    return lines
 
 
-def taken(folders: Sequence[Path], differing: Iterable[str]) -> str:
-    """What to tell the user of folders that belong to other runs, all in the same way."""
-    held, them = "holds a run of another configuration:", "the earlier run"
-    if len(folders) > 1:
-        rest = len(folders) - 1
-        held = f"and {rest} other folder{'s' if rest > 1 else ''} of this study hold runs of another configuration:"
-        them = "the earlier runs"
-    return (
-        "\n    ".join([f"{folders[0]} {held}", *differing])
-        + f"\n    Give this study a name of its own with experiment=<name>, or set {them} aside with overwrite=true."
-    )
+def taken_message(folders: Sequence[Path], differing: Iterable[str]) -> str:
+    """Return what is said of folders that belong to other runs, all in the same way.
+
+    Args:
+        folders: of the requested runs.
+        differing: in what the runs in them differ.
+    """
+    rest = plural(len(folders) - 1, "other folder of this study holds", "other folders of this study hold")
+    verb = "holds" if len(folders) == 1 else f"and {rest}"
+    remedy = "Give this study a name of its own with experiment=<name>, or set such runs aside with overwrite=true."
+    return "\n    ".join([f"{folders[0]} {verb} a run of another configuration:", *differing, remedy])
 
 
-def _impossible(job: Job, real: RealImages, make_generator: Callable[[Job], Generator | FolderGenerator]) -> list[str]:
+def _mix_problems(job: Job, real: RealImages, make_generator: MakeGenerator) -> list[str]:
     """Why the images at hand do not make the mix, and why the missing ones could not be generated."""
     mix = job.settings["mix"]
     try:
-        wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
+        counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
         if mix["synthetic"] > 0 and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
             synthetic = build.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator)
-            synthetic.check({name: count.synthetic for name, count in wanted.items()})
+            synthetic.check({name: count.synthetic for name, count in counts.items()})
     except UserError as error:
         return [str(error)]
     return []
 
 
-def _reserve(job: Job, make_generator: Callable[[Job], Generator | FolderGenerator]) -> SyntheticSet | UserError:
+def _held_out(job: Job, make_generator: MakeGenerator) -> SyntheticSet | UserError:
     try:
         return shift_sets.held_out_images(job.settings, job.key.dataset, job.key.generator, make_generator(job))
     except UserError as error:

@@ -14,17 +14,20 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from synthaug.config import schema, sweep, sweep_controls, validation
+from synthaug.config import schema, validation
+from synthaug.config.job import build_job
 from synthaug.data.augment import Augmentation, evaluation_view
 from synthaug.data.policies import POLICIES
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.split_rule import Rule
+from synthaug.execution import factory
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.prompts import read_prompts
 from synthaug.models.classifier import Classifier
 from synthaug.tracking import loggers
 from synthaug.training import evaluation, fit
+from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 from tests.factories.weights import in_the_cache
 
@@ -97,8 +100,8 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     group, choice = path.parent.name, path.stem
     assert group in schema.GROUPS
     found = composed(f"{group}={choice}", *MANDATORY.get((group, choice), ()))
-    assert validation.problems_of(found) == []
-    settings = schema.job_of(found, found.hydra).settings
+    assert validation.validate(found) == []
+    settings = build_job(found, found.hydra).settings
     called = NAMED_BY_FOLDER.get(choice, choice)
     assert group in ("logger", "trainer", "shift") or settings[group]["name"] == called
 
@@ -107,7 +110,7 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
 def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> None:
     schema.register()
     own = [f"dataset.root={photos}"] if path.stem == "photographs" else []
-    jobs = sweep.jobs_of(sweep_controls.with_controls(["-m", f"+experiments={path.stem}", *own]))
+    jobs = jobs_of("-m", f"+experiments={path.stem}", *own)
     assert jobs
     assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
     assert len({job.folder for job in jobs}) == len(jobs)
@@ -160,7 +163,7 @@ def test_every_key_of_an_augmentation_has_a_rule() -> None:
 def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, composed: Compose) -> None:
     for dataset in choices("dataset"):
         found = composed(f"mix={choice}", f"dataset={dataset}")
-        settings = schema.job_of(found, found.hydra).settings
+        settings = build_job(found, found.hydra).settings
         made = fit.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
         assert (made.policy, made.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
         assert made.scale == tuple(settings["dataset"]["augment"]["scale"])
@@ -176,7 +179,7 @@ def test_augmentation_can_be_made(choice: str, composed: Compose) -> None:
 @pytest.mark.parametrize("choice", choices("generator"))
 def test_generator_can_be_made(choice: str, composed: Compose, photos: Path) -> None:
     extra = [f"generator.root={photos}"] if choice == "folder" else []
-    generator = instantiate(schema.called(composed(f"generator={choice}", *extra).generator))
+    generator = instantiate(schema.target_kwargs(composed(f"generator={choice}", *extra).generator))
     if choice == "folder":
         assert isinstance(generator, FolderGenerator)
     else:
@@ -198,7 +201,7 @@ def test_prompts_can_be_read(choice: str, composed: Compose, tmp_path: Path) -> 
 @pytest.mark.parametrize("choice", choices("model"))
 def test_model_can_be_made(choice: str, composed: Compose) -> None:
     node = composed(f"model={choice}", "model.weights=null").model  # weights would be fetched
-    model = instantiate(schema.called(node), classes=["cat", "dog"], seed=0)
+    model = instantiate(schema.target_kwargs(node), classes=["cat", "dog"], seed=0)
     assert isinstance(model, Classifier)
     assert model.classes == ["cat", "dog"]
 
@@ -209,7 +212,7 @@ def test_model_with_weights_of_imagenet_keeps_them(
 ) -> None:
     node = composed(f"model={choice}").model
     pretrained = in_the_cache(node.backbone, tmp_path, monkeypatch)
-    state = instantiate(schema.called(node), classes=["cat", "dog"], seed=0).state_dict()
+    state = instantiate(schema.target_kwargs(node), classes=["cat", "dog"], seed=0).state_dict()
     kept = {key.removeprefix("network.") for key, value in state.items() if not key.startswith("network.fc")}
     assert kept == {key for key in pretrained if not key.startswith("fc")}
     assert all(bool((state[f"network.{key}"] == pretrained[key]).all()) for key in kept)
@@ -225,9 +228,9 @@ def test_trainer_can_be_made(choice: str, composed: Compose, tmp_path: Path) -> 
         "enable_model_summary": False,
         "use_distributed_sampler": False,
     }
-    assert set(given) == set(schema.SUPPLIED["trainer"])
+    assert set(given) == set(schema.PROGRAM_ARGUMENTS["trainer"])
     node = composed(f"trainer={choice}").trainer
-    trainer = instantiate(schema.called(node), **{**given, "accelerator": "cpu"})
+    trainer = instantiate(schema.target_kwargs(node), **{**given, "accelerator": "cpu"})
     assert trainer.max_epochs == node.max_epochs
 
 
@@ -239,7 +242,7 @@ def test_loggers_can_be_made(choice: str, composed: Compose, tmp_path: Path, mon
     assert len(nodes) == (choice != "none")
     for node in nodes.values():
         given = loggers.logger_arguments(node["_target_"], "real-seed0", tmp_path, tmp_path)
-        assert set(given) <= set(schema.SUPPLIED["logger"])
+        assert set(given) <= set(schema.PROGRAM_ARGUMENTS["logger"])
         logger = instantiate(node, **given)
         assert Path(logger.save_dir).is_relative_to(tmp_path)
 
@@ -247,10 +250,7 @@ def test_loggers_can_be_made(choice: str, composed: Compose, tmp_path: Path, mon
 @pytest.mark.parametrize("choice", choices("shift"))
 def test_further_test_sets_can_be_made(choice: str, composed: Compose) -> None:
     found = composed(f"shift={choice}", *MANDATORY.get(("shift", choice), ()))
-    nodes = schema.job_of(found, found.hydra).settings["shift"]
-    shifts = {
-        str(node.get("name") or key): instantiate(schema.called(node), _convert_="all") for key, node in nodes.items()
-    }
+    shifts = factory.make_shifts(build_job(found, found.hydra))
     names = [own for name, shift in shifts.items() for own in shift.names(name)]
     assert len(set(names)) == len(names)
     wanted = {"none": 0, "folder": 1, "synthetic": 1, "corruptions": 18, "corruptions_small": 18}
@@ -267,7 +267,7 @@ def test_every_corruption_changes_an_image_and_the_more_the_severer(choice: str,
     sample = Sample(Path("0.png"), 0, "cat", "real", "0" * 64)
     images = RealImages(["cat", "dog"], [], [], [sample])
     for name, node in composed(f"shift={choice}").shift.items():
-        sets = instantiate(schema.called(node), _convert_="all").sets(name, images, lambda _: [])
+        sets = instantiate(schema.target_kwargs(node), _convert_="all").sets(name, images, lambda _: [])
         lost = []
         for one in sets:
             pixels = evaluation.pixels_of(one, {"image_size": side, "crop_pct": 1.0}, OneImage(image.numpy()))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.config import schema, sweep
-from synthaug.config.schema import Job
+from synthaug.config import schema
+from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.runs import identity
+from tests.factories import commands
 
 
 @pytest.fixture(autouse=True)
@@ -21,10 +22,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def jobs_of(*arguments: str) -> list[Job]:
-    read = [sweep.as_hydra_reads(argument) for argument in arguments]
-    jobs = sweep.jobs_of(["--config-dir=mine", *read])
-    assert jobs is not None
-    return jobs
+    return commands.jobs_of("--config-dir=mine", *arguments)
 
 
 def shift_of(*arguments: str) -> dict[str, dict[str, object]]:

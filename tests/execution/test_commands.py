@@ -86,7 +86,7 @@ def test_the_same_command_again_only_shows_the_result(swept: Commands) -> None:
     again = Commands.attach(swept, block(swept, "torch", "wandb"))
     code, printed = again.run("-m", "mix=real,55,64,73,82", "logger=wandb")
     assert code == 0, printed
-    assert printed.count("finished before, nothing to do") == 5
+    assert printed.count("already finished") == 5
     assert "80 %" in printed
     assert "not in W&B" not in printed
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -97,7 +97,7 @@ def test_another_configuration_in_the_same_folder_is_refused(swept: Commands) ->
     for flags in ([], ["-m"]):
         code, printed = swept.run(*flags, "mix=real", "trainer.max_epochs=3", "model.lr=1e-3")
         assert code == 2, printed
-        assert printed.startswith("Nothing was begun:\n")
+        assert printed.startswith("No run was started:\n")
         assert "holds a run of another configuration" in printed
         assert "trainer.max_epochs: 2 there, 3 now" in printed
         assert "model.lr: 0.01 there, 0.001 now" in printed
@@ -144,7 +144,7 @@ def test_controls_are_planned_run_and_compared_like_what_was_typed(swept: Comman
     write = swept.folder / "conf" / "mix" / "mine.yaml"
     write.parent.mkdir(exist_ok=True)
     write.write_text("real: 0.3\nsynthetic: 0.2\n", encoding="utf-8")
-    command = ["-m", "mix=real,mine,28", "experiment=controlled", "+controls=true", "margin=2", "budget=steps"]
+    command = ["-m", "mix=real,mine,28", "experiment=controlled", "controls=true", "margin=2", "budget=steps"]
     code, printed = swept.run(*command)
     assert code == 0, printed
     arms = [run.key.arm for run in planning.read_plan(swept.study("controlled"))]
@@ -158,7 +158,7 @@ def test_controls_are_planned_run_and_compared_like_what_was_typed(swept: Comman
         assert (result["arm"], result["settings"]["controls"]) == (arm, True)
     code, printed = swept.run(*command)
     assert code == 0, printed
-    assert printed.count("finished before, nothing to do") == 5
+    assert printed.count("already finished") == 5
 
 
 def test_overwrite_sets_the_earlier_run_aside(swept: Commands) -> None:
@@ -181,7 +181,7 @@ def test_a_run_that_was_interrupted_is_finished_by_the_same_command(swept: Comma
     code, printed = swept.stop_when((folder / layout.LAST).is_file, how, *command)
     if how == signal.SIGINT:
         assert code == 130, printed
-        assert "real-seed0: interrupted. What is finished stays; the same command goes on from here." in printed
+        assert "real-seed0: interrupted. What is finished stays; the same command resumes it." in printed
         assert "Traceback" not in printed
         assert not (folder / layout.FAILED).exists()
     assert not (folder / layout.RESULT).exists()
@@ -207,11 +207,11 @@ def test_generate_makes_what_a_mix_needs_or_a_number_per_class(swept: Commands) 
     folder = swept.folder / "outputs" / "synthetic" / "photos" / "alone"
     code, printed = swept.run("mix=82", "++generator.name=alone", command="generate")
     assert code == 0, printed
-    assert "16 images made, 0 were there" in printed
+    assert "16 images made, 0 existed" in printed
     assert len(list(folder.glob("*/*.png"))) == 16
     code, printed = swept.run("per_class=9", "++generator.name=alone", command="generate")
     assert code == 0, printed
-    assert "2 images made, 16 were there" in printed
+    assert "2 images made, 16 existed" in printed
     assert [len(list((folder / name).glob("*.png"))) for name in ("cat", "dog")] == [9, 9]
     code, printed = swept.run("mix=real", "++generator.name=alone", command="generate")
     assert code == 1
@@ -261,11 +261,11 @@ def test_a_folder_of_classes_is_split_once_and_trained_on(swept: Commands) -> No
     before = written.read_bytes()
     code, printed = swept.run(*command)
     assert code == 0, printed
-    assert printed.count("finished before, nothing to do") == 2
+    assert printed.count("already finished") == 2
     assert written.read_bytes() == before
     code, printed = swept.run(*command, "dataset.split.seed=1")
     assert code == 2, printed
-    assert printed.startswith("Nothing was begun:\n")
+    assert printed.startswith("No run was started:\n")
     for line in ("dataset.split.seed: 0 there, 1 now", "of another configuration:", "dataset.name=<name>"):
         assert line in printed
     (flat / "cat" / next(row["path"] for row in read_rows(written) if row["split"] == "test").split("/")[1]).unlink()
@@ -354,7 +354,7 @@ def test_a_class_with_too_few_images_is_named(swept: Commands) -> None:
         path.unlink()
     code, printed = swept.run("mix=real20", "experiment=few", "dataset.root=few")
     assert code == 2
-    assert printed.startswith("Nothing was begun:\n")
+    assert printed.startswith("No run was started:\n")
     assert "dog: 2 real images" in printed
     assert "Traceback" not in printed
     assert not swept.study("few").exists()

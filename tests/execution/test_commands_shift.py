@@ -33,7 +33,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Commands:
         image(700 + number).save(folder / f"{number}.png")
     code, printed = commands.run("mix=real", "shift=blurred")
     assert code == 0, printed
-    assert "real-seed0: judged on 2 further test sets" in printed
+    assert "real-seed0: evaluating 2 shift sets" in printed
     code, printed = commands.run("mix=82")
     assert code == 0, printed
     return commands
@@ -65,8 +65,8 @@ def test_finished_runs_are_judged_without_being_trained_again(swept: Commands) -
     code, printed = swept.run("-m", "mix=real,82", *asked)
     assert code == 0, printed
     assert "epoch" not in printed
-    assert "real-seed0: judged on 2 further test sets" in printed
-    assert "82-seed0: judged on 4 further test sets" in printed
+    assert "real-seed0: evaluating 2 shift sets" in printed
+    assert "82-seed0: evaluating 4 shift sets" in printed
     assert "dusk has no image of 1 class: cat" in printed
     assert judged(swept, "real") == judged(swept, "82") == {"blur-1", "blur-5", "dusk", "synthetic"}
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -86,7 +86,7 @@ def test_finished_runs_are_judged_without_being_trained_again(swept: Commands) -
 
     code, printed = without(swept, "torch").run("-m", "mix=real,82", *asked)
     assert code == 0, printed
-    assert printed.count("finished before, nothing to do") == 2
+    assert printed.count("already finished") == 2
 
 
 def test_what_is_wrong_with_a_set_stops_the_command_before_training(swept: Commands) -> None:
@@ -95,7 +95,7 @@ def test_what_is_wrong_with_a_set_stops_the_command_before_training(swept: Comma
     for root, said in (("nowhere", "there is no folder"), ("foreign", "fox/: the dataset has no such class")):
         code, printed = swept.run("-m", "mix=real50", "shift=folder", f"shift.folder.root={root}")
         assert code == 2, printed
-        assert printed.startswith("Nothing was begun:\n")
+        assert printed.startswith("No run was started:\n")
         assert said in printed
         assert "Traceback" not in printed
     code, printed = swept.run("mix=real50", "shift=folder", "shift.folder.root=photos/train")

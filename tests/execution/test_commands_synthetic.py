@@ -54,7 +54,7 @@ def test_a_pool_made_elsewhere(commands: Commands) -> None:
     given = ["generator=folder", "generator.root=pool", "experiment=pool"]
     code, printed = commands.run("-m", "mix=real,55,82", *given)
     assert code == 2, printed
-    assert "Nothing was begun:" in printed
+    assert "No run was started:" in printed
     assert "generator.root=pool has too few images in 2 classes:\n    - cat: 6 of 8\n    - dog: 6 of 8" in printed
     code, printed = commands.run("-m", "mix=real,55", *given)
     assert code == 0, printed

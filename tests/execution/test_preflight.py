@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -9,15 +10,16 @@ from omegaconf import OmegaConf
 
 from synthaug.arms.shifts import Folder, Shift, Synthetic
 from synthaug.config import schema
-from synthaug.config import sweep as command_line
-from synthaug.config.schema import Job
+from synthaug.config.job import Job
 from synthaug.data.samples import RealImages, digest
+from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
 from synthaug.execution import preflight
 from synthaug.files import write_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.runs import layout
+from tests.factories import commands
 from tests.factories.commands import Painter
 from tests.factories.images import image, write_dataset
 
@@ -30,14 +32,11 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def jobs_of(photos: Path, *arguments: str) -> list[Job]:
-    given = ["-m", "dataset=imagefolder", f"dataset.root={photos}", *arguments]
-    jobs = command_line.jobs_of([command_line.as_hydra_reads(argument) for argument in given])
-    assert jobs is not None
-    return jobs
+    return commands.jobs_of("-m", "dataset=imagefolder", f"dataset.root={photos}", *arguments)
 
 
-def painter(_: Job) -> Painter:
-    return Painter()
+def check(jobs: Sequence[Job], generator: Any = None, shifts: Mapping[str, Shift] = MappingProxyType({})) -> None:
+    preflight.check_runs(jobs, {}, lambda _: generator or Painter(), lambda _: shifts)
 
 
 def finish(job: Job, real: RealImages) -> None:
@@ -49,19 +48,19 @@ def finish(job: Job, real: RealImages) -> None:
 
 
 def real_of(job: Job) -> RealImages:
-    real = preflight.real_images(job.settings["dataset"], Path(job.settings["output_dir"]))
-    assert isinstance(real, RealImages)
-    return real
+    scan = preflight.scan_dataset(job)
+    assert isinstance(scan, Divided)
+    return scan.real
 
 
 def test_nothing_in_the_way(photos: Path) -> None:
-    preflight.refuse(jobs_of(photos, "mix=real,55,82"), painter)
+    check(jobs_of(photos, "mix=real,55,82"))
 
 
 def test_a_finished_run_of_the_same_images_is_no_obstacle(photos: Path) -> None:
     jobs = jobs_of(photos)
     finish(jobs[0], real_of(jobs[0]))
-    preflight.refuse(jobs, painter)
+    check(jobs)
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
@@ -70,10 +69,10 @@ def test_other_images_under_the_same_name_are_refused(photos: Path, split: str) 
     finish(jobs[0], real_of(jobs[0]))
     image(99).save(photos / split / "cat" / "new.png")
     with pytest.raises(UserError, match=f"its {split} images are not those of that run") as caught:
-        preflight.refuse(jobs, painter)
-    assert str(caught.value).startswith("Nothing was begun:")
+        check(jobs)
+    assert str(caught.value).startswith("No run was started:")
     assert "experiment=<name>" in str(caught.value)
-    preflight.refuse(jobs_of(photos, "overwrite=true"), painter)
+    check(jobs_of(photos, "overwrite=true"))
 
 
 def test_other_settings_are_refused_for_all_runs_at_once(photos: Path) -> None:
@@ -81,7 +80,7 @@ def test_other_settings_are_refused_for_all_runs_at_once(photos: Path) -> None:
     for job in jobs_of(photos, *sweep):
         finish(job, real_of(job))
     with pytest.raises(UserError) as caught:
-        preflight.refuse(jobs_of(photos, *sweep, "model.lr=0.5"), painter)
+        check(jobs_of(photos, *sweep, "model.lr=0.5"))
     said = str(caught.value)
     assert said.count("model.lr: 0.001 there, 0.5 now") == 1
     assert "and 1 other folder of this study hold runs of another configuration:" in said
@@ -91,7 +90,7 @@ def test_other_settings_are_refused_for_all_runs_at_once(photos: Path) -> None:
 def test_a_list_within_a_list_stands_further_in(photos: Path) -> None:
     (photos / "train" / "cat").rename(photos / "train" / "lynx")
     with pytest.raises(UserError) as caught:
-        preflight.refuse(jobs_of(photos), painter)
+        check(jobs_of(photos))
     first, *inside = str(caught.value).split("\n")[1:]
     assert first.startswith("  - ")
     assert inside
@@ -102,17 +101,17 @@ def test_an_attempt_without_a_finished_epoch_may_be_mended(photos: Path) -> None
     (job,) = jobs_of(photos)
     finish(job, real_of(job))
     (job.folder / layout.RESULT).unlink()
-    preflight.refuse(jobs_of(photos, "model.lr=0.5"), painter)
+    check(jobs_of(photos, "model.lr=0.5"))
     (job.folder / layout.LAST).touch()
     with pytest.raises(UserError, match=r"model\.lr: 0\.001 there, 0\.5 now"):
-        preflight.refuse(jobs_of(photos, "model.lr=0.5"), painter)
+        check(jobs_of(photos, "model.lr=0.5"))
 
 
 def test_a_later_arm_that_cannot_be_made_stops_the_first(photos: Path) -> None:
     for path in sorted((photos / "train" / "dog").iterdir())[2:]:
         path.unlink()
     with pytest.raises(UserError, match="dog"):
-        preflight.refuse(jobs_of(photos, "mix=real,real20"), painter)
+        check(jobs_of(photos, "mix=real,real20"))
 
 
 def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> None:
@@ -120,8 +119,8 @@ def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> 
         return DiffusionGenerator(str(photos), "a digit {class_name}", classes=["0", "1"])
 
     with pytest.raises(UserError, match=r"knows only the classes 0, 1, and the dataset has cat, dog: choose another"):
-        preflight.refuse(jobs_of(photos, "mix=82"), digits)
-    preflight.refuse(jobs_of(photos, "mix=real"), digits)
+        preflight.check_runs(jobs_of(photos, "mix=82"), {}, digits)
+    preflight.check_runs(jobs_of(photos, "mix=real"), {}, digits)
 
 
 @pytest.mark.parametrize(
@@ -135,25 +134,25 @@ def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> 
 def test_a_generator_that_cannot_work_is_refused(photos: Path, changed: dict[str, Any], said: str) -> None:
     given: dict[str, Any] = {"model": str(photos), "prompt": "a {class_name}"} | changed
     with pytest.raises(UserError, match=said):
-        preflight.refuse(jobs_of(photos, "mix=82"), lambda _: DiffusionGenerator(**given))
+        check(jobs_of(photos, "mix=82"), DiffusionGenerator(**given))
 
 
 def test_a_dataset_is_scanned_once_and_blamed_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = jobs_of(photos, "mix=real,real50", "seed=0,1")
     for path in (photos / "test" / "cat").iterdir():
         path.unlink()
-    scans: list[str] = []
-    real_images = preflight.real_images
+    scans: list[Job] = []
+    scan_dataset = preflight.scan_dataset
 
-    def counted(dataset: Mapping[str, Any], output_dir: Path) -> RealImages | UserError | None:
-        scans.append(dataset["root"])
-        return real_images(dataset, output_dir)
+    def counted(job: Job) -> Divided | UserError | None:
+        scans.append(job)
+        return scan_dataset(job)
 
-    monkeypatch.setattr(preflight, "real_images", counted)
+    monkeypatch.setattr(preflight, "scan_dataset", counted)
     with pytest.raises(UserError) as caught:
-        preflight.refuse(jobs, painter)
+        check(jobs)
     assert str(caught.value).count("has no images of cat") == 1
-    assert scans == [str(photos)]
+    assert len(scans) == 1
 
 
 def test_a_folder_is_split_before_the_first_run(tmp_path: Path, photos: Path) -> None:
@@ -163,16 +162,16 @@ def test_a_folder_is_split_before_the_first_run(tmp_path: Path, photos: Path) ->
         for number, path in enumerate(sorted(photos.glob(f"*/{name}/*.png"))):
             path.rename(flat / name / f"{number}.png")
     (job,) = jobs_of(flat)
-    preflight.refuse([job], painter)
+    check([job])
     assert (tmp_path / "outputs" / "splits" / "flat" / "split.csv").is_file()
     finish(job, real_of(job))
-    preflight.refuse([job], painter)
+    check([job])
     with pytest.raises(UserError) as caught:
-        preflight.refuse(jobs_of(flat, "dataset.split.test=0.3"), painter)
+        check(jobs_of(flat, "dataset.split.test=0.3"))
     assert "dataset.split.test: 0.15 there, 0.3 now" in str(caught.value)
     image(99, (64, 64)).save(flat / "cat" / "new.png")
     with pytest.raises(UserError, match="its train images are not those of that run"):
-        preflight.refuse([job], painter)
+        check([job])
 
 
 def test_a_folder_that_cannot_be_split_stops_the_first_run(tmp_path: Path, photos: Path) -> None:
@@ -181,25 +180,24 @@ def test_a_folder_that_cannot_be_split_stops_the_first_run(tmp_path: Path, photo
     for path in sorted((tmp_path / "flat" / "dog").iterdir())[2:]:
         path.unlink()
     with pytest.raises(UserError, match=r"notes\.txt: not an image(?s:.)*dataset\.on_bad_image=skip"):
-        preflight.refuse(jobs_of(tmp_path / "flat"), painter)
+        check(jobs_of(tmp_path / "flat"))
     with pytest.raises(UserError, match="dog: too small to be split: 2 images"):
-        preflight.refuse(jobs_of(tmp_path / "flat", "dataset.on_bad_image=skip"), painter)
+        check(jobs_of(tmp_path / "flat", "dataset.on_bad_image=skip"))
 
 
 def test_a_dataset_that_is_prepared_on_the_way_may_be_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     schema.register()
-    jobs: Sequence[Job] = command_line.jobs_of([]) or []
-    preflight.refuse(jobs, painter)
+    check(commands.jobs_of())
     assert not (tmp_path / "outputs").exists()
 
 
 def test_further_test_sets_that_cannot_be_had_stop_the_first_run_all_at_once(photos: Path, tmp_path: Path) -> None:
     shifts: dict[str, Shift] = {"dusk": Folder(str(tmp_path / "dusk")), "held": Synthetic(0)}
     with pytest.raises(UserError) as caught:
-        preflight.refuse(jobs_of(photos, "mix=real,real50", "seed=0,1", "shift=synthetic"), painter, lambda _: shifts)
+        check(jobs_of(photos, "mix=real,real50", "seed=0,1", "shift=synthetic"), shifts=shifts)
     assert str(caught.value) == (
-        "Nothing was begun:\n"
+        "No run was started:\n"
         f"  - shift.dusk.root={tmp_path / 'dusk'} is no test set of this dataset:\n"
         f"    - there is no folder {tmp_path / 'dusk'}: give one that exists\n"
         "  - shift.held.per_class=0: must be at least 1."
@@ -209,19 +207,19 @@ def test_further_test_sets_that_cannot_be_had_stop_the_first_run_all_at_once(pho
 def test_a_pool_of_which_nothing_is_held_out_is_refused(photos: Path) -> None:
     jobs = jobs_of(photos, "mix=real", "shift=synthetic")
     with pytest.raises(UserError, match=r"generator.root=pool is a pool of images made elsewhere"):
-        preflight.refuse(jobs, lambda _: FolderGenerator("pool"), lambda _: {"synthetic": Synthetic()})
-    preflight.refuse(jobs, lambda _: FolderGenerator("pool"), lambda _: {})
+        check(jobs, FolderGenerator("pool"), shifts={"synthetic": Synthetic()})
+    check(jobs, FolderGenerator("pool"), shifts={})
 
 
 def test_answers_to_another_test_set_are_refused_unless_set_aside(photos: Path) -> None:
     (job,) = jobs_of(photos, "mix=real", "shift=synthetic")
     real = real_of(job)
     finish(job, real)
-    preflight.refuse([job], painter, lambda _: {"held": Synthetic(3)})
+    check([job], shifts={"held": Synthetic(3)})
     folder = layout.shift_folder(job.folder, "held")
     write_json(folder / layout.RESULT, {"settings": {"kind": "synthetic", "per_class": 3}})
-    preflight.refuse([job], painter, lambda _: {"held": Synthetic(3)})
+    check([job], shifts={"held": Synthetic(3)})
     with pytest.raises(UserError, match=r"held holds answers to another test set:\n    per_class: 3 there, 4 now"):
-        preflight.refuse([job], painter, lambda _: {"held": Synthetic(4)})
+        check([job], shifts={"held": Synthetic(4)})
     (again,) = jobs_of(photos, "mix=real", "shift=synthetic", "overwrite=true")
-    preflight.refuse([again], painter, lambda _: {"held": Synthetic(4)})
+    check([again], shifts={"held": Synthetic(4)})

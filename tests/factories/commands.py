@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from synthaug.config import sweep
+from synthaug.config.command_line import normalize_argv
+from synthaug.config.job import Job
 from synthaug.runs.layout import RunKey
 from tests.factories.images import write_dataset
 
@@ -96,6 +99,11 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
         "model": {"backbone": NETWORK, "lr": 0.01, "schedule": "one_cycle"},
         "trainer": {"max_epochs": 4},
     }
+
+
+def jobs_of(*arguments: str) -> list[Job]:
+    """The runs that a command line requests, as the commands read it."""
+    return sweep.requested_jobs(normalize_argv(arguments))
 
 
 def build_arm(given: dict[str, Any]) -> "Arm":

@@ -108,7 +108,7 @@ def test_a_generator_that_is_shipped_makes_an_image(choice: str, pipelines: Pipe
     whole = [*small, "++generator.variant=null", "++generator.dtype=float32"]
     settings = compose("config", [f"generator={choice}", *whole]).generator
     assert len(compose("config", [f"generator={choice}"]).generator.revision) == 40
-    model = instantiate(schema.called(settings))
+    model = instantiate(schema.target_kwargs(settings))
     assert isinstance(model, DiffusionGenerator)
     model.check(["cat", "dog"])
     model.check_prompts(["a photo"])

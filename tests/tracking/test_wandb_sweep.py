@@ -9,10 +9,9 @@ import pytest
 import yaml
 
 from synthaug.config import schema
-from synthaug.config import sweep as command_line
 from synthaug.runs import layout, planning
 from synthaug.tracking import run_ids
-from tests.factories.commands import ROOT, Commands
+from tests.factories.commands import ROOT, Commands, jobs_of
 from tests.factories.wandb_files import files, offline, records_of, summary_of
 
 FILE = schema.EXPERIMENTS / "wandb" / "sweep.yaml"
@@ -110,7 +109,5 @@ def test_everything_that_the_file_sweeps_over_can_be_run() -> None:
     assert SWEEP["metric"]["name"].startswith("val/"), "nothing is chosen by the test images"
     schema.register()
     for mix in SWEEP["parameters"]["mix"]["values"]:
-        jobs = command_line.jobs_of([command_line.as_hydra_reads(f"mix={mix}"), "seed=0"])
-        assert jobs is not None
-        assert [job.key.arm for job in jobs] == [mix]
+        assert [job.key.arm for job in jobs_of(f"mix={mix}", "seed=0")] == [mix]
     assert "wandb" not in {path.stem for path in schema.EXPERIMENTS.glob("*.yaml")}, "no study config"

@@ -1,0 +1,133 @@
+"""The command line, read once: options first, each override as Hydra's grammar needs it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from synthaug.config.schema import GROUPS, Config, quote_choices
+
+# Below these, keys are arguments of what a `_target_` names, or may be set without standing in any file.
+_ARGUMENT = re.compile(
+    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment)\.\w+=|mix\.augment="
+    r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
+)
+_PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
+_OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
+# Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.
+_GRAMMAR = re.compile(
+    r"(^|,)\s*['\"\[{]|\$\{|\\|^\s*(choice|range|interval|glob|shuffle|sort|tag|extend_list|int|float|str|bool|json_str)\s*\("
+)
+_NOT_BARE = re.compile(r"[^A-Za-z0-9_/.+$%*@?|:\s-]")  # what that grammar takes only in quotes
+
+# Hydra's options that take a value, by their short form, and the values of the one that need not.
+_VALUE_OPTIONS = {
+    "-c": "--cfg", "-p": "--package", "-cp": "--config-path", "-cn": "--config-name", "-cd": "--config-dir",
+    "-er": "--experimental-rerun", "-i": "--info",
+}  # fmt: skip
+_INFO_VALUES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What was typed after the command.
+
+    Attributes:
+        options: such as -m, each with its value behind it.
+        overrides: `key=value`, normalized.
+        values: option that takes a value → its value.
+    """
+
+    options: list[str]
+    overrides: list[str]
+    values: dict[str, str]
+
+    @property
+    def argv(self) -> list[str]:
+        """The arguments in the order that Hydra takes: overrides on one side of the options only."""
+        return [*self.options, *self.overrides]
+
+    @property
+    def config_dir(self) -> str | None:
+        """The user's own configuration folder."""
+        return self.values.get("--config-dir")
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether several runs are requested."""
+        return not {"-m", "--multirun"}.isdisjoint(self.options) or "hydra.mode=MULTIRUN" in self.overrides
+
+    @property
+    def has_other_config(self) -> bool:
+        """Whether another primary configuration than ours is to be read."""
+        return "--config-name" in self.values or "--config-path" in self.values
+
+
+def normalize_argv(arguments: Sequence[str]) -> CommandLine:
+    """Read a command line: options on one side, overrides on the other, those as Hydra's grammar needs them."""
+    options, overrides, values = list[str](), list[str](), dict[str, str]()
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(normalize_override(argument))
+            continue
+        typed, equals, value = argument.partition("=")
+        name = _value_option(typed)
+        if name == "--info" and not equals and (not rest or rest[0] not in _INFO_VALUES):
+            argument, equals, value = "--info=all", "=", "all"  # or it would take the first override for its value
+        options.append(argument)
+        if name and not equals and rest:
+            value = rest.pop(0)
+            options.append(value)
+        if name:
+            values[name] = value
+    return CommandLine(options, overrides, values)
+
+
+def _value_option(typed: str) -> str:
+    """The full name of an option that takes a value, which argparse lets one abbreviate; "" for a flag."""
+    if typed.startswith("--"):
+        return next((name for name in _VALUE_OPTIONS.values() if name.startswith(typed)), "")
+    return _VALUE_OPTIONS.get(typed, "")
+
+
+def normalize_override(argument: str) -> str:
+    """Return an override as Hydra must have it to read it as it was meant.
+
+    Choices that begin with a digit and text beyond ASCII are quoted; arguments of targets need no plus; the few keys
+    that take one elsewhere take none; a class with spaces becomes the key of a mapping.
+    """
+    if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but that of a mapping may
+        return "++{}={{{}: {}}}".format(*of_class.groups())
+    if argument.startswith("+") and key_of(argument) in _PLAIN_KEYS:
+        argument = argument.lstrip("+")
+    argument = _quote_text(argument)
+    return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)
+
+
+def typed_form(override: str) -> str:
+    """Return an override without what `normalize_override` added."""
+    if key_of(override) in GROUPS:
+        return override.replace("'", "")
+    plain = override.removeprefix("++")
+    return plain if _ARGUMENT.match(plain) else override
+
+
+def key_of(override: str) -> str:
+    """Return the key of an override, or the group that it chooses from."""
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _quote_text(argument: str) -> str:
+    """Quote plain values that hold letters and signs of which Hydra's grammar knows nothing; `~` is the home folder."""
+    key, equals, value = argument.partition("=")
+    if not equals or not re.fullmatch(r"\+{0,2}\w[^=\s]*", key) or _GRAMMAR.search(value):
+        return argument
+    return f"{key}={','.join(map(_quoted, value.split(',')))}"
+
+
+def _quoted(value: str) -> str:
+    plain = str(Path(value).expanduser()) if re.match(r"~(/|$)", value) else value
+    quote = '"' if "'" in plain else "'"
+    return f"{quote}{plain}{quote}" if _NOT_BARE.search(plain) and quote not in plain else plain

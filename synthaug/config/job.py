@@ -1,0 +1,126 @@
+"""One composed run as plain data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from synthaug.config.naming import DEFAULT_PROMPTS, LOADED_KEY, arm_name, loaded_name, plain_data, typed_augment
+from synthaug.runs.layout import RunKey
+from synthaug.runs.planning import PlannedRun
+
+
+@dataclass(frozen=True)
+class Job:
+    """One composed run and where it belongs.
+
+    Attributes:
+        settings: the configuration as plain data, every interpolation resolved.
+        recorded: the same as it may be written down and logged: text that comes from the environment stays the name
+            of its variable, since it may be a password.
+        key: names of the run.
+        study: folder of the study.
+    """
+
+    settings: dict[str, Any]
+    recorded: dict[str, Any]
+    key: RunKey
+    study: Path
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.study / self.key.folder
+
+    @property
+    def output_dir(self) -> Path:
+        """The folder that all studies share."""
+        return Path(self.settings["output_dir"])
+
+    @property
+    def is_in_wandb(self) -> bool:
+        """Whether one of its loggers is that of W&B."""
+        return any(str(node["_target_"]).endswith("WandbLogger") for node in (self.settings["logger"] or {}).values())
+
+    @property
+    def planned(self) -> PlannedRun:
+        """The run as the study's plan lists it."""
+        mix = self.settings["mix"]
+        return PlannedRun(self.key, mix["real"], mix["synthetic"], mix["augment"])
+
+
+def build_job(config: DictConfig, hydra: Any) -> Job:
+    """Return a composed configuration as plain data, under the names of the files it was made of.
+
+    Args:
+        config: composed, with or without its node `hydra`.
+        hydra: that node.
+    """
+    plain = without_hydra(config)
+    plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
+    _drop_keys_of_replaced_model(plain.generator, hydra.overrides.task)
+    settings, recorded = plain_data(plain), _recorded(plain)
+    choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
+    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    names = {"mix": arm_name(hydra.runtime.choices["mix"], settings["mix"], [folder / "mix" for folder in folders])}
+    for group in ("dataset", "generator", "prompts", "model"):
+        name = settings[group].get("name")
+        if name is not None:
+            names[group] = str(name)  # a name such as 2024 is a number to YAML
+        elif group in LOADED_KEY:
+            names[group] = loaded_name(group, choices[group], plain_data(plain[group], resolve=False), folders)
+        else:
+            names[group] = choices[group]
+    for group, name in names.items():
+        settings[group]["name"] = recorded[group]["name"] = name
+    # Other prompts make other images: they are another generator to whoever compares runs or looks for images.
+    generator = names["generator"] + (f"-{names['prompts']}" if names["prompts"] != DEFAULT_PROMPTS else "")
+    key = RunKey(names["dataset"], generator, names["model"], names["mix"], settings["seed"])
+    return Job(settings, recorded, key, Path(settings["output_dir"]) / settings["experiment"])
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return the program's own part of a composed configuration, open for change."""
+    plain = config.copy()
+    OmegaConf.set_struct(plain, False)
+    plain.pop("hydra", None)
+    return plain
+
+
+def _drop_keys_of_replaced_model(generator: DictConfig, overrides: Iterable[str]) -> None:
+    """Where only `generator.model` was set, the commit and file variant beside it in the YAML are another model's."""
+    keys = {override.lstrip("+").partition("=")[0] for override in overrides}
+    if "generator.model" in keys:
+        for name in ("revision", "variant"):
+            if name in generator and f"generator.{name}" not in keys:
+                generator[name] = None
+
+
+def _recorded(config: DictConfig) -> dict[str, Any]:
+    """The settings with `${oc.env:X}` instead of the text that X holds, also where it is referred to."""
+    literal = plain_data(OmegaConf.create(_escaped(plain_data(config, resolve=False))))
+    # What names the study's folder is no secret, and numbers and switches are needed to tell runs apart.
+    return {
+        name: _text_from(literal[name], value) if isinstance(value, dict) else value
+        for name, value in plain_data(config).items()
+    }
+
+
+def _escaped(value: Any) -> Any:
+    """Plain data in which interpolations that ask the environment are literal text."""
+    if isinstance(value, dict):
+        return {name: _escaped(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return value.replace("${", r"\${") if isinstance(value, str) and "oc.env" in value else value
+
+
+def _text_from(literal: Any, used: Any) -> Any:
+    """`used` with its text taken from `literal`."""
+    if isinstance(used, dict) and isinstance(literal, dict):
+        return {name: _text_from(literal[name], item) for name, item in used.items()}
+    if isinstance(used, list) and isinstance(literal, list):
+        return [_text_from(*pair) for pair in zip(literal, used, strict=True)]
+    return used if used is None or isinstance(used, (int, float)) else literal

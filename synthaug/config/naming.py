@@ -1,0 +1,108 @@
+"""Names of arms, models and generators: those of the files that chose them, unless their content was changed."""
+
+import functools
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from synthaug.config.schema import AugmentConfig, folder_name
+
+DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
+# Groups whose choice is named after what it loads, where that was changed: the key that says what.
+LOADED_KEY = {"model": "backbone", "generator": "model"}
+
+
+def plain_data(config: Any, resolve: bool = True) -> dict[str, Any]:
+    """Return a configuration as dictionaries, lists and values.
+
+    Args:
+        config: a `DictConfig`.
+        resolve: whether interpolations are replaced by what they lead to.
+    """
+    data = OmegaConf.to_container(config, resolve=resolve, enum_to_str=True)
+    assert isinstance(data, dict)
+    return {str(name): value for name, value in data.items()}
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """Return what a YAML file holds, interpolations as they are; a file is read again only once it has changed."""
+    return _read_version(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _read_version(path: Path, mtime_ns: int) -> Mapping[str, Any]:
+    content = OmegaConf.load(path)
+    return plain_data(content, resolve=False) if isinstance(content, DictConfig) else {}
+
+
+def typed_augment(augment: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return some keys of an augmentation with values of the schema's types: 1 is 1.0, and "off" is False.
+
+    Raises:
+        OmegaConfBaseException: a key or a value that the schema does not have.
+    """
+    plain = OmegaConf.to_container(augment, resolve=True) if isinstance(augment, DictConfig) else augment
+    typed = OmegaConf.to_container(OmegaConf.merge(OmegaConf.structured(AugmentConfig), plain))
+    assert isinstance(typed, dict)
+    return {str(name): typed[name] for name in augment}
+
+
+def registered_mix(choice: str) -> dict[str, Any] | None:
+    """Return a mix that the program itself registered with Hydra, where no file has it (see `controls`)."""
+    entry = ConfigStore.instance().repo.get("mix", {}).get(f"{choice}.yaml")
+    return None if entry is None else plain_data(entry.node)
+
+
+def arm_name(choice: str, mix: Mapping[str, Any], folders: Iterable[Path]) -> str:
+    """Return an arm's name: its mix file's, unless its numbers or augmentation were changed on the way.
+
+    A name that no longer fits its numbers would put two training sets under one name.
+
+    Args:
+        choice: of the group `mix`.
+        mix: its settings.
+        folders: of mix files.
+    """
+    files = [read_settings(path) for folder in folders if (path := folder / f"{choice}.yaml").is_file()]
+    for content in [*files, registered_mix(choice) or {}]:
+        numbers = [content.get(name) for name in ("real", "synthetic")]
+        if numbers == [mix["real"], mix["synthetic"]] and (content.get("augment") or None) == mix["augment"]:
+            return choice.replace("/", "-")
+    return f"real{mix['real']:.12g}-synthetic{mix['synthetic']:.12g}{augment_suffix(mix['augment'])}"
+
+
+def augment_suffix(augment: Mapping[str, Any] | None) -> str:
+    """Return an arm's own augmentation as the end of its name; empty where it has none."""
+    suffix = "".join(f"-{name}_{_name_part(value)}" for name, value in sorted((augment or {}).items()))
+    if len(suffix) > 100:  # a folder's name ends at 255 letters, a run's in W&B at 128
+        suffix = f"-augment_{hashlib.sha256(suffix.encode()).hexdigest()[:12]}"
+    return suffix
+
+
+def loaded_name(group: str, choice: str, node: Mapping[str, Any], folders: Iterable[Path]) -> str:
+    """Return the name of a model or generator: its file's, unless what the file loads was changed on the way.
+
+    Args:
+        group: "model" or "generator".
+        choice: name of the file.
+        node: as composed, with its interpolations: text from the environment must not get into a name.
+        folders: config folders, the first of which with such a file holds.
+    """
+    key = LOADED_KEY[group]
+    path = next((path for folder in folders if (path := folder / group / f"{choice}.yaml").is_file()), None)
+    in_file, current = read_settings(path).get(key) if path else None, str(node.get(key))
+    if in_file in (None, current) or "${" in current:
+        return choice
+    is_id = current.count("/") <= 1 and not current.startswith(("/", ".", "~"))
+    name = current.replace("/", "-") if is_id else folder_name(current)
+    return name if choice == in_file else f"{choice}-{name}"
+
+
+def _name_part(value: Any) -> str:
+    if isinstance(value, list):
+        return "_".join(map(_name_part, value))
+    return f"{value:.12g}" if isinstance(value, float) else str(value).lower()

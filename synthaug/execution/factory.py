@@ -1,0 +1,63 @@
+"""What the groups of a run's configuration name, instantiated."""
+
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from synthaug.arms.shifts import Shift
+from synthaug.config.job import Job
+from synthaug.config.schema import target_kwargs
+from synthaug.errors import UserError
+
+if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
+    from pytorch_lightning.loggers import Logger
+
+
+def make_group(job: Job, group: str, **kwargs: Any) -> Any:
+    """Instantiate what a group names.
+
+    Args:
+        job: the run.
+        group: "generator", "model" or "trainer".
+        kwargs: arguments that the program itself passes.
+
+    Raises:
+        UserError: a value that the target refuses, named with its group.
+    """
+    try:
+        return instantiate(target_kwargs(job.settings[group]), **kwargs)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if group == "trainer" or isinstance(cause, (ValueError, TypeError)):
+            raise UserError(f"{group}: {cause}") from error
+        raise
+
+
+def make_generator(job: Job) -> Any:
+    """Return the generator of a run, not yet loaded."""
+    return make_group(job, "generator")
+
+
+def make_shifts(job: Job) -> dict[str, Shift]:
+    """Return name → shift, as the group `shift` names them."""
+    nodes = job.settings["shift"] or {}
+    return {
+        str(node.get("name") or key): instantiate(target_kwargs(node), _convert_="all") for key, node in nodes.items()
+    }
+
+
+def open_loggers(job: Job, opened: "list[Logger]") -> None:
+    """Open the loggers of a run one by one.
+
+    Args:
+        job: the run.
+        opened: gets each as soon as it is open, so that those before a failing one can be closed.
+    """
+    for node in (job.settings["logger"] or {}).values():
+        from synthaug.tracking import loggers
+
+        kwargs = loggers.logger_arguments(node["_target_"], job.key.label, job.study, job.folder)
+        opened.append(instantiate(node, **kwargs))

@@ -1,0 +1,280 @@
+"""One run: skipped where it is finished, resumed where it was begun, trained, evaluated on its shift sets."""
+
+import contextlib
+import datetime
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from synthaug.arms import build, shift_sets
+from synthaug.arms.shifts import ShiftSet
+from synthaug.config.job import Job
+from synthaug.data.pixels import PixelStore
+from synthaug.data.samples import RealImages, Sample
+from synthaug.data.splitting import Divided
+from synthaug.errors import UserError, disk_is_full, explain, underlying
+from synthaug.execution import preflight
+from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
+from synthaug.execution.session import Session, is_first_process
+from synthaug.files import write_json, write_text
+from synthaug.messages import plural
+from synthaug.runs import contents, layout
+
+if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
+    from pytorch_lightning.loggers import Logger
+
+log = logging.getLogger(__name__)
+
+
+class RefusedError(UserError):
+    """The folder belongs to another run, or another process: nothing is written into it."""
+
+
+def execute(session: Session, job: Job) -> None:
+    """Bring one run to its end; record its failure, so that the next run of a sweep begins.
+
+    Args:
+        session: of the command.
+        job: the run.
+    """
+    try:
+        run(session, job)
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
+        log.warning("%s: interrupted. What is finished stays; the same command resumes it.", job.key.label)
+        sys.exit(130)
+    except Exception as error:
+        session.failed.append(job.key.label)
+        _record_failure(job, underlying(error))
+
+
+def run(session: Session, job: Job) -> None:
+    """Skip a finished run, resume one that was begun, or train it.
+
+    Args:
+        session: of the command.
+        job: the run.
+
+    Raises:
+        RefusedError: its folder is another run's, or another process works on it.
+    """
+    folder = job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if not is_first_process():  # the first one holds the lock, has claimed the folder, and talks
+        logging.getLogger("synthaug").setLevel(logging.WARNING)
+        if (folder / layout.RESULT).is_file():
+            _evaluate_finished(session, job)
+        else:
+            _train(session, job)
+        return
+    with _locked(folder):
+        if not _claim(session, job):
+            _train(session, job)
+        elif not _evaluate_finished(session, job):
+            log.info("%s", finished_message(job))
+
+
+def is_finished(job: Job) -> bool:
+    """Return whether a run that passed the pre-flight checks has nothing left to do, and say so."""
+    finished = (
+        not job.settings["overwrite"]
+        and (job.folder / layout.RESULT).is_file()
+        and not shift_sets.pending(job.folder, make_shifts(job))
+    )
+    if finished and is_first_process():
+        print(finished_message(job))
+    return finished
+
+
+def finished_message(job: Job) -> str:
+    """Return what is said of a run that is skipped."""
+    return f"{job.key.label}: already finished ({job.folder})"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        lock = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.") from None
+    with lock:
+        yield
+
+
+def _claim(session: Session, job: Job) -> bool:
+    """Make the folder this run's own; True if the run is finished.
+
+    Raises:
+        RefusedError: the folder holds a run of another configuration.
+    """
+    overwrite = job.settings["overwrite"]
+    scan = session.scans.get(preflight.dataset_key(job)) if overwrite else None
+    differing = preflight.differences(job, scan.real if isinstance(scan, Divided) else None)
+    if differing and overwrite:
+        log.warning("%s: the earlier run is kept as %s", job.key.label, layout.set_aside(job.folder))
+    elif differing:  # since the command began
+        raise RefusedError(preflight.taken_message([job.folder], differing))
+    if (job.folder / layout.RESULT).is_file():
+        return True
+    write_text(job.folder / layout.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
+    return False
+
+
+def _train(session: Session, job: Job) -> None:
+    """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
+    arm = _build_arm(session, job)
+    sets = _pending_shift_sets(job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train])
+    from synthaug.training import fit, lightning_rules
+
+    lightning_rules.quiet_libraries()
+    counts = arm.counts
+    log.info("%s: %d real and %d synthetic images", job.key.label, counts["real"], counts["synthetic"])
+    loggers: list[Logger] = []
+    failed = True
+    try:
+        open_loggers(job, loggers)
+        summary = fit.fit_and_test(job.folder, job.key, job.recorded, arm, loggers, **_makers(job))
+        failed = False
+    finally:
+        if loggers:
+            from synthaug.tracking import loggers as tracking
+
+            tracking.close(loggers, failed)
+    log.info("%s: %s", job.key.label, summary)
+    _evaluate(job, sets, arm.real, arm.store)
+
+
+def _makers(job: Job) -> dict[str, Callable[..., Any]]:
+    return {
+        "make_model": lambda **kwargs: make_group(job, "model", **kwargs),
+        "make_trainer": lambda **kwargs: make_group(job, "trainer", **kwargs),
+    }
+
+
+def _evaluate_finished(session: Session, job: Job) -> bool:
+    """Evaluate a finished run on the shift sets that it lacks; False where it lacks none."""
+    if not shift_sets.pending(job.folder, make_shifts(job)):
+        return False
+    data = _read_real(session, job)
+    trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder)]
+    sets = _pending_shift_sets(job, data.real, data.store, trained)
+    from synthaug.training import lightning_rules
+
+    lightning_rules.quiet_libraries()
+    _evaluate(job, sets, data.real, data.store)
+    return True
+
+
+def _pending_shift_sets(
+    job: Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
+) -> list[ShiftSet]:
+    """The shift sets that the run is still to be evaluated on; tried before anything is trained."""
+    pending = shift_sets.pending(job.folder, make_shifts(job))
+    if not pending:
+        return []
+
+    def held_out(per_class: int) -> list[Sample]:
+        images = shift_sets.held_out_images(job.settings, job.key.dataset, job.key.generator, make_generator(job))
+        return shift_sets.held_out_source(images, real.classes)(per_class)
+
+    sets = shift_sets.prepare_sets(job.folder, pending, job.settings["dataset"], real, store, trained, held_out)
+    from synthaug.training import evaluation
+
+    evaluation.check_corruptions(sets, job.settings, store)
+    return sets
+
+
+def _evaluate(job: Job, sets: list[ShiftSet], real: RealImages, store: PixelStore) -> None:
+    if not sets:
+        return
+    from synthaug.training import evaluation
+
+    log.info("%s: evaluating %s", job.key.label, plural(len(sets), "shift set"))
+    evaluation.evaluate(job.folder, job.settings, sets, real.classes, store, **_makers(job))
+
+
+def _build_arm(session: Session, job: Job) -> build.Arm:
+    settings = job.settings
+    data = _read_real(session, job)
+    _announce_power(session, job, len(data.real.test))
+    synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
+
+    def check_model() -> None:
+        """A network that cannot be built or take the images should not come to light after hours of generating."""
+        from synthaug.training import lightning_rules
+
+        lightning_rules.quiet_libraries()
+        model = make_group(job, "model", classes=data.real.classes, seed=settings["seed"])
+        model.check_image_size(settings["dataset"]["image_size"])
+        trainer = make_group(job, "trainer", logger=False, enable_checkpointing=False)
+        lightning_rules.require_whole_evaluation(trainer)
+        lightning_rules.require_fine_tuning(model, trainer)
+
+    siblings = [
+        (sibling.planned.real, sibling.planned.synthetic)
+        for sibling in session.jobs.values()
+        if (sibling.key.dataset, sibling.key.generator) == (job.key.dataset, job.key.generator)
+    ]
+    return build.build(data, settings["mix"], settings["seed"], synthetic, siblings, check_model)
+
+
+def _read_real(session: Session, job: Job) -> build.RealData:
+    """The dataset, written if it has to be; scanned once per command."""
+    dataset = job.settings["dataset"]
+    _prepare(session, dataset)
+    key = preflight.dataset_key(job)
+    scan = session.scans.get(key)
+    if not isinstance(scan, Divided):
+        scan = session.scans[key] = build.list_real(dataset, job.output_dir)
+    return build.read_real(dataset, job.output_dir, scan)
+
+
+def _prepare(session: Session, dataset: Mapping[str, Any]) -> None:
+    """Have a dataset written; where that failed, the next runs need not wait for the same answer."""
+    key = repr((dataset["root"], dataset["prepare"]))
+    if key in session.unwritable:
+        raise session.unwritable[key]
+    try:
+        build.prepare(dataset, instantiate)
+    except Exception as error:
+        reason = underlying(error)
+        if isinstance(reason, UserError):
+            session.unwritable[key] = reason
+        raise
+
+
+def _announce_power(session: Session, job: Job, n_test: int) -> None:
+    """Log once per dataset, before anything is trained on it, which difference its arms can show."""
+    name = job.key.dataset
+    keys = [planned.key for planned in session.jobs.values() if planned.key.dataset == name]
+    if name in session.announced or len({key.arm for key in keys}) < 2 or not is_first_process():
+        return
+    session.announced.add(name)
+    from synthaug.analysis.inference import power_analysis
+    from synthaug.analysis.text import power_text
+
+    seeds, margin = len({key.seed for key in keys}), job.settings["margin"] / 100
+    expected = power_analysis.expect(n_test, seeds, margin)
+    log.log(logging.INFO if expected.shows else logging.WARNING, "%s: %s", name, power_text.announcement(expected))
+
+
+def _record_failure(job: Job, error: Exception) -> None:
+    """Log what happened, and write it into the run's folder, where the report looks for it."""
+    message = explain(error)
+    log.error("%s failed: %s", job.key.label, message)
+    if not isinstance(error, UserError) and not disk_is_full(error):
+        log.error("%s", "".join(traceback.format_exception(error)))
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    try:
+        if not isinstance(error, RefusedError) and not (job.folder / layout.RESULT).is_file():
+            job.folder.mkdir(parents=True, exist_ok=True)
+            failure = {"error": message, "type": type(error).__name__, "when": when}
+            write_json(job.folder / layout.FAILED, failure)
+    except OSError as second:  # the disk is full, most likely: the screen has it
+        log.error("%s: the failure could not be written down (%s)", job.key.label, second)

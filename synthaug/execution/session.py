@@ -1,0 +1,136 @@
+"""One command from its command line to its runs.
+
+A sweep is expanded, composed and checked here, by order of the sweeper (`hydra_plugins.synthaug_sweeper`), before its
+first run begins. A single run, or one that another sweeper has chosen, is checked when Hydra hands it over.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from synthaug.config import schema, sweep
+from synthaug.config.command_line import normalize_argv
+from synthaug.config.compose import Composer
+from synthaug.config.job import Job, build_job
+from synthaug.config.sweep import Combination
+from synthaug.config.validation import validate
+from synthaug.data.splitting import Divided
+from synthaug.errors import UserError
+
+DatasetKey = tuple[str, ...]
+
+
+class Session:
+    """The runs of one command and what has happened to them so far; Hydra's task function.
+
+    Launchers of other processes pickle it, so it holds plain data, and `execute` and `check` are functions of modules.
+
+    Args:
+        execute: brings one run to its end.
+        check: called with runs before any of them begins; raises `UserError` with all that is wrong with them.
+        is_finished: whether a run has nothing left to do; called after `check`.
+
+    Attributes:
+        jobs: overrides of a run → the run, of all that were checked.
+        is_sweep: whether several runs were requested.
+        scans: dataset → its images in their splits, why it cannot be used, or None where it is yet to be written.
+        announced: datasets of which the power was announced.
+        unwritable: datasets that could not be written → why.
+        failed: labels of the runs that could not be brought to their end.
+    """
+
+    def __init__(
+        self,
+        execute: "Callable[[Session, Job], None]",
+        check: "Callable[[Session, Sequence[Job]], None]" = lambda session, jobs: None,
+        is_finished: "Callable[[Job], bool]" = lambda job: False,
+    ) -> None:
+        self._execute = execute
+        self._check = check
+        self._is_finished = is_finished
+        self._refusal: UserError | None = None
+        self.jobs: dict[Combination, Job] = {}
+        self.is_sweep = False
+        self.scans: dict[DatasetKey, Divided | UserError | None] = {}
+        self.announced: set[str] = set()
+        self.unwritable: dict[str, UserError] = {}
+        self.failed: list[str] = []
+
+    def run(self) -> None:
+        """Read `sys.argv` and let Hydra do what it says.
+
+        Raises:
+            UserError: everything that is wrong with the command or its configuration.
+        """
+        command_line = normalize_argv(sys.argv[1:])
+        sys.argv[1:] = command_line.argv
+        schema.register()
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print its errors itself, and exit
+        try:
+            hydra.main(config_path=str(schema.CONF), config_name="config", version_base=schema.VERSION_BASE)(self)()
+        except UserError:
+            raise
+        except Exception as error:
+            if not self.jobs and not command_line.has_other_config:
+                # Says what is wrong, if it is the configuration.
+                sweep.requested_jobs(command_line, error if isinstance(error, HydraException) else None)
+            raise
+        if self._refusal:
+            raise self._refusal
+
+    def prepare_sweep(self, master: DictConfig, overrides: Sequence[str]) -> list[list[str]]:
+        """Expand a sweep and check all its runs at once; return the overrides of each run that is not finished.
+
+        Args:
+            master: the configuration without what is swept over.
+            overrides: of the command line.
+
+        Raises:
+            UserError: everything that is wrong with the runs.
+        """
+        self.is_sweep = True
+        composer = Composer(list(master.hydra.overrides.hydra), master.hydra.job.config_name)
+        jobs = sweep.sweep_jobs(composer, overrides, master)
+        self._admit(jobs)
+        return [list(combination) for combination, job in jobs.items() if not self._is_finished(job)]
+
+    def __call__(self, config: DictConfig) -> None:
+        """Bring the run that Hydra has composed to its end."""
+        node = HydraConfig.get()
+        overrides = tuple(node.overrides.task)
+        if overrides not in self.jobs:
+            try:
+                self._admit({overrides: self._validated_job(config, node)})
+            except UserError as error:  # raised again by `run`: Hydra would print the overrides with it
+                self._refusal = error
+                return
+        self._execute(self, self.jobs[overrides])
+
+    def _validated_job(self, config: DictConfig, node: Any) -> Job:
+        """The run of a configuration that no sweep of ours has checked."""
+        problems = validate(config)
+        if node.mode == RunMode.MULTIRUN:
+            self.is_sweep = True
+            problems += [sweep.controls_under_sweeper(node.sweeper._target_)] if config.controls else []
+        else:
+            problems += sweep.single_run_problems(node, config.controls, node.overrides.task)
+        sweep.raise_configuration_problems(problems)
+        return build_job(config, node)
+
+    def _admit(self, jobs: dict[Combination, Job]) -> None:
+        self._check(self, list(jobs.values()))
+        for job in jobs.values():
+            job.study.mkdir(parents=True, exist_ok=True)
+        self.jobs |= jobs
+
+
+def is_first_process() -> bool:
+    """Return False in the further processes of a distributed run, which share the folder with the first."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "SLURM_PROCID", "RANK"))
