@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.analysis.comparison.model import Group
-from synthaug.analysis.text.document import Block, Heading, Rows, Sentences
-from synthaug.analysis.text.format import NONE
 from synthaug.analysis.training_images import Manifest, listed_images, locator, manifests, place, set_folder
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
@@ -127,50 +125,3 @@ def _money(training: float, generation: float | None, kwh: float | None, prices:
             return None
         money = (money or 0.0) + prices.kwh * kwh
     return money
-
-
-# --- in words --------------------------------------------------------------------------------------------
-
-HEADERS = ("arm", "runs", "training", "synthetic\nimages", "generation", "kWh of\ntraining", "price")
-
-
-def cells(cost: Cost) -> tuple[str, ...]:
-    """One row of the table, under `HEADERS`."""
-    return (
-        cost.name,
-        f"{cost.runs}",
-        duration(cost.training_seconds),
-        f"{cost.generated:,}",
-        "not measured" if cost.generation_seconds is None else duration(cost.generation_seconds),
-        "not measured" if cost.kwh is None else f"{cost.kwh:.3g}",
-        NONE if cost.money is None else f"{cost.money:,.2f}",
-    )
-
-
-def duration(seconds: float) -> str:
-    """ "42 s", "12 min", "3 h 05 min"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def explanation(found: Sequence[Cost], prices: Prices) -> str:
-    """What the table says and what it cannot."""
-    said = ["Training is that of all seeds; arms share synthetic images, which the last row counts once."]
-    if prices.hour is not None and any(cost.generation_seconds is None for cost in found):
-        said.append("Without the seconds of generation there is no price of the hours.")
-    if prices.kwh is not None and any(cost.kwh is None for cost in found):
-        said.append("Without the kilowatt-hours of training there is no price of them.")
-    return " ".join(said)
-
-
-def document(found: Sequence[Cost], prices: Prices | None = None) -> list[Block]:
-    """The costs, to be printed or made into Markdown."""
-    if not found:
-        return []
-    return [
-        Heading("Cost"),
-        Rows([header.replace("\n", " ") for header in HEADERS], [cells(cost) for cost in found]),
-        Sentences(explanation(found, prices or Prices())),
-    ]

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug.analysis import cost
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Comparison
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings, findings
 from synthaug.analysis.output.console import print_comparison
 from synthaug.analysis.output.export import write_files
-from synthaug.analysis.text import robustness_text
+from synthaug.analysis.text import cost_text, robustness_text
 from synthaug.analysis.text.document import Heading, print_document
 from synthaug.analysis.text.format import title
 from synthaug.files import write_text
@@ -67,6 +66,6 @@ def show_report(study: Path, prices: Prices | None = None) -> StudyReport:
         if of_group.robustness:
             print_document(robustness_text.summary(of_group.robustness))
         if prices:
-            print_document(cost.document(of_group.costs, prices))
+            print_document(cost_text.document(of_group.costs, prices))
     print(study / PAGE)
     return report

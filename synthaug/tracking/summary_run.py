@@ -13,7 +13,7 @@ from synthaug.analysis.comparison.model import ComparedRun, Comparison, Group
 from synthaug.analysis.inference.intervals import CONFIDENCE
 from synthaug.analysis.output.records import as_json
 from synthaug.analysis.pipeline import PAGE, StudyReport
-from synthaug.analysis.validity.finding import PASSED
+from synthaug.analysis.validity import check
 from synthaug.files import read_json, sha256
 from synthaug.runs import layout
 from synthaug.tracking import run_ids
@@ -21,7 +21,6 @@ from synthaug.tracking.artifacts import artifact_name
 
 log = logging.getLogger(__name__)
 
-INCOMPLETE, UNDERPOWERED = "incomplete", "underpowered"
 _NAMES = ("dataset", "generator", "model", "arm")  # columns of a row that name whose numbers these are
 _SETTINGS = ("budget", "controls", "batch_size")  # of the configuration, where all runs share their value
 _SHEET = (
@@ -76,7 +75,7 @@ def _publish(report: StudyReport, settings: Mapping[str, Any]) -> None:
         run_ids.update_record(study, {"project": run.project, "entity": run.entity})
         run.config.update(configuration(comparison), allow_val_change=True)
         _replace_summary(run.summary, summary(report, groups))
-        run.tags = tuple(sorted(({*(run.tags or ())} - {INCOMPLETE, UNDERPOWERED}) | tags(report)))
+        run.tags = tuple(sorted(({*(run.tags or ())} - {check.INCOMPLETE, check.UNDERPOWERED}) | tags(report)))
         # Figures as text and not as pixels: sharp at any size, and their words can be searched.
         drawn = {name: wandb.Html(_SHEET.format(svg), inject=False) for name, svg in figures.items()}
         with (study / PAGE).open(encoding="utf-8") as page:
@@ -149,15 +148,13 @@ def summary(report: StudyReport, groups: Sequence[Mapping[str, Any]]) -> dict[st
         for name, row in (*((arm["arm"], arm) for arm in content["arms"]), *questions.items()):
             values = {column: value for column, value in row.items() if column not in (*_NAMES, "margin")}
             metrics |= {f"{prefix}{name}/{column}": value for column, value in _scalars(values).items()}
-        checks += [f"{check.severity}: {prefix}{check.name}" for check in findings.threats if check.severity != PASSED]
+        checks += [f"{item.severity}: {prefix}{item.code}" for item in findings.checks if item.severity != check.PASSED]
     return metrics | {"complete": report.comparison.complete, "checks": "\n".join(checks)}
 
 
 def tags(report: StudyReport) -> set[str]:
     """Return the tags of a study: incomplete, underpowered."""
-    checks = [check for findings in report.findings for check in findings.threats]
-    underpowered = any(check.name == "power" and check.severity != PASSED for check in checks)
-    return {tag for tag, holds in ((UNDERPOWERED, underpowered), (INCOMPLETE, not report.comparison.complete)) if holds}
+    return check.tags(item for findings in report.findings for item in findings.checks)
 
 
 def figure_names(report: StudyReport) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from synthaug.analysis import cost
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.cost import Cost, Prices
+from synthaug.analysis.text import cost_text
 from synthaug.analysis.text.document import markdown
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json, write_rows
@@ -113,7 +114,7 @@ def test_a_list_that_cannot_be_read_leaves_generation_unknown(tmp_path: Path) ->
 def test_a_study_without_a_finished_run_has_no_costs(tmp_path: Path) -> None:
     content = MadeUp(arms={"real": (1.0, 0.0)}, failed=[("real", 0)])
     assert costs(make_study(tmp_path / "study", content)) == {}
-    assert cost.document(()) == []
+    assert cost_text.document(()) == []
 
 
 @pytest.mark.parametrize(("name", "value"), [("hour", -1.0), ("kwh", math.nan), ("hour", math.inf)])
@@ -122,17 +123,10 @@ def test_what_is_no_price_is_refused(name: str, value: float) -> None:
         Prices(**{name: value})
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(41.2, "41 s"), (119, "119 s"), (720, "12 min"), (11100, "3 h 05 min"), (7200, "2 h 00 min")]
-)
-def test_durations(seconds: float, said: str) -> None:
-    assert cost.duration(seconds) == said
-
-
 def test_costs_in_words(tmp_path: Path) -> None:
     study = made_study(tmp_path, seconds="")
     prices = Prices(hour=36, kwh=0.3)
-    text = markdown(cost.document(list(costs(study, prices).values()), prices))
+    text = markdown(cost_text.document(list(costs(study, prices).values()), prices))
     assert "| 64 | 2 | 82 s | 6 | not measured | not measured | - |" in text
     assert "Without the seconds of generation there is no price of the hours." in text
     assert "Without the kilowatt-hours of training there is no price of them." in text

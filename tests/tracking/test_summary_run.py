@@ -14,7 +14,7 @@ from wandb.sdk.wandb_run import Run
 
 from synthaug.analysis.output.records import as_json, rows
 from synthaug.analysis.pipeline import StudyReport, make_report
-from synthaug.analysis.validity.finding import Finding
+from synthaug.analysis.validity.check import Check
 from synthaug.report import __main__
 from synthaug.runs import discovery
 from synthaug.tracking import run_ids, summary_run, workspace
@@ -74,7 +74,7 @@ def test_every_number_of_the_table_is_a_summary_metric(report: StudyReport, clos
                 assert key not in closing["summary"]
     assert closing["summary"]["complete"] is False
     (findings,) = report.findings
-    checks = [f"{check.severity}: {check.name}" for check in findings.threats if check.severity != "passed"]
+    checks = [f"{check.severity}: {check.code}" for check in findings.checks if check.severity != "passed"]
     assert closing["summary"]["checks"].splitlines() == checks != []
 
 
@@ -129,7 +129,7 @@ def test_its_lineage_is_the_answers_and_what_it_made_is_the_report(shown: list[P
     assert {entry["path"] for entry in made["manifest"]["contents"]} >= {"report.html", "results.csv", "results.json"}
 
 
-def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any]) -> None:
     assert closing["tags"] == ["incomplete", "underpowered"]  # 200 test images, one point
 
 
@@ -137,7 +137,7 @@ def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any], monkeypatch: pyt
 def test_tags_follow_the_checks(severity: str, tags: set[str], report: StudyReport) -> None:
     comparison = dataclasses.replace(report.comparison, groups=())
     (findings,) = report.findings
-    of_power = dataclasses.replace(findings, threats=(Finding("power", severity, "said"), Finding("x", "serious", "")))
+    of_power = dataclasses.replace(findings, checks=(Check("power", severity), Check("seeds", "serious")))
     assert summary_run.tags(StudyReport(comparison, (of_power,), ({},))) == tags
 
 

@@ -10,11 +10,12 @@ from rich.text import Text
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.text import arm_table, format, sentences
+from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import standard_console
 
 
 def print_comparison(comparison: Comparison, findings: Sequence[Findings], console: Console | None = None) -> None:
-    """Print one table per group; below it what it covers, the notes, and every run that is not in it.
+    """Print one table per group; below it the headline, what it covers, the serious checks and the warnings.
 
     Args:
         comparison: of the study.
@@ -24,19 +25,13 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
     console = console or standard_console()
     for group, group_findings in zip(comparison.groups, findings, strict=True):
         console.print(_table(comparison, group))
+        console.print(Text(sentences.headline(group), style="bold"))
         for line in sentences.caption(group):
             console.print(Text(line, style="dim"))
         if line := sentences.trend(group):
             console.print(Text(line))
-        for note in group_findings.notes:
-            console.print(Text(f"Note: {note}"))
-        if group.left_out:
-            console.print(Text("Runs that are not in the table:", style="bold"))
-        for item in group.left_out:
-            key = item.run.key
-            console.print(Text(f"  {key.arm}  seed {key.seed}  {item.state}: {item.reason}"))
-        if hint := sentences.removal_hint(comparison, group):
-            console.print(Text(hint))
+        for line in check_lines(group_findings.checks):
+            console.print(Text(line))
 
 
 def _table(comparison: Comparison, group: Group) -> Table:

@@ -7,67 +7,73 @@ from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.records import as_json, rows
 from synthaug.analysis.text import arm_table, format, sentences
+from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.files import write_json, write_rows, write_text
 
 
-def write_files(comparison: Comparison, found: Sequence[Findings]) -> None:
-    """Write `results.csv`, `.json`, `.md` and `.tex` into the study's folder."""
+def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
+    """Write `results.csv`, `.json`, `.md` and `.tex` into the study's folder.
+
+    Args:
+        comparison: of the study.
+        findings: of each group.
+    """
     flat = [row for group in comparison.groups for row in rows(group)]
     write_rows(
         comparison.folder / "results.csv",
         list(flat[0]),
         (["" if value is None else value for value in row.values()] for row in flat),
     )
-    write_json(comparison.folder / "results.json", as_json(comparison, found))
-    write_text(comparison.folder / "results.md", markdown(_blocks(comparison, found)))
-    write_text(comparison.folder / "results.tex", "\n".join(_latex(comparison, group) for group in comparison.groups))
+    write_json(comparison.folder / "results.json", as_json(comparison, findings))
+    blocks = [
+        block
+        for group, group_findings in zip(comparison.groups, findings, strict=True)
+        for block in _blocks(comparison.study, group, group_findings)
+    ]
+    write_text(comparison.folder / "results.md", markdown(blocks))
+    latex = "\n".join(_latex(comparison.study, group) for group in comparison.groups)
+    write_text(comparison.folder / "results.tex", latex)
 
 
-def _blocks(comparison: Comparison, found: Sequence[Findings]) -> list[Block]:
-    """Table and words of each group."""
-    blocks: list[Block] = []
-    for group, said in zip(comparison.groups, found, strict=True):
-        blocks += [
-            Heading(f"{comparison.study}: {format.title(group)} ({format.test_images(group.n_test)})"),
-            Rows(
-                [" ".join(header.split()) for header in arm_table.HEADERS],
-                [arm_table.cells(arm, group) for arm in group.arms],
-            ),
-            Points([f"{arm.name}: {sentences.arm_result(arm, group)}" for arm in group.arms]),
-            Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
-        ]
-        if said.notes:
-            blocks.append(Points(said.notes))
-    return blocks
+def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
+    """Table and sentences of a group."""
+    lines = check_lines(findings.checks)
+    return [
+        Heading(f"{study}: {format.title(group)} ({format.test_images(group.n_test)})"),
+        Sentences(sentences.headline(group)),
+        Rows(_headers(), [arm_table.cells(arm, group) for arm in group.arms]),
+        Points([f"{arm.name}: {sentences.arm_result(arm, group)}" for arm in group.arms]),
+        Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
+        *([Points(lines)] if lines else []),
+    ]
 
 
-def _latex(comparison: Comparison, group: Group) -> str:
+def _headers() -> list[str]:
+    return [" ".join(header.split()) for header in arm_table.HEADERS]
+
+
+def _latex(study: str, group: Group) -> str:
     """A table for booktabs, in the columns of the console's."""
-    lines = [" & ".join(map(escaped, cells)) + r" \\" for cells in _latex_rows(group)]
-    caption = f"{comparison.study}: {format.title(group)}, {format.test_images(group.n_test)}."
-    caption = " ".join([caption, *sentences.caption(group)])
+    header, *rows = (
+        " & ".join(map(escaped, cells)) + r" \\"
+        for cells in (_headers(), *(arm_table.cells(arm, group) for arm in group.arms))
+    )
+    caption = f"{study}: {format.title(group)}, {format.test_images(group.n_test)}."
     return "\n".join([
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escaped(caption)}}}",
+        rf"\caption{{{escaped(' '.join([caption, *sentences.caption(group)]))}}}",
         rf"\begin{{tabular}}{{l{'r' * (len(arm_table.HEADERS) - 1)}}}",
         r"\toprule",
-        lines[0],
+        header,
         r"\midrule",
-        *lines[1:],
+        *rows,
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
         "",
     ])  # fmt: skip
-
-
-def _latex_rows(group: Group) -> list[Sequence[str]]:
-    return [
-        [" ".join(header.split()) for header in arm_table.HEADERS],
-        *(arm_table.cells(arm, group) for arm in group.arms),
-    ]
 
 
 _LATEX = {
@@ -84,5 +90,5 @@ _LATEX = {
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX shows it: names are the user's and may hold anything that it reads as a command."""
-    return re.sub("|".join(map(re.escape, _LATEX)), lambda found: _LATEX[found[0]], text)
+    """Escape text for LaTeX: names are the user's and may hold anything that it reads as a command."""
+    return re.sub("|".join(map(re.escape, _LATEX)), lambda match: _LATEX[match[0]], text)

@@ -1,4 +1,4 @@
-"""A comparison and everything found beside it as plain data: the rows of CSV, the content of JSON."""
+"""A comparison and its findings as plain data: the rows of CSV, the content of JSON."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from synthaug.runs import layout
 
 
 def rows(group: Group) -> list[dict[str, Any]]:
-    """One flat row per arm: fractions, not percent; None where there is no number; seeds as "0 1 2"."""
+    """Return one flat row per arm: fractions (`margin` in points), None where there is no number, seeds as "0 1 2"."""
     return [
         {
             "dataset": group.dataset,
@@ -35,7 +35,7 @@ def rows(group: Group) -> list[dict[str, Any]]:
             **_tested("difference", arm.difference),
             "difference_seeds": spaced(arm.difference_seeds),
             **_tested("macro_f1_difference", arm.macro_f1_difference),
-            "margin": group.margin,
+            "margin": group.margin,  # in points
             "non_inferiority": arm.non_inferiority.verdict if arm.non_inferiority else None,
             "non_inferiority_p": arm.non_inferiority.p_value if arm.non_inferiority else None,
             "non_inferiority_p_holm": arm.non_inferiority.adjusted_p if arm.non_inferiority else None,
@@ -55,8 +55,13 @@ def rows(group: Group) -> list[dict[str, Any]]:
     ]
 
 
-def as_json(comparison: Comparison, found: Sequence[Findings]) -> dict[str, Any]:
-    """The rows, and beneath each its classes; every run with its state; the notes; what else was found."""
+def as_json(comparison: Comparison, findings: Sequence[Findings]) -> dict[str, Any]:
+    """Return the rows, each with its classes; every run with its state; the findings.
+
+    Args:
+        comparison: of the study.
+        findings: of each group.
+    """
     return {
         "format": layout.FORMAT,
         "study": comparison.study,
@@ -70,17 +75,16 @@ def as_json(comparison: Comparison, found: Sequence[Findings]) -> dict[str, Any]
                 "test_digest": group.test_digest,
                 "n_test": group.n_test,
                 "classes": list(group.class_names),
-                "margin": group.margin,
+                "margin": group.margin,  # in points
                 "trend": _trend(group),
-                "notes": list(said.notes),
                 "arms": [
                     row | {"per_class": [_class_row(item) for item in arm.classes]}
                     for row, arm in zip(rows(group), group.arms, strict=True)
                 ],
                 "runs": [_run_row(run) for run in group.runs],
-                **_found(said),
+                **_findings(group_findings),
             }
-            for group, said in zip(comparison.groups, found, strict=True)
+            for group, group_findings in zip(comparison.groups, findings, strict=True)
         ],
     }
 
@@ -91,21 +95,21 @@ def _trend(group: Group) -> dict[str, Any] | None:
     return {"arms": list(group.trend.arms), "per_share": 0.1, **_tested("slope", group.trend.slope)}
 
 
-def _found(said: Findings) -> dict[str, Any]:
+def _findings(findings: Findings) -> dict[str, Any]:
     return {
-        "exchange": of_exchange(said.exchange),
+        "exchange": exchange_record(findings.exchange),
         "class_verdicts": {
-            arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in said.verdicts.items()
+            arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in findings.verdicts.items()
         },
-        "class_mixes": [dataclasses.asdict(item) for item in said.mixes],
-        "robustness": of_robustness(said.robustness) if said.robustness else None,
-        "costs": [dataclasses.asdict(item) for item in said.costs],
-        "threats": [dataclasses.asdict(item) for item in said.threats],
+        "class_mixes": [dataclasses.asdict(item) for item in findings.mixes],
+        "robustness": robustness_record(findings.robustness) if findings.robustness else None,
+        "costs": [dataclasses.asdict(item) for item in findings.costs],
+        "checks": [dataclasses.asdict(item) for item in findings.checks],
     }
 
 
-def of_exchange(exchange: Exchange) -> dict[str, Any]:
-    """Everything as plain data: fractions and images; None where there is no number."""
+def exchange_record(exchange: Exchange) -> dict[str, Any]:
+    """Return an exchange rate as plain data: fractions and images; None where there is no number."""
     return {
         "identifiable": exchange.identifiable,
         "reasons": list(exchange.reasons),
@@ -160,20 +164,23 @@ def _law_row(law: Law | None) -> dict[str, float] | None:
     return dataclasses.asdict(law) if law else None
 
 
-def of_robustness(found: Robustness) -> dict[str, Any]:
-    """All numbers; fractions, not percent; None where there is none."""
-    sets = [found.test, *([found.pooled] if found.pooled else []), *found.sets]
-    return {"sets": [_judged_set(one) for one in sets], "notes": [dataclasses.asdict(note) for note in found.notes]}
-
-
-def _judged_set(one: ShiftSetResult) -> dict[str, Any]:
+def robustness_record(robustness: Robustness) -> dict[str, Any]:
+    """Return the results on shift sets as plain data: fractions; None where there is no number."""
+    sets = [robustness.test, *([robustness.pooled] if robustness.pooled else []), *robustness.sets]
     return {
-        "name": one.name,
-        "origin": one.origin,
-        "paired": one.paired,
-        "n": one.n,
-        "chance": one.chance,
-        "digest": one.digest or None,
+        "sets": [_shift_set(item) for item in sets],
+        "notes": [dataclasses.asdict(note) for note in robustness.notes],
+    }
+
+
+def _shift_set(item: ShiftSetResult) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "origin": item.origin,
+        "paired": item.paired,
+        "n": item.n,
+        "chance": item.chance,
+        "digest": item.digest or None,
         "arms": [
             {
                 "arm": arm.arm,
@@ -187,7 +194,7 @@ def _judged_set(one: ShiftSetResult) -> dict[str, Any]:
                 **_tested("change", arm.change),
                 **_tested("extra", arm.extra),
             }
-            for arm in one.arms
+            for arm in item.arms
         ],
     }
 
@@ -224,9 +231,9 @@ def _fields(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     }
 
 
-def _tested(name: str, found: Difference | None) -> dict[str, float | None]:
+def _tested(name: str, difference: Difference | None) -> dict[str, float | None]:
     return {
-        **_fields(name, found),
-        f"{name}_p": found.p_value if found else None,
-        f"{name}_p_holm": found.adjusted_p if found else None,
+        **_fields(name, difference),
+        f"{name}_p": difference.p_value if difference else None,
+        f"{name}_p_holm": difference.adjusted_p if difference else None,
     }

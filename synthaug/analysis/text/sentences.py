@@ -1,9 +1,8 @@
 """Sentences on the arms of a study; the words are in `templates/study.j2`."""
 
-from synthaug.analysis.comparison.model import NOT_COMPARABLE, Arm, Comparison, Group
+from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.findings import headline_arm
 from synthaug.analysis.text.rendering import render, render_lines
-from synthaug.runs.layout import PLANNED
 
 _STUDY = "study.j2"
 
@@ -36,15 +35,3 @@ def trend(group: Group) -> str:
 def caption(group: Group) -> list[str]:
     """Return the lines below the table: what its intervals and p values cover."""
     return render_lines(_STUDY, "caption", group)
-
-
-def removal_hint(comparison: Comparison, group: Group) -> str:
-    """Return what to do about a run that will never finish; empty where there is none.
-
-    Args:
-        comparison: with the study's folder.
-        group: of the comparison.
-    """
-    if all(item.state == NOT_COMPARABLE for item in group.left_out):
-        return ""
-    return f"To drop a run that is no longer wanted, delete its entry in {comparison.folder / PLANNED}."

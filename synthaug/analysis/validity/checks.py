@@ -1,56 +1,52 @@
-"""All threats to the validity of a study; what takes long is looked at once and kept in `threats.json`.
+"""All checks of a study's validity; those that read images are kept in `checks.json` until an image changes.
 
->>> for finding in find(comparison, comparison.groups[0]):
-...     print(finding.severity, finding.name, finding.said)
+>>> for check in validity_checks(comparison.folder, comparison.groups[0]):
+...     print(check.severity, check.code, check.data)
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthaug.analysis.comparison.model import Comparison, Group
-from synthaug.analysis.text.document import Block, Heading, Points
+from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import locator
-from synthaug.analysis.validity import design, overlap, shortcuts, sources
-from synthaug.analysis.validity.finding import MIND, PASSED, SERIOUS, UNCHECKED, Finding, by_severity
+from synthaug.analysis.validity import design, overlap, run_agreement, shortcuts, sources
+from synthaug.analysis.validity.check import Check, by_severity
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 
-FORMAT = 1  # raise it with any change of what is looked at or said
-KEPT = "threats.json"
+FORMAT = 1  # raise it with any change of what is checked
+CACHE = "checks.json"
 
 
-def find(comparison: Comparison, group: Group, more: Sequence[Finding] = ()) -> tuple[Finding, ...]:
-    """Every check and its outcome, the most severe first.
+def validity_checks(study: Path, group: Group) -> tuple[Check, ...]:
+    """Return every check and its outcome, the most severe first.
 
     Args:
-        comparison: of the study.
-        group: one of its groups.
-        more: what others found, such as that the study has too little power.
+        study: its folder.
+        group: of the study.
     """
-    return by_severity([*more, *design.findings(group), *_of_images(comparison.folder, group)])
+    return by_severity([*run_agreement.run_checks(group), *design.arm_checks(group), *_image_checks(study, group)])
 
 
-def _of_images(study: Path, group: Group) -> list[Finding]:
-    """What the images show: looked at only if they, or the way of looking, have changed since the last report."""
+def _image_checks(study: Path, group: Group) -> list[Check]:
+    """Checks that read images: repeated only if the images, or the checks, have changed since the last report."""
     images = sources.sources(group)
     locate = locator(study)
-    lines = sources.state_of_files(images, locate)
-    inputs = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    inputs = hashlib.sha256("\n".join(sources.fingerprint_lines(images, locate)).encode()).hexdigest()
     name = f"{group.dataset}/{group.generator}/{group.model}"
-    kept = _kept(study / KEPT)
-    if name in kept and kept[name]["inputs"] == inputs:
-        return [Finding(**finding) for finding in kept[name]["findings"]]
-    found = [*shortcuts.findings(images, locate), *overlap.findings(images, locate)]
-    kept[name] = {"inputs": inputs, "findings": [dataclasses.asdict(finding) for finding in found]}
-    write_json(study / KEPT, {"format": FORMAT, "groups": kept})
-    return found
+    cache = _read_cache(study / CACHE)
+    if name in cache and cache[name]["inputs"] == inputs:
+        return [Check(**check) for check in cache[name]["checks"]]
+    checks = [*shortcuts.origin_checks(images, locate), *overlap.overlap_checks(images, locate)]
+    cache[name] = {"inputs": inputs, "checks": [dataclasses.asdict(check) for check in checks]}
+    write_json(study / CACHE, {"format": FORMAT, "groups": cache})
+    return checks
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    """What earlier reports found, by group; nothing where another version kept it, or the file is damaged."""
+def _read_cache(path: Path) -> dict[str, Any]:
+    """The checks of earlier reports, by group; empty where another version wrote them, or the file is damaged."""
     if not path.is_file():
         return {}
     try:
@@ -59,24 +55,3 @@ def _kept(path: Path) -> dict[str, Any]:
         return {}
     groups: dict[str, Any] = content.get("groups", {})
     return groups if content.get("format") == FORMAT else {}
-
-
-_HEADINGS = {
-    SERIOUS: "Serious: the differences may have another cause, or may not hold",
-    MIND: "To be kept in mind",
-    UNCHECKED: "Not checked",
-    PASSED: "Checked, and nothing found",
-}
-
-
-def document(findings: Sequence[Finding]) -> list[Block]:
-    """The findings, to be printed or made into Markdown."""
-    blocks: list[Block] = [Heading("Threats to validity")]
-    for severity, heading in _HEADINGS.items():
-        own = [finding for finding in findings if finding.severity == severity]
-        if own:
-            blocks += [
-                Heading(heading, 3),
-                Points([f"{item.name}: {item.said} {item.way_out}".strip() for item in own]),
-            ]
-    return blocks

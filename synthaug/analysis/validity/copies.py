@@ -1,8 +1,8 @@
 """The same picture among training and test images: with the same pixels, or re-encoded, resized, brightened.
 
-A near copy has a perceptual hash that differs in at most `NEAR` of 64 bits and, at 32×32 in grey, a correlation of
-`ALIKE` or more. The hash alone would not do: of 1,500 handwritten digits, 1,031 have another one within 8 bits, and
-none has one that is as much alike besides. Copies that are mirrored, or cropped by a few per cent, are not found.
+A near copy has a perceptual hash that differs in at most `MAX_BITS` of 64 bits and, at 32×32 in grey, a correlation of
+`MIN_CORRELATION` or more. The hash alone would not do: of 1,500 handwritten digits, 1,031 have another one within 8
+bits, and none has one that also correlates as much. Copies that are mirrored, or cropped by a few per cent, are missed.
 """
 
 import os
@@ -21,14 +21,14 @@ from synthaug.data import fingerprints
 from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
 from synthaug.data.pixels import large_photographs, try_decode
 
-NEAR = 8  # bits
-ALIKE = 0.98
+MAX_BITS = 8
+MIN_CORRELATION = 0.98
 _SIDE = 32
 _ROWS = 512  # of the table of distances that are held in memory at once
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedImage:
     """An image in a list of a run: its path as written there, its class, and where the file is now."""
 
     path: str
@@ -38,9 +38,16 @@ class Listed:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded image: the hash of its file, what it looks like, and its grey copy, centred and of unit length."""
+    """A decoded image.
 
-    listed: Listed
+    Attributes:
+        listed: where it is listed.
+        sha256: of its file.
+        fingerprint: of its pixels.
+        grey: 32×32 grey values in one row, centred and of unit length.
+    """
+
+    listed: ListedImage
     sha256: str
     fingerprint: Fingerprint
     grey: NDArray[np.float32]
@@ -48,29 +55,29 @@ class Picture:
 
 @dataclass(frozen=True)
 class Copy:
-    """A training image and the test image that it is a copy of."""
+    """A training image and the test image that it is a copy of; exact: pixel by pixel."""
 
-    train: Listed
-    test: Listed
+    train: ListedImage
+    test: ListedImage
     exact: bool
 
 
-def look(images: Sequence[Listed]) -> tuple[list[Picture], list[Listed]]:
-    """The pictures in files, and the files that are gone or no whole images."""
+def read_pictures(images: Sequence[ListedImage]) -> tuple[list[Picture], list[ListedImage]]:
+    """Decode image files; return the pictures, and the images whose files are missing or damaged."""
     with (
         tqdm(total=len(images), desc="comparing", unit="image", disable=None) as bar,
         large_photographs(),
         ThreadPoolExecutor(os.cpu_count()) as threads,
     ):
-        found = []
+        pictures = []
         for picture in threads.map(_picture, images):
-            found.append(picture)
+            pictures.append(picture)
             bar.update()
-    lost = [listed for listed, picture in zip(images, found, strict=True) if picture is None]
-    return [picture for picture in found if picture is not None], lost
+    missing = [listed for listed, picture in zip(images, pictures, strict=True) if picture is None]
+    return [picture for picture in pictures if picture is not None], missing
 
 
-def _picture(listed: Listed) -> Picture | None:
+def _picture(listed: ListedImage) -> Picture | None:
     try:
         sha256 = files.sha256(listed.file)
     except OSError:
@@ -85,31 +92,36 @@ def _picture(listed: Listed) -> Picture | None:
     return Picture(listed, sha256, fingerprints.fingerprint(pixels), centred / length if length else centred)
 
 
-def copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]:
-    """Every pair of a training and a test image that show the same, exact copies first."""
+def find_copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]:
+    """Return every pair of a training and a test image that show the same, exact copies first.
+
+    Args:
+        train: training images.
+        test: test images.
+    """
     if not train or not test:
         return []
     hashes = [picture.fingerprint.phash for picture in train]
     grey = np.stack([picture.grey for picture in train])
-    found = []
+    copies = []
     for start in range(0, len(test), _ROWS):
         block = test[start : start + _ROWS]
         distances = fingerprints.distances([picture.fingerprint.phash for picture in block], hashes)
-        alike = np.stack([picture.grey for picture in block]) @ grey.T
-        for row, column in np.argwhere((distances <= NEAR) & (alike >= ALIKE)):
-            found.append(_copy(train[column], block[row]))
+        correlations = np.stack([picture.grey for picture in block]) @ grey.T
+        for row, column in np.argwhere((distances <= MAX_BITS) & (correlations >= MIN_CORRELATION)):
+            copies.append(_copy(train[column], block[row]))
     by_pixels: dict[str, list[Picture]] = {}
     for picture in train:
         by_pixels.setdefault(picture.fingerprint.pixels, []).append(picture)
-    known = {(copy.train.path, copy.test.path) for copy in found}
+    near = {(copy.train.path, copy.test.path) for copy in copies}
     # An image of one colour correlates with nothing.
-    found += [
-        _copy(picture, other)
-        for other in test
-        for picture in by_pixels.get(other.fingerprint.pixels, [])
-        if (picture.listed.path, other.listed.path) not in known
+    copies += [
+        _copy(same_pixels, picture)
+        for picture in test
+        for same_pixels in by_pixels.get(picture.fingerprint.pixels, [])
+        if (same_pixels.listed.path, picture.listed.path) not in near
     ]
-    return sorted(found, key=lambda copy: (not copy.exact, copy.test.path, copy.train.path))
+    return sorted(copies, key=lambda copy: (not copy.exact, copy.test.path, copy.train.path))
 
 
 def _copy(train: Picture, test: Picture) -> Copy:

@@ -23,7 +23,7 @@ from synthaug.analysis.inference.intervals import Estimate, wilson
 from synthaug.data.pixels import decode
 
 FOLDS = 5
-FEWEST = 4 * FOLDS  # images of an origin: with fewer the interval holds nearly everything
+MIN_IMAGES = 4 * FOLDS  # images of an origin: with fewer the interval holds nearly everything
 PROBES = ("format", "size", "pixels")
 SIDE = 256  # pixels of the short side at which pixels are looked at, about as training does
 THUMBNAIL, PATCH = 8, 64  # sides in pixels
@@ -36,7 +36,7 @@ Features = Mapping[str, float | str]
 
 @dataclass(frozen=True)
 class Traits:
-    """What an image file gives away apart from what it shows.
+    """What an image file shows of its origin apart from its content.
 
     Attributes:
         format: file format, colour mode, and for a JPEG the mean of its quantisation table and whether it is
@@ -52,8 +52,8 @@ class Traits:
     content: str
 
 
-def traits(path: Path) -> Traits | None:
-    """What a file gives away; None where it is gone or no whole image."""
+def read_traits(path: Path) -> Traits | None:
+    """Read the traits of an image file; None where it is missing or damaged."""
     try:
         with Image.open(path) as opened:
             kind = _format(opened)
@@ -106,8 +106,8 @@ def _spectrum(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(np.log(np.bincount(band, power.ravel(), minlength=BANDS) / counts + 1e-6), dtype=np.float64)
 
 
-def tell_apart(features: Sequence[Features], synthetic: Sequence[bool], groups: Sequence[object]) -> Estimate:
-    """How often a linear classifier is right about images that it was not fitted to.
+def classify_origin(features: Sequence[Features], synthetic: Sequence[bool], groups: Sequence[object]) -> Estimate:
+    """Estimate how often a linear classifier tells the origin of images that it was not fitted to.
 
     With as many synthetic as real images this is the balanced accuracy. Its interval (Wilson) takes the answers of all
     folds for independent, which they nearly are.
@@ -118,7 +118,7 @@ def tell_apart(features: Sequence[Features], synthetic: Sequence[bool], groups: 
         groups: equal for images that must not be on both sides of a fold, such as copies.
 
     Raises:
-        ValueError: the origins have not equally many images, or fewer than `FEWEST`.
+        ValueError: the origins have not equally many images, or fewer than `MIN_IMAGES`.
     """
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -127,8 +127,8 @@ def tell_apart(features: Sequence[Features], synthetic: Sequence[bool], groups: 
     from sklearn.preprocessing import StandardScaler
 
     target = np.array(synthetic, dtype=np.int64)
-    if 2 * target.sum() != len(target) or target.sum() < FEWEST:
-        raise ValueError(f"need {FEWEST} or more images of each origin, as many of one as of the other")
+    if 2 * target.sum() != len(target) or target.sum() < MIN_IMAGES:
+        raise ValueError(f"need {MIN_IMAGES} or more images of each origin, as many of one as of the other")
     model = make_pipeline(DictVectorizer(sparse=False), StandardScaler(), LogisticRegression(C=PENALTY, max_iter=5000))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}

@@ -1,72 +1,76 @@
-"""Which images of a study are looked at for threats to its validity."""
+"""The images that the checks of a study read."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import listed_images, with_most
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.runs.contents import MixRow
-from synthaug.runs.discovery import Run
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The lists of images that are looked at, each of the run that stands for its origin.
+    """Lists of images, each of the run that stands for its origin.
 
     Attributes:
-        real, synthetic: training images; of the real arm, and of the arm that has most synthetic ones.
+        train: by origin, the training images of the run that has most of them.
         test: paths and classes of the test images.
-        test_digest: of all of them, as the runs wrote it down.
-        problems: why a list is empty.
+        test_digest: of all of them, as the runs recorded it.
+        problems: by origin, why its list is empty; an empty text where no finished run has such images.
     """
 
-    real: tuple[MixRow, ...]
-    synthetic: tuple[MixRow, ...]
-    test: tuple[tuple[str, str], ...]
-    test_digest: str | None
-    problems: tuple[str, ...]
+    train: Mapping[str, tuple[MixRow, ...]]
+    test: tuple[tuple[str, str], ...] = ()
+    test_digest: str | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    def reasons(self, *origins: str) -> dict[str, Any]:
+        """Return the problems of these origins as the data of a check that could not be made."""
+        return {"unlisted": {origin: self.problems[origin] for origin in origins if origin in self.problems}}
 
 
 def sources(group: Group) -> Sources:
-    """Which images of a group are looked at."""
+    """Choose the images of a group."""
     runs = [item.run for item in group.runs if item.compared]
-    problems: list[str] = []
-    real = _rows(runs, REAL, problems)
-    synthetic = _rows(runs, SYNTHETIC, problems)
+    train: dict[str, tuple[MixRow, ...]] = {}
+    problems: dict[str, str] = {}
+    for origin in (REAL, SYNTHETIC):
+        run, train[origin] = with_most(runs, origin), ()
+        if run is None:
+            problems[origin] = ""
+            continue
+        try:
+            train[origin] = tuple(listed_images(run, origin))
+        except UserError as error:
+            problems[origin] = str(error)
     test = tuple(zip(group.paths, (group.class_names[label] for label in group.labels), strict=True))
-    return Sources(real, synthetic, test, group.test_digest, tuple(problems))
+    return Sources(train, test, group.test_digest, problems)
 
 
-def _rows(runs: Sequence[Run], origin: str, problems: list[str]) -> tuple[MixRow, ...]:
-    """The images of one origin that the run with most of them was trained on; of several such runs, the first."""
-    run = with_most(runs, origin)
-    if run is None:
-        problems.append(f"no finished run was trained on {origin} images")
-        return ()
-    try:
-        return tuple(listed_images(run, origin))
-    except UserError as error:
-        problems.append(str(error))
-        return ()
+def fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[str]:
+    """Return what the checks depend on: every listed image by content, and size and time of each file.
 
-
-def state_of_files(images: Sources, locate: Callable[[str], Path]) -> list[str]:
-    """What the findings depend on: every listed image by content, and the files that are there now."""
+    Args:
+        images: that the checks read.
+        locate: path as a run recorded it → where the file is now.
+    """
     rows = [
-        f"{row.label}\0{row.origin}\0{row.sha256}\0{_here(locate(row.path))}"
-        for row in (*images.real, *images.synthetic)
+        f"{row.label}\0{row.origin}\0{row.sha256}\0{_file_state(locate(row.path))}"
+        for listed in images.train.values()
+        for row in listed
     ]
-    tests = [f"{label}\0{path}\0{_here(locate(path))}" for path, label in images.test]
-    return [*rows, *tests, str(images.test_digest), *images.problems]
+    tests = [f"{label}\0{path}\0{_file_state(locate(path))}" for path, label in images.test]
+    return [*rows, *tests, str(images.test_digest), *(f"{name}\0{text}" for name, text in images.problems.items())]
 
 
-def _here(file: Path) -> str:
-    """Size and time of change: a file that somebody replaced is looked at again."""
+def _file_state(file: Path) -> str:
+    """Size and time of change: a file that was replaced is read again."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
-        return "gone"
-    return f"{found.st_size} {found.st_mtime_ns}"
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"

@@ -16,7 +16,7 @@ from synthaug.analysis.exchange.covariance import errors, variation
 from synthaug.analysis.exchange.law import CHANGING, CONSTANT, SHIFTED, WORTHLESS, Law, Problem
 from synthaug.analysis.exchange.rate import Amounts, Value, fit, group_exchange
 from synthaug.analysis.output.figures import exchange_curves as figures
-from synthaug.analysis.output.records import of_exchange
+from synthaug.analysis.output.records import exchange_record
 from synthaug.analysis.text import exchange_text
 from synthaug.analysis.text.document import markdown
 from tests.factories.exchange_studies import GRID, LAW, answers, write_exchange_study
@@ -128,7 +128,7 @@ def test_the_true_value_is_in_the_interval_and_said() -> None:
 def test_the_order_of_the_arms_changes_nothing(order: Sequence[int]) -> None:
     right = answers(images=300)
     swapped = fit([GRID[i] for i in order], right[list(order)], along=False)
-    assert of_exchange(swapped) == of_exchange(fit(GRID, right, along=False))
+    assert exchange_record(swapped) == exchange_record(fit(GRID, right, along=False))
 
 
 def test_arrays_and_mappings_are_the_same_and_seeds_may_differ() -> None:
@@ -194,7 +194,7 @@ def test_a_rate_that_is_not_identifiable_has_a_reason(arms: Sequence[Amounts], l
     assert found.value is None
     assert found.along == ()
     assert reason in found.reasons
-    json.dumps(of_exchange(found), allow_nan=False)
+    json.dumps(exchange_record(found), allow_nan=False)
     markdown(exchange_text.document(found))
 
 
@@ -243,7 +243,7 @@ def test_impossible_input_is_refused() -> None:
 def test_a_study_gives_its_rate_as_plain_data(tmp_path: Path) -> None:
     (group,) = compare(write_exchange_study(tmp_path / "study")).groups
     found = group_exchange(group)
-    plain = json.loads(json.dumps(of_exchange(found), allow_nan=False))
+    plain = json.loads(json.dumps(exchange_record(found), allow_nan=False))
     assert plain["identifiable"] is True
     assert plain["value"]["low"] < 0.5 < plain["value"]["high"]
     assert plain["value"]["k"] == pytest.approx(1 / plain["value"]["value"])

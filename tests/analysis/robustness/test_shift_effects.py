@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from synthaug.analysis.inference.intervals import Estimate, paired_difference, wilson
-from synthaug.analysis.output.records import of_robustness
+from synthaug.analysis.output.records import robustness_record
 from synthaug.analysis.robustness.shift_effects import (
     AT_CHANCE,
     EXCLUDED,
@@ -258,7 +258,7 @@ def test_holm_counts_every_set_and_arm(study: Path) -> None:
 def test_all_numbers_are_plain_json(study: Path) -> None:
     evaluate(study, "noise-1", {"real": 0.1, "55": 0.2})
     evaluate(study, "blur-1", {"real": 0.1, "55": 0.2})
-    content = json.loads(json.dumps(of_robustness(results_of(study)), allow_nan=False))
+    content = json.loads(json.dumps(robustness_record(results_of(study)), allow_nan=False))
     assert [item["name"] for item in content["sets"]] == ["test", "corruptions, mean", "blur-1", "noise-1"]
     row = content["sets"][-1]["arms"][1]
     assert row["extra_low"] < row["extra"] < row["extra_high"]

@@ -11,7 +11,6 @@ from synthaug.analysis.text import exchange_text
 from synthaug.analysis.text.format import in_points
 
 GOOD, BAD, OPEN = "good", "bad", "open"
-FEW_RUNS = 5  # that are not in the numbers: up to here they are named at once
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,7 @@ def answer(comparison: Comparison, group: Group, said: Findings) -> Mapping[str,
     controls = controls_of(group.arms)
     own = [arm for arm in group.arms if arm.name not in controls]
     found = [(arm, verdicts(arm, group.margin_fraction)) for arm in own]
-    return {
-        "arms": found,
-        "worth": _worth(group, said),
-        "controls": len(controls),
-        "few": FEW_RUNS,
-        "notes": said.notes,
-    }
+    return {"arms": found, "worth": _worth(group, said), "controls": len(controls)}
 
 
 def _worth(group: Group, said: Findings) -> str:

@@ -11,13 +11,12 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from synthaug.analysis import cost
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.page.sections import SECTIONS, Context, Section
-from synthaug.analysis.text import arm_table, format, sentences
+from synthaug.analysis.text import arm_table, cost_text, format, sentences
 
 TEMPLATES = Path(__file__).parent / "templates"
 FIGURES = ("figures", "control_figures")  # in the context of a section
@@ -52,7 +51,12 @@ def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices 
         lstrip_blocks=True,
     )
     environment.globals.update(
-        arm_table=arm_table, format=format, sentences=sentences, cost=cost, comparison=comparison, prices=prices
+        arm_table=arm_table,
+        format=format,
+        sentences=sentences,
+        cost_text=cost_text,
+        comparison=comparison,
+        prices=prices,
     )
     environment.filters.update(
         themed=palette.themed,

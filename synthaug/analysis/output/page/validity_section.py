@@ -6,8 +6,9 @@ from typing import Any
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.text import power_text
+from synthaug.analysis.text.check_text import check_text
 from synthaug.analysis.text.format import in_points
-from synthaug.analysis.validity.finding import MIND, PASSED, SERIOUS, UNCHECKED
+from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING
 
 
 def power(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
@@ -17,10 +18,8 @@ def power(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, 
     return {"arms": arms, "said": words, "margin": in_points(group.margin_fraction)} if arms else None
 
 
-def threats(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
-    """All findings, the most severe first; nothing where no run can be compared."""
-    if not said.threats:
-        return None
-    tones = {SERIOUS: "bad", MIND: "open", UNCHECKED: "open", PASSED: "good"}
-    serious = [item for item in said.threats if item.severity == SERIOUS]
-    return {"findings": said.threats, "tones": tones, "serious": serious}
+def threats(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any]:
+    """Return all checks, the most severe first."""
+    tones = {SERIOUS: "bad", WARNING: "open", UNCHECKED: "open", PASSED: "good"}
+    texts = [check_text(check) for check in said.checks]
+    return {"checks": texts, "tones": tones, "serious": [text for text in texts if text.severity == SERIOUS]}

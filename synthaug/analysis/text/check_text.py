@@ -1,0 +1,72 @@
+"""Sentences on the checks of a study; the words are in `templates/checks.j2`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from synthaug.analysis.text.document import Block, Heading, Points
+from synthaug.analysis.text.rendering import render
+from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+
+TITLES = {
+    "runs": "failed and missing runs",
+    "training_length": "training length",
+    "class_shares": "synthetic share of the classes",
+    "settings": "settings",
+    "validation_images": "validation images",
+    "real_images": "real training images",
+    "machine": "machine",
+    "versions": "versions",
+    "recorded_accuracy": "recorded accuracy",
+    "unreadable_images": "unreadable images",
+    "baseline": "baseline",
+    "controls": "controls",
+    "power": "statistical power",
+    "augmentation": "augmentation",
+    "seeds": "seeds",
+    "paired_seeds": "paired seeds",
+    "chance": "accuracy above chance",
+    "origin_by_format": "file format tells origin",
+    "origin_by_size": "size tells origin",
+    "origin_by_pixels": "pixels tell origin",
+    "overlap_real": "real training images in the test set",
+    "overlap_synthetic": "synthetic training images in the test set",
+    "files": "image files",
+    "test_images": "test images",
+}
+HEADINGS = {SERIOUS: "Serious", WARNING: "Warnings", UNCHECKED: "Not checked", PASSED: "Passed"}
+
+
+@dataclass(frozen=True)
+class CheckText:
+    """A check as text: its severity as in the check, its name, what was observed, and the remedy (may be empty)."""
+
+    severity: str
+    title: str
+    message: str
+    remedy: str
+
+
+def check_text(check: Check) -> CheckText:
+    """Render a check."""
+    title, template = TITLES[check.code], "checks.j2"
+    if check.severity == UNCHECKED:
+        return CheckText(check.severity, title, render(template, "unchecked", check.data), "")
+    passed = check.severity == PASSED
+    remedy = "" if passed else render(template, f"{check.code}_remedy", check.data)
+    return CheckText(check.severity, title, render(template, check.code, check.data, passed), remedy)
+
+
+def check_lines(checks: Iterable[Check]) -> list[str]:
+    """Return a line for each serious check and each warning, with its remedy."""
+    texts = [check_text(check) for check in checks if check.severity in (SERIOUS, WARNING)]
+    return [f"{text.severity.capitalize()}: {text.message} {text.remedy}".rstrip() for text in texts]
+
+
+def check_document(checks: Iterable[Check]) -> list[Block]:
+    """Return all checks by severity, to be printed or written as Markdown."""
+    texts = [check_text(check) for check in checks]
+    blocks: list[Block] = []
+    for severity, heading in HEADINGS.items():
+        items = [f"{text.title}: {text.message} {text.remedy}".strip() for text in texts if text.severity == severity]
+        blocks += [Heading(heading, 3), Points(items)] if items else []
+    return blocks

@@ -1,0 +1,36 @@
+"""The outcome of one check of a study's validity, as plain data."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SERIOUS, WARNING, UNCHECKED, PASSED = "serious", "warning", "not checked", "passed"
+SEVERITIES = (SERIOUS, WARNING, UNCHECKED, PASSED)
+INCOMPLETE, UNDERPOWERED = "incomplete", "underpowered"  # tags of a study
+_TAGS = {"runs": INCOMPLETE, "power": UNDERPOWERED}
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check; its sentence and its remedy are in `text/templates/checks.j2`, by its code.
+
+    Attributes:
+        code: what was checked, such as "seeds".
+        severity: "serious" (differences between arms may have another cause, or may not hold), "warning" (they hold
+            less widely than they seem to), "not checked" or "passed".
+        data: what the sentence says, as JSON has it: numbers, names, lists, dictionaries.
+    """
+
+    code: str
+    severity: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def by_severity(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Return the most severe checks first, otherwise in their order."""
+    return tuple(sorted(checks, key=lambda check: SEVERITIES.index(check.severity)))
+
+
+def tags(checks: Iterable[Check]) -> set[str]:
+    """Return the tags of a study that shows less than it was meant to: "incomplete", "underpowered"."""
+    return {_TAGS[check.code] for check in checks if check.code in _TAGS and check.severity in (SERIOUS, WARNING)}

@@ -1,0 +1,166 @@
+"""Checks of the runs: whether all are compared, and whether they differ in anything but their arm and seed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from synthaug.analysis.comparison.model import NOT_COMPARABLE, ComparedRun, Group
+from synthaug.analysis.validity.check import PASSED, SERIOUS, WARNING, Check
+from synthaug.runs import identity
+
+UNEQUAL_SHARES = 0.05  # difference of the synthetic share between two classes of a run
+ACCURACY_ROUNDING = 1e-4  # of `result.json`
+_SCHEDULE = {"trainer.max_epochs", "trainer.max_steps"}  # settings that the check of the training length tells
+
+_Facts = list[tuple[ComparedRun, Mapping[str, Any]]]
+
+
+def run_checks(group: Group) -> list[Check]:
+    """Return the checks of a group's runs that apply to it."""
+    runs = [item for item in group.runs if item.compared]
+    checks: list[Check | None] = [_runs(group)]
+    if runs:
+        checks += [_training_length(runs), _class_shares(runs), _settings(runs), _recorded_accuracy(runs)]
+        checks += [_unreadable_images(runs)]
+        checks += [
+            _same(code, severity, [(run, facts(_result(run))) for run in runs]) for code, severity, facts in _SAME
+        ]
+    return [check for check in checks if check is not None]
+
+
+def _runs(group: Group) -> Check:
+    left_out = [{"run": item.run.key.label, "state": item.state, "reason": item.reason} for item in group.left_out]
+    data = {
+        "planned": len(group.runs),
+        "left_out": left_out,
+        "empty_arms": [arm.name for arm in group.arms if arm.accuracy is None],
+        "failed": any(item.state == "failed" for item in group.left_out),
+        "rerun": any(item.state != NOT_COMPARABLE for item in group.left_out),
+    }
+    return Check("runs", SERIOUS if data["empty_arms"] else WARNING if left_out else PASSED, data)
+
+
+def _training_length(runs: Sequence[ComparedRun]) -> Check:
+    steps = [(item.run.key.arm, int(_result(item)["training"]["steps"])) for item in runs]
+    low, high = min(count for _, count in steps), max(count for _, count in steps)
+    shortest, longest = (list(dict.fromkeys(arm for arm, count in steps if count == end)) for end in (low, high))
+    data = {"low": low, "high": high, "shortest": shortest, "longest": longest}
+    return Check("training_length", SERIOUS if low != high else PASSED, data)
+
+
+def _class_shares(runs: Sequence[ComparedRun]) -> Check | None:
+    """Where classes differ in their synthetic share, what tells the origin of an image tells its class."""
+    unequal, mixed = [], False
+    for item in runs:
+        counts = _result(item)["counts"].get("per_class", {})
+        shares = {
+            label: count["synthetic"] / (count["real"] + count["synthetic"])
+            for label, count in counts.items()
+            if count["real"] + count["synthetic"]
+        }
+        mixed = mixed or any(0 < share < 1 for share in shares.values()) or len(set(shares.values())) > 1
+        if shares and max(shares.values()) - min(shares.values()) > UNEQUAL_SHARES:
+            least, most = min(shares, key=lambda name: shares[name]), max(shares, key=lambda name: shares[name])
+            unequal.append(
+                {"run": item.run.key.label, "least": least, "low": shares[least], "most": most, "high": shares[most]}
+            )
+    return Check("class_shares", SERIOUS if unequal else PASSED, {"runs": unequal}) if mixed or unequal else None
+
+
+def _recorded_accuracy(runs: Sequence[ComparedRun]) -> Check:
+    """Whether `result.json` has the accuracy that `predictions.csv` gives; the latter is used."""
+    differing = [
+        {"run": item.run.key.label, "recorded": recorded, "computed": item.accuracy}
+        for item in runs
+        for recorded in [_result(item)["test"]["accuracy"]]
+        if item.accuracy is None or abs(recorded - item.accuracy) > ACCURACY_ROUNDING
+    ]
+    return Check("recorded_accuracy", WARNING if differing else PASSED, {"runs": differing})
+
+
+def _unreadable_images(runs: Sequence[ComparedRun]) -> Check:
+    """Files that are no whole images and were left out of the dataset."""
+    counts = {item.run.key.label: int(_result(item)["counts"].get("left_out", 0)) for item in runs}
+    data = {"most": max(counts.values()), "runs": [label for label, count in counts.items() if count]}
+    return Check("unreadable_images", WARNING if data["runs"] else PASSED, data)
+
+
+# --- what should be the same in all runs -------------------------------------------------------------
+
+
+def _settings(runs: Sequence[ComparedRun]) -> Check:
+    """Settings that differ between runs and are not what tells arms and seeds apart."""
+    differing = _differing(_changed_settings(runs, lambda name: name not in ("seed", "mix", "generator")))
+    # What generated the synthetic images matters to the arms that have some.
+    with_synthetic = [item for item in runs if item.run.synthetic]
+    differing |= _differing(_changed_settings(with_synthetic, lambda name: name == "generator"))
+    if len({_result(item)["training"]["steps"] for item in runs}) > 1:
+        differing = {key: values for key, values in differing.items() if key not in _SCHEDULE}
+    return Check("settings", SERIOUS if differing else PASSED, {"facts": differing})
+
+
+def _changed_settings(runs: Sequence[ComparedRun], applies: Callable[[str], bool]) -> _Facts:
+    """Each run with its values of the settings that differ in any."""
+    settings = [{name: value for name, value in _result(item)["settings"].items() if applies(name)} for item in runs]
+    pairs = [identity.differing_settings(settings[0], item) for item in settings]
+    first = {key: pair[0] for changed in pairs for key, pair in changed.items()}
+    return [
+        (item, {key: changed[key][1] if key in changed else value for key, value in first.items()})
+        for item, changed in zip(runs, pairs, strict=True)
+    ]
+
+
+def _same(code: str, severity: str, facts: _Facts) -> Check | None:
+    """Whether the facts of all runs are the same; those that some runs do not have are left out."""
+    if not any(values for _, values in facts):
+        return None
+    differing = _differing(facts)
+    return Check(code, severity if differing else PASSED, {"facts": differing})
+
+
+def _differing(facts: _Facts) -> dict[str, list[dict[str, Any]]]:
+    """Facts that differ → their values, each with its arms or single runs, the most frequent last."""
+    by_fact: dict[str, dict[str, list[ComparedRun]]] = {}
+    for item, of_run in facts:
+        for fact, value in of_run.items():
+            by_fact.setdefault(fact, {}).setdefault(str(value), []).append(item)
+    differing = {}
+    for fact, by_value in sorted(by_fact.items()):
+        values = [{"value": value, "runs": _names(items, by_value.values())} for value, items in by_value.items()]
+        if len(values) > 1:
+            differing[fact] = sorted(values, key=lambda item: len(item["runs"]))
+    return differing
+
+
+def _names(items: Iterable[ComparedRun], groups: Iterable[Iterable[ComparedRun]]) -> list[str]:
+    """Name arms as a whole whose runs are all in one of the groups, else each run."""
+    arms = [{item.run.key.arm for item in group} for group in groups]
+    return list(
+        dict.fromkeys(
+            key.label if sum(key.arm in names for names in arms) > 1 else key.arm
+            for key in (item.run.key for item in items)
+        )
+    )
+
+
+def _digest(part: str, *place: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Return a function that reads a digest from a result, as a fact."""
+
+    def read(result: Mapping[str, Any]) -> Mapping[str, Any]:
+        for name in place:
+            result = result.get(name) or {}
+        return {"digest": str(result[part])[:12]} if part in result else {}
+
+    return read
+
+
+def _result(item: ComparedRun) -> Mapping[str, Any]:
+    assert item.run.result is not None, "only finished runs are compared"
+    return item.run.result
+
+
+_SAME = (
+    ("validation_images", SERIOUS, _digest("val", "data")),
+    ("real_images", SERIOUS, _digest("train", "data", "scanned")),
+    ("machine", WARNING, lambda result: result.get("machine", {})),
+    ("versions", WARNING, lambda result: result.get("versions", {})),
+)

@@ -1,0 +1,58 @@
+"""The comparison on the console."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from synthaug.analysis.comparison.compare import compare
+from synthaug.analysis.findings import findings
+from synthaug.analysis.output.console import print_comparison
+from synthaug.analysis.text.check_text import check_lines
+from synthaug.files import read_json
+from synthaug.report.__main__ import main
+from tests.factories.golden import assert_golden
+from tests.factories.studies import SWEEP, MadeUp, edit_result, make_study, run_folder
+
+SMALL = {name: SWEEP[name] for name in ("real", "64")}
+
+
+def printed(study: Path, width: int = 120) -> str:
+    comparison = compare(study)
+    stream = io.StringIO()
+    print_comparison(comparison, findings(comparison), Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def test_wording(tmp_path: Path) -> None:
+    arms = {**SWEEP, "real50": (0.5, 0.0)}
+    study = make_study(tmp_path / "colours", MadeUp(arms=arms, seeds=(0, 1), failed=[("82", 0), ("82", 1)]))
+    lines = [line.rstrip() for line in printed(study).splitlines()]
+    assert_golden("console.txt", "\n".join(lines) + "\n")
+
+
+def test_names_are_literal_and_not_cut(tmp_path: Path) -> None:
+    long = "real0.4-synthetic0.6-erasing_0.25-policy_"
+    arms = {"real": (1.0, 0.0), "[red]x[/red]": (0.4, 0.6), f"{long}trivial": (0.4, 0.6), f"{long}rand": (0.4, 0.6)}
+    text = printed(make_study(tmp_path / "study", MadeUp(arms=arms, n_test=40)), width=100)
+    assert "[red]x[/red]" in text
+    assert "\u2026" not in text.partition("confidence")[0]
+
+
+def test_console_page_and_json_have_the_same_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=SMALL))
+    edit_result(run_folder(study, "64"), {"settings.model.lr": 0.002})
+    comparison = compare(study)
+    (group_findings,) = findings(comparison)
+    lines = check_lines(group_findings.checks)
+    assert any("model.lr is 0.001 in real, 0.002 in 64" in line for line in lines)
+    assert main([str(study)]) == 0
+    console = " ".join(capsys.readouterr().out.split())
+    page = (study / "report.html").read_text(encoding="utf-8")
+    assert all(line in console for line in lines)
+    assert "model.lr is 0.001 in real, 0.002 in 64" in page
+    recorded = read_json(study / "results.json")["groups"][0]["checks"]
+    assert [(check["code"], check["severity"]) for check in recorded] == [
+        (check.code, check.severity) for check in group_findings.checks
+    ]

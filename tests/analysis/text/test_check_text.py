@@ -1,0 +1,118 @@
+"""Sentences on checks: every code and outcome in one golden file."""
+
+from typing import Any
+
+from synthaug.analysis.text import check_text
+from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from tests.factories.golden import assert_golden
+
+LEFT_OUT = [{"run": f"64-seed{seed}", "state": "failed", "reason": "ValueError: loss is nan"} for seed in range(7)]
+FACTS = {
+    "model.lr": [{"value": "0.002", "runs": ["82-seed0"]}, {"value": "0.001", "runs": ["real", "55", "64", "73"]}],
+    "optimizer": [{"value": "x" * 80, "runs": ["real"]}, {"value": "sgd", "runs": ["55", "64"]}],
+}
+MANY_FACTS = {f"model.key{number}": FACTS["optimizer"] for number in range(8)}
+MANY_VALUES = {"lr": [{"value": f"{n}", "runs": [f"64-seed{n}"]} for n in range(6)] + [FACTS["model.lr"][1]]}
+DIGESTS = {"digest": [{"value": "a" * 12, "runs": ["real"]}, {"value": "b" * 12, "runs": ["64"]}]}
+ORIGIN = {"accuracy": 0.97, "low": 0.95, "high": 0.99, "images": 400}
+FORMATS = {"real": {"JPEG in RGB": 390, "PNG in L": 10}, "synthetic": {"PNG in RGB": 400}}
+SIZES = {
+    "real": {"width": 640.0, "height": 480.0, "bytes": 45678.9},
+    "synthetic": {"width": 512.0, "height": 512.0, "bytes": 612345.0},
+}
+OVERLAP = {
+    "origin": "real", "train": 2000, "train_total": 45000, "test": 300, "test_total": 300, "copied": 2, "exact": 1,
+    "pairs": 4, "other_class": 1, "examples": [{"train": "data/train/cat/1.jpg", "test": "data/test/cat/9.jpg"}],
+}  # fmt: skip
+NO_OVERLAP = OVERLAP | {"copied": 0, "exact": 0, "pairs": 0, "other_class": 0, "examples": []}
+RUNS = {"planned": 10, "left_out": [], "empty_arms": [], "failed": False, "rerun": False}
+UNEQUAL = {"run": "64-seed0", "least": "dog", "low": 0.2, "most": "cat", "high": 0.6}
+POWER_64 = {"arm": "64", "smallest": 2.3}
+SEEDS: dict[str, Any] = {"baseline": [0, 1], "some": {}, "none": {}, "unequal_sums": []}
+
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("runs", PASSED, RUNS),
+    ("runs", WARNING, RUNS | {"left_out": LEFT_OUT[:1], "failed": True, "rerun": True}),
+    ("runs", SERIOUS, RUNS | {"left_out": LEFT_OUT, "empty_arms": ["64"], "failed": True, "rerun": True}),
+    ("runs", WARNING, RUNS | {"left_out": LEFT_OUT[:2]}),
+    ("training_length", PASSED, {"low": 1248, "high": 1248, "shortest": [], "longest": []}),
+    ("training_length", SERIOUS, {"low": 248, "high": 1000, "shortest": ["real40"], "longest": ["5", "6", "7", "8"]}),
+    ("class_shares", PASSED, {"runs": []}),
+    ("class_shares", SERIOUS, {"runs": [UNEQUAL] * 4}),
+    ("settings", PASSED, {"facts": {}}),
+    ("settings", SERIOUS, {"facts": FACTS}),
+    ("settings", SERIOUS, {"facts": MANY_FACTS}),
+    ("settings", SERIOUS, {"facts": MANY_VALUES}),
+    ("validation_images", PASSED, {"facts": {}}),
+    ("validation_images", SERIOUS, {"facts": DIGESTS}),
+    ("real_images", PASSED, {"facts": {}}),
+    ("real_images", SERIOUS, {"facts": DIGESTS}),
+    ("machine", PASSED, {"facts": {}}),
+    ("machine", WARNING, {"facts": {"cpu": FACTS["optimizer"]}}),
+    ("versions", PASSED, {"facts": {}}),
+    ("versions", WARNING, {"facts": {"torch": FACTS["model.lr"]}}),
+    ("recorded_accuracy", PASSED, {"runs": []}),
+    ("recorded_accuracy", WARNING, {"runs": [{"run": "64-seed0", "recorded": 0.5, "computed": 0.9513}] * 4}),
+    ("unreadable_images", PASSED, {"most": 0, "runs": []}),
+    ("unreadable_images", WARNING, {"most": 1, "runs": ["64-seed0"]}),
+    ("unreadable_images", WARNING, {"most": 3, "runs": ["64-seed0", "64-seed1"]}),
+    ("baseline", PASSED, {"planned": True}),
+    ("baseline", SERIOUS, {"planned": True}),
+    ("baseline", SERIOUS, {"planned": False}),
+    ("controls", PASSED, {"arms": []}),
+    ("controls", SERIOUS, {"arms": ["55", "64"]}),
+    ("power", PASSED, {"margin": 1.0, "arms": [], "compared": 2}),
+    ("power", WARNING, {"margin": 1.0, "arms": [{"arm": "64", "smallest": 1.004}], "compared": 2}),
+    ("power", SERIOUS, {"margin": 1.0, "arms": [POWER_64, {"arm": "82", "smallest": None}], "compared": 2}),
+    ("augmentation", WARNING, {"arms": {"strong": "erasing 0.25, policy trivial"}}),
+    ("seeds", PASSED, {"fewest": 5, "arms": ["real", "64"], "all_arms": True}),
+    ("seeds", WARNING, {"fewest": 3, "arms": ["real", "64"], "all_arms": True}),
+    ("seeds", WARNING, {"fewest": 2, "arms": ["64"], "all_arms": False}),
+    ("seeds", SERIOUS, {"fewest": 1, "arms": ["55", "64"], "all_arms": False}),
+    ("paired_seeds", PASSED, SEEDS),
+    ("paired_seeds", WARNING, SEEDS | {"some": {"55": [1]}, "none": {"64": [2, 3]}, "unequal_sums": ["73"]}),
+    ("chance", PASSED, {"arms": [], "share": 0.1}),
+    ("chance", SERIOUS, {"arms": ["55", "64"], "share": 0.1}),
+    ("origin_by_format", PASSED, ORIGIN | FORMATS),
+    ("origin_by_format", SERIOUS, ORIGIN | FORMATS),
+    ("origin_by_size", WARNING, ORIGIN | SIZES),
+    ("origin_by_pixels", SERIOUS, ORIGIN),
+    ("origin_by_pixels", UNCHECKED, {"images": 1, "needed": 20, "missing": 50}),
+    ("origin_by_pixels", UNCHECKED, {"unlisted": {"real": "", "synthetic": "mix.csv of 64-seed0 cannot be read"}}),
+    ("overlap_real", PASSED, NO_OVERLAP),
+    ("overlap_real", SERIOUS, OVERLAP),
+    ("overlap_synthetic", SERIOUS, OVERLAP | {"origin": "synthetic", "other_class": 0, "pairs": 1}),
+    ("overlap_synthetic", UNCHECKED, {"unavailable": "test images"}),
+    ("files", PASSED, {"missing": 0, "examples": []}),
+    ("files", WARNING, {"missing": 4, "examples": ["data/train/cat/1.jpg"]}),
+    ("test_images", PASSED, {"recorded": "a" * 64, "current": "a" * 64}),
+    ("test_images", WARNING, {"recorded": "a" * 64, "current": "b" * 64}),
+]  # fmt: skip
+
+
+def test_wording() -> None:
+    lines = []
+    for code, severity, data in CASES:
+        text = check_text.check_text(Check(code, severity, data))
+        assert text.severity == severity
+        lines += [
+            f"[{code}, {severity}] {text.title}",
+            text.message,
+            *([f"Remedy: {text.remedy}"] if text.remedy else []),
+            "",
+        ]
+    assert_golden("checks.txt", "\n".join(lines))
+
+
+def test_every_code_has_a_case_and_a_title() -> None:
+    assert {code for code, *_ in CASES} == set(check_text.TITLES)
+
+
+def test_lines_are_of_serious_checks_and_warnings() -> None:
+    checks = [
+        Check("seeds", SERIOUS, CASES[37][2]),
+        Check("files", PASSED),
+        Check("files", WARNING, {"missing": 1, "examples": ["a"]}),
+    ]
+    checks.append(Check("files", UNCHECKED, {"unavailable": "test images"}))
+    assert [line.partition(":")[0] for line in check_text.check_lines(checks)] == ["Serious", "Warning"]

@@ -1,0 +1,139 @@
+"""Checks of the arms: severity and data of each, on made-up arms."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthaug.analysis.comparison.compare import compare
+from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.analysis.inference.intervals import Estimate
+from synthaug.analysis.validity.check import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.design import arm_checks
+from tests.factories.arms import make_arm, make_difference, make_group
+from tests.factories.studies import MadeUp, make_study, one_group
+
+LOSS = make_difference(-0.036, -0.045, -0.027)
+GAIN = make_difference(0.024, 0.012, 0.036)
+SUM = make_difference(-0.012, -0.021, -0.003)
+
+
+def checks_of(group: Group) -> dict[str, Check]:
+    return {check.code: check for check in arm_checks(group)}
+
+
+def baseline(**values: Any) -> Arm:
+    return make_arm(0.0, **{"name": "real", "baseline": True, "seeds": (0, 1), **values})
+
+
+@pytest.mark.parametrize(
+    ("arms", "severity", "planned"),
+    [
+        ([baseline()], PASSED, True),
+        ([baseline(accuracy=None)], SERIOUS, True),
+        ([make_arm(0.6)], SERIOUS, False),
+    ],
+)
+def test_baseline(arms: Sequence[Arm], severity: str, planned: bool) -> None:
+    assert checks_of(make_group(*arms))["baseline"] == Check("baseline", severity, {"planned": planned})
+
+
+def test_controls() -> None:
+    arms = [
+        baseline(),
+        make_arm(0.5, control="real50"),
+        make_arm(0.6),
+        make_arm(0.7, accuracy=None),
+        make_arm(1.0, name="synthetic"),
+        make_arm(0.5, real=1.0, name="add50"),
+    ]
+    assert checks_of(make_group(*arms))["controls"] == Check("controls", SERIOUS, {"arms": ["60"]})
+    assert checks_of(make_group(*arms[:2]))["controls"] == Check("controls", PASSED, {"arms": []})
+    assert "controls" not in checks_of(make_group(arms[0], *arms[3:]))
+
+
+def test_power_of_a_study(tmp_path: Any) -> None:
+    arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
+    study = make_study(tmp_path / "study", MadeUp(arms=arms, n_test=200))
+    group = one_group(study)
+    power = next(arm.power for arm in group.arms if arm.name == "55")
+    assert power is not None
+    assert power.smallest is not None
+    weak = [{"arm": "55", "smallest": 100 * power.smallest}]
+    assert checks_of(group)["power"] == Check("power", SERIOUS, {"margin": 1.0, "arms": weak, "compared": 1})
+    wide = checks_of(compare(study, margin=50).groups[0])["power"]
+    assert wide == Check("power", PASSED, {"margin": 50.0, "arms": [], "compared": 1})
+
+
+def test_power_of_some_arms_is_a_warning(tmp_path: Any) -> None:
+    group = one_group(make_study(tmp_path / "study", MadeUp(n_test=200)))
+    arms = list(group.arms)
+    assert arms[1].power is not None
+    arms[1] = dataclasses.replace(arms[1], power=dataclasses.replace(arms[1].power, smallest=0.001))
+    check = checks_of(dataclasses.replace(group, arms=tuple(arms)))["power"]
+    assert (check.severity, [item["arm"] for item in check.data["arms"]]) == (WARNING, ["64", "73", "82"])
+
+
+def test_augmentation() -> None:
+    strong = make_arm(0.0, name="strong", augment="policy trivial")
+    check = checks_of(make_group(baseline(), strong))["augmentation"]
+    assert check == Check("augmentation", WARNING, {"arms": {"strong": "policy trivial"}})
+    assert "augmentation" not in checks_of(make_group(baseline()))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "severity"), [(1, SERIOUS), (2, WARNING), (3, WARNING), (4, WARNING), (5, PASSED), (9, PASSED)]
+)
+def test_number_of_seeds(seeds: int, severity: str) -> None:
+    group = make_group(baseline(seeds=range(seeds)), make_arm(0.6, seeds=range(seeds)))
+    assert checks_of(group)["seeds"] == Check(
+        "seeds", severity, {"fewest": seeds, "arms": ["real", "60"], "all_arms": True}
+    )
+
+
+def test_the_arm_with_fewest_seeds_is_named() -> None:
+    group = make_group(baseline(seeds=range(5)), make_arm(0.6, seeds=(0,)), make_arm(0.8, seeds=()))
+    assert checks_of(group)["seeds"] == Check("seeds", SERIOUS, {"fewest": 1, "arms": ["60"], "all_arms": False})
+    assert "seeds" not in checks_of(make_group(baseline(seeds=())))
+
+
+@pytest.mark.parametrize(
+    ("values", "severity", "data"),
+    [
+        ({"seeds": (0, 1), "difference_seeds": (0, 1)}, PASSED, {}),
+        ({"seeds": (1,), "difference_seeds": (1,)}, WARNING, {"some": {"60": [1]}}),
+        ({"seeds": (0, 1, 2), "difference_seeds": (0, 1)}, WARNING, {"some": {"60": [0, 1]}}),
+        ({"seeds": (3,), "difference_seeds": ()}, WARNING, {"none": {"60": [3]}}),
+        ({"seeds": (0, 1), "difference_seeds": (0, 1), "loss": LOSS, "gain": GAIN}, PASSED, {}),
+        ({"seeds": (0, 1), "difference_seeds": (0, 1), "loss": LOSS, "gain": LOSS}, WARNING, {"unequal_sums": ["60"]}),
+    ],
+)
+def test_paired_seeds(values: Mapping[str, Any], severity: str, data: Mapping[str, Any]) -> None:
+    check = checks_of(make_group(baseline(), make_arm(0.6, SUM, **values)))["paired_seeds"]
+    empty = {"baseline": [0, 1], "some": {}, "none": {}, "unequal_sums": []}
+    assert check == Check("paired_seeds", severity, {**empty, **data})
+
+
+def test_without_a_difference_no_seeds_are_paired() -> None:
+    assert "paired_seeds" not in checks_of(make_group(baseline()))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "severity"),
+    [
+        (Estimate(0.8, 0.76, 0.84), PASSED),
+        (Estimate(0.8, 0.75, 0.84), SERIOUS),
+        (Estimate(0.5, 0.4, 0.6), SERIOUS),
+        (Estimate(1.0, 0.3, 1.0), PASSED),  # few test images, all correct
+    ],
+)
+def test_accuracy_above_chance(accuracy: Estimate, severity: str) -> None:
+    labels = np.array([0, 0, 0, 1])
+    check = checks_of(make_group(make_arm(0.6, accuracy=accuracy), labels=labels))["chance"]
+    assert check == Check("chance", severity, {"arms": ["60"] if severity == SERIOUS else [], "share": 0.75})
+
+
+def test_without_test_images_chance_is_not_checked() -> None:
+    assert "chance" not in checks_of(make_group(make_arm(0.6)))

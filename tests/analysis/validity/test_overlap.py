@@ -1,0 +1,146 @@
+"""Copies of test images among the training images, missing files, changed test images."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from synthaug.analysis.validity import copies, overlap
+from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.sources import Sources
+from synthaug.data.fingerprints import Fingerprint
+from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
+from synthaug.files import sha256
+from synthaug.runs.contents import MixRow
+from tests.factories.origins import picture, write_lists
+
+
+def checks_of(real: Sequence[MixRow], synthetic: Sequence[MixRow], test: Sequence[MixRow]) -> dict[str, Check]:
+    """Checks for tests on the images in `test`."""
+    samples = [Sample(Path(row.path), 0, row.label, REAL, row.sha256) for row in test]
+    paths = tuple((row.path, row.label) for row in test)
+    images = Sources({REAL: tuple(real), SYNTHETIC: tuple(synthetic)}, paths, digest(samples), {})
+    return {check.code: check for check in overlap.overlap_checks(images, Path)}
+
+
+def test_different_images_do_not_overlap(tmp_path: Path) -> None:
+    checks = checks_of(*write_lists(tmp_path))
+    assert {check.severity for check in checks.values()} == {PASSED}
+    counts = {
+        name: checks["overlap_real"].data[name] for name in ("train", "train_total", "test", "test_total", "pairs")
+    }
+    assert counts == {"train": 60, "train_total": 60, "test": 60, "test_total": 60, "pairs": 0}
+
+
+@pytest.mark.parametrize(
+    ("save", "exact"),
+    [
+        (lambda image, path: image.save(path), 1),
+        (lambda image, path: image.convert("RGB").save(path, quality=60), 0),
+        (lambda image, path: image.resize((90, 80), Image.Resampling.BICUBIC).save(path), 0),
+        (lambda image, path: image.point(lambda value: min(255, int(1.1 * value))).save(path), 0),
+    ],
+    ids=["the same pixels", "JPEG", "resized", "brighter"],
+)
+@pytest.mark.parametrize("origin", [REAL, SYNTHETIC])
+def test_copies_across_classes(
+    tmp_path: Path, save: Callable[[Image.Image, Path], object], exact: int, origin: str
+) -> None:
+    real, synthetic, test = write_lists(tmp_path)
+    copy = tmp_path / ("copy.jpg" if exact == 0 else "copy.png")
+    with Image.open(test[0].path) as opened:  # a cat
+        save(opened, copy)
+    (real if origin == REAL else synthetic).append(MixRow(str(copy), "dog", origin, sha256(copy)))
+    checks = checks_of(real, synthetic, test)
+    check = checks[f"overlap_{origin}"]
+    assert check.severity == SERIOUS
+    assert {name: check.data[name] for name in ("copied", "exact", "pairs", "other_class")} == {
+        "copied": 1, "exact": exact, "pairs": 1, "other_class": 1
+    }  # fmt: skip
+    assert check.data["examples"] == [{"train": str(copy), "test": test[0].path}]
+    assert {item.severity for code, item in checks.items() if code != f"overlap_{origin}"} == {PASSED}
+
+
+def made_picture(name: str, bits: int, correlation: float) -> copies.Picture:
+    """A picture whose hash has so many bits and whose grey values have this correlation with (1, 0, ...)."""
+    grey = np.zeros(4, dtype=np.float32)
+    grey[:2] = correlation, np.sqrt(1 - correlation**2)
+    fingerprint = Fingerprint(pixels=name, phash=f"{(1 << bits) - 1:016x}")
+    return copies.Picture(copies.ListedImage(name, "cat", Path(name)), name, fingerprint, grey)
+
+
+@pytest.mark.parametrize(
+    ("bits", "correlation", "copied"),
+    [(8, 0.9801, True), (9, 0.9801, False), (8, 0.9799, False), (0, 1.0, True), (0, 0.9, False), (20, 1.0, False)],
+)
+def test_a_near_copy_has_a_close_hash_and_correlates(bits: int, correlation: float, copied: bool) -> None:
+    pairs = copies.find_copies([made_picture("train", bits, correlation)], [made_picture("test", 0, 1.0)])
+    assert [pair.exact for pair in pairs] == ([False] if copied else [])
+
+
+def test_exact_copies_come_first() -> None:
+    test = made_picture("z", 0, 1.0)
+    near, exact = made_picture("a", 1, 1.0), dataclasses.replace(test, listed=copies.ListedImage("b", "cat", Path("b")))
+    assert [(pair.train.path, pair.exact) for pair in copies.find_copies([near, exact], [test])] == [
+        ("b", True),
+        ("a", False),
+    ]
+
+
+def test_blocks_of_test_images_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "_ROWS", 2)
+    pictures = [made_picture(f"{number}", 10 * number, 1.0) for number in range(5)]
+    pairs = copies.find_copies(pictures, pictures)
+    assert [(pair.train.path, pair.test.path) for pair in pairs] == [(str(n), str(n)) for n in range(5)]
+
+
+def test_images_of_one_colour_are_copies_of_their_like_only(tmp_path: Path) -> None:
+    for name, colour in (("a", 10), ("b", 10), ("c", 200)):
+        Image.new("L", (16, 16), colour).save(tmp_path / f"{name}.png")
+    a, b, c = (
+        copies.read_pictures([copies.ListedImage(name, "cat", tmp_path / f"{name}.png")])[0][0] for name in "abc"
+    )
+    assert [copy.exact for copy in copies.find_copies([a, c], [b])] == [True]
+    assert copies.find_copies([], [b]) == copies.find_copies([a], []) == []
+
+
+def test_missing_files_and_changed_test_images(tmp_path: Path) -> None:
+    real, synthetic, test = write_lists(tmp_path)
+    Path(real[0].path).unlink()
+    Path(synthetic[0].path).write_bytes(b"no image")
+    picture(5000).save(test[0].path)
+    checks = checks_of(real, synthetic, test)
+    assert checks["files"] == Check("files", WARNING, {"missing": 2, "examples": [real[0].path, synthetic[0].path]})
+    assert checks["overlap_real"].data["train"] == 59
+    assert checks["test_images"].severity == WARNING
+    assert checks["test_images"].data["current"] != checks["test_images"].data["recorded"]
+
+
+def test_test_images_are_compared_with_their_digest_only_if_all_are_there(tmp_path: Path) -> None:
+    real, synthetic, test = write_lists(tmp_path)
+    Path(test[0].path).unlink()
+    assert "test_images" not in checks_of(real, synthetic, test)
+
+
+def test_nothing_to_compare(tmp_path: Path) -> None:
+    real, synthetic, test = write_lists(tmp_path)
+    absent = [dataclasses.replace(row, path=f"{row.path}.gone") for row in test]
+    check = checks_of(real, synthetic, absent)["overlap_real"]
+    assert check == Check("overlap_real", UNCHECKED, {"unavailable": "test images"})
+    absent = [dataclasses.replace(row, path=f"{row.path}.gone") for row in real]
+    check = checks_of(absent, synthetic, test)["overlap_real"]
+    assert check == Check("overlap_real", UNCHECKED, {"unavailable": "real training images"})
+
+
+@given(st.lists(st.integers(), max_size=50), st.integers(1, 20))
+def test_spread_is_bounded_and_starts_with_the_first(items: list[int], limit: int) -> None:
+    chosen = overlap.spread(items, limit)
+    assert len(chosen) <= limit
+    assert list(chosen[:1]) == items[:1]
+    if len(items) <= limit:
+        assert list(chosen) == items

@@ -1,0 +1,167 @@
+"""Checks of the runs: what is missing, and what differs that should not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthaug.analysis.validity.check import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.run_agreement import run_checks
+from tests.factories.studies import SWEEP, MadeUp, edit_result, make_study, one_group, run_folder
+
+SMALL = {name: SWEEP[name] for name in ("real", "64")}
+THREE = {name: SWEEP[name] for name in ("real", "55", "64")}
+
+
+def checks_of(study: Path) -> dict[str, Check]:
+    return {check.code: check for check in run_checks(one_group(study))}
+
+
+def small_study(folder: Path, **values: Any) -> Path:
+    return make_study(folder / "study", MadeUp(**{"arms": SMALL, "n_test": 40, **values}))
+
+
+def test_a_study_whose_runs_agree(tmp_path: Path) -> None:
+    checks = checks_of(small_study(tmp_path, seeds=(0, 1)))
+    assert {check.severity for check in checks.values()} == {PASSED}
+    assert checks["training_length"].data["low"] == 248
+    assert {"runs", "settings", "validation_images", "machine", "versions", "recorded_accuracy"} < set(checks)
+
+
+def test_missing_runs(tmp_path: Path) -> None:
+    check = checks_of(small_study(tmp_path, seeds=(0, 1), missing=[("64", 1)]))["runs"]
+    assert (check.severity, check.data["planned"], check.data["empty_arms"]) == (WARNING, 4, [])
+    assert (check.data["failed"], check.data["rerun"]) == (False, True)
+    (left_out,) = check.data["left_out"]
+    assert (left_out["run"], left_out["state"]) == ("64-seed1", "missing")
+
+
+def test_failed_runs_and_an_arm_without_any(tmp_path: Path) -> None:
+    check = checks_of(small_study(tmp_path, seeds=(0, 1), failed=[("64", 0), ("64", 1)]))["runs"]
+    assert (check.severity, check.data["empty_arms"], check.data["failed"]) == (SERIOUS, ["64"], True)
+    assert "loss is <nan>" in check.data["left_out"][0]["reason"]
+
+
+def test_runs_that_cannot_be_compared_need_no_second_try(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    edit_result(run_folder(study, "64"), {"data.test": "f" * 64})
+    check = checks_of(study)["runs"]
+    assert (check.data["left_out"][0]["state"], check.data["rerun"]) == ("not comparable", False)
+
+
+def test_a_study_without_a_finished_run(tmp_path: Path) -> None:
+    assert set(checks_of(small_study(tmp_path, failed=[("real", 0), ("64", 0)]))) == {"runs"}
+
+
+def test_training_length(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=THREE, n_test=40))
+    edit_result(run_folder(study, "64"), {"training.steps": 500})
+    assert checks_of(study)["training_length"] == Check(
+        "training_length", SERIOUS, {"low": 248, "high": 500, "shortest": ["real", "55"], "longest": ["64"]}
+    )
+
+
+@pytest.mark.parametrize(("synthetic", "severity"), [(60, PASSED), (64, PASSED), (67, SERIOUS), (53, SERIOUS)])
+def test_synthetic_share_of_the_classes(tmp_path: Path, synthetic: int, severity: str) -> None:
+    study = small_study(tmp_path)
+    counts = {"cat": {"real": 40, "synthetic": 60}, "dog": {"real": 100 - synthetic, "synthetic": synthetic}}
+    edit_result(run_folder(study, "64"), {"counts.per_class": counts})
+    check = checks_of(study)["class_shares"]
+    assert check.severity == severity
+    if synthetic == 67:
+        assert check.data["runs"] == [{"run": "64-seed0", "least": "cat", "low": 0.6, "most": "dog", "high": 0.67}]
+
+
+def test_classes_of_one_origin_each_are_unequal(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    counts = {
+        "cat": {"real": 40, "synthetic": 0},
+        "dog": {"real": 0, "synthetic": 40},
+        "none": {"real": 0, "synthetic": 0},
+    }
+    edit_result(run_folder(study, "64"), {"counts.per_class": counts})
+    assert checks_of(study)["class_shares"].severity == SERIOUS
+
+
+@pytest.mark.parametrize(("recorded", "severity"), [(0.00009, PASSED), (0.00011, WARNING), (-0.00011, WARNING)])
+def test_recorded_accuracy(tmp_path: Path, recorded: float, severity: str) -> None:
+    study = small_study(tmp_path)
+    (computed,) = [item.accuracy for item in one_group(study).runs if item.run.key.arm == "64"]
+    assert computed is not None
+    edit_result(run_folder(study, "64"), {"test.accuracy": computed + recorded})
+    check = checks_of(study)["recorded_accuracy"]
+    assert check.severity == severity
+    assert [item["run"] for item in check.data["runs"]] == (["64-seed0"] if severity == WARNING else [])
+
+
+def test_unreadable_images(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    edit_result(run_folder(study, "64"), {"counts.left_out": 3})
+    assert checks_of(study)["unreadable_images"] == Check(
+        "unreadable_images", WARNING, {"most": 3, "runs": ["64-seed0"]}
+    )
+
+
+# --- what should be the same -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "change", "facts"),
+    [
+        ("validation_images", SERIOUS, {"data.val": "f" * 64}, {"digest": "f" * 12}),
+        ("real_images", SERIOUS, {"data.scanned": {"train": "d" * 64}}, {"digest": "d" * 12}),
+        ("machine", WARNING, {"machine.cpu": "another"}, {"cpu": "another"}),
+        ("versions", WARNING, {"versions.torch": "0.1"}, {"torch": "0.1"}),
+        ("settings", SERIOUS, {"settings.model.lr": 0.002}, {"model.lr": "0.002"}),
+        ("settings", SERIOUS, {"settings.batch_size": 64}, {"batch_size": "64"}),
+    ],
+)
+def test_runs_that_differ(
+    tmp_path: Path, code: str, severity: str, change: dict[str, Any], facts: dict[str, str]
+) -> None:
+    study = small_study(tmp_path)
+    if code == "real_images":
+        assert code not in checks_of(study), "no run recorded it"
+        edit_result(run_folder(study, "real"), {"data.scanned": {"train": "a" * 64}})
+    assert checks_of(study).get(code, Check(code, PASSED)).severity == PASSED
+    edit_result(run_folder(study, "64"), change)
+    check = checks_of(study)[code]
+    assert check.severity == severity
+    assert {name: values[-1] for name, values in check.data["facts"].items()} == {
+        name: {"value": value, "runs": ["64"]} for name, value in facts.items()
+    }
+    assert {check.code for check in checks_of(study).values() if check.severity != PASSED} == {code}
+
+
+def test_arms_are_named_as_a_whole_and_the_value_of_most_comes_last(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1), n_test=40))
+    edit_result(run_folder(study, "82"), {"settings.model.lr": 0.002})
+    for seed in (0, 1):
+        edit_result(run_folder(study, "real", seed), {"settings.trainer.precision": "16-mixed"})
+        edit_result(run_folder(study, "55", seed), {"settings.dataset.root": "elsewhere"})
+    assert checks_of(study)["settings"].data["facts"] == {
+        "model.lr": [
+            {"value": "0.002", "runs": ["82-seed0"]},
+            {"value": "0.001", "runs": ["real", "55", "64", "73", "82-seed1"]},
+        ],
+        "trainer.precision": [
+            {"value": "16-mixed", "runs": ["real"]},
+            {"value": "32-true", "runs": ["55", "64", "73", "82"]},
+        ],
+    }
+
+
+def test_the_generator_matters_to_arms_with_synthetic_images(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=THREE, n_test=40))
+    edit_result(run_folder(study, "real"), {"settings.generator.guidance_scale": 7.5})
+    assert checks_of(study)["settings"].severity == PASSED
+    edit_result(run_folder(study, "64"), {"settings.generator.guidance_scale": 7.5})
+    assert list(checks_of(study)["settings"].data["facts"]) == ["generator.guidance_scale"]
+
+
+def test_the_schedule_is_told_by_the_training_length(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    edit_result(run_folder(study, "64"), {"settings.trainer.max_epochs": 99})
+    assert list(checks_of(study)["settings"].data["facts"]) == ["trainer.max_epochs"]
+    edit_result(run_folder(study, "64"), {"training.steps": 500})
+    assert checks_of(study)["settings"].data["facts"] == {}
