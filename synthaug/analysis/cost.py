@@ -1,4 +1,4 @@
-"""What a study took: seconds of training and of generation, electricity where it was measured, and their price."""
+"""The cost of a study: seconds of training and of generation, electricity where it was measured, and their price."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Prices:
-    """Of an hour of the machine and of a kilowatt-hour, in one currency; None: it costs nothing, or is not asked for.
+    """Prices of an hour of the machine and of a kilowatt-hour, in one currency; None: not asked for.
 
     Raises:
-        UserError: a price that is none.
+        UserError: a price is negative or no number.
     """
 
     hour: float | None = None
@@ -34,16 +34,16 @@ class Prices:
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm took, all its finished runs together; "all" is the whole group, where arms share images.
+    """Cost of an arm, all its finished runs together; "all" is the whole group, where arms share images.
 
     Attributes:
         name: of the arm.
         runs: finished ones.
         training_seconds: validation after each epoch included.
         generated: distinct synthetic images.
-        generation_seconds: those that were rejected on the way included; None where no manifest says it.
+        generation_seconds: those that were rejected on the way included; None where no manifest has it.
         kwh: of training; None where not every run measured it.
-        money: None where no price is given, or what has one is not known.
+        money: None without a price, or where what it applies to was not measured.
     """
 
     name: str
@@ -56,7 +56,13 @@ class Cost:
 
 
 def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost, ...]:
-    """What each arm of a group took, and last all of them; empty where no run is finished."""
+    """Compute what each arm of a group took, and last all of them; empty where no run is finished.
+
+    Args:
+        study: its folder.
+        group: of the study.
+        prices: of an hour and a kilowatt-hour; None where money is not asked for.
+    """
     finished = [item.run for item in group.runs if item.run.result is not None]
     if not finished:
         return ()
@@ -100,16 +106,16 @@ def _generation_seconds(used: Iterable[MixRow], listed: Mapping[str, Manifest]) 
     """Seconds of every image up to the last one used of each class, rejected ones among them."""
     last: dict[tuple[str, str], int] = {}
     for row in used:
-        made = listed.get(set_folder(row), {}).get(place(row))
-        if made is None:
+        entry = listed.get(set_folder(row), {}).get(place(row))
+        if entry is None:
             return None
-        key = (set_folder(row), made.class_name)
-        last[key] = max(last.get(key, 0), made.index)
+        key = (set_folder(row), entry.class_name)
+        last[key] = max(last.get(key, 0), entry.index)
     needed = [
-        made.seconds
+        entry.seconds
         for folder, manifest in listed.items()
-        for made in manifest.values()
-        if made.index <= last.get((folder, made.class_name), -1)
+        for entry in manifest.values()
+        if entry.index <= last.get((folder, entry.class_name), -1)
     ]
     return None if "" in needed else sum(map(float, needed))
 

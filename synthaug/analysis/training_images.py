@@ -10,7 +10,7 @@ from synthaug import files
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, read_manifest
-from synthaug.runs import contents, layout
+from synthaug.runs import layout
 from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 
@@ -41,7 +41,7 @@ def listed_images(run: Run, origin: str) -> list[MixRow]:
         UserError: `mix.csv` cannot be read.
     """
     try:
-        return [row for row in contents.read_mix(run.folder) if row.origin == origin]
+        return [row for row in run.mix if row.origin == origin]
     except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise UserError(f"{layout.MIX} of {run.key.label} cannot be read ({error})") from error
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,10 @@ def read_predictions(folder: Path, probabilities: bool = True) -> Predictions:
 
 
 def read_mix(folder: Path) -> list[MixRow]:
-    """Read what `write_mix` wrote."""
+    """Read what `write_mix` wrote; runs that list the same images share their texts in memory."""
     with (folder / MIX).open(newline="", encoding="utf-8") as stream:
-        return [MixRow(**row) for row in csv.DictReader(stream)]
+        rows = csv.DictReader(stream)
+        return [MixRow(**{name: sys.intern(value) for name, value in row.items()}) for row in rows]
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:

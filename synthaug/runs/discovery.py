@@ -1,14 +1,17 @@
 """The runs of a study as found on disk."""
 
 import dataclasses
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError
 from synthaug.files import read_json
+from synthaug.runs import contents
+from synthaug.runs.contents import MixRow
 from synthaug.runs.layout import CONFIG, FAILED, FORMAT, RESULT, RunKey
 from synthaug.runs.planning import read_plan
 
@@ -45,6 +48,11 @@ class Run:
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
     augment: Mapping[str, Any] | None = None
+
+    @functools.cached_property
+    def mix(self) -> Sequence[MixRow]:
+        """The training images that its `mix.csv` lists, read once."""
+        return contents.read_mix(self.folder)
 
 
 def check_result(result: Mapping[str, Any], folder: Path) -> None:

@@ -21,27 +21,27 @@ from synthaug.runs.contents import MixRow
 from tests.factories.studies import MadeUp, make_study
 
 ARMS = {"real": (1.0, 0.0), "64": (0.4, 0.6), "82": (0.2, 0.8)}
-MADE_UP = MadeUp(arms=ARMS, seeds=(0, 1), classes=("cat", "dog"), n_test=40)
+CONTENT = MadeUp(arms=ARMS, seeds=(0, 1), classes=("cat", "dog"), n_test=40)
 
 
-def made_study(folder: Path, seconds: str = "2.5") -> Path:
+def write_study(folder: Path, seconds: str = "2.5") -> Path:
     """Arm 64 uses 3 and arm 82 uses 4 images of each class, of which the second that was tried is rejected."""
-    study = make_study(folder / "study", MADE_UP)
-    listed = [made(name, index, seconds) for name in MADE_UP.classes for index in range(6)]
+    study = make_study(folder / "study", CONTENT)
+    listed = [manifest_row(name, index, seconds) for name in CONTENT.classes for index in range(6)]
     names = [field.name for field in dataclasses.fields(ManifestRow)]
     write_rows(folder / "set" / MANIFEST, names, map(dataclasses.astuple, listed))
     for arm, count in (("real", 0), ("64", 3), ("82", 4)):
         rows = [
             MixRow(str(folder / "set" / name / f"{index:06d}.png"), name, "synthetic", f"{name} {index}")
-            for name in MADE_UP.classes
+            for name in CONTENT.classes
             for index in [0, 2, 3, 4][:count]
         ]
-        for seed in MADE_UP.seeds:
+        for seed in CONTENT.seeds:
             contents.write_mix(run_folder(study, arm, seed), rows)
     return study
 
 
-def made(name: str, index: int, seconds: str) -> ManifestRow:
+def manifest_row(name: str, index: int, seconds: str) -> ManifestRow:
     rejected = "one flat colour" if index == 1 else ""
     row = ManifestRow(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *[""] * 12)
     return dataclasses.replace(row, seconds=seconds)
@@ -64,30 +64,30 @@ def costs(study: Path, prices: Prices | None = None) -> dict[str, Cost]:
 
 
 def test_arms_and_all_of_them(tmp_path: Path) -> None:
-    found = costs(made_study(tmp_path))
-    assert list(found) == ["real", "64", "82", cost.ALL]
-    assert [item.runs for item in found.values()] == [2, 2, 2, 6]
-    assert [item.training_seconds for item in found.values()] == pytest.approx([82.4, 82.4, 82.4, 247.2])
-    assert [item.generated for item in found.values()] == [0, 6, 8, 8]
+    by_arm = costs(write_study(tmp_path))
+    assert list(by_arm) == ["real", "64", "82", cost.ALL]
+    assert [item.runs for item in by_arm.values()] == [2, 2, 2, 6]
+    assert [item.training_seconds for item in by_arm.values()] == pytest.approx([82.4, 82.4, 82.4, 247.2])
+    assert [item.generated for item in by_arm.values()] == [0, 6, 8, 8]
     # 4 and 5 tries of each of two classes; together no more than arm 82 alone.
-    assert [item.generation_seconds for item in found.values()] == [0, 20, 25, 25]
-    assert {item.kwh for item in found.values()} == {item.money for item in found.values()} == {None}
+    assert [item.generation_seconds for item in by_arm.values()] == [0, 20, 25, 25]
+    assert {item.kwh for item in by_arm.values()} == {item.money for item in by_arm.values()} == {None}
 
 
 def test_kilowatt_hours_are_known_if_every_run_measured_them(tmp_path: Path) -> None:
-    study = made_study(tmp_path)
-    for seed in MADE_UP.seeds:
+    study = write_study(tmp_path)
+    for seed in CONTENT.seeds:
         change_training(study, "64", seed, kwh=0.25)
     change_training(study, "82", kwh=0.25)
-    found = costs(study)
-    assert (found["64"].kwh, found["82"].kwh, found[cost.ALL].kwh) == (0.5, None, None)
+    by_arm = costs(study)
+    assert (by_arm["64"].kwh, by_arm["82"].kwh, by_arm[cost.ALL].kwh) == (0.5, None, None)
 
 
 def test_prices(tmp_path: Path) -> None:
-    study = made_study(tmp_path)
+    study = write_study(tmp_path)
     assert costs(study, Prices(hour=36))["64"].money == pytest.approx(0.01 * (82.4 + 20))
     assert costs(study, Prices(kwh=0.3))["64"].money is None
-    for seed in MADE_UP.seeds:
+    for seed in CONTENT.seeds:
         change_training(study, "64", seed, kwh=0.25)
     assert costs(study, Prices(kwh=0.3))["64"].money == pytest.approx(0.15)
     assert costs(study, Prices(hour=36, kwh=0.3))["64"].money == pytest.approx(1.024 + 0.15)
@@ -95,20 +95,20 @@ def test_prices(tmp_path: Path) -> None:
 
 
 def test_generation_that_no_manifest_tells_of_is_not_known(tmp_path: Path) -> None:
-    found = costs(made_study(tmp_path, seconds=""), Prices(hour=36))
-    assert (found["real"].generation_seconds, found["64"].generation_seconds) == (0, None)
-    assert found["real"].money == pytest.approx(0.824)
-    assert found["64"].money is None
+    by_arm = costs(write_study(tmp_path, seconds=""), Prices(hour=36))
+    assert (by_arm["real"].generation_seconds, by_arm["64"].generation_seconds) == (0, None)
+    assert by_arm["real"].money == pytest.approx(0.824)
+    assert by_arm["64"].money is None
     (tmp_path / "set" / MANIFEST).unlink()
     assert costs(tmp_path / "study")["64"].generation_seconds is None
 
 
 def test_a_list_that_cannot_be_read_leaves_generation_unknown(tmp_path: Path) -> None:
-    study = made_study(tmp_path)
+    study = write_study(tmp_path)
     (run_folder(study, "64") / layout.MIX).unlink()
-    found = costs(study)
-    assert (found["64"].generation_seconds, found["82"].generation_seconds) == (None, 25)
-    assert found[cost.ALL].generation_seconds is None
+    by_arm = costs(study)
+    assert (by_arm["64"].generation_seconds, by_arm["82"].generation_seconds) == (None, 25)
+    assert by_arm[cost.ALL].generation_seconds is None
 
 
 def test_a_study_without_a_finished_run_has_no_costs(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_what_is_no_price_is_refused(name: str, value: float) -> None:
 
 
 def test_costs_in_words(tmp_path: Path) -> None:
-    study = made_study(tmp_path, seconds="")
+    study = write_study(tmp_path, seconds="")
     prices = Prices(hour=36, kwh=0.3)
     text = markdown(cost_text.document(list(costs(study, prices).values()), prices))
     assert "| 64 | 2 | 82 s | 6 | not measured | not measured | - |" in text
@@ -133,7 +133,7 @@ def test_costs_in_words(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_costs_where_it_is_given_a_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    study = str(made_study(tmp_path))
+    study = str(write_study(tmp_path))
     assert main([study, "--price-hour", "36"]) == 0
     printed = capsys.readouterr().out
     assert "Cost" in printed

@@ -1,4 +1,4 @@
-"""Headings, sentences, lists and tables, shown on a console or as Markdown: the same words in both."""
+"""Headings, sentences, lists and tables, printed on a console or written as Markdown."""
 
 import re
 import sys
@@ -57,7 +57,12 @@ Block = Heading | Sentences | Points | Rows | Commands
 
 
 def show(blocks: Sequence[Block], as_markdown: bool) -> None:
-    """Print on the console, or as Markdown."""
+    """Print on the console, or as Markdown.
+
+    Args:
+        blocks: of the document.
+        as_markdown: to print Markdown.
+    """
     if as_markdown:
         print(markdown(blocks), end="")
     else:
@@ -65,7 +70,12 @@ def show(blocks: Sequence[Block], as_markdown: bool) -> None:
 
 
 def print_document(blocks: Sequence[Block], console: Console | None = None) -> None:
-    """Print on a terminal, or 120 columns wide and without colour into a pipe."""
+    """Print on a console.
+
+    Args:
+        blocks: of the document.
+        console: by default the terminal, or 120 columns without colour into a pipe.
+    """
     console = console or standard_console()
     for block in blocks:
         # Text, since a name such as "[red]" is markup in a plain string.
@@ -89,7 +99,7 @@ def standard_console() -> Console:
 
 
 def markdown(blocks: Sequence[Block]) -> str:
-    """The same as Markdown, ending in one line break; headings begin two levels down, to stand in another document."""
+    """Return Markdown that ends in one line break; headings begin two levels down, to stand in another document."""
     parts = []
     for block in blocks:
         if isinstance(block, Heading):

@@ -22,9 +22,9 @@ ARMS = {"real": (1.0, 0.0), "real40": (0.4, 0.0), "64_&_100%": (0.4, 0.6), "82":
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     content = MadeUp(arms=ARMS, seeds=(0, 1, 2), failed=[("82", seed) for seed in (0, 1, 2)], n_test=300)
-    found = compare(make_study(tmp_path_factory.mktemp("study"), content))
-    export.write_files(found, findings(found))
-    return found
+    study = compare(make_study(tmp_path_factory.mktemp("study"), content))
+    export.write_files(study, findings(study))
+    return study
 
 
 def test_csv_has_every_number_and_no_nan(comparison: Comparison) -> None:
@@ -33,13 +33,13 @@ def test_csv_has_every_number_and_no_nan(comparison: Comparison) -> None:
     (group,) = comparison.groups
     for row, arm in zip(rows, group.arms, strict=True):
         assert "nan" not in str(row).lower()
-        for name, found in (("difference", arm.difference), ("loss", arm.loss), ("gain", arm.gain)):
+        for name, expected in (("difference", arm.difference), ("loss", arm.loss), ("gain", arm.gain)):
             numbers = [row[f"{name}{part}"] for part in ("", "_low", "_high", "_p", "_p_holm")]
-            if found is None:
+            if expected is None:
                 assert numbers == [""] * 5
             else:
-                expected = [found.value, found.low, found.high, found.p_value, found.adjusted_p]
-                assert list(map(float, numbers)) == expected
+                values = [expected.value, expected.low, expected.high, expected.p_value, expected.adjusted_p]
+                assert list(map(float, numbers)) == values
     mixed = next(row for row in rows if row["arm"] == "64_&_100%")
     assert mixed["control"] == "real40"
     assert mixed["non_inferiority"] in ("established", "inconclusive", "rejected")
@@ -69,8 +69,8 @@ def test_markdown_and_latex_have_the_cells_of_the_table(comparison: Comparison) 
 
 @given(st.text())
 def test_latex_reads_no_name_as_a_command(name: str) -> None:
-    said = export.escaped(name)
+    text = export.escaped(name)
     plain = re.sub(
-        r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\\[&%$#_{}]|\$(-|\\times|\\cdot|<|>)\$", "", said
+        r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\\[&%$#_{}]|\$(-|\\times|\\cdot|<|>)\$", "", text
     )
     assert not set(plain) & set("\\&%$#_{}~^<>")
