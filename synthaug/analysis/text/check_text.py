@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from synthaug.analysis.text.document import Block, Heading, Points
 from synthaug.analysis.text.rendering import render
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 
@@ -33,7 +32,6 @@ TITLES = {
     "files": "image files",
     "test_images": "test images",
 }
-HEADINGS = {SERIOUS: "Serious", WARNING: "Warnings", UNCHECKED: "Not checked", PASSED: "Passed"}
 
 
 @dataclass(frozen=True)
@@ -57,16 +55,9 @@ def check_text(check: Check) -> CheckText:
 
 
 def check_lines(checks: Iterable[Check]) -> list[str]:
-    """Return a line for each serious check and each warning, with its remedy."""
+    """Return a line for each serious check, with its remedy, and for each warning."""
     texts = [check_text(check) for check in checks if check.severity in (SERIOUS, WARNING)]
-    return [f"{text.severity.capitalize()}: {text.message} {text.remedy}".rstrip() for text in texts]
-
-
-def check_document(checks: Iterable[Check]) -> list[Block]:
-    """Return all checks by severity, to be printed or written as Markdown."""
-    texts = [check_text(check) for check in checks]
-    blocks: list[Block] = []
-    for severity, heading in HEADINGS.items():
-        items = [f"{text.title}: {text.message} {text.remedy}".strip() for text in texts if text.severity == severity]
-        blocks += [Heading(heading, 3), Points(items)] if items else []
-    return blocks
+    return [
+        f"{text.severity.capitalize()}: {text.message} {text.remedy if text.severity == SERIOUS else ''}".rstrip()
+        for text in texts
+    ]
