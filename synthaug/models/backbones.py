@@ -1,4 +1,4 @@
-"""Networks by name, from torchvision or timm, with a head for the classes at hand."""
+"""Networks by name, from torchvision or timm, with a head for the classes of the dataset."""
 
 import difflib
 import logging
@@ -68,7 +68,8 @@ def trained_on(name: str, weights: str | None, network: nn.Module) -> TrainedOn:
     A file is taken to be like the library's own weights: DEFAULT (torchvision), or the tag in the name (timm).
 
     Args:
-        name, weights: as for `build_backbone`.
+        name: as for `build_backbone`.
+        weights: as for `build_backbone`.
         network: what it returned.
     """
     if name.startswith(TIMM):
@@ -146,7 +147,7 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
 
 
 def _download(settings: Any) -> str:
-    """Where timm's weights can be had by hand, as a sentence; empty where there are none."""
+    """Return where to download timm's weights by hand, as a sentence; empty if there are none."""
     place = settings and settings.hf_hub_id
     if not place:
         return ""
@@ -168,7 +169,7 @@ def _load_state(network: nn.Module, path: Path) -> None:
 
 
 def _drop_auxiliary_heads(network: nn.Module) -> None:
-    """GoogLeNet and Inception return several logits while they train; only the last are ours."""
+    """Remove the heads by which GoogLeNet and Inception return several logits while they train."""
     for name in ("aux1", "aux2", "AuxLogits"):
         if hasattr(network, name):
             setattr(network, name, None)

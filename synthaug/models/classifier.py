@@ -23,29 +23,31 @@ class Classifier(LightningModule):
 
     Args:
         classes: names; the new head has one output for each.
-        seed: of what is drawn at random while the network trains.
+        seed: of the random numbers of training.
         backbone: a classifier of `torchvision.models` by name, or of timm as "timm/<name>".
         weights: None trains from scratch; "DEFAULT" or another entry of the model's weights enum
             (torchvision), or "DEFAULT" (timm: pretrained=True); or the path of a state dict.
         lr: learning rate; the highest of its schedule.
         schedule: "constant", "one_cycle", "step" or "cosine"; see `schedules.lightning_schedule`.
         weight_decay: of Adam, as an L2 penalty.
-        mean, std: per channel, of images in [0, 1]; None: those that the weights were trained with, ImageNet's where
-            there are no weights.
-        step_epochs, gamma: of the schedule "step", which multiplies the rate by `gamma` (0.1 by default) every
-            `step_epochs` epochs; they go with no other.
+        mean: per channel, of images in [0, 1]; None: of the weights' training images; without weights, ImageNet's.
+        std: like `mean`.
+        step_epochs: the schedule "step" multiplies the rate by `gamma` every so many epochs; for no other schedule.
+        gamma: 0.1 by default.
         train_stages: how many of the network's last stages train besides the head; None: all; 0: a linear probe. What
             a stage is: `freezing`.
         unfreeze_every: one more stage trains after every so many epochs; begins with the head and `train_stages`
             (None: no) stages.
-        head_batch_norm, head_dropout: what stands before the last layer; see
-            `heads.add_head_regularization`.
-        batch_norm: "shared"; or "per_origin", statistics, scales and shifts of their own for real and for synthetic
-            images. Judged is by those of real images, until one was trained on: a run that has only synthetic images
-            is judged by theirs.
-        label_smoothing, mixup, cutmix, synthetic_weight: see `objective.Objective`.
+        head_batch_norm: whether batch normalisation precedes the last layer; see `heads.add_head_regularization`.
+        head_dropout: probability of dropout before the last layer.
+        batch_norm: "shared"; or "per_origin", separate statistics, scales and shifts for real and synthetic images.
+            Evaluation uses those of real images; a run that trains on synthetic images alone, theirs.
+        label_smoothing: see `loss.Objective`.
+        mixup: see `loss.Objective`.
+        cutmix: see `loss.Objective`.
+        synthetic_weight: see `loss.Objective`.
         pretrain_epochs: the first so many epochs train on the synthetic images of the arm alone, the others on the
-            real ones; 0: all on both. The data module has to be told.
+            real ones; 0: all on both. The data module needs the same number.
 
     Raises:
         UserError: unknown backbone, weights or schedule, with what there is; weights that cannot be fetched; values
@@ -78,7 +80,7 @@ class Classifier(LightningModule):
     ) -> None:
         super().__init__()
         schedules.check_schedule(schedule, step_epochs, gamma)
-        _require_batch_norm(batch_norm, mixup, cutmix)
+        _check_batch_norm(batch_norm, mixup, cutmix)
         num_classes = len(classes)
         self.classes = list(classes)
         self.seed = seed
@@ -125,7 +127,7 @@ class Classifier(LightningModule):
         head = heads.find_head(self.network)
         if head_batch_norm or head_dropout > 0:
             heads.add_head_regularization(self.network, head_batch_norm, head_dropout)
-        # Whether a real image was trained on; in the checkpoint, so that it judges as it did when it was chosen.
+        # Whether a real image was trained on; in the checkpoint, so that the test evaluates as the validation did.
         self.seen_real: Tensor | None
         self.register_buffer("seen_real", torch.tensor(False) if batch_norm == "per_origin" else None)
         if self.seen_real is not None:
@@ -135,7 +137,7 @@ class Classifier(LightningModule):
             self.train()
 
     def train(self, mode: bool = True) -> Self:
-        """Training or evaluation mode; frozen stages stay in the latter."""
+        """Set training or evaluation mode; frozen stages stay in the latter."""
         super().train(mode)
         if mode and self.freezing is not None:
             self.freezing.set_frozen_to_eval()
@@ -158,14 +160,14 @@ class Classifier(LightningModule):
                 shape = tuple(self(images.to(self.device)).shape)
         except Exception as error:  # of whatever kind the network's own checks raise
             reason = " ".join(str(error).split())
-            raise UserError(self._refusal(image_size, f"{type(error).__name__}: {reason:.200}")) from error
+            raise UserError(self._image_size_error(image_size, f"{type(error).__name__}: {reason:.200}")) from error
         finally:
             for module, training in modes.items():
                 module.training = training
         if shape != (2, len(self.classes)):
-            raise UserError(self._refusal(image_size, f"its answer to two images has the shape {shape}"))
+            raise UserError(self._image_size_error(image_size, f"its output for two images has the shape {shape}"))
 
-    def _refusal(self, image_size: int, reason: str) -> str:
+    def _image_size_error(self, image_size: int, reason: str) -> str:
         usual = self.trained_on.image_size
         made_for = (
             f"It was made for {usual}: set dataset.image_size={usual}, or choose" if usual != image_size else "Choose"
@@ -176,7 +178,7 @@ class Classifier(LightningModule):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, classes) of float images (B, 3, S, S) in [0, 1]."""
+        """Return logits (B, classes) of float images (B, 3, S, S) in [0, 1]."""
         if self.seen_real is not None:
             batch_norms.select(self.network, synthetic=not bool(self.seen_real))
         logits: Tensor = self.network((images - self.mean) / self.std)
@@ -198,7 +200,7 @@ class Classifier(LightningModule):
             self._require_distributable()
 
     def _require_distributable(self) -> None:
-        """Refuse a strategy that waits for gradients which a step does not have, for ever or with an error."""
+        """Check that the strategy expects steps which train a part of the network only."""
         per_origin = self.seen_real is not None
         unfreezes = self.freezing is not None and self.freezing.unfreeze_every is not None
         settings = getattr(self.trainer.strategy, "_ddp_kwargs", {})
@@ -282,11 +284,11 @@ class Classifier(LightningModule):
 
 
 def _channels(values: Sequence[float]) -> Tensor:
-    """(C, 1, 1), to be broadcast over an image."""
+    """Return a tensor (C, 1, 1), to be broadcast over an image."""
     return torch.tensor([float(value) for value in values])[:, None, None]
 
 
-def _require_batch_norm(batch_norm: str, mixup: float, cutmix: float) -> None:
+def _check_batch_norm(batch_norm: str, mixup: float, cutmix: float) -> None:
     if batch_norm not in ("shared", "per_origin"):
         raise UserError(f"model.batch_norm={batch_norm}: there are 'shared' and 'per_origin'.")
     blends = [f"model.{name}={alpha:g}" for name, alpha in (("mixup", mixup), ("cutmix", cutmix)) if alpha > 0]

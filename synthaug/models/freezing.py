@@ -1,4 +1,4 @@
-"""Which part of a network trains, and when: linear probes, the last stages alone, gradual unfreezing.
+"""Freezing: linear probes, training the last stages alone, gradual unfreezing.
 
 A network falls into stages, from its input to its head:
 
@@ -131,7 +131,7 @@ class Freezing:
                 parameter.requires_grad_(id(parameter) not in frozen)
 
     def set_frozen_to_eval(self) -> None:
-        """Put what the current epoch does not train into evaluation mode: running statistics must not move."""
+        """Set what the current epoch does not train to evaluation mode: running statistics must not change."""
         for stage in self._frozen():
             for module in stage.modules:
                 module.eval()

@@ -42,7 +42,7 @@ class Objective:
         return not self.blends and self.label_smoothing == 0 and self.synthetic_weight == 1
 
     def examples(self, images: Tensor, labels: Tensor, synthetic: Tensor) -> tuple[Tensor, Tensor]:
-        """Return images and targets.
+        """Return what the network is trained on.
 
         Draws from PyTorch's generator where images are blended: each with the one before it in the batch, whose order
         is random.

@@ -16,7 +16,8 @@ def check_schedule(name: str, step_epochs: int | None, gamma: float | None) -> N
 
     Args:
         name: of the schedule.
-        step_epochs, gamma: see `lightning_schedule`; None: not set.
+        step_epochs: see `lightning_schedule`; None: not set.
+        gamma: likewise.
 
     Raises:
         UserError: which, and what there is.
@@ -43,7 +44,8 @@ def lightning_schedule(
             steps (Loshchilov, Hutter 2017, without restarts).
         lr: the highest rate.
         steps: of the whole run; "one_cycle" and "cosine" are stepped per optimizer step, "step" per epoch.
-        step_epochs, gamma: of "step"; gamma None is 0.1.
+        step_epochs: of "step".
+        gamma: of "step"; None is 0.1.
     """
     if name == "one_cycle":
         return {"scheduler": OneCycleLR(optimizer, max_lr=lr, total_steps=steps), "interval": "step"}

@@ -1,4 +1,4 @@
-"""What happens beside training: learning curves, checkpoints, progress, predictions."""
+"""Callbacks of a run: learning curves, checkpoints, progress, predictions."""
 
 import io
 import logging
@@ -28,7 +28,7 @@ COLUMNS = ("epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr", "sec
 
 
 class History(Callback):
-    """Learning curves in `history.csv`, one row per epoch; kept in the checkpoint, so a resume goes on with them.
+    """Learning curves in `history.csv`, one row per epoch; kept in the checkpoint, so that a resume continues them.
 
     Args:
         folder: of the run.
@@ -87,7 +87,7 @@ class History(Callback):
 
 
 class Checkpoints(Checkpoint):
-    """`best.ckpt`, the first of the best epochs on real validation images, and `last.ckpt`, to go on from.
+    """`best.ckpt`, the first of the best epochs on real validation images, and `last.ckpt`, to resume from.
 
     Lightning's ModelCheckpoint forgets its best score when the folder was moved between two attempts.
     """

@@ -115,9 +115,9 @@ def test_a_large_transformer_can_be_built(name: str) -> None:
 def test_every_classifier_of_torchvision_says_what_it_was_trained_on() -> None:
     for name in torchvision.models.list_models(torchvision.models):
         for weights in torchvision.models.get_model_weights(name):
-            there = trained_on(name, weights.name, nn.Identity())
+            inputs = trained_on(name, weights.name, nn.Identity())
             view = weights.transforms()
-            assert (*there.mean, *there.std, there.image_size) == (*view.mean, *view.std, *view.crop_size)
+            assert (*inputs.mean, *inputs.std, inputs.image_size) == (*view.mean, *view.std, *view.crop_size)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +134,8 @@ def test_the_input_is_what_the_weights_were_trained_on(
     name: str, weights: str, mean: tuple[float, ...], size: int, tmp_path: Path
 ) -> None:
     network = build_backbone(name, None, 2) if name.startswith("timm/") else nn.Identity()
-    there = trained_on(name, weights, network)
-    assert (there.mean, there.image_size) == (mean, size)
+    inputs = trained_on(name, weights, network)
+    assert (inputs.mean, inputs.image_size) == (mean, size)
     scratch = trained_on(name, None, network)
     assert (scratch.mean, scratch.std) == (IMAGENET_MEAN, IMAGENET_STD)
     (tmp_path / "weights.pth").touch()
@@ -160,7 +160,7 @@ def test_auxiliary_heads_are_dropped(name: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "match"),
     [
         ("resnet19", "did you mean resnet18"),
         ("timm/resnet19", "timm has no such classifier; did you mean timm/resnet"),
@@ -169,8 +169,8 @@ def test_auxiliary_heads_are_dropped(name: str, size: int) -> None:
         ("zzzzzzzz", "it has for instance alexnet"),
     ],
 )
-def test_an_unknown_name_is_answered_with_known_ones(name: str, said: str) -> None:
-    with pytest.raises(UserError, match=f"^model.backbone={name}: .*{said}"):
+def test_an_unknown_name_is_answered_with_known_ones(name: str, match: str) -> None:
+    with pytest.raises(UserError, match=f"^model.backbone={name}: .*{match}"):
         build_backbone(name, None, 2)
 
 
@@ -233,10 +233,10 @@ def test_without_timm_the_message_says_how_to_install_it(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", ["resnet18", "timm/test_resnet"])
 def test_a_file_that_holds_no_weights_of_the_network_is_named(name: str, tmp_path: Path) -> None:
-    text, other = tmp_path / "text.pth", tmp_path / "other.pth"
+    text, foreign = tmp_path / "text.pth", tmp_path / "foreign.pth"
     text.write_text("no weights", encoding="utf-8")
-    torch.save(nn.Linear(2, 2).state_dict(), other)
+    torch.save(nn.Linear(2, 2).state_dict(), foreign)
     with pytest.raises(UserError, match=f"^model.weights={text} holds no tensors that can be read"):
         build_backbone(name, str(text), 2)
-    with pytest.raises(UserError, match=f"^model.weights={other} holds no state dict of this network: .*Missing key"):
-        build_backbone(name, str(other), 2)
+    with pytest.raises(UserError, match=f"^model.weights={foreign} holds no state dict of this network: .*Missing key"):
+        build_backbone(name, str(foreign), 2)

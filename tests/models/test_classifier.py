@@ -79,19 +79,19 @@ def test_the_network_sees_normalised_images() -> None:
     np.testing.assert_allclose(seen[0][0, :, 0, 0].numpy(), expected, rtol=1e-6)
     assert bool((seen[1] == 0).all())
 
-    own = Classifier(["a", "b"], backbone=NETWORK, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-    own.network = torch.nn.Identity()
-    assert bool((own(white) == 2).all())
+    configured = Classifier(["a", "b"], backbone=NETWORK, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    configured.network = torch.nn.Identity()
+    assert bool((configured(white) == 2).all())
 
 
 def test_a_constant_rate_stays_and_one_cycle_rises_and_falls(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos")
     seen = {}
     for schedule in ("constant", "one_cycle"):
-        given = settings(root, tmp_path)
-        given["model"]["schedule"] = schedule
+        run_settings = settings(root, tmp_path)
+        run_settings["model"]["schedule"] = schedule
         rates = Rates()
-        train(tmp_path / schedule, given, callbacks=[rates])
+        train(tmp_path / schedule, run_settings, callbacks=[rates])
         seen[schedule] = rates.seen
     assert seen["constant"] == [0.01] * 12
     rates_seen = seen["one_cycle"]
@@ -126,8 +126,8 @@ def test_statistics_of_the_input_come_with_the_weights(tmp_path: Path) -> None:
     scratch = Classifier(["a", "b"], backbone="timm/test_vit")
     for values, expected in zip(normalised(scratch), (IMAGENET_MEAN, IMAGENET_STD), strict=True):
         assert values == pytest.approx(expected)
-    own = Classifier(["a", "b"], backbone="timm/test_vit", weights=str(file), std=(0.25, 0.25, 0.25))
-    assert normalised(own) == ([0.5] * 3, [0.25] * 3)
+    configured = Classifier(["a", "b"], backbone="timm/test_vit", weights=str(file), std=(0.25, 0.25, 0.25))
+    assert normalised(configured) == ([0.5] * 3, [0.25] * 3)
 
 
 def state_of(classifier: Classifier) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def test_images_that_a_network_cannot_take_are_found_out(backbone: str, size: in
 def test_an_answer_that_is_no_logits_is_found_out() -> None:
     classifier = Classifier(["a", "b"], backbone=NETWORK)
     classifier.network = torch.nn.Flatten()
-    with pytest.raises(UserError, match=r"its answer to two images has the shape \(2, 76800\)\). Choose another"):
+    with pytest.raises(UserError, match=r"its output for two images has the shape \(2, 76800\)\). Choose another"):
         classifier.check_image_size(160)
 
 
@@ -240,19 +240,19 @@ LAYERS = [f"network.layer{number}" for number in range(1, 5)]
 
 def test_a_probe_moves_nothing_but_the_head(tmp_path: Path) -> None:
     """Weights, and statistics of normalisations too, although Lightning turns training mode on and off."""
-    given = settings(write_dataset(tmp_path / "photos"), tmp_path)
-    given["model"] |= {"backbone": RESNET, "train_stages": 0}
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    run_settings["model"] |= {"backbone": RESNET, "train_stages": 0}
     seen = Snapshots()
-    train(tmp_path / "run", given, callbacks=[seen])
+    train(tmp_path / "run", run_settings, callbacks=[seen])
     assert seen.changed == [{"network.fc"}] * 4
     assert seen.held == [2] * 4
 
 
 def test_stages_join_in_from_the_last(tmp_path: Path) -> None:
-    given = settings(write_dataset(tmp_path / "photos"), tmp_path)
-    given["model"] |= {"backbone": RESNET, "train_stages": 1, "unfreeze_every": 1}
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    run_settings["model"] |= {"backbone": RESNET, "train_stages": 1, "unfreeze_every": 1}
     seen = Snapshots()
-    train(tmp_path / "run", given, callbacks=[seen])
+    train(tmp_path / "run", run_settings, callbacks=[seen])
     assert seen.changed == [{"network.fc", *LAYERS[-count:]} for count in (1, 2, 3, 4)]
     assert len(set(seen.held)) == 1
 
@@ -264,10 +264,10 @@ def test_unfreezing_begins_with_the_head() -> None:
 
 
 def test_what_stands_before_the_head_trains_with_it(tmp_path: Path) -> None:
-    given = settings(write_dataset(tmp_path / "photos"), tmp_path)
-    given["model"] |= {"backbone": RESNET, "train_stages": 0, "head_batch_norm": True, "head_dropout": 0.5}
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    run_settings["model"] |= {"backbone": RESNET, "train_stages": 0, "head_batch_norm": True, "head_dropout": 0.5}
     seen = Snapshots()
-    train(tmp_path / "run", given, callbacks=[seen])
+    train(tmp_path / "run", run_settings, callbacks=[seen])
     assert seen.changed == [{"network.fc"}] * 4
     assert seen.held == [4] * 4
 
@@ -309,9 +309,9 @@ def test_one_batch_norm_for_all_is_the_default_and_leaves_the_checkpoint_as_it_w
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
-        ({"batch_norm": "own"}, "model.batch_norm=own: there are 'shared' and 'per_origin'"),
+        ({"batch_norm": "group"}, "model.batch_norm=group: there are 'shared' and 'per_origin'"),
         (
             {"batch_norm": "per_origin", "mixup": 0.2, "cutmix": 1.0},
             "model.batch_norm=per_origin: with model.mixup=0.2 and model.cutmix=1 an image is part real",
@@ -322,13 +322,13 @@ def test_one_batch_norm_for_all_is_the_default_and_leaves_the_checkpoint_as_it_w
         ({"backbone": "squeezenet1_1", "head_dropout": 0.5}, "model.head_batch_norm and model.head_dropout stand"),
     ],
 )
-def test_values_that_do_not_go_together_are_refused(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=f"^{said}"):
+def test_values_that_do_not_go_together_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}"):
         Classifier(["a", "b"], **{"backbone": RESNET, **values})
 
 
 @pytest.mark.parametrize(
-    ("values", "strategy", "said"),
+    ("values", "strategy", "message"),
     [
         ({"unfreeze_every": 1}, {}, r"^model\.unfreeze_every: .* trainer\.strategy=ddp_find_unused_parameters_true"),
         ({"batch_norm": "per_origin"}, {}, r"^model\.batch_norm=per_origin: .* or trainer\.devices=1"),
@@ -338,12 +338,12 @@ def test_values_that_do_not_go_together_are_refused(values: dict[str, Any], said
     ],
 )
 def test_several_processes_must_expect_missing_gradients(
-    values: dict[str, Any], strategy: dict[str, Any], said: str
+    values: dict[str, Any], strategy: dict[str, Any], message: str
 ) -> None:
     classifier = Classifier(["a", "b"], backbone=RESNET, **values)
     trainer = SimpleNamespace(world_size=2, strategy=DDPStrategy(**strategy))
     classifier.trainer = trainer  # type: ignore[assignment]
-    with pytest.raises(UserError, match=said) if said else contextlib.nullcontext():
+    with pytest.raises(UserError, match=message) if message else contextlib.nullcontext():
         classifier.on_fit_start()
 
 
@@ -362,9 +362,9 @@ def test_statistics_of_several_processes_together_are_refused_per_origin() -> No
 
 @pytest.mark.parametrize("batch", [0, 2], ids=["in the middle", "after the last step"])
 def test_nan_stops_the_run_with_a_message(tmp_path: Path, batch: int) -> None:
-    given = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
     with pytest.raises(UserError, match=r"Training diverged: val/loss of epoch 1 is nan.*model.lr=0.01"):
-        train(tmp_path / "run", given, callbacks=[Poison(1, batch)])
+        train(tmp_path / "run", run_settings, callbacks=[Poison(1, batch)])
     assert not (tmp_path / "run" / layout.RESULT).exists()
     last = torch.load(tmp_path / "run" / layout.LAST, weights_only=True)
     assert last["epoch"] == 0
@@ -375,9 +375,9 @@ def test_nan_stops_the_run_with_a_message(tmp_path: Path, batch: int) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     root = write_dataset(folder / "photos", classes=("cat", "dog", "owl"), test=11)
-    given = settings(root, folder)
-    given["trainer"]["max_epochs"] = 2
-    train(folder / "run", given)
+    run_settings = settings(root, folder)
+    run_settings["trainer"]["max_epochs"] = 2
+    train(folder / "run", run_settings)
     return folder / "run"
 
 
@@ -415,9 +415,9 @@ def test_the_calibration_error_is_over_fifteen_bins() -> None:
     labels = np.array([draws.choice(3, p=p) for p in probabilities])  # so that it errs to both sides
     metrics = Classifier(["a", "b", "c"], backbone=NETWORK).test_metrics
     metrics.update(torch.from_numpy(probabilities), torch.from_numpy(labels))
-    there = metrics.compute()["calibration_error"].item()
-    assert there == pytest.approx(calibration_error(labels, probabilities), abs=1e-6)
-    assert there != pytest.approx(calibration_error(labels, probabilities, bins=10), abs=1e-3)
+    error = metrics.compute()["calibration_error"].item()
+    assert error == pytest.approx(calibration_error(labels, probabilities), abs=1e-6)
+    assert error != pytest.approx(calibration_error(labels, probabilities, bins=10), abs=1e-3)
 
 
 def test_predictions_list_every_test_image_once(finished: Path) -> None:

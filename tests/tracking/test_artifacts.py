@@ -44,20 +44,20 @@ def test_names_that_were_changed_stay_apart() -> None:
 
 
 def test_a_dataset_is_the_list_of_its_images_wherever_it_lies(tmp_path: Path) -> None:
-    made = []
+    datasets = []
     for place in ("here", "there"):
         real, digests = dataset(tmp_path / place)
-        made.append(artifacts.dataset_artifact("photos", real, digests, tmp_path / place))
-    assert made[0].digest == made[1].digest
-    listed = rows(made[0], "images.csv")
+        datasets.append(artifacts.dataset_artifact("photos", real, digests, tmp_path / place))
+    assert datasets[0].digest == datasets[1].digest
+    listed = rows(datasets[0], "images.csv")
     assert len(listed) == 2 * (6 + 3 + 4)
     assert listed[0].keys() == {"split", "class", "path", "sha256"}
     assert {row["path"].split("/")[0] for row in listed} == {"train", "val", "test"}
-    assert made[0].metadata == {"classes": 2, "train": 12, "val": 6, "test": 8}
+    assert datasets[0].metadata == {"classes": 2, "train": 12, "val": 6, "test": 8}
     (tmp_path / "there" / "test" / "cat" / "000.png").unlink()
     real = scan(tmp_path / "there", SPLIT_FOLDERS)
     changed = {split: digest(samples) for split, samples in real.splits.items()}
-    assert artifacts.dataset_artifact("photos", real, changed, tmp_path / "there").digest != made[0].digest
+    assert artifacts.dataset_artifact("photos", real, changed, tmp_path / "there").digest != datasets[0].digest
 
 
 def test_of_a_large_dataset_each_split_has_one_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ class Stop(Callback):
             raise StoppedError
 
 
-def tracked_run(study: Path, arm: str, given: dict[str, Any], *callbacks: Callback) -> None:
+def tracked_run(study: Path, arm: str, run_settings: dict[str, Any], *callbacks: Callback) -> None:
     """One run with all loggers, opened and closed as the command does it."""
     folder = study / arm
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def tracked_run(study: Path, arm: str, given: dict[str, Any], *callbacks: Callba
             project = {"project": "made-up"} if kind is WandbLogger else {}
             by_program = loggers.logger_arguments(f"loggers.{name}", f"{arm}-seed0", study, folder)
             opened.append(kind(**{**project, **by_program}))  # as `instantiate` joins them
-        train(folder, given, opened, callbacks)
+        train(folder, run_settings, opened, callbacks)
         failed = False
     finally:
         loggers.close(opened, failed)
@@ -129,11 +129,11 @@ def test_the_configuration_the_counts_and_the_share_are_there(tracked: Tracked) 
 
 def test_the_scores_are_those_of_the_run(tracked: Tracked) -> None:
     for summary, arm in ((tracked.summaries[0], "real"), (tracked.summaries[2], "55")):
-        there, test = summary["summary"], read_json(tracked.study / arm / layout.RESULT)["test"]
+        logged, test = summary["summary"], read_json(tracked.study / arm / layout.RESULT)["test"]
         for name in ("accuracy", "macro_f1", "calibration_error", "loss"):
-            assert there[f"test/{name}"] == pytest.approx(test[name], abs=1e-6)
+            assert logged[f"test/{name}"] == pytest.approx(test[name], abs=1e-6)
         for name in ("cat", "dog"):
-            assert there[f"test/class_accuracy/{name}"] == pytest.approx(test["class_accuracy"][name])
+            assert logged[f"test/class_accuracy/{name}"] == pytest.approx(test["class_accuracy"][name])
 
 
 def test_the_curves_have_a_point_per_epoch(tracked: Tracked) -> None:
@@ -184,13 +184,13 @@ def test_what_a_run_was_made_of_is_its_lineage(tracked: Tracked) -> None:
     seen: dict[str, set[str]] = {}
     for records, uses_synthetic in zip(tracked.records, (False, True, True), strict=True):
         artifacts = [record["artifact"] for record in records if record["type"] == "artifact"]
-        own = {item["name"]: item for item in artifacts if item["type"] != "run_table"}
-        inputs = {name for name, item in own.items() if item.get("use_after_commit")}
+        by_name = {item["name"]: item for item in artifacts if item["type"] != "run_table"}
+        inputs = {name for name, item in by_name.items() if item.get("use_after_commit")}
         assert inputs == {"dataset-photos", *(["synthetic-photos-painter"] if uses_synthetic else [])}
-        for name, item in own.items():
+        for name, item in by_name.items():
             seen.setdefault(name, set()).add(item["digest"])
-        sources = json.loads(own["mix-photos-painter-55-seed0"]["metadata"])
-        assert sources["dataset_digest"] == own["dataset-photos"]["digest"]
+        sources = json.loads(by_name["mix-photos-painter-55-seed0"]["metadata"])
+        assert sources["dataset_digest"] == by_name["dataset-photos"]["digest"]
         assert sources.get("synthetic_set") == ("synthetic-photos-painter" if uses_synthetic else None)
     assert len(seen["dataset-photos"]) == len(seen["synthetic-photos-painter"]) == 1
     answers = "predictions-made_up-photos-painter-tiny-55-seed0"

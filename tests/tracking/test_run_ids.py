@@ -96,8 +96,8 @@ def test_lightning_makes_wandb_say_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from synthaug.tracking import loggers as tracking; "
         "from pytorch_lightning.loggers import WandbLogger; study = Path(sys.argv[1]); "
-        "given = tracking.logger_arguments('WandbLogger', 'real-seed0', study, study / 'run'); "
-        "logger = WandbLogger(**given); logger.experiment; tracking.close([logger], failed=False)"
+        "arguments = tracking.logger_arguments('WandbLogger', 'real-seed0', study, study / 'run'); "
+        "logger = WandbLogger(**arguments); logger.experiment; tracking.close([logger], failed=False)"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     (tmp_path / "run").mkdir()

@@ -119,14 +119,14 @@ def test_tables_figures_and_page_are_there(
     assert (states.count("finished"), states.count("failed")) == (9, 1)
 
 
-def test_its_lineage_is_the_answers_and_what_it_made_is_the_report(shown: list[Path]) -> None:
+def test_its_inputs_are_the_predictions_and_its_output_is_the_report(shown: list[Path]) -> None:
     artifacts = [item for item in records_of(shown[-1], "artifact") if item["type"] != "run_table"]
     used = {item["name"] for item in artifacts if item.get("use_after_commit")}
     assert len(used) == 9
     assert "predictions-made_up-digits-tiny_digits-resnet18-55-seed0" in used
-    (made,) = [item for item in artifacts if not item.get("use_after_commit")]
-    assert (made["name"], made["type"]) == ("report-colours", "report")
-    assert {entry["path"] for entry in made["manifest"]["contents"]} >= {"report.html", "results.csv", "results.json"}
+    (output,) = [item for item in artifacts if not item.get("use_after_commit")]
+    assert (output["name"], output["type"]) == ("report-colours", "report")
+    assert {entry["path"] for entry in output["manifest"]["contents"]} >= {"report.html", "results.csv", "results.json"}
 
 
 def test_it_is_marked_by_what_it_lacks(closing: dict[str, Any]) -> None:

@@ -34,8 +34,8 @@ class Agent:
         self.real._sweep_command = [*SWEEP["command"], *TINY]
 
     def run(self, run: str, **parameters: Any) -> int:
-        given = {name: {"value": value} for name, value in parameters.items()}
-        self.real._command_run({"type": "run", "run_id": run, "program": SWEEP["program"], "args": given})
+        values = {name: {"value": value} for name, value in parameters.items()}
+        self.real._command_run({"type": "run", "run_id": run, "program": SWEEP["program"], "args": values})
         code: int = self.real._run_processes[run].wait()
         return code
 
@@ -79,19 +79,19 @@ def test_trials_belong_to_the_sweep_and_are_the_runs_that_it_made(swept: tuple[C
     run = by_id["run-first"]
     assert (run["sweep_id"], run["project"], run["entity"]) == ("sweep", "swept", "me")
     assert (run["display_name"], run["run_group"]) == ("55-seed0", STUDY)
-    known = run_ids.read_record(commands.run_folder("55", STUDY))
-    assert known == {"id": "run-first", "sweep": "sweep", "project": "swept", "entity": "me"}
+    record = run_ids.read_record(commands.run_folder("55", STUDY))
+    assert record == {"id": "run-first", "sweep": "sweep", "project": "swept", "entity": "me"}
     assert "run-again" not in by_id, "it was finished before"
 
 
 def test_a_trial_goes_on_with_the_run_that_its_folder_was_begun_as(swept: tuple[Commands, dict[str, int]]) -> None:
     commands, _ = swept
     begun = run_ids.read_record(commands.run_folder("real", STUDY))["id"]
-    own = [path for path in files(commands.study(STUDY)) if records_of(path, "run")[0]["display_name"] == "real-seed0"]
-    assert [records_of(path, "run")[0]["run_id"] for path in own] == [begun, begun]
-    assert summary_of(own[-1])["exit_code"] == 0
-    assert "sweep_id" not in records_of(own[0], "run")[0]
-    assert records_of(own[1], "run")[0]["sweep_id"] == "sweep"
+    runs = [path for path in files(commands.study(STUDY)) if records_of(path, "run")[0]["display_name"] == "real-seed0"]
+    assert [records_of(path, "run")[0]["run_id"] for path in runs] == [begun, begun]
+    assert summary_of(runs[-1])["exit_code"] == 0
+    assert "sweep_id" not in records_of(runs[0], "run")[0]
+    assert records_of(runs[1], "run")[0]["sweep_id"] == "sweep"
 
 
 def test_a_trial_is_one_run(swept: tuple[Commands, dict[str, int]]) -> None:

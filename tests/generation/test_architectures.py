@@ -64,8 +64,8 @@ def test_seed_and_prompt_decide_whatever_the_batch(kind: str, pipelines: Pipelin
     turned = pixels(model.sample(texts[::-1], seeds[::-1]))[::-1]
     alone = np.concatenate([pixels(model.sample([text], [seed])) for text, seed in zip(texts, seeds, strict=True)])
     assert max(abs(turned - together).max(), abs(alone - together).max()) <= 2
-    other = pixels(model.sample(["a dog", *texts[1:]], seeds))
-    assert (other[0] != together[0]).any()
+    dog = pixels(model.sample(["a dog", *texts[1:]], seeds))
+    assert (dog[0] != together[0]).any()
 
 
 @pytest.mark.parametrize("kind", SAVERS)
@@ -187,9 +187,9 @@ def test_guidance_from_a_range_depends_on_the_seed_alone(pipelines: Pipelines) -
     turned = pixels(model.sample(["a cat"] * 2, [3, 1]))
     assert (turned == together[[2, 0]]).all()
     for seed, image in zip([1, 2, 3], together, strict=True):
-        one = generator(pipelines("sd"), guidance_scale=drawn[seed])
-        assert (pixels(one.sample(["a cat"], [seed]))[0] == image).all()
-        assert one.seed_provenance(seed) == {}
+        fixed = generator(pipelines("sd"), guidance_scale=drawn[seed])
+        assert (pixels(fixed.sample(["a cat"], [seed]))[0] == image).all()
+        assert fixed.seed_provenance(seed) == {}
 
 
 def test_drawn_guidance_stands_in_the_row_of_its_image(pipelines: Pipelines, tmp_path: Path) -> None:
@@ -275,17 +275,17 @@ def test_images_do_not_depend_on_which_other_packages_are_installed(
     """Captions are cleaned, and XL's images marked, only where a package for it is."""
     pixart = generator(pipelines("pixart"), "pixart")
     pixart.load()
-    asked: dict[str, Any] = {}
+    keywords: dict[str, Any] = {}
     true_call = type(pixart.pipeline).__call__
 
     @functools.wraps(true_call)
     def call(pipeline: Any, **arguments: Any) -> Any:
-        asked.update(arguments)
+        keywords.update(arguments)
         return true_call(pipeline, **arguments)
 
     monkeypatch.setattr(type(pixart.pipeline), "__call__", call)
     pixart.sample(["a cat"], [1])
-    assert asked["clean_caption"] is False
+    assert keywords["clean_caption"] is False
 
     from diffusers import StableDiffusionXLPipeline
 
