@@ -122,11 +122,11 @@ def test_an_arms_own_augmentation_replaces_the_datasets_key_by_key() -> None:
 
 def test_strong_augmentation_is_an_arm_whose_test_images_are_those_of_the_others(study: Path, tmp_path: Path) -> None:
     changed = run_settings(study)
-    strong = {"policy": "trivial", "erasing": 0.5, "scale": [0.1, 1.0]}
-    changed["mix"]["augment"] = strong
+    augment = {"policy": "trivial", "erasing": 0.5, "scale": [0.1, 1.0]}
+    changed["mix"]["augment"] = augment
     train(tmp_path / "run", changed)
     plain, strong = (read_json(folder / layout.RESULT) for folder in (study / "run", tmp_path / "run"))
-    assert strong["mix"] == plain["mix"] | {"augment": strong}
+    assert strong["mix"] == plain["mix"] | {"augment": augment}
     assert (plain["mix"]["augment"], plain["data"]) == (None, strong["data"])
     assert not same_weights(study / "run", tmp_path / "run")
     data = [fit.datamodule(build_arm(settings), settings) for settings in (run_settings(study), changed)]
