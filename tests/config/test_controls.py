@@ -21,7 +21,7 @@ Arm = tuple[str, float, float]
 
 @pytest.fixture(autouse=True)
 def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing is written, and what is registered for one test is not there for the next."""
+    """Nothing is written, and what is registered for one test is not present for the next."""
     monkeypatch.chdir(tmp_path)
     schema.register()
     before = dict(ConfigStore.instance().repo.get("mix", {}))
@@ -58,13 +58,13 @@ def test_with_what_is_lacking_every_arm_with_fewer_real_images_has_one_control(g
     lacking = controls.without_control(given_mixes)
     added = [SweptMix("control", mix.real, 0, mix.augment) for mix in lacking]
     for mix in given_mixes:
-        found = [other for other in added if other.is_control_of(mix)]
-        there = any(other.is_control_of(mix) for other in given_mixes)
-        needed = mix.synthetic > 0 and 0 < mix.real < 1 and not there
-        assert len(found) <= 1
-        assert bool(found) >= needed
-    for one in added:
-        assert not any(other.is_control_of(one) for other in given_mixes)
+        actual = [control for control in added if control.is_control_of(mix)]
+        present = any(control.is_control_of(mix) for control in given_mixes)
+        needed = mix.synthetic > 0 and 0 < mix.real < 1 and not present
+        assert len(actual) <= 1
+        assert bool(actual) >= needed
+    for control_arm in added:
+        assert not any(control.is_control_of(control_arm) for control in given_mixes)
     assert controls.without_control([*given_mixes, *added]) == []
 
 
@@ -123,22 +123,22 @@ def test_a_file_of_ones_own_that_is_the_control_is_used() -> None:
 def test_a_file_that_has_the_name_but_not_the_numbers_is_left_alone() -> None:
     own_mix("real: 0.35\nsynthetic: 0.65\n")
     folder = own_mix("real: 0.35\nsynthetic: 0.1\n", "real35")
-    found = arms("-m", "mix=mine", "controls=true", "--config-dir", str(folder))
-    assert found == [("mine", 0.35, 0.65), ("real35-control", 0.35, 0.0)]
+    actual = arms("-m", "mix=mine", "controls=true", "--config-dir", str(folder))
+    assert actual == [("mine", 0.35, 0.65), ("real35-control", 0.35, 0.0)]
 
 
 def test_a_control_has_the_augmentation_of_its_arm() -> None:
     folder = own_mix("real: 0.5\nsynthetic: 0.5\naugment: {policy: rand}\n")
     jobs = jobs_of("-m", "mix=mine,55", "controls=true", "--config-dir", str(folder))
-    found = [(job.key.arm, job.planned.augment) for job in jobs]
-    own = {"policy": "rand"}
-    assert found == [("mine", own), ("real50-policy_rand", own), ("55", None), ("real50", None)]
+    actual = [(job.key.arm, job.planned.augment) for job in jobs]
+    augment = {"policy": "rand"}
+    assert actual == [("mine", augment), ("real50-policy_rand", augment), ("55", None), ("real50", None)]
 
 
 def test_every_dataset_model_and_seed_has_the_controls_and_the_order_stays() -> None:
     jobs = jobs_of("-m", "mix=64", "seed=0,1", "model=resnet18,probe", "controls=true")
-    found = [(job.key.arm, job.key.seed, job.key.model) for job in jobs]
-    assert found == list(itertools.product(["64", "real40"], [0, 1], ["resnet18", "probe"]))
+    actual = [(job.key.arm, job.key.seed, job.key.model) for job in jobs]
+    assert actual == list(itertools.product(["64", "real40"], [0, 1], ["resnet18", "probe"]))
 
 
 def test_the_default_mix_has_no_control_and_a_single_one_has() -> None:
@@ -155,18 +155,20 @@ def test_another_number_of_real_images_is_heeded() -> None:
 
 
 def test_sweeps_over_numbers_get_none_as_a_number() -> None:
-    found = arms("-m", "mix.real=0.1,0.2", "mix.synthetic=0.5,1", "controls=true")
-    assert [numbers[1:] for numbers in found] == list(itertools.product([0.1, 0.2], [0.5, 1, 0]))
-    found = arms("-m", "mix.real=0.1,0.2", "mix.synthetic=0,0.25", "controls=true")
-    assert [numbers[1:] for numbers in found] == list(itertools.product([0.1, 0.2], [0, 0.25])), "not added again"
-    found = arms("-m", "mix.real=0.1", "mix.synthetic=0.3333333333333333", "controls=true")
-    assert [numbers[1:] for numbers in found] == [(0.1, 0.3333333333333333), (0.1, 0)]
+    actual = arms("-m", "mix.real=0.1,0.2", "mix.synthetic=0.5,1", "controls=true")
+    assert [numbers[1:] for numbers in actual] == list(itertools.product([0.1, 0.2], [0.5, 1, 0]))
+    actual = arms("-m", "mix.real=0.1,0.2", "mix.synthetic=0,0.25", "controls=true")
+    assert [numbers[1:] for numbers in actual] == list(itertools.product([0.1, 0.2], [0, 0.25])), "not added again"
+    actual = arms("-m", "mix.real=0.1", "mix.synthetic=0.3333333333333333", "controls=true")
+    assert [numbers[1:] for numbers in actual] == [(0.1, 0.3333333333333333), (0.1, 0)]
 
 
 def test_numbers_that_would_leave_nothing_are_refused() -> None:
-    said = refusal("-m", "mix.real=0,0.5", "mix.synthetic=1", "controls=true")
-    assert said.startswith("controls=true: adds 0 to the values of mix.synthetic, but with mix.real=0 nothing would be")
-    assert "sweep over mix.real=0 in a command of its own" in said
+    message = refusal("-m", "mix.real=0,0.5", "mix.synthetic=1", "controls=true")
+    assert message.startswith(
+        "controls=true: adds 0 to the values of mix.synthetic, but with mix.real=0 nothing would be"
+    )
+    assert "sweep over mix.real=0 in a command of its own" in message
 
 
 # --- studies -------------------------------------------------------------------------------------------
@@ -190,14 +192,16 @@ def test_a_study_may_ask_for_controls(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_study_that_sweeps_over_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "controls: true\nhydra: {sweeper: {params: {mix.real: '0.1,0.2', mix.synthetic: '0.5'}}}\n"
     register(tmp_path, monkeypatch, text)
-    found = [numbers[1:] for numbers in arms("-m", "+experiments=mine")]
-    assert found == list(itertools.product([0.1, 0.2], [0.5, 0]))
+    actual = [numbers[1:] for numbers in arms("-m", "+experiments=mine")]
+    assert actual == list(itertools.product([0.1, 0.2], [0.5, 0]))
 
 
 def test_a_study_that_fixes_the_numbers_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(tmp_path, monkeypatch, "controls: true\nmix: {real: 0.3, synthetic: 0.9}\n")
-    said = refusal("-m", "+experiments=mine", "seed=0,1")
-    assert said.startswith("controls=true: no choice of mix makes a control of mix.real=0.3 mix.synthetic=0.9, since")
+    message = refusal("-m", "+experiments=mine", "seed=0,1")
+    assert message.startswith(
+        "controls=true: no choice of mix makes a control of mix.real=0.3 mix.synthetic=0.9, since"
+    )
 
 
 def test_the_shipped_studies_have_the_arms_that_they_had() -> None:
@@ -214,15 +218,15 @@ def test_the_shipped_studies_have_the_arms_that_they_had() -> None:
 def test_another_sweeper_is_refused() -> None:
     node = {"_target_": "hydra_plugins.elsewhere.Sweeper", "params": {}}
     ConfigStore.instance().store(group="hydra/sweeper", name="elsewhere", node=node, provider="test")
-    said = refusal("-m", "mix=64", "hydra/sweeper=elsewhere", "controls=true")
-    assert "controls=true" in said
-    assert "hydra_plugins.elsewhere.Sweeper" in said
-    assert "mix=64,real40" in said
+    message = refusal("-m", "mix=64", "hydra/sweeper=elsewhere", "controls=true")
+    assert "controls=true" in message
+    assert "hydra_plugins.elsewhere.Sweeper" in message
+    assert "mix=64,real40" in message
 
 
 def test_controls_for_some_runs_of_a_sweep_are_refused() -> None:
-    said = refusal("-m", "mix=64", "controls=true,false")
-    assert said.startswith("controls=true,false: ")
+    message = refusal("-m", "mix=64", "controls=true,false")
+    assert message.startswith("controls=true,false: ")
 
 
 @pytest.mark.parametrize("typed", [["mix=real,56"], ["mix=64", "sed=1"], ["mix=64", "mix.real=many"]])
@@ -238,7 +242,7 @@ def test_mistakes_are_said_as_without_controls(typed: Sequence[str]) -> None:
 
 
 def test_a_registered_control_travels_to_where_a_run_is_computed() -> None:
-    """Hydra's launchers for other processes and clusters pass on the state of its singletons."""
+    """Hydra's launchers for control processes and clusters pass on the state of its singletons."""
     jobs_of("-m", "mix=37", "controls=true")
     state = pickle.loads(pickle.dumps(Singleton.get_state()["instances"][ConfigStore]))
     assert state.repo["mix"]["real70.yaml"].node == {"real": 0.7, "synthetic": 0}

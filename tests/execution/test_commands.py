@@ -114,10 +114,10 @@ def test_a_mistake_is_found_before_generating_and_can_be_mended(swept: Commands)
         "model.backbone=resnet19": "model.backbone=resnet19: torchvision has no such classifier; did you mean resnet18",
         "model.backbone=alexnet": "model.backbone=alexnet cannot classify images of dataset.image_size=32 (Runtime",
     }
-    for mistake, said in mistakes.items():
+    for mistake, message in mistakes.items():
         code, printed = swept.run("mix=55", "experiment=mended", "generator.name=unused", mistake, "logger=none")
         assert code == 1, printed
-        assert said in printed
+        assert message in printed
         assert "Traceback" not in printed
     assert not list(swept.folder.glob("outputs/synthetic/*/unused/*"))
     code, printed = swept.run("mix=55", "experiment=mended", "logger=none")

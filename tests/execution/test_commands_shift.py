@@ -23,7 +23,7 @@ blur:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Commands:
-    """Two arms, the first of which was judged on two corruptions; the tests below go on in its folder."""
+    """Two arms, the first of which was evaluated on two corruptions; the tests below go on in its folder."""
     commands = Commands(tmp_path_factory.mktemp("swept"))
     (commands.folder / "conf" / "shift").mkdir()
     (commands.folder / "conf" / "shift" / "blurred.yaml").write_text(CORRUPTIONS, encoding="utf-8")
@@ -39,7 +39,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Commands:
     return commands
 
 
-def judged(commands: Commands, arm: str) -> set[str]:
+def evaluated(commands: Commands, arm: str) -> set[str]:
     return {path.parent.name for path in commands.run_folder(arm).glob(f"shifts/*/{layout.RESULT}")}
 
 
@@ -52,28 +52,28 @@ def without(commands: Commands, module: str) -> Commands:
     return Commands.attach(commands, {"PYTHONPATH": path})
 
 
-def test_finished_runs_are_judged_without_being_trained_again(swept: Commands) -> None:
-    assert judged(swept, "real") == {"blur-1", "blur-5"}
-    assert judged(swept, "82") == set()
+def test_finished_runs_are_evaluated_without_being_trained_again(swept: Commands) -> None:
+    assert evaluated(swept, "real") == {"blur-1", "blur-5"}
+    assert evaluated(swept, "82") == set()
     before = {
         path: path.stat().st_mtime_ns
         for arm in ("real", "82")
         for path in swept.run_folder(arm).rglob("*.*")
         if path.is_file() and not path.name.startswith(".")
     }
-    asked = ["shift=[blurred,folder,synthetic]", "shift.folder.root=dusk", "shift.synthetic.per_class=2"]
-    code, printed = swept.run("-m", "mix=real,82", *asked)
+    overrides = ["shift=[blurred,folder,synthetic]", "shift.folder.root=dusk", "shift.synthetic.per_class=2"]
+    code, printed = swept.run("-m", "mix=real,82", *overrides)
     assert code == 0, printed
     assert "epoch" not in printed
     assert "real-seed0: evaluating 2 shift sets" in printed
     assert "82-seed0: evaluating 4 shift sets" in printed
     assert "dusk has no image of 1 class: cat" in printed
-    assert judged(swept, "real") == judged(swept, "82") == {"blur-1", "blur-5", "dusk", "synthetic"}
+    assert evaluated(swept, "real") == evaluated(swept, "82") == {"blur-1", "blur-5", "dusk", "synthetic"}
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    for said in ("Further test sets", "corruptions, mean", "Each corruption, and how sure the arms were"):
-        assert said in printed
+    for text in ("Further test sets", "corruptions, mean", "Each corruption, and how sure the arms were"):
+        assert text in printed
     (group,) = read_json(swept.study() / "results.json")["groups"]
-    assert [one["name"] for one in group["robustness"]["sets"]] == [
+    assert [entry["name"] for entry in group["robustness"]["sets"]] == [
         "test",
         "corruptions, mean",
         "blur-1",
@@ -81,10 +81,10 @@ def test_finished_runs_are_judged_without_being_trained_again(swept: Commands) -
         "dusk",
         "synthetic",
     ]
-    made = list((swept.folder / "outputs" / "held_out" / "photos" / "painter").glob("*/*.png"))
-    assert len(made) == 4, "once for both runs"
+    images = list((swept.folder / "outputs" / "held_out" / "photos" / "painter").glob("*/*.png"))
+    assert len(images) == 4, "once for both runs"
 
-    code, printed = without(swept, "torch").run("-m", "mix=real,82", *asked)
+    code, printed = without(swept, "torch").run("-m", "mix=real,82", *overrides)
     assert code == 0, printed
     assert printed.count("already finished") == 2
 
@@ -92,11 +92,11 @@ def test_finished_runs_are_judged_without_being_trained_again(swept: Commands) -
 def test_what_is_wrong_with_a_set_stops_the_command_before_training(swept: Commands) -> None:
     shutil.copytree(swept.folder / "dusk", swept.folder / "foreign", dirs_exist_ok=True)
     (swept.folder / "foreign" / "fox").mkdir(exist_ok=True)
-    for root, said in (("nowhere", "there is no folder"), ("foreign", "fox/: the dataset has no such class")):
+    for root, text in (("nowhere", "there is no folder"), ("foreign", "fox/: the dataset has no such class")):
         code, printed = swept.run("-m", "mix=real50", "shift=folder", f"shift.folder.root={root}")
         assert code == 2, printed
         assert printed.startswith("No run was started:\n")
-        assert said in printed
+        assert text in printed
         assert "Traceback" not in printed
     code, printed = swept.run("mix=real50", "shift=folder", "shift.folder.root=photos/train")
     assert code == 1, printed

@@ -51,18 +51,18 @@ def test_prompts_from_a_file(commands: Commands) -> None:
 
 def test_a_pool_made_elsewhere(commands: Commands) -> None:
     write_pool(commands.folder / "pool", each=6)
-    given = ["generator=folder", "generator.root=pool", "experiment=pool"]
-    code, printed = commands.run("-m", "mix=real,55,82", *given)
+    overrides = ["generator=folder", "generator.root=pool", "experiment=pool"]
+    code, printed = commands.run("-m", "mix=real,55,82", *overrides)
     assert code == 2, printed
     assert "No run was started:" in printed
     assert "generator.root=pool has too few images in 2 classes:\n    - cat: 6 of 8\n    - dog: 6 of 8" in printed
-    code, printed = commands.run("-m", "mix=real,55", *given)
+    code, printed = commands.run("-m", "mix=real,55", *overrides)
     assert code == 0, printed
     assert "Traceback" not in printed
     folder = commands.study("pool") / RunKey("photos", "pool", "tiny", "55", 0).folder
     rows = contents.read_mix(folder)
     assert sum(Path("pool") in Path(row.path).parents for row in rows) == 10
-    code, printed = commands.run("-m", "mix=real,55,82", "generator.partial=true", *given[:2], "experiment=partial")
+    code, printed = commands.run("-m", "mix=real,55,82", "generator.partial=true", *overrides[:2], "experiment=partial")
     assert code == 0, printed
     assert "generator.partial: pool has fewer images than the mix asks for:" in printed
 

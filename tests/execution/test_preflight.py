@@ -1,4 +1,4 @@
-"""What would stop a run of a command is said before the first one begins."""
+"""What would stop a run of a command is message before the first one begins."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,10 +81,10 @@ def test_other_settings_are_refused_for_all_runs_at_once(photos: Path) -> None:
         finish(job, real_of(job))
     with pytest.raises(UserError) as caught:
         check(jobs_of(photos, *sweep, "model.lr=0.5"))
-    said = str(caught.value)
-    assert said.count("model.lr: 0.001 there, 0.5 now") == 1
-    assert "and 1 other folder of this study hold runs of another configuration:" in said
-    assert "set the earlier runs aside with overwrite=true" in said
+    message = str(caught.value)
+    assert message.count("model.lr: 0.001 there, 0.5 now") == 1
+    assert "1 other folder" in message
+    assert "overwrite=true" in message
 
 
 def test_a_list_within_a_list_stands_further_in(photos: Path) -> None:
@@ -124,17 +124,17 @@ def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"prompt": "a photo"}, r"\(generator.prompt\):\n    - 'a photo' has no place for the class"),
         ({"model": "/nowhere"}, "there is no folder /nowhere"),
         ({"num_inference_steps": 0}, "num_inference_steps=0: must be at least 1"),
     ],
 )
-def test_a_generator_that_cannot_work_is_refused(photos: Path, changed: dict[str, Any], said: str) -> None:
-    given: dict[str, Any] = {"model": str(photos), "prompt": "a {class_name}"} | changed
-    with pytest.raises(UserError, match=said):
-        check(jobs_of(photos, "mix=82"), DiffusionGenerator(**given))
+def test_a_generator_that_cannot_work_is_refused(photos: Path, changed: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"model": str(photos), "prompt": "a {class_name}"} | changed
+    with pytest.raises(UserError, match=message):
+        check(jobs_of(photos, "mix=82"), DiffusionGenerator(**arguments))
 
 
 def test_a_dataset_is_scanned_once_and_blamed_once(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ def test_answers_to_another_test_set_are_refused_unless_set_aside(photos: Path) 
     folder = layout.shift_folder(job.folder, "held")
     write_json(folder / layout.RESULT, {"settings": {"kind": "synthetic", "per_class": 3}})
     check([job], shifts={"held": Synthetic(3)})
-    with pytest.raises(UserError, match=r"held holds answers to another test set:\n    per_class: 3 there, 4 now"):
+    with pytest.raises(UserError, match=r"shifts/held (?s:.)*per_class: 3 there, 4 now"):
         check([job], shifts={"held": Synthetic(4)})
     (again,) = jobs_of(photos, "mix=real", "shift=synthetic", "overwrite=true")
     check([again], shifts={"held": Synthetic(4)})

@@ -106,19 +106,19 @@ def jobs_of(*arguments: str) -> list[Job]:
     return sweep.requested_jobs(normalize_argv(arguments))
 
 
-def build_arm(given: dict[str, Any]) -> "Arm":
+def build_arm(settings_of_run: dict[str, Any]) -> "Arm":
     """The images of a run, synthetic ones painted on the way."""
     from synthaug.arms import build
 
-    output_dir = Path(given["output_dir"])
-    data = build.read_real(given["dataset"], output_dir)
-    synthetic = build.synthetic_images(given, KEY.dataset, KEY.generator, Painter())
-    return build.build(data, given["mix"], given["seed"], synthetic)
+    output_dir = Path(settings_of_run["output_dir"])
+    data = build.read_real(settings_of_run["dataset"], output_dir)
+    synthetic = build.synthetic_images(settings_of_run, KEY.dataset, KEY.generator, Painter())
+    return build.build(data, settings_of_run["mix"], settings_of_run["seed"], synthetic)
 
 
 def train(
     folder: Path,
-    given: dict[str, Any],
+    settings_of_run: dict[str, Any],
     loggers: "Sequence[Logger]" = (),
     callbacks: Sequence[Any] = (),
     **trainer: Any,
@@ -135,15 +135,15 @@ def train(
     def make_trainer(**arguments: Any) -> lightning.Trainer:
         arguments["callbacks"] = [*arguments["callbacks"], *callbacks]
         plain = {"accelerator": "cpu", "devices": 1, "deterministic": "warn"}
-        return lightning.Trainer(**{**plain, **given["trainer"], **arguments, **trainer})
+        return lightning.Trainer(**{**plain, **settings_of_run["trainer"], **arguments, **trainer})
 
     return fit.fit_and_test(
         folder,
         KEY,
-        given,
-        build_arm(given),
+        settings_of_run,
+        build_arm(settings_of_run),
         loggers,
-        make_model=lambda **arguments: Classifier(**given["model"], **arguments),
+        make_model=lambda **arguments: Classifier(**settings_of_run["model"], **arguments),
         make_trainer=make_trainer,
     )
 
@@ -172,11 +172,11 @@ class Commands:
         (self.folder / "home").mkdir()
 
     @classmethod
-    def attach(cls, other: "Commands", environment: dict[str, str]) -> "Commands":
+    def attach(cls, commands: "Commands", environment: dict[str, str]) -> "Commands":
         """The same folder under other environment variables."""
-        made = cls.__new__(cls)
-        made.folder, made.environment = other.folder, environment
-        return made
+        attached = cls.__new__(cls)
+        attached.folder, attached.environment = commands.folder, environment
+        return attached
 
     @property
     def photos(self) -> Path:
@@ -190,7 +190,7 @@ class Commands:
 
     def start(self, *arguments: str, command: str = "train") -> subprocess.Popen[str]:
         """Start a command; what it prints goes to `log` in `folder`."""
-        given = {
+        settings_of_run = {
             "dataset": "imagefolder",
             "dataset.root": "photos",
             "dataset.image_size": "32",
@@ -201,15 +201,15 @@ class Commands:
             "batch_size": "4",
             "logger": "none",
         }
-        given |= dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-        if given["dataset"] != "imagefolder" and "dataset.root=photos" not in arguments:
-            del given["dataset.root"]  # of the others, which write their own
+        settings_of_run |= dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+        if settings_of_run["dataset"] != "imagefolder" and "dataset.root=photos" not in arguments:
+            del settings_of_run["dataset.root"]  # of the others, which write their own
         flags = [argument for argument in arguments if "=" not in argument]
         home = str(self.folder / "home")
         with (self.folder / "log").open("w", encoding="utf-8") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", f"synthaug.{command}", "--config-dir", "conf", *flags]
-                + [f"{key}={value}" for key, value in given.items()],
+                + [f"{key}={value}" for key, value in settings_of_run.items()],
                 cwd=self.folder,
                 env={
                     **{key: value for key, value in os.environ.items() if not key.startswith("WANDB")},
