@@ -165,7 +165,7 @@ def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, comp
         config = composed(f"mix={choice}", f"dataset={dataset}")
         settings = build_job(config, config.hydra).settings
         augmentation = fit.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
-        assert (augmentation.policy, made.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
+        assert (augmentation.policy, augmentation.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
         assert augmentation.scale == tuple(settings["dataset"]["augment"]["scale"])
 
 
