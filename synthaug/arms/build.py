@@ -1,4 +1,4 @@
-"""From settings to the images of an arm: real images scanned, synthetic ones made, all decoded, the mix drawn."""
+"""The images of an arm: real ones scanned, synthetic ones generated, all decoded, the mix drawn."""
 
 import logging
 import math
@@ -37,13 +37,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RealData:
-    """A dataset that can be used, decoded.
+    """A decoded dataset.
 
     Attributes:
         real: the dataset.
         store: its pixels.
-        left_out: files that were no images and were skipped.
-        scanned: split → `digest` of its files as `list_real` found them, those that were left out later among them.
+        left_out: number of files that are no images and were skipped.
+        scanned: split → `digest` of its files from `list_real`, including those that were left out later.
     """
 
     real: RealImages
@@ -54,14 +54,14 @@ class RealData:
 
 @dataclass(frozen=True)
 class Arm:
-    """What a run trains on and is judged by.
+    """What a run trains on and is evaluated on.
 
     Attributes:
         real: the dataset.
         train: real and synthetic images of the mix.
         store: pixels of all of them.
-        left_out: files that were no images and were skipped.
-        scanned: digests of the dataset as it was found, from `read_real`.
+        left_out: number of files that are no images and were skipped.
+        scanned: digests of the dataset, from `read_real`.
     """
 
     real: RealImages
@@ -74,9 +74,9 @@ class Arm:
     def counts(self) -> dict[str, Any]:
         """Images by origin, class and split, as `result.json` has them."""
         by_class = {
-            name: {"real": kept, "synthetic": len(samples) - kept}
+            name: {"real": real, "synthetic": len(samples) - real}
             for name, samples in per_class(self.train, self.real.classes).items()
-            for kept in [sum(sample.origin == REAL for sample in samples)]
+            for real in [sum(sample.origin == REAL for sample in samples)]
         }
         real = sum(count["real"] for count in by_class.values())
         return {
@@ -90,14 +90,19 @@ class Arm:
 
     @property
     def digests(self) -> dict[str, str]:
-        """A hash of the content of each list, which says whether two runs had the same images."""
+        """Hash of each list: two runs with equal hashes had the same images."""
         synthetic = [sample for sample in self.train if sample.origin != REAL]
         lists = {"train": self.train, "synthetic": synthetic, "val": self.real.val, "test": self.real.test}
         return {name: digest(samples) for name, samples in lists.items()}
 
 
 def prepare(dataset: Mapping[str, Any], instantiate: Callable[..., object]) -> None:
-    """Let a dataset that is made by a function write itself to its root, once."""
+    """Have a dataset with a `prepare` function written to its root, once.
+
+    Args:
+        dataset: the settings of the group `dataset`.
+        instantiate: Hydra's, which calls the function.
+    """
     if dataset["prepare"]:
         instantiate(dataset["prepare"], root=Path(dataset["root"]).expanduser(), _convert_="all")
 
@@ -146,7 +151,7 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path, divided: Divided | N
         divided: the dataset from `list_real`; None has it listed now.
 
     Raises:
-        UserError: the folder, its files or their contents cannot be used, all of a kind at once.
+        UserError: the folder, its files or their contents cannot be used; all problems of a kind at once.
     """
     divided = divided or list_real(dataset, output_dir)
     real = divided.real
@@ -174,27 +179,33 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path, divided: Divided | N
 
 
 def _short_side(dataset: Mapping[str, Any]) -> int:
-    """Short side of stored images in pixels, so that neither evaluation nor a training crop is enlarged.
+    """Return the short side of stored images in pixels, so that neither evaluation nor a training crop is enlarged.
 
-    An arm's own augmentation has no say: all arms of a dataset share one store, or their test images would not be the
-    same to the last bit. A smaller crop than the dataset's is thus enlarged.
+    An arm's own augmentation is not considered: all arms of a dataset share one store, or their test images would not
+    be the same to the last bit. A smaller crop than the dataset's is thus enlarged.
     """
     image_size: int = dataset["image_size"]
     crop_pct: float = dataset["crop_pct"]
     smallest = min(crop_pct, math.sqrt(dataset["augment"]["scale"][0]))
-    # Disk and memory grow with the square: a scale of 0.01 would ask for 77 times as much as evaluation.
+    # Disk and memory grow with the square: a scale of 0.01 would need 77 times as much as evaluation.
     return math.ceil(min(image_size / smallest, 2 * image_size / crop_pct))
 
 
 def synthetic_folder(settings: Mapping[str, Any], dataset: str, name: str) -> Path:
-    """Where the images of a generator for a dataset lie, or what is known of a pool of them."""
+    """Return the folder of a generator's images for a dataset, or of the verdicts on a pool of them.
+
+    Args:
+        settings: of the run.
+        dataset: its name.
+        name: of the generator with its prompts.
+    """
     return Path(settings["output_dir"]) / "synthetic" / dataset / name
 
 
 def synthetic_images(
     settings: Mapping[str, Any], dataset: str, name: str, generator: Generator | FolderGenerator
 ) -> SyntheticImages:
-    """The images of a generator for a dataset, shared by all studies.
+    """Return the images of a generator for a dataset, which all studies share.
 
     Args:
         settings: of the run.
@@ -203,15 +214,15 @@ def synthetic_images(
         generator: not yet loaded.
 
     Raises:
-        UserError: prompts that cannot be read, or that nobody would ask.
+        UserError: prompts that cannot be read, or that would not be used.
     """
     folder = synthetic_folder(settings, dataset, name)
     if isinstance(generator, FolderGenerator):
         prompts = settings["prompts"]
         if any(prompts[key] for key in ("templates", "file", "settings", "names")):
             raise UserError(
-                f"prompts={prompts['name']}: the images of generator.root={generator.root} are made already and ask "
-                "for no prompts: use prompts=default, or a generator that makes images."
+                f"prompts={prompts['name']}: the images of generator.root={generator.root} exist already and use no "
+                "prompts: set prompts=default, or a generator that makes images."
             )
         return FolderPool(folder, generator)
     return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt))
@@ -225,16 +236,19 @@ def build(
     siblings: Iterable[tuple[float, float]] = (),
     check: Callable[[], object] = lambda: None,
 ) -> Arm:
-    """Draw the mix, generating what the synthetic set lacks.
+    """Draw the mix, and generate what the synthetic set lacks.
 
     Args:
         data: from `read_real`.
         mix: the settings of the group `mix`.
         seed: of the run.
         synthetic: from `synthetic_images`.
-        siblings: (real, synthetic) of the study's other mixes: what they will ask for is made in the same go, so
-            that the model is loaded once.
-        check: called before anything is generated, which may take hours: raises where they would be in vain.
+        siblings: (real, synthetic) of the study's other mixes, whose images are generated at once so that the model is
+            loaded once.
+        check: called before anything is generated; raises where hours of generation would be in vain.
+
+    Raises:
+        UserError: a mix that the images do not allow; files that are no whole images; synthetic copies of real images.
     """
     real = data.real
     wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
@@ -243,9 +257,9 @@ def build(
         needed = {name: count.synthetic for name, count in wanted.items()}
         if synthetic.count_missing(needed):
             check()
-            for other in siblings:  # one that cannot be had fails its own run, not this one
+            for sibling in siblings:  # an impossible one fails its own run, not this one
                 for name, samples in per_class(real.train, real.classes).items():
-                    needed[name] = max(needed[name], mixing.counts(len(samples), *other).synthetic)
+                    needed[name] = max(needed[name], mixing.counts(len(samples), *sibling).synthetic)
             synthetic.ensure(needed)
         wanted = mixing.within(wanted, synthetic.available({name: count.synthetic for name, count in wanted.items()}))
         pool = synthetic.samples(real.classes)
@@ -258,43 +272,56 @@ def build(
 
 
 def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStore) -> None:
-    """Refuse synthetic images that are real ones: a pool made elsewhere may hold what the test will ask."""
+    """Raise UserError if synthetic images are copies of real ones: a pool may hold test images."""
     split_of = {
         store.place(sample.sha256).content: (split, sample.path)
         for split, samples in real.splits.items()
         for sample in samples
     }
-    found = [
+    copies = [
         f"{sample.path}  =  {split}: {path}"
         for sample in train
         if sample.origin != REAL
         for split, path in [split_of.get(store.place(sample.sha256).content, ("", Path()))]
         if split
     ]
-    if found:
+    if copies:
         raise UserError(
-            f"{plural(len(found), 'synthetic image is a real one', 'synthetic images are real ones')}:\n"
-            f"{bullets(found)}\nRemove them from the synthetic images."
+            f"{plural(len(copies), 'synthetic image is a real one', 'synthetic images are real ones')}:\n"
+            f"{bullets(copies)}\nRemove them from the synthetic images."
         )
 
 
 def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
-    """Bring images into the store; path → reason for those that are no whole images."""
+    """Decode images into the store.
+
+    Args:
+        store: of the dataset.
+        samples: the images.
+
+    Returns:
+        Path → reason, for files that are no whole images.
+    """
     reasons = store.add({sample.sha256: sample.path for sample in samples})
     return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
 
 
 def refuse_bad(bad: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
-    """Stop at files that are no whole images, unless they are to be left out."""
+    """Raise UserError for files that are no whole images, unless the dataset's setting is to skip them.
+
+    Args:
+        bad: path → reason.
+        dataset: the settings of the group `dataset`.
+    """
     if bad and dataset["on_bad_image"] != "skip":
         raise _bad_files(
-            bad, "Mend or remove them, or leave them out (they are counted) with dataset.on_bad_image=skip."
+            bad, "Repair or remove them, or leave them out (they are counted) with dataset.on_bad_image=skip."
         )
 
 
-def _bad_files(bad: Mapping[Path, str], way_out: str) -> UserError:
+def _bad_files(bad: Mapping[Path, str], remedy: str) -> UserError:
     what = plural(len(bad), "file is not a whole image", "files are not whole images")
-    return UserError(f"{what}:\n{_reasons(bad)}\n{way_out}")
+    return UserError(f"{what}:\n{_reasons(bad)}\n{remedy}")
 
 
 def _reasons(bad: Mapping[Path, str]) -> str:

@@ -1,4 +1,4 @@
-"""Which images an arm trains on: a pure function of (sample lists, real, synthetic, seed).
+"""Selection of the images that an arm trains on: a pure function of (sample lists, real, synthetic, seed).
 
 A mix is two numbers, both multiples of the number of real training images of a class: `real` of them are
 kept and `synthetic` of them are added; above 1, further real images join all of those. Counts are exact in
@@ -26,11 +26,16 @@ class Counts:
 
 
 def counts(available: int, real: float, synthetic: float) -> Counts:
-    """How many images a class with `available` real training images gives to the mix.
+    """Count the images of a class in a mix.
 
     The real count is `real · available` rounded half up, whatever `synthetic` is, so that an arm and its
     control without synthetic images have equally many. The total is `(real + synthetic) · available`
     rounded half up, so that a replacement arm is exactly as large as the real training set.
+
+    Args:
+        available: real training images of the class.
+        real: real images of the mix, a multiple of `available`.
+        synthetic: synthetic images of the mix, likewise.
     """
     kept = _round_half_up(_exact(real) * available)
     total = _round_half_up((_exact(real) + _exact(synthetic)) * available)
@@ -40,16 +45,17 @@ def counts(available: int, real: float, synthetic: float) -> Counts:
 def required(
     train: Sequence[Sample], classes: Sequence[str], real: float, synthetic: float, more: Sequence[Sample] = ()
 ) -> dict[str, Counts]:
-    """Class name → the counts that the mix asks of it.
+    """Return class name → the counts of a mix.
 
     Args:
         train: real training images, by which the mix is measured.
         classes: names.
-        real, synthetic: the mix.
+        real: real images of the mix, a multiple of the real training set.
+        synthetic: synthetic images of the mix, likewise.
         more: further real images.
 
     Raises:
-        UserError: classes in which the mix would leave no image at all, or none of an origin that it asks for, or which
+        UserError: classes in which the mix would have no image at all, or none of an origin that it includes, or which
             have too few real images for it.
     """
     available = {name: len(samples) for name, samples in per_class(train, classes).items()}
@@ -80,26 +86,30 @@ def _require_enough(
     ]
     if short:
         raise UserError(
-            f"The mix real={real:g} asks for more real images than there are in "
+            f"The mix real={real:g} needs more real images than there are in "
             f"{plural(len(short), 'class', 'classes')}:\n{bullets(short)}\n"
             "Lower mix.real, or put further images into the folder that dataset.more=<folder> names."
         )
 
 
 def within(wanted: Mapping[str, Counts], available: Mapping[str, int]) -> dict[str, Counts]:
-    """The counts of a mix with at most `available` synthetic images (class name → number) in each class.
+    """Limit the counts of a mix to the synthetic images that exist.
+
+    Args:
+        wanted: class name → counts, from `required`.
+        available: class name → number of synthetic images.
 
     Raises:
         UserError: classes that are left without any image.
     """
-    found = {name: Counts(count.real, min(count.synthetic, available[name])) for name, count in wanted.items()}
-    empty = [name for name, count in found.items() if count.real + count.synthetic == 0]
+    limited = {name: Counts(count.real, min(count.synthetic, available[name])) for name, count in wanted.items()}
+    empty = [name for name, count in limited.items() if count.real + count.synthetic == 0]
     if empty:
         raise UserError(
-            f"There are no synthetic images of {', '.join(empty)}, and the mix keeps no real ones: add images, or "
+            f"There are no synthetic images of {', '.join(empty)}, and the mix has no real ones: add images, or "
             "raise mix.real."
         )
-    return found
+    return limited
 
 
 def select(
@@ -109,12 +119,12 @@ def select(
     seed: int,
     more: Sequence[Sample] = (),
 ) -> list[Sample]:
-    """The images of an arm, sorted by class, origin and path.
+    """Select the images of an arm, sorted by class, origin and path.
 
     Args:
         train: real training images.
-        pool: synthetic images, of which a prefix is taken: generated ones in the order of their index
-            (a pool that grows later then leaves this choice as it is), others in the order of `seed`.
+        pool: synthetic images, of which a prefix is selected: generated ones in the order of their index (so that a
+            pool that grows later does not change the selection), others in the order of `seed`.
         wanted: class name → counts, from `required`.
         seed: of the run.
         more: further real images, which come after all of `train`.
@@ -149,7 +159,7 @@ def _in_order(samples: Iterable[Sample], seed: int) -> list[Sample]:
 
 
 def _shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
-    """An order that depends on nothing but (seed, class, content); copies of one file follow their paths."""
+    """Order samples by (seed, class, content) alone, and copies of one file by path."""
     return sorted(samples, key=lambda sample: (_rank(seed, sample), sample.path.as_posix()))
 
 
@@ -158,7 +168,7 @@ def _rank(seed: int, sample: Sample) -> bytes:
 
 
 def _exact(number: float) -> Fraction:
-    """The decimal number that was typed: 0.1 is one tenth, so that 0.1 + 0.2 of 10 is 3, not 4."""
+    """Return the decimal number that was typed: 0.1 is one tenth, so that 0.1 + 0.2 of 10 is 3, not 4."""
     return Fraction(repr(float(number)))  # NumPy's floats are floats, but their `repr` is no number
 
 

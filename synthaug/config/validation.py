@@ -25,7 +25,7 @@ from synthaug.config.schema import (
     SplitConfig,
     target_kwargs,
 )
-from synthaug.data.samples import folders_there, is_litter, layout_problems, more_problems
+from synthaug.data.samples import existing_folders, is_litter, layout_problems, more_problems
 from synthaug.messages import join_words
 
 # --- rules: key → a test of its value, and what the value must be -----------------------------------
@@ -299,7 +299,7 @@ def _dataset_problems(dataset: DictConfig) -> list[str]:
 def _more_problems(dataset: DictConfig, root: Path, folders: Mapping[str, str]) -> list[str]:
     """What is wrong with the folder of further real images."""
     more = (root / dataset.more).resolve()
-    split_folders = folders_there(root, folders)
+    split_folders = existing_folders(root, folders)
     splits = [split for split, name in split_folders.items() if more == (root / name).resolve()]
     problems = [f"is the folder of dataset.{split}; further images are no part of a split" for split in splits]
     if not problems and split_folders["train"] == "." and more.is_relative_to(root.resolve()):
@@ -312,7 +312,7 @@ def _output_problems(dataset: DictConfig, output_dir: Path) -> Iterator[str]:
     root = Path(dataset.root).expanduser()
     split_folders = {name: dataset[name] for name in ("train", "val", "test")}
     if dataset.prepare is None:
-        for name in folders_there(root, split_folders).values():
+        for name in existing_folders(root, split_folders).values():
             folder, inside = (root / name).resolve(), output_dir.resolve()
             if inside.is_relative_to(folder) and not is_litter(inside, folder):
                 yield (

@@ -29,7 +29,7 @@ DRAWS = (
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images vary. The default leaves them as they are.
+    """Augmentation of training images; the default leaves them as they are.
 
     Attributes:
         scale: range of the crop's share of the image's area.
@@ -46,7 +46,7 @@ class Augmentation:
         erasing: probability that a rectangle is painted over, last of all.
 
     Raises:
-        UserError: an unknown policy; a crop of what is to be shown as a whole.
+        UserError: an unknown policy; a crop of an image that is shown whole.
     """
 
     scale: tuple[float, float] = (1.0, 1.0)
@@ -70,13 +70,18 @@ class Augmentation:
             problems.append(f"policy={self.policy!r}: must be {', '.join(POLICIES)}, or None for none")
         if self.whole and {*self.scale, *self.ratio} != {1}:
             problems.append("whole=True: leaves nothing to crop; give scale=(1, 1) and ratio=(1, 1), or whole=False")
-        raise_all("This augmentation cannot be had:", problems)
+        raise_all("This augmentation is invalid:", problems)
 
 
 def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32]:
-    """Numbers in [0, 1), shape (B, len(DRAWS)), from (seed, epoch, file hash) alone.
+    """Return numbers in [0, 1), shape (B, len(DRAWS)), from (seed, epoch, file hash) alone.
 
     Counter-based: SplitMix64 (Steele, Lea, Flood 2014) of the first 64 bits of the hash and the other numbers.
+
+    Args:
+        seed: of the run.
+        epoch: or another number of the draw.
+        images: B file hashes.
     """
     keys = np.array([int(image[:16], 16) for image in images], dtype=np.uint64)
     run = _splitmix(np.array([seed], dtype=np.uint64)) ^ np.uint64(epoch)
@@ -87,7 +92,7 @@ def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32
 def training_view(
     pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation, supersample: int = 1
 ) -> Tensor:
-    """Augmented batch.
+    """Augment a batch.
 
     Args:
         pixels: uint8 (B, 3, H, W), padded.
@@ -128,9 +133,17 @@ def training_view(
 
 
 def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: float, supersample: int = 1) -> Tensor:
-    """The centre of each image: a square of `crop_pct` of its short side; validation and test share it.
+    """Return the centre of each image, for validation and test.
 
-    Args and result as for `training_view`.
+    Args:
+        pixels: uint8 (B, 3, H, W), padded.
+        sizes: (B, 2), height and width of each image in it.
+        image_size: side of the output in pixels.
+        crop_pct: side of the square, as a share of the short side.
+        supersample: samples per output pixel and axis, which are averaged.
+
+    Returns:
+        float32 (B, 3, image_size, image_size) in [0, 1].
     """
     height, width = sizes[:, 0].float(), sizes[:, 1].float()
     side = torch.minimum(height, width) * crop_pct
@@ -139,7 +152,7 @@ def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: fl
 
 
 def samples_per_pixel(short_side: int, image_size: int, crop_pct: float) -> int:
-    """Samples per output pixel and axis with which none of a store's pixels is skipped.
+    """Return the samples per output pixel and axis with which none of a store's pixels is skipped.
 
     A store made for small training crops has more pixels than whole images are shown with.
 
@@ -243,7 +256,7 @@ def _mean_grey(images: Tensor) -> Tensor:
 
 
 def _seeds(draw: Tensor) -> list[int]:
-    """The 24 bits of each draw."""
+    """Return the 24 bits of each draw."""
     seeds: list[int] = (draw * (1 << 24)).long().tolist()
     return seeds
 

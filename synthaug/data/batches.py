@@ -1,4 +1,4 @@
-"""Which rows of an arm the batches of an epoch hold, for each of several processes."""
+"""Batch sampler: the rows of an arm in each batch of an epoch, for each of several processes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ class Batches:
     Training batches are full, drawn in an order that depends on (seed, epoch) alone. There are two budgets:
 
     - equal epochs: an epoch is one pass through the rows, in which those that do not fill the last batch sit out;
-    - equal steps (`baseline` given): every epoch has the steps that one through `baseline` rows would have, in batches
+    - equal steps (with `baseline`): every epoch has the steps that one through `baseline` rows would have, in batches
       of the same size. One pass after the other, each in an order of its own, makes a stream of rows, and an epoch goes
       on in it where the last one stopped: fewer rows come several times in an epoch, more rows take several epochs.
 
@@ -72,22 +72,22 @@ class Batches:
         self.sampler = self  # Lightning looks for `set_epoch` on `batch_sampler.sampler`
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch, and so after a resume."""
+        """Set the epoch; Lightning calls this at the start of each one, and so after a resume."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         if self.seed is not None:
             return self.size // (self.batch_size * self.world)
-        own = len(range(self.rank, self.count, self.world))
-        return -(-own // self.batch_size)
+        rows = len(range(self.rank, self.count, self.world))
+        return -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        own = self._drawn()[self.rank :: self.world]
+        rows = self._drawn()[self.rank :: self.world]
         for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield own[start : start + self.batch_size]
+            yield rows[start : start + self.batch_size]
 
     def _drawn(self) -> list[tuple[int, int]]:
-        """(draw, row) of an epoch of all processes together, and in one pass those that sit out after them."""
+        """Return (draw, row) of an epoch of all processes, in one pass followed by the rows that sit out."""
         if self.seed is None:
             return [(self.epoch, row) for row in range(self.count)]
         rows, begun = self._rows()
@@ -99,7 +99,7 @@ class Batches:
         return [(self.epoch + (number << 32), int(row)) for number, order in enumerate(orders) for row in order]
 
     def _rows(self) -> tuple[NDArray[np.int64], int]:
-        """The rows that the epoch trains on, and the first epoch that trains on these."""
+        """Return the rows that the epoch trains on, and the first epoch that trains on these."""
         if self.pretrain_epochs and self.synthetic.any() and not self.synthetic.all():
             pretraining = self.epoch < self.pretrain_epochs
             return np.flatnonzero(self.synthetic == pretraining), 0 if pretraining else self.pretrain_epochs
@@ -107,7 +107,7 @@ class Batches:
 
     @staticmethod
     def _continued(seed: int, rows: NDArray[np.int64], start: int, needed: int) -> list[tuple[int, int]]:
-        """(pass, row) at the places [start, start + needed) of the stream of passes through `rows`."""
+        """Return (pass, row) at the places [start, start + needed) of the stream of passes through `rows`."""
         first, skipped = divmod(start, len(rows))
         passes = range(first, -(-(start + needed) // len(rows)))
         drawn = [

@@ -17,7 +17,7 @@ from synthaug.errors import UserError
 
 
 class CorruptedPixels:
-    """Each image as evaluation shows it, rounded to 8 bits, under a transform.
+    """Source of images as evaluation shows them, rounded to 8 bits, under a transform.
 
     Images go through one by one: the square of an image does not depend on what it is batched with, and the numbers
     that the transform draws are those of the image's own seed. The generators of PyTorch, NumPy and Python are left as
@@ -47,7 +47,7 @@ class CorruptedPixels:
         self.supersample = samples_per_pixel(store.short_side, image_size, crop_pct)
 
     def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2).
+        """Return images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2).
 
         Raises:
             UserError: the transform fails, or returns no image.
@@ -66,26 +66,28 @@ class CorruptedPixels:
         changed = self._transformed(whole if self.pixels == "uint8" else whole.float() / 255, key)
         if not isinstance(changed, Tensor) or changed.ndim != 3 or changed.shape[0] != 3:
             kind = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
-            raise UserError(f"{self._called} returned {kind} for an image: it must return a tensor (3, height, width).")
+            raise UserError(
+                f"{self._transform_name} returned {kind} for an image: must be (3, height, width)."
+            )
         whole = changed if changed.dtype == torch.uint8 else _to_bytes(changed.float())
         array: NDArray[np.uint8] = whole.numpy()
         return array
 
     def _transformed(self, image: Tensor, key: str) -> Tensor:
-        """The image under the transform, with the image's own random numbers."""
+        """Apply the transform, with the image's own random numbers."""
         with _numbers_of(int(key[:16], 16) >> 1):  # torch takes seeds below 2^63
             try:
                 return self.transform(image)
             except Exception as error:  # of whatever kind the library raises
                 reason = " ".join(str(error).split())
-                other = "float32" if self.pixels == "uint8" else "uint8"
+                alternative = "float32" if self.pixels == "uint8" else "uint8"
                 raise UserError(
-                    f"{self._called} cannot change an image ({type(error).__name__}: {reason:.200}). Mend its "
-                    f"arguments, or give it pixels as {other}."
+                    f"{self._transform_name} cannot change an image ({type(error).__name__}: {reason:.200}). Correct "
+                    f"its arguments, or give it pixels as {alternative}."
                 ) from error
 
     @property
-    def _called(self) -> str:
+    def _transform_name(self) -> str:
         return type(self.transform).__name__
 
 
@@ -102,7 +104,7 @@ class JPEG:
         self.quality = quality
 
     def __call__(self, image: Tensor) -> Tensor:
-        """The image, compressed and decoded again."""
+        """Compress the image and decode it again."""
         content = io.BytesIO()
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(content, "JPEG", quality=self.quality)
         with Image.open(content) as compressed:
@@ -111,7 +113,7 @@ class JPEG:
 
 @contextlib.contextmanager
 def _numbers_of(seed: int) -> Iterator[None]:
-    """Whatever a library draws from begins at `seed`, and is put back afterwards."""
+    """Seed the generators of PyTorch, NumPy and Python, and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):

@@ -16,7 +16,7 @@ from synthaug.data.samples import SYNTHETIC, Sample
 
 
 class RawBatch(NamedTuple):
-    """What a worker makes: stored pixels and everything that the device needs to warp them."""
+    """Stored pixels from a worker, and everything that the device needs to warp them."""
 
     pixels: Tensor  # uint8 (B, 3, H, W)
     sizes: Tensor  # int64 (B, 2)
@@ -27,7 +27,7 @@ class RawBatch(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the classifier sees."""
+    """Input of the classifier."""
 
     images: Tensor  # float32 (B, 3, S, S) in [0, 1]
     labels: Tensor  # int64 (B,)
@@ -68,7 +68,7 @@ class Rows(Dataset[RawBatch]):
 
     @staticmethod
     def _draws(seed: int, numbers: Sequence[int], keys: Sequence[str]) -> Tensor:
-        """Random numbers (B, len(DRAWS)) of each image's own draw; most batches are of one."""
+        """Return random numbers (B, len(DRAWS)) of each image's draw; most batches have one draw."""
         distinct = sorted(set(numbers))
         of_all = np.stack([uniforms(seed, number, keys) for number in distinct])
         return torch.from_numpy(of_all[[distinct.index(number) for number in numbers], np.arange(len(keys))])
@@ -132,14 +132,24 @@ class MixDataModule(LightningDataModule):
         return self._evaluation_loader(self.test)
 
     def train_batches(self, rank: int = 0, world: int = 1) -> Batches:
-        """Which images the batches of one of `world` processes hold."""
+        """Return the batch sampler of one of several processes.
+
+        Args:
+            rank: of the process.
+            world: number of processes.
+        """
         synthetic = [sample.origin == SYNTHETIC for sample in self.train]
         return Batches(
             len(self.train), self.batch_size, self.seed, rank, world, synthetic, self.pretrain_epochs, self.baseline
         )
 
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> Batch:
-        """Warp on the device that the batch has just reached."""
+        """Warp the images on the device of the batch, which Lightning has just moved.
+
+        Args:
+            batch: on the device.
+            dataloader_idx: unused.
+        """
         if batch.draws is None:
             images = evaluation_view(batch.pixels, batch.sizes, self.image_size, self.crop_pct, self.supersample)
         else:
@@ -149,7 +159,7 @@ class MixDataModule(LightningDataModule):
         return Batch(images, batch.labels, batch.synthetic, batch.rows)
 
     def _place(self) -> tuple[int, int]:
-        """Rank of this process, and how many there are."""
+        """Return the rank of this process, and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _evaluation_loader(self, samples: Sequence[Sample]) -> DataLoader[RawBatch]:
@@ -168,7 +178,7 @@ class MixDataModule(LightningDataModule):
 
 
 class _PatientLoader(DataLoader[RawBatch]):
-    """Starts its workers, which read ahead, when the first batch is asked for.
+    """Loader whose workers, which read ahead, start with the first batch.
 
     Lightning begins to iterate earlier: a schedule that asks for the number of steps makes it do so before a resumed
     run's progress is restored, and `Batches.set_epoch` comes later still. The workers would read another epoch.

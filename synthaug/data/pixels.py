@@ -59,12 +59,12 @@ class Place:
 
 
 class Pixels(Protocol):
-    """Where batches of images come from; `PixelStore` is one. `short_side` is the longest short side, in pixels."""
+    """Source of batches of images, such as `PixelStore`; `short_side` is the longest short side, in pixels."""
 
     short_side: int
 
     def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+        """Return images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
         ...
 
 
@@ -72,7 +72,7 @@ class PixelStore:
     """Decoded images by the SHA-256 of their files.
 
     Args:
-        folder: where the store lies; created on the first `add`.
+        folder: of the store; created on the first `add`.
         short_side: longest short side kept, in pixels.
     """
 
@@ -110,11 +110,11 @@ class PixelStore:
         return bad
 
     def place(self, key: str) -> Place:
-        """Place of the image with this file hash."""
+        """Return the place of the image with this file hash."""
         return self._places[key]
 
     def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+        """Return images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
         if self._bytes is None:
             self._bytes = np.memmap(self.folder / "pixels.bin", dtype=np.uint8, mode="r")
         places = [self._places[key] for key in keys]
@@ -146,17 +146,17 @@ class PixelStore:
         return bad
 
     def _open_end(self) -> Any:
-        """`pixels.bin`, cut to what the index knows: a killed process may have left half an image behind."""
-        known = max((place.stop for place in self._places.values()), default=0)
+        """Open `pixels.bin`, cut to the index's end: a killed process may have left half an image behind."""
+        end = max((place.stop for place in self._places.values()), default=0)
         path = self.folder / "pixels.bin"
         path.touch()
         stream = path.open("r+b")
-        stream.truncate(known)
-        stream.seek(known)
+        stream.truncate(end)
+        stream.seek(end)
         return stream
 
     def _read_index(self) -> dict[str, Place]:
-        """The index, less what lies beyond the end of `pixels.bin`: lost bytes are decoded again, not read as black."""
+        """Read the index up to the end of `pixels.bin`: lost bytes are decoded again, not read as black."""
         path, pixels = self.folder / "index.csv", self.folder / "pixels.bin"
         if not path.is_file() or not pixels.is_file():
             return {}
@@ -177,18 +177,21 @@ class PixelStore:
 
 
 def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
-    """An image file as upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
+    """Decode an image file to upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
 
-    Only Pillow decodes here, and fully: torchvision's decoder crashes the process on some damaged files, and
-    a look at the header alone passes truncated ones. Of an animation the first frame is taken.
+    Pillow decodes, and fully: torchvision's decoder crashes the process on some damaged files, and the header alone
+    does not show that a file is truncated. Of an animation the first frame is decoded.
+
+    Args:
+        path: of the file, or an open one.
+        short_side: in pixels.
 
     Raises:
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
     if isinstance(path, Path):
-        with path.open(
-            "rb"
-        ) as stream:  # given a name, Pillow maps TIFF files, and those that lie on their side wrongly
+        # By its name, Pillow would map a TIFF file, and rotated ones wrongly.
+        with path.open("rb") as stream:
             return decode(stream, short_side)
     with Image.open(path) as opened:
         if opened.width * opened.height > HUGE:
@@ -207,7 +210,7 @@ def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
 
 
 def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Upright RGB, already shrunk to no less than twice the wanted size, and the (width, height) it had before.
+    """Return upright RGB, shrunk to no less than twice the final size, and the (width, height) it had before.
 
     No second copy of the pixels is held, unless they must be turned.
     """
@@ -227,9 +230,9 @@ def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow mode as 8-bit RGB, where `convert` alone would show 16-bit grey as white.
+    """Convert any Pillow mode to 8-bit RGB, where `convert` alone would show 16-bit grey as white.
 
-    16-bit grey is scaled to 8 bits (so is 32-bit grey, unless it holds no more than 8), float grey is taken as
+    16-bit grey is scaled to 8 bits (so is 32-bit grey, unless it holds no more than 8), float grey is read as
     0…1 (or 0…255 where it exceeds 1), and transparent parts become white instead of showing the colour hidden
     under them. CIELAB, and CMYK with the profile of the press it was made for, are converted by their definition.
     """
@@ -251,7 +254,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _by_profile(image: Image.Image) -> Image.Image | None:
-    """CIELAB or profiled CMYK as sRGB by colour management; None for anything else, or where a profile is no good.
+    """Convert CIELAB or profiled CMYK to sRGB by colour management; None for other modes and damaged profiles.
 
     RGB stays as it is: a camera's profile moves its colours little, and every photograph would change.
     """
@@ -268,15 +271,21 @@ def _by_profile(image: Image.Image) -> Image.Image | None:
 
 
 def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
-    """The image with the file hash `key` as `decode` gives it, or the reason why there is none."""
+    """Return the decoded image, or the reason why there is none.
+
+    Args:
+        key: file hash.
+        path: of the file.
+        short_side: as for `decode`.
+    """
     try:
         content = path.read_bytes()
         if not content:
             return "the file is empty (0 bytes)"
         # The file may have been replaced since: under its old hash, the other pixels would stay for good.
-        found = hashlib.sha256(content).hexdigest()
-        if found != key:
-            return f"its content is not what was listed (sha256 {found[:12]} instead of {key[:12]})"
+        current = hashlib.sha256(content).hexdigest()
+        if current != key:
+            return f"its content is not what was listed (sha256 {current[:12]} instead of {key[:12]})"
         return decode(io.BytesIO(content), short_side)
     except UnidentifiedImageError:
         if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
@@ -294,7 +303,7 @@ def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str
 
 @contextlib.contextmanager
 def large_photographs() -> Iterator[None]:
-    """Say nothing of images of half `MOST_PIXELS`, which Pillow suspects of an attack; one of more still raises.
+    """Silence Pillow's warning of images of half `MOST_PIXELS`; larger ones still raise.
 
     Held around all threads at once: `catch_warnings` swaps a list that they share.
     """

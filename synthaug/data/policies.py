@@ -23,7 +23,7 @@ ERASED = (0.485, 0.456, 0.406)
 
 
 def apply_policy(images: Tensor, seeds: Sequence[int], policy: str) -> Tensor:
-    """Each image under the transforms that `policy` draws for it, as torchvision's recipes use them.
+    """Apply the transforms that `policy` draws for each image, as torchvision's recipes use them.
 
     Args:
         images: float32 (B, 3, S, S) in [0, 1]. Policies are defined on 8 bits, to which they are rounded.
@@ -41,15 +41,21 @@ def apply_policy(images: Tensor, seeds: Sequence[int], policy: str) -> Tensor:
 
 
 def erase(images: Tensor, seeds: Sequence[int], probability: float) -> Tensor:
-    """A rectangle of some images made the mean colour of ImageNet (Random Erasing, Zhong et al. 2020).
+    """Paint a rectangle of some images in the mean colour of ImageNet (Random Erasing, Zhong et al. 2020).
 
-    Args and result as for `apply_policy`.
+    Args:
+        images: float32 (B, 3, S, S) in [0, 1].
+        seeds: one per image.
+        probability: that an image is changed.
+
+    Returns:
+        The same shape, type and range.
     """
     return _one_by_one(images, seeds, v2.RandomErasing(probability, value=ERASED))
 
 
 def _one_by_one(images: Tensor, seeds: Sequence[int], transform: Callable[[Tensor], Tensor]) -> Tensor:
-    """Each image transformed under the generator that its seed gives."""
+    """Transform each image under the generator of its seed."""
     changed = []
     with torch.random.fork_rng(devices=[]):
         for image, seed in zip(images, seeds, strict=True):

@@ -1,4 +1,4 @@
-"""What images there are: image folders listed in a fixed order, with label, origin and content hash."""
+"""Image folders listed in a fixed order, with label, origin and content hash of every image."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
 MORE = "more"
 
-# Names by which a folder is taken for that of a split, whatever the split's folder is called.
+# Usual names of a split's folder, whatever the configuration calls it.
 _USUAL = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "tests", "testing", "eval"),
 }
 
-# Left by operating systems in any folder that was ever looked at; never meant as an image.
+# Left by operating systems in any folder that was opened; never meant as an image.
 _LITTER = {"thumbs.db", "desktop.ini"}
 
 
@@ -34,7 +34,7 @@ class Sample:
         label: index into the dataset's classes.
         class_name: name of that class.
         origin: `REAL` or `SYNTHETIC`.
-        sha256: hex hash of the file's bytes; what an image *is*, wherever it lies.
+        sha256: hex hash of the file's bytes; identifies an image, wherever it is.
         index: place in the order in which a generator made it; None for images found in a folder.
     """
 
@@ -50,8 +50,8 @@ class Sample:
 class RealImages:
     """A dataset's classes and its three frozen lists of real images.
 
-    `more` holds further real images, if there are any: no part of the real training set, which arms are measured by,
-    but some arms add them to it.
+    `more` holds further real images, if there are any: some arms add them to the real training set, by whose size arms
+    are measured.
     """
 
     classes: list[str]
@@ -67,10 +67,10 @@ class RealImages:
         return {**splits, MORE: self.more} if self.more else splits
 
     def without(self, bad: Iterable[Path]) -> "RealImages":
-        """The same lists less the files `bad`."""
-        gone = set(bad)
-        kept = {name: [s for s in samples if s.path not in gone] for name, samples in self.splits.items()}
-        return RealImages(self.classes, **kept)
+        """Return the same lists without the files `bad`."""
+        left_out = set(bad)
+        splits = {name: [s for s in samples if s.path not in left_out] for name, samples in self.splits.items()}
+        return RealImages(self.classes, **splits)
 
 
 Hash = Callable[[Path], str]  # a file's SHA-256, `files.sha256` or that of a `HashCache`
@@ -84,22 +84,22 @@ def scan(
     Args:
         root: the dataset's folder.
         split_folders: split ("train", "val", "test") → folder name below `root`.
-        can_split: whether splits may lack a folder: they have no images then, and where none has one, the classes'
-            folders lie in `root` itself and all images are in "train".
+        can_split: whether splits may lack a folder: they have no images then, and if all do, the classes' folders are
+            in `root` itself and all images in "train".
         sha256: of a file.
 
     Raises:
-        UserError: what is wrong with the folder, everything at once.
+        UserError: all that is wrong with the folder.
     """
     problems = layout_problems(root, split_folders, can_split)
     if not problems:
-        there = folders_there(root, split_folders) if can_split else split_folders
-        folders = {split: root / name for split, name in there.items()}
+        names = existing_folders(root, split_folders) if can_split else split_folders
+        folders = {split: root / name for split, name in names.items()}
         classes = class_folders(folders["train"])
         listed = {split: [class_files(folder, name) for name in classes] for split, folder in folders.items()}
         problems = _class_problems(folders, classes, listed)
         if can_split and not classes and folders["train"] != root:
-            problems.append(_if_a_class("train", there["train"]))
+            problems.append(_class_hint("train", names["train"]))
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
@@ -113,7 +113,7 @@ def scan(
 
 
 def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha256) -> RealImages:
-    """The same dataset with further real images, `<root>/<name>/<class>/<file>`.
+    """Return the same dataset with further real images, `<root>/<name>/<class>/<file>`.
 
     Args:
         root: the dataset's folder.
@@ -122,12 +122,12 @@ def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha2
         sha256: of a file.
 
     Raises:
-        UserError: what is wrong with the folder, everything at once.
+        UserError: all that is wrong with the folder.
     """
     folder = root / name
     problems = more_problems(root, name)
     if not problems:
-        listed = [class_files(folder, known) for known in real.classes]
+        listed = [class_files(folder, class_name) for class_name in real.classes]
         problems = [*_unknown_classes(folder, real.classes, "dataset.train"), *_nameless(folder, listed)]
     if problems:
         raise UserError("\n  - ".join([f"dataset.more={name} cannot be used:", *problems]))
@@ -140,7 +140,12 @@ def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha2
 
 
 def more_problems(root: Path, name: str) -> list[str]:
-    """Why the folder of further real images does not look like one from outside."""
+    """Return why the folder of further real images cannot be used, without listing its files.
+
+    Args:
+        root: the dataset's folder.
+        name: of the folder below it, or a path.
+    """
     folder = root / name
     if not folder.is_dir():
         return [
@@ -152,7 +157,7 @@ def more_problems(root: Path, name: str) -> list[str]:
 
 
 def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: bool = False) -> list[str]:
-    """Why `root` does not look like a dataset from outside; cheap enough to ask before torch is imported.
+    """Return why `root` cannot be a dataset, without listing its files.
 
     Args:
         root: the dataset's folder.
@@ -167,19 +172,19 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
     if not any(root.iterdir()):
         return [f"it is empty; expected {wanted}/ with one folder of images per class in each"]
     if can_split:
-        mistaken = _mistaken(root, split_folders)
-        if mistaken:
-            return mistaken
-        split_folders = folders_there(root, split_folders)
-    way_out = "" if can_split else "; or have images drawn for it by 'split: {}' in the dataset's YAML"
+        misnamed = _misnamed_splits(root, split_folders)
+        if misnamed:
+            return misnamed
+        split_folders = existing_folders(root, split_folders)
+    hint = "" if can_split else "; or have images drawn for it by 'split: {}' in the dataset's YAML"
     problems = [
         f"it has no folder '{name}/' (key dataset.{split}); expected {wanted}/ with one folder of images per class"
-        + way_out
+        + hint
         for split, name in split_folders.items()
         if not (root / name).is_dir()
     ]
     if can_split and problems:
-        problems += [_if_a_class(split, name) for split, name in split_folders.items() if (root / name).is_dir()]
+        problems += [_class_hint(split, name) for split, name in split_folders.items() if (root / name).is_dir()]
     by_folder: dict[Path, list[str]] = {}
     for split, name in split_folders.items():
         by_folder.setdefault((root / name).resolve(), []).append(split)
@@ -191,19 +196,24 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
     ]
 
 
-def _if_a_class(split: str, name: str) -> str:
-    return f"if '{name}' is a class and no split, give dataset.{split}=<another name>"
+def _class_hint(split: str, name: str) -> str:
+    return f"if '{name}' is a class and not a split, give dataset.{split}=<another name>"
 
 
-def folders_there(root: Path, split_folders: Mapping[str, str]) -> dict[str, str]:
-    """The split folders that exist; where none does, `root` itself holds the classes of "train"."""
-    there = {split: name for split, name in split_folders.items() if (root / name).is_dir()}
-    # With val/ or test/ but without train/, the latter is named all the same, so that it is asked for.
-    return {"train": split_folders["train"], **there} if there else {"train": "."}
+def existing_folders(root: Path, split_folders: Mapping[str, str]) -> dict[str, str]:
+    """Return split → name of its folder, for the folders that exist; if none does, `root` itself is that of "train".
+
+    Args:
+        root: the dataset's folder.
+        split_folders: split → folder name below `root`.
+    """
+    names = {split: name for split, name in split_folders.items() if (root / name).is_dir()}
+    # With val/ or test/ but without train/, the latter is named all the same, so that its absence is reported.
+    return {"train": split_folders["train"], **names} if names else {"train": "."}
 
 
-def _mistaken(root: Path, split_folders: Mapping[str, str]) -> list[str]:
-    """Folders that look like the missing one of a split: images would be drawn for it in their place."""
+def _misnamed_splits(root: Path, split_folders: Mapping[str, str]) -> list[str]:
+    """List folders that look like the missing one of a split: images would be drawn for it instead."""
     missing = [split for split, name in split_folders.items() if not (root / name).is_dir()]
     others = [name for name in class_folders(root) if name not in split_folders.values()]
     return [
@@ -216,11 +226,14 @@ def _mistaken(root: Path, split_folders: Mapping[str, str]) -> list[str]:
 
 
 def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
-    """Refuse images that are in two splits by content (the test would ask what training told), or in two classes.
+    """Check that no image is in two splits or in two classes, by content.
 
     Args:
         real: the dataset.
         content: file hash → hash of its decoded pixels, so that a re-saved copy counts as the same.
+
+    Raises:
+        UserError: with the pairs.
     """
     seen: dict[str, tuple[str, Sample]] = {}
     splits, classes = [], []
@@ -234,7 +247,7 @@ def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
     problems = [
         f"{plural(len(pairs), 'image is', 'images are')} in more than one {what}:\n{bullets(pairs)}"
         for pairs, what in (
-            (splits, "split, so the test would ask what training told"),
+            (splits, "split, so that the test is not independent of training"),
             (classes, "class, so one of the labels is wrong"),
         )
         if pairs
@@ -244,20 +257,25 @@ def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
 
 
 def require_every_class(real: RealImages) -> None:
-    """Refuse a dataset that has lost all images of a class in a split, once bad files are left out."""
+    """Raise UserError if a class has lost all images of a split, once bad files are left out."""
     problems = [
         f"{split}: no whole image of {name} is left"
         for split, samples in real.splits.items()
-        if split != MORE  # of which nobody has to want any
-        for name, own in per_class(samples, real.classes).items()
-        if not own
+        if split != MORE  # may lack classes
+        for name, class_samples in per_class(samples, real.classes).items()
+        if not class_samples
     ]
     if problems:
         raise UserError(f"Leaving out the bad files empties classes:\n{bullets(problems)}\nAdd images of them.")
 
 
 def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, list[Sample]]:
-    """Class name → its samples, in the given order; every class has an entry."""
+    """Group samples by class; every class has an entry.
+
+    Args:
+        samples: in the order that each group keeps.
+        classes: names.
+    """
     grouped: dict[str, list[Sample]] = {name: [] for name in classes}
     for sample in samples:
         grouped[sample.class_name].append(sample)
@@ -265,31 +283,46 @@ def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, li
 
 
 def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[str]:
-    """A line for each sample that repeats an earlier one of the list, by `content` as for `require_distinct`."""
+    """Return a line for each sample that repeats an earlier one.
+
+    Args:
+        samples: of one split.
+        content: file hash → hash of its decoded pixels.
+    """
     seen: dict[str, Path] = {}
     pairs = [(seen.setdefault(content(sample.sha256), sample.path), sample.path) for sample in samples]
     return [f"{first}  =  {path}" for first, path in pairs if path != first]
 
 
 def digest(samples: Iterable[Sample]) -> str:
-    """SHA-256 over (class, file hash), whatever the files are called and in which order they are listed."""
+    """Compute a SHA-256 over (class, file hash) that depends neither on file names nor on order."""
     lines = sorted(f"{sample.class_name}\0{sample.sha256}" for sample in samples)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Names of the folders that are classes, sorted."""
+    """Return the names of the folders that are classes, sorted."""
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
 def class_files(folder: Path, name: str) -> list[Path]:
-    """Files of a class in order of name. Everything but litter counts: decoding says what is no image."""
+    """Return the files of a class, sorted. All but litter count: decoding finds what is no image.
+
+    Args:
+        folder: of a split.
+        name: of the class.
+    """
     return sorted(path for path in (folder / name).rglob("*") if path.is_file() and not is_litter(path, folder))
 
 
 def is_litter(path: Path, folder: Path) -> bool:
-    """Hidden, or in a hidden folder (.ipynb_checkpoints holds copies of images), or an operating system's."""
+    """Whether a file is hidden, in a hidden folder (.ipynb_checkpoints holds copies of images), or the system's.
+
+    Args:
+        path: of the file.
+        folder: above it, whose own path may have hidden parts.
+    """
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return hidden or path.name.lower() in _LITTER
 

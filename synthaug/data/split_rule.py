@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from synthaug.errors import UserError, raise_all
-from synthaug.messages import plural
+from synthaug.messages import join_words, plural
 
 IN_WORDS = (
     "Within each class, images with the same pixels, and those whose perceptual hashes (phash of ImageHash, 64 bits) "
@@ -20,13 +20,13 @@ IN_WORDS = (
 
 @dataclass(frozen=True)
 class Rule:
-    """How validation and test images are drawn.
+    """Rule by which validation and test images are drawn.
 
     Attributes:
         val: share of all images (between 0 and 1), or their number in all classes together (an integer).
         test: the same for the test images.
         seed: another seed gives another split.
-        near: most bits in which the perceptual hashes of copies differ; None takes only the same pixels for copies.
+        near: most bits in which the perceptual hashes of copies differ; None: copies have the same pixels.
     """
 
     val: float
@@ -41,8 +41,8 @@ def draw(
     """Choose the groups that are not for training.
 
     Args:
-        groups: class → group → its images, named as an error should name them.
-        rule: how many.
+        groups: class → group → its images, by the names that errors use.
+        rule: sizes and seed.
         drawn: of "test" and "val" those that are drawn, in the order in which they are filled.
 
     Returns:
@@ -51,8 +51,8 @@ def draw(
     Raises:
         UserError: classes that are too small, or in which too many images are copies of one another.
     """
-    counts = {name: sum(map(len, own.values())) for name, own in groups.items()}
-    wanted: dict[str, dict[str, int]] = {}
+    counts = {name: sum(map(len, members.values())) for name, members in groups.items()}
+    sizes: dict[str, dict[str, int]] = {}
     for split in drawn:
         value = getattr(rule, split)
         if value >= 1 and value < len(counts):
@@ -60,42 +60,42 @@ def draw(
                 f"dataset.split.{split}={value}: fewer images than the {len(counts)} classes, and each needs one: give "
                 f"at least {len(counts)}, or a share such as 0.15"
             )
-        wanted[split] = apportion(counts, value)
+        sizes[split] = apportion(counts, value)
     chosen: dict[tuple[str, str], str] = {}
     problems = []
-    for name, own in groups.items():
-        asked = {split: wanted[split][name] for split in drawn}
-        if counts[name] - sum(asked.values()) < 1:
-            problems.append(_too_small(name, counts[name], asked))
+    for name, members in groups.items():
+        targets = {split: sizes[split][name] for split in drawn}
+        if counts[name] - sum(targets.values()) < 1:
+            problems.append(_too_small(name, counts[name], targets))
             continue
-        taken = _fill(own, asked, _shuffled(own, f"{rule.seed}\0{name}"))
-        if _misses(own, asked, taken):
-            problems.append(_too_alike(name, own, counts[name], asked, rule.near))
-        chosen |= {(name, group): split for group, split in taken.items()}
+        split_of = _fill(members, targets, _shuffled(members, f"{rule.seed}\0{name}"))
+        if _misses(members, targets, split_of):
+            problems.append(_too_alike(name, members, counts[name], targets, rule.near))
+        chosen |= {(name, group): split for group, split in split_of.items()}
     raise_all("The images cannot be split:", problems)
     return chosen
 
 
-def apportion(counts: Mapping[str, int], wanted: float) -> dict[str, int]:
+def apportion(counts: Mapping[str, int], size: float) -> dict[str, int]:
     """Divide a number of images among classes in proportion to their size, by largest remainders.
 
     Args:
         counts: class → images.
-        wanted: share of all images if below 1, else their number; at least one for each class.
+        size: share of all images if below 1, else their number; at least one for each class.
 
     Returns:
-        Class → images, at least one; they sum to `wanted`.
+        Class → images, at least one; they sum to `size`.
     """
     images = sum(counts.values())
-    total = math.floor(images * wanted + 0.5) if wanted < 1 else int(wanted)
+    total = math.floor(images * size + 0.5) if size < 1 else int(size)
     total = max(total, len(counts))
     quotas = {name: total * count / max(images, 1) for name, count in counts.items()}
     parts = {name: max(1, math.floor(quota)) for name, quota in quotas.items()}
     while sum(parts.values()) != total:
         step = 1 if sum(parts.values()) < total else -1
-        # The class that is furthest from its due; of equals the first by name.
-        due = {name: step * (quotas[name] - part) for name, part in parts.items() if part + step >= 1}
-        parts[min(due, key=lambda name: (-due[name], name))] += step
+        # The class that is furthest from its quota; of equals the first by name.
+        gaps = {name: step * (quotas[name] - part) for name, part in parts.items() if part + step >= 1}
+        parts[min(gaps, key=lambda name: (-gaps[name], name))] += step
     return parts
 
 
@@ -103,51 +103,51 @@ def _shuffled(groups: Iterable[str], salt: str) -> list[str]:
     return sorted(groups, key=lambda group: hashlib.sha256(f"{salt}\0{group}".encode()).digest())
 
 
-def _fill(own: Mapping[str, Sequence[str]], asked: Mapping[str, int], order: Iterable[str]) -> dict[str, str]:
-    """Group → split, for the groups of one class that fill the splits one after the other."""
+def _fill(members: Mapping[str, Sequence[str]], targets: Mapping[str, int], order: Iterable[str]) -> dict[str, str]:
+    """Return group → split, for the groups of one class that fill the splits one after the other."""
     left = list(order)
     chosen: dict[str, str] = {}
-    for split, count in asked.items():
+    for split, count in targets.items():
         room = count
         for group in left:
-            if len(own[group]) <= room:
+            if len(members[group]) <= room:
                 chosen[group] = split
-                room -= len(own[group])
+                room -= len(members[group])
         left = [group for group in left if group not in chosen]
         if room == count and left:
-            chosen[min(left, key=lambda group: len(own[group]))] = split
+            chosen[min(left, key=lambda group: len(members[group]))] = split
             left = [group for group in left if group not in chosen]
     return chosen
 
 
-def _misses(own: Mapping[str, Sequence[str]], asked: Mapping[str, int], chosen: Mapping[str, str]) -> bool:
-    """Whether a split has less than half of its images, or half as many too many, or none are left to train on."""
-    got = dict.fromkeys(asked, 0)
+def _misses(members: Mapping[str, Sequence[str]], targets: Mapping[str, int], chosen: Mapping[str, str]) -> bool:
+    """Whether a split is off its target by more than half, or no group is left to train on."""
+    sizes = dict.fromkeys(targets, 0)
     for group, split in chosen.items():
-        got[split] += len(own[group])
-    far = any(abs(got[split] - count) > max(1, count // 2) or not got[split] for split, count in asked.items())
-    return far or len(chosen) == len(own)
+        sizes[split] += len(members[group])
+    far = any(abs(sizes[split] - count) > max(1, count // 2) or not sizes[split] for split, count in targets.items())
+    return far or len(chosen) == len(members)
 
 
-def _too_small(name: str, count: int, asked: Mapping[str, int]) -> str:
-    listed = " and ".join(f"{images} for {split}" for split, images in asked.items())
+def _too_small(name: str, count: int, targets: Mapping[str, int]) -> str:
+    listed = join_words(f"{images} for {split}" for split, images in targets.items())
     return (
         f"{name}: too small to be split: {plural(count, 'image')}, {listed} would leave none to train on; add images "
-        "of it, ask for less with dataset.split.val and dataset.split.test, or remove its folder"
+        "of it, draw fewer with dataset.split.val and dataset.split.test, or remove its folder"
     )
 
 
 def _too_alike(
-    name: str, own: Mapping[str, Sequence[str]], count: int, asked: Mapping[str, int], near: int | None
+    name: str, members: Mapping[str, Sequence[str]], count: int, targets: Mapping[str, int], near: int | None
 ) -> str:
-    largest = max(own.values(), key=len)
-    listed = " and ".join(f"{images} for {split}" for split, images in asked.items())
-    way_out = (
+    largest = max(members.values(), key=len)
+    listed = join_words(f"{images} for {split}" for split, images in targets.items())
+    remedy = (
         "remove the repeats"
         if near is None
-        else f"take only the same pixels for copies with dataset.split.near=null, or fewer bits than {near}"
+        else f"count only the same pixels as copies with dataset.split.near=null, or fewer bits than {near}"
     )
     return (
         f"{name}: too small to be split: {len(largest)} of its {plural(count, 'image')} are copies of {largest[0]} and "
-        f"must stay together, which leaves no way to take {listed}; add other images of it, or {way_out}"
+        f"must stay together, which leaves no way to take {listed}; add other images of it, or {remedy}"
     )

@@ -1,11 +1,10 @@
-"""Which images of a folder are for validation and test: drawn once by a rule, written down, and kept from then on.
+"""Validation and test images of a folder: drawn once by a rule, recorded, and kept from then on.
 
     <folder>/split.json     the rule
-    <folder>/split.csv      the split of every image, which holds whatever becomes of the rule
+    <folder>/split.csv      the split of every image
 
-An image is known by the hash of its file, so it keeps its split when it is moved or renamed. Copies of one another (see
-`fingerprints`) are drawn together: a near duplicate of a training image in the test set would be a question whose
-answer was told.
+An image is identified by the hash of its file, so it keeps its split when it is moved or renamed. Copies of one another
+(see `fingerprints`) are drawn together, so that no test image has a near duplicate in training.
 """
 
 import csv
@@ -29,7 +28,7 @@ from synthaug.data.samples import (
     Sample,
     class_files,
     class_folders,
-    folders_there,
+    existing_folders,
     layout_problems,
     per_class,
     require_distinct,
@@ -53,7 +52,7 @@ class Divided:
 
     Attributes:
         real: the dataset.
-        bad: file → why it is no whole image, for those that were left out before the split.
+        bad: file → why it is no whole image, for those left out before the split.
         copies: files that were left out as near duplicates of validation or test images.
     """
 
@@ -92,7 +91,7 @@ def divide(
         root: `<root>/<split>/<class>/`, or `<root>/<class>/`; of the splits only "train" must be there.
         split_folders: split → folder name below `root`.
         rule: draws the splits that have no folder; None demands all three.
-        folder: where the split is written down.
+        folder: where the split is recorded.
         refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
         sha256: of a file.
 
@@ -100,15 +99,15 @@ def divide(
         UserError: the folder cannot be used or split, or is not the one that was split before.
     """
     real = scan(root, split_folders, can_split=rule is not None, sha256=sha256)
-    drawn = [split for split in ("test", "val") if split not in folders_there(root, split_folders)]
+    drawn = [split for split in ("test", "val") if split not in existing_folders(root, split_folders)]
     if rule is None or not drawn:
         return Divided(real, {}, [])
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if (folder / IMAGES).is_file():
-            rows, bad = _kept(root, real, rule, drawn, folder, refuse)
+            rows, bad = _update(root, real, rule, drawn, folder, refuse)
         else:
-            rows, bad = _drawn(root, real, rule, drawn, folder, refuse)
+            rows, bad = _draw_first(root, real, rule, drawn, folder, refuse)
     split_of = {row.sha256: row.split for row in rows}
     lists = {split: [s for s in real.train if split_of.get(s.sha256) == split] for split in ("train", *drawn)}
     copies = [sample.path for sample in real.train if split_of.get(sample.sha256) == LEFT_OUT]
@@ -116,7 +115,7 @@ def divide(
 
 
 def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tuple[int, bool]:
-    """How many test images a dataset has, or about how many will be drawn; reads names of files and nothing in them.
+    """Count the test images of a dataset, or those that will be drawn, by file names alone.
 
     Args:
         root: as for `divide`.
@@ -124,33 +123,31 @@ def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tu
         share: of all images that would be drawn for the test, or their number, as `Rule.test`.
 
     Returns:
-        The number, and whether it is that of a folder, and not of images still to be drawn.
+        The number, and whether it is that of a folder rather than of images still to be drawn.
 
     Raises:
         UserError: the folder does not look like a dataset, or holds too few images for so many test images.
     """
     problems = layout_problems(root, split_folders, can_split=True)
-    there = folders_there(root, split_folders) if not problems else {}
-    test = there.get("test")
-    folder = root / (test or there.get("train", "."))
+    names = existing_folders(root, split_folders) if not problems else {}
+    test = names.get("test")
+    folder = root / (test or names.get("train", "."))
     counts = {name: len(class_files(folder, name)) for name in class_folders(folder)} if not problems else {}
     if not problems and (len(counts) < 2 or not all(counts.values())):
         problems.append(f"{folder} has no two folders of images, one per class")
     raise_all(f"The dataset folder {root} cannot be used:", problems)
     if test:
         return sum(counts.values()), True
-    everything, drawn = sum(counts.values()), sum(apportion(counts, share).values())
-    if drawn >= everything:
-        raise UserError(
-            f"{root} holds {plural(everything, 'image')}: {drawn} for the test would leave none to train on."
-        )
+    total, drawn = sum(counts.values()), sum(apportion(counts, share).values())
+    if drawn >= total:
+        raise UserError(f"{root} holds {plural(total, 'image')}: {drawn} for the test would leave none to train on.")
     return drawn, False
 
 
 # --- the first time --------------------------------------------------------------------------------
 
 
-def _drawn(
+def _draw_first(
     root: Path,
     real: RealImages,
     rule: Rule,
@@ -158,20 +155,20 @@ def _drawn(
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
 ) -> tuple[list[_Row], dict[Path, str]]:
-    """Draw the split and write it down."""
+    """Draw the split and record it."""
     prints, bad = _fingerprints(real.train, refuse)
     usable = [sample for sample in real.train if sample.sha256 in prints]
     require_distinct(RealImages(real.classes, usable, [], []), lambda key: prints[key].pixels)
     group_of: dict[Path, str] = {}
     groups: dict[str, dict[str, list[str]]] = {}
-    for name, own in per_class(usable, real.classes).items():
-        labels = fingerprints.groups([prints[sample.sha256] for sample in own], rule.near)
+    for name, samples in per_class(usable, real.classes).items():
+        labels = fingerprints.groups([prints[sample.sha256] for sample in samples], rule.near)
         least: dict[int, str] = {}
-        for label, sample in zip(labels, own, strict=True):
+        for label, sample in zip(labels, samples, strict=True):
             pixels = prints[sample.sha256].pixels
             least[label] = min(least.get(label, pixels), pixels)
         groups[name] = {group: [] for group in least.values()}
-        for label, sample in zip(labels, own, strict=True):
+        for label, sample in zip(labels, samples, strict=True):
             group_of[sample.path] = least[label]
             groups[name][least[label]].append(str(sample.path))
     chosen = draw(groups, rule, drawn)
@@ -180,20 +177,20 @@ def _drawn(
         for sample in usable
         for group in [group_of[sample.path]]
     ]
-    found = Counter((row.split, row.class_name) for row in rows)
-    counts = {split: {name: found[split, name] for name in real.classes} for split in ("train", *drawn)}
+    sizes = Counter((row.split, row.class_name) for row in rows)
+    counts = {split: {name: sizes[split, name] for name in real.classes} for split in ("train", *drawn)}
     write_json(
         folder / RULE,
         {
             "format": FORMAT,
-            **_rule(rule, drawn),
+            **_rule_settings(rule, drawn),
             "rule": IN_WORDS,
             "counts": counts,
             "versions": {name: importlib.metadata.version(name) for name in ("ImageHash", "pillow", "numpy", "scipy")},
         },
     )
     _write(folder, rows)
-    listed = ", ".join(f"{sum(own.values())} {split}" for split, own in counts.items())
+    listed = ", ".join(f"{sum(by_class.values())} {split}" for split, by_class in counts.items())
     log.warning("%s: its images were split for good: %s (see %s)", root, listed, folder / IMAGES)
     return rows, bad
 
@@ -201,7 +198,7 @@ def _drawn(
 # --- from then on ----------------------------------------------------------------------------------
 
 
-def _kept(
+def _update(
     root: Path,
     real: RealImages,
     rule: Rule,
@@ -209,21 +206,21 @@ def _kept(
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
 ) -> tuple[list[_Row], dict[Path, str]]:
-    """The split as it was written down, with the images that are new since."""
-    known = _read(folder)
+    """Return the split as it was recorded, with the images that are new since."""
+    recorded = _read(folder)
     _require_same_rule(folder, rule, drawn)
-    _require_present(root, real.train, known, folder)
-    by_hash = {row.sha256: row for row in known}
+    _require_present(root, real.train, recorded, folder)
+    by_hash = {row.sha256: row for row in recorded}
     new = [sample for sample in real.train if sample.sha256 not in by_hash]
     prints, bad = _fingerprints(new, refuse)
     joining = [sample for sample in new if sample.sha256 in prints]
     require_distinct(RealImages(real.classes, joining, [], []), lambda key: prints[key].pixels)
-    by_hash |= {row.sha256: row for row in _joined(root, joining, prints, known, rule.near)}
+    by_hash |= {row.sha256: row for row in _join(root, joining, prints, recorded, rule.near)}
     present = [sample for sample in real.train if sample.sha256 in by_hash]
     rows = [_moved(root, sample, by_hash[sample.sha256]) for sample in present]
-    here = {row.sha256 for row in rows}
-    rows += [row for row in known if row.sha256 not in here]  # training images that are gone may come back
-    if rows != known:
+    hashes = {row.sha256 for row in rows}
+    rows += [row for row in recorded if row.sha256 not in hashes]  # missing training images may come back
+    if rows != recorded:
         _write(folder, rows)
     joined = sum(by_hash[sample.sha256].split == "train" for sample in joining)
     if joined:
@@ -233,8 +230,12 @@ def _kept(
 
 
 def _require_same_rule(folder: Path, rule: Rule, drawn: Sequence[str]) -> None:
-    there, now = read_json(folder / RULE) if (folder / RULE).is_file() else {}, _rule(rule, drawn)
-    differing = [f"{key}: {there.get(key)} there, {now[key]} now" for key in now if there.get(key) != now[key]]
+    recorded = read_json(folder / RULE) if (folder / RULE).is_file() else {}
+    differing = [
+        f"{key}: {recorded.get(key)} there, {value} now"
+        for key, value in _rule_settings(rule, drawn).items()
+        if recorded.get(key) != value
+    ]
     if differing:
         listed = bullets([f"dataset.split.{line}" if not line.startswith("drawn") else line for line in differing])
         raise UserError(
@@ -243,51 +244,54 @@ def _require_same_rule(folder: Path, rule: Rule, drawn: Sequence[str]) -> None:
         )
 
 
-def _require_present(root: Path, samples: Iterable[Sample], known: Sequence[_Row], folder: Path) -> None:
-    here = {sample.sha256 for sample in samples}
-    if known and here.isdisjoint(row.sha256 for row in known):
+def _require_present(root: Path, samples: Iterable[Sample], recorded: Sequence[_Row], folder: Path) -> None:
+    hashes = {sample.sha256 for sample in samples}
+    if recorded and hashes.isdisjoint(row.sha256 for row in recorded):
         raise UserError(
-            f"{folder / IMAGES} holds the split of another folder: none of its {plural(len(known), 'image')} is in "
+            f"{folder / IMAGES} holds the split of another folder: none of its {plural(len(recorded), 'image')} is in "
             f"{root}. Give this dataset a name of its own with dataset.name=<name>, or move {folder} away."
         )
-    gone = [
-        f"{row.split}: {root / row.path}" for row in known if row.split in ("val", "test") and row.sha256 not in here
+    missing = [
+        f"{row.split}: {root / row.path}"
+        for row in recorded
+        if row.split in ("val", "test") and row.sha256 not in hashes
     ]
-    if gone:
-        what = plural(len(gone), "validation or test image is", "validation or test images are")
+    if missing:
+        what = plural(len(missing), "validation or test image is", "validation or test images are")
         raise UserError(
-            f"{what} gone, or changed, since the images were split:\n{bullets(gone)}\nBring them back, or move "
+            f"{what} gone, or changed, since the images were split:\n{bullets(missing)}\nBring them back, or move "
             f"{folder} away to have a new split drawn; what was tested on the old one does not compare with it."
         )
 
 
-def _joined(
-    root: Path, new: Sequence[Sample], prints: Mapping[str, Fingerprint], known: Sequence[_Row], near: int | None
+def _join(
+    root: Path, new: Sequence[Sample], prints: Mapping[str, Fingerprint], recorded: Sequence[_Row], near: int | None
 ) -> list[_Row]:
-    """Rows of images that are not yet in the split: for training, or left out as copies of what must stay unseen."""
-    by_pixels = {row.pixels: row for row in sorted(known, key=lambda row: row.split in ("val", "test"))}
+    """Return rows of new images: for training, or left out as copies of validation and test images."""
+    by_pixels = {row.pixels: row for row in sorted(recorded, key=lambda row: row.split in ("val", "test"))}
     rows = []
     for name in sorted({sample.class_name for sample in new}):
-        own = [sample for sample in new if sample.class_name == name]
-        others = [row for row in known if row.class_name == name]
+        samples = [sample for sample in new if sample.class_name == name]
+        rows_of_class = [row for row in recorded if row.class_name == name]
+        phashes = [prints[sample.sha256].phash for sample in samples]
         close = (
-            fingerprints.distances([prints[s.sha256].phash for s in own], [row.phash for row in others]) <= near
-            if near is not None and others
-            else [[False] * len(others)] * len(own)
+            fingerprints.distances(phashes, [row.phash for row in rows_of_class]) <= near
+            if near is not None and rows_of_class
+            else [[False] * len(rows_of_class)] * len(samples)
         )
-        for sample, copies in zip(own, close, strict=True):
-            found = prints[sample.sha256]
-            same = by_pixels.get(found.pixels)
-            alike = [row for row, is_copy in zip(others, copies, strict=True) if is_copy]
+        for sample, copies in zip(samples, close, strict=True):
+            fingerprint = prints[sample.sha256]
+            same = by_pixels.get(fingerprint.pixels)
+            alike = [row for row, is_copy in zip(rows_of_class, copies, strict=True) if is_copy]
             alike += [same] if same and same.class_name == name else []
             unseen = any(row.split in ("val", "test", LEFT_OUT) for row in alike)
-            group = alike[0].group if alike else found.pixels
-            rows.append(_row(root, sample, LEFT_OUT if unseen else "train", group, found))
+            group = alike[0].group if alike else fingerprint.pixels
+            rows.append(_row(root, sample, LEFT_OUT if unseen else "train", group, fingerprint))
     return rows
 
 
 def _moved(root: Path, sample: Sample, row: _Row) -> _Row:
-    """The row with where its image lies now."""
+    """Return the row with the present path of its image."""
     return _row(root, sample, row.split, row.group, Fingerprint(row.pixels, row.phash))
 
 
@@ -297,7 +301,7 @@ def _moved(root: Path, sample: Sample, row: _Row) -> _Row:
 def _fingerprints(
     samples: Iterable[Sample], refuse: Callable[[Mapping[Path, str]], None]
 ) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
-    """File hash → fingerprint of the images, and file → reason for those that are none and may be left out."""
+    """Return file hash → fingerprint of the images, and file → reason for those that are none and may be left out."""
     samples = list(samples)
     if not samples:
         return {}, {}
@@ -307,15 +311,15 @@ def _fingerprints(
     return prints, bad
 
 
-def _rule(rule: Rule, drawn: Sequence[str]) -> dict[str, Any]:
-    """What decides the split, as it is written down."""
+def _rule_settings(rule: Rule, drawn: Sequence[str]) -> dict[str, Any]:
+    """Return the settings that decide the split."""
     sizes = {split: getattr(rule, split) for split in sorted(drawn)}
     return {"drawn": " and ".join(sorted(drawn)), **sizes, "seed": rule.seed, "near": rule.near}
 
 
-def _row(root: Path, sample: Sample, split: str, group: str, found: Fingerprint) -> _Row:
+def _row(root: Path, sample: Sample, split: str, group: str, fingerprint: Fingerprint) -> _Row:
     path = Path(os.path.relpath(sample.path, root)).as_posix()
-    return _Row(path, sample.class_name, split, sample.sha256, group, found.pixels, found.phash)
+    return _Row(path, sample.class_name, split, sample.sha256, group, fingerprint.pixels, fingerprint.phash)
 
 
 def _write(folder: Path, rows: Iterable[_Row]) -> None:

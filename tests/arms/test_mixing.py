@@ -284,7 +284,7 @@ def test_too_few_further_images_are_counted_by_class() -> None:
     with pytest.raises(UserError) as caught:
         required(train, ["cat", "dog"], 2, 0, more)
     assert str(caught.value) == (
-        "The mix real=2 asks for more real images than there are in 1 class:\n"
+        "The mix real=2 needs more real images than there are in 1 class:\n"
         "  - dog: 8 of 4 training images and 1 further ones\n"
         "Lower mix.real, or put further images into the folder that dataset.more=<folder> names."
     )

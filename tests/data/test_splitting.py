@@ -416,6 +416,6 @@ def test_a_split_under_another_name_is_not_drawn_anew(tmp_path: Path, split: str
 
 def test_a_class_called_train_is_told_apart(root: Path) -> None:
     (root / "cat").rename(root / "train")
-    assert "if 'train' is a class and no split, give dataset.train=<another name>" in refusal(root)
+    assert "if 'train' is a class and not a split, give dataset.train=<another name>" in refusal(root)
     real = divide(root, {**SPLIT_FOLDERS, "train": "none"}, FIFTH, root.parent / "splits", stop).real
     assert real.classes == ["dog", "train"]
