@@ -90,10 +90,10 @@ def test_permissions_follow_the_umask(tmp_path: Path, mask: int, expected: int) 
 
 def test_two_writers_of_one_name_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with whole_file(path) as one, whole_file(path) as other:
-        assert one != other
-        one.write_text("one")
-        other.write_text("other")
+    with whole_file(path) as first, whole_file(path) as second:
+        assert first != second
+        first.write_text("one")
+        second.write_text("other")
     assert path.read_text() == "one"  # the outer block ends last
 
 
@@ -131,13 +131,13 @@ def test_json_is_readable_and_holds_no_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [(b'{"half": ', "is damaged"), (b"", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[1]", "JSON object")],
 )
-def test_a_damaged_json_file_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_damaged_json_file_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=problem) as caught:
         read_json(path)
     assert str(path) in str(caught.value)
     assert "move it away and run the same command again" in str(caught.value)

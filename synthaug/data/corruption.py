@@ -66,9 +66,7 @@ class CorruptedPixels:
         changed = self._transformed(whole if self.pixels == "uint8" else whole.float() / 255, key)
         if not isinstance(changed, Tensor) or changed.ndim != 3 or changed.shape[0] != 3:
             kind = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
-            raise UserError(
-                f"{self._transform_name} returned {kind} for an image: must be (3, height, width)."
-            )
+            raise UserError(f"{self._transform_name} returned {kind} for an image: must be (3, height, width).")
         whole = changed if changed.dtype == torch.uint8 else _to_bytes(changed.float())
         array: NDArray[np.uint8] = whole.numpy()
         return array

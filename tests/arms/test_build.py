@@ -24,8 +24,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def dataset(root: Path, scale: float = 1.0, **changed: Any) -> dict[str, Any]:
-    given: dict[str, Any] = settings(root, root.parent)["dataset"]
-    return {**given, "augment": {"scale": [scale, 1.0]}, **changed}
+    arguments: dict[str, Any] = settings(root, root.parent)["dataset"]
+    return {**arguments, "augment": {"scale": [scale, 1.0]}, **changed}
 
 
 def read(root: Path, **changed: Any) -> arms.RealData:
@@ -50,8 +50,8 @@ def test_the_store_has_the_pixels_of_the_smallest_crop(
 
 def test_an_arms_own_augmentation_asks_for_no_store_of_its_own(root: Path) -> None:
     job = settings(root, root.parent, 1.0, 0.0)
-    own = {**job, "mix": {**job["mix"], "augment": {"scale": [0.1, 1.0]}}}
-    plain, strong = build_arm(job), build_arm(own)
+    augmented = {**job, "mix": {**job["mix"], "augment": {"scale": [0.1, 1.0]}}}
+    plain, strong = build_arm(job), build_arm(augmented)
     assert strong.store.folder == plain.store.folder
     assert strong.digests == plain.digests
 
@@ -61,8 +61,8 @@ def test_a_small_crop_keeps_its_detail(root: Path) -> None:
     sharp = Image.fromarray(noise).resize((192, 192), Image.Resampling.BICUBIC)
     sharp.save(root / "train/cat/sharp.png")
     data = read(root, image_size=48, crop_pct=0.875, scale=0.25)
-    (own,) = (s for s in data.real.train if s.path.name == "sharp.png")
-    pixels, sizes = (torch.from_numpy(array) for array in data.store.batch([own.sha256]))
+    (sharp_sample,) = (s for s in data.real.train if s.path.name == "sharp.png")
+    pixels, sizes = (torch.from_numpy(array) for array in data.store.batch([sharp_sample.sha256]))
     middle = torch.full((1, len(DRAWS)), 0.5)
     view = training_view(pixels, sizes, middle, 48, Augmentation((0.25, 0.25)), supersample=2)[0]
     ideal = np.asarray(sharp.resize((48, 48), Image.Resampling.BICUBIC, box=(48, 48, 144, 144))) / 255

@@ -46,17 +46,17 @@ def typed(number: float) -> Fraction:
 @settings(deadline=None)
 @given(st.integers(0, 10**6), shares, multiples)
 def test_counts_are_rounded_half_up_and_the_total_is_exact(n: int, real: float, synthetic: float) -> None:
-    found = counts(n, real, synthetic)
-    assert found.real == half_up(typed(real) * n)
-    assert found.real + found.synthetic == half_up((typed(real) + typed(synthetic)) * n)
-    assert found.synthetic >= 0
+    actual = counts(n, real, synthetic)
+    assert actual.real == half_up(typed(real) * n)
+    assert actual.real + actual.synthetic == half_up((typed(real) + typed(synthetic)) * n)
+    assert actual.synthetic >= 0
 
 
 @settings(deadline=None)
 @given(st.integers(0, 10**6), shares)
 def test_a_replacement_arm_is_as_large_as_the_real_training_set(n: int, real: float) -> None:
-    found = counts(n, real, float(1 - typed(real)))
-    assert found.real + found.synthetic == n
+    actual = counts(n, real, float(1 - typed(real)))
+    assert actual.real + actual.synthetic == n
 
 
 @settings(deadline=None)
@@ -134,21 +134,21 @@ def test_the_order_of_the_lists_does_not_matter(
 @settings(deadline=None)
 @given(st.permutations([f"may/{n}/cat.png" for n in range(6)]), seeds)
 def test_copies_of_one_file_with_the_same_name_are_told_apart_by_their_folders(paths: list[str], seed: int) -> None:
-    one = sample(0)
-    copies = [Sample(one.path.parent / path, 0, "cat", one.origin, one.sha256) for path in paths]
+    first = sample(0)
+    copies = [Sample(first.path.parent / path, 0, "cat", first.origin, first.sha256) for path in paths]
     chosen = select(copies, [], {"cat": Counts(3, 0)}, seed)
     assert [s.path.parent.name for s in chosen] == ["0", "1", "2"]
 
 
 @settings(deadline=None)
 @given(sizes, shares, multiples, seeds, sizes)
-def test_what_other_classes_hold_does_not_matter(n: int, real: float, synthetic: float, seed: int, other: int) -> None:
+def test_what_other_classes_hold_does_not_matter(n: int, real: float, synthetic: float, seed: int, second: int) -> None:
     cats = counts(n, real, synthetic)
     alone = select(reals(n), generated(4 * n), {"cat": cats}, seed)
     both = select(
-        reals(n) + reals(other, "dog", 1),
-        generated(4 * n) + generated(4 * other, "dog", 1),
-        {"dog": counts(other, real, synthetic), "cat": cats},
+        reals(n) + reals(second, "dog", 1),
+        generated(4 * n) + generated(4 * second, "dog", 1),
+        {"dog": counts(second, real, synthetic), "cat": cats},
         seed,
     )
     assert [s for s in both if s.class_name == "cat"] == alone
@@ -263,9 +263,9 @@ def test_above_one_all_training_images_and_some_further_ones_are_taken(
 ) -> None:
     wanted = counts(n, real, synthetic)
     chosen = select(reals(n), generated(wanted.synthetic), {"cat": wanted}, seed, further(3 * n))
-    own = [s for s in chosen if s.origin != SYNTHETIC]
-    of_train = set(own) & set(reals(n))
-    assert len(set(own)) == len(own) == wanted.real
+    members = [s for s in chosen if s.origin != SYNTHETIC]
+    of_train = set(members) & set(reals(n))
+    assert len(set(members)) == len(members) == wanted.real
     assert len(of_train) == min(n, wanted.real)
     if wanted.real <= n:
         assert chosen == select(reals(n), generated(wanted.synthetic), {"cat": wanted}, seed)

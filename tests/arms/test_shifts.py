@@ -33,20 +33,25 @@ def none(_: int) -> list[Sample]:
 
 def test_a_folder_has_the_classes_of_the_dataset(tmp_path: Path, real: RealImages) -> None:
     root = write(tmp_path / "other", dog=[100, 101], cat=[102])
-    (one,) = Folder(str(root)).sets("other", real, none)
-    assert [(s.class_name, s.label, s.origin) for s in one.samples] == [
+    (item,) = Folder(str(root)).sets("other", real, none)
+    assert [(s.class_name, s.label, s.origin) for s in item.samples] == [
         ("cat", 0, "real"),
         ("dog", 1, "real"),
         ("dog", 1, "real"),
     ]
-    assert (one.name, one.origin, one.corruption, one.paired_with) == ("other", "real", None, None)
-    assert absent_classes(one, real.classes) == []
+    assert (item.name, item.origin, item.corruption, item.paired_with) == (
+        "other",
+        "real",
+        None,
+        None,
+    )
+    assert absent_classes(item, real.classes) == []
 
 
 def test_a_folder_may_have_some_of_the_classes(tmp_path: Path, real: RealImages) -> None:
-    (one,) = Folder(str(write(tmp_path / "other", dog=[100]))).sets("other", real, none)
-    assert [s.label for s in one.samples] == [1]
-    assert absent_classes(one, real.classes) == ["cat"]
+    (item,) = Folder(str(write(tmp_path / "other", dog=[100]))).sets("other", real, none)
+    assert [s.label for s in item.samples] == [1]
+    assert absent_classes(item, real.classes) == ["cat"]
 
 
 @pytest.mark.parametrize(
@@ -72,29 +77,33 @@ def test_a_folder_that_is_not_there_and_an_origin_that_is_none_are_refused(tmp_p
 
 
 def test_a_folder_is_the_same_wherever_it_lies_and_another_with_other_images(tmp_path: Path, real: RealImages) -> None:
-    here, there = (write(tmp_path / name, cat=[100], dog=[101]) for name in ("here", "there"))
-    one, same = (Folder(str(root)).sets("other", real, none)[0] for root in (here, there))
-    assert (one.settings, one.digest) == (same.settings, same.digest)
-    image(102).save(there / "dog" / "102.png")
-    (grown,) = Folder(str(there)).sets("other", real, none)
-    assert grown.settings != one.settings
-    assert grown.digest != one.digest
+    left, right = (write(tmp_path / name, cat=[100], dog=[101]) for name in ("here", "there"))
+    first, same = (Folder(str(root)).sets("other", real, none)[0] for root in (left, right))
+    assert (first.settings, first.digest) == (same.settings, same.digest)
+    image(102).save(right / "dog" / "102.png")
+    (grown,) = Folder(str(right)).sets("other", real, none)
+    assert grown.settings != first.settings
+    assert grown.digest != first.digest
 
 
 def test_corruptions_are_of_the_test_images_one_set_for_each_severity(real: RealImages) -> None:
     severities: dict[Any, Any] = {1: {"sigma": 0.1}, 3: {"sigma": 0.3}, "mild": None}
     noise = Corruptions("v2.GaussianNoise", severities, pixels="float32")
     sets = noise.sets("noise", real, none)
-    assert [one.name for one in sets] == noise.names("noise") == ["noise-1", "noise-3", "noise-mild"]
-    assert all(one.samples == real.test and one.paired_with == "test" for one in sets)
-    assert [dict(one.corruption.arguments) for one in sets if one.corruption] == [{"sigma": 0.1}, {"sigma": 0.3}, {}]
-    assert len({one.digest for one in sets}) == 3, "the same images, corrupted otherwise"
+    assert [item.name for item in sets] == noise.names("noise") == ["noise-1", "noise-3", "noise-mild"]
+    assert all(item.samples == real.test and item.paired_with == "test" for item in sets)
+    assert [dict(item.corruption.arguments) for item in sets if item.corruption] == [
+        {"sigma": 0.1},
+        {"sigma": 0.3},
+        {},
+    ]
+    assert len({item.digest for item in sets}) == 3, "the same images, corrupted otherwise"
 
 
 def test_a_corruption_is_the_same_by_its_settings_whatever_it_is_called(real: RealImages) -> None:
     def digest(name: str, **changed: Any) -> str:
-        given = {"transform": "v2.Blur", "severities": {"1": {"sigma": 1}}, "pixels": "uint8"} | changed
-        return Corruptions(**given).sets(name, real, none)[0].digest
+        arguments = {"transform": "v2.Blur", "severities": {"1": {"sigma": 1}}, "pixels": "uint8"} | changed
+        return Corruptions(**arguments).sets(name, real, none)[0].digest
 
     assert digest("blur") == digest("other name")
     for changed in ({"transform": "v2.Noise"}, {"severities": {"1": {"sigma": 2}}}, {"pixels": "float32"}):
@@ -102,21 +111,25 @@ def test_a_corruption_is_the_same_by_its_settings_whatever_it_is_called(real: Re
 
 
 @pytest.mark.parametrize(
-    ("shift", "said"),
+    ("shift", "problem"),
     [
         (Corruptions("v2.Blur", {"1": {}}, pixels="int8"), "shift.mine.pixels=int8: must be uint8 or float32."),
         (Synthetic(per_class=0), "shift.mine.per_class=0: must be at least 1."),
     ],
 )
-def test_values_that_cannot_be_are_refused(shift: Shift, said: str, real: RealImages) -> None:
+def test_values_that_cannot_be_are_refused(shift: Shift, problem: str, real: RealImages) -> None:
     with pytest.raises(UserError) as error:
         shift.sets("mine", real, none)
-    assert str(error.value) == said
+    assert str(error.value) == problem
 
 
 def test_synthetic_images_are_those_held_out(real: RealImages) -> None:
-    (one,) = Synthetic(per_class=2).sets("held", real, lambda count: [sample(count, origin="synthetic")] * count)
-    assert (len(one.samples), one.origin, one.settings) == (2, "synthetic", {"kind": "synthetic", "per_class": 2})
+    (item,) = Synthetic(per_class=2).sets("held", real, lambda count: [sample(count, origin="synthetic")] * count)
+    assert (len(item.samples), item.origin, item.settings) == (
+        2,
+        "synthetic",
+        {"kind": "synthetic", "per_class": 2},
+    )
 
 
 @given(st.permutations(range(6)))
@@ -128,24 +141,24 @@ def test_the_order_of_images_does_not_matter_to_the_digest(order: list[int]) -> 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_an_image_that_training_knows_is_refused_with_where_it_is(split: str, real: RealImages) -> None:
     """By the content of its pixels: a copy may be saved in another format."""
-    known = real.splits[split][0]
+    seen = real.splits[split][0]
     copy = Sample(Path("other/cat/copy.bmp"), 0, "cat", "real", "f" * 64)
     fine = Sample(Path("other/cat/fine.bmp"), 0, "cat", "real", "e" * 64)
     with pytest.raises(UserError) as error:
         require_unseen(
-            ShiftSet("dusk", [copy, fine], {}), real, {}, lambda key: known.sha256 if key == copy.sha256 else key
+            ShiftSet("dusk", [copy, fine], {}), real, {}, lambda key: seen.sha256 if key == copy.sha256 else key
         )
     assert str(error.value) == (
         "shift.dusk: 1 image was trained on, or chose the checkpoint:\n"
-        f"  - {copy.path}  =  {split}: {known.path}\n"
+        f"  - {copy.path}  =  {split}: {seen.path}\n"
         "Remove them from the test set and run the same command again."
     )
 
 
 def test_a_synthetic_image_that_the_arm_trains_on_is_refused(real: RealImages) -> None:
-    own = sample(1, origin="synthetic")
+    trained = sample(1, origin="synthetic")
     with pytest.raises(UserError, match=r"synthetic/cat/0001.png  =  trained/1.png"):
-        require_unseen(ShiftSet("held", [own], {}), real, {own.sha256: "trained/1.png"}, str)
+        require_unseen(ShiftSet("held", [trained], {}), real, {trained.sha256: "trained/1.png"}, str)
 
 
 def test_an_image_in_two_classes_is_refused_and_one_of_the_test_is_not(real: RealImages) -> None:
@@ -156,5 +169,5 @@ def test_an_image_in_two_classes_is_refused_and_one_of_the_test_is_not(real: Rea
 
 
 def test_corrupted_test_images_were_refused_before_if_at_all(real: RealImages) -> None:
-    (one,) = Corruptions("v2.Blur", {"1": {}}).sets("blur", real, none)
-    require_unseen(one, real, {real.test[0].sha256: "trained"}, lambda _: "same")
+    (item,) = Corruptions("v2.Blur", {"1": {}}).sets("blur", real, none)
+    require_unseen(item, real, {real.test[0].sha256: "trained"}, lambda _: "same")

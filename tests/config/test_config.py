@@ -687,7 +687,7 @@ def test_a_class_that_is_called_like_a_split(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos", train=1, val=1, test=1)
     (root / "train").rename(tmp_path / "other")
     lines = problems("dataset=imagefolder", f"dataset.root={root}")
-    assert f"dataset.root={root}: if 'test' is a class and no split, give dataset.test=<another name>" in lines
+    assert f"dataset.root={root}: if 'test' is a class and not a split, give dataset.test=<another name>" in lines
 
 
 def test_folders_that_need_no_split_folders(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def picture(seed: int, width: int, height: int) -> NDArray[np.uint8]:
     return np.asarray(image(seed, (width, height)))
 
 
-def correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    return float(((one - one.mean()) * (other - other.mean())).mean() / (one.std() * other.std()))
+def correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    return float(((first - first.mean()) * (second - second.mean())).mean() / (first.std() * second.std()))
 
 
 def coordinates(height: int, width: int) -> NDArray[np.uint8]:
@@ -195,19 +195,19 @@ def test_strong_augmentation_is_another_one_for_every_image_epoch_and_seed(augme
     views = [augmented(images, names, seed, epoch, augmentation) for seed in range(2) for epoch in range(2)]
     singles = [view for pair in views for view in pair]
     for number, view in enumerate(singles):
-        assert all((view - other).abs().max() > 0.01 for other in singles[:number])
+        assert all((view - second).abs().max() > 0.01 for second in singles[:number])
 
 
 def test_an_image_looks_different_in_every_epoch_and_seed() -> None:
     images, names = [picture(0, 20, 16)], keys(1)
     views = [augmented(images, names, seed, epoch) for seed in range(3) for epoch in range(3)]
     for number, view in enumerate(views):
-        assert all((view - other).abs().max() > 0.01 for other in views[:number])
+        assert all((view - second).abs().max() > 0.01 for second in views[:number])
 
 
 def test_a_copy_in_the_same_batch_with_another_name_looks_different() -> None:
-    one, other = augmented([picture(0, 20, 16)] * 2, keys(2))
-    assert (one - other).abs().max() > 0.01
+    first, second = augmented([picture(0, 20, 16)] * 2, keys(2))
+    assert (first - second).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("rotation", [0, 90])
@@ -372,9 +372,9 @@ def test_hue_is_that_of_torchvision(drawn: float, shift: float) -> None:
     pixels, sizes = stack([picture(0, 16, 16), picture(1, 16, 16)])
     numbers = draws(2)
     numbers[0, DRAWS.index("hue")] = drawn
-    one, other = training_view(pixels, sizes, numbers, 16, Augmentation(hue=0.5))
-    torch.testing.assert_close(one, adjust_hue(pixels[0] / 255, shift), rtol=0, atol=1e-3)
-    torch.testing.assert_close(other, pixels[1] / 255, rtol=0, atol=1e-3)
+    first, second = training_view(pixels, sizes, numbers, 16, Augmentation(hue=0.5))
+    torch.testing.assert_close(first, adjust_hue(pixels[0] / 255, shift), rtol=0, atol=1e-3)
+    torch.testing.assert_close(second, pixels[1] / 255, rtol=0, atol=1e-3)
 
 
 def test_grayscale_leaves_the_luma() -> None:

@@ -171,12 +171,12 @@ def test_arms_of_every_size_take_the_steps_of_the_baseline_in_batches_of_its_siz
 ) -> None:
     if baseline < world:
         return
-    there = Batches(baseline, batch_size, 0, 0, world)
+    baseline_batches = Batches(baseline, batch_size, 0, 0, world)
     for rank in range(world):
         share = Batches(count, batch_size, 0, rank, world, baseline=baseline)
         share.set_epoch(epoch)
-        assert [len(batch) for batch in share] == [there.batch_size] * len(there)
-        assert len(share) == len(there)
+        assert [len(batch) for batch in share] == [baseline_batches.batch_size] * len(baseline_batches)
+        assert len(share) == len(baseline_batches)
 
 
 @given(counts, counts, batch_sizes, worlds, st.integers(0, 99), st.integers(1, 5))
@@ -203,10 +203,10 @@ def test_a_baseline_of_whole_batches_is_trained_as_with_equal_epochs(
 ) -> None:
     """So that both budgets compare with one and the same run."""
     count = full * batch_size
-    one, other = Batches(count, batch_size, seed), Batches(count, batch_size, seed, baseline=count)
-    for batches in (one, other):
+    first, second = Batches(count, batch_size, seed), Batches(count, batch_size, seed, baseline=count)
+    for batches in (first, second):
         batches.set_epoch(epoch)
-    assert list(one) == list(other)
+    assert list(first) == list(second)
 
 
 def test_orders_of_passes_differ_and_depend_on_the_seed() -> None:
@@ -228,10 +228,10 @@ def test_pretraining_goes_on_through_the_rows_of_an_origin(
     if baseline < world:
         return
     shares = [Batches(len(synthetic), batch_size, seed, rank, world, synthetic, 2, baseline) for rank in range(world)]
-    taken = [stream(share, 5) for share in shares]
+    drawn_rows = [stream(share, 5) for share in shares]
     steps = len(Batches(baseline, batch_size, 0, 0, world))
-    assert {len(items) for items in taken} == {5 * steps * shares[0].batch_size}
-    drawn = [item for items in zip(*taken, strict=True) for item in items]
+    assert {len(items) for items in drawn_rows} == {5 * steps * shares[0].batch_size}
+    drawn = [item for items in zip(*drawn_rows, strict=True) for item in items]
     assert len(set(drawn)) == len(drawn)
     cut = 2 * steps * shares[0].batch_size * world
     stages = [(drawn[:cut], True), (drawn[cut:], False)] if len(set(synthetic)) == 2 else [(drawn, synthetic[0])]

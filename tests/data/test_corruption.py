@@ -58,8 +58,8 @@ def test_an_image_is_the_same_in_every_order_and_batch(
     store, keys = stored
     noisy = corrupted(store, NOISE)
     expected = noisy.batch(keys)[0][order]
-    asked = [keys[place] for place in order]
-    parts = [noisy.batch(asked[start : start + batch])[0] for start in range(0, 5, batch)]
+    requests = [keys[place] for place in order]
+    parts = [noisy.batch(requests[start : start + batch])[0] for start in range(0, 5, batch)]
     assert np.array_equal(np.concatenate(parts), expected)
 
 
@@ -68,7 +68,7 @@ def test_images_differ_in_their_noise_and_so_do_no_two_calls(stored: tuple[Pixel
     grey = v2.Compose([v2.Lambda(lambda image: torch.full_like(image, 0.5)), NOISE])
     once, again = (corrupted(store, grey).batch(keys)[0] for _ in range(2))
     assert np.array_equal(once, again)
-    assert all((once[0] != other).mean() > 0.9 for other in once[1:])
+    assert all((once[0] != second).mean() > 0.9 for second in once[1:])
     assert (once[0] / 255).std() == pytest.approx(0.2, abs=0.02)
 
 
@@ -161,8 +161,8 @@ def test_the_store_of_a_large_crop_is_sampled_finely(tmp_path: Path) -> None:
 def test_compression_is_that_of_pillow(tmp_path: Path) -> None:
     picture = image(3, (SIDE, SIDE))
     picture.save(tmp_path / "low.jpg", quality=10)
-    given = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     with Image.open(tmp_path / "low.jpg") as expected:
-        assert np.array_equal(JPEG(10)(given).permute(1, 2, 0).numpy(), np.array(expected))
+        assert np.array_equal(JPEG(10)(pixels).permute(1, 2, 0).numpy(), np.array(expected))
     with pytest.raises(ValueError, match="quality=0: must be 1 to 95"):
         JPEG(0)

@@ -201,9 +201,9 @@ def fit(data: MixDataModule, epochs: int, folder: Path | None = None) -> Witness
     return witness
 
 
-def same(one: Any, other: Any) -> bool:
-    return len(one) == len(other) and all(
-        a == c and torch.equal(b, d) for (a, b), (c, d) in zip(one, other, strict=True)
+def same(first: Any, second: Any) -> bool:
+    return len(first) == len(second) and all(
+        a == c and torch.equal(b, d) for (a, b), (c, d) in zip(first, second, strict=True)
     )
 
 
@@ -243,16 +243,16 @@ def test_workers_change_nothing(real: RealImages, synthetic: list[Sample], store
         data = module(real, synthetic, store, num_workers=workers)
         return list(data.train_dataloader() if split == "train" else data.test_dataloader())
 
-    here, there = read(0), read(2)
-    assert len(here) == len(there)
-    for one, other in zip(here, there, strict=True):
-        for name, value in one._asdict().items():
-            assert value is None or torch.equal(value, other._asdict()[name]), name
+    left, right = read(0), read(2)
+    assert len(left) == len(right)
+    for first, second in zip(left, right, strict=True):
+        for name, value in first._asdict().items():
+            assert value is None or torch.equal(value, second._asdict()[name]), name
 
 
 def test_a_started_process_reads_the_same(real: RealImages, store: PixelStore) -> None:
     items = [(0, row) for row in range(14)]
     listed = Rows(real.test, store, None)
     expected = listed.__getitems__(items).pixels
-    there: Rows = pickle.loads(pickle.dumps(listed))  # which is how a process is given it where fork is unknown
-    assert torch.equal(there.__getitems__(items).pixels, expected)
+    right: Rows = pickle.loads(pickle.dumps(listed))  # which is how a process is given it where fork is unknown
+    assert torch.equal(right.__getitems__(items).pixels, expected)

@@ -21,8 +21,8 @@ def photo(seed: int, side: int = 96) -> Image.Image:
     return image(seed, (side, side))
 
 
-def bits(one: Image.Image, other: Image.Image) -> int:
-    return int(distances([fingerprint(np.asarray(one)).phash], [fingerprint(np.asarray(other)).phash])[0, 0])
+def bits(first: Image.Image, second: Image.Image) -> int:
+    return int(distances([fingerprint(np.asarray(first)).phash], [fingerprint(np.asarray(second)).phash])[0, 0])
 
 
 def with_hash(value: int, pixels: str = "") -> Fingerprint:
@@ -45,8 +45,8 @@ def test_the_same_pixels_in_another_format_have_the_same_fingerprint(tmp_path: P
     (tmp_path / "d.png").write_text("no image")
     paths = sorted(tmp_path.iterdir())
     keys = [files.sha256(path) for path in paths]
-    found, bad = fingerprint_files(dict(zip(keys, paths, strict=True)))
-    a, b, c = (found[key] for key in keys[:3])
+    actual, bad = fingerprint_files(dict(zip(keys, paths, strict=True)))
+    a, b, c = (actual[key] for key in keys[:3])
     assert a == b
     assert a.pixels != c.pixels
     assert bad == {keys[3]: "not an image that Pillow can read"}
@@ -58,9 +58,9 @@ def test_the_shape_belongs_to_the_pixels() -> None:
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6), st.integers(0, 2**64 - 1))
-def test_distances_count_bits(ones: list[int], other: int) -> None:
-    found = distances([f"{one:016x}" for one in ones], [f"{other:016x}"])
-    assert found[:, 0].tolist() == [(one ^ other).bit_count() for one in ones]
+def test_distances_count_bits(ones: list[int], second: int) -> None:
+    actual = distances([f"{first:016x}" for first in ones], [f"{second:016x}"])
+    assert actual[:, 0].tolist() == [(first ^ second).bit_count() for first in ones]
 
 
 def test_groups_join_by_way_of_others() -> None:
@@ -80,23 +80,23 @@ def test_the_same_pixels_are_a_group_whatever_the_limit() -> None:
 @given(st.lists(st.integers(0, 63), max_size=40), st.integers(0, 6), st.randoms())
 def test_groups_are_those_of_a_slow_search_in_any_order(values: list[int], near: int, order: random.Random) -> None:
     prints = [with_hash(value) for value in values]
-    found = groups(prints, near)
+    actual = groups(prints, near)
     expected = list(range(len(values)))
     changed = True
     while changed:
         changed = False
-        for one, value in enumerate(values):
-            for other in range(one):
-                if (value ^ values[other]).bit_count() <= near and expected[one] != expected[other]:
-                    least, most = sorted((expected[one], expected[other]))
+        for first, value in enumerate(values):
+            for second in range(first):
+                if (value ^ values[second]).bit_count() <= near and expected[first] != expected[second]:
+                    least, most = sorted((expected[first], expected[second]))
                     expected = [least if label == most else label for label in expected]
                     changed = True
-    assert found == expected
+    assert actual == expected
     places = list(range(len(values)))
     order.shuffle(places)
     mixed = groups([prints[place] for place in places], near)
-    sets = {frozenset(places[i] for i, label in enumerate(mixed) if label == own) for own in mixed}
-    assert sets == {frozenset(i for i, label in enumerate(found) if label == own) for own in found}
+    sets = {frozenset(places[i] for i, label in enumerate(mixed) if label == members) for members in mixed}
+    assert sets == {frozenset(i for i, label in enumerate(actual) if label == members) for members in actual}
 
 
 def test_blocks_of_rows_miss_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,9 +104,9 @@ def test_blocks_of_rows_miss_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     prints = [with_hash(rng.getrandbits(64)) for _ in range(50)]
     prints[49] = with_hash(int(prints[3].phash, 16) ^ 0b101)
     monkeypatch.setattr(fingerprints, "_ROWS", 7)
-    found = groups(prints, 8)
-    assert found[49] == 3
-    assert len(set(found)) == 49
+    actual = groups(prints, 8)
+    assert actual[49] == 3
+    assert len(set(actual)) == 49
 
 
 # --- the limit -------------------------------------------------------------------------------------------

@@ -120,8 +120,8 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, monkey
 @pytest.mark.usefixtures("clock")
 def test_two_commands_keep_the_entries_of_both(tmp_path: Path, hashed: Counter[str]) -> None:
     first, second = write(tmp_path / "a.png", "a"), write(tmp_path / "b.png", "b")
-    with HashCache(tmp_path / "hashes.csv") as one, HashCache(tmp_path / "hashes.csv") as two:
-        one.sha256(first)
+    with HashCache(tmp_path / "hashes.csv") as item, HashCache(tmp_path / "hashes.csv") as two:
+        item.sha256(first)
         two.sha256(second)
     for path in (first, second):
         digest(tmp_path, path)

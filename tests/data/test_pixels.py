@@ -325,9 +325,9 @@ def test_what_is_transparent_is_white_and_not_the_colour_under_it(tmp_path: Path
     picture = Image.new(mode, (6, 4), (40, 0) if mode == "LA" else (10, 20, 30, 0))
     picture.paste(Image.new(mode, (3, 4), (40, 255) if mode == "LA" else (10, 20, 30, 255)), (0, 0))
     picture.save(tmp_path / "a.png")
-    found = decode(tmp_path / "a.png", WHOLE)
-    assert found[0, 0].tolist() == ([40, 40, 40] if mode == "LA" else [10, 20, 30])
-    assert found[0, -1].tolist() == [255, 255, 255]
+    actual = decode(tmp_path / "a.png", WHOLE)
+    assert actual[0, 0].tolist() == ([40, 40, 40] if mode == "LA" else [10, 20, 30])
+    assert actual[0, -1].tolist() == [255, 255, 255]
 
 
 def test_half_transparent_is_half_white(tmp_path: Path) -> None:
@@ -341,9 +341,9 @@ def test_a_palette_with_transparency(tmp_path: Path, transparency: int | bytes) 
     picture.putpalette([200, 0, 0, 0, 100, 0])
     picture.paste(0, (0, 0, 2, 2))
     picture.save(tmp_path / "a.png", transparency=transparency)
-    found = decode(tmp_path / "a.png", WHOLE)
-    assert found[0, 0].tolist() == [255, 255, 255]
-    assert found[0, -1].tolist() == [0, 100, 0]
+    actual = decode(tmp_path / "a.png", WHOLE)
+    assert actual[0, 0].tolist() == [255, 255, 255]
+    assert actual[0, -1].tolist() == [0, 100, 0]
 
 
 def test_a_colour_that_stands_for_transparency(tmp_path: Path) -> None:
@@ -385,9 +385,9 @@ def test_photographs_stand_upright(tmp_path: Path, orientation: int, suffix: str
     exif = Image.Exif()
     exif[0x0112] = orientation
     lying.save(tmp_path / f"a{suffix}", exif=exif, quality=98, lossless=True)
-    found = decode(tmp_path / f"a{suffix}", WHOLE)
-    assert found.shape == (32, 48, 3)
-    assert np.abs(found.astype(int) - np.asarray(upright)).mean() < (4 if suffix == ".jpg" else 0.01)
+    actual = decode(tmp_path / f"a{suffix}", WHOLE)
+    assert actual.shape == (32, 48, 3)
+    assert np.abs(actual.astype(int) - np.asarray(upright)).mean() < (4 if suffix == ".jpg" else 0.01)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
@@ -531,12 +531,12 @@ def test_a_file_that_is_gone_is_not_called_damaged(tmp_path: Path) -> None:
 
 def test_a_file_that_was_replaced_is_not_taken_for_what_it_was(tmp_path: Path) -> None:
     images = save(tmp_path / "images", range(2))
-    old, other = images
+    old, second = images
     image(7).save(images[old])
     new = files.sha256(images[old])
     store = PixelStore(tmp_path / "store", WHOLE)
     assert store.add(images) == {old: f"its content is not what was listed (sha256 {new[:12]} instead of {old[:12]})"}
-    assert holds(store, {other: images[other]})
+    assert holds(store, {second: images[second]})
     assert store.add({new: images[old]}) == {}
     assert holds(store, {new: images[old]})
 
@@ -636,9 +636,9 @@ def test_huge_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pyte
         at_once["huge"] += 1
         at_once["most"] = max(at_once.values())
         time.sleep(0.01)
-        found = load(opened, short_side)
+        actual = load(opened, short_side)
         at_once["huge"] -= 1
-        return found
+        return actual
 
     monkeypatch.setattr(pixels, "_load_huge", counted)
     monkeypatch.setattr(pixels, "HUGE", 30 * 30)
@@ -672,8 +672,8 @@ def kinds(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def test_every_kind_of_file_arrives_in_the_store_under_any_name(tmp_path: Path) -> None:
-    given = kinds(tmp_path)
-    for name, how in given.items():
+    arguments = kinds(tmp_path)
+    for name, how in arguments.items():
         mode = str(how.pop("mode"))
         picture = image(5, (48, 32))
         if mode == "I;16":
@@ -683,16 +683,16 @@ def test_every_kind_of_file_arrives_in_the_store_under_any_name(tmp_path: Path) 
         if name.startswith("kopf"):
             picture = picture.transpose(Image.Transpose.ROTATE_180)
         picture.save(tmp_path / name, **how)  # type: ignore[arg-type]
-    images = {files.sha256(tmp_path / name): tmp_path / name for name in given}
+    images = {files.sha256(tmp_path / name): tmp_path / name for name in arguments}
     store = PixelStore(tmp_path / "store", WHOLE)
     assert store.add(images) == {}
     expected = np.asarray(image(5, (48, 32))).astype(int)
     for key, path in images.items():
-        found = stored(store, key).astype(int)
-        assert found.shape == (32, 48, 3), path
-        brightness = np.abs(found.mean(axis=2) - expected.mean(axis=2)).mean()
+        actual = stored(store, key).astype(int)
+        assert actual.shape == (32, 48, 3), path
+        brightness = np.abs(actual.mean(axis=2) - expected.mean(axis=2)).mean()
         assert brightness < (120 if "weiß" in path.name else 25), path
-        assert np.abs(found[::-1, ::-1] - expected).mean() > 10, path
+        assert np.abs(actual[::-1, ::-1] - expected).mean() > 10, path
 
 
 @pytest.mark.parametrize("name", ["ein Käse.png", "猫 🐈.png", "عربي.png", "a'b\"c,d;e.png", "a\nb.png", "%20.png"])

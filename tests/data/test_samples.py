@@ -224,15 +224,15 @@ def test_everything_is_said_at_once(tmp_path: Path) -> None:
 # --- the same image twice ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("one", "other"), [("train", "test"), ("train", "val"), ("val", "test")])
-def test_the_same_pixels_in_two_splits_are_refused_however_they_are_saved(tmp_path: Path, one: str, other: str) -> None:
+@pytest.mark.parametrize(("first", "second"), [("train", "test"), ("train", "val"), ("val", "test")])
+def test_the_same_pixels_in_two_splits_are_refused(tmp_path: Path, first: str, second: str) -> None:
     root = write_dataset(tmp_path / "data")
-    with Image.open(root / one / "cat/000.png") as original:
-        original.save(root / other / "dog/copy.bmp")
+    with Image.open(root / first / "cat/000.png") as original:
+        original.save(root / second / "dog/copy.bmp")
     with pytest.raises(UserError) as caught:
         require_distinct_pixels(root)
     message = str(caught.value)
-    assert f"{one}: {root / one / 'cat/000.png'}  =  {other}: {root / other / 'dog/copy.bmp'}" in message
+    assert f"{first}: {root / first / 'cat/000.png'}  =  {second}: {root / second / 'dog/copy.bmp'}" in message
     assert message.startswith("1 image is in more than one split")
     assert "1 image is in more than one class" in message
 
@@ -279,9 +279,9 @@ def test_the_same_pixels_twice_in_one_class_and_split_are_allowed_and_listed(tmp
 
 
 def test_without_leaves_out_by_path_in_every_split() -> None:
-    one, two, three = (sample(number) for number in range(3))
-    real = RealImages(["cat"], [one, two], [two], [three]).without([two.path])
-    assert (real.train, real.val, real.test) == ([one], [], [three])
+    first, two, three = (sample(number) for number in range(3))
+    real = RealImages(["cat"], [first, two], [two], [three]).without([two.path])
+    assert (real.train, real.val, real.test) == ([first], [], [three])
 
 
 def test_a_class_that_leaving_out_has_emptied_is_named() -> None:
@@ -295,5 +295,5 @@ def test_a_class_that_leaving_out_has_emptied_is_named() -> None:
 
 
 def test_per_class_keeps_the_order_and_the_empty_classes() -> None:
-    one, two, three = sample(1), sample(2, "dog", 1), sample(0)
-    assert per_class([one, two, three], ["cow", "cat", "dog"]) == {"cow": [], "cat": [one, three], "dog": [two]}
+    first, two, three = sample(1), sample(2, "dog", 1), sample(0)
+    assert per_class([first, two, three], ["cow", "cat", "dog"]) == {"cow": [], "cat": [first, three], "dog": [two]}

@@ -104,14 +104,14 @@ def test_numbers_are_of_all_classes_together(root: Path) -> None:
 @pytest.mark.parametrize("missing", [["val"], ["test"], ["val", "test"]])
 def test_what_is_missing_beside_train_is_taken_from_train(tmp_path: Path, missing: list[str]) -> None:
     root = write_dataset(tmp_path / "photos", train=10, val=3, test=4)
-    own = hashes(divided(root).real)
+    members = hashes(divided(root).real)
     for split in missing:
         shutil.rmtree(root / split)
-    found = hashes(divided(root).real)
+    actual = hashes(divided(root).real)
     for split in ("val", "test"):
-        assert (found[split] <= own["train"]) if split in missing else (found[split] == own[split])
-        assert found[split]
-    assert set.union(*(found[split] for split in ("train", *missing))) == own["train"]
+        assert (actual[split] <= members["train"]) if split in missing else (actual[split] == members[split])
+        assert actual[split]
+    assert set.union(*(actual[split] for split in ("train", *missing))) == members["train"]
 
 
 def test_folders_that_are_split_by_hand_need_no_rule_and_leave_nothing(tmp_path: Path) -> None:
@@ -122,12 +122,12 @@ def test_folders_that_are_split_by_hand_need_no_rule_and_leave_nothing(tmp_path:
 
 def test_names_places_and_order_do_not_matter(root: Path, tmp_path: Path) -> None:
     expected = hashes(divided(root).real)
-    other = tmp_path / "elsewhere" / "photos"
+    elsewhere = tmp_path / "elsewhere" / "photos"
     for number, path in enumerate(sorted(root.rglob("*.png"), reverse=True)):
-        place = other / path.parent.name / f"deep{number % 3}" / f"猫{number}.png"
+        place = elsewhere / path.parent.name / f"deep{number % 3}" / f"猫{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
-    assert hashes(divided(other).real) == expected
+    assert hashes(divided(elsewhere).real) == expected
 
 
 def test_another_seed_is_another_split_and_the_same_one_the_same(root: Path) -> None:
@@ -150,8 +150,8 @@ def test_copies_are_drawn_together(tmp_path: Path) -> None:
     }
     assert len(split_of) == 60
     for path in root.glob("*/*.jpg"):
-        own = {split_of[path.with_suffix(suffix).name + path.parent.name] for suffix in (".png", ".bmp", ".jpg")}
-        assert len(own) == 1
+        members = {split_of[path.with_suffix(suffix).name + path.parent.name] for suffix in (".png", ".bmp", ".jpg")}
+        assert len(members) == 1
     assert len({split_of[path.name + path.parent.name] for path in root.glob("*/*.jpg")}) > 1
 
 
@@ -208,7 +208,8 @@ def test_apportioning_by_largest_remainders() -> None:
 )
 def test_groups_stay_whole_and_every_split_has_its_share(counts: dict[str, list[int]], seed: int) -> None:
     groups = {
-        name: {f"{name}{number}": ["image"] * size for number, size in enumerate(own)} for name, own in counts.items()
+        name: {f"{name}{number}": ["image"] * size for number, size in enumerate(sizes)}
+        for name, sizes in counts.items()
     }
     with contextlib.suppress(UserError):  # too many are copies
         chosen = draw(groups, Rule(0.15, 0.25, seed), ["test", "val"])
@@ -216,9 +217,9 @@ def test_groups_stay_whole_and_every_split_has_its_share(counts: dict[str, list[
 
 
 def require_shares(groups: Mapping[str, Mapping[str, list[str]]], chosen: Mapping[tuple[str, str], str]) -> None:
-    for name, own in groups.items():
-        images = sum(map(len, own.values()))
-        got = {split: sum(len(own[g]) for g in own if chosen.get((name, g)) == split) for split in ("test", "val")}
+    for name, group in groups.items():
+        images = sum(map(len, group.values()))
+        got = {split: sum(len(group[g]) for g in group if chosen.get((name, g)) == split) for split in ("test", "val")}
         assert min(got.values()) >= 1
         assert sum(got.values()) < images
 
@@ -326,7 +327,7 @@ def test_images_that_must_not_go_are_named(root: Path, split: str, how: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "problem"),
     [
         ({"val": 0.3}, "dataset.split.val: 0.2 there, 0.3 now"),
         ({"test": 5}, "dataset.split.test: 0.2 there, 5 now"),
@@ -334,10 +335,10 @@ def test_images_that_must_not_go_are_named(root: Path, split: str, how: str) -> 
         ({"near": None}, "dataset.split.near: 8 there, None now"),
     ],
 )
-def test_another_rule_is_refused(root: Path, changed: dict[str, float | None], said: str) -> None:
+def test_another_rule_is_refused(root: Path, changed: dict[str, float | None], problem: str) -> None:
     divided(root)
     message = refusal(root, dataclasses.replace(FIFTH, **changed))  # type: ignore[arg-type]
-    assert said in message
+    assert problem in message
     assert "dataset.name=<name>" in message
     assert message.count(" there, ") == 1
 
@@ -356,13 +357,13 @@ def test_a_split_that_was_drawn_and_then_made_by_hand_is_refused(tmp_path: Path)
 
 def test_a_split_of_another_folder_is_refused(root: Path, tmp_path: Path) -> None:
     divided(root)
-    other = tmp_path / "other"
+    elsewhere = tmp_path / "other"
     for name in ("cat", "dog"):
-        (other / name).mkdir(parents=True)
+        (elsewhere / name).mkdir(parents=True)
         for seed in range(5):
-            image(seed + 50 * (name == "dog")).save(other / name / f"{seed}.png")
-    message = refusal(other)
-    assert f"holds the split of another folder: none of its 30 images is in {other}" in message
+            image(seed + 50 * (name == "dog")).save(elsewhere / name / f"{seed}.png")
+    message = refusal(elsewhere)
+    assert f"holds the split of another folder: none of its 30 images is in {elsewhere}" in message
     assert "dataset.name=<name>" in message
 
 

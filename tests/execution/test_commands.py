@@ -298,7 +298,7 @@ def test_a_dataset_that_cannot_be_had_is_asked_for_once(swept: Commands) -> None
         code, printed = swept.run(*command, f"dataset.prepare.descriptions={server.address}/classes.csv")
     assert code == 1, printed
     assert printed.count("-seed0 failed: ") == 2
-    assert server.asked.total() == 1
+    assert server.requests.total() == 1
 
 
 def test_animals_are_selected_and_trained_on(swept: Commands) -> None:

@@ -72,6 +72,6 @@ def test_requests_to_a_hub_stay_off_the_screen(commands: Commands, tmp_path: Pat
         asking = Commands.attach(commands, {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0"})
         code, printed = asking.run("mix=55", "generator=sd15", "experiment=hub", command="generate")
     assert code == 1, printed
-    assert any("stable-diffusion-v1-5" in path for path in hub.asked)
+    assert any("stable-diffusion-v1-5" in path for path in hub.requests)
     assert "The text-to-image model stable-diffusion-v1-5/stable-diffusion-v1-5 could not be loaded." in printed
     assert "HTTP Request" not in printed

@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass
 class Server:
-    """What is served, how it fails, and what was asked for."""
+    """What is served, how it fails, and what was requested."""
 
     folder: Path
     address: str = ""
@@ -19,7 +19,7 @@ class Server:
     busy: dict[str, int] = field(default_factory=dict)  # path → answers of "503" before the file
     breaks: dict[str, int] = field(default_factory=dict)  # path → answers that end in the middle
     forbidden: bool = False
-    asked: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def serve(folder: Path) -> Iterator[Server]:
 def answer(request: BaseHTTPRequestHandler, server: Server) -> None:
     """One request: the file from where it is wanted, or the fault that is due."""
     name = request.path.lstrip("/")
-    server.asked[name] += 1
+    server.requests[name] += 1
     path = server.folder / name
     if server.forbidden or not path.is_file():
         request.send_error(403 if server.forbidden else 404)

@@ -49,8 +49,8 @@ def test_runs_are_found_whether_planned_or_not(tmp_path: Path) -> None:
     for run in (planned("real", 0), planned("55", 7, 0.5, 0.5)):
         write_json(tmp_path / run.key.folder / layout.RESULT, result(run.key, run.real, run.synthetic))
     write_json(tmp_path / planned("82", 0).key.folder / layout.FAILED, {"error": "x"})
-    found = [(run.key.arm, run.key.seed, run.synthetic, run.state) for run in discovery.find_runs(tmp_path)]
-    assert found == [
+    actual = [(run.key.arm, run.key.seed, run.synthetic, run.state) for run in discovery.find_runs(tmp_path)]
+    assert actual == [
         ("real", 0, 0.0, "finished"),
         ("55", 7, 0.5, "finished"),
         ("64", 0, 0.6, "missing"),
@@ -69,9 +69,9 @@ def test_runs_are_sorted_by_synthetic_share_and_then_by_seed(tmp_path: Path) -> 
         planned("real", 0),
     ]
     planning.plan(tmp_path, runs)
-    found = [(run.key.arm, run.key.seed) for run in discovery.find_runs(tmp_path)]
+    actual = [(run.key.arm, run.key.seed) for run in discovery.find_runs(tmp_path)]
     without = [("real", 0), ("real20", 9), ("real20", 10), ("real200", 0)]
-    assert found == [*without, ("add100", 0), ("55", 0), ("synthetic", 0)]
+    assert actual == [*without, ("add100", 0), ("55", 0), ("synthetic", 0)]
 
 
 def test_earlier_attempts_are_no_runs(tmp_path: Path) -> None:

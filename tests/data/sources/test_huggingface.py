@@ -57,12 +57,12 @@ NAMES = datasets.ClassLabel(names=["cat", "dog", "tabby"])
 
 def contents(folder: Path) -> dict[str, set[str]]:
     """Class → hashes of its files."""
-    return {own.name: {files.sha256(path) for path in own.iterdir()} for own in folder.iterdir()}
+    return {item.name: {files.sha256(path) for path in item.iterdir()} for item in folder.iterdir()}
 
 
-def refusal(root: Path, id: str | Path, **given: Any) -> str:
+def refusal(root: Path, id: str | Path, **arguments: Any) -> str:
     with pytest.raises(UserError) as caught:
-        write_huggingface(root, str(id), **given)
+        write_huggingface(root, str(id), **arguments)
     assert not root.exists()
     return str(caught.value)
 
@@ -72,8 +72,8 @@ def refusal(root: Path, id: str | Path, **given: Any) -> str:
 
 def test_an_image_folder(source: Path, root: Path) -> None:
     write_huggingface(root, str(source), val="validation", test="test")
-    for split, own in (("train", "train"), ("val", "val"), ("test", "test")):
-        assert contents(root / split) == contents(source / own)
+    for split, members in (("train", "train"), ("val", "val"), ("test", "test")):
+        assert contents(root / split) == contents(source / members)
     real = scan(root, SPLIT_FOLDERS)
     assert real.classes == ["cat", "dog", "猫x"]
     facts = read_json(root / "dataset.json")
@@ -116,9 +116,9 @@ def test_parquet_with_the_bytes_of_the_files(tmp_path: Path, root: Path, suffix:
     features = datasets.Features({"image": datasets.Image(), "label": NAMES})
     datasets.Dataset.from_dict(rows, features).to_parquet(str(tmp_path / "parquet" / "train.parquet"))
     write_huggingface(root, str(tmp_path / "parquet"))
-    found = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("0*")}
+    actual = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("0*")}
     end = {"PNG": "png", "JPEG": "jpg"}[suffix]
-    assert found == {f"train/{('cat', 'dog')[seed % 2]}/{seed:07d}.{end}": encoded(seed, suffix) for seed in range(4)}
+    assert actual == {f"train/{('cat', 'dog')[seed % 2]}/{seed:07d}.{end}": encoded(seed, suffix) for seed in range(4)}
 
 
 def test_a_folder_that_holds_it_is_left_alone_and_another_request_refused(source: Path, root: Path) -> None:
@@ -161,14 +161,14 @@ def test_classes_are_chosen_and_renamed(
     tmp_path: Path, root: Path, classes: Any, wanted: Mapping[str, int], named: bool
 ) -> None:
     labels = [0, 1, 2, 2, 2, 0]
-    made = table([NAMES.names[label] for label in labels], datasets.Value("string")) if named else table(labels, NAMES)
-    made.save_to_disk(str(tmp_path / "saved"))
+    built = table([NAMES.names[label] for label in labels], datasets.Value("string")) if named else table(labels, NAMES)
+    built.save_to_disk(str(tmp_path / "saved"))
     write_huggingface(root, str(tmp_path / "saved"), classes=classes)
     assert {folder.name: len(list(folder.iterdir())) for folder in (root / "train").iterdir()} == wanted
 
 
 @pytest.mark.parametrize(
-    ("classes", "said"),
+    ("classes", "problem"),
     [
         (["cat", "Dogs"], "there is no class 'Dogs'; did you mean 'dog'?"),
         (["cat", "zebra"], "there is no class 'zebra'; there are cat, dog, tabby"),
@@ -178,9 +178,9 @@ def test_classes_are_chosen_and_renamed(
         ({"cat": "a/b", "dog": "a-b"}, "'a-b' is no name of a folder of its own; rename it: {'dog': <new name>}"),
     ],
 )
-def test_classes_that_cannot_be(tmp_path: Path, root: Path, classes: Any, said: str) -> None:
+def test_classes_that_cannot_be(tmp_path: Path, root: Path, classes: Any, problem: str) -> None:
     table([0, 1, 2], NAMES).save_to_disk(str(tmp_path / "saved"))
-    assert said in refusal(root, tmp_path / "saved", classes=classes)
+    assert problem in refusal(root, tmp_path / "saved", classes=classes)
 
 
 # --- what is said ----------------------------------------------------------------------------------
@@ -189,14 +189,14 @@ def test_classes_that_cannot_be(tmp_path: Path, root: Path, classes: Any, said: 
 def test_columns_that_cannot_be(tmp_path: Path, root: Path) -> None:
     saved = tmp_path / "saved"
     table([3, 4], datasets.Value("int64"), "fine_label").save_to_disk(str(saved))
-    said = {
+    arguments_of = {
         "label_column=label: there is no such column; the dataset has image, fine_label": {},
         "image_column=img: there is no such column": {"image_column": "img", "label_column": "fine_label"},
         "image_column=fine_label: holds Value": {"image_column": "fine_label", "label_column": "fine_label"},
         "label_column=fine_label: holds Value('int64'), neither class labels nor names": {"label_column": "fine_label"},
     }
-    for text, given in said.items():
-        assert text in refusal(root, saved, **given)
+    for text, arguments in arguments_of.items():
+        assert text in refusal(root, saved, **arguments)
 
 
 def test_images_without_a_label_are_refused(tmp_path: Path, root: Path) -> None:
@@ -238,8 +238,8 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, info: Any, loaded: Any) -> list
             raise info
         return info
 
-    def load_dataset(path: str, **given: Any) -> Any:
-        calls.append({"path": path, **given})
+    def load_dataset(path: str, **arguments: Any) -> Any:
+        calls.append({"path": path, **arguments})
         if isinstance(loaded, Exception):
             raise loaded
         return loaded
@@ -264,9 +264,9 @@ def test_the_commit_and_the_licence_are_written_down(root: Path, monkeypatch: py
 def test_offline_the_cache_still_knows_the_commit(
     root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    found = table([0, 1], NAMES)
-    found.info.download_checksums = {f"hf://datasets/owner/pets@{COMMIT}/train.parquet": {"num_bytes": 1}}
-    answer_with(monkeypatch, error, found)
+    actual = table([0, 1], NAMES)
+    actual.info.download_checksums = {f"hf://datasets/owner/pets@{COMMIT}/train.parquet": {"num_bytes": 1}}
+    answer_with(monkeypatch, error, actual)
     write_huggingface(root, "owner/pets")
     facts = read_json(root / "dataset.json")
     assert facts["revision"] == COMMIT
@@ -283,20 +283,20 @@ def hub_error(name: str) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("info", "said"),
+    ("info", "problem"),
     [
         ("GatedRepoError", "owner/pets is gated: accept its terms at https://huggingface.co/datasets/owner/pets"),
         ("RepositoryNotFoundError", "dataset.prepare.id=owner/pets: the hub has no such dataset"),
         ("RevisionNotFoundError", "dataset.prepare.revision=v9: owner/pets has no such branch, tag or commit"),
     ],
 )
-def test_what_the_hub_says_no_to(root: Path, monkeypatch: pytest.MonkeyPatch, info: str, said: str) -> None:
+def test_what_the_hub_says_no_to(root: Path, monkeypatch: pytest.MonkeyPatch, info: str, problem: str) -> None:
     answer_with(monkeypatch, hub_error(info), None)
-    assert said in refusal(root, "owner/pets", revision="v9")
+    assert problem in refusal(root, "owner/pets", revision="v9")
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "problem"),
     [
         (ValueError("Config name is missing. Pick one among: ['a', 'b']"), "dataset.prepare.config=None: Config name"),
         (RuntimeError("Dataset scripts are no longer supported, but found x.py"), "revision=refs/convert/parquet"),
@@ -305,6 +305,8 @@ def test_what_the_hub_says_no_to(root: Path, monkeypatch: pytest.MonkeyPatch, in
         (datasets.exceptions.DatasetGenerationError("an error"), "dataset.prepare.id=owner/pets: cannot be read"),
     ],
 )
-def test_what_load_dataset_says_no_to(root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str) -> None:
+def test_what_load_dataset_says_no_to(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, problem: str
+) -> None:
     answer_with(monkeypatch, SimpleNamespace(sha=COMMIT, card_data=None), error)
-    assert said in refusal(root, "owner/pets")
+    assert problem in refusal(root, "owner/pets")

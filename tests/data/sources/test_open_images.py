@@ -26,8 +26,8 @@ CLASSES = {"bear": ["Bear", "Brown bear"], "dog": ["Dog"]}
 
 
 def select(published: OpenImages, root: Path, **changed: Any) -> None:
-    given: dict[str, Any] = {"classes": CLASSES, "train": 4, "val": 2, "test": 3, "threads": 3, **changed}
-    write_open_images(root, **given | published.addresses)
+    arguments: dict[str, Any] = {"classes": CLASSES, "train": 4, "val": 2, "test": 3, "threads": 3, **changed}
+    write_open_images(root, **arguments | published.addresses)
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenI
     monkeypatch.setattr(download, "_PAUSE", 0.0)
     (tmp_path / "web").mkdir()
     with serve(tmp_path / "web") as server:
-        made = OpenImages(server)
+        built = OpenImages(server)
         for number in range(8):
-            made.add(f"bear{number}", (("Bear", "Brown bear")[number % 2], 0.5, ""), ("Car", 1.0, "group"))
-            made.add(f"dog{number}", ("Dog", 0.01, ""), ("Dog", 0.4, "occluded"))
-        made.publish()
-        yield made
+            built.add(f"bear{number}", (("Bear", "Brown bear")[number % 2], 0.5, ""), ("Car", 1.0, "group"))
+            built.add(f"dog{number}", ("Dog", 0.01, ""), ("Dog", 0.4, "occluded"))
+        built.publish()
+        yield built
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "data" / "animals"
 
 
-def there(root: Path) -> dict[str, list[str]]:
+def photographs_in(root: Path) -> dict[str, list[str]]:
     """Split → names of its photographs."""
     return {split: sorted(path.stem for path in (root / split).rglob("*.jpg")) for split in SPLITS}
 
@@ -106,7 +106,7 @@ def test_only_photographs_of_one_class_and_no_group_picture_or_speck(published: 
         published.add(f"car{number}", ("Car", 0.9, ""))
     published.publish()
     select(published, root, train=8, val=4, test=4)
-    names = {name for own in there(root).values() for name in own}
+    names = {name for members in photographs_in(root).values() for name in members}
     assert names == {f"{kind}{number}" for kind in ("bear", "dog") for number in range(8)}
 
 
@@ -115,23 +115,23 @@ def test_the_seed_decides_and_a_larger_test_set_contains_the_smaller(published: 
     select(published, root.parent / "again", threads=1)
     select(published, root.parent / "larger", test=8)
     select(published, root.parent / "other", seed=1)
-    small, larger = there(root), there(root.parent / "larger")
-    assert there(root.parent / "again") == small
-    assert there(root.parent / "other") != small
+    small, larger = photographs_in(root), photographs_in(root.parent / "larger")
+    assert photographs_in(root.parent / "again") == small
+    assert photographs_in(root.parent / "other") != small
     assert (larger["train"], larger["val"]) == (small["train"], small["val"])
     assert set(larger["test"]) > set(small["test"])
 
 
 def test_lists_are_read_once_and_photographs_fetched_once(published: OpenImages, root: Path) -> None:
     select(published, root)
-    asked = dict(published.server.asked)
-    assert asked["boxes.csv"] == asked["metadata.csv"] == asked["classes.csv"] == 1
-    assert sum(name.endswith(".jpg") for name in asked) == 9
-    assert set(asked.values()) == {1}
+    requests = dict(published.server.requests)
+    assert requests["boxes.csv"] == requests["metadata.csv"] == requests["classes.csv"] == 1
+    assert sum(name.endswith(".jpg") for name in requests) == 9
+    assert set(requests.values()) == {1}
     select(published, root)
-    assert published.server.asked == asked
+    assert published.server.requests == requests
     select(published, root.parent / "larger", test=8)
-    assert published.server.asked["boxes.csv"] == 1
+    assert published.server.requests["boxes.csv"] == 1
 
 
 def test_an_interruption_is_taken_up_where_it_was(
@@ -151,25 +151,25 @@ def test_an_interruption_is_taken_up_where_it_was(
         select(published, root)
     assert not root.exists()
     monkeypatch.setattr(fingerprints, "fingerprint", of)
-    before = dict(published.server.asked)
+    before = dict(published.server.requests)
     select(published, root)
-    assert before["boxes.csv"] == published.server.asked["boxes.csv"] == 1
-    assert max(published.server.asked.values()) == 1
+    assert before["boxes.csv"] == published.server.requests["boxes.csv"] == 1
+    assert max(published.server.requests.values()) == 1
     select(published, root.parent / "again")
-    assert there(root) == there(root.parent / "again")
+    assert photographs_in(root) == photographs_in(root.parent / "again")
 
 
 def test_what_is_gone_unreadable_or_a_placeholder_is_passed_over(published: OpenImages, root: Path) -> None:
     select(published, root)
-    lost = there(root)["test"]
+    lost = photographs_in(root)["test"]
     shutil.rmtree(root)
     folder = published.server.folder / "train"
     (folder / f"{lost[0]}.jpg").unlink()
     (folder / f"{lost[1]}.jpg").write_bytes(b"<html>")
     Image.new("RGB", (1, 1)).save(folder / f"{lost[2]}.jpg")
     select(published, root)
-    assert set(lost).isdisjoint({name for own in there(root).values() for name in own})
-    assert [len(own) for own in there(root).values()] == [4, 2, 3]
+    assert set(lost).isdisjoint({name for members in photographs_in(root).values() for name in members})
+    assert [len(members) for members in photographs_in(root).values()] == [4, 2, 3]
 
 
 @pytest.mark.parametrize("near", [8, None])
@@ -180,7 +180,7 @@ def test_of_near_duplicates_one_is_taken(published: OpenImages, root: Path, near
             original.save(folder / f"dog{number}.jpg", quality=60 + number)
     if near is None:
         select(published, root, near=None)
-        assert sum(name.startswith("dog") for own in there(root).values() for name in own) == 4
+        assert sum(name.startswith("dog") for members in photographs_in(root).values() for name in members) == 4
     else:
         assert "dog: 1 photograph of 4 requested" in refusal(published, root)
 
@@ -245,7 +245,7 @@ def test_too_few_photographs_are_said_before_any_is_fetched(published: OpenImage
     assert "bear: 8 photographs of 10 requested (5 train, 1 val, 4 test)" in message
     assert "dog: 8 photographs of 10 requested" in message
     assert "dataset.prepare.smallest_box" in message
-    assert not any(name.endswith(".jpg") for name in published.server.asked)
+    assert not any(name.endswith(".jpg") for name in published.server.requests)
 
 
 def test_no_connection_names_the_address_and_the_ways_out(published: OpenImages, root: Path) -> None:
@@ -256,7 +256,7 @@ def test_no_connection_names_the_address_and_the_ways_out(published: OpenImages,
     assert "dataset=imagefolder" in message
     shutil.copy(published.server.folder / "boxes.csv", root.parent / "open_images" / "boxes.csv")
     select(published, root)
-    assert len(there(root)["train"]) == 4
+    assert len(photographs_in(root)["train"]) == 4
 
 
 def test_a_server_that_gives_no_photograph_is_not_asked_for_all(
@@ -274,7 +274,7 @@ def test_a_list_without_its_columns_is_refused(published: OpenImages, root: Path
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "problem"),
     [
         ({"classes": {"bear": ["Bear"]}}, "must be at least two classes"),
         ({"classes": {"bear": "Bear", "dog": ["Dog"]}}, "each with a list of names"),
@@ -283,9 +283,9 @@ def test_a_list_without_its_columns_is_refused(published: OpenImages, root: Path
         ({"threads": 0}, "dataset.prepare.threads=0: must be at least 1"),
     ],
 )
-def test_numbers_that_make_no_sense(published: OpenImages, root: Path, changed: dict[str, Any], said: str) -> None:
-    assert said in refusal(published, root, **changed)
-    assert not published.server.asked
+def test_numbers_that_make_no_sense(published: OpenImages, root: Path, changed: dict[str, Any], problem: str) -> None:
+    assert problem in refusal(published, root, **changed)
+    assert not published.server.requests
 
 
 def test_a_folder_that_was_asked_for_otherwise_is_refused(published: OpenImages, root: Path) -> None:
