@@ -1,4 +1,4 @@
-"""What is loaded into a pipeline on top of it: LoRA weights, and words learned by textual inversion."""
+"""Additions to a pipeline: LoRA weights, and words learned by textual inversion."""
 
 import importlib.util
 import logging
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError
-from synthaug.generation.hub import PICKLED, fetch_file, is_path, sentence, unusable
+from synthaug.generation.hub import PICKLE_SUFFIXES, fetch_file, is_path, model_error, one_line
 from synthaug.generation.quiet import quiet
 
 log = logging.getLogger(__name__)
 
 KINDS = {"lora": "LoRA", "textual_inversion": "textual inversion"}
 
-# What the libraries call the file by themselves; of several files, it is the one that is meant.
-_USUAL = {"lora": "pytorch_lora_weights", "textual_inversion": "learned_embeds"}
-_OWN = {"lora": {"weight"}, "textual_inversion": {"token"}}  # keys that only one of them has
-# How a file for Stable Diffusion XL calls the words of its two encoders.
+# File name that the libraries give by default: it is chosen among several files.
+_DEFAULT_STEM = {"lora": "pytorch_lora_weights", "textual_inversion": "learned_embeds"}
+_EXCLUSIVE_KEYS = {"lora": {"weight"}, "textual_inversion": {"token"}}
+# Names of the vectors for the two encoders in a file for Stable Diffusion XL.
 _ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
 
 
@@ -28,10 +28,10 @@ class Adapter:
 
     Args:
         model: a file, a folder or a hub id.
-        file: which file of the folder or hub repository; None where there is only one.
+        file: which file of the folder or hub repository; None if there is only one.
         revision: commit, tag or branch on the hub.
-        weight: of a LoRA; 1 is as it was trained, 0 is none.
-        token: of a textual inversion: the word that stands for it; None takes the file's own.
+        weight: of a LoRA; 1 as it was trained, 0 for no effect.
+        token: of a textual inversion: the word that stands for it; None takes the one of its file.
     """
 
     model: str
@@ -41,90 +41,101 @@ class Adapter:
     token: str | None = None
 
 
-def read(key: str, value: Any) -> list[Adapter]:
-    """The entries of a config value: a name, a mapping with `Adapter`'s fields, or a list of them.
+def parse_adapters(key: str, value: Any) -> list[Adapter]:
+    """Return the entries of a config value: a name, a mapping with `Adapter`'s fields, or a list of them.
+
+    Args:
+        key: "lora" or "textual_inversion".
+        value: from the configuration.
 
     Raises:
-        UserError: an entry that is neither, with what is wrong.
+        UserError: an entry of another form.
     """
     entries = [] if value is None else [value] if isinstance(value, (str, Mapping)) else value
-    known = {field.name for field in fields(Adapter)} - (set.union(*_OWN.values()) - _OWN[key])
-    wrong = f"generator.{key}={value!r}: must be null, a file, folder or hub id, or a list of entries such as " + (
-        "{model: <file>, weight: 0.8}" if key == "lora" else "{model: <file>, token: <word>}"
-    )
+    allowed = {field.name for field in fields(Adapter)} - (set.union(*_EXCLUSIVE_KEYS.values()) - _EXCLUSIVE_KEYS[key])
+    example = "{model: <file>, weight: 0.8}" if key == "lora" else "{model: <file>, token: <word>}"
+    rule = f"generator.{key}={value!r}: must be null, a file, folder or hub id, or a list of entries such as {example}"
     if not isinstance(entries, Sequence):
-        raise UserError(wrong)
-    found = []
+        raise UserError(rule)
+    adapters = []
     for entry in entries:
-        plain = {"model": entry} if isinstance(entry, str) else entry
-        if not isinstance(plain, Mapping) or not isinstance(plain.get("model"), str) or not plain["model"]:
-            raise UserError(wrong)
-        if unknown := sorted(set(map(str, plain)) - known):
-            raise UserError(f"{wrong}; {unknown[0]!r} is none of {', '.join(sorted(known))}")
-        weight = plain.get("weight", 1.0)
-        texts = [plain.get(name) for name in ("file", "revision", "token")]
+        options = {"model": entry} if isinstance(entry, str) else entry
+        if not isinstance(options, Mapping) or not isinstance(options.get("model"), str) or not options["model"]:
+            raise UserError(rule)
+        if unknown := sorted(set(map(str, options)) - allowed):
+            raise UserError(f"{rule}; {unknown[0]!r} is not one of {', '.join(sorted(allowed))}")
+        weight = options.get("weight", 1.0)
+        texts = [options.get(name) for name in ("file", "revision", "token")]
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not all(
             text is None or isinstance(text, str) for text in texts
         ):  # fmt: skip
-            raise UserError(f"{wrong}; a weight is a number, all else is text")
-        found.append(Adapter(**plain))
-    return found
+            raise UserError(f"{rule}; weight is a number, everything else text")
+        adapters.append(Adapter(**options))
+    return adapters
 
 
-def check(key: str, adapters: Iterable[Adapter], allow_pickle: bool) -> None:
-    """Find out what can be known before anything is loaded; imports nothing heavy.
+def check_adapters(key: str, adapters: Iterable[Adapter], allow_pickle: bool) -> None:
+    """Check adapters before anything is loaded; imports nothing heavy.
+
+    Args:
+        key: "lora" or "textual_inversion".
+        adapters: of that kind.
+        allow_pickle: whether files may be pickles.
 
     Raises:
-        UserError: a file that is not there, a pickle, or a missing package.
+        UserError: a file that does not exist, a pickle, or a missing package.
     """
     for adapter in adapters:
-        _on_disk(key, adapter, allow_pickle)
+        _local_file(key, adapter, allow_pickle)
         if key == "lora" and not importlib.util.find_spec("peft"):
             raise UserError("generator.lora: needs a package that is not installed: pip install 'synthaug[lora]'")
 
 
-def load(
-    pipeline: Any, model: str, added: Mapping[str, Sequence[Adapter]], allow_pickle: bool
+def load_adapters(
+    pipeline: Any, model: str, adapters: Mapping[str, Sequence[Adapter]], allow_pickle: bool
 ) -> tuple[dict[str, Path], list[str]]:
-    """Load adapters into a pipeline that lies on the CPU.
+    """Load adapters into a pipeline.
 
     Args:
-        pipeline: that is changed.
+        pipeline: on the CPU; it is changed.
         model: its name.
-        added: "lora" and "textual_inversion" → what to load.
+        adapters: "lora" and "textual_inversion" → adapters.
         allow_pickle: whether files may be pickles.
 
     Returns:
-        Name → path of each file that was loaded; the words that were learned, as a prompt must spell them.
+        Name → path of each loaded file; the learned words, as a prompt must spell them.
 
     Raises:
-        UserError: a file that cannot be had or does not fit the pipeline.
+        UserError: a file that cannot be fetched or does not fit the pipeline.
     """
-    found: dict[str, Path] = {}
-    known = _words(pipeline)
-    for key, entries in added.items():
-        load_one, method = _WAYS[key]
+    loaded: dict[str, Path] = {}
+    vocabulary = _added_tokens(pipeline)
+    for key, entries in adapters.items():
+        load, method = _LOADERS[key]
         if entries and not hasattr(pipeline, method):
             kind = type(pipeline).__name__
             raise UserError(f"generator.{key}: {model} is a {kind}, which takes no {KINDS[key]}: set it to null.")
         for number, adapter in enumerate(entries):
-            path = _path(key, adapter, allow_pickle)
-            with quiet() as said:
+            path = _adapter_file(key, adapter, allow_pickle)
+            with quiet() as messages:
                 try:
-                    load_one(pipeline, adapter, path, f"{key}{number}")
+                    load(pipeline, adapter, path, f"{key}{number}")
                 except Exception as error:  # every library raises its own
-                    raise _unfit(key, adapter, model, f"{sentence(error)} {' '.join(said)[:300]}".strip()) from error
-            for message in said:
+                    details = f"{one_line(error)} {' '.join(messages)[:300]}".strip()
+                    remedy = f"choose one that was trained for this model, or set generator.{key}=null."
+                    cause = f"it does not fit {model} ({details})"
+                    raise model_error(adapter.model, cause, remedy, KINDS[key]) from error
+            for message in messages:
                 if "unexpected keys" in message:
-                    log.warning("a part of %s has no place in %s: %s", adapter.model, model, message[:300])
-            found[f"{key}/{number}/{path.name}"] = path
-    if loras := added.get("lora"):
+                    log.warning("some weights of %s do not exist in %s: %s", adapter.model, model, message[:300])
+            loaded[f"{key}/{number}/{path.name}"] = path
+    if loras := adapters.get("lora"):
         with quiet():
-            pipeline.set_adapters([f"lora{number}" for number in range(len(loras))], [one.weight for one in loras])
-    return found, _first(_words(pipeline) - known)
+            pipeline.set_adapters([f"lora{number}" for number in range(len(loras))], [lora.weight for lora in loras])
+    return loaded, _prompt_words(_added_tokens(pipeline) - vocabulary)
 
 
-def _words(pipeline: Any) -> set[str]:
+def _added_tokens(pipeline: Any) -> set[str]:
     """What was added to the vocabularies of a pipeline."""
     return {
         token.content
@@ -134,16 +145,16 @@ def _words(pipeline: Any) -> set[str]:
     }
 
 
-def _first(words: set[str]) -> list[str]:
-    """The words that a prompt spells: of several vectors' words, those behind the first are numbered."""
-    parts = {word: word.rpartition("_") for word in words}
-    return sorted(word for word, (first, _, end) in parts.items() if not (first in words and end.isdigit()))
+def _prompt_words(tokens: set[str]) -> list[str]:
+    """The tokens that a prompt spells: of a word of several vectors, the tokens behind the first are numbered."""
+    parts = {token: token.rpartition("_") for token in tokens}
+    return sorted(token for token, (first, _, end) in parts.items() if not (first in tokens and end.isdigit()))
 
 
 def _load_lora(pipeline: Any, adapter: Adapter, path: Path, name: str) -> None:
     pipeline.load_lora_weights(str(path.parent), weight_name=path.name, adapter_name=name)
     if not any(name in names for names in pipeline.get_list_adapters().values()):
-        raise ValueError("none of its weights has a place there")
+        raise ValueError("the pipeline has none of its weights")
 
 
 def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> None:
@@ -159,7 +170,7 @@ def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> N
         pipeline.load_textual_inversion(tensors, token=adapter.token)
         return
     if adapter.token is None:
-        raise ValueError("the file does not say the word: give {model: <file>, token: <word>}")
+        raise ValueError("the file does not name its word: write {model: <file>, token: <word>}")
     for part, learned in tensors.items():
         encoder, tokenizer = (getattr(pipeline, attribute) for attribute in _ENCODERS[part])
         pipeline.load_textual_inversion(
@@ -167,60 +178,56 @@ def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> N
         )
 
 
-_WAYS: dict[str, tuple[Callable[[Any, Adapter, Path, str], None], str]] = {
+# Kind → how it is loaded, and the pipeline's method that this needs.
+_LOADERS: dict[str, tuple[Callable[[Any, Adapter, Path, str], None], str]] = {
     "lora": (_load_lora, "load_lora_weights"),
     "textual_inversion": (_load_inversion, "load_textual_inversion"),
 }
 
 
-def _path(key: str, adapter: Adapter, allow_pickle: bool) -> Path:
+def _adapter_file(key: str, adapter: Adapter, allow_pickle: bool) -> Path:
     """The file of an adapter, fetched if need be."""
 
     def choose(names: Iterable[str]) -> str:
-        return _choose(key, adapter, names, allow_pickle)
+        return _choose_file(key, adapter, names, allow_pickle)
 
-    found = _on_disk(key, adapter, allow_pickle)
-    return found or fetch_file(adapter.model, adapter.revision, choose, KINDS[key], f"generator.{key}")
+    local = _local_file(key, adapter, allow_pickle)
+    return local or fetch_file(adapter.model, adapter.revision, choose, KINDS[key], f"generator.{key}")
 
 
-def _on_disk(key: str, adapter: Adapter, allow_pickle: bool) -> Path | None:
+def _local_file(key: str, adapter: Adapter, allow_pickle: bool) -> Path | None:
     """The file of an adapter that is a file or a folder; None for a hub id."""
     path = Path(adapter.model).expanduser()
     if path.is_dir():
-        names = [found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file()]
-        return path / _choose(key, adapter, names, allow_pickle)
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        return path / _choose_file(key, adapter, names, allow_pickle)
     if path.is_file():
-        return path.with_name(_choose(key, adapter, [path.name], allow_pickle))
+        return path.with_name(_choose_file(key, adapter, [path.name], allow_pickle))
     if is_path(adapter.model):
-        way_out = f"give one that exists with generator.{key}=<file>."
-        raise unusable(adapter.model, f"there is no file {path.absolute()}", way_out, KINDS[key])
+        remedy = f"set generator.{key}=<file> to an existing one."
+        raise model_error(adapter.model, f"there is no file {path.absolute()}", remedy, KINDS[key])
     return None
 
 
-def _choose(key: str, adapter: Adapter, names: Iterable[str], allow_pickle: bool) -> str:
+def _choose_file(key: str, adapter: Adapter, names: Iterable[str], allow_pickle: bool) -> str:
     """The one file that is meant among the names below a folder."""
     names = sorted(names)
-    way_out = f"say which with generator.{key}=[{{model: {adapter.model}, file: <name>}}]."
+    remedy = f"name it with generator.{key}=[{{model: {adapter.model}, file: <name>}}]."
     if adapter.file is not None:
         if adapter.file not in names:
-            raise unusable(adapter.model, f"it has no file {adapter.file}", way_out, KINDS[key])
+            raise model_error(adapter.model, f"it has no file {adapter.file}", remedy, KINDS[key])
         names = [adapter.file]
     safe = [name for name in names if name.endswith(".safetensors")]
-    pickled = [name for name in names if name.endswith(PICKLED)]
+    pickled = [name for name in names if name.endswith(PICKLE_SUFFIXES)]
     usable = safe or (pickled if allow_pickle else [])
-    usual = [name for name in usable if Path(name).stem == _USUAL[key]]
-    if len(chosen := usual or usable) == 1:
+    named_by_default = [name for name in usable if Path(name).stem == _DEFAULT_STEM[key]]
+    if len(chosen := named_by_default or usable) == 1:
         return chosen[0]
     if chosen:
         cause = f"it has several files: {', '.join(chosen[:5])}{' …' if len(chosen) > 5 else ''}"
     elif pickled:
-        cause = f"it comes as {pickled[0]} only, a pickle, which can run any code when it is read"
-        way_out = "take a copy in safetensors; or, if you trust it, set generator.allow_pickle=true."
+        cause = f"it exists as {pickled[0]} only, a pickle, which can run any code when it is loaded"
+        remedy = "choose a copy in safetensors; or, if you trust it, set generator.allow_pickle=true."
     else:
         cause = "it has no safetensors file"
-    raise unusable(adapter.model, cause, way_out, KINDS[key])
-
-
-def _unfit(key: str, adapter: Adapter, model: str, cause: str) -> UserError:
-    way_out = f"take one that was trained for this model, or set generator.{key}=null."
-    return unusable(adapter.model, f"it does not fit {model} ({cause})", way_out, KINDS[key])
+    raise model_error(adapter.model, cause, remedy, KINDS[key])

@@ -1,4 +1,4 @@
-"""Text-to-image through diffusers: the embedded model, a hub id and a local folder go the same way."""
+"""Text-to-image with diffusers, in the same way for the embedded model, a hub id and a local folder."""
 
 import hashlib
 import logging
@@ -12,8 +12,8 @@ from PIL import Image
 
 from synthaug.errors import UserError, raise_all
 from synthaug.generation import adapters, encoders, memory, options, weights
-from synthaug.generation.hub import locate, require_within_reach, sentence
-from synthaug.generation.loading import Loaded, load_pipeline
+from synthaug.generation.hub import check_reachable, locate, one_line
+from synthaug.generation.loading import LoadedPipeline, load_pipeline
 from synthaug.generation.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 MODES = ("RGB", "L")
 DTYPES = ("float32", "float16", "bfloat16")
 
-# How a model is sampled → images that its device's memory takes at once, found out by running out of it. Of the
-# process and not of a generator, since each arm makes a generator of its own.
-_most_at_once: dict[tuple[object, ...], int] = {}
+# How a model is sampled → batch size that fits into its device's memory, learned by running out of it. It belongs to
+# the process and not to a generator, since each arm builds its own.
+_fitting_batch: dict[tuple[object, ...], int] = {}
 
 
 class DiffusionGenerator:
@@ -31,28 +31,28 @@ class DiffusionGenerator:
 
     Args:
         model: a hub id, a local folder in diffusers' format, or "pkg://<package>/<folder>" for package data.
-        prompt: template with `{class_name}`, used where the group `prompts` names no other.
-        negative_prompt: what to steer away from.
+        prompt: template with `{class_name}`, used where the group `prompts` has none.
+        negative_prompt: what the guidance steers away from.
         num_inference_steps: denoising steps.
-        guidance_scale: strength of classifier-free guidance; 1 and less is none. Two numbers are a range, of which each
-            image draws its own by its seed; a pipeline takes one number a call, so images are then sampled singly.
-        height, width: of the sampled images in pixels; None takes the model's own.
+        guidance_scale: strength of classifier-free guidance; 1 and less is none. Two numbers are a range from which
+            each image's seed draws; a pipeline takes one number a call, so images are then sampled one by one.
+        height, width: of the sampled images in pixels; None takes the model's default.
         crop: side of the centre square that is kept, in pixels; None keeps all. For models whose size must be a
-            multiple of eight while the real images' is not.
+            multiple of eight while that of the real images is not.
         mode: Pillow mode of the saved images, "RGB" or "L", so that the files are like the real ones.
-        scheduler: a scheduler class of diffusers by name; None takes the model's own.
+        scheduler: a scheduler class of diffusers by name; None takes the model's default.
         revision: commit, tag or branch on the hub.
         variant: file variant on the hub, such as "fp16".
         dtype: "float32", "float16" or "bfloat16"; None takes float32 on a CPU and float16 elsewhere.
         batch_size: images sampled at once; changes an image by single grey levels at most.
-        classes: the only class names that the model knows; None for a model that was trained on everything.
-        device: "cpu", "cuda", "mps" …; None takes the best there is.
+        device: "cpu", "cuda", "mps" …; None takes the best one.
+        classes: the only class names that the model was trained on; None for a model without such a list.
         lora: a file, folder or hub id, or a list of them or of mappings with the fields of `adapters.Adapter`.
-        textual_inversion: the same of words learned by textual inversion.
-        max_sequence_length: tokens that a text encoder of the T5 kind reads; None is the pipeline's own number.
-        offload: "model" or "sequential" keeps weights in main memory until they are needed; None keeps all on device.
-        slicing: attention and decoder take images one by one, which needs less memory.
-        tiling: the decoder takes large images tile by tile.
+        textual_inversion: the same for words learned by textual inversion.
+        max_sequence_length: tokens that a text encoder of the T5 kind reads; None is the pipeline's default.
+        offload: "model" or "sequential" keeps weights in main memory until they are used; None keeps all on the device.
+        slicing: attention and decoder process images one by one, which needs less memory.
+        tiling: the decoder processes large images tile by tile.
         compile: compile the denoiser, which takes minutes once and makes it faster.
         allow_pickle: load weights that come as pickles only, which can run any code when they are read.
     """
@@ -88,7 +88,7 @@ class DiffusionGenerator:
         self.prompt = prompt
         self.negative_prompt = negative_prompt
         self.num_inference_steps = num_inference_steps
-        self.guidance_scale = _plain(guidance_scale)
+        self.guidance_scale = _to_builtin(guidance_scale)
         self.height = height
         self.width = width
         self.crop = crop
@@ -100,134 +100,139 @@ class DiffusionGenerator:
         self.batch_size = batch_size
         self.device = device
         self.classes = classes
-        self.lora = _plain(lora)
-        self.textual_inversion = _plain(textual_inversion)
+        self.lora = _to_builtin(lora)
+        self.textual_inversion = _to_builtin(textual_inversion)
         self.max_sequence_length = max_sequence_length
         self.offload = offload
         self.slicing = slicing
         self.tiling = tiling
         self.compile = compile
         self.allow_pickle = allow_pickle
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedPipeline | None = None
         self._arguments: dict[str, Any] = {}
         self._weights = ""
-        self._words: list[str] = []
+        self._learned_words: list[str] = []
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides how the images look: two sets that differ here must not be mixed."""
+        """Everything that changes the images: two sets that differ in it must not be mixed."""
         names = "model revision variant negative_prompt scheduler num_inference_steps guidance_scale"
         more = "height width crop mode dtype lora textual_inversion max_sequence_length"
         return {name: getattr(self, name) for name in f"{names} {more}".split()}
 
     @property
     def pipeline(self) -> Any:
-        """The pipeline of diffusers while it is loaded, else None."""
+        """The pipeline of diffusers while it is loaded, otherwise None."""
         return None if self._loaded is None else self._loaded.pipeline
 
     def check(self, classes: Sequence[str]) -> None:
-        """Find out what can be known before the model is loaded; imports no torch.
+        """Check all that can be checked before the model is loaded; imports no torch.
 
         Raises:
-            UserError: a setting that cannot be, a folder that does not exist, a hub that cannot be asked for the
-                model, or classes that this model cannot paint.
+            UserError: an invalid setting, a folder that does not exist, a hub without the model or out of reach, or
+                classes that the model was not trained on.
         """
         self._check_values()
         foreign = [name for name in classes if self.classes is not None and name not in self.classes]
         if foreign:
             raise UserError(
-                f"The model {self.model} knows only the classes {', '.join(self.classes or ())}, and the dataset has "
-                f"{', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''}: choose another, such as generator=sd15."
+                f"The model {self.model} was trained on the classes {', '.join(self.classes or ())} only, and the "
+                f"dataset has {', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''}: choose another model, such "
+                "as generator=sd15."
             )
         if locate(self.model) is None:
-            require_within_reach(self.model, self.revision)
+            check_reachable(self.model, self.revision)
         for key in adapters.KINDS:
-            adapters.check(key, adapters.read(key, getattr(self, key)), self.allow_pickle)
+            adapters.check_adapters(key, adapters.parse_adapters(key, getattr(self, key)), self.allow_pickle)
 
     def load(self) -> None:
-        """Load the pipeline; the place where a missing model is found out.
+        """Load the pipeline, unless it is loaded.
 
         Raises:
-            UserError: a setting that cannot be, or a model that is out of reach or broken, with the way out.
+            UserError: an invalid setting, or a model that is unreachable or damaged.
         """
         if self._loaded is not None:
             return
         self._check_values()
-        added = {key: adapters.read(key, getattr(self, key)) for key in adapters.KINDS}
-        for key, entries in added.items():
-            adapters.check(key, entries, self.allow_pickle)
+        additions = {key: adapters.parse_adapters(key, getattr(self, key)) for key in adapters.KINDS}
+        for key, entries in additions.items():
+            adapters.check_adapters(key, entries, self.allow_pickle)
         loaded = load_pipeline(
             self.model, self.revision, self.variant, self.scheduler, self.dtype, self.device, self.allow_pickle
         )
         names = ("num_inference_steps", "height", "width", "max_sequence_length")
-        self._arguments = options.arguments(
+        self._arguments = options.call_arguments(
             loaded.pipeline,
             self.model,
             {name: getattr(self, name) for name in names},
-            self._range,
+            self._guidance_range,
             self.negative_prompt,
         )
-        files, self._words = adapters.load(loaded.pipeline, self.model, added, self.allow_pickle)
+        files, self._learned_words = adapters.load_adapters(loaded.pipeline, self.model, additions, self.allow_pickle)
         self._weights = weights.fingerprint({**loaded.files, **files})
         with quiet():
-            memory.place(
+            memory.place_pipeline(
                 self.model, loaded.pipeline, loaded.device, self.offload, self.slicing, self.tiling, self.compile
             )
         self._loaded = loaded
 
     def unload(self) -> None:
-        """Give the memory back: the classifier trains next."""
+        """Release the memory: the classifier trains next."""
         self._loaded = None
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
-        """Find out whether prompts, and the negative one, are read to their end; loads the model.
+        """Check that the text encoders read the prompts, and the negative one, to the end; loads the model.
 
         Raises:
-            UserError: prompts that would be cut off, or that have none of the words which were loaded for them.
+            UserError: prompts that would be truncated, or that use none of the learned words.
         """
-        pipeline = self._ready().pipeline
-        asked = [*prompts, *([self.negative_prompt] if self.negative_prompt else [])]
-        idle = [word for word in self._words if not any(word in prompt for prompt in asked)]
+        pipeline = self._require_loaded().pipeline
+        texts = [*prompts, *([self.negative_prompt] if self.negative_prompt else [])]
+        unused = [word for word in self._learned_words if not any(word in text for text in texts)]
         raise_all(
-            "Words that generator.textual_inversion loads stand in no prompt, so they would do nothing:",
-            [f"{word!r}: write it into the prompt, or leave its file out" for word in idle],
+            "Words of generator.textual_inversion are in no prompt, so they would have no effect:",
+            [f"{word!r}: write it into the prompt, or remove its file" for word in unused],
         )
-        encoders.refuse_cut(pipeline, self.model, asked, self.max_sequence_length)
+        encoders.check_prompt_lengths(pipeline, self.model, texts, self.max_sequence_length)
 
     def seed_provenance(self, seed: int) -> dict[str, str]:
-        """What an image's manifest row says that the seed decides: its guidance, where that is a range."""
-        low, high = self._range
-        return {} if low == high else {"guidance": f"{self._guidance(seed):g}"}
+        """Return the columns of an image's manifest row that its seed decides: the guidance, where that is a range."""
+        low, high = self._guidance_range
+        return {} if low == high else {"guidance": f"{self._draw_guidance(seed):g}"}
 
     def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
-        """One image per prompt, or the reason why there is none.
+        """Return one image per prompt, or the reason why there is none.
 
-        Each has a random state of its own, so its place in a batch does not matter; a batch that the memory does not
-        take is made in halves.
+        Each has a random state of its own, so its place in a batch does not matter; a batch that does not fit into
+        the memory is halved.
+
+        Args:
+            prompts: of the images.
+            seeds: one per prompt, below 2^63.
 
         Raises:
-            UserError: what `load` raises; a memory that does not take a single image; what the pipeline refuses.
+            UserError: what `load` raises; too little memory for a single image; what the pipeline refuses.
         """
-        self._ready()
+        self._require_loaded()
         pairs = list(zip(prompts, seeds, strict=True))
-        made: list[Image.Image | str] = []
-        while len(made) < len(pairs):
-            batch = pairs[len(made) :][: self._portion(len(pairs))]
-            arrays = self._paint([prompt for prompt, _ in batch], [seed for _, seed in batch])
+        images: list[Image.Image | str] = []
+        while len(images) < len(pairs):
+            batch = pairs[len(images) :][: self._batch_limit(len(pairs))]
+            arrays = self._sample_arrays([prompt for prompt, _ in batch], [seed for _, seed in batch])
             if arrays is None:
-                self._halve(len(batch))
+                self._halve_batch(len(batch))
             else:
-                made += [self._finish(array) for array in arrays]
-        return made
+                images += [self._to_image(array) for array in arrays]
+        return images
 
     def provenance(self) -> dict[str, str]:
-        """What a manifest row says of the model: revision, weights, scheduler and library versions, all as text."""
-        loaded = self._ready()
+        """Return the model's columns of a manifest row: revision, weights, scheduler, versions of the libraries."""
+        loaded = self._require_loaded()
         import diffusers
         import torch
         import transformers
 
-        low, high = self._range
+        low, high = self._guidance_range
         return {
             "model": self.model,
             "revision": loaded.revision,
@@ -242,92 +247,90 @@ class DiffusionGenerator:
             "dtype": loaded.dtype,
         }
 
-    def _ready(self) -> Loaded:
+    def _require_loaded(self) -> LoadedPipeline:
         self.load()
         assert self._loaded is not None
         return self._loaded
 
-    def _paint(self, prompts: list[str], seeds: list[int]) -> NDArray[np.float32] | None:
-        """Images (N, height, width, channels) from 0 to 1; None if the memory does not do."""
-        loaded = self._ready()
+    def _sample_arrays(self, prompts: list[str], seeds: list[int]) -> NDArray[np.float32] | None:
+        """Images (N, height, width, channels) from 0 to 1; None if the memory is too small."""
+        loaded = self._require_loaded()
         import torch
 
         # Noise is drawn on the CPU, so that a seed means the same image on every device (up to rounding).
         states = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        changing: dict[str, Any] = {"prompt": prompts, "generator": states}
+        arguments: dict[str, Any] = {"prompt": prompts, "generator": states, **self._arguments}
         if self.negative_prompt:
-            changing["negative_prompt"] = [self.negative_prompt] * len(prompts)
-        if options.takes_guidance(loaded.pipeline):
-            changing["guidance_scale"] = self._guidance(seeds[0])
+            arguments["negative_prompt"] = [self.negative_prompt] * len(prompts)
+        if options.accepts_guidance(loaded.pipeline):
+            arguments["guidance_scale"] = self._draw_guidance(seeds[0])
         with torch.inference_mode(), quiet():
             try:
-                images: NDArray[np.float32] | None = getattr(
-                    loaded.pipeline(**changing, **self._arguments), "images", None
-                )
+                images: NDArray[np.float32] | None = getattr(loaded.pipeline(**arguments), "images", None)
             except Exception as error:
-                if memory.ran_out(error):
+                if memory.is_out_of_memory(error):
                     return None
-                if isinstance(error, ValueError):  # how a pipeline says that it does not take what it was given
+                if isinstance(error, ValueError):  # a pipeline's answer to arguments that it does not support
                     raise UserError(
-                        f"The model {self.model} refuses what it is asked for ({sentence(error)}): change that, or "
-                        "take the model's own with generator.height=null and generator.width=null."
+                        f"The model {self.model} refuses its arguments ({one_line(error)}): change them, or take the "
+                        "model's default with generator.height=null and generator.width=null."
                     ) from error
                 if self.compile and type(error).__module__.startswith("torch._"):
                     raise UserError(
-                        f"The model {self.model} cannot be compiled here ({sentence(error)}): set "
+                        f"The model {self.model} cannot be compiled on this machine ({one_line(error)}): set "
                         "generator.compile=false."
                     ) from error
                 raise
         if images is None:
-            raise UserError(f"The model {self.model} makes something else than images: take a text-to-image model.")
+            raise UserError(f"The model {self.model} does not return images: choose a text-to-image model.")
         return images
 
-    def _portion(self, most: int) -> int:
-        """How many images to sample at once."""
-        low, high = self._range
-        return 1 if low != high else _most_at_once.get(self._kind_of_call, most)
+    def _batch_limit(self, size: int) -> int:
+        """How many of `size` images to sample at once."""
+        low, high = self._guidance_range
+        return 1 if low != high else _fitting_batch.get(self._memory_key, size)
 
-    def _halve(self, size: int) -> None:
-        """Take fewer images at once from now on."""
-        loaded = self._ready()
-        memory.free()
+    def _halve_batch(self, size: int) -> None:
+        """Sample fewer images at once from now on."""
+        loaded = self._require_loaded()
+        memory.release_memory()
         if size == 1:
-            own = self.height is None or self.width is None
-            size_of_one = "the model's own size" if own else f"{self.height} x {self.width} pixels"
-            raise memory.not_enough(self.model, f"one image of {size_of_one} in {loaded.dtype}", loaded.device)
-        _most_at_once[self._kind_of_call] = size // 2
-        log.warning("The memory of %s does not take %d images at once: %d from now on", loaded.device, size, size // 2)
+            default = self.height is None or self.width is None
+            pixels = "the model's default size" if default else f"{self.height} x {self.width} pixels"
+            raise memory.memory_error(self.model, f"one image of {pixels} in {loaded.dtype}", loaded.device)
+        _fitting_batch[self._memory_key] = size // 2
+        log.warning("%d images at once do not fit into the memory of %s: now %d", size, loaded.device, size // 2)
 
     @property
-    def _kind_of_call(self) -> tuple[object, ...]:
+    def _memory_key(self) -> tuple[object, ...]:
         size = (self.height, self.width, self.dtype)
         return (self.model, *size, self.device, self.offload, self.slicing, self.tiling)
 
     @property
-    def _range(self) -> tuple[float, float]:
+    def _guidance_range(self) -> tuple[float, float]:
         if isinstance(self.guidance_scale, list):
             return self.guidance_scale[0], self.guidance_scale[1]
         return self.guidance_scale, self.guidance_scale
 
-    def _guidance(self, seed: int) -> float:
-        """The guidance of the image of a seed; four decimals, so that the manifest has all of it."""
-        low, high = self._range
+    def _draw_guidance(self, seed: int) -> float:
+        """The guidance scale of the image of a seed, to four decimals, so that the manifest has all of it."""
+        low, high = self._guidance_range
         if low == high:
             return low
         digest = hashlib.sha256(f"guidance\0{seed}".encode()).digest()
         share = int.from_bytes(digest[:8], "big") / 2**64
         return min(max(round(low + share * (high - low), 4), low), high)
 
-    def _finish(self, pixels: NDArray[np.float32]) -> Image.Image | str:
+    def _to_image(self, pixels: NDArray[np.float32]) -> Image.Image | str:
         """The image of an array (height, width, channels) from 0 to 1, or why there is none."""
         height, width = pixels.shape[:2]
         if (self.height or height, self.width or width) != (height, width):
             raise UserError(
-                f"generator.height={self.height}, generator.width={self.width}: {self.model} made {height} x {width} "
-                "pixels of it; ask for sizes that it has, or set both to null."
+                f"generator.height={self.height}, generator.width={self.width}: {self.model} returned {height} x "
+                f"{width} pixels; set sizes that it supports, or both to null."
             )
         if not np.isfinite(pixels).all():
-            half = self._ready().dtype != "float32"
+            half = self._require_loaded().dtype != "float32"
             cause = "overflow in half precision: try generator.dtype=bfloat16 or float32"
             return f"not a number ({cause if half else 'the weights may be damaged'})"
         levels = (pixels * 255).round().astype("uint8")  # as diffusers does
@@ -336,7 +339,7 @@ class DiffusionGenerator:
             if self.crop > min(image.size):  # Pillow would add a black border
                 raise UserError(
                     f"generator.crop={self.crop} is more than the {image.width}x{image.height} pixels that "
-                    f"{self.model} makes: lower it, or set generator.height and generator.width."
+                    f"{self.model} returns: lower it, or set generator.height and generator.width."
                 )
             left, top = (image.width - self.crop) // 2, (image.height - self.crop) // 2
             image = image.crop((left, top, left + self.crop, top + self.crop))
@@ -345,10 +348,10 @@ class DiffusionGenerator:
     def _check_values(self) -> None:
         scale = self.guidance_scale
         numbers = scale if isinstance(scale, list) and len(scale) == 2 else [scale]
-        guided = all(_is_number(number) and number >= 0 for number in numbers) and numbers[0] <= numbers[-1]
+        valid = all(_is_number(number) and number >= 0 for number in numbers) and numbers[0] <= numbers[-1]
         checks = [
             ("num_inference_steps", self.num_inference_steps >= 1, "at least 1"),
-            ("guidance_scale", guided, "at least 0, where 1 is no guidance; or a range of two, [low, high]"),
+            ("guidance_scale", valid, "at least 0, where 1 is no guidance; or a range of two, [low, high]"),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("crop", self.crop is None or self.crop >= 1, "at least 1 pixel, or null"),
             ("height", self.height is None or (self.height > 0 and self.height % 8 == 0), "a multiple of 8, or null"),
@@ -363,25 +366,25 @@ class DiffusionGenerator:
             ("offload", self.offload in (None, *memory.OFFLOADS), f"one of {', '.join(memory.OFFLOADS)}, or null"),
             (
                 "negative_prompt",
-                not self.negative_prompt or not guided or numbers[0] > 1,
-                f"empty, since guidance_scale={_shown(scale)} leaves it out; or guidance_scale above 1",
+                not self.negative_prompt or not valid or numbers[0] > 1,
+                f"empty, since guidance_scale={_format_scale(scale)} ignores it; or guidance_scale above 1",
             ),
         ]
-        wrong = [f"generator.{key}={getattr(self, key)}: must be {rule}" for key, fine, rule in checks if not fine]
+        problems = [f"generator.{key}={getattr(self, key)}: must be {rule}" for key, holds, rule in checks if not holds]
         for key in adapters.KINDS:
             try:
-                adapters.read(key, getattr(self, key))
+                adapters.parse_adapters(key, getattr(self, key))
             except UserError as error:
-                wrong.append(str(error))
-        raise_all("The generator cannot be used:", [*wrong, *memory.lacking(self.offload)])
+                problems.append(str(error))
+        raise_all("The generator cannot be used:", [*problems, *memory.missing_packages(self.offload)])
 
 
-def _plain(value: Any) -> Any:
-    """A config value as plain lists and mappings, which can be written down."""
+def _to_builtin(value: Any) -> Any:
+    """A config value as lists and dicts, which JSON can hold."""
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): _to_builtin(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
+        return [_to_builtin(item) for item in value]
     return value
 
 
@@ -389,5 +392,5 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _shown(scale: object) -> str:
+def _format_scale(scale: object) -> str:
     return f"{scale:g}" if _is_number(scale) else str(scale)

@@ -1,11 +1,10 @@
-"""A pool of synthetic images that was made elsewhere: `<root>/<class>/<image>`, taken as it is.
+"""A pool of synthetic images that were made elsewhere: `<root>/<class>/<image>`.
 
-Every image is looked at once: what cannot be decoded or is one flat colour (the frame that a safety checker leaves)
-is not trained on. The verdicts are kept in `screened.csv`, by the content of the files.
+Every image is screened once: one that cannot be decoded or is one flat colour (the image that a safety checker
+returns) is not trained on. The results are kept in `screened.csv` by the content of the files.
 """
 
 import csv
-import difflib
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from synthaug.data.samples import SYNTHETIC, Sample, class_files, class_folders
 from synthaug.errors import UserError
 from synthaug.files import write_rows
 from synthaug.generation.screening import rejection
-from synthaug.messages import bullets, plural
+from synthaug.messages import bullets, plural, suggest
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +29,11 @@ _SIDE = 64  # pixels of the short side at which images are screened: a flat colo
 
 
 class FolderGenerator:
-    """Takes images from a folder instead of making any; `generator=folder generator.root=<dir>`.
+    """A folder of images in the place of a generator: `generator=folder generator.root=<dir>`.
 
     Args:
-        root: the pool, with one folder of images per class, called as in the dataset.
-        partial: True takes what there is where a class has too few images or none; False refuses such a pool.
+        root: the pool, with one folder of images per class, named as in the dataset.
+        partial: whether a pool is accepted that has too few images of a class, or none.
     """
 
     def __init__(self, root: str, partial: bool = False) -> None:
@@ -43,10 +42,10 @@ class FolderGenerator:
 
 
 class FolderPool:
-    """The images of a folder, in the interface of a synthetic set.
+    """The images of a folder, with the interface of a synthetic set.
 
     Args:
-        folder: where the verdicts on its images are kept.
+        folder: where the results of screening are kept.
         generator: the pool.
     """
 
@@ -54,131 +53,125 @@ class FolderPool:
         self.folder = folder
         self.root = Path(generator.root).expanduser()
         self.partial = generator.partial
-        self._pool: dict[str, list[tuple[Path, str]]] | None = None
+        self._images: dict[str, list[tuple[Path, str]]] | None = None
 
-    def check(self, wanted: Mapping[str, int]) -> None:
-        """Find out whether the pool has what is wanted.
+    def check(self, counts: Mapping[str, int]) -> None:
+        """Check that the pool has the images of `counts` (class → images).
 
         Raises:
             UserError: no such folder; classes that are not the dataset's, or with too few images, unless `partial`.
         """
-        self._require_folder()
+        self._check_exists()
         classes = class_folders(self.root)
-        foreign = [name for name in classes if name not in wanted]
-        absent = [name for name in wanted if name not in classes]
-        if len(absent) == len(wanted):
+        unknown = [name for name in classes if name not in counts]
+        absent = [name for name in counts if name not in classes]
+        if len(absent) == len(counts):
             raise UserError(
-                f"generator.root={self.root} has none of the dataset's classes ({_some(list(wanted))}), but "
-                f"{_some(classes) or 'no folders at all'}: it must hold one folder of images per class, with the "
+                f"generator.root={self.root} has none of the dataset's classes ({_shorten(list(counts))}), but "
+                f"{_shorten(classes) or 'no folders at all'}: it must have one folder of images per class, with the "
                 "same names."
             )
-        if (foreign or absent) and not self.partial:
+        if (unknown or absent) and not self.partial:
+            differences = [
+                f"{name}: no folder of this name" + (f" ({hint})" if (hint := suggest(name, unknown, 1, 0.5)) else "")
+                for name in absent
+            ]
             raise UserError(
                 f"The classes of generator.root={self.root} differ from the dataset's:\n"
-                f"{bullets([*_differing(absent, foreign), *(f'{name}: not in the dataset' for name in foreign)])}\n"
-                "Rename its folders, or take what there is with generator.partial=true."
+                f"{bullets([*differences, *(f'{name}: not in the dataset' for name in unknown)])}\n"
+                "Rename its folders, or accept the difference with generator.partial=true."
             )
-        here = self._images()
-        short = [f"{name}: {len(here.get(name, ()))} of {count}" for name, count in wanted.items()
-                 if len(here.get(name, ())) < count]  # fmt: skip
+        short = self._shortages(counts)
         if short and not self.partial:
             raise UserError(
                 f"generator.root={self.root} has too few images in {plural(len(short), 'class', 'classes')}:\n"
                 f"{bullets(short)}\n"
-                "Add images, choose a mix with fewer synthetic ones, or take what there is with generator.partial=true."
+                "Add images, choose a mix with fewer synthetic ones, or accept fewer with generator.partial=true."
             )
 
-    def available(self, wanted: Mapping[str, int]) -> dict[str, int]:
-        """What of `wanted` the pool has; with `partial` that may be less."""
-        here = self._images()
-        found = {name: min(count, len(here.get(name, ()))) for name, count in wanted.items()}
-        short = [f"{name}: {found[name]} of {count}" for name, count in wanted.items() if found[name] < count]
+    def available(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Return how many images of `counts` the pool has; fewer than that only with `partial`."""
+        short = self._shortages(counts)
         if short and self.partial:
-            log.warning("generator.partial: %s has fewer images than the mix asks for:\n%s", self.root, bullets(short))
-        return found
+            log.warning("generator.partial: %s has fewer images than the mix needs:\n%s", self.root, bullets(short))
+        images = self._usable_images()
+        return {name: min(count, len(images.get(name, ()))) for name, count in counts.items()}
 
-    def count_missing(self, wanted: Mapping[str, int]) -> int:
-        """How many images of `wanted` remain to be made: none, since none is ever made here.
-
-        Raises:
-            UserError: what `check` raises.
-        """
-        self.check(wanted)
+    def count_missing(self, counts: Mapping[str, int]) -> int:
+        """Return 0, since nothing can be generated; raise what `check` raises."""
+        self.check(counts)
         return 0
 
-    def ensure(self, wanted: Mapping[str, int]) -> int:
-        """Raise what `check` raises; nothing is ever made."""
-        self.check(wanted)
+    def ensure(self, counts: Mapping[str, int]) -> int:
+        """Return 0, since nothing can be generated; raise what `check` raises."""
+        self.check(counts)
         return 0
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
-        """The usable images of these classes; of equal files in a class, one."""
-        here = self._images()
+        """Return the usable images of these classes; of equal files in a class, one."""
+        images = self._usable_images()
         return [
             Sample(path, label, name, SYNTHETIC, key)
             for label, name in enumerate(classes)
-            for path, key in here.get(name, ())
+            for path, key in images.get(name, ())
         ]
 
-    def _images(self) -> dict[str, list[tuple[Path, str]]]:
-        """Class → (file, hash) of its usable images, each looked at once in the life of the pool."""
-        if self._pool is None:
-            self._require_folder()
+    def _shortages(self, counts: Mapping[str, int]) -> list[str]:
+        images = self._usable_images()
+        present = {name: len(images.get(name, ())) for name in counts}
+        return [f"{name}: {present[name]} of {count}" for name, count in counts.items() if present[name] < count]
+
+    def _usable_images(self) -> dict[str, list[tuple[Path, str]]]:
+        """Class → (file, SHA-256) of its usable images, listed once in the life of the pool."""
+        if self._images is None:
+            self._check_exists()
             with HashCache(self.folder / HASHES) as hashes:
                 listed = {
                     name: {hashes.sha256(path): path for path in reversed(class_files(self.root, name))}
                     for name in class_folders(self.root)
                 }
-            verdicts = self._screened({key: path for own in listed.values() for key, path in own.items()})
-            self._pool = {
-                name: [(path, key) for key, path in sorted(own.items(), key=lambda item: item[1]) if not verdicts[key]]
-                for name, own in listed.items()
+            rejected = self._screen({key: path for files in listed.values() for key, path in files.items()})
+            self._images = {
+                name: sorted(((path, key) for key, path in files.items() if not rejected[key]))
+                for name, files in listed.items()
             }
-        return self._pool
+        return self._images
 
-    def _screened(self, images: Mapping[str, Path]) -> dict[str, str]:
-        """File hash → why the image is left out, "" for one that is used."""
+    def _screen(self, images: Mapping[str, Path]) -> dict[str, str]:
+        """SHA-256 → why the image is rejected, "" for an accepted one."""
         path = self.folder / "screened.csv"
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
-            known = _read(path)
-            new = {key: image for key, image in images.items() if key not in known}
+            results = _read_results(path)
+            new = {key: image for key, image in images.items() if key not in results}
             if new:
                 with ThreadPoolExecutor(os.cpu_count()) as threads:
-                    verdicts = threads.map(_verdict, new.keys(), new.values())
-                    known |= zip(new, tqdm(verdicts, "screening", len(new), unit="image", disable=None), strict=True)
-                write_rows(path, ["sha256", "rejected"], sorted(known.items()))
-                bad = [f"{image}: {known[key]}" for key, image in new.items() if known[key]]
-                if bad:
-                    log.warning("%s of the pool left out:\n%s", plural(len(bad), "image"), bullets(bad))
-        return known
+                    reasons = threads.map(_screen_image, new.keys(), new.values())
+                    results |= zip(new, tqdm(reasons, "screening", len(new), unit="image", disable=None), strict=True)
+                write_rows(path, ["sha256", "rejected"], sorted(results.items()))
+                rejected = [f"{image}: {results[key]}" for key, image in new.items() if results[key]]
+                if rejected:
+                    log.warning("%s of the pool rejected:\n%s", plural(len(rejected), "image"), bullets(rejected))
+        return results
 
-    def _require_folder(self) -> None:
+    def _check_exists(self) -> None:
         if not self.root.is_dir():
             raise UserError(
-                f"generator.root={self.root}: there is no folder {self.root.absolute()}; give one that exists."
+                f"generator.root={self.root}: there is no folder {self.root.absolute()}; set it to an existing one."
             )
 
 
-def _verdict(key: str, path: Path) -> str:
+def _screen_image(key: str, path: Path) -> str:
     pixels = try_decode(key, path, _SIDE)
     return pixels if isinstance(pixels, str) else rejection(Image.fromarray(pixels)) or ""
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read_results(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as stream:
         return {row["sha256"]: row["rejected"] for row in csv.DictReader(stream)}
 
 
-def _differing(absent: Sequence[str], foreign: Sequence[str]) -> list[str]:
-    close = {name: difflib.get_close_matches(name, foreign, n=1, cutoff=0.5) for name in absent}
-    return [
-        f"{name}: no folder of this name" + (f" (is it {found[0]!r}?)" if found else "")
-        for name, found in close.items()
-    ]
-
-
-def _some(names: Sequence[str]) -> str:
+def _shorten(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")

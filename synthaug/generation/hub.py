@@ -1,4 +1,4 @@
-"""From a name to a folder or file on this disk: package data, a path, or an id of the Hugging Face hub."""
+"""From a name to a local folder or file: package data, a path, or an id of the Hugging Face hub."""
 
 import functools
 import importlib.resources
@@ -9,98 +9,105 @@ from typing import Any
 from synthaug.errors import UserError
 from synthaug.generation.quiet import quiet
 
-PACKAGED = "pkg://"
-INDEX = "model_index.json"  # what makes a folder a pipeline of diffusers
-PICKLED = (".bin", ".ckpt", ".pt", ".pth")
+PACKAGE_PREFIX = "pkg://"
+MODEL_INDEX = "model_index.json"  # its presence makes a folder a pipeline of diffusers
+PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
-_KIND = "text-to-image model"  # what an id stands for, unless it is said
-_HUB_SECONDS = 10  # that the hub has for its first answer
+_MODEL = "text-to-image model"  # what an id is of, by default
+_MODEL_KEY = "generator.model"
+_TIMEOUT = 10  # seconds until the hub's first answer
 
 CONVERT = (
-    "a single .safetensors file becomes such a folder in Python, by diffusers' "
-    "StableDiffusionPipeline.from_single_file(<file>).save_pretrained(<folder>); then generator.model=<folder>."
+    "convert a single .safetensors file in Python with diffusers' "
+    "StableDiffusionPipeline.from_single_file(<file>).save_pretrained(<folder>), then set generator.model=<folder>."
 )
 
 
 def locate(model: str) -> Path | None:
-    """The folder that a model's name stands for; None for a hub id.
+    """Return the folder that a model's name stands for; None for a hub id.
 
     Raises:
         UserError: package data or what is clearly a path, where there is no folder.
     """
-    if model.startswith(PACKAGED):
-        package, _, below = model.removeprefix(PACKAGED).partition("/")
+    if model.startswith(PACKAGE_PREFIX):
+        package, _, below = model.removeprefix(PACKAGE_PREFIX).partition("/")
         try:
             folder = Path(str(importlib.resources.files(package) / below))
         except (ImportError, TypeError, ValueError):
-            raise unusable(
-                model, f"there is no package {package!r}", "install it, or give generator.model=<folder>."
-            ) from None
+            remedy = "install it, or set generator.model=<folder>."
+            raise model_error(model, f"there is no package {package!r}", remedy) from None
     else:
         folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     if folder.is_file():
-        raise unusable(model, "it is a file, and a model in diffusers' format is a folder", CONVERT)
+        raise model_error(model, "it is a file, and a model in diffusers' format is a folder", CONVERT)
     if is_path(model):
-        raise unusable(
-            model, f"there is no folder {folder.absolute()}", "give one that exists with generator.model=<folder>."
-        )
+        remedy = "set generator.model=<folder> to an existing one."
+        raise model_error(model, f"there is no folder {folder.absolute()}", remedy)
     return None
 
 
 def is_path(name: str) -> bool:
-    """Whether a name cannot be an id of the hub, "<owner>/<name>", but is meant as a path."""
+    """Return whether a name cannot be an id of the hub, "<owner>/<name>", but is meant as a path."""
     return (
-        name.startswith((PACKAGED, ".", "/", "~"))
-        or name.endswith(("/", ".safetensors", *PICKLED))
+        name.startswith((PACKAGE_PREFIX, ".", "/", "~"))
+        or name.endswith(("/", ".safetensors", *PICKLE_SUFFIXES))
         or name.count("/") > 1
         or "\\" in name
     )
 
 
-def require_within_reach(model: str, revision: str | None) -> None:
-    """Find out with one question whether a hub id could be fetched, long before it is; imports no torch.
+def check_reachable(model: str, revision: str | None) -> None:
+    """Check with one request whether a hub id could be fetched; imports no torch.
+
+    Args:
+        model: the id.
+        revision: commit, tag or branch; None is the newest commit.
 
     Raises:
         UserError: a model that does not exist or is gated; a hub that does not answer, and nothing in its cache.
     """
-    if problem := _problem(model, revision):
+    if problem := _reachability_problem(model, revision):
         raise UserError(problem)
 
 
-@functools.cache  # each arm of a sweep asks, and a network that swallows questions costs seconds each time
-def _problem(model: str, revision: str | None) -> str:
+@functools.cache  # each arm of a sweep needs it, and a network that drops requests costs seconds each time
+def _reachability_problem(model: str, revision: str | None) -> str:
     import huggingface_hub
 
     try:
-        info, silence = _ask(model, revision)
+        info, failure = _model_info(model, revision)
         if info is not None and info.gated:
             huggingface_hub.auth_check(model)
     except huggingface_hub.errors.GatedRepoError:
-        return str(_not_let_in(model))
+        return str(_gated_error(model))
     except UserError as error:
         return str(error)
-    except Exception as error:  # the second question went unanswered
-        info, silence = None, error
-    cached = huggingface_hub.try_to_load_from_cache(model, INDEX, revision=revision)
-    return "" if info is not None or isinstance(cached, str) else str(_out_of_reach(model, silence))
+    except Exception as error:  # the second request failed
+        info, failure = None, error
+    cached = huggingface_hub.try_to_load_from_cache(model, MODEL_INDEX, revision=revision)
+    return "" if info is not None or isinstance(cached, str) else str(_unreachable_error(model, failure))
 
 
 def fetch_model(model: str, revision: str | None, variant: str | None, allow_pickle: bool) -> Path:
-    """The folder of a hub id in the hub's cache, fetched if need be.
+    """Return the folder of a hub id in the hub's cache, downloaded if need be.
 
-    The hub is asked once, and where it does not answer the cache must do: left alone, the libraries try for half a
-    minute, and say in the end that the model does not exist.
+    The hub is asked once, and where it does not answer the cache is used: the libraries by themselves try for half a
+    minute, and report in the end that the model does not exist.
+
+    Args:
+        model: the id.
+        revision, variant, allow_pickle: of `DiffusionGenerator`.
 
     Raises:
-        UserError: a model that does not exist, is gated, out of reach or not there in full.
+        UserError: a model that does not exist, is gated, unreachable or incomplete.
     """
     with quiet():
         import diffusers
         from huggingface_hub.errors import EntryNotFoundError, GatedRepoError
 
-        info, silence = _ask(model, revision)
+        info, failure = _model_info(model, revision)
         try:
             return Path(
                 diffusers.DiffusionPipeline.download(
@@ -112,31 +119,33 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
                 )
             )
         except GatedRepoError as error:
-            raise _not_let_in(model) from error
+            raise _gated_error(model) from error
         except Exception as error:
-            if silence is not None:
-                raise _out_of_reach(model, silence) from error
+            if failure is not None:
+                raise _unreachable_error(model, failure) from error
             if isinstance(error, EntryNotFoundError):
-                cause = f"the hub has it, but it lacks {INDEX} or a file that this names ({sentence(error)})"
-                raise unusable(model, cause, f"take a model in diffusers' format; {CONVERT}") from error
+                cause = f"the hub has it, but without {MODEL_INDEX} or a file that this names ({one_line(error)})"
+                raise model_error(model, cause, f"choose a model in diffusers' format; {CONVERT}") from error
             if variant and f"`variant={variant}`" in str(error):
-                raise unusable(model, f"the hub has no files of its variant {variant}", "set generator.variant=null.") \
-                    from error  # fmt: skip
+                cause = f"the hub has no files of its variant {variant}"
+                raise model_error(model, cause, "set generator.variant=null.") from error
             if "`safetensors` weights" in str(error):
-                way_out = "take another model; or, if you trust this one, generator.allow_pickle=true."
-                raise unusable(model, "it has no weights as safetensors, only pickles, which can run any code when "
-                               "they are read", way_out) from error  # fmt: skip
-            way_out = "run the same command again: what was fetched whole stays; " + _elsewhere(model)
-            raise unusable(model, sentence(error), way_out) from error
+                cause = "it has no weights as safetensors, only pickles, which can run any code when they are loaded"
+                remedy = "choose another model; or, if you trust this one, set generator.allow_pickle=true."
+                raise model_error(model, cause, remedy) from error
+            remedy = f"run the same command again, which keeps complete files; {_alternatives(model)}"
+            raise model_error(model, one_line(error), remedy) from error
 
 
 def fetch_file(name: str, revision: str | None, choose: Callable[[Iterable[str]], str], kind: str, key: str) -> Path:
-    """One file of a hub id, fetched if need be.
+    """Return one file of a hub id, downloaded if need be.
 
     Args:
-        name: the id, and `revision` of it.
+        name: the id.
+        revision: commit, tag or branch; None is the newest commit.
         choose: picks the file among the names of all.
-        kind, key: what it is in words, and the config key that asked for it.
+        kind: what the file is, for messages.
+        key: the config key that requests it.
 
     Raises:
         UserError: as `fetch_model`, or what `choose` raises.
@@ -144,26 +153,26 @@ def fetch_file(name: str, revision: str | None, choose: Callable[[Iterable[str]]
     with quiet():
         import huggingface_hub
 
-        info, silence = _ask(name, revision, kind, key)
+        info, failure = _model_info(name, revision, kind, key)
         if info is not None:
             file = choose(sibling.rfilename for sibling in info.siblings)
             try:
                 return Path(huggingface_hub.hf_hub_download(name, file, revision=info.sha))
             except huggingface_hub.errors.GatedRepoError as error:
-                raise _not_let_in(name, kind) from error
+                raise _gated_error(name, kind) from error
             except Exception as error:
-                raise unusable(name, sentence(error), "run the same command again.", kind) from error
+                raise model_error(name, one_line(error), "run the same command again.", kind) from error
         try:
             folder = Path(huggingface_hub.snapshot_download(name, revision=revision, local_files_only=True))
         except Exception as error:
-            raise _out_of_reach(name, silence, kind, key) from error
+            raise _unreachable_error(name, failure, kind, key) from error
     return folder / choose(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def _ask(
-    model: str, revision: str | None, kind: str = _KIND, key: str = "generator.model"
+def _model_info(
+    model: str, revision: str | None, kind: str = _MODEL, key: str = _MODEL_KEY
 ) -> tuple[Any, Exception | None]:
-    """What the hub says of an id; or None and why it does not answer: no network, offline mode, a proxy's page …"""
+    """The hub's description of an id; or None and why the hub does not answer: no network, offline mode, a proxy."""
     import huggingface_hub
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -173,58 +182,67 @@ def _ask(
     )
 
     try:
-        return huggingface_hub.model_info(model, revision=revision, timeout=_HUB_SECONDS), None
+        return huggingface_hub.model_info(model, revision=revision, timeout=_TIMEOUT), None
     except GatedRepoError as error:
-        raise _not_let_in(model, kind) from error
+        raise _gated_error(model, kind) from error
     except RevisionNotFoundError as error:
-        way_out = "set generator.revision=null for the newest, or to a commit that its page on the hub lists."
-        raise unusable(model, f"the hub has it, but not its revision {revision}", way_out, kind) from error
+        remedy = "set generator.revision=null for the newest, or to a commit that its page on the hub lists."
+        raise model_error(model, f"the hub has it, but not its revision {revision}", remedy, kind) from error
     except RepositoryNotFoundError as error:
-        cause = "the hub has none of this name, or none that this account may see"
-        raise unusable(model, cause, f"look for a typing error; {_elsewhere(model, key)}", kind) from error
+        cause = "the hub has no model of this name, or none that this account may see"
+        raise model_error(model, cause, f"check the spelling; {_alternatives(model, key)}", kind) from error
     except HFValidationError as error:
-        raise unusable(model, sentence(error), _elsewhere(model, key), kind) from error
+        raise model_error(model, one_line(error), _alternatives(model, key), kind) from error
     except Exception as error:
         return None, error
 
 
-def _not_let_in(model: str, kind: str = _KIND) -> UserError:
-    way_out = "accept its licence on its page on the hub, then log in with 'hf auth login' or set HF_TOKEN."
-    return unusable(model, "it is gated, and this account has not been let in", way_out, kind)
+def _gated_error(model: str, kind: str = _MODEL) -> UserError:
+    remedy = "accept its licence on its page on the hub, then log in with 'hf auth login' or set HF_TOKEN."
+    return model_error(model, "it is gated, and this account has no access", remedy, kind)
 
 
-def _out_of_reach(model: str, silence: Exception | None, kind: str = _KIND, key: str = "generator.model") -> UserError:
+def _unreachable_error(model: str, failure: Exception | None, kind: str = _MODEL, key: str = _MODEL_KEY) -> UserError:
     from huggingface_hub import constants
 
-    told = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else sentence(silence or OSError())
-    missing = f"and the cache {constants.HF_HUB_CACHE} does not hold the whole model"
-    halves = half_downloaded(Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}")
-    cause = f"the hub cannot be reached ({told}),\n         {missing}{halves}"
-    return unusable(model, cause, _elsewhere(model, key), kind)
+    reason = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else one_line(failure or OSError())
+    incomplete = incomplete_downloads(Path(constants.HF_HUB_CACHE) / f"models--{model.replace('/', '--')}")
+    cause = (
+        f"the hub cannot be reached ({reason}),\n"
+        f"         and its cache {constants.HF_HUB_CACHE} does not hold the whole model{incomplete}"
+    )
+    return model_error(model, cause, _alternatives(model, key), kind)
 
 
-def half_downloaded(folder: Path) -> str:
-    """What to add about downloads below a folder that were broken off; "" where there are none."""
+def incomplete_downloads(folder: Path) -> str:
+    """Return a note on the interrupted downloads below a folder; "" if there are none."""
     count = sum(1 for _ in folder.rglob("*.incomplete")) if folder.is_dir() else 0
-    return f" ({count} of its files half downloaded: *.incomplete)" if count else ""
+    return f" ({count} of its files downloaded in part: *.incomplete)" if count else ""
 
 
-def _elsewhere(model: str, key: str = "generator.model") -> str:
-    folder = "a local folder in diffusers' format" if key == "generator.model" else "a local file"
+def _alternatives(model: str, key: str = _MODEL_KEY) -> str:
+    local = "folder> to a local folder in diffusers' format" if key == _MODEL_KEY else "file> to a local file"
     return (
-        f"give {folder} with {key}=<{folder.split()[2]}> (there is none at {Path(model).absolute()}),\n"
-        "           or point HF_HOME at a cache that holds the model and set HF_HUB_OFFLINE=1,\n"
-        "           or, for a gated model, accept its licence and log in with 'hf auth login',\n"
-        "           or take images made elsewhere with generator=folder generator.root=<folder>."
+        f"set {key}=<{local} (there is none at {Path(model).absolute()}),\n"
+        "          or point HF_HOME at a cache that holds the model and set HF_HUB_OFFLINE=1,\n"
+        "          or, for a gated model, accept its licence and log in with 'hf auth login',\n"
+        "          or use images made elsewhere with generator=folder generator.root=<folder>."
     )
 
 
-def unusable(model: str, cause: str, way_out: str, kind: str = _KIND) -> UserError:
-    """The error for a model, or what is loaded into one, that cannot be had."""
-    return UserError(f"The {kind} {model} could not be loaded.\n  cause: {cause}\n  way out: {way_out}")
+def model_error(model: str, cause: str, remedy: str, kind: str = _MODEL) -> UserError:
+    """Build the error for a model, or an addition to one, that cannot be loaded.
+
+    Args:
+        model: its name.
+        cause: why.
+        remedy: the next step.
+        kind: what it is.
+    """
+    return UserError(f"The {kind} {model} could not be loaded.\n  cause: {cause}\n  remedy: {remedy}")
 
 
-def sentence(error: Exception) -> str:
-    """An exception on one line of readable length."""
+def one_line(error: Exception) -> str:
+    """Return an exception as one line of readable length."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text if len(text) <= 300 else text[:299] + '…'}"

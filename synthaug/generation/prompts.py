@@ -1,10 +1,9 @@
-"""What a generator is asked for: prompt n of a class, the same whenever and wherever it is asked.
+"""Prompts of a generator: prompt n of a class is the same wherever and whenever it is used.
 
-Prompts come from templates, shared by all classes, or from a file with a list for each class. Where there are fewer
-than images, they are taken in turn: image n of a class has prompt n modulo their number.
+Prompts come from templates, shared by all classes, or from a file with a list for each class. Image n of a class has
+prompt n modulo their number.
 """
 
-import difflib
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -15,16 +14,18 @@ from typing import Any
 import yaml
 
 from synthaug.errors import UserError, raise_all
+from synthaug.messages import suggest
 
-# What may stand in braces in a template.
+# Placeholders of a template.
 CLASS, ARTICLE, SETTING = "class_name", "a", "setting"
-PLACES = {
+PLACEHOLDERS = {
     CLASS: "the class",
-    ARTICLE: '"a" or "an", as the class wants it',
+    ARTICLE: '"a" or "an", whichever the class takes',
     SETTING: "the class's entry of prompts.settings",
 }
-# Vowels that sound like consonants, and the other way round.
+# Vowels that sound like consonants, and the reverse.
 _AN = re.compile(r"(?!eu|uni([^mn]|$)|us[eu]|one\b|once\b|ufo)[aeiou]|hour|heir|hono[u]?r|honest", re.IGNORECASE)
+_FILE_FORMAT = "It must map each class to a list of prompts:\n  cat:\n    - a cat on a sofa\n    - a cat in the grass"
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Prompts:
 
     Attributes:
         templates: each with `{class_name}`, and perhaps `{a}` and `{setting}`.
-        settings: class → what `{setting}` stands for.
-        names: class → how it is called in a prompt, where its folder's name will not do.
-        by_class: class → its prompts, as they stand in a file; instead of templates.
+        settings: class → text for `{setting}`.
+        names: class → its name in a prompt, if not that of its folder.
+        by_class: class → its prompts as read from a file; replaces the templates.
         source: where they come from, for messages: a configuration key or a file.
     """
 
@@ -46,42 +47,47 @@ class Prompts:
     source: str = "prompts.templates"
 
     def check(self, classes: Sequence[str]) -> None:
-        """Find out whether every class has prompts.
+        """Check that every class has prompts.
 
         Raises:
-            UserError: templates that are none, a class without a prompt or without a setting, all at once.
+            UserError: malformed templates, classes without a prompt or without a setting, all at once.
         """
         if self.by_class is not None:
             problems = _missing("list of prompts", classes, self.by_class)
         else:
             problems = [problem for template in self.templates for problem in _template_problems(template)]
-            if not problems and any(SETTING in _places(template) for template in self.templates):
+            if not problems and any(SETTING in _placeholders(template) for template in self.templates):
                 problems = _missing("entry in prompts.settings", classes, self.settings)
-                problems += [f'give one, such as prompts.settings.{name}="in the garden"' for name in classes
+                problems += [f'add one, such as prompts.settings.{name}="in the garden"' for name in classes
                              if name not in self.settings][:1]  # fmt: skip
         raise_all(f"The prompts cannot be used ({self.source}):", problems)
 
     def prompt(self, class_name: str, index: int) -> str:
-        """Prompt of image `index` of a class, which `check` has seen."""
+        """Return the prompt of an image.
+
+        Args:
+            class_name: a class that `check` has seen.
+            index: number of the image within its class.
+        """
         if self.by_class is not None:
-            own = self.by_class[class_name]
-            return own[index % len(own)]
+            texts = self.by_class[class_name]
+            return texts[index % len(texts)]
         name = self.names.get(class_name, class_name.replace("_", " "))
-        places = {CLASS: name, ARTICLE: article(name), SETTING: self.settings.get(class_name, "")}
-        return self.templates[index % len(self.templates)].format(**places)
+        values = {CLASS: name, ARTICLE: article(name), SETTING: self.settings.get(class_name, "")}
+        return self.templates[index % len(self.templates)].format(**values)
 
     def distinct(self, class_name: str) -> list[str]:
-        """All prompts of a class, in their order, each once."""
+        """Return all prompts of a class in their order, each once."""
         count = len(self.templates if self.by_class is None else self.by_class[class_name])
         return list(dict.fromkeys(self.prompt(class_name, index) for index in range(count)))
 
 
-def read_prompts(settings: Mapping[str, Any], own: str | None) -> Prompts:
-    """Prompts from their configuration.
+def read_prompts(settings: Mapping[str, Any], default: str | None) -> Prompts:
+    """Build the prompts from their configuration.
 
     Args:
         settings: of the group `prompts`.
-        own: the generator's own template, which is used where the group names none; None if it has none.
+        default: the generator's template, used where the group has none; None if it has none either.
 
     Raises:
         UserError: a file that cannot be read; templates and a file at once.
@@ -91,66 +97,65 @@ def read_prompts(settings: Mapping[str, Any], own: str | None) -> Prompts:
         unused = [key for key in ("templates", "settings", "names") if settings[key]]
         if unused:
             raise UserError(
-                f"prompts.file={file} holds whole prompts, and prompts.{', prompts.'.join(unused)} would not be used: "
-                "give one or the other."
+                f"prompts.file={file} holds whole prompts, so prompts.{', prompts.'.join(unused)} would not be used: "
+                "remove the one or the other."
             )
         return Prompts(by_class=_read_file(Path(file).expanduser()), source=f"prompts.file={file}")
-    if not templates and own is None:
-        raise UserError("There is no prompt: give templates with prompts.templates=[...], or generator.prompt=<text>.")
+    if not templates and default is None:
+        raise UserError("There is no prompt: set prompts.templates=[...] or generator.prompt=<text>.")
     source = "prompts.templates" if templates else "generator.prompt"
-    return Prompts(templates or [own], settings["settings"], settings["names"], source=source)
+    return Prompts(templates or [default], settings["settings"], settings["names"], source=source)
 
 
 def article(name: str) -> str:
-    """The indefinite article of an English noun, by its first letters: "an eagle", "a unicorn"."""
+    """Return the indefinite article of an English noun, by its first letters: "an eagle", "a unicorn"."""
     return "an" if _AN.match(name) else "a"
 
 
 def _read_file(path: Path) -> dict[str, list[str]]:
     """A YAML (or JSON) file that maps each class to its list of prompts."""
-    way_out = "It must map each class to a list of prompts:\n  cat:\n    - a cat on a sofa\n    - a cat in the grass"
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"prompts.file={path} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"prompts.file={path} is no YAML: {' '.join(str(error).split())}\n{way_out}") from error
+        raise UserError(f"prompts.file={path} is not YAML: {' '.join(str(error).split())}\n{_FILE_FORMAT}") from error
     if not isinstance(content, dict):
-        raise UserError(f"prompts.file={path} holds no classes. {way_out}")
-    # A class called 7 or yes is a number or a truth value to YAML.
-    odd = [str(name) for name, lines in content.items() if not _is_list_of_text(lines)]
-    if odd:
-        raise UserError(f"prompts.file={path} has no list of prompts for {', '.join(odd)}. {way_out}")
-    return {str(name): lines for name, lines in content.items()}
+        raise UserError(f"prompts.file={path} has no classes. {_FILE_FORMAT}")
+    malformed = [str(name) for name, texts in content.items() if not _is_list_of_text(texts)]
+    if malformed:
+        raise UserError(f"prompts.file={path} has no list of prompts for {', '.join(malformed)}. {_FILE_FORMAT}")
+    # YAML reads a class called 7 or yes as a number or a truth value.
+    return {str(name): texts for name, texts in content.items()}
 
 
-def _is_list_of_text(lines: Any) -> bool:
-    return isinstance(lines, list) and bool(lines) and all(isinstance(line, str) and line.strip() for line in lines)
+def _is_list_of_text(texts: Any) -> bool:
+    return isinstance(texts, list) and bool(texts) and all(isinstance(text, str) and text.strip() for text in texts)
 
 
-def _missing(what: str, classes: Sequence[str], there: Mapping[str, Any]) -> list[str]:
-    close = {name: difflib.get_close_matches(name, list(there), n=1) for name in classes if name not in there}
+def _missing(entry: str, classes: Sequence[str], entries: Mapping[str, Any]) -> list[str]:
     return [
-        f"class {name!r} has no {what}" + (f" (is it {found[0]!r} there?)" if found else "")
-        for name, found in close.items()
+        f"class {name!r} has no {entry}" + (f" ({hint})" if (hint := suggest(name, entries, limit=1)) else "")
+        for name in classes
+        if name not in entries
     ]
 
 
 def _template_problems(template: str) -> list[str]:
     try:
-        places = _places(template)
+        names = _placeholders(template)
     except ValueError as error:
-        return [f"{template!r} is no template ({error}): a brace that is meant as such is written twice"]
-    unknown = [f"{{{place}}}" for place in sorted(places - PLACES.keys())]
-    known = ", ".join(f"{{{place}}} ({what})" for place, what in PLACES.items())
-    problems = [f"{template!r} has {', '.join(unknown)}, which nothing fills; there are {known}"] if unknown else []
-    if CLASS not in places:
-        problems.append(f"{template!r} has no place for the class: write {{{CLASS}}} where it goes")
+        return [f"{template!r} is not a template ({error}): write a literal brace twice"]
+    unknown = ", ".join(f"{{{name}}}" for name in sorted(names - PLACEHOLDERS.keys()))
+    allowed = ", ".join(f"{{{name}}} ({meaning})" for name, meaning in PLACEHOLDERS.items())
+    problems = [f"{template!r} has unknown placeholders {unknown}; use {allowed}"] if unknown else []
+    if CLASS not in names:
+        problems.append(f"{template!r} lacks the class: write {{{CLASS}}} where it belongs")
     return problems
 
 
-def _places(template: str) -> set[str]:
-    """The names in braces; with their conversions and formats, which nothing here wants."""
+def _placeholders(template: str) -> set[str]:
+    """The names in braces, with their conversions and formats, neither of which a template may have."""
     return {
         name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
         for _, name, spec, conversion in string.Formatter().parse(template)

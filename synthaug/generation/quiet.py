@@ -1,4 +1,4 @@
-"""Libraries that talk too much, kept off the screen."""
+"""Log messages and progress bars of diffusers and transformers, kept off the screen."""
 
 import contextlib
 import logging
@@ -10,24 +10,24 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def quiet() -> Iterator[list[str]]:
-    """Keep warnings and bars of the libraries off the screen; yields what they said. All is put back at the end."""
+    """Keep the libraries' warnings and bars off the screen; yield their messages. All is restored at the end."""
     with warnings.catch_warnings(), contextlib.ExitStack() as stack:
         warnings.simplefilter("ignore")
         import diffusers
         import transformers
 
-        listener = _Listener()
+        recorder = _MessageRecorder()
         for library in (diffusers, transformers):
             bars = library.utils.logging
             if bars.is_progress_bar_enabled():
                 bars.disable_progress_bar()
                 stack.callback(bars.enable_progress_bar)
-            stack.enter_context(_only_to(logging.getLogger(library.__name__), listener))
-        yield listener.said
+            stack.enter_context(_redirect(logging.getLogger(library.__name__), recorder))
+        yield recorder.messages
 
 
 @contextlib.contextmanager
-def _only_to(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
+def _redirect(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]:
     before = logger.handlers, logger.propagate, logger.level
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.WARNING)
@@ -38,13 +38,13 @@ def _only_to(logger: logging.Logger, handler: logging.Handler) -> Iterator[None]
         logger.setLevel(before[2])
 
 
-class _Listener(logging.Handler):
-    """Keeps what is logged, each on one line, and hands it on to whoever debugs."""
+class _MessageRecorder(logging.Handler):
+    """Keeps each message as one line, and logs it again for debugging."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(" ".join(record.getMessage().split()))
-        log.debug("%s: %s", record.name, self.said[-1])
+        self.messages.append(" ".join(record.getMessage().split()))
+        log.debug("%s: %s", record.name, self.messages[-1])

@@ -1,15 +1,15 @@
-"""Images that must not be trained on, whatever their class."""
+"""Images that are not trained on, whatever their class."""
 
 import numpy as np
 from PIL import Image
 
-# A safety checker blacks an image out, and a pipeline that overflowed in half precision leaves one colour.
-# Such a frame has no contrast at all; the plainest real drawing has far more than this.
-_FLAT = 4  # grey levels between the darkest and the brightest pixel
+# A safety checker returns a black image, and a pipeline that overflowed in half precision one of a single colour.
+# Such an image has no contrast at all; the plainest real drawing has far more than this.
+_MIN_CONTRAST = 4  # grey levels between the darkest and the brightest pixel
 
 
 def rejection(image: Image.Image) -> str | None:
-    """Why a generated image is thrown away; None for one that is kept."""
-    if np.ptp(np.asarray(image.convert("RGB")), axis=(0, 1)).max() < _FLAT:
+    """Return why a generated image is rejected; None for an accepted one."""
+    if np.ptp(np.asarray(image.convert("RGB")), axis=(0, 1)).max() < _MIN_CONTRAST:
         return "one flat colour (safety checker or overflow)"
     return None

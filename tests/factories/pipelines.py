@@ -1,14 +1,41 @@
 """Tiny text-to-image pipelines with random weights, of the true classes of diffusers and transformers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from synthaug.errors import UserError
+from synthaug.generation.diffusion import DiffusionGenerator
+
+Pipelines = Callable[[str], Path]  # the fixture `pipelines`: name of an architecture → folder
 
 SIDE = 16  # pixels of its images
 LONGEST = 16  # tokens that a text encoder of the CLIP kind takes
 WIDE = 16  # numbers that a text encoder of the T5 kind makes of a token
 START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_generator(model: Path | str, **settings: Any) -> DiffusionGenerator:
+    """Return a generator of two steps; `settings` are `DiffusionGenerator`'s."""
+    return DiffusionGenerator(str(model), "a {class_name}", **{"num_inference_steps": 2, **settings})
+
+
+def load_error(generator: DiffusionGenerator) -> str:
+    """Return the message of the error that loading raises."""
+    with pytest.raises(UserError) as caught:
+        generator.load()
+    return str(caught.value)
+
+
+def pixels(images: Sequence[Image.Image | str]) -> NDArray[np.int64]:
+    """Return images of one size as an array (N, height, width[, channels])."""
+    return np.stack([np.asarray(image, dtype=np.int64) for image in images])
 
 
 def save_pipeline(folder: Path, scheduler: str = "PNDMScheduler", seed: int = 0, **saving: Any) -> Path:

@@ -1,7 +1,8 @@
 """The generator on a tiny pipeline of every architecture that conf/generator names, and those configurations on it."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,14 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from numpy.typing import NDArray
-from PIL import Image
 
 from synthaug.config import schema
 from synthaug.errors import UserError
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.synthetic_set import SyntheticSet, image_seed
-from tests.factories.pipelines import SAVERS, save_flux
+from tests.factories.pipelines import SAVERS, Pipelines, load_error, pixels, save_flux
 
-# Architecture → settings that fit it. PixArt's smallest size is 256 pixels, which it scales to those asked for.
+# Architecture → settings that fit it. PixArt's smallest size is 256 pixels, which it scales to what is requested.
 FITTING: dict[str, dict[str, Any]] = {
     "sd": {},
     "sdxl": {"guidance_scale": 5.0},
@@ -29,7 +28,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "pixart": {"guidance_scale": 4.5, "height": 32, "width": 32},
 }
 # File in conf/generator → the architecture that it is of, and pixels that a tiny model of it makes.
-SHIPPED = {
+CONFIGURED = {
     "sd15": ("sd", 16),
     "sd21": ("sd", 16),
     "sdxl": ("sdxl", 16),
@@ -39,15 +38,9 @@ SHIPPED = {
     "pixart_sigma": ("pixart", 32),
 }
 
-Pipelines = Callable[[str], Path]
-
 
 def generator(model: Path, kind: str = "sd", **settings: Any) -> DiffusionGenerator:
     return DiffusionGenerator(str(model), "a {class_name}", **{"num_inference_steps": 2, **FITTING[kind], **settings})
-
-
-def pixels(images: Sequence[Image.Image | str]) -> NDArray[np.int64]:
-    return np.stack([np.asarray(image, dtype=np.int64) for image in images])
 
 
 @pytest.mark.parametrize("kind", SAVERS)
@@ -96,14 +89,14 @@ def composing() -> Iterator[None]:
         yield
 
 
-def test_every_generator_that_is_shipped_is_tried() -> None:
+def test_every_generator_of_conf_is_tested() -> None:
     shipped = {path.stem for path in schema.CONF.glob("generator/*.yaml")}
-    assert set(SHIPPED) == shipped - {"tiny_digits", "folder"}
+    assert set(CONFIGURED) == shipped - {"tiny_digits", "folder"}
 
 
-@pytest.mark.parametrize("choice", SHIPPED)
-def test_a_generator_that_is_shipped_makes_an_image(choice: str, pipelines: Pipelines, composing: None) -> None:
-    kind, side = SHIPPED[choice]
+@pytest.mark.parametrize("choice", CONFIGURED)
+def test_a_generator_of_conf_makes_an_image(choice: str, pipelines: Pipelines, composing: None) -> None:
+    kind, side = CONFIGURED[choice]
     small = [f"generator.model={pipelines(kind)}", f"generator.height={side}", f"generator.width={side}"]
     whole = [*small, "++generator.variant=null", "++generator.dtype=float32"]
     settings = compose("config", [f"generator={choice}", *whole]).generator
@@ -120,31 +113,29 @@ def test_a_generator_that_is_shipped_makes_an_image(choice: str, pipelines: Pipe
 # --- options that a pipeline does not take ---------------------------------------------------------
 
 
-def refusal(model: DiffusionGenerator) -> str:
-    with pytest.raises(UserError) as caught:
-        model.load()
-    return str(caught.value)
-
-
-def test_all_that_a_pipeline_would_leave_out_of_account_is_refused_at_once(pipelines: Pipelines) -> None:
+def test_all_settings_that_a_pipeline_would_ignore_are_refused_at_once(pipelines: Pipelines) -> None:
     model = generator(pipelines("flux"), "flux", guidance_scale=3.5, negative_prompt="blurry")
-    lines = refusal(model).splitlines()
-    assert lines[0] == f"The model {pipelines('flux')} cannot be used like this:"
-    assert "generator.guidance_scale=3.5: these weights were distilled to do without" in lines[1]
-    assert lines[2].startswith("  - generator.negative_prompt=blurry: ")
+    headline, *problems = load_error(model).splitlines()
+    assert str(pipelines("flux")) in headline
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "  - generator.guidance_scale=3.5", "  - generator.negative_prompt=blurry"
+    ]  # fmt: skip
+    assert "distilled" in problems[0]
     assert model.pipeline is None
 
 
-def test_a_length_is_for_encoders_that_have_one_to_set(pipelines: Pipelines) -> None:
-    text = refusal(generator(pipelines("sd"), max_sequence_length=64))
-    assert "generator.max_sequence_length=64: a StableDiffusionPipeline takes none; set it to null" in text
+def test_max_sequence_length_is_for_encoders_that_have_one(pipelines: Pipelines) -> None:
+    text = load_error(generator(pipelines("sd"), max_sequence_length=64))
+    assert re.search("generator.max_sequence_length=64: .*StableDiffusionPipeline.* null", text)
     with_length = generator(pipelines("sd3"), "sd3", max_sequence_length=64).sample(["a cat"], [1])
     assert (pixels(with_length) != pixels(generator(pipelines("sd3"), "sd3").sample(["a cat"], [1]))).any()
 
 
 def test_turbo_has_no_guidance_whatever_its_scheduler(pipelines: Pipelines) -> None:
     for more in ({}, {"scheduler": "EulerDiscreteScheduler"}):
-        assert "distilled to a few steps" in refusal(generator(pipelines("turbo"), "turbo", guidance_scale=5.0, **more))
+        assert "distilled to a few steps" in load_error(
+            generator(pipelines("turbo"), "turbo", guidance_scale=5.0, **more)
+        )
     generator(pipelines("sdxl"), "sdxl", negative_prompt="blurry").load()
 
 
@@ -154,21 +145,21 @@ def test_guided_flux_takes_guidance_and_no_negative_prompt(pipelines: Pipelines)
         for scale in (1.5, 9.0)
     )
     assert (low != high).any()
-    assert "negative_prompt=blurry" in refusal(
+    assert "negative_prompt=blurry" in load_error(
         generator(pipelines("flux_guided"), "flux_guided", negative_prompt="blurry")
     )
 
 
 def test_a_size_that_a_pipeline_would_round_is_refused(tmp_path: Path) -> None:
     model = generator(save_flux(tmp_path / "flux", blocks=4), "flux", height=24)  # its sizes are multiples of 16
-    with pytest.raises(UserError, match=r"generator.height=24, generator.width=16: .* made 16 x 16") as caught:
+    with pytest.raises(UserError, match=r"generator.height=24, generator.width=16: .* 16 x 16") as caught:
         model.sample(["a cat"], [1])
-    assert "set both to null" in str(caught.value)
+    assert "null" in str(caught.value)
 
 
 def test_what_a_pipeline_itself_refuses_is_no_traceback(pipelines: Pipelines) -> None:
     model = generator(pipelines("flux"), "flux", max_sequence_length=600)
-    with pytest.raises(UserError, match=r"refuses what it is asked for \(ValueError: .*max_sequence_length"):
+    with pytest.raises(UserError, match=r"refuses .*\(ValueError: .*max_sequence_length"):
         model.sample(["a cat"], [1])
 
 
@@ -204,12 +195,12 @@ def test_drawn_guidance_stands_in_the_row_of_its_image(pipelines: Pipelines, tmp
 
 @pytest.mark.parametrize("wrong", [[9, 2], [1], [1, 2, 3], "high", [1, "2"], -1, [-1, 2], True, None])
 def test_guidance_that_is_no_number_and_no_range(wrong: Any) -> None:
-    with pytest.raises(UserError, match=r"generator.guidance_scale=.*: must be at least 0, .* or a range of two"):
+    with pytest.raises(UserError, match=r"generator.guidance_scale=.*: must be "):
         DiffusionGenerator("someone/a-model", "{class_name}", guidance_scale=wrong).check(["cat"])
 
 
 def test_a_negative_prompt_needs_guidance_in_all_of_a_range() -> None:
-    with pytest.raises(UserError, match=r"negative_prompt=blurry: must be empty, since guidance_scale=\[0.5, 3\] "):
+    with pytest.raises(UserError, match=r"negative_prompt=blurry: must be .*guidance_scale=\[0.5, 3\] "):
         DiffusionGenerator("a/b", "{class_name}", guidance_scale=[0.5, 3], negative_prompt="blurry").check(["cat"])
 
 
@@ -220,12 +211,12 @@ def test_a_prompt_that_no_encoder_reads_is_refused_with_what_would_be_lost(pipel
     model = generator(pipelines("sd"), negative_prompt="hazy, blurry and odd")
     with pytest.raises(UserError) as caught:
         model.check_prompts(["a cat", "a cat on a sunny roof"])
-    lines = str(caught.value).splitlines()
-    assert lines[0] == f"Prompts are longer than {pipelines('sd')} reads (shorten them):"
-    # A token is a letter here, and two mark start and end.
-    assert lines[1] == "  - 'a cat on a sunny roof' has 18 tokens, tokenizer takes 16: 'of' would be cut off"
-    assert lines[2].startswith("  - 'hazy, blurry and odd' has ")
-    assert len(lines) == 3
+    headline, *lost = str(caught.value).splitlines()
+    assert str(pipelines("sd")) in headline
+    assert "generator.max_sequence_length" not in headline, "CLIP has as many positions as it was trained with"
+    # A token is a letter, and two mark start and end.
+    numbers = [re.findall(r"'[^']+'|\d+", line) for line in lost]
+    assert numbers == [["'a cat on a sunny roof'", "18", "16", "'of'"], ["'hazy, blurry and odd'", "19", "16", "'odd'"]]
     generator(pipelines("sd")).check_prompts(["a cat on a sunny"])
 
 
@@ -238,7 +229,7 @@ def test_of_many_prompts_that_are_too_long_some_are_named(pipelines: Pipelines) 
 
 
 @pytest.mark.parametrize("kind", ["sd3", "flux"])
-def test_a_prompt_that_one_encoder_reads_is_only_spoken_of(
+def test_a_prompt_that_one_encoder_reads_is_only_logged(
     kind: str, pipelines: Pipelines, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = generator(pipelines(kind), kind)
@@ -247,15 +238,15 @@ def test_a_prompt_that_one_encoder_reads_is_only_spoken_of(
         assert caplog.records == []
         model.check_prompts(["a cat on a sunny roof"])
     (record,) = caplog.records
-    assert "reads the whole prompts, but not by tokenizer (18 tokens, it takes 16)" in record.getMessage()
+    assert re.search(r"\btokenizer \(18 tokens, .* 16\)", record.getMessage())
 
 
 def test_the_length_of_a_t5_encoder_is_that_of_the_call(pipelines: Pipelines) -> None:
     model = generator(pipelines("pixart"), "pixart")
     model.check_prompts(["a" * 290])
-    with pytest.raises(UserError, match=r"takes 300: '.*' would be cut off"):
+    with pytest.raises(UserError, match="reads 300: '"):
         model.check_prompts(["a" * 310])
-    with pytest.raises(UserError, match=r"raise generator.max_sequence_length.*\n.*takes 20"):
+    with pytest.raises(UserError, match=r"generator.max_sequence_length.*\n.* 20: '"):
         generator(pipelines("pixart"), "pixart", max_sequence_length=20).check_prompts(["a" * 40])
 
 

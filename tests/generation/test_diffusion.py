@@ -24,7 +24,7 @@ from synthaug.errors import UserError
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.hub import locate
 from synthaug.generation.synthetic_set import SyntheticSet, image_seed
-from tests.factories.pipelines import SIDE, save_pipeline
+from tests.factories.pipelines import SIDE, build_generator, load_error, pixels, save_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = "pkg://synthaug.assets/tiny_digits"
@@ -44,28 +44,18 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "copy"))
 
 
-def generator(model: Path | str, **settings: Any) -> DiffusionGenerator:
-    return DiffusionGenerator(str(model), "a {class_name}", **{"num_inference_steps": 2, **settings})
-
-
-def made(model: DiffusionGenerator, texts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+def accepted(model: DiffusionGenerator, texts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
     """The images, where every one of them could be made."""
     return [image for image in model.sample(texts, seeds) if not isinstance(image, str)]
 
 
-def pixels(images: Sequence[Image.Image | str]) -> NDArray[np.int64]:
-    return np.stack([np.asarray(image, dtype=np.int64) for image in images])
-
-
 def refusal(model: Path | str, **settings: Any) -> str:
-    """What loading says; it names the model, has a cause and a way out, and stays readable."""
-    with pytest.raises(UserError) as caught:
-        generator(model, **settings).load()
-    text = str(caught.value)
-    lines = text.splitlines()
-    assert lines[0] == f"The text-to-image model {model} could not be loaded."
-    assert lines[1].startswith("  cause: ")
-    assert [line.startswith("  way out: ") for line in lines].index(True) in (2, 3)
+    """The error of loading; it names the model, has a cause and a remedy, and stays readable."""
+    text = load_error(build_generator(model, **settings))
+    headline, cause, *rest = text.splitlines()
+    assert str(model) in headline
+    assert cause.startswith("  cause: ")
+    assert sum(line.startswith("  remedy: ") for line in rest) == 1
     assert "Traceback" not in text
     return text
 
@@ -74,14 +64,14 @@ def refusal(model: Path | str, **settings: Any) -> str:
 
 
 def test_one_image_per_prompt(tiny: Path) -> None:
-    images = made(generator(tiny), ["a cat", "a dog", "a cat"], [1, 2, 3])
+    images = accepted(build_generator(tiny), ["a cat", "a dog", "a cat"], [1, 2, 3])
     assert [(image.mode, image.size) for image in images] == [("RGB", (SIDE, SIDE))] * 3
     assert np.ptp(pixels(images), axis=(1, 2, 3)).min() > 20
     assert abs(pixels(images)[0] - pixels(images)[2]).max() > 20  # another seed is another image
 
 
 def test_seed_and_prompt_decide_whatever_the_batch(tiny: Path) -> None:
-    model = generator(tiny)
+    model = build_generator(tiny)
     texts, seeds = ["a cat", "a dog", "a sea lion", "a cat"], [5, 6, 2**63 - 1, 7]
     together = pixels(model.sample(texts, seeds))
     assert (pixels(model.sample(texts, seeds)) == together).all()
@@ -89,9 +79,9 @@ def test_seed_and_prompt_decide_whatever_the_batch(tiny: Path) -> None:
     assert abs(turned - together).max() <= 1
     alone = np.concatenate([pixels(model.sample([text], [seed])) for text, seed in zip(texts, seeds, strict=True)])
     assert abs(alone - together).max() <= 2
-    other = pixels(model.sample(["a dog", *texts[1:]], seeds))
-    assert (other[1:] == together[1:]).all()
-    assert (other[0] != together[0]).any()
+    changed = pixels(model.sample(["a dog", *texts[1:]], seeds))
+    assert (changed[1:] == together[1:]).all()
+    assert (changed[0] != together[0]).any()
 
 
 def test_the_rest_of_the_program_keeps_its_random_state(tiny: Path) -> None:
@@ -99,21 +89,21 @@ def test_the_rest_of_the_program_keeps_its_random_state(tiny: Path) -> None:
 
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    generator(tiny).sample(["a cat"], [1])
+    build_generator(tiny).sample(["a cat"], [1])
     assert (torch.get_rng_state() == before).all()
 
 
 def test_a_set_of_a_real_pipeline_does_not_depend_on_how_it_grew(tiny: Path, tmp_path: Path) -> None:
-    at_once = SyntheticSet(tmp_path / "at once", generator(tiny, batch_size=8))
+    at_once = SyntheticSet(tmp_path / "at once", build_generator(tiny, batch_size=8))
     at_once.ensure({"cat": 3, "dog": 2})
-    grown = SyntheticSet(tmp_path / "grown", generator(tiny, batch_size=2, device="cpu"))
+    grown = SyntheticSet(tmp_path / "grown", build_generator(tiny, batch_size=2, device="cpu"))
     grown.ensure({"dog": 1})
     grown.ensure({"dog": 2, "cat": 3})
     pairs = list(zip(at_once.samples(["cat", "dog"]), grown.samples(["cat", "dog"]), strict=True))
     assert len(pairs) == 5
-    for one, other in pairs:
-        assert (one.class_name, one.index) == (other.class_name, other.index)
-        assert abs(pixels([Image.open(one.path)]) - pixels([Image.open(other.path)])).max() <= 2
+    for first, second in pairs:
+        assert (first.class_name, first.index) == (second.class_name, second.index)
+        assert abs(pixels([Image.open(first.path)]) - pixels([Image.open(second.path)])).max() <= 2
     row = grown.rows()[0]
     assert (row.class_name, row.index, row.seed) == ("cat", 0, image_seed("cat", "a cat", 0))
     assert (row.model, row.revision, row.scheduler, row.steps, row.guidance) == (
@@ -121,12 +111,12 @@ def test_a_set_of_a_real_pipeline_does_not_depend_on_how_it_grew(tiny: Path, tmp
     )  # fmt: skip
     assert all([row.diffusers, row.transformers, row.torch, row.python])
     # Where and in which portions is nobody's setting: a third generator takes either set as its own.
-    assert SyntheticSet(tmp_path / "grown", generator(tiny, batch_size=1)).ensure({"cat": 3}) == 0
+    assert SyntheticSet(tmp_path / "grown", build_generator(tiny, batch_size=1)).ensure({"cat": 3}) == 0
 
 
 def test_guidance_and_negative_prompt_have_an_effect(tiny: Path) -> None:
     def cat(**settings: Any) -> NDArray[np.int64]:
-        return pixels(generator(tiny, **settings).sample(["a cat"], [1]))
+        return pixels(build_generator(tiny, **settings).sample(["a cat"], [1]))
 
     plain, guided = cat(guidance_scale=1), cat(guidance_scale=7.5)
     assert (plain != guided).any()
@@ -135,21 +125,21 @@ def test_guidance_and_negative_prompt_have_an_effect(tiny: Path) -> None:
 
 
 def test_crop_keeps_the_centre_and_mode_is_of_the_real_images(tiny: Path) -> None:
-    whole = made(generator(tiny), ["a cat"], [1])[0]
-    small = made(generator(tiny, crop=10, mode="L"), ["a cat"], [1])[0]
+    whole = accepted(build_generator(tiny), ["a cat"], [1])[0]
+    small = accepted(build_generator(tiny, crop=10, mode="L"), ["a cat"], [1])[0]
     assert (small.mode, small.size) == ("L", (10, 10))
     assert small.tobytes() == whole.crop((3, 3, 13, 13)).convert("L").tobytes()
-    with pytest.raises(UserError, match=r"generator.crop=20 is more than the 16x16 pixels that .*sd makes"):
-        generator(tiny, crop=20).sample(["a cat"], [1])
+    with pytest.raises(UserError, match=r"generator.crop=20 .* 16x16 pixels .*sd"):
+        build_generator(tiny, crop=20).sample(["a cat"], [1])
 
 
 def test_height_and_width(tiny: Path) -> None:
-    assert made(generator(tiny, height=24, width=40), ["a cat"], [1])[0].size == (40, 24)
+    assert accepted(build_generator(tiny, height=24, width=40), ["a cat"], [1])[0].size == (40, 24)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", None])
 def test_dtype(tiny: Path, dtype: str | None) -> None:
-    model = generator(tiny, dtype=dtype)
+    model = build_generator(tiny, dtype=dtype)
     model.load()
     names = {str(parameter.dtype) for parameter in model.pipeline.unet.parameters()}
     assert names == {f"torch.{dtype or 'float32'}"}
@@ -158,13 +148,13 @@ def test_dtype(tiny: Path, dtype: str | None) -> None:
 
 def test_weights_stored_in_half_precision_are_computed_in_full(tmp_path: Path) -> None:
     folder = save_pipeline(tmp_path / "half", variant="fp16")
-    model = generator(folder, variant="fp16")
+    model = build_generator(folder, variant="fp16")
     model.load()
     assert {str(parameter.dtype) for parameter in model.pipeline.text_encoder.parameters()} == {"torch.float32"}
 
 
 def test_unload_gives_the_pipeline_away_and_the_next_image_loads_it_again(tiny: Path) -> None:
-    model = generator(tiny)
+    model = build_generator(tiny)
     first = pixels(model.sample(["a cat"], [1]))
     pipeline = model.pipeline
     model.load()
@@ -178,40 +168,40 @@ def test_unload_gives_the_pipeline_away_and_the_next_image_loads_it_again(tiny: 
 
 
 def test_another_scheduler_keeps_the_noise_of_the_model(tiny: Path) -> None:
-    model = generator(tiny, scheduler="DPMSolverMultistepScheduler")
+    model = build_generator(tiny, scheduler="DPMSolverMultistepScheduler")
     assert model.provenance()["scheduler"] == "DPMSolverMultistepScheduler"
     config = model.pipeline.scheduler.config
     assert (config.beta_schedule, config.beta_start, config.beta_end) == ("scaled_linear", 0.00085, 0.012)
-    assert (pixels(model.sample(["a cat"], [1])) != pixels(generator(tiny).sample(["a cat"], [1]))).any()
+    assert (pixels(model.sample(["a cat"], [1])) != pixels(build_generator(tiny).sample(["a cat"], [1]))).any()
 
 
 @pytest.mark.parametrize("wanted", ["DDIMScheduler", "DDPMScheduler"])
 def test_latents_are_not_clipped_by_a_scheduler_that_would_by_itself(tiny: Path, wanted: str) -> None:
-    model = generator(tiny, scheduler=wanted)
+    model = build_generator(tiny, scheduler=wanted)
     model.load()
     assert model.pipeline.scheduler.config.clip_sample is False
 
 
 @pytest.mark.parametrize("name", ["DPMSolver", "UNet2DModel", "", "__name__"])
 def test_a_scheduler_that_is_none_is_named_before_anything_is_loaded(name: str) -> None:
-    with pytest.raises(UserError, match=rf"generator.scheduler={name}: diffusers .* has no such scheduler; use"):
-        generator("/nowhere", scheduler=name).load()
+    with pytest.raises(UserError, match=f"generator.scheduler={name}: .*EulerDiscreteScheduler"):
+        build_generator("/nowhere", scheduler=name).load()
 
 
 def test_a_scheduler_of_another_kind_of_model_is_refused_with_those_that_fit(tiny: Path) -> None:
-    with pytest.raises(UserError, match=r"does not fit .*sd.* PNDMScheduler; those that fit: .*DDIMScheduler, "):
-        generator(tiny, scheduler="FlowMatchEulerDiscreteScheduler").load()
+    with pytest.raises(UserError, match=r"generator.scheduler=Flow.*sd, .* PNDMScheduler; .*DDIMScheduler, "):
+        build_generator(tiny, scheduler="FlowMatchEulerDiscreteScheduler").load()
 
 
 # --- settings --------------------------------------------------------------------------------------
 
 
 def test_settings_are_all_that_changes_images_and_no_more() -> None:
-    own = {"model": "m", "num_inference_steps": 9, "crop": 4, "dtype": "float16", "revision": "main"}
-    model = DiffusionGenerator(**own, prompt="p", batch_size=3, device="cpu")  # type: ignore[arg-type]
-    assert own.items() <= model.settings.items()
-    others = {name for name in vars(model) if not name.startswith("_")} - set(model.settings)
-    assert others == {
+    image_settings = {"model": "m", "num_inference_steps": 9, "crop": 4, "dtype": "float16", "revision": "main"}
+    model = DiffusionGenerator(**image_settings, prompt="p", batch_size=3, device="cpu")  # type: ignore[arg-type]
+    assert image_settings.items() <= model.settings.items()
+    rest = {name for name in vars(model) if not name.startswith("_")} - set(model.settings)
+    assert rest == {
         "prompt",
         "batch_size",
         "device",
@@ -231,45 +221,45 @@ def test_wrong_values_are_all_named_at_once() -> None:
         "mode": "CMYK", "dtype": "half", "max_sequence_length": 0, "offload": "disk",
     }  # fmt: skip
     with pytest.raises(UserError) as caught:
-        generator("/nowhere", **wrong).load()
+        build_generator("/nowhere", **wrong).load()
     for name, value in wrong.items():
         assert f"generator.{name}={value}: must be" in str(caught.value)
 
 
 def test_a_negative_prompt_that_would_be_ignored_is_refused() -> None:
-    with pytest.raises(UserError, match=r"generator.negative_prompt=blurry: must be empty, since guidance_scale=1 "):
-        generator("/nowhere", guidance_scale=1.0, negative_prompt="blurry").load()
+    with pytest.raises(UserError, match=r"generator.negative_prompt=blurry: must be .*guidance_scale=1 "):
+        build_generator("/nowhere", guidance_scale=1.0, negative_prompt="blurry").load()
 
 
 def test_a_device_that_is_not_there(tiny: Path) -> None:
     for device in ("warp", "cuda:97"):
-        with pytest.raises(UserError, match=f"generator.device={device} cannot be used here .*generator.device=cpu"):
-            generator(tiny, device=device).load()
+        with pytest.raises(UserError, match=f"generator.device={device} .*generator.device=cpu"):
+            build_generator(tiny, device=device).load()
 
 
 # --- models that cannot be loaded ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["./missing", "missing/", "/missing/model", "~/missing model", "a/b/c", "..\\model"])
-def test_a_path_without_a_folder_does_not_speak_of_the_hub(name: str) -> None:
+def test_a_missing_folder_is_not_looked_for_on_the_hub(name: str) -> None:
     text = refusal(name)
-    assert f"there is no folder {Path(name).expanduser().absolute()}" in text
+    assert str(Path(name).expanduser().absolute()) in text
     assert "generator.model=<folder>" in text
     assert "hub" not in text
 
 
 def test_package_data_that_is_not_there() -> None:
-    assert "there is no package 'no_such_package'" in refusal("pkg://no_such_package/model")
-    assert "there is no package ''" in refusal("pkg://")
-    assert f"there is no folder {ROOT / 'synthaug' / 'assets' / 'missing'}" in refusal("pkg://synthaug.assets/missing")
+    assert "'no_such_package'" in refusal("pkg://no_such_package/model")
+    assert "''" in refusal("pkg://")
+    assert str(ROOT / "synthaug" / "assets" / "missing") in refusal("pkg://synthaug.assets/missing")
 
 
 def test_a_folder_that_holds_no_pipeline(copy: Path) -> None:
     text = refusal(copy.parent)
     assert f"{copy.parent} has no model_index.json" in text
-    assert f"perhaps {copy} was meant" in text
+    assert f"generator.model={copy} " in text
     assert "from_single_file" in refusal(copy / "unet")
-    assert "it is a file" in refusal(copy / UNET)
+    assert "from_single_file" in refusal(copy / UNET)
 
 
 def remove(name: str) -> Callable[[Path], object]:
@@ -306,17 +296,17 @@ def rewrite(old: str, new: str) -> Callable[[Path], object]:
         (remove(TEXT), "no file named model.safetensors .*text_encoder"),
         (remove("unet/config.json"), "no file named config.json .*unet"),
         (lambda model: shutil.rmtree(model / "vae"), "no file named config.json"),
-        (lambda model: shutil.rmtree(model / "tokenizer"), "its tokenizer knows no words"),
-        (remove("tokenizer/tokenizer.json"), "its tokenizer knows no words"),
-        (cut(UNET), r"unet/diffusion_pytorch_model.safetensors is cut short: it has [\d,]+ of [\d,]+ bytes"),
+        (lambda model: shutil.rmtree(model / "tokenizer"), "its tokenizer has no words"),
+        (remove("tokenizer/tokenizer.json"), "its tokenizer has no words"),
+        (cut(UNET), "unet/diffusion_pytorch_model.safetensors is cut short"),
         (cut(TEXT), "text_encoder/model.safetensors is cut short"),
-        (lose_a_tensor(UNET), "weights are missing, and would be random numbers"),
-        (lose_a_tensor(TEXT), "weights are missing, and would be random numbers"),
+        (lose_a_tensor(UNET), "newly initialized"),
+        (lose_a_tensor(TEXT), "newly initialized"),
         (rewrite("{", ""), "model_index.json is damaged"),
         (rewrite("StableDiffusionPipeline", "DDPMPipeline"), "DDPMPipeline"),
     ],
 )  # fmt: skip
-def test_half_a_model(copy: Path, change: Callable[[Path], object], cause: str) -> None:
+def test_a_damaged_model(copy: Path, change: Callable[[Path], object], cause: str) -> None:
     change(copy)
     text = refusal(copy)
     assert re.search(cause, text), text
@@ -335,7 +325,7 @@ def test_pickled_weights_are_refused_unread(copy: Path, part: str) -> None:
     weights.with_name("pytorch_model.bin").write_bytes(b"no one may read this")
     weights.unlink()
     text = refusal(copy)
-    assert f"its {part} comes as pytorch_model.bin only, a pickle, which can run any code" in text
+    assert f"its {part} exists as pytorch_model.bin only" in text
     assert "generator.allow_pickle=true" in text
 
 
@@ -356,25 +346,25 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_hub_out_of_reach(hub: Path) -> None:
     text = refusal("someone/a-model")
-    assert "the hub cannot be reached (ConnectError" in text
-    assert f"the cache {hub} does not hold the whole model" in text
-    for way_out in ("generator.model=<folder>", "HF_HOME", "HF_HUB_OFFLINE=1", "hf auth login", "generator=folder"):
-        assert way_out in text
-    assert f"there is none at {hub.parent / 'someone' / 'a-model'}" in text
+    assert "(ConnectError" in text
+    assert f" {hub} " in text
+    for remedy in ("generator.model=<folder>", "HF_HOME", "HF_HUB_OFFLINE=1", "hf auth login", "generator=folder"):
+        assert remedy in text
+    assert str(hub.parent / "someone" / "a-model") in text
 
 
 def test_a_hub_that_does_not_answer_is_asked_once(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The libraries by themselves ask again for half a minute."""
     from huggingface_hub import hf_api
 
-    asked = []
+    requests = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def hang_up() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     connection, _ = server.accept()
-                    asked.append(connection.recv(1000))
+                    requests.append(connection.recv(1000))
                     connection.close()
 
         thread = threading.Thread(target=hang_up, daemon=True)
@@ -383,8 +373,8 @@ def test_a_hub_that_does_not_answer_is_asked_once(hub: Path, monkeypatch: pytest
         assert "the hub cannot be reached" in refusal("someone/a-model")
         server.shutdown(socket.SHUT_RDWR)
         thread.join(5)
-    assert len(asked) == 1
-    assert asked[0].startswith(b"GET /api/models/someone/a-model")
+    assert len(requests) == 1
+    assert requests[0].startswith(b"GET /api/models/someone/a-model")
 
 
 def test_offline_by_request(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,9 +405,9 @@ def test_the_cache_does_where_the_hub_does_not(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
-    model = generator(cached)
+    model = build_generator(cached)
     assert model.provenance()["revision"] == COMMIT
-    assert (pixels(model.sample(["a cat"], [1])) == pixels(generator(tiny).sample(["a cat"], [1]))).all()
+    assert (pixels(model.sample(["a cat"], [1])) == pixels(build_generator(tiny).sample(["a cat"], [1]))).all()
 
 
 def test_half_a_model_in_the_cache(cached: str, hub: Path) -> None:
@@ -470,17 +460,21 @@ def test_what_was_silenced_speaks_again_afterwards(tiny: Path) -> None:
 
     def state() -> list[object]:
         shown = [library.utils.logging.is_progress_bar_enabled() for library in libraries]
-        return [*shown, *((list(one.handlers), one.propagate, one.level) for one in loggers), list(warnings.filters)]
+        return [
+            *shown,
+            *((list(logger.handlers), logger.propagate, logger.level) for logger in loggers),
+            list(warnings.filters),
+        ]
 
     for library in libraries:
         library.utils.logging.enable_progress_bar()
     before = state()
     assert before[:2] == [True, True]
-    model = generator(tiny)
+    model = build_generator(tiny)
     model.sample(["a cat"], [1])
     assert state() == before
     with pytest.raises(UserError):
-        generator(tiny, variant="fp16").load()
+        build_generator(tiny, variant="fp16").load()
     assert state() == before
 
 

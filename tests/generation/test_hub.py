@@ -2,20 +2,21 @@
 
 import http.server
 import json
+import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synthaug.errors import UserError
-from synthaug.generation import hub as asked_hub
+from synthaug.generation import hub as hub_module
 from synthaug.generation.diffusion import DiffusionGenerator
+from tests.factories.pipelines import Pipelines
 from tests.generation.test_adapters import save_lora
 
-Pipelines = Callable[[str], Path]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -24,7 +25,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def refuse(self, status: int, code: str, *paths: str) -> None:
         """Answer with one of the hub's own codes, to everything or below some paths."""
@@ -38,9 +39,9 @@ class Hub:
         text = json.dumps({"id": name, "modelId": name, "sha": COMMIT, **more})
         self.answers[f"/api/models/{name}"] = (200, {"Content-Type": "application/json"}, text.encode())
 
-    def asked_of(self, name: str) -> int:
-        """How many questions were about a model; the hub's library asks others of its own."""
-        return sum(name in path for path in self.asked)
+    def count_requests(self, name: str) -> int:
+        """How many requests were about a model; the hub's library sends others of its own."""
+        return sum(name in path for path in self.requests)
 
     def keep(self, name: str, file: str, content: bytes) -> None:
         headers = {"ETag": '"abc"', "X-Repo-Commit": COMMIT, "Content-Length": str(len(content))}
@@ -51,7 +52,7 @@ class Hub:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants, hf_api
 
-    asked_hub._problem.cache_clear()
+    hub_module._reachability_problem.cache_clear()
     answering = Hub()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -63,7 +64,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
         def answer(self, body: bool) -> None:
             path = self.path.partition("?")[0]
-            answering.asked.append(path)
+            answering.requests.append(path)
             fitting = [prefix for prefix in answering.answers if path.startswith(prefix)]
             status, headers, content = answering.answers[max(fitting, key=len)] if fitting else (404, {}, b"")
             self.send_response(status)
@@ -97,7 +98,7 @@ def refusal(**settings: Any) -> str:
         DiffusionGenerator(**{"model": "someone/a-model", "prompt": "{class_name}", **settings}).load()
     text = str(caught.value)
     assert "  cause: " in text
-    assert "  way out: " in text
+    assert "  remedy: " in text
     return text
 
 
@@ -105,32 +106,32 @@ def check(**settings: Any) -> None:
     DiffusionGenerator(**{"model": "someone/a-model", "prompt": "{class_name}", **settings}).check(["cat"])
 
 
-def test_a_model_out_of_reach_is_found_out_before_it_is_wanted_by_one_question(hub: Hub) -> None:
+def test_a_missing_model_is_detected_early_by_one_request(hub: Hub) -> None:
     hub.refuse(404, "RepoNotFound")
     for _ in range(3):
-        with pytest.raises(UserError, match=r"could not be loaded.\n  cause: the hub has none of this name"):
+        with pytest.raises(UserError, match=r"someone/a-model(?s:.)*no model of this name"):
             check()
-    assert hub.asked_of("someone/a-model") == 1
+    assert hub.count_requests("someone/a-model") == 1
     hub.refuse(404, "RevisionNotFound")
-    with pytest.raises(UserError, match="the hub has it, but not its revision main"):
+    with pytest.raises(UserError, match="revision main"):
         check(revision="main")
 
 
-def test_a_gated_model_is_found_out_before_it_is_wanted(hub: Hub) -> None:
+def test_a_gated_model_is_detected_early(hub: Hub) -> None:
     hub.tell("someone/a-model", "model_index.json", gated="auto")
     hub.refuse(403, "GatedRepo", "/api/models/someone/a-model/auth-check")
-    with pytest.raises(UserError, match="cause: it is gated, and this account has not been let in"):
+    with pytest.raises(UserError, match=r"gated(?s:.)*HF_TOKEN"):
         check()
 
 
 def test_a_model_that_the_hub_has_may_be_fetched_later(hub: Hub) -> None:
     hub.tell("someone/a-model", "model_index.json")
     check()
-    assert hub.asked_of("someone/a-model") == 1
+    assert hub.count_requests("someone/a-model") == 1
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_hub_that_does_not_answer_is_found_out_unless_the_cache_has_the_model(
+def test_a_hub_that_does_not_answer_is_an_error_unless_the_cache_has_the_model(
     hub: Hub, tmp_path: Path, cached: bool
 ) -> None:
     hub.refuse(503, "Overloaded")
@@ -142,22 +143,21 @@ def test_a_hub_that_does_not_answer_is_found_out_unless_the_cache_has_the_model(
         (folder / "snapshots" / COMMIT / "model_index.json").write_text("{}")
         check()
     else:
-        with pytest.raises(UserError, match=r"the hub cannot be reached \(.*503"):
+        with pytest.raises(UserError, match=r"cannot be reached \(.*503"):
             check()
 
 
 def test_a_model_that_the_hub_does_not_have(hub: Hub) -> None:
     hub.refuse(404, "RepoNotFound")
     text = refusal()
-    assert "cause: the hub has none of this name, or none that this account may see" in text
-    assert "look for a typing error" in text
+    assert "no model of this name" in text
     assert "generator.model=<folder>" in text
 
 
 def test_a_revision_that_is_gone(hub: Hub) -> None:
     hub.refuse(404, "RevisionNotFound")
     text = refusal(revision="f" * 40)
-    assert f"cause: the hub has it, but not its revision {'f' * 40}" in text
+    assert f"revision {'f' * 40}" in text
     assert "generator.revision=null" in text
 
 
@@ -167,17 +167,16 @@ def test_a_gated_model(where: str, hub: Hub) -> None:
     hub.tell("someone/a-model", "model_index.json")
     hub.refuse(403, "GatedRepo", where)
     text = refusal()
-    assert "cause: it is gated, and this account has not been let in" in text
-    for way_out in ("accept its licence", "hf auth login", "HF_TOKEN"):
-        assert way_out in text
+    for word in ("gated", "licence", "hf auth login", "HF_TOKEN"):
+        assert word in text
 
 
 def test_a_model_that_is_no_pipeline(hub: Hub) -> None:
     hub.tell("someone/a-model", "config.json", "model.safetensors")
     hub.refuse(404, "EntryNotFound", "/someone/a-model/resolve")
     text = refusal()
-    assert "the hub has it, but it lacks model_index.json" in text
-    assert "take a model in diffusers' format" in text
+    assert "without model_index.json" in text
+    assert "from_single_file" in text
 
 
 def test_a_model_of_pickles(hub: Hub) -> None:
@@ -185,7 +184,7 @@ def test_a_model_of_pickles(hub: Hub) -> None:
     hub.tell("someone/a-model", "model_index.json", "unet/diffusion_pytorch_model.bin", "unet/config.json")
     hub.keep("someone/a-model", "model_index.json", json.dumps(index).encode())
     text = refusal()
-    assert "it has no weights as safetensors, only pickles, which can run any code" in text
+    assert "safetensors" in text
     assert "generator.allow_pickle=true" in text
 
 
@@ -195,8 +194,8 @@ def test_a_model_without_files_of_the_variant(hub: Hub, pipelines: Pipelines) ->
     hub.tell("someone/a-model", *files)
     hub.keep("someone/a-model", "model_index.json", (folder / "model_index.json").read_bytes())
     text = refusal(variant="fp16")
-    assert "cause: the hub has no files of its variant fp16" in text
-    assert "way out: set generator.variant=null." in text
+    assert "variant fp16" in text
+    assert "generator.variant=null" in text
 
 
 def test_a_lora_of_the_hub(hub: Hub, pipelines: Pipelines, tmp_path: Path) -> None:
@@ -206,13 +205,12 @@ def test_a_lora_of_the_hub(hub: Hub, pipelines: Pipelines, tmp_path: Path) -> No
     model = DiffusionGenerator(str(pipelines("sd")), "{class_name}", lora="someone/a-style")
     local = DiffusionGenerator(str(pipelines("sd")), "{class_name}", lora=str(path))
     model.check(["cat"])
-    assert hub.asked == []
+    assert hub.requests == []
     assert model.provenance()["weights"] == local.provenance()["weights"]
-    assert not any("other.bin" in path for path in hub.asked)
+    assert not any("other.bin" in path for path in hub.requests)
     hub.refuse(403, "GatedRepo")
-    assert "The LoRA someone/b-style could not be loaded.\n  cause: it is gated" in refusal(
-        model=str(pipelines("sd")), lora="someone/b-style"
-    )
+    text = refusal(model=str(pipelines("sd")), lora="someone/b-style")
+    assert re.search(r"LoRA someone/b-style .*\n.*gated", text)
 
 
 def test_a_lora_that_an_earlier_session_fetched(hub: Hub, pipelines: Pipelines, tmp_path: Path) -> None:
@@ -225,7 +223,7 @@ def test_a_lora_that_an_earlier_session_fetched(hub: Hub, pipelines: Pipelines, 
     hub.answers["/"] = (503, {}, b"down")
     DiffusionGenerator(str(pipelines("sd")), "{class_name}", lora="someone/a-style").load()
     text = refusal(model=str(pipelines("sd")), lora="someone/b-style")
-    assert "The LoRA someone/b-style could not be loaded.\n  cause: the hub cannot be reached (" in text
+    assert re.search(r"LoRA someone/b-style .*\n.*cannot be reached \(.*503", text)
     assert "generator.lora=<file>" in text
 
 
@@ -244,4 +242,4 @@ def test_downloads_that_were_broken_off_are_counted(hub: Hub, pipelines: Pipelin
     unet.write_bytes(unet.read_bytes()[:-1])
     text = refusal()
     assert "unet/diffusion_pytorch_model.safetensors is cut short" in text
-    assert "(1 of its files half downloaded: *.incomplete)" in text
+    assert "(1 of its files downloaded in part: *.incomplete)" in text

@@ -21,16 +21,16 @@ PUBLISHED = (
 EMPTY: dict[str, Any] = {"templates": [], "file": None, "settings": {}, "names": {}}
 
 
-def one(template: str, class_name: str) -> str:
+def fill(template: str, class_name: str) -> str:
     prompts = Prompts([template])
     prompts.check([class_name])
     return prompts.prompt(class_name, 0)
 
 
 def conf(choice: str) -> Prompts:
-    there = OmegaConf.to_container(OmegaConf.load(schema.CONF / "prompts" / f"{choice}.yaml"))
-    assert isinstance(there, dict)
-    return read_prompts(EMPTY | {str(key): value for key, value in there.items()}, None)
+    settings = OmegaConf.to_container(OmegaConf.load(schema.CONF / "prompts" / f"{choice}.yaml"))
+    assert isinstance(settings, dict)
+    return read_prompts(EMPTY | {str(key): value for key, value in settings.items()}, None)
 
 
 @pytest.mark.parametrize(
@@ -43,15 +43,15 @@ def conf(choice: str) -> Prompts:
     ],
 )
 def test_the_class_goes_into_its_place(class_name: str, prompt: str) -> None:
-    assert one("a photo of a {class_name}", class_name) == prompt
+    assert fill("a photo of a {class_name}", class_name) == prompt
 
 
 def test_a_class_may_be_named_twice_and_braces_be_meant() -> None:
-    assert one("{class_name}, {{really}} {a} {class_name}", "eagle") == "eagle, {really} an eagle"
+    assert fill("{class_name}, {{really}} {a} {class_name}", "eagle") == "eagle, {really} an eagle"
 
 
 @pytest.mark.parametrize(
-    ("noun", "its"),
+    ("noun", "expected"),
     [(noun, "an") for noun in ["eagle", "Owl", "umbrella", "hour", "ape", "orange", "uninhabited", "honest"]]
     + [
         (noun, "a")
@@ -69,8 +69,8 @@ def test_a_class_may_be_named_twice_and_braces_be_meant() -> None:
         ]
     ],
 )
-def test_article(noun: str, its: str) -> None:
-    assert article(noun) == its
+def test_article(noun: str, expected: str) -> None:
+    assert article(noun) == expected
 
 
 def test_names_replace_the_folders_name() -> None:
@@ -92,9 +92,9 @@ def test_the_papers_prompt_is_the_published_one() -> None:
     prompts.check(["bear", "dog", "cat", "turtle", "deer", "eagle"])
     assert prompts.prompt("turtle", 0) == prompts.prompt("turtle", 7) == PUBLISHED
     assert " of an eagle in various settings and poses in the mountains, shot" in prompts.prompt("eagle", 3)
-    with pytest.raises(UserError, match=r"class 'bears' has no entry in prompts.settings \(is it 'bear' there\?\)"):
+    with pytest.raises(UserError, match=r"'bears' .*prompts.settings \(.*'bear'"):
         prompts.check(["bears", "dog"])
-    with pytest.raises(UserError, match=r'- give one, such as prompts.settings.fox="in the garden"$'):
+    with pytest.raises(UserError, match=r"'fox' (?s:.)*'owl' (?s:.)*prompts\.settings\.fox="):
         prompts.check(["dog", "fox", "owl"])
 
 
@@ -119,31 +119,34 @@ def test_the_generators_own_template_where_none_is_given() -> None:
     assert read_prompts(EMPTY, "a drawing of {class_name}").prompt("cat", 0) == "a drawing of cat"
     templates = {**EMPTY, "templates": ["my {class_name}"]}
     assert read_prompts(templates, "a drawing of {class_name}").prompt("cat", 1) == "my cat"
-    with pytest.raises(UserError, match=r"There is no prompt: give templates with prompts.templates="):
+    with pytest.raises(UserError, match=r"prompts.templates=.*generator.prompt="):
         read_prompts(EMPTY, None)
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("template", "detail"),
     [
-        ("a photo", "has no place for the class: write {class_name}"),
-        ("", "has no place for the class"),
-        ("a photo of {label}", r"has {label}, which nothing fills; there are {class_name} \(the class\), {a} "),
-        ("a photo of {}", "has {}, which nothing fills"),
-        ("{class_name} by {artist}", "has {artist}, which"),
-        ("{class_name.upper}", "has {class_name.upper}, which"),
-        ("a {class_name", "is no template .*a brace that is meant as such is written twice"),
-        ("a class_name}", "is no template .*brace"),
-        ("{class_name:d}", "has {class_name:d}, which"),
-        ("{class_name:{width}}", "which nothing fills"),
-        ("{class_name!x}", "has {class_name!x}, which"),
+        ("a photo", "{class_name}"),
+        ("", "{class_name}"),
+        ("a photo of {label}", "{label}; use {class_name} "),
+        ("a photo of {}", "{};"),
+        ("{class_name} by {artist}", "{artist};"),
+        ("{class_name.upper}", "{class_name.upper};"),
+        ("a {class_name", "twice"),
+        ("a class_name}", "twice"),
+        ("{class_name:d}", "{class_name:d};"),
+        ("{class_name:{width}}", "{class_name:{width}};"),
+        ("{class_name!r} {class_name}", "{class_name!r};"),
     ],
 )
-def test_a_template_that_cannot_be_is_shown_with_the_way_out(template: str, said: str) -> None:
-    with pytest.raises(UserError, match=said) as caught:
+def test_a_malformed_template_is_shown_with_its_placeholder(template: str, detail: str) -> None:
+    with pytest.raises(UserError) as caught:
         Prompts(["a {class_name}", template], source="generator.prompt").check(["cat"])
-    assert "The prompts cannot be used (generator.prompt):" in str(caught.value)
-    assert repr(template) in str(caught.value)
+    headline, problem, *rest = str(caught.value).splitlines()
+    assert "generator.prompt" in headline
+    assert problem.startswith(f"  - {template!r} ")
+    assert detail in problem.removeprefix(f"  - {template!r}")
+    assert all("{class_name}" in line for line in rest)
 
 
 def read_file(path: Path, text: str) -> Prompts:
@@ -162,30 +165,28 @@ def test_a_class_missing_in_the_file_is_named_with_what_is_close(tmp_path: Path)
     prompts = read_file(tmp_path / "p.yaml", "cats: [a cat]\ndog: [a dog]\n")
     with pytest.raises(UserError) as caught:
         prompts.check(["cat", "dog", "zebra"])
-    assert str(caught.value).splitlines() == [
-        f"The prompts cannot be used (prompts.file={tmp_path / 'p.yaml'}):",
-        "  - class 'cat' has no list of prompts (is it 'cats' there?)",
-        "  - class 'zebra' has no list of prompts",
-    ]
+    headline, *problems = str(caught.value).splitlines()
+    assert f"prompts.file={tmp_path / 'p.yaml'}" in headline
+    assert [re.findall("'[^']+'", problem) for problem in problems] == [["'cat'", "'cats'"], ["'zebra'"]]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "cause"),
     [
-        ("cat: [a, b", "is no YAML: .*It must map each class to a list of prompts"),
-        ("- cat\n- dog\n", "holds no classes. It must map"),
-        ("", "holds no classes"),
-        ("cat: a cat\ndog: []\nbird: [1]\nfish: ['', x]\nok: [x]", "has no list of prompts for cat, dog, bird, fish."),
-        ("cat: \x00", "is no YAML"),
+        ("cat: [a, b", "not YAML"),
+        ("- cat\n- dog\n", "no classes"),
+        ("", "no classes"),
+        ("cat: a cat\ndog: []\nbird: [1]\nfish: ['', x]\nok: [x]", "for cat, dog, bird, fish\\."),
+        ("cat: \x00", "not YAML"),
     ],
 )
-def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UserError, match=r"(?s)prompts.file=.*p.yaml " + said):
+def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, cause: str) -> None:
+    with pytest.raises(UserError, match=rf"(?s)prompts.file=.*p.yaml .*{cause}.*\n  cat:\n    - a cat"):
         read_file(tmp_path / "p.yaml", text)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"prompts.file=.*no.yaml cannot be read \(No such file or directory\)"):
+    with pytest.raises(UserError, match=r"prompts.file=.*no.yaml .*\(No such file or directory\)"):
         read_prompts({**EMPTY, "file": str(tmp_path / "no.yaml")}, None)
 
 
@@ -193,6 +194,6 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     "unused", [{"templates": ["{class_name}"]}, {"settings": {"cat": "here"}, "names": {"a": "b"}}]
 )
 def test_a_file_with_anything_that_it_would_leave_unused(unused: dict[str, Sequence[str]]) -> None:
-    said = ", ".join(f"prompts.{key}" for key in unused)
-    with pytest.raises(UserError, match=f"prompts.file=x.yaml holds whole prompts, and {said} would not be used"):
+    keys = ", ".join(f"prompts.{key}" for key in unused)
+    with pytest.raises(UserError, match=f"prompts.file=x.yaml .* {keys} "):
         read_prompts({**EMPTY, "file": "x.yaml", **unused}, None)

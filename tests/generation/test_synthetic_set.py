@@ -159,17 +159,17 @@ def test_growing_leaves_earlier_images_untouched(tmp_path: Path) -> None:
 
 
 def test_an_image_is_the_same_whichever_way_it_was_asked_for(tmp_path: Path) -> None:
-    def made(name: str, batch_size: int, *wishes: Mapping[str, int]) -> dict[str, bytes]:
+    def generate(name: str, batch_size: int, *wishes: Mapping[str, int]) -> dict[str, bytes]:
         synthetic = SyntheticSet(tmp_path / name, Painter(batch_size=batch_size))
         for wanted in wishes:
             synthetic.ensure(wanted)
         return contents(tmp_path / name)
 
-    once = made("once", 100, {"cat": 6, "sea_lion": 5})
+    once = generate("once", 100, {"cat": 6, "sea_lion": 5})
     assert len(once) == 11
-    assert made("turned", 4, {"sea_lion": 5, "cat": 6}) == once
-    assert made("bit by bit", 1, {"cat": 2}, {"sea_lion": 3}, {"cat": 6, "sea_lion": 5}) == once
-    fewer = made("fewer", 2, {"cat": 3})
+    assert generate("turned", 4, {"sea_lion": 5, "cat": 6}) == once
+    assert generate("bit by bit", 1, {"cat": 2}, {"sea_lion": 3}, {"cat": 6, "sea_lion": 5}) == once
+    fewer = generate("fewer", 2, {"cat": 3})
     assert fewer == {name: once[name] for name in fewer}
 
 
@@ -183,12 +183,10 @@ def test_seeds_differ_by_class_prompt_and_index() -> None:
 
 
 def test_another_series_has_other_images_of_the_same_prompts(tmp_path: Path) -> None:
-    one, other = (SyntheticSet(tmp_path / name, Painter(), series=name) for name in ("", "held out"))
-    for images in (one, other):
+    sets = [SyntheticSet(tmp_path / name, Painter(), series=name) for name in ("", "held out")]
+    for images in sets:
         images.ensure({"cat": 5})
-    prompts, seeds = (
-        [getattr(row, name) for images in (one, other) for row in images.rows()] for name in ("prompt", "seed")
-    )
+    prompts, seeds = ([getattr(row, name) for images in sets for row in images.rows()] for name in ("prompt", "seed"))
     assert prompts[:5] == prompts[5:]
     assert len(set(seeds)) == 10
 
@@ -553,8 +551,7 @@ def test_a_killed_process_is_resumed_and_nothing_is_made_twice(tmp_path: Path) -
         wait_for(hangs.exists, process)  # two batches of three stand, the third is being sampled
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    made = journal.read_text(encoding="utf-8").split()
-    assert len(made) == 6
+    assert len(journal.read_text(encoding="utf-8").split()) == 6
 
     painter = Painter(journal)
     synthetic = SyntheticSet(folder, painter)
@@ -570,12 +567,12 @@ def test_two_processes_make_one_set_between_them(tmp_path: Path) -> None:
     folder, journal = tmp_path / "set", tmp_path / "journal"
     first, second = (start(folder, journal, 10, 0.6) for _ in range(2))
     with first, second:
-        said = [process.communicate(timeout=60) for process in (first, second)]
-    assert [process.returncode for process in (first, second)] == [0, 0], said
-    assert sorted(int(out) for out, _ in said) == [0, 20]
-    assert "Waiting for another process" in said[0][1] + said[1][1]
-    made = journal.read_text(encoding="utf-8").split()
-    assert len(made) == len(set(made)) == 20
+        outputs = [process.communicate(timeout=60) for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], outputs
+    assert sorted(int(out) for out, _ in outputs) == [0, 20]
+    assert "Waiting for another process" in outputs[0][1] + outputs[1][1]
+    seeds = journal.read_text(encoding="utf-8").split()
+    assert len(seeds) == len(set(seeds)) == 20
     assert_consistent(SyntheticSet(folder, Painter()), {"cat": 10, "sea_lion": 10})
 
 

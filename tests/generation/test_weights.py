@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,13 @@ import pytest
 
 from synthaug.errors import UserError
 from synthaug.generation import loading, weights
-from synthaug.generation.diffusion import DiffusionGenerator
-from tests.factories.pipelines import save_pipeline
-
-Pipelines = Callable[[str], Path]
+from tests.factories.pipelines import Pipelines, build_generator, load_error, save_pipeline
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
-def generator(model: Path, **settings: Any) -> DiffusionGenerator:
-    return DiffusionGenerator(str(model), "a {class_name}", **{"num_inference_steps": 2, **settings})
-
-
 def refusal(model: Path, **settings: Any) -> str:
-    with pytest.raises(UserError) as caught:
-        generator(model, **settings).load()
-    return str(caught.value)
+    return load_error(build_generator(model, **settings))
 
 
 @pytest.fixture
@@ -78,25 +69,25 @@ def test_the_files_of_a_variant_are_the_ones_that_are_loaded(tmp_path: Path) -> 
     half = save_pipeline(tmp_path / "half", seed=1, variant="fp16")
     for path in half.glob("*/*.fp16.safetensors"):
         shutil.copy(path, folder / path.relative_to(half))
-    plain, variant = generator(folder), generator(folder, variant="fp16")
-    assert variant.provenance()["weights"] == generator(half, variant="fp16").provenance()["weights"]
+    plain, variant = build_generator(folder), build_generator(folder, variant="fp16")
+    assert variant.provenance()["weights"] == build_generator(half, variant="fp16").provenance()["weights"]
     assert plain.provenance()["weights"] != variant.provenance()["weights"]
-    one, other = (np.asarray(model.sample(["a cat"], [1])[0]) for model in (plain, variant))
-    assert (one != other).any()
+    images = [np.asarray(model.sample(["a cat"], [1])[0]) for model in (plain, variant)]
+    assert (images[0] != images[1]).any()
 
 
 # --- the hash --------------------------------------------------------------------------------------
 
 
 def test_names_and_contents_decide_and_no_order(tmp_path: Path) -> None:
-    named(tmp_path, "one", "two")
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert weights.fingerprint({"a": one, "b": two}) == weights.fingerprint({"b": two, "a": one})
+    named(tmp_path, "first", "second")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert weights.fingerprint({"a": first, "b": second}) == weights.fingerprint({"b": second, "a": first})
     assert len({weights.fingerprint(files) for files in (
-        {"a": one, "b": two}, {"a": two, "b": one}, {"a": one}, {"b": one}, {}
+        {"a": first, "b": second}, {"a": second, "b": first}, {"a": first}, {"b": first}, {}
     )}) == 5  # fmt: skip
-    lines = f"a\0{hashlib.sha256(b'one').hexdigest()}\n"
-    assert weights.fingerprint({"a": one}) == hashlib.sha256(lines.encode()).hexdigest()
+    lines = f"a\0{hashlib.sha256(b'first').hexdigest()}\n"
+    assert weights.fingerprint({"a": first}) == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_the_cache_of_the_hub_has_the_hash_of_a_large_file_in_its_name(tmp_path: Path) -> None:
@@ -119,12 +110,12 @@ def test_the_cache_of_the_hub_has_the_hash_of_a_large_file_in_its_name(tmp_path:
 def test_one_other_number_makes_another_hash(copy: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    before = generator(copy).provenance()["weights"]
-    assert generator(copy).provenance()["weights"] == before
+    before = build_generator(copy).provenance()["weights"]
+    assert build_generator(copy).provenance()["weights"] == before
     tensors = load_file(copy / UNET)
     tensors["conv_in.bias"][0] += 1
     save_file(tensors, copy / UNET, metadata={"format": "pt"})
-    assert generator(copy).provenance()["weights"] != before
+    assert build_generator(copy).provenance()["weights"] != before
 
 
 # --- files that are not whole ----------------------------------------------------------------------
@@ -141,9 +132,9 @@ def test_a_missing_shard_is_named(copy: Path) -> None:
 def test_shards_of_a_true_model_are_loaded_and_hashed(tmp_path: Path, pipelines: Pipelines) -> None:
     folder = save_pipeline(tmp_path / "sharded", max_shard_size="50KB")
     assert len(list(folder.glob("unet/*.safetensors"))) > 1
-    model = generator(folder)
+    model = build_generator(folder)
     assert (np.asarray(model.sample(["a cat"], [1])[0]) == np.asarray(
-        generator(pipelines("sd")).sample(["a cat"], [1])[0]
+        build_generator(pipelines("sd")).sample(["a cat"], [1])[0]
     )).all()  # fmt: skip
     assert model._loaded is not None
     assert {path.name for path in model._loaded.files.values()} == {
@@ -155,28 +146,30 @@ def test_shards_of_a_true_model_are_loaded_and_hashed(tmp_path: Path, pipelines:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
-        (b"", "is cut short: it has 0 bytes"),
-        (b"\x00\x01\x00", "is cut short: it has 3 bytes"),
-        ((10**6).to_bytes(8, "little") + b"{", "is cut short: it has 9 bytes, fewer than its header"),
-        ((4).to_bytes(8, "little") + b"nope", "is no safetensors file"),
-        ((2).to_bytes(8, "little") + b"[]", "is no safetensors file"),
+        (b"", "is cut short or not a safetensors file"),
+        (b"\x00\x01\x00", "is cut short or not a safetensors file"),
+        ((10**6).to_bytes(8, "little") + b"{", "is cut short or not a safetensors file"),
+        ((4).to_bytes(8, "little") + b"nope", "is cut short or not a safetensors file"),
+        ((2).to_bytes(8, "little") + b"[]", "is cut short or not a safetensors file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS"),
     ],
 )
-def test_what_is_no_whole_file_of_weights(content: bytes, said: str, copy: Path) -> None:
+def test_incomplete_and_other_files_in_the_place_of_weights(content: bytes, problem: str, copy: Path) -> None:
     (copy / UNET).write_bytes(content)
-    assert f"{UNET} {said}" in refusal(copy)
+    text = refusal(copy)
+    assert f"{UNET} {problem}" in text
+    assert str(copy) in text
 
 
 def test_downloads_that_were_broken_off_are_counted(copy: Path) -> None:
     broken = copy / ".cache/huggingface/download/unet/abc.incomplete"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"half")
-    generator(copy).load()  # of a file that nothing needs
+    build_generator(copy).load()  # of a file that nothing needs
     (copy / UNET).unlink()
-    assert "(1 of its files half downloaded: *.incomplete)" in refusal(copy)
+    assert "(1 of its files downloaded in part: *.incomplete)" in refusal(copy)
 
 
 # --- pickles, kinds, packages ----------------------------------------------------------------------
@@ -192,9 +185,9 @@ def test_pickles_are_read_if_they_are_trusted(tmp_path: Path, pipelines: Pipelin
         torch.save(load_file(path), path.with_name(name))
         path.unlink()
     assert "generator.allow_pickle=true" in refusal(folder)
-    trusted = generator(folder, allow_pickle=True)
+    trusted = build_generator(folder, allow_pickle=True)
     assert (np.asarray(trusted.sample(["a cat"], [1])[0]) == np.asarray(
-        generator(pipelines("sd")).sample(["a cat"], [1])[0]
+        build_generator(pipelines("sd")).sample(["a cat"], [1])[0]
     )).all()  # fmt: skip
     assert trusted._loaded is not None
     assert len(trusted._loaded.files) == 3
@@ -206,24 +199,24 @@ def change(path: Path, **values: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "detail"),
     [
-        ("StableAudioPipeline", "is not a text-to-image model: it asks for audio_end_in_s"),
-        ("WanPipeline", "is not a text-to-image model: it asks for num_frames"),
-        ("StableVideoDiffusionPipeline", "is not a text-to-image model: "),
-        ("StableDiffusionInstructPix2PixPipeline", "is not a text-to-image model: it asks for image"),
-        ("StableDiffusionUpscalePipeline", "is not a text-to-image model: it asks for image"),
-        ("StableDiffusionControlNetPipeline", "is not a text-to-image model: it asks for control_image"),
-        ("FluxControlPipeline", "is not a text-to-image model: it asks for control_image"),
-        ("DDPMPipeline", "is not a text-to-image model: it takes no prompt"),
-        ("PaintByMagicPipeline", "has no pipeline PaintByMagicPipeline, which it was made for"),
-        ("UNet2DModel", "has no pipeline UNet2DModel"),
-        (["mine", "MyPipeline"], "is code of its own, which is not run"),
+        ("StableAudioPipeline", "StableAudioPipeline .* audio_end_in_s"),
+        ("WanPipeline", "WanPipeline .* num_frames"),
+        ("StableVideoDiffusionPipeline", "StableVideoDiffusionPipeline .* (num_frames|image)"),
+        ("StableDiffusionInstructPix2PixPipeline", "Pix2PixPipeline .* image"),
+        ("StableDiffusionUpscalePipeline", "UpscalePipeline .* image"),
+        ("StableDiffusionControlNetPipeline", "Pipeline .* control_image"),
+        ("FluxControlPipeline", "Pipeline .* control_image"),
+        ("DDPMPipeline", "DDPMPipeline .* prompt"),
+        ("PaintByMagicPipeline", "diffusers .* PaintByMagicPipeline"),
+        ("UNet2DModel", "diffusers .* UNet2DModel"),
+        (["mine", "MyPipeline"], r"\['mine', 'MyPipeline'\] .*code"),
     ],
 )
-def test_a_pipeline_of_another_kind(kind: Any, said: str, copy: Path) -> None:
+def test_a_pipeline_of_another_kind(kind: Any, detail: str, copy: Path) -> None:
     change(copy / "model_index.json", _class_name=kind)
-    assert said in refusal(copy)
+    assert re.search(detail, refusal(copy))
 
 
 def test_a_text_to_image_pipeline_that_is_not_listed_as_one(
@@ -247,32 +240,32 @@ def test_a_text_to_image_pipeline_that_is_not_listed_as_one(
     for cls in (OwnPipeline, NeedyPipeline, DeepPipeline):
         monkeypatch.setattr(diffusers, cls.__name__, cls, raising=False)
     change(copy / "model_index.json", _class_name="OwnPipeline")
-    images = [np.asarray(generator(model).sample(["a cat"], [1])[0]) for model in (copy, pipelines("sd"))]
+    images = [np.asarray(build_generator(model).sample(["a cat"], [1])[0]) for model in (copy, pipelines("sd"))]
     assert (images[0] == images[1]).all()
     change(copy / "model_index.json", _class_name="NeedyPipeline")
-    assert "is not a text-to-image model: it asks for token_indices" in refusal(copy)
+    assert re.search("NeedyPipeline .* token_indices", refusal(copy))
     change(copy / "model_index.json", _class_name="DeepPipeline")
-    with pytest.raises(UserError, match="makes something else than images"):
-        generator(copy).sample(["a cat"], [1])
+    with pytest.raises(UserError, match="does not return images"):
+        build_generator(copy).sample(["a cat"], [1])
 
 
-def test_a_unet_that_fills_in_pictures(copy: Path) -> None:
+def test_a_unet_for_inpainting(copy: Path) -> None:
     change(copy / "model_index.json", _class_name="StableDiffusionInpaintPipeline")
-    generator(copy).load()  # its weights are those of a text-to-image model
+    build_generator(copy).load()  # its weights are those of a text-to-image model
     change(copy / "unet/config.json", in_channels=9)
-    assert "its unet takes 9 channels and not 4: it was made to change a picture" in refusal(copy)
+    assert re.search("unet .* 9 .* 4:", refusal(copy))
 
 
-def test_weights_saved_by_a_pipeline_that_changes_pictures_paint_as_well(copy: Path, pipelines: Pipelines) -> None:
+def test_weights_saved_by_an_image_to_image_pipeline_are_used(copy: Path, pipelines: Pipelines) -> None:
     change(copy / "model_index.json", _class_name="StableDiffusionImg2ImgPipeline")
-    images = [np.asarray(generator(model).sample(["a cat"], [1])[0]) for model in (copy, pipelines("sd"))]
+    images = [np.asarray(build_generator(model).sample(["a cat"], [1])[0]) for model in (copy, pipelines("sd"))]
     assert (images[0] == images[1]).all()
 
 
 def test_a_model_of_transformers(copy: Path) -> None:
     text = refusal(copy / "text_encoder")
     assert "has no model_index.json" in text
-    assert "(but a clip_text_model model of transformers)" in text
+    assert "clip_text_model" in text
 
 
 def test_a_tokenizer_of_sentencepiece_needs_two_packages(
@@ -292,13 +285,13 @@ def test_a_tokenizer_of_sentencepiece_needs_two_packages(
         )  # fmt: skip
     change_to = {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "model_max_length": 300}
     (folder / "tokenizer/tokenizer_config.json").write_text(json.dumps(change_to), encoding="utf-8")
-    model = generator(folder, height=32, width=32)
+    model = build_generator(folder, height=32, width=32)
     model.check_prompts(["a cat"])
     assert (np.asarray(model.sample(["a cat"], [1])[0]) != np.asarray(model.sample(["a dog"], [1])[0])).any()
 
     monkeypatch.setattr(loading, "_is_installed", lambda package: package != "sentencepiece")
     text = refusal(folder)
-    assert "its tokenizer needs packages that are not installed (sentencepiece)" in text
+    assert "(sentencepiece)" in text
     assert "pip install 'synthaug[t5]'" in text
 
 
@@ -311,4 +304,4 @@ def test_a_package_that_a_library_misses_is_named(copy: Path, monkeypatch: pytes
     monkeypatch.setattr(AutoPipelineForText2Image, "from_pretrained", missing)
     text = refusal(copy)
     assert "requires the tiktoken library" in text
-    assert "install the package that is named there with pip" in text
+    assert "pip" in text
