@@ -1,10 +1,10 @@
-"""Is the true exchange rate inside its interval as often as promised, and is it withheld where it should be?
+"""Check coverage of the exchange rate's interval on simulated studies, and that it is withheld where it should be.
 
     python -m benchmarks.exchange               # some three minutes on one core: writes benchmarks/exchange.json
     python -m benchmarks.exchange --only "k = 2"
     python -m benchmarks.exchange --table       # the table of that file, as Markdown
 
-Studies are drawn with a known law of the error, a spread from run to run, and test images of which some are hard for
+Studies are drawn with a true law of the error, a variance between runs, and test images of which some are hard for
 every classifier; each is fitted as a user's study is.
 """
 
@@ -32,8 +32,8 @@ SEED = 20261126
 class Truth:
     """A kind of study. Deviations between runs are `run` times the error; `image` and `arm` are shares of variance.
 
-    A test image's difficulty is the sum of what all classifiers share, of what the runs of an arm share, and of what
-    is a run's own; a run answers wrongly where it exceeds the quantile of its error.
+    A test image's difficulty is the sum of a part that all classifiers share, one that the runs of an arm share, and
+    one of the single run; a run answers wrongly where it exceeds the quantile of its error.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Truth:
 
     @property
     def arms(self) -> list[Amounts]:
-        """The grid."""
+        """Real and synthetic images of each arm."""
         return [Amounts(f"{real}+{synthetic}", real, synthetic) for real in self.real for synthetic in self.synthetic]
 
     def errors(self) -> NDArray[np.float64]:
-        """The true error of each arm."""
+        """Return the true error of each arm."""
         unit = float(max(self.synthetic)) or 1.0
         law = Law(self.floor, self.scale, self.exponent, self.value, 300.0, unit, self.power, self.shift)
         return law.error([arm.n_real for arm in self.arms], [arm.n_synthetic for arm in self.arms])
@@ -85,87 +85,91 @@ TRUTHS = (
 
 
 def draw(truth: Truth, random: np.random.Generator) -> NDArray[np.bool_]:
-    """Right or wrong: (arms, seeds, images)."""
+    """Draw correct answers (arms, seeds, images) of one study.
+
+    Args:
+        truth: of the study.
+        random: source of random numbers.
+    """
     error = truth.errors()
     shape = (len(error), truth.seeds)
     runs = np.clip(error[:, None] * (1 + truth.run * random.standard_normal(shape)), 1e-4, 0.95)
-    own = 1 - truth.image - truth.arm
+    run = 1 - truth.image - truth.arm
     difficulty = (
         np.sqrt(truth.image) * random.standard_normal(truth.images)
         + np.sqrt(truth.arm) * random.standard_normal((len(error), 1, truth.images))
-        + np.sqrt(own) * random.standard_normal((*shape, truth.images))
+        + np.sqrt(run) * random.standard_normal((*shape, truth.images))
     )
     return np.asarray(difficulty >= scipy.special.ndtri(runs)[..., None])
 
 
 def simulate(truth: Truth) -> dict[str, Any]:
-    """Fit as many studies as the truth wants; rates are shares of the studies, `covered` of those with an interval."""
-    begun = time.process_time()
+    """Fit all studies of a truth; rates are shares of the studies, `covered` of those with an interval."""
+    started = time.process_time()
     reasons: Counter[str] = Counter()
     better: Counter[str] = Counter()
-    covered, told, widths = 0, 0, []
+    covered, estimated, widths = 0, 0, []
     for number in range(truth.studies):
         random = np.random.default_rng([SEED, TRUTHS.index(_full(truth)), number])
-        found = fit(truth.arms, draw(truth, random), along=False)
-        reasons.update(found.reasons)
-        better.update([found.better] if found.better else [])
-        if found.value is None:
+        exchange = fit(truth.arms, draw(truth, random), along=False)
+        reasons.update(exchange.reasons)
+        better.update([exchange.better] if exchange.better else [])
+        if exchange.value is None:
             continue
-        told += 1
-        covered += _inside(found, truth.value)
-        widths.append(_width(found))
-    given = asdict(truth)
+        estimated += 1
+        covered += _inside(exchange, truth.value)
+        widths.append(_width(exchange))
     return {
-        **{name: given[name] for name in given if name not in ("real", "synthetic")},
+        **{name: value for name, value in asdict(truth).items() if name not in ("real", "synthetic")},
         "real": list(truth.real),
         "synthetic": list(truth.synthetic),
-        "told": told / truth.studies,
-        "covered": covered / told if told else None,
+        "told": estimated / truth.studies,
+        "covered": covered / estimated if estimated else None,
         "median_width": float(np.median(widths)) if widths else None,
         "reasons": {name: count / truth.studies for name, count in sorted(reasons.items())},
         "better": {name: count / truth.studies for name, count in sorted(better.items())},
-        "milliseconds": 1000 * (time.process_time() - begun) / truth.studies,
+        "milliseconds": 1000 * (time.process_time() - started) / truth.studies,
     }
 
 
 def _full(truth: Truth) -> Truth:
-    """The truth as listed: fewer studies of it are the first of all."""
+    """Return the truth as listed in TRUTHS: its random numbers depend on its place in that list."""
     return next(listed for listed in TRUTHS if listed.name == truth.name)
 
 
-def _inside(found: Exchange, value: float) -> bool:
-    assert found.value is not None
-    assert found.value.low is not None
-    assert found.value.high is not None
-    return found.value.low <= value <= found.value.high
+def _inside(exchange: Exchange, value: float) -> bool:
+    assert exchange.value is not None
+    assert exchange.value.low is not None
+    assert exchange.value.high is not None
+    return exchange.value.low <= value <= exchange.value.high
 
 
-def _width(found: Exchange) -> float:
-    assert found.value is not None
-    return (found.value.high or 0.0) - (found.value.low or 0.0)
+def _width(exchange: Exchange) -> float:
+    assert exchange.value is not None
+    return (exchange.value.high or 0.0) - (exchange.value.low or 0.0)
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown."""
+    """Return the results as a Markdown table."""
     header = "| truth | value | arms | seeds | images | studies | told | covered | median width | other form wins |"
     lines = [header, "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|"]
     for row in rows:
-        other = ", ".join(f"{name} {100 * share:.0f} %" for name, share in row["better"].items())
+        better = ", ".join(f"{name} {100 * share:.0f} %" for name, share in row["better"].items())
         covered = "-" if row["covered"] is None else f"{100 * row['covered']:.1f} %"
         width = "-" if row["median_width"] is None else f"{row['median_width']:.2f}"
         arms = len(row["real"]) * len(row["synthetic"])
         lines.append(
             f"| {row['name']} | {row['value']:g} | {arms} | {row['seeds']} | {row['images']:,} | {row['studies']:,} "
-            f"| {100 * row['told']:.1f} % | {covered} | {width} | {other} |"
+            f"| {100 * row['told']:.1f} % | {covered} | {width} | {better} |"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Simulate, a truth at a time; the file is written after each."""
+    """Simulate one truth after another, writing the file after each, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help="the name of one truth")
-    parser.add_argument("--studies", type=int, help="of each truth, in place of its own number")
+    parser.add_argument("--only", help="name of one truth")
+    parser.add_argument("--studies", type=int, help="number of studies of each truth")
     parser.add_argument("--table", action="store_true", help="print the table of the last results")
     parsed = parser.parse_args()
     rows: dict[str, Any] = {row["name"]: row for row in read_json(RESULTS)["rows"]} if RESULTS.is_file() else {}
@@ -173,8 +177,8 @@ def main() -> None:
         for truth in TRUTHS:
             if parsed.only in (None, truth.name):
                 rows[truth.name] = simulate(replace(truth, studies=parsed.studies or truth.studies))
-                known = [rows[item.name] for item in TRUTHS if item.name in rows]
-                write_json(RESULTS, {"seed": SEED, "rows": known})
+                finished = [rows[item.name] for item in TRUTHS if item.name in rows]
+                write_json(RESULTS, {"seed": SEED, "rows": finished})
                 print(table([rows[truth.name]]).splitlines()[-1], flush=True)
     else:
         print(table([rows[item.name] for item in TRUTHS if item.name in rows]))

@@ -18,13 +18,13 @@ RESAMPLES = 600
 
 
 def images_alone(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
-    """Bonett and Price's interval of the images' means over seeds: as if no other seed could have been drawn."""
+    """Return Bonett and Price's interval of the images' means over seeds: as if no other seed could be drawn."""
     centre, spread = paired_mean_variance(differences.mean(axis=1, keepdims=True))
     return _around(centre, spread.half_width())
 
 
 def seeds_alone(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
-    """Student's t interval of the seeds' means: as if no other images could have been drawn."""
+    """Return Student's t interval of the seeds' means: as if no other images could be drawn."""
     means = differences.mean(axis=2)
     seeds = means.shape[1]
     quantile = scipy.special.stdtrit(seeds - 1, 1 - ALPHA / 2)
@@ -32,7 +32,7 @@ def seeds_alone(differences: Array, _centre: Array, _spread: MeanVariance) -> En
 
 
 def hillis(differences: Array, centre: Array, spread: MeanVariance) -> Ends:
-    """One t distribution, with the degrees of freedom of Hillis (2007), Statistics in Medicine 26(3), 596-619."""
+    """Use one t distribution, with the degrees of freedom of Hillis (2007), Statistics in Medicine 26(3), 596-619."""
     of_seeds, rest = (part.variance for part in spread.components)
     variance = of_seeds + rest
     share = np.divide(of_seeds, variance, out=np.ones_like(variance), where=variance > 0)
@@ -41,27 +41,27 @@ def hillis(differences: Array, centre: Array, spread: MeanVariance) -> Ends:
 
 
 def whole_floor(_differences: Array, centre: Array, spread: MeanVariance) -> Ends:
-    """`paired_difference`, but never narrower than the whole interval over images alone, instead of half of it."""
+    """Return `paired_difference`, but never narrower than the whole interval over images alone, not half of it."""
     return _around(centre, np.maximum(spread.half_width(), spread.images.half_width(ALPHA)))
 
 
 def no_floor(_differences: Array, centre: Array, spread: MeanVariance) -> Ends:
-    """`paired_difference`, but as narrow as seeds that agree by chance make it."""
+    """Return `paired_difference`, but as narrow as seeds that agree by chance make it."""
     halves = [part.half_width(ALPHA) for part in spread.components]
     return _around(centre, functools.reduce(np.hypot, halves))
 
 
 def bootstrap(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
-    """Percentiles of the mean when seeds and images are drawn again, each with replacement, independently.
+    """Return percentiles of the mean when seeds and images are resampled, each with replacement, independently.
 
     Owen, A. B. (2007). The pigeonhole bootstrap. Annals of Applied Statistics 1(2), 386-411. The same draws serve all
-    studies: studies are independent, so that each one's interval is as good as with draws of its own.
+    studies: studies are independent, so that each interval is as good as with separate draws.
     """
     return _bootstrap(differences, 1.0)
 
 
 def bootstrap_inflated(differences: Array, _centre: Array, _spread: MeanVariance) -> Ends:
-    """The same with the seeds' weights stretched by sqrt(S / (S - 1)): S resampled seeds vary too little by that."""
+    """Stretch the seeds' weights by sqrt(S / (S - 1)), since S resampled seeds vary too little by that."""
     seeds = differences.shape[1]
     return _bootstrap(differences, float(np.sqrt(seeds / (seeds - 1))))
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 Row = Mapping[str, Any]
-ASKED = (0.93, 0.97)  # what a coverage of 95 % may come out as
+ACCEPTED = (0.93, 0.97)  # range of a coverage that should be 95 %
 
 
 def tables(results: Mapping[str, Any]) -> str:
-    """All tables of the given results, one heading each."""
+    """Return all tables of the results, each with a heading."""
     rows = [
         {name: value for name, value in zip(part["columns"], values, strict=True) if value is not None}
         for part in results.values()
@@ -24,7 +24,7 @@ def tables(results: Mapping[str, Any]) -> str:
         ("Its cells farthest off", _worst([row for row in grid if row["method"] == "crossed"])),
         ("Other intervals", _others([row for row in rest if "covered" in row])),
         ("Rejections of true hypotheses", _rejections([row for row in rest if _false_alarm(row)])),
-        ("Power, foretold and found", _power([row for row in rest if "predicted" in row])),
+        ("Power, predicted and observed", _power([row for row in rest if "predicted" in row])),
         ("How this was run", _about(results)),
     ]
     return "\n\n".join(f"### {title}\n\n{table}" for title, table in parts if table)
@@ -43,7 +43,7 @@ def _methods(rows: Sequence[Row]) -> str:
                 continue
             covered = np.array([row["covered"] for row in of_method])
             shown = [_percent(quantile) for quantile in np.quantile(covered, [0, 0.05, 0.5, 0.95, 1])]
-            below, above = covered < ASKED[0], covered > ASKED[1]
+            below, above = covered < ACCEPTED[0], covered > ACCEPTED[1]
             shown += [f"{100 * np.mean(share):.0f} %" for share in (below, ~below & ~above)]
             width = 100 * np.mean([row["width"] for row in of_method])
             lines.append([seeds, _bold(method), len(covered), *shown, f"{width:.2f}"])
@@ -69,7 +69,7 @@ def _sizes(rows: Sequence[Row]) -> str:
 
 def _worst(rows: Sequence[Row]) -> str:
     ordered = sorted(rows, key=lambda row: row["covered"])
-    high = [row for row in ordered if row["covered"] > ASKED[1] and row["images"] >= 500 and row["seeds"] >= 5]
+    high = [row for row in ordered if row["covered"] > ACCEPTED[1] and row["images"] >= 500 and row["seeds"] >= 5]
     lines = [
         [which, row["seeds"], row["images"], *_truth(row), _percent(row["covered"]), f"{100 * row['width']:.2f}"]
         for which, some in (("lowest", ordered[:5]), ("highest, of 5 seeds and 500 images or more", high[-3:]))
@@ -87,12 +87,12 @@ def _truth(row: Row) -> list[str]:
 def _others(rows: Sequence[Row]) -> str:
     lines = []
     for question, method in _in_order((row["question"], row["method"]) for row in rows):
-        own = [row for row in rows if (row["question"], row["method"]) == (question, method)]
+        of_method = [row for row in rows if (row["question"], row["method"]) == (question, method)]
         line: list[object] = [question, method]
         for seeds in _in_order(row["seeds"] for row in rows):
             for large in (False, True):
-                found = [row for row in own if row["seeds"] == seeds and (row["images"] > 200) == large]
-                line.append(" · ".join(_percent(row["covered"]) for row in found))
+                cells = [row for row in of_method if row["seeds"] == seeds and (row["images"] > 200) == large]
+                line.append(" · ".join(_percent(row["covered"]) for row in cells))
         lines.append(line)
     seeds_images = [f"{seeds} × {n}" for seeds in _in_order(row["seeds"] for row in rows) for n in ("162", "1,500")]
     return _table(["question", "method", *seeds_images], lines)
@@ -103,8 +103,8 @@ def _rejections(rows: Sequence[Row]) -> str:
     for row in rows:
         allowed = 2.5 if row["question"] == "worse by the margin" else 5
         truth = f"{100 * row['seed_deviation']:.1f}"
-        found = [row["seeds"], f"{row['images']:,}", truth, f"{100 * row['rejected']:.1f} %", f"{allowed} %"]
-        lines.append([row["question"], row["method"], *found])
+        cells = [row["seeds"], f"{row['images']:,}", truth, f"{100 * row['rejected']:.1f} %", f"{allowed} %"]
+        lines.append([row["question"], row["method"], *cells])
     return _table(["true hypothesis", "test", "seeds", "images", "seed deviation", "rejected", "allowed"], lines)
 
 
@@ -113,14 +113,14 @@ def _power(rows: Sequence[Row]) -> str:
     for row in rows:
         rates = [f"{100 * row[name]:.1f} %" for name in ("predicted", "rejected")]
         lines.append([row["method"], row["seeds"], f"{row['images']:,}", *_truth(row), *rates])
-    head = ["test", "seeds", "images", "accuracy", "difference", "seed deviation", "discordant", "foretold", "found"]
-    return _table(head, lines)
+    truth = ["accuracy", "difference", "seed deviation", "discordant"]
+    return _table(["test", "seeds", "images", *truth, "predicted", "observed"], lines)
 
 
 def _about(results: Mapping[str, Any]) -> str:
     names = ["date", "commit", "seed", "processor_minutes", "machine"]
     return _table(
-        ["part", *names], [[part, *(found["about"][name] for name in names)] for part, found in results.items()]
+        ["part", *names], [[part, *(result["about"][name] for name in names)] for part, result in results.items()]
     )
 
 

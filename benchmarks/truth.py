@@ -1,4 +1,4 @@
-"""Studies with a known truth: what each arm scores over all images and seeds, and what one study sees of it."""
+"""Simulated studies: the true accuracy of each arm over all images and seeds, and a sample of it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,26 +12,26 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth:
-    """A threshold model. A network is right about an image where the sum of these is positive:
+    """A threshold model of which network classifies which image correctly.
 
-    the arm's level in the image's class; the seed's effect, partly that of all arms of this seed; how easy the image
-    is for every arm; how easy it is for this arm; and what this network alone makes of it. All but the first are
-    normal, the last three of variance 1 together. The defaults are those of the study of the digits
-    (experiments/controls): at 95.4 % they make two runs disagree on 4 % of the images, as they do there.
+    It does where the sum of these is positive: the arm's level in the image's class; the seed's effect, partly that of
+    all arms of this seed; how easy the image is for every arm; how easy it is for this arm; and the residual of this
+    network. All but the first are normal, the last three of variance 1 together. The defaults are those of the study
+    of the digits (experiments/controls): at 95.4 % they make two runs disagree on 4 % of the images, as they do there.
 
     Attributes:
         accuracies: expected accuracy of each arm (outer) in each class (inner); the first arm is the baseline.
         seed_deviation: standard deviation over seeds of an arm's accuracy on all images, a fraction.
         shared: share of the variance of seed effects that all arms of a seed have in common.
         image: variance of how easy an image is for all arms. The higher, the less arms and seeds disagree.
-        own: variance of how easy an image is for one arm, whatever the seed.
+        arm: variance of how easy an image is for one arm, whatever the seed.
     """
 
     accuracies: tuple[tuple[float, ...], ...]
     seed_deviation: float = 0.0
     shared: float = 0.3
     image: float = 0.85
-    own: float = 0.01
+    arm: float = 0.01
 
     @cached_property
     def seed_effects(self) -> Array:
@@ -86,12 +86,23 @@ class Studies:
     networks: Array
 
     def differences(self, arm: int = 1, baseline: int = 0) -> Array:
-        """(studies, seeds, images)."""
+        """Return correct answers of an arm minus those of the baseline: (studies, seeds, images).
+
+        Args:
+            arm: its position.
+            baseline: position of the arm that is subtracted.
+        """
         return self.correct[:, arm].astype(np.float64) - self.correct[:, baseline]
 
 
 def draw(truth: Truth, random: np.random.Generator, studies: int, seeds: int, images: int) -> Studies:
-    """Train every arm of every study with every seed, and let all networks answer the study's test images."""
+    """Draw the answers of all networks: every arm of every study with every seed.
+
+    Args:
+        truth: of the studies.
+        random: source of random numbers.
+        studies, seeds, images: numbers of them; images are of each study's test set.
+    """
     arms, classes = truth.levels.shape
 
     def normal(*shape: int) -> NDArray[np.float32]:
@@ -102,10 +113,10 @@ def draw(truth: Truth, random: np.random.Generator, studies: int, seeds: int, im
     )
     of_seed = of_seed * truth.seed_effects[:, None]
     ease = normal(studies, arms, seeds, images)
-    ease *= np.float32(np.sqrt(1 - truth.image - truth.own))
+    ease *= np.float32(np.sqrt(1 - truth.image - truth.arm))
     ease += np.float32(np.sqrt(truth.image)) * normal(studies, 1, 1, images)
-    if truth.own:
-        ease += np.float32(np.sqrt(truth.own)) * normal(studies, arms, 1, images)
+    if truth.arm:
+        ease += np.float32(np.sqrt(truth.arm)) * normal(studies, arms, 1, images)
     levels = truth.levels[:, np.arange(images) % classes].astype(np.float32)
     ease += levels[:, None]
     networks = scipy.special.ndtr(truth.levels[:, None] + of_seed[..., None]).mean(axis=-1)

@@ -102,14 +102,14 @@ def label_fidelity(judge: nn.Sequential, images: Tensor, labels: Tensor) -> Figu
 def wording_fidelity(pipeline: Pipeline, judge: nn.Sequential) -> Figures:
     """Fidelity of each template, with figures and words, trained on and not."""
     labels = torch.arange(10).repeat(2).repeat_interleave(PER_WORDING)
-    found: Figures = {}
+    figures: Figures = {}
     for number, template in enumerate((*TEMPLATES, *UNSEEN_TEMPLATES)):
         names = (*map(str, range(10)), *NAMES)
         prompts = [template.format(name) for name in names for _ in range(PER_WORDING)]
         images = generate(pipeline, prompts, 1_000_000 + 1_000 * number)
         origin = "unseen" if template in UNSEEN_TEMPLATES else "trained"
-        found[f"{origin}: {template}"] = share(classify(judge, images) == labels)
-    return found
+        figures[f"{origin}: {template}"] = share(classify(judge, images) == labels)
+    return figures
 
 
 @torch.no_grad()
@@ -153,7 +153,7 @@ def usefulness(images: Tensor, labels: Tensor, test: tuple[Tensor, Tensor]) -> F
 def rates(pipeline: Pipeline, batches: int = 6) -> Figures:
     """Images a second in batches of 64: the fastest of six, as other programs can only slow a batch down."""
     prompts = [DEFAULT_PROMPT.format(index % 10) for index in range(BATCH)]
-    found: Figures = {}
+    figures: Figures = {}
     before = torch.get_num_threads()
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -162,9 +162,9 @@ def rates(pipeline: Pipeline, batches: int = 6) -> Figures:
             started = time.perf_counter()
             generate(pipeline, prompts, 0)
             seconds.append(time.perf_counter() - started)
-        found[f"{threads} threads"] = round(BATCH / min(seconds), 1)
+        figures[f"{threads} threads"] = round(BATCH / min(seconds), 1)
     torch.set_num_threads(before)
-    return found
+    return figures
 
 
 def save_grid(images: Tensor, path: Path) -> None:

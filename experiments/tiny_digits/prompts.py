@@ -55,9 +55,9 @@ def build_tokenizer() -> CLIPTokenizer:
 
 
 def check_tokenizer(tokenizer: CLIPTokenizer) -> None:
-    """Raises ValueError unless each prompt word is one known token between the two marks."""
-    known = tokenizer.get_vocab()
+    """Raises ValueError unless each prompt word is one token of the vocabulary between the two marks."""
+    vocabulary = tokenizer.get_vocab()
     for word in prompt_words():
-        expected = [known[START], known[f"{word}</w>"], known[END]]
+        expected = [vocabulary[START], vocabulary[f"{word}</w>"], vocabulary[END]]
         if (ids := tokenizer(word).input_ids) != expected:
             raise ValueError(f"the prompt word {word!r} became {tokenizer.convert_ids_to_tokens(ids)}")

@@ -42,7 +42,7 @@ def test_macro_f1_of_a_population() -> None:
     assert calibration.population_f1(truth, 0) == pytest.approx(0.9)
 
 
-def small(monkeypatch: pytest.MonkeyPatch, studies: int) -> list[Row]:
+def simulate_intervals(monkeypatch: pytest.MonkeyPatch, studies: int) -> list[Row]:
     monkeypatch.setattr(calibration, "ACCURACIES", (0.95,))
     monkeypatch.setattr(calibration, "DIFFERENCES", (-0.01,))
     monkeypatch.setattr(calibration, "SEED_DEVIATIONS", (0.006,))
@@ -50,29 +50,29 @@ def small(monkeypatch: pytest.MonkeyPatch, studies: int) -> list[Row]:
     return calibration.intervals(np.random.default_rng(0), studies=studies)
 
 
-def of(rows: list[Row], method: str) -> list[float]:
+def coverage(rows: list[Row], method: str) -> list[float]:
     return [row.covered for row in rows if row.method == method and row.covered is not None]
 
 
 def test_the_interval_covers_and_a_broken_one_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = small(monkeypatch, studies=100)
+    rows = simulate_intervals(monkeypatch, studies=100)
     assert {row.method for row in rows} == {CHOSEN, *calibration.RIVALS, *calibration.RESAMPLING}
-    assert np.mean(of(rows, CHOSEN)) > 0.94
-    assert min(of(rows, CHOSEN)) > 0.86
-    assert min(of(rows, "images alone")) < min(of(rows, CHOSEN))
+    assert np.mean(coverage(rows, CHOSEN)) > 0.94
+    assert min(coverage(rows, CHOSEN)) > 0.86
+    assert min(coverage(rows, "images alone")) < min(coverage(rows, CHOSEN))
     whole = intervals.VarianceComponent.half_width
     monkeypatch.setattr(intervals.VarianceComponent, "half_width", lambda part, alpha: whole(part, alpha) / 2)
-    assert np.mean(of(small(monkeypatch, studies=100), CHOSEN)) < 0.85
+    assert np.mean(coverage(simulate_intervals(monkeypatch, studies=100), CHOSEN)) < 0.85
 
 
 @pytest.mark.slow
 def test_the_interval_covers_93_percent_in_2000_studies(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert min(of(small(monkeypatch, studies=2000), CHOSEN)) > 0.93
+    assert min(coverage(simulate_intervals(monkeypatch, studies=2000), CHOSEN)) > 0.93
 
 
-@pytest.mark.parametrize("ask", calibration.QUESTIONS[1:])
-def test_every_question_is_answered(ask: calibration.Question) -> None:
-    rows = ask(np.random.default_rng(0), 3)
+@pytest.mark.parametrize("simulate", calibration.QUESTIONS[1:])
+def test_every_part_has_rates(simulate: calibration.Question) -> None:
+    rows = simulate(np.random.default_rng(0), 3)
     assert rows
     for row in rows:
         rates = [rate for rate in (row.covered, row.rejected, row.predicted) if rate is not None]
