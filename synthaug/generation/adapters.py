@@ -136,7 +136,7 @@ def load_adapters(
 
 
 def _added_tokens(pipeline: Any) -> set[str]:
-    """What was added to the vocabularies of a pipeline."""
+    """Return what was added to the vocabularies of a pipeline."""
     return {
         token.content
         for name, tokenizer in pipeline.components.items()
@@ -146,7 +146,7 @@ def _added_tokens(pipeline: Any) -> set[str]:
 
 
 def _prompt_words(tokens: set[str]) -> list[str]:
-    """The tokens that a prompt spells: of a word of several vectors, the tokens behind the first are numbered."""
+    """Return the tokens that a prompt spells: further tokens of a word of several vectors are numbered."""
     parts = {token: token.rpartition("_") for token in tokens}
     return sorted(token for token, (first, _, end) in parts.items() if not (first in tokens and end.isdigit()))
 
@@ -186,7 +186,7 @@ _LOADERS: dict[str, tuple[Callable[[Any, Adapter, Path, str], None], str]] = {
 
 
 def _adapter_file(key: str, adapter: Adapter, allow_pickle: bool) -> Path:
-    """The file of an adapter, fetched if need be."""
+    """Return the file of an adapter, fetched if need be."""
 
     def choose(names: Iterable[str]) -> str:
         return _choose_file(key, adapter, names, allow_pickle)
@@ -196,7 +196,7 @@ def _adapter_file(key: str, adapter: Adapter, allow_pickle: bool) -> Path:
 
 
 def _local_file(key: str, adapter: Adapter, allow_pickle: bool) -> Path | None:
-    """The file of an adapter that is a file or a folder; None for a hub id."""
+    """Return the file of an adapter that is a file or a folder; None for a hub id."""
     path = Path(adapter.model).expanduser()
     if path.is_dir():
         names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
@@ -210,7 +210,7 @@ def _local_file(key: str, adapter: Adapter, allow_pickle: bool) -> Path | None:
 
 
 def _choose_file(key: str, adapter: Adapter, names: Iterable[str], allow_pickle: bool) -> str:
-    """The one file that is meant among the names below a folder."""
+    """Return the one file that is meant among the names below a folder."""
     names = sorted(names)
     remedy = f"name it with generator.{key}=[{{model: {adapter.model}, file: <name>}}]."
     if adapter.file is not None:

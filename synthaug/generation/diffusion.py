@@ -253,7 +253,7 @@ class DiffusionGenerator:
         return self._loaded
 
     def _sample_arrays(self, prompts: list[str], seeds: list[int]) -> NDArray[np.float32] | None:
-        """Images (N, height, width, channels) from 0 to 1; None if the memory is too small."""
+        """Return images (N, height, width, channels) from 0 to 1; None if the memory is too small."""
         loaded = self._require_loaded()
         import torch
 
@@ -286,7 +286,7 @@ class DiffusionGenerator:
         return images
 
     def _batch_limit(self, size: int) -> int:
-        """How many of `size` images to sample at once."""
+        """Return how many of `size` images to sample at once."""
         low, high = self._guidance_range
         return 1 if low != high else _fitting_batch.get(self._memory_key, size)
 
@@ -313,7 +313,7 @@ class DiffusionGenerator:
         return self.guidance_scale, self.guidance_scale
 
     def _draw_guidance(self, seed: int) -> float:
-        """The guidance scale of the image of a seed, to four decimals, so that the manifest has all of it."""
+        """Return the guidance scale of a seed's image, to four decimals, so that the manifest has all of it."""
         low, high = self._guidance_range
         if low == high:
             return low
@@ -322,7 +322,7 @@ class DiffusionGenerator:
         return min(max(round(low + share * (high - low), 4), low), high)
 
     def _to_image(self, pixels: NDArray[np.float32]) -> Image.Image | str:
-        """The image of an array (height, width, channels) from 0 to 1, or why there is none."""
+        """Return the image of an array (height, width, channels) from 0 to 1, or why there is none."""
         height, width = pixels.shape[:2]
         if (self.height or height, self.width or width) != (height, width):
             raise UserError(
@@ -380,7 +380,7 @@ class DiffusionGenerator:
 
 
 def _to_builtin(value: Any) -> Any:
-    """A config value as lists and dicts, which JSON can hold."""
+    """Return a config value as lists and dicts, which JSON can hold."""
     if isinstance(value, Mapping):
         return {str(name): _to_builtin(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -122,7 +122,7 @@ class FolderPool:
         return [f"{name}: {present[name]} of {count}" for name, count in counts.items() if present[name] < count]
 
     def _usable_images(self) -> dict[str, list[tuple[Path, str]]]:
-        """Class → (file, SHA-256) of its usable images, listed once in the life of the pool."""
+        """Return class → (file, SHA-256) of its usable images, listed once in the life of the pool."""
         if self._images is None:
             self._check_exists()
             with HashCache(self.folder / HASHES) as hashes:
@@ -138,7 +138,7 @@ class FolderPool:
         return self._images
 
     def _screen(self, images: Mapping[str, Path]) -> dict[str, str]:
-        """SHA-256 → why the image is rejected, "" for an accepted one."""
+        """Return SHA-256 → why the image is rejected, "" for an accepted one."""
         path = self.folder / "screened.csv"
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):

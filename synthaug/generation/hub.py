@@ -172,7 +172,7 @@ def fetch_file(name: str, revision: str | None, choose: Callable[[Iterable[str]]
 def _model_info(
     model: str, revision: str | None, kind: str = _MODEL, key: str = _MODEL_KEY
 ) -> tuple[Any, Exception | None]:
-    """The hub's description of an id; or None and why the hub does not answer: no network, offline mode, a proxy."""
+    """Return the hub's description of an id; or None and why it does not answer: no network, offline mode, a proxy."""
     import huggingface_hub
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -123,7 +123,7 @@ def load_pipeline(
 
 
 def _check_folder(model: str, folder: Path, variant: str | None, allow_pickle: bool) -> list[str]:
-    """The components of a pipeline's folder; refuses another folder, a damaged one, and code or pickles in it."""
+    """Return the components of a pipeline's folder; refuse another folder, a damaged one, code and pickles."""
     path = folder / MODEL_INDEX
     if not path.is_file():
         below = sorted(file.parent for file in folder.glob(f"*/{MODEL_INDEX}"))
@@ -158,18 +158,18 @@ def _check_folder(model: str, folder: Path, variant: str | None, allow_pickle: b
 
 
 def _download_cache(folder: Path) -> Path:
-    """Where files lie while they are downloaded into a folder."""
+    """Return where files lie while they are downloaded into a folder."""
     return folder.parents[1] if folder.parent.name == "snapshots" else folder / ".cache"
 
 
 def _transformers_kind(folder: Path) -> str:
-    """What a folder that is not a pipeline is, as far as it says so."""
+    """Return what a folder that is not a pipeline is, as far as it says so."""
     kind = _read_config(folder).get("model_type")
     return f" (but a {kind} model of transformers)" if kind else ""
 
 
 def _missing_packages(folder: Path, parts: Sequence[str]) -> Iterator[str]:
-    """Without these packages, transformers would take a file of SentencePiece for one of another kind."""
+    """Yield packages without which transformers would take a file of SentencePiece for one of another kind."""
     for name in parts:
         if name.startswith("tokenizer") and list((folder / name).glob("*.model")):
             needed = () if (folder / name / "tokenizer.json").is_file() else ("sentencepiece", "google.protobuf")
@@ -185,7 +185,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _pipeline_class(model: str, folder: Path) -> Any:
-    """The class that loads a text-to-image pipeline from a folder; refuses one of another kind."""
+    """Return the class that loads a text-to-image pipeline from a folder; refuse one of another kind."""
     import diffusers
 
     kind = json.loads((folder / MODEL_INDEX).read_text(encoding="utf-8"))["_class_name"]
@@ -238,7 +238,7 @@ def _check_complete(model: str, pipeline: Any, messages: Sequence[str], remedy: 
 
 
 def _build_scheduler(model: str, default: Any, name: str) -> Any:
-    """The requested scheduler, with the noise schedule that the model was trained on."""
+    """Return the requested scheduler, with the noise schedule that the model was trained on."""
     compatible = {scheduler.__name__: scheduler for scheduler in default.compatibles if _is_scheduler(scheduler)}
     if name not in compatible:
         raise UserError(

@@ -52,7 +52,7 @@ def accepts_guidance(pipeline: Any) -> bool:
 
 
 def _guidance_problem(pipeline: Any) -> str:
-    """Why a guidance scale above 1 would do nothing or harm; "" where it works."""
+    """Return why a guidance scale above 1 would do nothing or harm; "" where it works."""
     if not accepts_guidance(pipeline):
         return f"a {type(pipeline).__name__} does not accept it"
     if _component_config(pipeline, "transformer", "guidance_embeds") is False:  # Flux's schnell

@@ -113,7 +113,7 @@ def article(name: str) -> str:
 
 
 def _read_file(path: Path) -> dict[str, list[str]]:
-    """A YAML (or JSON) file that maps each class to its list of prompts."""
+    """Read a YAML (or JSON) file that maps each class to its list of prompts."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -155,7 +155,7 @@ def _template_problems(template: str) -> list[str]:
 
 
 def _placeholders(template: str) -> set[str]:
-    """The names in braces, with their conversions and formats, neither of which a template may have."""
+    """Return the names in braces, with their conversions and formats, neither of which a template may have."""
     return {
         name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
         for _, name, spec, conversion in string.Formatter().parse(template)

@@ -177,7 +177,7 @@ class SyntheticSet:
         return sum(1 for _ in _missing(self.rows(), counts))
 
     def _manifest(self) -> list[ManifestRow]:
-        """Every row of the manifest; it is replaced as a whole, so it is parsed again when its file is another."""
+        """Return every row of the manifest, which is parsed again only when its file was replaced."""
         try:
             status = self._manifest_path.stat()
         except FileNotFoundError:
@@ -266,7 +266,7 @@ class SyntheticSet:
         return self._image_path(row.class_name, row.index)
 
     def _has_images(self) -> bool:
-        """Whether the folder is a set: False too where a process was killed before its first batch."""
+        """Return whether the folder is a set: False too where a process was killed before its first batch."""
         return self._settings_path.is_file() and self._manifest_path.is_file()
 
     def _write_settings(self) -> None:

@@ -56,7 +56,7 @@ def fingerprint(loaded: Mapping[str, Path]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    """SHA-256 of a file; the hub's cache names a large file by it, which spares reading gigabytes."""
+    """Return the SHA-256 of a file; the hub's cache names a large file by it, which spares reading gigabytes."""
     blob = path.resolve()
     if path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", blob.name):
         return blob.name
@@ -64,7 +64,7 @@ def _sha256(path: Path) -> str:
 
 
 def _select(folder: Path, pattern: re.Pattern[str], variant: str | None, allow_pickle: bool) -> list[Path]:
-    """The files of a folder that the libraries choose: safetensors before pickles, the variant before none."""
+    """Return the files of a folder that the libraries choose: safetensors before pickles, the variant before none."""
     paths = sorted(path for path in folder.glob("*") if path.is_file())
     matches = [(match, path) for path in paths if (match := pattern.fullmatch(path.name))]
     safe = [pair for pair in matches if pair[0]["format"] == "safetensors"]

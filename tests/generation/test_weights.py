@@ -121,6 +121,27 @@ def test_one_other_number_makes_another_hash(copy: Path) -> None:
 # --- files that are not whole ----------------------------------------------------------------------
 
 
+def test_damaged_files_are_named_in_their_order(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    named(tmp_path, "empty/model.safetensors", "pickled/pytorch_model.bin")
+    (tmp_path / "whole").mkdir()
+    save_file({"bias": np.zeros(3, np.float32)}, tmp_path / "whole/model.safetensors")
+    (tmp_path / "sharded").mkdir()
+    index = {"weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}
+    (tmp_path / "sharded/model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (tmp_path / "sharded/model.safetensors.index.fp16.json").write_text("{", encoding="utf-8")
+    (tmp_path / "sharded/pytorch_model.bin.index.json").write_text("{", encoding="utf-8")
+    parts = ["empty", "pickled", "sharded", "whole"]
+
+    def damaged(variant: str | None = None, allow_pickle: bool = False) -> list[str]:
+        return [text.split()[0] for text in weights.damaged_files(tmp_path, parts, variant, allow_pickle)]
+
+    plain = ["sharded/model-1.safetensors", "sharded/model-2.safetensors", "empty/model.safetensors"]
+    assert damaged() == damaged(variant="bf16") == damaged(allow_pickle=True) == plain
+    assert damaged(variant="fp16") == ["sharded/(anything:", "empty/model.safetensors"]
+
+
 def test_a_missing_shard_is_named(copy: Path) -> None:
     index = {"metadata": {}, "weight_map": {"conv_in.bias": "diffusion_pytorch_model-00002-of-00002.safetensors"}}
     (copy / f"{UNET}.index.json").write_text(json.dumps(index), encoding="utf-8")
