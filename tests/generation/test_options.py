@@ -9,11 +9,15 @@ from synthaug.errors import UserError
 from synthaug.generation.options import accepts_guidance, call_arguments
 
 
-class Guided:
-    """As Stable Diffusion."""
+class Pipeline:
+    """Its attributes are its components."""
 
     def __init__(self, **components: Any) -> None:
         self.__dict__ |= {"unet": SimpleNamespace(config=SimpleNamespace(time_cond_proj_dim=None)), **components}
+
+
+class Guided(Pipeline):
+    """As Stable Diffusion."""
 
     def __call__(
         self,
@@ -25,7 +29,7 @@ class Guided:
     ) -> None: ...
 
 
-class Captioned(Guided):
+class Captioned(Pipeline):
     """As PixArt, which has no unet and cleans captions."""
 
     def __init__(self, **components: Any) -> None:
@@ -34,7 +38,7 @@ class Captioned(Guided):
     def __call__(self, prompt: Any, guidance_scale: float = 4.5, clean_caption: bool = True) -> None: ...
 
 
-class TwoScales(Guided):
+class TwoScales(Pipeline):
     """As Flux: the guidance scale is not the one that a negative prompt needs."""
 
     def __call__(
@@ -42,7 +46,7 @@ class TwoScales(Guided):
     ) -> None: ...
 
 
-class Unguided(Guided):
+class Unguided(Pipeline):
     def __call__(self, prompt: Any) -> None: ...
 
 

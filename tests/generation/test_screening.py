@@ -19,6 +19,13 @@ def test_rounding_noise_on_black_is_still_flat() -> None:
     assert rejection(Image.fromarray(noise)) is not None
 
 
+@pytest.mark.parametrize(("contrast", "is_rejected"), [(3, True), (4, False)])
+def test_four_grey_levels_of_contrast_are_enough(contrast: int, is_rejected: bool) -> None:
+    picture = Image.new("RGB", (16, 16), (100, 100, 100))
+    picture.putpixel((3, 4), (100, 100, 100 + contrast))
+    assert (rejection(picture) is not None) == is_rejected
+
+
 def test_the_plainest_drawing_is_kept() -> None:
     drawing = Image.new("L", (28, 28))
     drawing.putpixel((14, 14), 5)
