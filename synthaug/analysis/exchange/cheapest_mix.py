@@ -32,7 +32,12 @@ class ImagePrices:
         return self.hour * self.seconds_per_image / 3600
 
     def cost(self, n_real: float, n_synthetic: float) -> float:
-        """Of a training set."""
+        """Return the price of a training set.
+
+        Args:
+            n_real: labelled photographs.
+            n_synthetic: synthetic images.
+        """
         return self.photo * n_real + self.synthetic * n_synthetic
 
 
@@ -70,7 +75,7 @@ class Plan:
 
 
 def plan(exchange: Exchange, accuracy: float, prices: ImagePrices, draws: int = DRAWS, seed: int = 0) -> Plan:
-    """Find the cheapest mix.
+    """Find the cheapest mix that reaches an accuracy.
 
     The uncertainty is that of a parametric bootstrap: the arms' errors are drawn anew around the law, with the
     covariance that seeds and test images give them, and the law is fitted to each draw (Efron, B., Tibshirani, R. J.
@@ -103,7 +108,7 @@ def plan(exchange: Exchange, accuracy: float, prices: ImagePrices, draws: int = 
         if not math.isfinite(n_real):
             return None
         whole, amount = math.ceil(n_real - 1e-6), amounts[place]
-        likely = float(np.mean([one.error(whole, amount) <= target + 1e-12 for one in laws]))
+        likely = float(np.mean([drawn.error(whole, amount) <= target + 1e-12 for drawn in laws]))
         return Mix(whole, amount, prices.cost(whole, amount), likely, whole <= max(real))
 
     def cheapest(n_real: Floats) -> Mix | None:
@@ -158,8 +163,8 @@ def _real_images(law: Law, target: float, n_synthetic: int, fewest: int) -> floa
         if target <= law.floor or law.scale <= 0:
             return math.inf
         effective = law.size * ((target - law.floor) / law.scale) ** (-1 / law.exponent)
-        found = effective - float(law.effective(0, n_synthetic))
-        return found if found <= MOST_REAL else math.inf
+        real = effective - float(law.effective(0, n_synthetic))
+        return real if real <= MOST_REAL else math.inf
     if law.error(MOST_REAL, n_synthetic) > target:
         return math.inf
     # From where the law begins to say something, in steps of orders of magnitude.

@@ -38,33 +38,33 @@ class Variation:
     seed_degrees: int  # of freedom behind `seed_scale`
 
     def covariance(self, error: Floats) -> Floats:
-        """Covariance of the arms' mean errors, if these are the true ones; positive definite."""
+        """Compute the covariance of the arms' mean errors, if these are the true ones; positive definite."""
         least = 0.5 / (self.n_images + 1)  # an arm without a wrong answer is not known to be perfect
         error = np.clip(error, least, 1 - least)
         binomial = error * (1 - error)
         runs = np.array([len(seeds) for seeds in self.seeds], dtype=float)
         image = np.sqrt(binomial * (1 - self.within + self.within / runs) / self.n_images)
-        found: Floats = self.correlation * np.outer(image, image)
+        of_images: Floats = self.correlation * np.outer(image, image)
         if self.seed_scale is None:
-            return found
+            return of_images
         run = self.seed_scale * binomial**self.seed_power
         # Those that are new with every seed are counted among the images already.
-        own = np.maximum(run - self.within * binomial / self.n_images, 0.0) / runs
+        single = np.maximum(run - self.within * binomial / self.n_images, 0.0) / runs
         together = [[len(first & second) / (len(first) * len(second)) for first in self.seeds] for second in self.seeds]
         common = self.shared * np.sqrt(np.outer(run, run)) * np.array(together)
         np.fill_diagonal(common, 0.0)
-        # `own` may be smaller than what is shared: never let the sum lose its rank.
-        diagonal = np.maximum(own, self.shared * run / runs)
-        return np.asarray(found + common + np.diag(diagonal))
+        # `single` may be smaller than what is shared: never let the sum lose its rank.
+        diagonal = np.maximum(single, self.shared * run / runs)
+        return np.asarray(of_images + common + np.diag(diagonal))
 
 
 def errors(answers: Sequence[Values]) -> Floats:
-    """Mean error of each arm, over its seeds and images."""
+    """Compute the mean error of each arm, over its seeds and images."""
     return np.array([1 - np.mean([right.mean() for right in arm.values()]) for arm in answers])
 
 
 def variation(answers: Sequence[Values]) -> Variation:
-    """Estimate what varies from the answers of all arms to the same test images."""
+    """Estimate what varies from the predictions of all arms on the same test images."""
     images = len(next(iter(answers[0].values())))
     means = np.array([1 - np.mean(list(arm.values()), axis=0) for arm in answers])
     binomial = means.mean(axis=1) * (1 - means.mean(axis=1))
@@ -110,9 +110,9 @@ def _correlation(means: Floats) -> Floats:
     deviations = np.sqrt(np.diag(inner))
     # A little more of the target, for arms that few images cannot tell apart at all.
     kept = means.shape[1] / (means.shape[1] + arms)
-    found = target.copy()
-    found[np.ix_(varying, varying)] = inner / np.outer(deviations, deviations)
-    return np.asarray(kept * found + (1 - kept) * target)
+    correlation = target.copy()
+    correlation[np.ix_(varying, varying)] = inner / np.outer(deviations, deviations)
+    return np.asarray(kept * correlation + (1 - kept) * target)
 
 
 def _seed_variance(
@@ -124,17 +124,17 @@ def _seed_variance(
     least = 0.5 / (images + 1)
     mean = np.clip(error[several], least, 1 - least)
     binomial = mean * (1 - mean)
-    found = np.array([np.var([right.mean() for right in answers[i].values()], ddof=1) for i in several])
+    sample = np.array([np.var([right.mean() for right in answers[i].values()], ddof=1) for i in several])
     degrees = np.array([len(answers[i]) - 1 for i in several])
-    if found.max() < ROUNDING**2:  # every run of an arm gets as many images right
+    if sample.max() < ROUNDING**2:  # every run of an arm gets as many images right
         return 0.0, 1.0
 
     def scale(power: float) -> float:
-        return float((degrees * found / binomial**power).sum() / degrees.sum())
+        return float((degrees * sample / binomial**power).sum() / degrees.sum())
 
     def misfit(power: float) -> float:  # of scaled chi-squared variables, but for a constant
         expected = scale(power) * binomial**power
-        return float((degrees * (np.log(expected) + found / expected)).sum())
+        return float((degrees * (np.log(expected) + sample / expected)).sum())
 
     power = min(map(float, VARIANCE_POWERS), key=misfit)
     return scale(power), power
@@ -154,8 +154,8 @@ def _shared(
         deviation = np.sqrt(scale * (mean * (1 - mean)) ** power * (1 - 1 / len(answers[i])))
         for seed, right in answers[i].items():
             standard[row, seeds.index(seed)] = (1 - right.mean() - error[i]) / deviation
-    known = np.isfinite(standard)
-    filled = np.where(known, standard, 0.0)
+    present = np.isfinite(standard)
+    filled = np.where(present, standard, 0.0)
     products = filled.sum(axis=0) ** 2 - (filled**2).sum(axis=0)
-    pairs = known.sum(axis=0) * (known.sum(axis=0) - 1)
+    pairs = present.sum(axis=0) * (present.sum(axis=0) - 1)
     return float(np.clip(products.sum() / pairs.sum(), 0.0, 0.9)) if pairs.sum() else 0.0

@@ -42,23 +42,33 @@ class Law:
     shift: float = 0.0
 
     def value_at(self, n_synthetic: float) -> float:
-        """Real images that each of so many synthetic ones is worth on average."""
+        """Return the real images that each of so many synthetic ones is worth on average."""
         return self.value * float((n_synthetic / self.unit) ** (self.power - 1)) if n_synthetic else self.value
 
     def effective(self, n_real: Any, n_synthetic: Any) -> Floats:
-        """Real images that a training set is worth."""
+        """Return the real images that a training set is worth.
+
+        Args:
+            n_real: numbers of real images; arrays are broadcast.
+            n_synthetic: numbers of synthetic images.
+        """
         synthetic = np.asarray(n_synthetic, dtype=float)
         return np.asarray(n_real, dtype=float) + self.value * self.unit * (synthetic / self.unit) ** self.power
 
     def error(self, n_real: Any, n_synthetic: Any) -> Floats:
-        """Error of a classifier trained on so many images, a fraction; infinite where nothing is left to learn from."""
+        """Return the error of a trained classifier, a fraction; infinite without effective images.
+
+        Args:
+            n_real: numbers of real images; arrays are broadcast.
+            n_synthetic: numbers of synthetic images.
+        """
         real, synthetic = np.broadcast_arrays(np.asarray(n_real, dtype=float), np.asarray(n_synthetic, dtype=float))
         effective = self.effective(real, synthetic)
-        known = effective > 0
-        learned = np.where(known, effective, self.size) / self.size
+        positive = effective > 0
+        learned = np.where(positive, effective, self.size) / self.size
         share = synthetic / np.maximum(real + synthetic, 1e-300)
-        found = self.floor + self.shift * share + self.scale * learned**-self.exponent
-        return np.asarray(np.where(known, found, np.inf))
+        error = self.floor + self.shift * share + self.scale * learned**-self.exponent
+        return np.asarray(np.where(positive, error, np.inf))
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ class Profile:
         return float(self.misfit.min())
 
     def interval(self, rise: float) -> tuple[float | None, float | None]:
-        """Values whose misfit is at most `rise` above the least; None where that has no end within what was tried."""
+        """Return the values whose misfit is at most `rise` above the least; None for an end that was not reached."""
         inside = np.flatnonzero(self.misfit <= self.least + rise)
         first, last = int(inside[0]), int(inside[-1])
         low = None if first == 0 else self._crossing(first - 1, first, rise)
@@ -111,7 +121,7 @@ class Profile:
 
 
 class Problem:
-    """Measured errors and how they vary together; asked how well laws fit.
+    """The least squares problem: measured errors and their covariance, fitted by forms of the law.
 
     Floor, scale and shift enter the law linearly, so that for given value, power and exponent they are solved for
     (Golub, G. H., Pereyra, V. (1973). The differentiation of pseudo-inverses and nonlinear least squares problems whose
@@ -134,29 +144,34 @@ class Problem:
         self.error = np.asarray(error, dtype=float)
 
     def with_error(self, error: Floats) -> "Problem":
-        """The same arms and covariance with other measured errors."""
-        other = object.__new__(Problem)
-        other.__dict__.update(self.__dict__)
-        other.error = np.asarray(error, dtype=float)
-        return other
+        """Return the same arms and covariance with other measured errors."""
+        problem = object.__new__(Problem)
+        problem.__dict__.update(self.__dict__)
+        problem.error = np.asarray(error, dtype=float)
+        return problem
 
     @cached_property
     def _share(self) -> Floats:
         return np.asarray(self.n_synthetic / (self.n_real + self.n_synthetic))
 
     def least_value(self, unit: float, power: float) -> float:
-        """The value below which synthetic images would undo all real ones of an arm, so that the law says nothing."""
-        some = self.n_synthetic > 0
-        worth = unit * (self.n_synthetic[some] / unit) ** power
-        return -float((self.n_real[some] / worth).min()) if some.any() else -MOST_VALUE
+        """Return the value below which synthetic images would undo all real ones of an arm: the law's limit.
+
+        Args:
+            unit: number of synthetic images at which the value is meant.
+            power: of the law.
+        """
+        mixed = self.n_synthetic > 0
+        worth = unit * (self.n_synthetic[mixed] / unit) ** power
+        return -float((self.n_real[mixed] / worth).min()) if mixed.any() else -MOST_VALUE
 
     def flat(self) -> float:
-        """Chi-squared of a constant error: images change nothing."""
+        """Compute chi-squared of a constant error: images change nothing."""
         ones, error = np.ones_like(self.error) @ self._whiten, self.error @ self._whiten
         return float(error @ error - (ones @ error) ** 2 / (ones @ ones))
 
     def profile(self, shape: Shape, unit: float | None = None, finer: bool = True) -> Profile:
-        """The misfit of a form of the law for every value of one synthetic image, the rest at its best.
+        """Compute the misfit of a form of the law for every value of one synthetic image, the rest at its best.
 
         Args:
             shape: the form.
@@ -176,8 +191,8 @@ class Problem:
         # Between the values tried, so that steps stay small where they were.
         steps = np.linspace(0, len(inside) - 1, max(VALUES // 2, 2 * len(inside) - 1))
         values = np.interp(steps, np.arange(len(inside)), profile.values[inside])
-        wanted = profile.exponents[inside]
-        exponents = np.geomspace(wanted.min() / EXPONENT_STEP, wanted.max() * EXPONENT_STEP, len(EXPONENTS))
+        near = profile.exponents[inside]
+        exponents = np.geomspace(near.min() / EXPONENT_STEP, near.max() * EXPONENT_STEP, len(EXPONENTS))
         return _joined(profile, self._profile(values, powers, exponents, shape, unit))
 
     def _profile(self, values: Floats, powers: Floats, exponents: Floats, shape: Shape, unit: float) -> Profile:

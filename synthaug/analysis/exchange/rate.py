@@ -2,8 +2,8 @@
 
 *One real image is worth k synthetic ones.* The number that is fitted is its reciprocal, the `value` of one synthetic
 image in real ones: it is 0 where they are worthless and negative where they do harm, both of which k cannot say, and
-its interval is one interval. `exchange_law` has the law, `exchange_covariance` how the measured errors vary together;
-here the two meet, and it is judged whether the result means anything. All of it covers the draw of test images and,
+its interval is one interval. `law` has the law, `covariance` how the measured errors vary together;
+here the two meet, and it is decided whether the result means anything. All of it covers the draw of test images and,
 with two seeds or more, the draw of seeds. The draw of synthetic images is covered only where seeds have their own.
 """
 
@@ -176,22 +176,27 @@ def fit(
     order = sorted(range(len(arms)), key=lambda i: (arms[i].n_real, arms[i].n_synthetic, arms[i].name))
     used = [i for i in order if arms[i].n_real > 0]
     left_out = tuple(arms[i] for i in order if arms[i].n_real <= 0)
-    found = _fit([arms[i] for i in used], [answers[i] for i in used], left_out, along, confidence)
+    overall = _fit([arms[i] for i in used], [answers[i] for i in used], left_out, along, confidence)
     if labels is None:
-        return found
+        return overall
     classes = []
     for number, name in enumerate(class_names):
         inside = labels == number
         if not inside.any():
             continue
-        own = [{seed: right[inside] for seed, right in answers[i].items()} for i in used]
-        of_class = _fit([arms[i] for i in used], own, left_out, False, confidence)
+        correct_of_class = [{seed: right[inside] for seed, right in answers[i].items()} for i in used]
+        of_class = _fit([arms[i] for i in used], correct_of_class, left_out, False, confidence)
         classes.append(ClassExchange(name, int(inside.sum()), of_class))
-    return replace(found, classes=tuple(classes))
+    return replace(overall, classes=tuple(classes))
 
 
 def group_exchange(group: Group, *, along: bool = True) -> Exchange:
-    """The exchange rate of a study's group, overall and per class."""
+    """Fit the exchange rate of a group, overall and per class.
+
+    Args:
+        group: of a comparison.
+        along: as in `fit`.
+    """
     arms, correct = arms_of(group)
     if not arms:
         return Exchange((), (), (FEW_ARMS, FEW_REAL))
@@ -199,7 +204,7 @@ def group_exchange(group: Group, *, along: bool = True) -> Exchange:
 
 
 def arms_of(group: Group) -> tuple[list[Amounts], list[Values]]:
-    """The amounts of a group's arms and their answers, right or wrong.
+    """Return the amounts of a group's arms and the correctness of their predictions.
 
     Arms whose images vary otherwise than the others' are left aside: they differ in more than amounts.
     """
@@ -228,7 +233,7 @@ def _fit(
     about: dict[str, Any] = {"n_images": how.n_images, "one_seed": how.seed_scale is None, "confidence": confidence}
     if reasons:
         return Exchange(_points(arms, error, how.covariance(error), error), left_out, reasons, **about)
-    problem, profile, known = _reweighted(arms, error, how)
+    problem, profile, how = _reweighted(arms, error, how)
     law = profile.law
     n, p = len(arms), CONSTANT.parameters
     inflation = max(1.0, profile.least / (n - p))
@@ -236,14 +241,14 @@ def _fit(
     degrees = _degrees(how, n - p)
     quantile = float(scipy.stats.f.ppf(confidence, 1, degrees)) * inflation
     low, high = profile.interval(quantile)
-    found = Value(law.unit, law.value, low, high)
-    reasons = (FLAT,) if _flat(arms, error, known, degrees) else _open_ends(low, high)
+    value = Value(law.unit, law.value, low, high)
+    reasons = (FLAT,) if _flat(arms, error, how, degrees) else _open_ends(low, high)
     return Exchange(
         _points(arms, error, problem.covariance, law.error(*_amounts(arms))),
         left_out,
         reasons,
-        value=None if reasons else found,
-        limit=found if reasons in ((OPEN_ABOVE,), (OPEN_BELOW,)) else None,
+        value=None if reasons else value,
+        limit=value if reasons in ((OPEN_ABOVE,), (OPEN_BELOW,)) else None,
         law=law,
         forms=forms,
         better=_better(forms),
@@ -256,14 +261,14 @@ def _fit(
 
 
 def _reweighted(arms: Sequence[Amounts], error: Floats, how: Variation) -> tuple[Problem, Profile, Variation]:
-    """The fit whose weights are those of its own curve."""
+    """Fit until the weights are those of the fitted curve."""
     fitted = error
     for _ in range(REWEIGHTINGS):
-        known = how if how.seed_scale is not None else _with_seeds(arms, error, how, fitted)
-        problem = Problem(*_amounts(arms), error, known.covariance(fitted))
+        complete = how if how.seed_scale is not None else _with_seeds(arms, error, how, fitted)
+        problem = Problem(*_amounts(arms), error, complete.covariance(fitted))
         profile = problem.profile(CONSTANT)
         fitted = profile.law.error(*_amounts(arms))
-    return problem, profile, known
+    return problem, profile, complete
 
 
 def _with_seeds(arms: Sequence[Amounts], error: Floats, how: Variation, fitted: Floats) -> Variation:
@@ -304,7 +309,7 @@ def _amounts(arms: Sequence[Amounts]) -> tuple[Floats, Floats]:
 def _points(arms: Sequence[Amounts], error: Floats, covariance: Floats, fitted: Floats) -> tuple[Point, ...]:
     deviations = np.sqrt(np.diag(covariance))
     columns = zip(arms, error, deviations, fitted, strict=True)
-    return tuple(Point(arm, float(found), float(deviation), float(value)) for arm, found, deviation, value in columns)
+    return tuple(Point(arm, float(measured), float(se), float(curve)) for arm, measured, se, curve in columns)
 
 
 # --- whether the arms can tell -----------------------------------------------------------------------
@@ -324,8 +329,8 @@ def _design_reasons(arms: Sequence[Amounts]) -> tuple[str, ...]:
 
 def _flat(arms: Sequence[Amounts], error: Floats, how: Variation, degrees: int) -> bool:
     """Whether one error for all arms does as well as the curve, by F; with the variances that one error would have."""
-    one = np.full_like(error, error.mean())
-    problem = Problem(*_amounts(arms), error, how.covariance(one))
+    constant = np.full_like(error, error.mean())
+    problem = Problem(*_amounts(arms), error, how.covariance(constant))
     least = problem.profile(CONSTANT, finer=False).least
     extra, rest = CONSTANT.parameters - 1, len(arms) - CONSTANT.parameters
     gain = (problem.flat() - least) / extra / max(1.0, least / rest)
@@ -343,8 +348,8 @@ def _forms(problem: Problem, constant: Profile, inflation: float, n: int) -> tup
     """Every form of the law with what speaks for it; the smallest AICc is the best."""
     profiles = [(shape, constant if shape is CONSTANT else problem.profile(shape, finer=False)) for shape in SHAPES]
     return tuple(
-        Form(shape.name, shape.parameters, found.least, _aicc(shape, found.least / inflation, n), found.law)
-        for shape, found in profiles
+        Form(shape.name, shape.parameters, fitted.least, _aicc(shape, fitted.least / inflation, n), fitted.law)
+        for shape, fitted in profiles
     )
 
 
@@ -360,10 +365,10 @@ def _aicc(shape: Shape, misfit: float, n: int) -> float | None:
 
 def _better(forms: tuple[Form, ...]) -> str | None:
     """The form that fits clearly better than one exchange rate; None where none does."""
-    known = {form.name: form.aicc for form in forms if form.aicc is not None}
-    best = min(known, key=known.__getitem__, default=CONSTANT.name)
-    constant = known.get(CONSTANT.name, -math.inf)
-    return best if best != CONSTANT.name and known[best] <= constant - CLEARLY_BETTER else None
+    aicc = {form.name: form.aicc for form in forms if form.aicc is not None}
+    best = min(aicc, key=aicc.__getitem__, default=CONSTANT.name)
+    constant = aicc.get(CONSTANT.name, -math.inf)
+    return best if best != CONSTANT.name and aicc[best] <= constant - CLEARLY_BETTER else None
 
 
 def _along(problem: Problem, n: int, degrees: int, confidence: float) -> tuple[Value, ...]:
@@ -372,9 +377,9 @@ def _along(problem: Problem, n: int, degrees: int, confidence: float) -> tuple[V
     if rest < 1:
         return ()
     quantile = float(scipy.stats.f.ppf(confidence, 1, degrees))
-    found = []
+    values = []
     for amount in sorted({float(n) for n in problem.n_synthetic if n > 0}):
         profile = problem.profile(CHANGING, unit=amount)
         interval = profile.interval(quantile * max(1.0, profile.least / rest))
-        found.append(Value(amount, profile.law.value, *interval))
-    return tuple(found)
+        values.append(Value(amount, profile.law.value, *interval))
+    return tuple(values)

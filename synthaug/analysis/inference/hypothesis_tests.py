@@ -14,13 +14,19 @@ from synthaug.analysis.inference.intervals import ALPHA
 
 
 def two_proportion_z(k1: int, n1: int, k2: int, n2: int) -> float:
-    """P value of the z test of two independent proportions with pooled variance, uncorrected for continuity.
+    """Return the p value of the z test of two independent proportions, pooled variance, no continuity correction.
 
     z = (k1/n1 - k2/n2) / sqrt(p (1 - p) (1/n1 + 1/n2)) with p = (k1 + k2) / (n1 + n2); z squared is Pearson's
-    chi-squared of the 2x2 table. 1 where all answers are right, or all wrong.
+    chi-squared of the 2x2 table. 1 where all predictions are right, or all wrong.
 
     Fleiss, J. L., Levin, B., Paik, M. C. (2003). Statistical methods for rates and proportions, 3rd edition, section
-    3.1. Wiley. Not to be trusted where a count of right or wrong answers is below about five: see `fisher`.
+    3.1. Wiley. Not to be trusted where a count of right or wrong predictions is below about five: see `fisher`.
+
+    Args:
+        k1: correct predictions of the first classifier.
+        n1: its test images.
+        k2: correct predictions of the second classifier.
+        n2: its test images.
     """
     pooled = (k1 + k2) / (n1 + n2)
     deviation = math.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
@@ -28,29 +34,39 @@ def two_proportion_z(k1: int, n1: int, k2: int, n2: int) -> float:
 
 
 def fisher(k1: int, n1: int, k2: int, n2: int) -> float:
-    """P value of Fisher's exact test of two independent proportions (scipy's: all tables that are no likelier).
+    """Return the p value of Fisher's exact test of two independent proportions (all tables that are no likelier).
 
     Fisher, R. A. (1935). The logic of inductive inference. Journal of the Royal Statistical Society 98(1), 39-82.
+
+    Args:
+        k1: correct predictions of the first classifier.
+        n1: its test images.
+        k2: correct predictions of the second classifier.
+        n2: its test images.
     """
     return min(1.0, float(scipy.stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]]).pvalue))
 
 
 def mcnemar(better: int, worse: int) -> float:
-    """P value of McNemar's exact test: are the images that only one of two classifiers gets right evenly split?
+    """Return the p value of McNemar's exact test: are the images that only one classifier gets right evenly split?
 
     Twice the smaller tail of a binomial distribution with better + worse draws of probability 1/2, at most 1.
 
     McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions or percentages.
     Psychometrika 12(2), 153-157.
+
+    Args:
+        better: images that only the first classifier gets right.
+        worse: images that only the second gets right.
     """
     tail = scipy.stats.binom.cdf(min(better, worse), better + worse, 0.5)
     return min(1.0, 2 * float(tail))
 
 
 def mcnemar_at_best(difference: int) -> float:
-    """The smallest p value that McNemar's exact test can have, given only how many more images one arm gets right.
+    """Return the smallest p value that McNemar's exact test can have where one arm gets so many more images right.
 
-    Accuracies without answers leave open which images they are of. Of all pairings with this difference, the most
+    Accuracies without predictions leave open which images they are of. Of all pairings with this difference, the most
     significant is the one in which the arms disagree on |difference| images and all of them go one way, since every
     further disagreement comes as a pair of opposite ones; it is always possible. Its p value is 2 * 0.5^|difference|.
     """
@@ -58,9 +74,13 @@ def mcnemar_at_best(difference: int) -> float:
 
 
 def most_opposed(difference: int, alpha: float = ALPHA) -> int | None:
-    """How many images may go against a difference so that McNemar's exact test still finds it; None if it never does.
+    """Return how many images may go against a difference with McNemar's exact test still significant; None: never is.
 
     See `mcnemar_at_best`: the p value grows with the images that go the other way.
+
+    Args:
+        difference: in images that are predicted correctly.
+        alpha: level of the test.
     """
     size = abs(difference)
     if mcnemar_at_best(size) > alpha:
@@ -74,7 +94,7 @@ def most_opposed(difference: int, alpha: float = ALPHA) -> int | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted for their number, in the given order: reject those that are at most alpha.
+    """Adjust p values for their number, in the same order: reject those that are at most alpha.
 
     The i-th smallest of m is multiplied by m - i + 1, none may be smaller than one before it, none exceeds 1.
 
@@ -98,12 +118,16 @@ class Trend:
 
 
 def kendall(first: Sequence[float], second: Sequence[float]) -> Trend | None:
-    """Rank correlation of two lists of equal length; None where one of them is constant, so that nothing can trend.
+    """Compute the rank correlation of two lists; None where one of them is constant.
 
     Kendall, M. G. (1945). The treatment of ties in ranking problems. Biometrika 33(3), 239-251. The p value is exact
     where there are no ties and at most 33 pairs, else that of the normal distribution (scipy's `kendalltau`).
+
+    Args:
+        first: numbers.
+        second: as many.
     """
     if len(set(first)) < 2 or len(set(second)) < 2:
         return None
-    found = scipy.stats.kendalltau(first, second)
-    return Trend(float(found.statistic), float(found.pvalue))
+    result = scipy.stats.kendalltau(first, second)
+    return Trend(float(result.statistic), float(result.pvalue))

@@ -1,7 +1,7 @@
-"""What so many test images can show, and how many a difference needs: the power of tests of one run per arm.
+"""Power and sample size of tests of one run per arm.
 
 All of it covers the draw of test images and not that of seeds, as for two classifiers that are trained already; for
-several seeds see `interval_power`. Pure functions, no files.
+several seeds see `variance_components`. Pure functions, no files.
 
 `p1` and `p2` are accuracies, fractions in [0, 1]; `n` is the number of test images of one arm; tests are two-sided.
 """
@@ -22,13 +22,19 @@ MOST_IMAGES = 10_000_000  # that are looked for; more test images than anyone ha
 
 
 def unpaired_images(p1: float, p2: float, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Test images per arm with which the two-proportion z test finds p1 against p2 with the given power.
+    """Return the test images per arm with which the two-proportion z test finds p1 against p2, not rounded up.
 
     n = (z_a sqrt(2 m (1 - m)) + z_b sqrt(p1 (1 - p1) + p2 (1 - p2)))^2 / (p1 - p2)^2 with m = (p1 + p2) / 2,
-    z_a and z_b the normal quantiles of 1 - alpha/2 and of the power; not rounded up.
+    z_a and z_b the normal quantiles of 1 - alpha/2 and of the power.
 
     Fleiss, J. L., Levin, B., Paik, M. C. (2003). Statistical methods for rates and proportions, 3rd edition, section
     4.2, without the correction for continuity. Wiley.
+
+    Args:
+        p1: accuracy of the first classifier.
+        p2: accuracy of the second.
+        power: to be reached.
+        alpha: level of the test.
 
     Raises:
         ValueError: p1 equals p2, which no number of images tells apart.
@@ -39,14 +45,21 @@ def unpaired_images(p1: float, p2: float, power: float = POWER, alpha: float = A
 
 
 def unpaired_power(p1: float, p2: float, n: float, alpha: float = ALPHA) -> float:
-    """Power of the two-proportion z test with n test images per arm: `unpaired_images` solved for the power."""
+    """Return the power of the two-proportion z test: `unpaired_images` solved for the power.
+
+    Args:
+        p1: accuracy of the first classifier.
+        p2: accuracy of the second.
+        n: test images of each.
+        alpha: level of the test.
+    """
     mean = (p1 + p2) / 2
     null, alternative = math.sqrt(2 * mean * (1 - mean)), math.sqrt(p1 * (1 - p1) + p2 * (1 - p2))
     return _power(null, alternative, abs(p1 - p2), n, alpha)
 
 
 def paired_images(discordant: float, difference: float, power: float = POWER, alpha: float = ALPHA) -> float:
-    """Test images with which McNemar's test finds a difference of two accuracies on the same images.
+    """Return the test images with which McNemar's test finds a difference of two accuracies on the same images.
 
     n = (z_a sqrt(discordant) + z_b sqrt(discordant - difference^2))^2 / difference^2, not rounded up.
 
@@ -57,7 +70,7 @@ def paired_images(discordant: float, difference: float, power: float = POWER, al
     Args:
         discordant: share of the images that exactly one of the two classifiers gets right.
         difference: of the accuracies, a fraction; at most `discordant`.
-        power: wanted.
+        power: to be reached.
         alpha: level of the test.
 
     Raises:
@@ -68,48 +81,80 @@ def paired_images(discordant: float, difference: float, power: float = POWER, al
 
 
 def paired_power(discordant: float, difference: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of McNemar's test on n images: `paired_images` solved for the power."""
+    """Return the power of McNemar's test: `paired_images` solved for the power.
+
+    Args:
+        discordant: share of the images that exactly one of the two classifiers gets right.
+        difference: of the accuracies, a fraction; at most `discordant`.
+        n: test images.
+        alpha: level of the test.
+    """
     null, alternative = _paired_deviations(discordant, difference)
     return _power(null, alternative, abs(difference), n, alpha)
 
 
 def fisher_power(p1: float, p2: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of Fisher's exact test with n test images per arm, by adding up all outcomes that it rejects.
+    """Compute the power of Fisher's exact test, by adding up all outcomes that it rejects.
 
     The same as Bennett, B. M., Hsu, P. (1960). On the power function of the exact test for the 2 x 2 contingency
     table. Biometrika 47(3/4), 393-398.
+
+    Args:
+        p1: accuracy of the first classifier.
+        p2: accuracy of the second.
+        n: test images of each.
+        alpha: level of the test.
     """
     binom = scipy.stats.binom
     below = _significant_losses(n, alpha)
-    above = n - below[::-1]  # wrong answers for right ones turns a loss into a gain
+    above = n - below[::-1]  # wrong predictions for right ones turn a loss into a gain
     rejected = binom.cdf(below, n, p2) + binom.sf(above - 1, n, p2)
     return min(1.0, float(np.sum(binom.pmf(np.arange(n + 1), n, p1) * rejected)))
 
 
 def fisher_corrected_power(p1: float, p2: float, n: int, alpha: float = ALPHA) -> float:
-    """About `fisher_power`, where n is so large that it takes minutes: `fisher_images` solved for the power."""
+    """Approximate `fisher_power`, where n is so large that it takes minutes: `fisher_images` solved for the power.
+
+    Args:
+        p1: accuracy of the first classifier.
+        p2: accuracy of the second.
+        n: test images of each.
+        alpha: level of the test.
+    """
     gap = abs(p1 - p2) * n
     return unpaired_power(p1, p2, n * (1 - 1 / gap) ** 2, alpha) if gap > 1 else 0.0
 
 
 def fisher_images(p1: float, p2: float, power: float = POWER, alpha: float = ALPHA) -> float:
-    """About how many test images per arm Fisher's exact test needs: `unpaired_images` corrected for continuity.
+    """Approximate the test images per arm that Fisher's exact test needs: `unpaired_images`, continuity-corrected.
 
     n (1 + sqrt(1 + 4 / (n |p1 - p2|)))^2 / 4: Fleiss, J. L., Levin, B., Paik, M. C. (2003), section 4.2; after
     Casagrande, J. T., Pike, M. C., Smith, P. G. (1978). An improved approximate formula for calculating sample sizes
     for comparing two binomial distributions. Biometrics 34(3), 483-486.
+
+    Args:
+        p1: accuracy of the first classifier.
+        p2: accuracy of the second.
+        power: to be reached.
+        alpha: level of the test.
     """
     n = unpaired_images(p1, p2, power, alpha)
     return n / 4 * (1 + math.sqrt(1 + 4 / (n * abs(p1 - p2)))) ** 2
 
 
 def mcnemar_power(discordant: float, difference: float, n: int, alpha: float = ALPHA) -> float:
-    """Power of McNemar's exact test on n images, by adding up all outcomes that it rejects.
+    """Compute the power of McNemar's exact test, by adding up all outcomes that it rejects.
 
     The number of discordant images is binomial, and given that number, so are those that go against the difference.
 
     Duffy, S. W. (1984). Asymptotic and exact power for the McNemar test and its analogue with R controls per case.
     Biometrics 40(4), 1005-1015.
+
+    Args:
+        discordant: share of the images that exactly one of the two classifiers gets right.
+        difference: of the accuracies, a fraction; at most `discordant`.
+        n: test images.
+        alpha: level of the test.
     """
 
     def minority(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -122,7 +167,14 @@ def mcnemar_power(discordant: float, difference: float, n: int, alpha: float = A
 
 
 def bonett_price_power(discordant: float, difference: float, n: int, alpha: float = ALPHA) -> float:
-    """Compute how often Bonett and Price's interval leaves out 0, by adding up all such outcomes."""
+    """Compute how often Bonett and Price's interval leaves out 0, by adding up all such outcomes.
+
+    Args:
+        discordant: share of the images that exactly one of the two classifiers gets right.
+        difference: of the accuracies, a fraction; at most `discordant`.
+        n: test images.
+        alpha: level of the test.
+    """
     z = _z(1 - alpha)
 
     def minority(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -150,12 +202,12 @@ def _rejected(
 
 
 def smallest_difference(power_at: Callable[[float], float], most: float, power: float = POWER) -> float | None:
-    """The smallest difference that is found with the given power, to 1e-7; None if even the largest is not.
+    """Search the smallest difference that reaches a power, to 1e-7; None if even the largest does not.
 
     Args:
         power_at: power of a test at a difference in (0, `most`], growing with it.
         most: the largest difference there can be.
-        power: wanted.
+        power: to be reached.
     """
     if most <= 0 or power_at(most) < power:
         return None
@@ -169,13 +221,13 @@ def smallest_difference(power_at: Callable[[float], float], most: float, power: 
 def smallest_number(
     power_at: Callable[[int], float], least: int = 1, most: int = MOST_IMAGES, power: float = POWER
 ) -> int | None:
-    """The smallest number, of images or of seeds, with which the given power is reached; None if it is not by `most`.
+    """Search the smallest number of images or seeds that reaches a power; None if `most` does not.
 
     Args:
         power_at: power with so many, growing but for the steps of exact tests: of those the number is about right.
         least: the first number that is tried.
         most: the last one.
-        power: wanted.
+        power: to be reached.
     """
     low, high = least - 1, least
     while power_at(high) < power:

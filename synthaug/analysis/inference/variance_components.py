@@ -1,7 +1,7 @@
-"""Where a difference between two arms varies, between seeds or between images, and the power that this leaves.
+"""Variance components of the difference of two arms, and the power of its interval over seeds and images.
 
-The difference D[s, i] of the answers of seed s to image i (arm minus baseline: -1, 0 or 1) is taken for the sum of the
-true difference, a part that belongs to the seed, one that belongs to the image, and the rest, which belongs to both:
+The difference D[s, i] of seed s on image i (correct predictions of arm minus baseline: -1, 0 or 1) is modelled as the
+sum of the true difference, a part of the seed, one of the image, and the rest, which belongs to both:
 
     variance of the mean over S seeds and n images = seed / S + image / n + rest / (S n)
 
@@ -40,7 +40,7 @@ class VarianceComponents:
     repeated: float
 
     def discordant(self, difference: float) -> float:
-        """Share of the images that exactly one of two runs gets right, where arms differ by so much."""
+        """Return the share of the images that exactly one of two runs gets right, at this difference of the arms."""
         return self.seed + self.image + self.rest + difference * difference
 
     @property
@@ -50,7 +50,7 @@ class VarianceComponents:
         return self.image / both if both else 0.0
 
     def at(self, difference: float) -> "VarianceComponents":
-        """The same for arms that differ by so much, which they cannot without disagreeing as often.
+        """Return the components at this difference of the arms, who then disagree at least as often.
 
         What is missing to that is given to the images: the arm would lose the same ones in every seed.
         """
@@ -61,11 +61,11 @@ class VarianceComponents:
 
 
 def estimate_components(differences: NDArray[np.float64], repeated: float) -> VarianceComponents | None:
-    """Variance components of the answers of several seeds by analysis of variance, none below 0; None for one seed.
+    """Estimate the components by analysis of variance, none below 0; None for one seed or one image.
 
     Args:
         differences: (seeds, images), each -1, 0 or 1.
-        repeated: taken where no image is discordant, so that it cannot be counted.
+        repeated: used where no image is discordant.
     """
     seeds, n = differences.shape
     if seeds < 2 or n < 2:
@@ -83,8 +83,10 @@ def estimate_components(differences: NDArray[np.float64], repeated: float) -> Va
     )
 
 
-def interval_power(difference: float, seeds: int, n: float, found: VarianceComponents, alpha: float = ALPHA) -> float:
-    """How often the interval of `intervals.paired_difference` over `seeds` seeds and n images leaves out 0.
+def interval_power(
+    difference: float, seeds: int, n: float, variances: VarianceComponents, alpha: float = ALPHA
+) -> float:
+    """Compute how often the interval of `intervals.paired_difference` leaves out 0.
 
     With one seed that is Bonett and Price's, added up exactly. With several, the mean is normal and the seeds' mean
     square chi-squared, over which the power is averaged. Two things make that true of answers that are right or wrong:
@@ -95,26 +97,26 @@ def interval_power(difference: float, seeds: int, n: float, found: VarianceCompo
         difference: true one, a fraction; its sign does not matter.
         seeds: of each arm.
         n: test images; may be infinite.
-        found: the variances at this difference.
+        variances: of the difference, at this difference.
         alpha: level of the test.
     """
     d = abs(difference)
     if seeds == 1:
-        return bonett_price_power(min(1.0, max(found.discordant(d), d)), d, int(n), alpha)
-    spread = found.image + found.rest / seeds
+        return bonett_price_power(min(1.0, max(variances.discordant(d), d)), d, int(n), alpha)
+    spread = variances.image + variances.rest / seeds
     if math.isinf(n):  # only the seeds are left: a t test of their means
-        mean, deviation = d, math.sqrt(found.seed / seeds)
-        of_seeds, fixed, of_images, with_seeds, with_images, least = found.seed / seeds, 0.0, 0.0, 0.0, 0.0, 0.0
+        mean, deviation = d, math.sqrt(variances.seed / seeds)
+        of_seeds, fixed, of_images, with_seeds, with_images, least = variances.seed / seeds, 0.0, 0.0, 0.0, 0.0, 0.0
     else:
         longer = n + 2  # as paired_difference adds two images of +-sqrt(added)
         kept = n / longer
-        added = spread / (found.image + found.rest) if spread else 1.0
-        mean, deviation = kept * d, kept * math.sqrt(found.seed / seeds + spread / n)
-        fixed = kept * found.rest / longer / seeds
-        of_seeds = kept * kept * found.seed / seeds + fixed
+        added = spread / (variances.image + variances.rest) if spread else 1.0
+        mean, deviation = kept * d, kept * math.sqrt(variances.seed / seeds + spread / n)
+        fixed = kept * variances.rest / longer / seeds
+        of_seeds = kept * kept * variances.seed / seeds + fixed
         least = 2 * added / longer / longer
-        of_images = kept * (found.image + (1 - kept) * d * d) / longer + least
-        with_images, with_rest = _slopes(d, seeds, found)
+        of_images = kept * (variances.image + (1 - kept) * d * d) / longer + least
+        with_images, with_rest = _slopes(d, seeds, variances)
         with_images, with_seeds = with_images / longer, with_rest / longer / seeds
     steps = (np.arange(STEPS) + 0.5) / STEPS
     # Squared quantile of each part of the interval; the seeds' times what their mean square may come out as.
@@ -141,9 +143,9 @@ def interval_power(difference: float, seeds: int, n: float, found: VarianceCompo
 def _limits(
     base: NDArray[np.float64], slope: NDArray[np.float64], mean: float, least: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Between which means 0 stays in the interval: there, found^2 <= base + slope (found - mean).
+    """Return between which estimates x 0 stays in the interval: there, x^2 <= base + slope (x - mean).
 
-    The slope is no steeper than a found difference of 0 allows, which leaves `least`: the images that are added.
+    The slope is no steeper than x = 0 allows, which leaves `least`: the images that are added.
     """
     if mean > 1e-9:  # no difference is as small, and the quotient would overflow
         slope = np.minimum(slope, (base - least) / mean)
@@ -151,16 +153,16 @@ def _limits(
     return slope / 2 - half, slope / 2 + half
 
 
-def _slopes(d: float, seeds: int, found: VarianceComponents) -> tuple[float, float]:
-    """By how much the found variances of images and rest grow with the found mean: regression on the images.
+def _slopes(d: float, seeds: int, variances: VarianceComponents) -> tuple[float, float]:
+    """Return by how much the estimated variances of images and rest grow with the estimated mean: their regression.
 
     Third moments decide, of which studies tell little: images on which the arms disagree are thought to do so with
     probability `repeated`, and the arms to differ on them by as much as the variance of images asks for.
     """
-    image, rest = found.image, found.rest
+    image, rest = variances.image, variances.rest
     if d == 0 or image + rest == 0:
         return 0.0, 0.0
-    repeated = max(found.repeated, found.discordant(d))
+    repeated = max(variances.repeated, variances.discordant(d))
     apart = min(repeated, (image + d * d) / d)
     noise = d * (repeated - apart * apart)  # of an image, times its difference: the mean over the images
     spread = image + rest / seeds
