@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from synthaug.analysis.comparison.compare import compare
-from synthaug.analysis.comparison.model import Arm, Comparison
+from synthaug.analysis.comparison.model import ESTABLISHED, INCONCLUSIVE, REJECTED, Arm, Comparison
 from synthaug.analysis.findings import findings
-from synthaug.analysis.inference.hypothesis_tests import mcnemar
+from synthaug.analysis.inference.hypothesis_tests import holm, mcnemar
 from synthaug.analysis.inference.intervals import paired_difference, wilson
 from synthaug.analysis.output.export import write_files
 from synthaug.analysis.output.records import as_json, rows
@@ -108,6 +108,39 @@ def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
     assert found.classes[1].accuracy is None
     comparison = compare(study)
     json.dumps(as_json(comparison, findings(comparison)), allow_nan=False)
+
+
+def test_the_margin_decides_on_non_inferiority_as_the_interval_does(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={"real": (1.0, 0.0), "82": (0.2, 0.8)}))
+    arm = arm_of(one_group(study), "82")
+    assert arm.difference is not None
+    low, high = arm.difference.low, arm.difference.high
+    assert low < high < 0
+    margins = {ESTABLISHED: -100 * low * 1.001, INCONCLUSIVE: -100 * low * 0.999, REJECTED: -100 * high * 0.999}
+    for verdict, margin in margins.items():
+        group = compare(study, margin).groups[0]
+        test = arm_of(group, "82").non_inferiority
+        assert test is not None
+        assert (group.margin, test.verdict, test.adjusted_p) == (margin, verdict, test.p_value)
+    inconclusive = arm_of(compare(study, -100 * high * 1.001).groups[0], "82").non_inferiority
+    assert inconclusive is not None
+    assert inconclusive.verdict == INCONCLUSIVE
+
+
+def test_non_inferiority_is_adjusted_for_the_number_of_arms(tmp_path: Path) -> None:
+    group = one_group(make_study(tmp_path / "study"))
+    tests = [arm.non_inferiority for arm in group.arms if arm.non_inferiority]
+    assert [item.adjusted_p for item in tests] == holm([item.p_value for item in tests])
+    assert len(tests) == 4
+
+
+def test_correct_predictions_by_arm_and_seed(tmp_path: Path) -> None:
+    group = one_group(make_study(tmp_path / "study", MadeUp(seeds=(0, 1))))
+    assert {arm: set(runs) for arm, runs in group.correct.items()} == {arm: {0, 1} for arm in SWEEP}
+    for arm in group.arms:
+        assert arm.accuracy is not None
+        assert np.mean(list(group.correct[arm.name].values())) == pytest.approx(arm.accuracy.value)
+    assert group.margin_fraction == 0.01
 
 
 def test_loss_and_gain_add_up_to_the_difference(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """The cheapest mix: what it follows from, how it is said, and what the command refuses."""
 
+from dataclasses import replace
+
 import pytest
 
 from synthaug.analysis.exchange.cheapest_mix import ImagePrices, plan
-from synthaug.analysis.exchange.rate import fit
+from synthaug.analysis.exchange.rate import Exchange, fit
 from tests.analysis.exchange.test_rate import PERFECT, replaced
 from tests.factories.exchange_studies import GRID, answers
 
@@ -59,6 +61,39 @@ def test_what_lies_beyond_the_arms_is_called_so() -> None:
     assert found.cheapest is not None
     assert not found.cheapest.measured
     assert found.cheapest.n_real > found.most_real == 1000
+
+
+def with_misfit(per_degree: float) -> Exchange:
+    """`FOUND`, whose arms lie off each form of the law by so much chi-squared per degree of freedom."""
+    degrees = len(FOUND.points)
+    forms = (replace(form, misfit=per_degree * (degrees - form.parameters)) for form in FOUND.forms)
+    return replace(FOUND, forms=tuple(forms))
+
+
+def test_arms_off_the_law_make_the_cost_less_certain() -> None:
+    """Chi-squared of four per degree of freedom doubles all errors; one below its degrees changes nothing."""
+    as_explained, off, close = (plan(with_misfit(value), 0.93, CHEAP) for value in (1.0, 4.0, 0.25))
+    widths = []
+    for item in (as_explained, off):
+        assert item.cost_low is not None
+        assert item.cost_high is not None
+        widths.append(item.cost_high - item.cost_low)
+    assert widths[1] / widths[0] == pytest.approx(2, rel=0.4)
+    assert close == as_explained
+
+
+def test_a_sure_mix_reaches_the_target_in_95_of_100_draws() -> None:
+    sure = plan(FOUND, 0.93, CHEAP).sure
+    assert sure is not None
+    assert 0.95 <= sure.likely < 0.98
+
+
+def test_where_fewest_real_images_suffice_no_more_are_bought() -> None:
+    assert FOUND.law is not None
+    easy = 1 - float(FOUND.law.error(50, 0))
+    cheapest = plan(FOUND, easy - 0.01, CHEAP, draws=20).cheapest
+    assert cheapest is not None
+    assert (cheapest.n_real, cheapest.n_synthetic, cheapest.cost) == (50, 0, 25.0)
 
 
 def test_other_forms_are_planned_with_too() -> None:
