@@ -26,7 +26,16 @@ LAW = Law(floor=0.03, scale=0.06, exponent=0.8, value=0.5, size=300.0)
 def answers(
     law: Law = LAW, arms: Sequence[Amounts] = GRID, seeds: int = 3, images: int = 1500, run: float = 0.1, draw: int = 0
 ) -> NDArray[np.bool_]:
-    """Right or wrong, (arms, seeds, images): half of what makes an image hard is the same for every run."""
+    """Draw what is predicted correctly, (arms, seeds, images); half of what makes an image hard is common to all runs.
+
+    Args:
+        law: of the error.
+        arms: amounts of training images.
+        seeds: of each arm.
+        images: test images.
+        run: standard deviation of a run's error, relative to the error.
+        draw: seed of the random numbers.
+    """
     random = np.random.default_rng(draw)
     error = law.error([arm.n_real for arm in arms], [arm.n_synthetic for arm in arms])
     runs = np.clip(error[:, None] * (1 + run * random.standard_normal((len(arms), seeds))), 0, 0.95)

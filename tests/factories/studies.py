@@ -44,27 +44,34 @@ class MadeUp:
 
 
 def make_study(study: Path, content: MadeUp | None = None) -> Path:
-    """Write a study; calling it again with another content adds to it."""
-    made = content or MadeUp()
+    """Write a study; calling it again with another content adds to it.
+
+    Args:
+        study: its folder.
+        content: `MadeUp()` by default.
+    """
+    content = content or MadeUp()
     keys = [
-        (RunKey(made.dataset, made.generator, made.model, arm, seed), *mix)
-        for arm, mix in made.arms.items()
-        for seed in made.seeds
+        (RunKey(content.dataset, content.generator, content.model, arm, seed), *mix)
+        for arm, mix in content.arms.items()
+        for seed in content.seeds
     ]
-    planning.plan(study, [PlannedRun(*key, made.augment.get(key[0].arm)) for key in keys])
-    pictures = write_images(study / "images", made) if made.images else []
+    planning.plan(study, [PlannedRun(*key, content.augment.get(key[0].arm)) for key in keys])
+    pictures = write_images(study / "images", content) if content.images else []
     for key, real, synthetic in keys:
-        _make_run(study / key.folder, key, real, synthetic, made, pictures)
+        _make_run(study / key.folder, key, real, synthetic, content, pictures)
     return study
 
 
-def _make_run(folder: Path, key: RunKey, real: float, synthetic: float, made: MadeUp, pictures: list[MixRow]) -> None:
+def _make_run(
+    folder: Path, key: RunKey, real: float, synthetic: float, content: MadeUp, pictures: list[MixRow]
+) -> None:
     who = (key.arm, key.seed)
-    if who in made.missing:
+    if who in content.missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
     (folder / layout.CONFIG).write_text("made: up\n", encoding="utf-8")
-    if who in made.failed:
+    if who in content.failed:
         failure = {
             "error": "loss is <nan> at step 12",
             "type": "ValueError",
@@ -72,37 +79,42 @@ def _make_run(folder: Path, key: RunKey, real: float, synthetic: float, made: Ma
         }
         write_json(folder / layout.FAILED, failure)
         return
-    if who in made.unfinished:
+    if who in content.unfinished:
         return
-    predictions = predict(key, made)
+    predictions = predict(key, content)
     contents.write_predictions(folder, predictions)
     wanted = {origin for origin, amount in (("real", real), ("synthetic", synthetic)) if amount}
     contents.write_mix(folder, [row for row in pictures if row.origin in wanted])
-    _write_history(folder, made, key)
-    write_json(folder / layout.RESULT, result(key, real, synthetic, made, predictions))
+    _write_history(folder, content, key)
+    write_json(folder / layout.RESULT, result(key, real, synthetic, content, predictions))
 
 
-def predict(key: RunKey, made: MadeUp) -> Predictions:
-    """Answers with errors that arms and seeds share in part: hard images, then the weakness of the arm."""
-    n, classes = made.n_test, len(made.classes)
+def predict(key: RunKey, content: MadeUp) -> Predictions:
+    """Return predictions whose errors arms and seeds share in part: hard images, then the weakness of the arm.
+
+    Args:
+        key: of the run.
+        content: of the study.
+    """
+    n, classes = content.n_test, len(content.classes)
     labels = np.arange(n) % classes
     hard = np.random.default_rng(0).random(n)
-    own = np.random.default_rng([*key.arm.encode(), key.seed]).random((n, 2))
+    noise = np.random.default_rng([*key.arm.encode(), key.seed]).random((n, 2))
     weakness = WEAKNESS.get(key.arm, 0.01) * (1 + labels / classes)
-    wrong = (hard + 0.05 * own[:, 0] < 0.045) | (own[:, 1] < weakness)
+    wrong = (hard + 0.05 * noise[:, 0] < 0.045) | (noise[:, 1] < weakness)
     neighbours = (labels + 1 + (hard * 1e4).astype(int) % 3) % classes
     predicted = np.where(wrong, neighbours, labels)
     probabilities = np.full((n, classes), 0.1 / max(1, classes - 1))
     probabilities[np.arange(n), predicted] = 0.9
     paths = [f"data/test/{label}/{index}.png" for index, label in enumerate(labels)]
-    return Predictions(paths, labels, predicted, probabilities, list(made.classes))
+    return Predictions(paths, labels, predicted, probabilities, list(content.classes))
 
 
-def result(key: RunKey, real: float, synthetic: float, made: MadeUp, predictions: Predictions) -> dict[str, object]:
+def result(key: RunKey, real: float, synthetic: float, content: MadeUp, predictions: Predictions) -> dict[str, object]:
     """The content of `result.json`."""
     correct = predictions.predicted == predictions.labels
-    n_real, n_synthetic = round(made.n_train * real), round(made.n_train * synthetic)
-    each = len(made.classes)
+    n_real, n_synthetic = round(content.n_train * real), round(content.n_train * synthetic)
+    each = len(content.classes)
     return {
         "format": layout.FORMAT,
         "experiment": "made_up",
@@ -114,19 +126,19 @@ def result(key: RunKey, real: float, synthetic: float, made: MadeUp, predictions
             "experiment": "made_up",
             "seed": key.seed,
             "batch_size": 32,
-            "dataset": {"name": made.dataset, "root": "data", "image_size": 32},
+            "dataset": {"name": content.dataset, "root": "data", "image_size": 32},
             "mix": {"name": key.arm, "real": real, "synthetic": synthetic},
-            "generator": {"name": made.generator, "guidance_scale": 2.0},
-            "model": {"name": made.model, "lr": 0.001},
-            "trainer": {"max_epochs": made.epochs, "precision": "32-true"},
+            "generator": {"name": content.generator, "guidance_scale": 2.0},
+            "model": {"name": content.model, "lr": 0.001},
+            "trainer": {"max_epochs": content.epochs, "precision": "32-true"},
         },
-        "classes": list(made.classes),
+        "classes": list(content.classes),
         "counts": {
             "real": n_real,
             "synthetic": n_synthetic,
-            "per_class": {c: {"real": n_real // each, "synthetic": n_synthetic // each} for c in made.classes},
+            "per_class": {c: {"real": n_real // each, "synthetic": n_synthetic // each} for c in content.classes},
             "val": 500,
-            "test": made.n_test,
+            "test": content.n_test,
             "left_out": 0,
         },
         "test": {
@@ -135,21 +147,21 @@ def result(key: RunKey, real: float, synthetic: float, made: MadeUp, predictions
             "calibration_error": 0.02,
             "loss": 0.15,
             "class_accuracy": {
-                name: float(correct[predictions.labels == label].mean()) if label < made.n_test else 0.0
-                for label, name in enumerate(made.classes)
+                name: float(correct[predictions.labels == label].mean()) if label < content.n_test else 0.0
+                for label, name in enumerate(content.classes)
             },
         },
-        "val": {"accuracy": 0.97, "epoch": made.epochs - 1},
+        "val": {"accuracy": 0.97, "epoch": content.epochs - 1},
         "training": {
-            "steps": 31 * made.epochs,
-            "epochs": made.epochs,
+            "steps": 31 * content.epochs,
+            "epochs": content.epochs,
             "batch_size": 32,
             "seconds": 41.2,
         },
         "data": {
             "train": hashlib.sha256(key.label.encode()).hexdigest(),
             "val": hashlib.sha256(b"val").hexdigest(),
-            "test": hashlib.sha256(f"test {made.n_test} {made.classes}".encode()).hexdigest(),
+            "test": hashlib.sha256(f"test {content.n_test} {content.classes}".encode()).hexdigest(),
         },
         "machine": {"cpu": "A CPU <2.5 GHz>", "cores": 2, "memory_gib": 8.0, "gpu": "none"},
         "versions": {"python": "3.11.2", "torch": "2.14.1", "synthaug": "0.1.0"},
@@ -158,9 +170,9 @@ def result(key: RunKey, real: float, synthetic: float, made: MadeUp, predictions
     }
 
 
-def _write_history(folder: Path, made: MadeUp, key: RunKey) -> None:
-    noise = np.random.default_rng([*key.arm.encode(), key.seed]).normal(0, 0.01, made.epochs)
-    fall = np.exp(-np.arange(made.epochs) / 1.5)
+def _write_history(folder: Path, content: MadeUp, key: RunKey) -> None:
+    noise = np.random.default_rng([*key.arm.encode(), key.seed]).normal(0, 0.01, content.epochs)
+    fall = np.exp(-np.arange(content.epochs) / 1.5)
     weakness = WEAKNESS.get(key.arm, 0.01)
     header = ["epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr", "seconds"]
     rows = [
@@ -173,18 +185,23 @@ def _write_history(folder: Path, made: MadeUp, key: RunKey) -> None:
             1e-3,
             5,
         ]
-        for e in range(made.epochs)
+        for e in range(content.epochs)
     ]
     rows[0][2] = ""  # a cell that was never logged
     write_rows(folder / layout.HISTORY, header, rows)
 
 
-def write_images(folder: Path, made: MadeUp) -> list[MixRow]:
-    """Small pictures of every class, as the rows of a `mix.csv`."""
+def write_images(folder: Path, content: MadeUp) -> list[MixRow]:
+    """Write small pictures of every class and return the rows of a `mix.csv`.
+
+    Args:
+        folder: to write to.
+        content: of the study.
+    """
     rows = []
-    for label, name in enumerate(made.classes):
+    for label, name in enumerate(content.classes):
         for origin in ("real", "synthetic"):
-            for index in range(made.images):
+            for index in range(content.images):
                 path = folder / origin / str(label) / f"{index}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _picture(label, index, origin).save(path)

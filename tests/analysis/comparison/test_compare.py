@@ -36,35 +36,35 @@ def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     group = one_group(study)
     real, arm = (contents.read_predictions(run_folder(study, name)) for name in ("real", "64"))
     right, base = arm.predicted == arm.labels, real.predicted == real.labels
-    found = arm_of(group, "64")
-    assert found.accuracy == wilson(right.sum(), 1500)
-    assert found.difference is not None
+    compared = arm_of(group, "64")
+    assert compared.accuracy == wilson(right.sum(), 1500)
+    assert compared.difference is not None
     expected = paired_difference((right.astype(float) - base)[None])
-    assert (found.difference.low, found.difference.high) == (expected.low, expected.high)
-    assert found.difference.p_value == mcnemar((right & ~base).sum(), (base & ~right).sum())
-    assert (found.n_real, found.n_synthetic, found.synthetic_fraction) == (400, 600, 0.6)
+    assert (compared.difference.low, compared.difference.high) == (expected.low, expected.high)
+    assert compared.difference.p_value == mcnemar((right & ~base).sum(), (base & ~right).sum())
+    assert (compared.n_real, compared.n_synthetic, compared.synthetic_fraction) == (400, 600, 0.6)
     assert [arm.name for arm in group.arms] == list(SWEEP)
     assert group.baseline is arm_of(group, "real")
     assert arm_of(group, "real").difference is None
-    assert found.confusion is not None
-    assert found.confusion.sum() == 1500
-    third = found.classes[3]
+    assert compared.confusion is not None
+    assert compared.confusion.sum() == 1500
+    third = compared.classes[3]
     assert third.accuracy == wilson(right[arm.labels == 3].sum(), 150)
 
 
 def test_seeds_are_paired_one_by_one(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(seeds=(0, 1)))
-    found = arm_of(one_group(study), "82")
+    compared = arm_of(one_group(study), "82")
     rights = []
     for name in ("82", "real"):
         runs = [contents.read_predictions(run_folder(study, name, seed)) for seed in (0, 1)]
         rights.append(np.stack([run.predicted == run.labels for run in runs]).astype(float))
-    assert found.seeds == found.difference_seeds == (0, 1)
-    assert found.difference is not None
+    assert compared.seeds == compared.difference_seeds == (0, 1)
+    assert compared.difference is not None
     expected = paired_difference(rights[0] - rights[1])
-    assert (found.difference.low, found.difference.high) == (expected.low, expected.high)
-    assert found.difference.p_value == expected.p_value
-    assert found.seed_deviation is not None
+    assert (compared.difference.low, compared.difference.high) == (expected.low, expected.high)
+    assert compared.difference.p_value == expected.p_value
+    assert compared.seed_deviation is not None
 
 
 def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
@@ -90,22 +90,22 @@ def test_perfect_and_identical_arms_give_sane_numbers(tmp_path: Path) -> None:
     for name in ("real", "64"):
         labels = contents.read_predictions(run_folder(study, name)).labels
         rewrite_predictions(run_folder(study, name), {"predicted": labels})
-    found = arm_of(one_group(study), "64")
-    assert found.accuracy is not None
-    assert found.accuracy.high == 1
-    assert 0.5 < found.accuracy.low < 1
-    assert found.difference is not None
-    assert found.difference.contains_zero
-    assert found.difference.value == 0
+    compared = arm_of(one_group(study), "64")
+    assert compared.accuracy is not None
+    assert compared.accuracy.high == 1
+    assert 0.5 < compared.accuracy.low < 1
+    assert compared.difference is not None
+    assert compared.difference.contains_zero
+    assert compared.difference.value == 0
     comparison = compare(study)
     json.dumps(as_json(comparison, findings(comparison)), allow_nan=False)
 
 
 def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(n_test=1))
-    found = arm_of(one_group(study), "55")
-    assert found.classes[0].n_test == 1
-    assert found.classes[1].accuracy is None
+    compared = arm_of(one_group(study), "55")
+    assert compared.classes[0].n_test == 1
+    assert compared.classes[1].accuracy is None
     comparison = compare(study)
     json.dumps(as_json(comparison, findings(comparison)), allow_nan=False)
 
@@ -234,8 +234,8 @@ TRIVIAL = {"policy": "trivial", "erasing": 0.25}
 
 def test_real_with_an_augmentation_of_its_own_is_not_the_baseline(tmp_path: Path) -> None:
     arms = {"an_early_name": (1, 0), "real": (1, 0), "strong": (1, 0), "64": (0.4, 0.6)}
-    made = MadeUp(arms=arms, augment={"an_early_name": {"hue": 0.1}, "strong": TRIVIAL})
-    group = one_group(make_study(tmp_path / "study", made))
+    content = MadeUp(arms=arms, augment={"an_early_name": {"hue": 0.1}, "strong": TRIVIAL})
+    group = one_group(make_study(tmp_path / "study", content))
     assert [arm.name for arm in group.arms] == ["real", "an_early_name", "strong", "64"]
     assert [arm.name for arm in group.arms if arm.baseline] == ["real"]
     assert all(arm.difference is not None for arm in group.arms[1:])
@@ -243,8 +243,8 @@ def test_real_with_an_augmentation_of_its_own_is_not_the_baseline(tmp_path: Path
 
 
 def test_without_real_an_augmented_arm_does_not_take_its_place(tmp_path: Path) -> None:
-    made = MadeUp(arms={"strong": (1, 0), "64": (0.4, 0.6)}, augment={"strong": TRIVIAL})
-    group = one_group(make_study(tmp_path / "study", made))
+    content = MadeUp(arms={"strong": (1, 0), "64": (0.4, 0.6)}, augment={"strong": TRIVIAL})
+    group = one_group(make_study(tmp_path / "study", content))
     assert group.baseline is None
     assert all(arm.difference is None for arm in group.arms)
 
@@ -260,8 +260,10 @@ def test_runs_of_one_name_and_two_augmentations_are_two_arms(tmp_path: Path) -> 
 
 
 def test_the_test_set_is_that_of_the_arm_without_augmentation(tmp_path: Path) -> None:
-    made = MadeUp(arms={"strong": (1, 0), "more": (1, 0), "real": (1, 0)}, augment={"strong": TRIVIAL, "more": TRIVIAL})
-    study = make_study(tmp_path / "study", made)
+    content = MadeUp(
+        arms={"strong": (1, 0), "more": (1, 0), "real": (1, 0)}, augment={"strong": TRIVIAL, "more": TRIVIAL}
+    )
+    study = make_study(tmp_path / "study", content)
     for name in ("strong", "more"):
         edit_result(run_folder(study, name), {"data.test": "f" * 64})
     group = one_group(study)
@@ -284,8 +286,8 @@ def test_a_result_that_lacks_something_is_damaged(tmp_path: Path) -> None:
     write_json(path, content)
     (run,) = one_group(study).left_out
     assert (run.run.key.arm, run.state) == ("64", "failed")
-    said = f"damaged: {path} is damaged (it lacks training.seconds, data.val, data.test): move it away"
-    assert run.reason.startswith(said)
+    expected = f"damaged: {path} is damaged (it lacks training.seconds, data.val, data.test): move it away"
+    assert run.reason.startswith(expected)
     assert findings(compare(study))[0].costs[-1].runs == 4
 
 

@@ -9,7 +9,7 @@ from synthaug.analysis.comparison.model import Group
 
 
 def group_of(labels: list[int], answers: dict[str, dict[int, list[int]]]) -> Group:
-    given = {arm: {seed: np.array(row) for seed, row in runs.items()} for arm, runs in answers.items()}
+    predicted = {arm: {seed: np.array(row) for seed, row in runs.items()} for arm, runs in answers.items()}
     return Group(
         dataset="digits",
         generator="tiny_digits",
@@ -22,7 +22,7 @@ def group_of(labels: list[int], answers: dict[str, dict[int, list[int]]]) -> Gro
         margin=1.0,
         labels=np.array(labels),
         paths=tuple(f"{place}.png" for place in range(len(labels))),
-        predicted=given,
+        predicted=predicted,
     )
 
 

@@ -37,7 +37,9 @@ def test_the_error_is_at_least_the_overconfidence(answers: list[tuple[float, boo
     assert error_parts(confidence, correct).mean() >= abs(gap) - 1e-12
 
 
-def drawn(rng: np.random.Generator, seeds: int, n: int, over: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def draw_answers(
+    rng: np.random.Generator, seeds: int, n: int, over: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Answers of seeds to images: right as often as sure, less `over`; images and seeds both differ."""
     sure = np.clip(0.8 + 0.1 * rng.standard_normal(n) + 0.03 * rng.standard_normal((seeds, n)), 0.5, 1)
     return sure, (rng.random((seeds, n)) < sure - over).astype(np.float64)
@@ -49,18 +51,18 @@ def test_intervals_cover(seeds: int) -> None:
     truth = float(np.clip(0.8 + np.hypot(0.1, 0.03) * rng.standard_normal(200_000), 0.5, 1).mean())
     hits = {"confidence": 0, "overconfidence": 0, "error": 0}
     for _ in range(200):
-        found = calibration(*drawn(rng, seeds, 300, 0.1))
-        hits["confidence"] += found.confidence.low <= truth <= found.confidence.high
-        hits["overconfidence"] += found.overconfidence.low <= 0.1 <= found.overconfidence.high
-        hits["error"] += found.error.low <= 0.1 <= found.error.high
+        estimate = calibration(*draw_answers(rng, seeds, 300, 0.1))
+        hits["confidence"] += estimate.confidence.low <= truth <= estimate.confidence.high
+        hits["overconfidence"] += estimate.overconfidence.low <= 0.1 <= estimate.overconfidence.high
+        hits["error"] += estimate.error.low <= 0.1 <= estimate.error.high
     assert all(count >= 180 for count in hits.values()), hits
 
 
 def test_one_image_and_perfect_answers_have_an_interval() -> None:
-    one = calibration(np.array([[0.7]]), np.array([[1.0]]))
-    assert one.overconfidence.value == pytest.approx(-0.3)
-    assert one.error.value == pytest.approx(0.3)
-    assert 0 <= one.confidence.low < 0.7 < one.confidence.high <= 1
+    single = calibration(np.array([[0.7]]), np.array([[1.0]]))
+    assert single.overconfidence.value == pytest.approx(-0.3)
+    assert single.error.value == pytest.approx(0.3)
+    assert 0 <= single.confidence.low < 0.7 < single.confidence.high <= 1
     sure = calibration(np.ones((2, 50)), np.ones((2, 50)))
     assert (sure.confidence.value, sure.overconfidence.value, sure.error.value) == (1, 0, 0)
     assert sure.error.low == 0 < sure.error.high

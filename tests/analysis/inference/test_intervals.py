@@ -146,8 +146,8 @@ def test_many_tables_at_once_are_as_each_alone() -> None:
     draws[0] = 0
     centres, spread = paired_mean_variance(draws)
     alone = [paired_difference(table) for table in draws]
-    np.testing.assert_allclose(centres, [found.centre for found in alone])
-    np.testing.assert_allclose(spread.half_width(), [found.variance.half_width() for found in alone])
+    np.testing.assert_allclose(centres, [estimate.centre for estimate in alone])
+    np.testing.assert_allclose(spread.half_width(), [estimate.variance.half_width() for estimate in alone])
 
 
 def test_identical_predictions_leave_room_for_doubt() -> None:
@@ -184,7 +184,7 @@ def test_coverage_of_three_seeds_that_move() -> None:
 
 
 def coverage(studies: NDArray[np.float64], truth: float) -> float:
-    return float(np.mean([found.low <= truth <= found.high for found in map(paired_difference, studies)]))
+    return float(np.mean([estimate.low <= truth <= estimate.high for estimate in map(paired_difference, studies)]))
 
 
 def test_seeds_that_are_not_shared_are_two_samples() -> None:
@@ -212,7 +212,7 @@ def test_accuracy_of_seeds_that_move_is_less_sure() -> None:
     random = np.random.default_rng(3)
     steady = (random.random((5, 500)) < 0.9).astype(float)
     moving = (random.random((5, 500)) < np.array([0.7, 0.8, 0.9, 0.95, 0.99])[:, None]).astype(float)
-    width = [found.high - found.low for found in map(accuracy_over_seeds, (steady, moving))]
+    width = [estimate.high - estimate.low for estimate in map(accuracy_over_seeds, (steady, moving))]
     assert width[1] > 3 * width[0]
 
 
@@ -249,8 +249,8 @@ def test_fisher_adds_up_all_tables_that_are_no_likelier(first: tuple[int, int], 
     (k1, n1), (k2, n2) = first, second
     right = k1 + k2
     ways = [math.comb(n1, k) * math.comb(n2, right - k) for k in range(max(0, right - n2), min(n1, right) + 1)]
-    here = math.comb(n1, k1) * math.comb(n2, k2)
-    expected = sum(way for way in ways if way <= here) / sum(ways)
+    observed = math.comb(n1, k1) * math.comb(n2, k2)
+    expected = sum(way for way in ways if way <= observed) / sum(ways)
     assert fisher(k1, n1, k2, n2) == pytest.approx(expected)
 
 
@@ -265,9 +265,9 @@ def test_mcnemar_is_a_binomial_test(better: int, worse: int) -> None:
 def test_no_pairing_is_more_significant_than_the_best(counted: tuple[int, int, int]) -> None:
     k1, k2, n = counted
     both_right = range(max(0, k1 + k2 - n), min(k1, k2) + 1)  # every pairing that the two counts allow
-    found = [mcnemar(k1 - both, k2 - both) for both in both_right]
-    assert min(found) == pytest.approx(mcnemar_at_best(k2 - k1))
-    assert max(found) == pytest.approx(mcnemar(k1 - both_right[0], k2 - both_right[0]))
+    estimate = [mcnemar(k1 - both, k2 - both) for both in both_right]
+    assert min(estimate) == pytest.approx(mcnemar_at_best(k2 - k1))
+    assert max(estimate) == pytest.approx(mcnemar(k1 - both_right[0], k2 - both_right[0]))
     assert mcnemar_at_best(k2 - k1) == min(1, 2 * 0.5 ** abs(k2 - k1))
 
 
@@ -301,13 +301,13 @@ def test_kendall_counts_pairs(pairs: list[tuple[int, int]]) -> None:
     first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     signs = [(np.sign(b[0] - a[0]), np.sign(b[1] - a[1])) for a, b in combinations(pairs, 2)]
     untied = [sum(sign[side] != 0 for sign in signs) for side in (0, 1)]
-    found = kendall(first, second)
+    estimate = kendall(first, second)
     if 0 in untied:
-        assert found is None
+        assert estimate is None
         return
-    assert found is not None
-    assert found.tau == pytest.approx(sum(a * b for a, b in signs) / math.sqrt(untied[0] * untied[1]))
-    assert 0 <= found.p_value <= 1
+    assert estimate is not None
+    assert estimate.tau == pytest.approx(sum(a * b for a, b in signs) / math.sqrt(untied[0] * untied[1]))
+    assert 0 <= estimate.p_value <= 1
 
 
 def test_kendall_of_four_in_order() -> None:
@@ -319,13 +319,13 @@ def test_kendall_of_four_in_order() -> None:
 def test_a_contrast_of_other_images_adds_up_what_is_open(seeds: int) -> None:
     rng = np.random.default_rng(0)
     first, second = (paired_difference(rng.choice([-1.0, 0.0, 1.0], (seeds, n), p=[0.1, 0.8, 0.1])) for n in (400, 900))
-    found = difference_of_differences(first, second)
-    assert found.value == pytest.approx(first.value - second.value)
-    assert found.low < found.value < found.high
+    estimate = difference_of_differences(first, second)
+    assert estimate.value == pytest.approx(first.value - second.value)
+    assert estimate.low < estimate.value < estimate.high
     wider = max(first.high - first.low, second.high - second.low)
-    assert wider < found.high - found.low < (first.high - first.low) + (second.high - second.low)
-    assert (found.p_value < 0.05) == (not found.contains_zero)
-    assert found.seeds == seeds
+    assert wider < estimate.high - estimate.low < (first.high - first.low) + (second.high - second.low)
+    assert (estimate.p_value < 0.05) == (not estimate.contains_zero)
+    assert estimate.seeds == seeds
 
 
 def test_intervals_of_a_contrast_cover() -> None:

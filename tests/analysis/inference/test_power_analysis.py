@@ -24,20 +24,20 @@ from synthaug.analysis.text import power_text
 from synthaug.analysis.text.document import markdown
 
 
-def numbers(found: object) -> Iterator[float]:
+def numbers(result: object) -> Iterator[float]:
     """Every number of a result."""
-    if isinstance(found, (int, float)):
-        yield found
-    elif isinstance(found, (tuple, list)):
-        for item in found:
+    if isinstance(result, (int, float)):
+        yield result
+    elif isinstance(result, (tuple, list)):
+        for item in result:
             yield from numbers(item)
-    elif is_dataclass(found):
-        for field in fields(found):
-            yield from numbers(getattr(found, field.name))
+    elif is_dataclass(result):
+        for field in fields(result):
+            yield from numbers(getattr(result, field.name))
 
 
-def of_test(found: power_analysis.Power, name: str, share: float | None = None) -> PowerOfTest:
-    return next(item for item in found.tests if (item.test, item.discordant) == (name, share))
+def of_test(result: power_analysis.Power, name: str, share: float | None = None) -> PowerOfTest:
+    return next(item for item in result.tests if (item.test, item.discordant) == (name, share))
 
 
 def points(difference: float | None) -> float:
@@ -49,54 +49,54 @@ def points(difference: float | None) -> float:
 
 
 def test_the_published_facts() -> None:
-    found = plan(Assumptions(0.98, 162, discordant=(0.03, 0.05)))
-    assert points(of_test(found, "z").smallest) == 7.1
-    assert points(of_test(found, "Fisher").smallest) == 7.5
-    assert points(of_test(found, "McNemar", 0.05).smallest) == 4.9
-    assert of_test(found, "z").images == 3825
-    assert [of_test(found, "McNemar", share).images for share in (0.03, 0.05)] == [2352, 3922]
-    assert of_test(found, "McNemar", 0.03).smallest is None, "not even 3 points, with all of them going one way"
+    result = plan(Assumptions(0.98, 162, discordant=(0.03, 0.05)))
+    assert points(of_test(result, "z").smallest) == 7.1
+    assert points(of_test(result, "Fisher").smallest) == 7.5
+    assert points(of_test(result, "McNemar", 0.05).smallest) == 4.9
+    assert of_test(result, "z").images == 3825
+    assert [of_test(result, "McNemar", share).images for share in (0.03, 0.05)] == [2352, 3922]
+    assert of_test(result, "McNemar", 0.03).smallest is None, "not even 3 points, with all of them going one way"
 
 
 def test_fishers_test_needs_more_and_so_do_exact_ones() -> None:
-    found = plan(Assumptions(0.98, 162, discordant=(0.05,)))
-    needed = {item.test: item.images for item in found.tests}
+    result = plan(Assumptions(0.98, 162, discordant=(0.05,)))
+    needed = {item.test: item.images for item in result.tests}
     assert needed["z"] < needed["Fisher"]  # type: ignore[operator]
     assert needed["McNemar"] < needed["McNemar, exact"]  # type: ignore[operator]
 
 
 def test_what_is_needed_is_just_enough() -> None:
     assumed = Assumptions(0.95, 1500, 3, 0.01, (0.05,))
-    found = plan(assumed).over_seeds[0]
+    result = plan(assumed).over_seeds[0]
     variances = assumed.components_at(0.05, 0.01)
-    assert found.images is not None
-    assert found.seeds is not None
-    of_images = [interval_power(0.01, 3, found.images - less, variances) for less in (0, 1)]
-    of_seeds = [interval_power(0.01, found.seeds - less, 1500, variances) for less in (0, 1)]
+    assert result.images is not None
+    assert result.seeds is not None
+    of_images = [interval_power(0.01, 3, result.images - less, variances) for less in (0, 1)]
+    of_seeds = [interval_power(0.01, result.seeds - less, 1500, variances) for less in (0, 1)]
     assert of_images[0] >= 0.8 > of_images[1]
     assert of_seeds[0] >= 0.8 > of_seeds[1]
 
 
 def test_no_number_of_images_makes_up_for_seeds_that_vary() -> None:
-    found = plan(Assumptions(0.95, 1500, 3, 0.01, seed_deviation=0.006))
-    assert found.over_seeds[0].images is None
-    assert found.over_seeds[0].least_seeds == 6
+    result = plan(Assumptions(0.95, 1500, 3, 0.01, seed_deviation=0.006))
+    assert result.over_seeds[0].images is None
+    assert result.over_seeds[0].least_seeds == 6
 
 
 def test_no_number_of_seeds_makes_up_for_few_images() -> None:
-    found = plan(Assumptions(0.95, 162, 3, 0.01, image_share=0.5))
-    assert found.over_seeds[0].seeds is None
-    assert found.over_seeds[0].least_images is not None
-    assert found.over_seeds[0].least_images > 162
+    result = plan(Assumptions(0.95, 162, 3, 0.01, image_share=0.5))
+    assert result.over_seeds[0].seeds is None
+    assert result.over_seeds[0].least_images is not None
+    assert result.over_seeds[0].least_images > 162
 
 
 @settings(max_examples=5, deadline=None)
 @given(st.floats(0.5, 0.999), st.integers(1, 400), st.integers(1, 6), st.floats(0.005, 0.2))
 def test_a_plan_has_numbers_or_none(accuracy: float, n: int, seeds: int, difference: float) -> None:
-    found = plan(Assumptions(accuracy, n, seeds, difference))
-    assert all(math.isfinite(value) for value in numbers(found))
-    assert all(0 < item.smallest <= 1 for item in found.tests if item.smallest is not None)
-    assert "nan" not in markdown(power_text.plan_document(found))
+    result = plan(Assumptions(accuracy, n, seeds, difference))
+    assert all(math.isfinite(value) for value in numbers(result))
+    assert all(0 < item.smallest <= 1 for item in result.tests if item.smallest is not None)
+    assert "nan" not in markdown(power_text.plan_document(result))
 
 
 def test_the_table_falls_with_images_and_from_two_seeds_on() -> None:
@@ -137,50 +137,50 @@ def answers(accuracy: float, seeds: int, n: int, number: int) -> dict[int, np.nd
 def test_a_study_is_judged_arm_by_arm() -> None:
     real = answers(0.95, 3, 2000, 0)
     arms = {"64": answers(0.94, 3, 2000, 1), "82": answers(0.9, 1, 2000, 2), "73": {7: np.ones(2000)}}
-    found = arm_powers(arms, real, 0.01)
-    assert list(found) == ["64", "82"], "73 shares no seed"
-    assert (found["64"].seeds, found["82"].seeds) == (3, 1)
-    assert found["82"].variances is None
-    assert found["82"].more_seeds is None
-    assert not found["64"].shows
-    assert f"{found['64'].images:,}) or {found['64'].more_seeds} seeds." in power_text.sentence("64", found["64"])
+    result = arm_powers(arms, real, 0.01)
+    assert list(result) == ["64", "82"], "73 shares no seed"
+    assert (result["64"].seeds, result["82"].seeds) == (3, 1)
+    assert result["82"].variances is None
+    assert result["82"].more_seeds is None
+    assert not result["64"].shows
+    assert f"{result['64'].images:,}) or {result['64'].more_seeds} seeds." in power_text.sentence("64", result["64"])
     assert arm_powers(arms, real, 0.2)["64"].shows
 
 
 def test_the_smallest_difference_of_an_arm_is_just_shown() -> None:
     real, arm = answers(0.95, 3, 2000, 0), answers(0.94, 3, 2000, 1)
-    found = arm_power(np.stack([arm[seed] - real[seed] for seed in range(3)]), 0.01)
-    assert found.smallest is not None
-    assert found.variances is not None
-    assert found.discordant == pytest.approx(np.mean([np.mean(arm[seed] != real[seed]) for seed in range(3)]))
-    assert interval_power(found.smallest, 3, 2000, found.variances.at(found.smallest)) >= 0.8
-    below = found.smallest - 1e-6
-    assert interval_power(below, 3, 2000, found.variances.at(below)) < 0.8
+    result = arm_power(np.stack([arm[seed] - real[seed] for seed in range(3)]), 0.01)
+    assert result.smallest is not None
+    assert result.variances is not None
+    assert result.discordant == pytest.approx(np.mean([np.mean(arm[seed] != real[seed]) for seed in range(3)]))
+    assert interval_power(result.smallest, 3, 2000, result.variances.at(result.smallest)) >= 0.8
+    below = result.smallest - 1e-6
+    assert interval_power(below, 3, 2000, result.variances.at(below)) < 0.8
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 @pytest.mark.parametrize("n", [1, 2, 50, 1500])
 @pytest.mark.parametrize("loss", [0.0, 1.0])
 def test_arms_that_all_agree_have_a_number_or_none(seeds: int, n: int, loss: float) -> None:
-    found = arm_power(np.full((seeds, n), -loss), 0.01)
-    assert all(math.isfinite(value) for value in numbers(found))
-    assert "nan" not in power_text.sentence("64", found)
+    result = arm_power(np.full((seeds, n), -loss), 0.01)
+    assert all(math.isfinite(value) for value in numbers(result))
+    assert "nan" not in power_text.sentence("64", result)
     if n <= 2:
-        assert found.smallest is None
+        assert result.smallest is None
     elif n == 1500:
-        assert found.smallest is not None
-        assert found.smallest < 0.1 or seeds == 2
+        assert result.smallest is not None
+        assert result.smallest < 0.1 or seeds == 2
 
 
 def test_a_baseline_that_is_always_right() -> None:
     perfect = {seed: np.ones(400) for seed in range(3)}
-    found = power_analysis.group_power(arm_powers({"64": perfect}, perfect, 0.01), 1.0, 0.01)
-    assert found.again is not None
-    assert all(math.isfinite(value) for value in numbers(found.again))
-    z = of_test(found.again, "z").smallest
+    result = power_analysis.group_power(arm_powers({"64": perfect}, perfect, 0.01), 1.0, 0.01)
+    assert result.again is not None
+    assert all(math.isfinite(value) for value in numbers(result.again))
+    z = of_test(result.again, "z").smallest
     assert z is not None
     assert 0 < z < 0.03
-    text = markdown(power_text.study_document({"digits": found}, "made up"))
+    text = markdown(power_text.study_document({"digits": result}, "made up"))
     assert "nan" not in text
     assert "--accuracy 1 " not in text, "no accuracy of 1 can be planned with"
 
@@ -188,11 +188,11 @@ def test_a_baseline_that_is_always_right() -> None:
 def test_another_study_is_planned_with_the_medians_over_arms() -> None:
     real = answers(0.95, 3, 2000, 0)
     arms = {"a": answers(0.94, 3, 2000, 1), "b": answers(0.9, 3, 2000, 2)}
-    found = power_analysis.group_power(arm_powers(arms, real, 0.01), 0.95, 0.01)
-    assert found.again is not None
-    assumed = found.again.assumed
+    result = power_analysis.group_power(arm_powers(arms, real, 0.01), 0.95, 0.01)
+    assert result.again is not None
+    assumed = result.again.assumed
     assert (assumed.n, assumed.seeds) == (2000, 3)
-    assert assumed.discordant[0] == pytest.approx(np.median([arm.discordant for arm in found.arms.values()]))
-    variances = [arm.variances for arm in found.arms.values()]
+    assert assumed.discordant[0] == pytest.approx(np.median([arm.discordant for arm in result.arms.values()]))
+    variances = [arm.variances for arm in result.arms.values()]
     assert assumed.seed_deviation**2 == pytest.approx(np.median([item.seed for item in variances if item]))
-    assert BONETT_PRICE in {item.test for item in found.again.tests}
+    assert BONETT_PRICE in {item.test for item in result.again.tests}

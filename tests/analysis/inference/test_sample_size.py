@@ -106,12 +106,12 @@ def test_the_smallest_difference_is_just_found(n: int, p: float) -> None:
     def power_at(size: float) -> float:
         return unpaired_power(p, p - size, n)
 
-    found = smallest_difference(power_at, p)
-    if found is None:
+    smallest = smallest_difference(power_at, p)
+    if smallest is None:
         assert power_at(p) < POWER
     else:
-        assert power_at(found) >= POWER
-        assert power_at(found - 2e-7) < POWER + 1e-5
+        assert power_at(smallest) >= POWER
+        assert power_at(smallest - 2e-7) < POWER + 1e-5
 
 
 def test_there_may_be_no_difference_to_find() -> None:
