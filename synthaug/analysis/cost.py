@@ -17,19 +17,17 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices of an hour of the machine and of a kilowatt-hour, in one currency; None: not asked for.
+    """The price of an hour of the machine, in any currency; None: not asked for.
 
     Raises:
         UserError: a price is negative or no number.
     """
 
     hour: float | None = None
-    kwh: float | None = None
 
     def __post_init__(self) -> None:
-        for name, price in (("--price-hour", self.hour), ("--price-kwh", self.kwh)):
-            if price is not None and not 0 <= price < math.inf:
-                raise UserError(f"{name}={price:g}: a price must be 0 or more.")
+        if self.hour is not None and not 0 <= self.hour < math.inf:
+            raise UserError(f"--price-hour={self.hour:g}: a price must be 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,6 @@ class Cost:
         training_seconds: validation after each epoch included.
         generated: distinct synthetic images.
         generation_seconds: those that were rejected on the way included; None where no manifest has it.
-        kwh: of training; None where not every run measured it.
         money: None without a price, or where what it applies to was not measured.
     """
 
@@ -51,7 +48,6 @@ class Cost:
     training_seconds: float
     generated: int
     generation_seconds: float | None
-    kwh: float | None
     money: float | None
 
 
@@ -94,12 +90,10 @@ def _cost(
 ) -> Cost:
     trained = [(run.result or {})["training"] for run in runs]
     seconds = float(sum(item["seconds"] for item in trained))
-    measured = [float(item["kwh"]) for item in trained if item.get("kwh") is not None]
-    kwh = sum(measured) if len(measured) == len(trained) else None
     used = {row for rows in images for row in rows or ()}
     generation = None if None in images else _generation_seconds(used, listed)
-    money = _money(seconds, generation, kwh, prices)
-    return Cost(name, len(runs), seconds, len(used), generation, kwh, money)
+    money = None if prices.hour is None or generation is None else prices.hour * (seconds + generation) / 3600
+    return Cost(name, len(runs), seconds, len(used), generation, money)
 
 
 def _generation_seconds(used: Iterable[MixRow], listed: Mapping[str, Manifest]) -> float | None:
@@ -118,16 +112,3 @@ def _generation_seconds(used: Iterable[MixRow], listed: Mapping[str, Manifest]) 
         if entry.index <= last.get((folder, entry.class_name), -1)
     ]
     return None if "" in needed else sum(map(float, needed))
-
-
-def _money(training: float, generation: float | None, kwh: float | None, prices: Prices) -> float | None:
-    money = None
-    if prices.hour is not None:
-        if generation is None:
-            return None
-        money = prices.hour * (training + generation) / 3600
-    if prices.kwh is not None:
-        if kwh is None:
-            return None
-        money = (money or 0.0) + prices.kwh * kwh
-    return money

@@ -38,10 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("study", type=Path, help="folder of the study, e.g. outputs/default")
     parser.add_argument("--wandb", action="store_true", help="show the comparison in W&B, in the study's summary run")
     parser.add_argument("--price-hour", type=float, metavar="P", help="print costs, with P for an hour of the machine")
-    parser.add_argument("--price-kwh", type=float, metavar="P", help="print costs, with P for a kilowatt-hour")
     parsed = parser.parse_args(arguments)
-    priced = parsed.price_hour is not None or parsed.price_kwh is not None
-    report = show_report(parsed.study, Prices(parsed.price_hour, parsed.price_kwh) if priced else None)
+    priced = parsed.price_hour is not None
+    report = show_report(parsed.study, Prices(parsed.price_hour) if priced else None)
     return 0 if (not parsed.wandb or _publish(report)) and report.comparison.complete else 1
 
 

@@ -51,13 +51,6 @@ def run_folder(study: Path, arm: str, seed: int = 0) -> Path:
     return study / "digits/tiny_digits/resnet18" / arm / f"seed{seed}"
 
 
-def change_training(study: Path, arm: str, seed: int = 0, **values: Any) -> None:
-    path = run_folder(study, arm, seed) / layout.RESULT
-    result = read_json(path)
-    result["training"] |= values
-    write_json(path, result)
-
-
 def costs(study: Path, prices: Prices | None = None) -> dict[str, Cost]:
     (group,) = compare(study).groups
     return {item.name: item for item in cost.costs(study, group, prices)}
@@ -71,26 +64,12 @@ def test_arms_and_all_of_them(tmp_path: Path) -> None:
     assert [item.generated for item in by_arm.values()] == [0, 6, 8, 8]
     # 4 and 5 tries of each of two classes; together no more than arm 82 alone.
     assert [item.generation_seconds for item in by_arm.values()] == [0, 20, 25, 25]
-    assert {item.kwh for item in by_arm.values()} == {item.money for item in by_arm.values()} == {None}
-
-
-def test_kilowatt_hours_are_known_if_every_run_measured_them(tmp_path: Path) -> None:
-    study = write_study(tmp_path)
-    for seed in CONTENT.seeds:
-        change_training(study, "64", seed, kwh=0.25)
-    change_training(study, "82", kwh=0.25)
-    by_arm = costs(study)
-    assert (by_arm["64"].kwh, by_arm["82"].kwh, by_arm[cost.ALL].kwh) == (0.5, None, None)
+    assert {item.money for item in by_arm.values()} == {None}
 
 
 def test_prices(tmp_path: Path) -> None:
     study = write_study(tmp_path)
     assert costs(study, Prices(hour=36))["64"].money == pytest.approx(0.01 * (82.4 + 20))
-    assert costs(study, Prices(kwh=0.3))["64"].money is None
-    for seed in CONTENT.seeds:
-        change_training(study, "64", seed, kwh=0.25)
-    assert costs(study, Prices(kwh=0.3))["64"].money == pytest.approx(0.15)
-    assert costs(study, Prices(hour=36, kwh=0.3))["64"].money == pytest.approx(1.024 + 0.15)
     assert costs(study, Prices(hour=0))["64"].money == 0
 
 
@@ -117,19 +96,18 @@ def test_a_study_without_a_finished_run_has_no_costs(tmp_path: Path) -> None:
     assert cost_text.document(()) == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("hour", -1.0), ("kwh", math.nan), ("hour", math.inf)])
-def test_what_is_no_price_is_refused(name: str, value: float) -> None:
-    with pytest.raises(UserError, match=f"--price-{name}=.*: a price must be 0 or more"):
-        Prices(**{name: value})
+@pytest.mark.parametrize("price", [-1.0, math.nan, math.inf])
+def test_what_is_no_price_is_refused(price: float) -> None:
+    with pytest.raises(UserError, match="--price-hour="):
+        Prices(hour=price)
 
 
 def test_costs_in_words(tmp_path: Path) -> None:
     study = write_study(tmp_path, seconds="")
-    prices = Prices(hour=36, kwh=0.3)
+    prices = Prices(hour=36)
     text = markdown(cost_text.document(list(costs(study, prices).values()), prices))
-    assert "| 64 | 2 | 82 s | 6 | not measured | not measured | - |" in text
+    assert "| 64 | 2 | 82 s | 6 | not measured | - |" in text
     assert "Without the seconds of generation there is no price of the hours." in text
-    assert "Without the kilowatt-hours of training there is no price of them." in text
 
 
 def test_the_command_prints_costs_where_it_is_given_a_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from synthaug.analysis.cost import Cost, Prices
 from synthaug.analysis.text.document import Block, Heading, Rows, Sentences
 from synthaug.analysis.text.format import NONE, duration
 
-HEADERS = ("arm", "runs", "training", "synthetic images", "generation", "kWh of training", "price")
+HEADERS = ("arm", "runs", "training", "synthetic images", "generation", "price")
 NOT_MEASURED = "not measured"
 
 
@@ -22,8 +22,6 @@ def document(costs: Sequence[Cost], prices: Prices | None = None) -> list[Block]
     lines = ["Training is that of all seeds; arms share synthetic images, which the last row counts once."]
     if prices and prices.hour is not None and any(cost.generation_seconds is None for cost in costs):
         lines.append("Without the seconds of generation there is no price of the hours.")
-    if prices and prices.kwh is not None and any(cost.kwh is None for cost in costs):
-        lines.append("Without the kilowatt-hours of training there is no price of them.")
     return [Heading("Cost"), Rows(HEADERS, [_cells(cost) for cost in costs]), Sentences(" ".join(lines))]
 
 
@@ -34,6 +32,5 @@ def _cells(cost: Cost) -> tuple[str, ...]:
         duration(cost.training_seconds),
         f"{cost.generated:,}",
         NOT_MEASURED if cost.generation_seconds is None else duration(cost.generation_seconds),
-        NOT_MEASURED if cost.kwh is None else f"{cost.kwh:.3g}",
         NONE if cost.money is None else f"{cost.money:,.2f}",
     )
