@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from synthaug.analysis.cost import Cost, Prices
 from synthaug.analysis.text import cost_text
 from synthaug.analysis.text.document import markdown
 from synthaug.errors import UserError
-from synthaug.files import read_json, write_json, write_rows
+from synthaug.files import write_rows
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
