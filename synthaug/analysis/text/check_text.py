@@ -1,9 +1,9 @@
-"""Sentences on the checks of a study; the words are in `templates/checks.j2`."""
+"""Sentences on the checks of a study; the words are in `templates/checks.md.j2`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from synthaug.analysis.text.rendering import render
+from synthaug.analysis.text.templating import Template
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 
 TITLES = {
@@ -32,6 +32,7 @@ TITLES = {
     "files": "image files",
     "test_images": "test images",
 }
+_CHECKS = Template("checks")
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,12 @@ class CheckText:
 
 def check_text(check: Check) -> CheckText:
     """Render a check."""
-    title, template = TITLES[check.code], "checks.j2"
+    title = TITLES[check.code]
     if check.severity == UNCHECKED:
-        return CheckText(check.severity, title, render(template, "unchecked", check.data), "")
+        return CheckText(check.severity, title, _CHECKS.sentence("unchecked", check.data), "")
     passed = check.severity == PASSED
-    remedy = "" if passed else render(template, f"{check.code}_remedy", check.data)
-    return CheckText(check.severity, title, render(template, check.code, check.data, passed), remedy)
+    remedy = "" if passed else _CHECKS.sentence(f"{check.code}_remedy", check.data)
+    return CheckText(check.severity, title, _CHECKS.sentence(check.code, check.data, passed), remedy)
 
 
 def check_lines(checks: Iterable[Check]) -> list[str]:

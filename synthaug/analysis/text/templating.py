@@ -83,6 +83,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     formats = {name: item for name, item in vars(format).items() if inspect.isfunction(item)}
+    environment.globals.update(f=format, plural=plural)
     environment.filters.update(formats, blocks=_Blocks, fmt=builtins.format, join_words=join_words, plural=plural)
     return environment
 

@@ -12,7 +12,7 @@ _TAGS = {"runs": INCOMPLETE, "power": UNDERPOWERED}
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check; its sentence and its remedy are in `text/templates/checks.j2`, by its code.
+    """The outcome of one check; its sentence and its remedy are in `text/templates/checks.md.j2`, by its code.
 
     Attributes:
         code: what was checked, such as "seeds".
