@@ -74,7 +74,7 @@ def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost
 
 
 def _synthetic(run: Run) -> list[MixRow] | None:
-    """The synthetic images of a run; None where its list cannot be read."""
+    """Return the synthetic images of a run; None where its list cannot be read."""
     try:
         return listed_images(run, SYNTHETIC)
     except UserError:

@@ -54,7 +54,7 @@ def _headers() -> list[str]:
 
 
 def _latex(study: str, group: Group) -> str:
-    """A table for booktabs, in the columns of the console's."""
+    """Return a table for booktabs with the columns of the console's."""
     header, *rows = (
         " & ".join(map(escaped, cells)) + r" \\"
         for cells in (_headers(), *(arm_table.cells(arm, group) for arm in group.arms))

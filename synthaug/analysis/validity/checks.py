@@ -31,7 +31,7 @@ def validity_checks(study: Path, group: Group) -> tuple[Check, ...]:
 
 
 def _image_checks(study: Path, group: Group) -> list[Check]:
-    """Checks that read images: repeated only if the images, or the checks, have changed since the last report."""
+    """Return the checks that read images, computed again only if the images or the checks have changed."""
     images = sources.sources(group)
     locate = locator(study)
     inputs = hashlib.sha256("\n".join(sources.fingerprint_lines(images, locate)).encode()).hexdigest()
@@ -46,7 +46,7 @@ def _image_checks(study: Path, group: Group) -> list[Check]:
 
 
 def _read_cache(path: Path) -> dict[str, Any]:
-    """The checks of earlier reports, by group; empty where another version wrote them, or the file is damaged."""
+    """Read the checks of earlier reports, by group; empty where another version wrote them, or the file is damaged."""
     if not path.is_file():
         return {}
     try:

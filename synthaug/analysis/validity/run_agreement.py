@@ -88,7 +88,7 @@ def _unreadable_images(runs: Sequence[ComparedRun]) -> Check:
 
 
 def _settings(runs: Sequence[ComparedRun]) -> Check:
-    """Settings that differ between runs and are not what tells arms and seeds apart."""
+    """Find settings that differ between runs and are not what tells arms and seeds apart."""
     differing = _differing(_changed_settings(runs, lambda name: name not in ("seed", "mix", "generator")))
     # What generated the synthetic images matters to the arms that have some.
     with_synthetic = [item for item in runs if item.run.synthetic]

@@ -71,7 +71,7 @@ def _origin_check(probe: str, images: Sequence[tuple[MixRow, Traits]]) -> Check:
 
 
 def _formats(traits: Sequence[Traits]) -> dict[str, int]:
-    """The most frequent formats with their numbers: {"JPEG in RGB": 390, "PNG in L": 10}."""
+    """Count the most frequent formats: {"JPEG in RGB": 390, "PNG in L": 10}."""
     kinds = Counter(f"{item.format['format']} in {item.format['mode']}" for item in traits)
     return dict(kinds.most_common(MAX_FORMATS))
 

@@ -33,6 +33,7 @@ def baseline(**values: Any) -> Arm:
     [
         ([baseline()], PASSED, True),
         ([baseline(accuracy=None)], SERIOUS, True),
+        ([baseline(accuracy=None), make_arm(0.6)], SERIOUS, True),
         ([make_arm(0.6)], SERIOUS, False),
     ],
 )

@@ -21,7 +21,7 @@ from tests.factories.origins import picture, write_lists
 
 
 def checks_of(real: Sequence[MixRow], synthetic: Sequence[MixRow], test: Sequence[MixRow]) -> dict[str, Check]:
-    """Checks for tests on the images in `test`."""
+    """Return the checks by code, for runs tested on the images in `test`."""
     samples = [Sample(Path(row.path), 0, row.label, REAL, row.sha256) for row in test]
     paths = tuple((row.path, row.label) for row in test)
     images = Sources({REAL: tuple(real), SYNTHETIC: tuple(synthetic)}, paths, digest(samples), {})
@@ -67,7 +67,7 @@ def test_copies_across_classes(
 
 
 def made_picture(name: str, bits: int, correlation: float) -> copies.Picture:
-    """A picture whose hash has so many bits and whose grey values have this correlation with (1, 0, ...)."""
+    """Make a picture whose hash has so many bits and whose grey values have this correlation with (1, 0, ...)."""
     grey = np.zeros(4, dtype=np.float32)
     grey[:2] = correlation, np.sqrt(1 - correlation**2)
     fingerprint = Fingerprint(pixels=name, phash=f"{(1 << bits) - 1:016x}")
