@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import hashlib
 import logging
 import math
 import shutil
@@ -14,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from synthaug.data import fingerprints
+from synthaug.data.fingerprints import Fingerprint
 from synthaug.data.samples import RealImages
 from synthaug.data.split_rule import Rule, apportion, draw
 from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide
@@ -290,6 +293,25 @@ def test_new_copies_of_what_must_stay_unseen_are_left_out(root: Path, split: str
     assert [path.name for path in after.copies] == wanted
     assert len(after.real.train) == len(before.train) + 2 - len(wanted)
     assert divided(root, rule) == after
+
+
+@pytest.mark.parametrize(("bits", "is_copy"), [(8, True), (9, False)])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_new_image_is_a_copy_up_to_the_limit(
+    root: Path, split: str, bits: int, is_copy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file `<number>.png` has the perceptual hash of its number; all others are far from one another."""
+
+    def prints(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
+        far = {key: hashlib.sha256(key.encode()).hexdigest()[:16] for key in images}
+        named = {key: f"{int(path.stem[3:]):016x}" for key, path in images.items() if path.stem.startswith("new")}
+        return {key: Fingerprint(key, value) for key, value in (far | named).items()}, {}
+
+    monkeypatch.setattr(fingerprints, "fingerprint_files", prints)
+    unseen = divided(root).real.splits[split][0]
+    near = int(hashlib.sha256(unseen.sha256.encode()).hexdigest()[:16], 16) ^ ((1 << bits) - 1)
+    image(7, (64, 48)).save(unseen.path.with_name(f"new{near}.png"))
+    assert [path.name for path in divided(root).copies] == ([f"new{near}.png"] if is_copy else [])
 
 
 def test_a_new_image_in_two_classes_is_refused_before_it_joins(root: Path) -> None:
