@@ -41,8 +41,9 @@ def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = 
     """
     study.mkdir(parents=True, exist_ok=True)
     with FileLock(study / ".planned.lock"):  # a cluster starts many commands at once
-        planned = {run.key: run for run in (*read_plan(study), *runs)}
-        margin = read_margin(study) if margin_points is None else margin_points
+        recorded = _read(study)
+        planned = {run.key: run for run in (*_runs(recorded), *runs)}
+        margin = recorded["margin"] if margin_points is None else margin_points
         write_json(
             study / PLANNED,
             {"format": FORMAT, "margin": margin, "runs": [dataclasses.asdict(planned[key]) for key in sorted(planned)]},
@@ -51,12 +52,18 @@ def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = 
 
 def read_plan(study: Path) -> list[PlannedRun]:
     """Return the requested runs, sorted; none where nothing was planned."""
-    path = study / PLANNED
-    entries = read_json(path)["runs"] if path.is_file() else []
-    return [PlannedRun(**{**entry, "key": RunKey(**entry["key"])}) for entry in entries]
+    return _runs(_read(study))
 
 
 def read_margin(study: Path) -> float:
     """Return the smallest difference in accuracy that matters to a study, in percentage points."""
+    return float(_read(study)["margin"])
+
+
+def _read(study: Path) -> dict[str, Any]:
     path = study / PLANNED
-    return float(read_json(path)["margin"]) if path.is_file() else DEFAULT_MARGIN
+    return read_json(path) if path.is_file() else {"margin": DEFAULT_MARGIN, "runs": []}
+
+
+def _runs(content: Mapping[str, Any]) -> list[PlannedRun]:
+    return [PlannedRun(**{**entry, "key": RunKey(**entry["key"])}) for entry in content["runs"]]
