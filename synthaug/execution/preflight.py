@@ -143,7 +143,7 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
 
 
 def taken_message(folders: Sequence[Path], differing: Iterable[str]) -> str:
-    """Return what is said of folders that belong to other runs, all in the same way.
+    """Return the message on folders that hold runs of other configurations, all in the same way.
 
     Args:
         folders: of the requested runs.

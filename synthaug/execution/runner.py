@@ -93,7 +93,7 @@ def is_finished(job: Job) -> bool:
 
 
 def finished_message(job: Job) -> str:
-    """Return what is said of a run that is skipped."""
+    """Return the message on a run that is skipped."""
     return f"{job.key.label}: already finished ({job.folder})"
 
 

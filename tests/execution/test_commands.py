@@ -56,8 +56,9 @@ def test_the_sweep_ends_with_a_table_and_its_files(swept: Commands) -> None:
     printed = (swept.folder / "first").read_text(encoding="utf-8")
     for share in ("0 %", "50 %", "60 %", "70 %", "80 %"):
         assert share in printed
-    assert printed.count("photos: 12 test images, one seed: ") == 1, "once for all arms, before the first is trained"
-    assert printed.index("which takes more images or seeds") < printed.index("10 real and 10 synthetic images")
+    power = "photos: 12 test images"
+    assert printed.count(power) == 1, "once for all arms"
+    assert printed.index(power) < printed.index("real-seed0: 20 real"), "before the first is trained"
     assert "Traceback" not in printed
     assert str(Path("outputs", "default", "report.html")) in printed
     assert {"results.csv", "results.json", "report.html"} <= names(swept.study())
