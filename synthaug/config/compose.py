@@ -54,19 +54,22 @@ class Composer:
             errors: override → why it cannot be applied; gets those of this run.
             failure: what Hydra raised for all of the overrides, where that is known: a composition less.
         """
-        errors |= {override: reason for override in overrides if (reason := _misuse(override))}
-        while True:
-            usable = [override for override in overrides if override not in errors]
+        reasons = {override: reason for override in overrides if (reason := _misuse(override))}
+        config = None
+        while config is None:
+            usable = [override for override in overrides if override not in {**errors, **reasons}]
             try:
                 if failure and len(usable) == len(overrides):
                     raise failure
-                return self.compose(usable)
+                config = self.compose(usable)
             except Exception as error:  # of Hydra, of OmegaConf or of the YAML reader
                 failure = None
                 culprits = self._culprits(usable, error)
-                errors |= culprits or {" ".join(usable) or str(CONF): explain_hydra_error(error, "", [], self)}
+                reasons |= culprits or {" ".join(usable) or str(CONF): explain_hydra_error(error, "", [], self)}
                 if not culprits:
-                    return None
+                    break
+        errors |= {override: reasons[override] for override in [*overrides, *reasons] if override in reasons}
+        return config
 
     def parse(self, overrides: Iterable[str], errors: dict[str, str]) -> list[Override]:
         """Return overrides as Hydra reads them.
@@ -96,9 +99,10 @@ class Composer:
         text = f"{error}\n{error.__cause__ or ''}"
         for override in overrides:
             key, choice = key_of(override), override.partition("=")[2].strip("'\"")
-            if override in groups and f"Could not find '{key}/{choice}'" in text:
-                return {override: explain_hydra_error(error, override, [], self)}
-            if f"Could not override '{key}'" in text or text.startswith(f"Error merging override {override}\n"):
+            if override in groups:
+                if f"Could not find '{key}/{choice}'" in text:
+                    return {override: explain_hydra_error(error, override, [], self)}
+            elif f"Could not override '{key}'" in text or text.startswith(f"Error merging override {override}\n"):
                 return {override: explain_hydra_error(error, override, groups, self)}
         errors: dict[str, str] = {}
         for override in [*groups, *(plain for plain in overrides if plain not in groups)]:
