@@ -78,18 +78,18 @@ def sweep_jobs(
     return jobs
 
 
-def single_run_problems(hydra: DictConfig, controls_requested: bool, overrides: Iterable[str]) -> list[str]:
-    """Return what a study would sweep over and a single run does not.
+def unswept_problems(hydra: DictConfig, lacks_controls: bool, overrides: Iterable[str]) -> list[str]:
+    """Return what a study would sweep over and its run does not.
 
     Args:
         hydra: the node of that name.
-        controls_requested: the value of `controls`.
+        lacks_controls: whether `controls` is true and nobody adds them.
         overrides: of the run.
     """
     keys = {key_of(override) for override in overrides}
     problems = []
     # A study may ask for controls, and one of its runs may be chosen all the same.
-    if controls_requested and "controls" in keys:
+    if lacks_controls and "controls" in keys:
         problems.append("controls=true: control arms are runs of their own; request several runs with -m")
     ignored = [str(key) for key in hydra.sweeper.get("params") or {} if key not in keys]
     if ignored:
@@ -120,9 +120,7 @@ def _checked_jobs(
         config = composer.compose_valid(combination, errors)
         if config is None:
             continue
-        wrong = validate(config)
-        if not is_sweep:
-            wrong += single_run_problems(config.hydra, config.controls, combination)
+        wrong = validate(config) + unswept_problems(config.hydra, config.controls and not is_sweep, combination)
         problems += wrong
         if not wrong:
             jobs[combination] = build_job(config, config.hydra)

@@ -120,7 +120,7 @@ class Session:
             self.is_sweep = True
             problems += [sweep.controls_under_sweeper(node.sweeper._target_)] if config.controls else []
         else:
-            problems += sweep.single_run_problems(node, config.controls, node.overrides.task)
+            problems += sweep.unswept_problems(node, config.controls, node.overrides.task)
         sweep.raise_configuration_problems(problems)
         return build_job(config, node)
 

@@ -422,7 +422,7 @@ def test_override_that_cannot_be_applied(override: str, part: str) -> None:
 
 def test_key_of_another_choice_gets_its_matches() -> None:
     assert problem("generator=sd15", "generator.hight=256").endswith("did you mean 'height'?")
-    assert problem("dataset=imagefolder", "dataset.root=.", "dataset.split.vall=1").endswith("dataset.split.val?")
+    assert problems("dataset=imagefolder", "dataset.root=.", "dataset.split.vall=1")[0].endswith("dataset.split.val?")
 
 
 def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:
@@ -768,7 +768,7 @@ def test_study_with_a_sweep(studies: Path) -> None:
     assert problem("+experiments=55", "seed=1") == (
         "hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with mix=<value>"
     )
-    assert problem("+experiments=56") == "+experiments=56: there is no experiments of this name; choices: 55, one"
+    assert problem("+experiments=56").endswith("choices: 55, one")
 
 
 def test_a_study_in_a_folder_of_ones_own_needs_the_package_of_all(tmp_path: Path) -> None:
