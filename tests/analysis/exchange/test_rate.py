@@ -15,7 +15,6 @@ from synthaug.analysis.exchange import rate
 from synthaug.analysis.exchange.covariance import errors, variation
 from synthaug.analysis.exchange.law import CHANGING, CONSTANT, SHIFTED, WORTHLESS, Law, Problem
 from synthaug.analysis.exchange.rate import Amounts, Value, fit, group_exchange
-from synthaug.analysis.output.figures import exchange_curves as figures
 from synthaug.analysis.output.records import exchange_record
 from synthaug.analysis.text import exchange_text
 from synthaug.analysis.text.document import markdown
@@ -249,16 +248,3 @@ def test_a_study_gives_its_rate_as_plain_data(tmp_path: Path) -> None:
     assert plain["value"]["k"] == pytest.approx(1 / plain["value"]["value"])
     assert [row["class"] for row in plain["classes"]] == ["cat", "dog"]
     assert len(plain["points"]) == len(GRID)
-
-
-# --- figures -----------------------------------------------------------------------------------------
-
-
-def test_figures_show_the_curves_and_the_values() -> None:
-    found = fit(GRID, answers(), np.arange(1500) % 2, ["cat", "<dog>"])
-    curves = figures.error_curves(found)
-    assert "one curve for each of 0, 500, 2,000 synthetic images" in curves
-    assert "500 synthetic" in figures.values_along(found)
-    assert "&lt;dog&gt;" in figures.class_values(found)
-    nothing = fit(GRID, answers(PERFECT), np.zeros(1500, dtype=int), ["cat"])
-    assert (figures.error_curves(nothing), figures.values_along(nothing), figures.class_values(nothing)) == ("",) * 3

@@ -1,4 +1,4 @@
-"""What all figures share: the house style, one pair of axes in inches, and the way to SVG text.
+"""What all figures share: the style, axes in inches, labels that do not overlap, and the way to SVG text.
 
 Letters stay letters (`svg.fonttype: none`), so that the reader's browser draws class names of any script with
 its own fonts; matplotlib only measures them, with a font that may lack them.
@@ -18,6 +18,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.palette import FAINT, INK
@@ -38,30 +39,71 @@ STYLE: Any = {  # matplotlib types the keys one by one
 }
 WIDTH, NARROW = 4.5, 2.7  # inches: the main figure, and one of several side by side
 LINE, LETTER = 11.0, 6.0  # points: height of a line, width of a bold letter
-GAP = 3  # points between a name and what it names
-SHORT_NAME = 16  # letters of a name that leave room for the figure
+GAP = 3.0  # points between a label and what it names
+MAX_NAME = 16  # letters of a name that leave space for the figure
+# Directions in which a label lies from its point: sign of x, sign of y, alignment.
+_SIDES = {
+    "above": (0, 1, "center", "bottom"),
+    "below": (0, -1, "center", "top"),
+    "left": (-1, 0, "right", "center"),
+    "right": (1, 0, "left", "center"),
+}
 
 
-def shorten(name: str, longest: int) -> str:
-    """A name, cut where it is too long."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+@dataclass(frozen=True)
+class Label:
+    """The name of a point.
+
+    Attributes:
+        text: the name.
+        x: of the point, in data coordinates.
+        y: of the point, in data coordinates.
+        colour: of the text.
+        side: "above", "below", "left" or "right" of the point.
+        edge: x of a column of labels at the left or right; a line leads from each to its point.
+    """
+
+    text: str
+    x: float
+    y: float
+    colour: str
+    side: str = "above"
+    edge: float | None = None
 
 
-def room(names: Sequence[str], size: float = 9) -> float:
-    """Inches that the longest name takes; wide characters count double, since no font here may know them."""
-    widest = max((sum(map(_columns, name)) for name in names), default=0)
-    return 0.22 + widest * size * 0.62 / 72
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Apply the style, without the warning that the measuring font lacks a letter: the browser has it."""
+    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font|Matplotlib currently does not")
+        yield
 
 
-def _columns(character: str) -> float:
-    return 1.7 if unicodedata.east_asian_width(character) in "WF" else 1.0
+def shorten(name: str, length: int = MAX_NAME) -> str:
+    """Return a name, cut where it is longer than `length`."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def text_width(names: Sequence[str], size: float = 9) -> float:
+    """Return the inches that the longest name takes at a font size in points; East Asian letters count double."""
+    letters = [sum(1.7 if unicodedata.east_asian_width(letter) in "WF" else 1.0 for letter in name) for name in names]
+    return 0.22 + max(letters, default=0) * size * 0.62 / 72
 
 
 def axes_in_inches(
     width: float, height: float, *, left: float, bottom: float, top: float, right: float
 ) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes; all lengths in inches."""
-    figure = Figure(figsize=(width, height))
+    """Return a figure with one pair of axes.
+
+    Args:
+        width: of the figure, in inches, as all other lengths.
+        height: of the figure.
+        left: margin between figure and axes.
+        bottom: the same below.
+        top: the same above.
+        right: the same at the right.
+    """
+    figure = Figure(figsize=(width, height), dpi=72)  # so that pixels are points, as in the SVG
     FigureCanvasSVG(figure)
     axes = figure.add_axes(
         (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
@@ -69,74 +111,91 @@ def axes_in_inches(
     return figure, axes
 
 
-@dataclass(frozen=True)
-class Name:
-    """A word at a place of the axes; `side` is 1 for above it and -1 for below."""
+def row_axes(names: Sequence[str], label: str, *, width: float, row: float) -> tuple[Figure, Axes]:
+    """Return a figure with one horizontal row per name; row i is at y = i, the first on top.
 
-    text: str
-    x: float
-    y: float
-    colour: str
-    side: int = 1
+    Args:
+        names: at the left of the rows.
+        label: of the x axis.
+        width: of the rows, in inches.
+        row: height of one, in inches.
+    """
+    labels = [shorten(name) for name in names]
+    left = text_width(labels)
+    figure, axes = axes_in_inches(left + width, 0.72 + row * len(labels), left=left, bottom=0.5, top=0.12, right=0.15)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(label)
+    axes.axvline(0, color=FAINT, linewidth=0.8)
+    return figure, axes
 
 
-def write_names(axes: Axes, names: Iterable[Name]) -> None:
-    """Write names, centred, each moved outwards where it would cover an earlier one."""
+def write_labels(axes: Axes, labels: Iterable[Label], size: float = 9) -> None:
+    """Write labels, each moved up (above its point) or down (else) while it would cover an earlier one.
+
+    Args:
+        axes: with their final limits.
+        labels: in any order.
+        size: of the font, in points.
+    """
     axes.get_ylim()  # settles the limits
-    taken: list[tuple[float, float, float]] = []  # centre, half width, bottom
-    for name in names:
-        centre, height = map(float, axes.transData.transform((name.x, name.y)) * 72 / axes.figure.dpi)
-        half = len(name.text) * LETTER / 2
-        start = bottom = height + (GAP if name.side > 0 else -LINE)
-        while any(abs(centre - c) < half + h and abs(bottom - b) < LINE for c, h, b in taken):
-            bottom += 2 * name.side
-        taken.append((centre, half, bottom))
-        axes.annotate(name.text, (name.x, name.y), xytext=(0, bottom - start + GAP * name.side),
-                      textcoords="offset points", ha="center", va="bottom" if name.side > 0 else "top",
-                      color=name.colour, fontweight="bold")  # fmt: skip
+    boxes: list[tuple[float, float, float]] = []  # centre x, half width, y; in points
+    for label in sorted(labels, key=lambda item: item.y if item.side == "above" else -item.y):
+        right, up, horizontal, vertical = _SIDES[label.side]
+        column = label.x if label.edge is None else label.edge
+        point = axes.transData.transform((label.x, label.y))
+        x = axes.transData.transform((column, label.y))[0] + right * GAP * (label.edge is None)
+        half = len(label.text) * LETTER * size / 18
+        y = start = point[1] + up * (GAP + LINE / 2)
+        while any(abs(x + right * half - c) < half + h and abs(y - b) < LINE for c, h, b in boxes):
+            y += 1 if label.side == "above" else -1
+        boxes.append((x + right * half, half, y))
+        leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
+        axes.annotate(label.text, (label.x, label.y), xytext=(x - point[0], y - start + up * GAP),
+                      textcoords="offset points", ha=horizontal, va=vertical, color=label.colour, fontsize=size,
+                      fontweight="bold", arrowprops=None if label.edge is None else leader)  # fmt: skip
 
 
-@contextlib.contextmanager
-def drawing() -> Iterator[None]:
-    """The house style, without the warning that the measuring font lacks a letter: the browser has it."""
-    with warnings.catch_warnings(), matplotlib.rc_context(STYLE):
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font|Matplotlib currently does not")
-        yield
-
-
-def svg(figure: Figure, description: str) -> str:
-    """The figure as an SVG element in the colours of the page around it.
+def svg(figure: Figure, name: str) -> str:
+    """Return a figure as an SVG element in the colours of the page around it.
 
     Matplotlib's style attributes become presentation attributes, since a strict Content-Security-Policy refuses
-    the former. Ids are the figure's own business: whoever puts several on a page numbers them.
+    the former.
+
+    Args:
+        figure: whose own label, `figure.get_label()`, describes it to who cannot see it.
+        name: of the figure, unlike all others on the page, so that ids inside of it are too.
     """
     stream = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "synthaug"}):
+    with style(), matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     root = ElementTree.fromstring(stream.getvalue())
     for parent in root.iter():
         for child in [child for child in parent if _local(child.tag) in ("metadata", "style")]:
             parent.remove(child)
     for element in root.iter():
-        _plain(element)
+        _simplify(element)
     # CSS pixels; letters grow with the figure.
     size = {"viewBox": root.attrib["viewBox"], "width": f"{96 * 1.25 * figure.get_figwidth():.0f}"}
-    root.attrib = {"role": "img", "aria-label": description, **size}
+    root.attrib = {"role": "img", "aria-label": str(figure.get_label()), **size}
     return re.sub(r"\n\s*", "\n", ElementTree.tostring(root, encoding="unicode"))
 
 
-def _plain(element: ElementTree.Element) -> None:
+def _simplify(element: ElementTree.Element) -> None:
     """Rewrite an element in place as `svg` promises."""
     element.tag = _local(element.tag)
-    given = {_local(name): value for name, value in element.attrib.items()}
-    style = (part.split(":", 1) for part in given.pop("style", "").split(";") if part.strip())
-    given |= {name.strip(): value.strip() for name, value in style if name.strip() != "font-family"}
+    attributes = {_local(name): value for name, value in element.attrib.items()}
+    declarations = (part.split(":", 1) for part in attributes.pop("style", "").split(";") if part.strip())
+    attributes |= {name.strip(): value.strip() for name, value in declarations if name.strip() != "font-family"}
     if element.tag == "g":
-        given.pop("id", None)
-    given |= {name: palette.themed(value) for name, value in given.items() if name in ("fill", "stroke")}
-    element.attrib = given
+        attributes.pop("id", None)
+    attributes |= {name: palette.themed(value) for name, value in attributes.items() if name in ("fill", "stroke")}
+    element.attrib = attributes
 
 
 def _local(name: str) -> str:
-    """A name without its namespace, which an SVG element inside HTML does without."""
+    """Return a name without its namespace, which an SVG element inside HTML does without."""
     return name.rpartition("}")[2]

@@ -4,47 +4,53 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from synthaug.analysis.output.figures import palette
-from synthaug.analysis.output.figures.canvas import SHORT_NAME, axes_in_inches, drawing, room, shorten, svg
+from synthaug.analysis.output.figures.canvas import axes_in_inches, shorten, style, text_width
 
-MAX_CELL_TEXT = 12  # classes up to which a confusion matrix has room for its counts
+MAX_CELL_TEXT = 12  # classes up to which a confusion matrix has space for its counts
 FAINTEST = 0.12  # opacity of a cell that holds anything, so that single mistakes are seen
 
 
-def confusion(name: str, counts: NDArray[np.float64], classes: Sequence[str]) -> str:
-    """Rows are true classes and sum to 1 by shade; the numbers are counts."""
+@style()
+def confusion_matrix(name: str, counts: NDArray[np.float64], classes: Sequence[str]) -> Figure:
+    """Draw the confusion matrix of an arm: shade is the share of the row, numbers are counts.
+
+    Args:
+        name: of the arm.
+        counts: of test images, (true, predicted): rows are true classes, columns predicted ones.
+        classes: their names.
+    """
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [shorten(item, SHORT_NAME) for item in classes]
+    labels = [shorten(item) for item in classes]
     many = len(classes) > MAX_CELL_TEXT
     size, font = (min(5.2, max(3.6, 0.125 * len(classes))), 6.0) if many else (2.6, 7.5)
-    space = room(labels, font)
-    with drawing():
-        figure, axes = axes_in_inches(
-            size + space + 0.25, size + space + 0.25, left=space + 0.15, bottom=0.25, top=space, right=0.1
-        )
-        # Cells of one colour that the paper shines through, so that they suit light and dark paper alike.
-        for row, column in np.argwhere(counts > 0):
-            opacity = FAINTEST + (1 - FAINTEST) * shares[row, column]
-            axes.add_patch(
-                Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0, color=palette.ARMS[0], alpha=opacity)
-            )
-        axes.set_xlim(-0.5, len(classes) - 0.5)
-        axes.set_ylim(len(classes) - 0.5, -0.5)
-        axes.set_yticks(range(len(classes)), labels, fontsize=font)
-        upright = all(len(label) <= 2 for label in labels) and not many
-        axes.set_xticks(range(len(classes)), labels, fontsize=font, rotation=0 if upright else 90)
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(True)
-        axes.set_xlabel("predicted", fontsize=8)
-        axes.set_ylabel("true", fontsize=8, labelpad=1)
-        if not many:
-            _write_counts(axes, counts, shares)
-        return svg(figure, f"Confusion matrix of {name}")
+    space = text_width(labels, font)
+    figure, axes = axes_in_inches(
+        size + space + 0.25, size + space + 0.25, left=space + 0.15, bottom=0.25, top=space, right=0.1
+    )
+    figure.set_label(f"Confusion matrix of {name}")
+    # Cells of one colour that the paper shines through, so that they suit light and dark paper alike.
+    for row, column in np.argwhere(counts > 0):
+        opacity = FAINTEST + (1 - FAINTEST) * shares[row, column]
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0, color=palette.ARMS[0], alpha=opacity))
+    axes.set_xlim(-0.5, len(classes) - 0.5)
+    axes.set_ylim(len(classes) - 0.5, -0.5)
+    axes.set_yticks(range(len(classes)), labels, fontsize=font)
+    upright = all(len(label) <= 2 for label in labels) and not many
+    axes.set_xticks(range(len(classes)), labels, fontsize=font, rotation=0 if upright else 90)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+    axes.set_xlabel("predicted", fontsize=8)
+    axes.set_ylabel("true", fontsize=8, labelpad=1)
+    if not many:
+        _write_counts(axes, counts, shares)
+    return figure
 
 
 def _write_counts(axes: Axes, counts: NDArray[np.float64], shares: NDArray[np.float64]) -> None:

@@ -2,25 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import Figure
 
 from synthaug.analysis.comparison.model import Arm
 from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.output.figures import palette
-from synthaug.analysis.output.figures.canvas import (
-    NARROW,
-    SHORT_NAME,
-    WIDTH,
-    axes_in_inches,
-    drawing,
-    room,
-    shorten,
-    svg,
-)
+from synthaug.analysis.output.figures.canvas import NARROW, WIDTH, row_axes, shorten, style, text_width
 
 
-def most_changed(arms: Sequence[Arm], limit: int) -> list[int]:
-    """Indices of the classes with the largest difference in any arm, in the order of the classes."""
+def largest_differences(arms: Sequence[Arm], limit: int) -> list[int]:
+    """Return the indices of the classes that differ most from real in any arm, in the order of the classes.
+
+    Args:
+        arms: whose classes are compared.
+        limit: of the number of classes.
+    """
     size: dict[int, float] = {}
     for arm in arms:
         for index, item in enumerate(arm.classes):
@@ -29,62 +25,55 @@ def most_changed(arms: Sequence[Arm], limit: int) -> list[int]:
     return sorted(sorted(size, key=lambda index: (-size[index], index))[:limit])
 
 
-def span(estimates: Iterable[Estimate | None]) -> tuple[float, float]:
-    """Both ends of an axis that holds zero and all intervals."""
+def axis_limits(estimates: Iterable[Estimate | None]) -> tuple[float, float]:
+    """Return both ends of an axis that holds zero and all intervals; fractions."""
     ends = [0.0, *(end for item in estimates if item is not None for end in (item.low, item.high))]
     margin = 0.05 * (max(ends) - min(ends)) or 0.01
     return min(ends) - margin, max(ends) + margin
 
 
-def arm_differences(arms: Sequence[Arm]) -> str:
-    """Difference from real of each arm, with its paired interval."""
-    shown = [arm for arm in arms if arm.difference is not None]
-    names, found = [arm.name for arm in shown], [arm.difference for arm in shown]
-    colour = palette.of_arms(arms)
-    return _forest(names, found, [colour[name] for name in names], span(found), "arm", WIDTH)
+def arm_differences(arms: Sequence[Arm]) -> Figure:
+    """Draw the difference from real of each arm, with its paired interval."""
+    compared = [arm for arm in arms if arm.difference is not None]
+    colour = palette.arm_colours(arms)
+    differences = [arm.difference for arm in compared]
+    names, colours = [arm.name for arm in compared], [colour[arm.name] for arm in compared]
+    return _forest(names, differences, colours, axis_limits(differences), "arm", WIDTH)
 
 
-def class_differences(arm: Arm, shown: Sequence[int], ends: tuple[float, float], colour: str) -> str:
-    """Difference from real of each class of an arm, with its interval."""
-    items = [arm.classes[index] for index in shown]
-    found = [item.difference for item in items]
-    names = [item.name for item in items]
-    return _forest(names, found, [colour] * len(items), ends, f"class, {arm.name}")
+def class_differences(arm: Arm, classes: Sequence[int], limits: tuple[float, float], colour: str) -> Figure:
+    """Draw the difference from real of each class of an arm, with its interval.
+
+    Args:
+        arm: whose classes are drawn.
+        classes: indices of those that are.
+        limits: of the axis, fractions: the same for all arms that are compared by eye.
+        colour: of the arm.
+    """
+    items = [arm.classes[index] for index in classes]
+    names, differences = [item.name for item in items], [item.difference for item in items]
+    return _forest(names, differences, [colour] * len(items), limits, f"class, {arm.name}", NARROW)
 
 
+@style()
 def _forest(
     names: Sequence[str],
-    found: Sequence[Estimate | None],
-    colour: Sequence[str],
-    ends: tuple[float, float],
-    what: str,
-    width: float = NARROW,
-) -> str:
-    with drawing():
-        labels = [shorten(name, SHORT_NAME) for name in names]
-        row_height = 0.21 if len(names) > 6 else 0.3
-        left = room(labels)
-        figure, axes = axes_in_inches(
-            max(width, left + 2.1),
-            0.72 + row_height * len(names),
-            left=left,
-            bottom=0.5,
-            top=0.12,
-            right=0.15,
-        )
-        axes.axvline(0, color=palette.FAINT, linewidth=0.8)
-        for row, (item, shade) in enumerate(zip(found, colour, strict=True)):
-            if item is None:
-                continue
-            # An open circle where the sign is open, so that the eye goes to what is known.
-            face = palette.PAPER if item.contains_zero else shade
-            axes.plot([100 * item.low, 100 * item.high], [row, row], color=shade, linewidth=1.4)
-            axes.plot(100 * item.value, row, "o", color=shade, markerfacecolor=face, markersize=5)
-        axes.set_xlim(100 * ends[0], 100 * ends[1])
-        axes.set_ylim(len(names) - 0.4, -0.6)
-        axes.set_yticks(range(len(names)), labels)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel("difference from real (points)")
-        return svg(figure, f"Difference from real of each {what}, with 95 % intervals")
+    differences: Sequence[Estimate | None],
+    colours: Sequence[str],
+    limits: tuple[float, float],
+    subject: str,
+    width: float,
+) -> Figure:
+    space = max(width - text_width([shorten(name) for name in names]), 2.1)
+    row_height = 0.21 if len(names) > 6 else 0.3
+    figure, axes = row_axes(names, "difference from real (points)", width=space, row=row_height)
+    figure.set_label(f"Difference from real of each {subject}, with 95 % intervals")
+    for row, (difference, colour) in enumerate(zip(differences, colours, strict=True)):
+        if difference is None:
+            continue
+        # An open circle where the sign is open, so that the eye goes to what is known.
+        face = palette.PAPER if difference.contains_zero else colour
+        axes.plot([100 * difference.low, 100 * difference.high], [row, row], color=colour, linewidth=1.4)
+        axes.plot(100 * difference.value, row, "o", color=colour, markerfacecolor=face, markersize=5)
+    axes.set_xlim(100 * limits[0], 100 * limits[1])
+    return figure

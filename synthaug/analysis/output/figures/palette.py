@@ -29,16 +29,16 @@ THEME = {
 _VARIABLE = {light: f"var(--{name},{light})" for name, (light, _) in THEME.items()}
 
 
-def of_arms(arms: Sequence[Arm]) -> dict[str, str]:
-    """A colour per arm, the same in all figures: real in ink, a control in the colour of the first arm it is for."""
+def arm_colours(arms: Sequence[Arm]) -> dict[str, str]:
+    """Return a colour per arm: real in ink, a control in the colour of the first arm that it serves."""
     baselines = {arm.name for arm in arms if arm.baseline}
-    owner = {arm.control: arm.name for arm in reversed(arms) if arm.control and arm.control not in baselines}
-    own = [arm.name for arm in arms if arm.name not in baselines and arm.name not in owner]
-    found = {name: ARMS[index % len(ARMS)] for index, name in enumerate(own)}
-    found |= {control: found[arm] for control, arm in owner.items()}
-    return found | dict.fromkeys(baselines, INK)
+    served = {arm.control: arm.name for arm in reversed(arms) if arm.control and arm.control not in baselines}
+    coloured = [arm.name for arm in arms if arm.name not in baselines and arm.name not in served]
+    colours = {name: ARMS[index % len(ARMS)] for index, name in enumerate(coloured)}
+    colours |= {control: colours[name] for control, name in served.items()}
+    return colours | dict.fromkeys(baselines, INK)
 
 
 def themed(colour: str) -> str:
-    """A colour of this module as a CSS variable that falls back to itself; any other as it is."""
+    """Return a colour of this module as a CSS variable that falls back to itself; any other as it is."""
     return _VARIABLE.get(colour, colour)

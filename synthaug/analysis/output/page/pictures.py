@@ -1,14 +1,15 @@
-"""Training images on the page: pictures as data URIs, and where the files of a run are found."""
+"""Sections with pictures: training images, real beside synthetic, and the hardest test images."""
 
 import base64
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from PIL import Image
 
+from synthaug.analysis.comparison.disagreement import HardImage, disputed, never_right
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.training_images import listed_images, locator, with_most
@@ -18,9 +19,11 @@ from synthaug.errors import UserError
 from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 
-MAX_PICTURE_CLASSES = 20
+MAX_CLASSES = 20
 PICTURES_PER_CLASS = 6
 MAX_TRIES = 24  # files looked for per class and origin, so that a vanished folder costs no minutes
+MAX_DISPUTED = 12
+MAX_NEVER_RIGHT = 24
 THUMBNAIL = 96  # pixels
 SMALL = 64  # up to here a picture is kept exactly and its pixels are shown as squares
 
@@ -34,39 +37,70 @@ class Thumbnail:
 
 
 @dataclass(frozen=True)
-class PictureRow:
-    """Pictures of one class."""
+class HardPicture:
+    """A hard test image and its picture.
 
+    Attributes:
+        image: with the predictions of each arm.
+        picture: None where the file is gone.
+        name: class and file; the rest of the path does not concern those whom the page is shown to.
+        mistake: the class that most runs of all arms predict instead.
+    """
+
+    image: HardImage
+    picture: Thumbnail | None
     name: str
-    real: list[Thumbnail]
-    synthetic: list[Thumbnail]
+    mistake: str
 
 
-def images(comparison: Comparison, group: Group, said: Findings) -> Mapping[str, Any] | None:
-    """Real training images of the real arm beside synthetic ones of the run that has most of them."""
+def images(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+    """Return training images by class: real ones of the real arm, synthetic ones of the run that has most of them."""
     runs = [item.run for item in group.runs if item.compared]
-    names = group.class_names[:MAX_PICTURE_CLASSES]
-    notes: list[str] = []
-    grids = {}
+    names = group.class_names[:MAX_CLASSES]
+    pictures, problems, lost = {}, [], {}
     for origin in (REAL, SYNTHETIC):
         rows, problem = _mix_rows(runs, origin)
-        grids[origin], lost = _thumbnails(comparison.folder, rows, names)
-        notes += [problem, *_lost_note(origin, lost)]
-    found = [PictureRow(name, grids[REAL][name], grids[SYNTHETIC][name]) for name in names]
-    shown = [row for row in found if row.real or row.synthetic]
-    notes = [note for note in notes if note]
-    return {"rows": shown, "notes": notes, "limit": MAX_PICTURE_CLASSES} if shown or notes else None
+        pictures[origin], lost[origin] = _thumbnails(locator(comparison.folder), rows, names)
+        problems += [problem] if problem else []
+    rows_by_class = {name: {origin: pictures[origin][name] for origin in pictures} for name in names}
+    filled = {name: row for name, row in rows_by_class.items() if any(row.values())}
+    if not filled and not problems and not any(lost.values()):
+        return None
+    return {"rows": filled, "problems": problems, "lost": lost, "limit": MAX_CLASSES}
 
 
-def _lost_note(origin: str, lost: Sequence[str]) -> list[str]:
-    if not lost:
-        return []
-    files = "file is" if len(lost) == 1 else "files are"
-    return [f"{len(lost)} of the {origin} image {files} gone or unreadable by now, e.g. {lost[0]}."]
+def hardest(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+    """Return the test images that the arms disagree about, and those that no run recognises."""
+    locate = locator(comparison.folder)
+    split, lost = disputed(group, MAX_DISPUTED), never_right(group)
+    if not split and not lost:
+        return None
+    return {
+        "arms": [arm.name for arm in group.arms if arm.name in group.predicted],
+        "disputed": _hard_pictures(split, locate),
+        "lost": _hard_pictures(lost[:MAX_NEVER_RIGHT], locate),
+        "n_lost": len(lost),
+    }
+
+
+def _hard_pictures(images: Sequence[HardImage], locate: Callable[[str], Path]) -> list[HardPicture]:
+    return [
+        HardPicture(image, thumbnail(locate(image.path)), "/".join(PurePath(image.path).parts[-2:]), _mistake(image))
+        for image in images
+    ]
+
+
+def _mistake(image: HardImage) -> str:
+    """Return the wrong class that most arms predict, each arm with the weight of its wrong runs."""
+    weight: dict[str, int] = {}
+    for answer in image.answers.values():
+        if answer.mistake is not None:
+            weight[answer.mistake] = weight.get(answer.mistake, 0) + answer.runs - answer.right
+    return max(weight, key=lambda name: weight[name])
 
 
 def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[list[MixRow], str]:
-    """Images of one origin from the run that has most of them, of real ones the real arm's; or why there are none."""
+    """Return the images of one origin of the run that has most of them (real ones: of the real arm), or a problem."""
     pure = [run for run in runs if run.real == 1 and run.synthetic == 0] if origin == REAL else []
     run = with_most(pure, origin) or with_most(runs, origin)
     if run is None:
@@ -78,31 +112,30 @@ def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[list[MixRow], str]:
 
 
 def _thumbnails(
-    study: Path, rows: Iterable[MixRow], names: Sequence[str]
+    locate: Callable[[str], Path], rows: Iterable[MixRow], names: Sequence[str]
 ) -> tuple[dict[str, list[Thumbnail]], list[str]]:
-    """A few pictures per class, and the files that were looked for in vain."""
+    """Return a few pictures per class, and the files that cannot be read."""
     by_class: dict[str, list[MixRow]] = {name: [] for name in names}
     for row in rows:
         if row.label in by_class:
             by_class[row.label].append(row)
-    found: dict[str, list[Thumbnail]] = {name: [] for name in names}
+    pictures: dict[str, list[Thumbnail]] = {name: [] for name in names}
     lost = []
-    locate = locator(study)
     for name, members in by_class.items():
         # Ordered by content: a choice that no eye has made and that stays the same.
         for row in sorted(members, key=lambda row: row.sha256)[:MAX_TRIES]:
-            if len(found[name]) == PICTURES_PER_CLASS:
+            if len(pictures[name]) == PICTURES_PER_CLASS:
                 break
             picture = thumbnail(locate(row.path))
             if picture is None:
                 lost.append(row.path)
             else:
-                found[name].append(picture)
-    return found, lost
+                pictures[name].append(picture)
+    return pictures, lost
 
 
 def thumbnail(path: Path) -> Thumbnail | None:
-    """The picture as training sees it, small enough for a page; None where there is none."""
+    """Return the picture as training sees it, small enough for a page; None where there is none."""
     try:
         pixels = decode(path, THUMBNAIL)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):

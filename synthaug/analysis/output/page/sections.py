@@ -1,35 +1,32 @@
-"""What stands on the page, in its order.
+"""The sections of the page, in their order.
 
 A new section is a function here or in a module of its own, one line in `SECTIONS`, and a template
-`templates/sections/<name>.html.j2` that says what the function found.
+`templates/sections/<name>.html.j2` with its sentences. The function returns what the template fills in, or None where
+there is nothing to show; matplotlib figures stand in it under `FIGURES`, name → figure, and reach the template as SVG.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthaug.analysis.comparison.model import Comparison, Group
+from synthaug.analysis.comparison.model import Comparison, Group, controls_of
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.output.page import (
-    arm_verdicts,
-    charts,
-    further_sets,
-    hardest,
-    pictures,
-    protocol,
-    validity_section,
-    worth,
-)
-from synthaug.analysis.text import arm_table
+from synthaug.analysis.output.page import charts, pictures, protocol
+from synthaug.analysis.text import arm_table, check_text, exchange_text, power_text, robustness_text
+from synthaug.analysis.validity.check import SERIOUS
 
 Context = Mapping[str, Any]
+FIGURES = charts.FIGURES
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its template and anchor, its heading, and what fills it in a group (None: nothing does).
+    """A part of the page.
 
-    A context has figures under "figures" and "control_figures", each a mapping of name → SVG.
+    Attributes:
+        name: of its template and anchor.
+        title: its heading.
+        fill: returns the context of the template for a group; None leaves the section out.
     """
 
     name: str
@@ -37,36 +34,72 @@ class Section:
     fill: Callable[[Comparison, Group, Findings], Context | None]
 
 
-def _nothing_more(comparison: Comparison, group: Group, said: Findings) -> Context:
-    """Of a section whose template needs no more than the group."""
+def result(comparison: Comparison, group: Group, findings: Findings) -> Context:
+    """Return what the first screen shows: the exchange rate, serious checks, the table of arms."""
+    one_length = len(group.steps) == 1  # else longer training is a part of the exchange rate
+    exchange = exchange_text.headline(findings.exchange) if findings.exchange.value is not None and one_length else ""
+    return {
+        "exchange": exchange,
+        "controls": {arm.control: arm.name for arm in reversed(group.arms) if arm.control in controls_of(group.arms)},
+        "headers": arm_table.HEADERS,
+        "serious": [check_text.TITLES[check.code] for check in findings.checks if check.severity == SERIOUS],
+    }
+
+
+def verdicts(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+    """Return whether synthetic images help each class, arm by arm, and the mix that each class should have."""
+    if not findings.verdicts:
+        return None
+    mixes = [exchange_text.mix_sentence(mix, group.margin_fraction) for mix in findings.mixes]
+    return {"verdicts": findings.verdicts, "mixes": mixes}
+
+
+def robustness(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+    """Return the results on shift sets."""
+    if findings.robustness is None:
+        return None
+    return {"blocks": robustness_text.document(findings.robustness)[1:]}  # the section has a heading
+
+
+def power(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+    """Return the smallest difference that each arm could have shown, and what the margin would take."""
+    arms = {
+        arm.name: (arm.power, power_text.sentence(arm.name, arm.power)) for arm in group.treatment_arms if arm.power
+    }
+    return {"arms": arms} if arms else None
+
+
+def costs(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+    """Return what each arm took."""
+    return {"costs": findings.costs} if findings.costs else None
+
+
+def runs(comparison: Comparison, group: Group, findings: Findings) -> Context:
+    """Return nothing: the template needs no more than the group."""
     return {}
 
 
-def _costs(comparison: Comparison, group: Group, said: Findings) -> Context | None:
-    return {"costs": said.costs} if any(run.run.result for run in group.runs) else None
-
-
-def _arms(comparison: Comparison, group: Group, said: Findings) -> Context:
-    return {"headers": arm_table.HEADERS}
+def checks(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+    """Return all checks of the study's validity, the most severe first."""
+    return {"checks": [check_text.check_text(check) for check in findings.checks]} if findings.checks else None
 
 
 SECTIONS = (
-    Section("answer", "The answer", arm_verdicts.answer),
-    Section("arms", "All arms", _arms),
+    Section("result", "Result", result),
     Section("curve", "Accuracy against synthetic share", charts.curve),
-    Section("decomposition", "What is lost, what is given back", charts.decomposition),
-    Section("classes", "Difference from real in each class", charts.classes),
-    Section("verdicts", "Do synthetic images help, class by class", worth.verdicts),
-    Section("exchange", "What a synthetic image is worth", worth.exchange),
+    Section("checks", "Checks", checks),
+    Section("decomposition", "Effect of synthetic images", charts.decomposition),
+    Section("classes", "Difference from real by class", charts.classes),
+    Section("verdicts", "Effect of synthetic images by class", verdicts),
+    Section("exchange", "Value of a synthetic image", charts.exchange),
+    Section("robustness", "Shift sets", robustness),
+    Section("power", "Statistical power", power),
     Section("learning", "Learning curves", charts.learning),
     Section("confusion", "Confusion matrices", charts.confusion),
-    Section("hardest", "Hardest images", hardest.hardest),
-    Section("images", "Training images, real beside synthetic", pictures.images),
-    Section("robustness", "Further test sets", further_sets.robustness),
-    Section("power", "What this study can show", validity_section.power),
-    Section("cost", "Cost", _costs),
+    Section("hardest", "Hardest test images", pictures.hardest),
+    Section("images", "Training images", pictures.images),
+    Section("cost", "Cost", costs),
     Section("protocol", "Protocol", protocol.protocol),
-    Section("runs", "Runs", _nothing_more),
+    Section("runs", "Runs", runs),
     Section("provenance", "Provenance", protocol.provenance),
-    Section("threats", "Threats to validity", validity_section.threats),
 )
