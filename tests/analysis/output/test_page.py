@@ -196,8 +196,8 @@ def test_names_in_any_script_are_text(tmp_path: Path) -> None:
 def test_sections_without_data_are_left_out_with_their_links(tmp_path: Path) -> None:
     missing = [(arm, 0) for arm in SMALL]
     page = page_of(make_study(tmp_path / "study", dataclasses.replace(TINY, missing=missing)))
-    assert sections_of(page) == ["result", "runs"]
-    assert [address for address in Parser(page.html).addresses if address.endswith("-1")] == ["#result-1", "#runs-1"]
+    assert sections_of(page) == ["result", "checks", "runs"]
+    assert [address for address in Parser(page.html).addresses if address.endswith("-1")] == ["#result-1", "#checks-1", "#checks-1", "#runs-1"]
     assert page.figures == ({},)
 
 
