@@ -197,7 +197,8 @@ def test_sections_without_data_are_left_out_with_their_links(tmp_path: Path) -> 
     missing = [(arm, 0) for arm in SMALL]
     page = page_of(make_study(tmp_path / "study", dataclasses.replace(TINY, missing=missing)))
     assert sections_of(page) == ["result", "checks", "runs"]
-    assert [address for address in Parser(page.html).addresses if address.endswith("-1")] == ["#result-1", "#checks-1", "#checks-1", "#runs-1"]
+    links = [address for address in Parser(page.html).addresses if address.endswith("-1")]
+    assert links == ["#result-1", "#checks-1", "#runs-1", "#checks-1"], "the last one stands in the result"
     assert page.figures == ({},)
 
 
