@@ -30,12 +30,10 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Nanoseconds by which the clock is ahead; files that were just written have settled by then."""
-    ahead = [LATER]
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is ahead, so that files that were just written have settled."""
     now = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: now() + ahead[0])
-    return ahead
+    monkeypatch.setattr(time, "time_ns", lambda: now() + LATER)
 
 
 def digest(folder: Path, path: Path) -> str:
@@ -66,6 +64,7 @@ def test_a_file_that_was_changed_is_read_again(tmp_path: Path, how: str, hashed:
     path = write(tmp_path / "a.png", "old")
     digest(tmp_path, path)
     before = path.stat()
+    time.sleep(0.02)  # some ticks of the clock that stamps files
     if how == "touched":
         os.utime(path, ns=(0, 0))
     elif how == "replaced":
@@ -79,24 +78,24 @@ def test_a_file_that_was_changed_is_read_again(tmp_path: Path, how: str, hashed:
     assert hashed["a.png"] == 3  # with the line above
 
 
-def test_a_young_file_is_not_kept(tmp_path: Path, clock: list[int], hashed: Counter[str]) -> None:
-    clock[0] = 0
+@pytest.mark.parametrize(("age", "reads"), [(0, 2), (SETTLED_NS, 2), (SETTLED_NS + 1, 1), (-LATER, 2)])
+def test_a_young_file_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: int, reads: int, hashed: Counter[str]
+) -> None:
     path = write(tmp_path / "a.png", "old")
+    stamp = hash_cache.Stamp.of(path)
+    monkeypatch.setattr(time, "time_ns", lambda: max(stamp.mtime_ns, stamp.ctime_ns) + age)
     digest(tmp_path, path)
     digest(tmp_path, path)
-    assert hashed["a.png"] == 2
-    clock[0] = LATER
-    digest(tmp_path, path)
-    digest(tmp_path, path)
-    assert hashed["a.png"] == 3
+    assert hashed["a.png"] == reads
 
 
-def test_a_change_within_a_tick_is_seen(tmp_path: Path, clock: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_within_a_tick_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file system stamps both contents alike."""
-    clock[0] = SETTLED_NS // 2
     path = write(tmp_path / "a.png", "old")
     stamp = hash_cache.Stamp.of(path)
     monkeypatch.setattr(hash_cache.Stamp, "of", lambda _: stamp)
+    monkeypatch.setattr(time, "time_ns", lambda: stamp.mtime_ns)
     old = digest(tmp_path, path)
     write(path, "new")
     assert digest(tmp_path, path) != old
