@@ -123,5 +123,5 @@ def test_more_stages_than_there_are_is_refused(number: int) -> None:
 
 
 def test_nothing_left_to_unfreeze_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^model.unfreeze_every=1: with model.train_stages=5 all stages .* leave one"):
+    with pytest.raises(UserError, match=r"model\.unfreeze_every=1.*model\.train_stages=5"):
         Freezing(on_paper("resnet18"), ["fc"], 5, unfreeze_every=1)

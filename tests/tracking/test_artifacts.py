@@ -120,4 +120,4 @@ def test_what_wandb_refuses_fails_no_run(tmp_path: Path, caplog: pytest.LogCaptu
     run.log_artifact.side_effect = RuntimeError("no space\nleft in your plan")
     with caplog.at_level(logging.WARNING):
         artifacts.log_predictions(run, study / KEY.folder, "study", KEY)
-    assert "W&B: predictions not logged (no space left in your plan); the run goes on without." in caplog.text
+    assert "no space left in your plan" in caplog.text

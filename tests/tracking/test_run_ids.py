@@ -120,7 +120,7 @@ def test_a_server_out_of_reach_is_no_reason_not_to_train(
     run_ids._reachable_mode.cache_clear()
     monkeypatch.setattr("wandb.login", refuse)
     assert run_ids._reachable_mode() == "offline"
-    assert "W&B cannot be used online, so it goes offline (no route to host)" in caplog.text
+    assert "no route to host" in caplog.text
     run_ids._reachable_mode.cache_clear()
 
 

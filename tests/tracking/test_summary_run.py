@@ -170,7 +170,7 @@ def test_where_wandb_fails_the_study_does_not(
     with offline():
         monkeypatch.setattr("wandb.init", refuse)
         assert not summary_run.publish(report)
-    assert "The comparison is not in W&B (TimeoutError: the server does not answer)" in caplog.text
+    assert "TimeoutError: the server does not answer" in caplog.text
     assert f"python -m synthaug.report {study} --wandb" in caplog.text
 
 
@@ -276,7 +276,7 @@ def test_a_view_that_cannot_be_saved_is_said(
 
     monkeypatch.setattr(internal, "upsert_view2", refuse)
     of(online, tmp_path)
-    assert "W&B: the view of the study is not saved (not allowed)" in caplog.text
+    assert "not allowed" in caplog.text
     assert run_ids.read_record(tmp_path) == {}
 
 

@@ -306,7 +306,7 @@ def test_what_lightning_may_not_do_is_refused_before_training(
 def test_images_that_the_network_cannot_take_are_found_before_training(study: Path, tmp_path: Path) -> None:
     changed = run_settings(study)
     changed["model"]["backbone"] = "alexnet"
-    with pytest.raises(UserError, match=r"^model\.backbone=alexnet cannot classify images of dataset\.image_size=32"):
+    with pytest.raises(UserError, match=r"model\.backbone=alexnet.*dataset\.image_size=32"):
         train(tmp_path / "run", changed)
     assert not (tmp_path / "run" / layout.HISTORY).exists()
 
@@ -366,7 +366,7 @@ def test_a_resume_with_other_images_is_refused(study: Path, tmp_path: Path) -> N
     folder = tmp_path / "run"
     with pytest.raises(StoppedError):
         train(folder, run_settings(study), callbacks=[Interrupt(1)])
-    with pytest.raises(UserError, match=r"was started with other training images \(see its mix.csv\)"):
+    with pytest.raises(UserError, match=r"mix\.csv.*experiment=<name>"):
         train(folder, run_settings(study, real=0.25, synthetic=0.75))
     train(folder, run_settings(study))
     assert same_run(study / "run", folder)
@@ -414,7 +414,7 @@ def test_the_epochs_to_come_are_counted(
 
 
 def test_a_run_without_a_whole_epoch_says_so(study: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"There is no .*best.ckpt to test: no epoch was finished and validated"):
+    with pytest.raises(UserError, match=r"best\.ckpt.*trainer\.max_steps"):
         train(tmp_path / "run", run_settings(study), max_epochs=None, max_steps=2)
 
 
