@@ -938,8 +938,8 @@ def command(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProce
 def test_typo_is_answered_before_anything_heavy_is_imported(module: str, tmp_path: Path) -> None:
     done = command(["-c", _WATCHED, module, "-m", "mix=real,55,reel", "trainer.max_epoch=3"], tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("The configuration cannot be used:\n  - mix=reel: there is no mix of this name; ")
-    assert "\n  - trainer: unknown argument 'max_epoch' of pytorch_lightning.Trainer: did you mean" in done.stderr
+    assert done.stderr.startswith("The configuration cannot be used:\n  - mix=reel: ")
+    assert "did you mean 'max_epochs'?" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == "imported: []\n"
     assert list(tmp_path.iterdir()) == []
