@@ -35,7 +35,11 @@ class TrainingImage:
 
 
 def listed_images(run: Run, origin: str) -> list[MixRow]:
-    """The training images of one origin that a run wrote down.
+    """Return the training images of one origin that a run recorded.
+
+    Args:
+        run: with a `mix.csv`.
+        origin: "real" or "synthetic".
 
     Raises:
         UserError: `mix.csv` cannot be read.
@@ -47,7 +51,12 @@ def listed_images(run: Run, origin: str) -> list[MixRow]:
 
 
 def with_most(runs: Sequence[Run], origin: str) -> Run | None:
-    """Of finished runs the one that was trained on most images of an origin; the first of several, None for none."""
+    """Return the finished run that was trained on most images of an origin, the first of several; None for none.
+
+    Args:
+        runs: to choose from.
+        origin: "real" or "synthetic".
+    """
     run = max(runs, key=lambda run: _count(run, origin), default=None)
     return run if run and _count(run, origin) else None
 
@@ -57,7 +66,7 @@ def _count(run: Run, origin: str) -> int:
 
 
 def locator(study: Path) -> Callable[[str], Path]:
-    """Finds files by the paths that a run wrote: relative to where it ran, which is here or above the study."""
+    """Return a function that finds files by recorded paths: relative to the working folder or above the study."""
     bases = [Path(), *study.resolve().parents]
 
     def locate(path: str) -> Path:
@@ -67,23 +76,31 @@ def locator(study: Path) -> Callable[[str], Path]:
 
 
 def training_images(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[list[TrainingImage], list[str]]:
-    """Every image of a mix as it is now, and what is wrong with the manifests that should say how it was made.
+    """Return every image of a mix as it is now, and what is wrong with the manifests; every file is read once.
 
-    Every file is read once.
+    Args:
+        rows: of `mix.csv`.
+        locate: see `locator`.
     """
     listed, problems = manifests(rows, locate)
 
-    def found(row: MixRow) -> TrainingImage:
+    def current(row: MixRow) -> TrainingImage:
         file = locate(row.path)
-        made = listed.get(set_folder(row), {}).get(place(row))
-        return TrainingImage(row, file, state(file, row.sha256), made if made and made.sha256 == row.sha256 else None)
+        entry = listed.get(set_folder(row), {}).get(place(row))
+        same = entry is not None and entry.sha256 == row.sha256
+        return TrainingImage(row, file, state(file, row.sha256), entry if same else None)
 
     with ThreadPoolExecutor() as threads:
-        return list(threads.map(found, rows)), problems
+        return list(threads.map(current, rows)), problems
 
 
 def state(file: Path, sha256: str) -> str:
-    """Whether a file still has the bytes with this hash."""
+    """Return whether a file still has the bytes with this hash: `SAME`, `CHANGED` or `GONE`.
+
+    Args:
+        file: its path.
+        sha256: hexadecimal.
+    """
     try:
         return SAME if files.sha256(file) == sha256 else CHANGED
     except OSError:
@@ -91,12 +108,12 @@ def state(file: Path, sha256: str) -> str:
 
 
 def set_folder(row: MixRow) -> str:
-    """Folder of the synthetic set that an image lies in, as the run wrote it."""
+    """Return the folder of the synthetic set that an image lies in, as the run wrote it."""
     return str(PurePath(row.path).parent.parent)
 
 
 def place(row: MixRow) -> tuple[str, str]:
-    """What a manifest lists an image by: its class, and the name of its file without the ending."""
+    """Return what a manifest lists an image by: its class, and the name of its file without the ending."""
     path = PurePath(row.path)
     return path.parent.name, path.stem
 
@@ -105,11 +122,15 @@ Manifest = dict[tuple[str, str], ManifestRow]
 
 
 def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[dict[str, Manifest], list[str]]:
-    """Folder of a synthetic set → what its manifest lists, by `place`, and the manifests that are damaged.
+    """Read the manifests of the synthetic sets: folder → rows by `place`; and what is wrong with damaged ones.
 
-    A pool made elsewhere has none.
+    A pool from elsewhere has none.
+
+    Args:
+        rows: of `mix.csv`.
+        locate: see `locator`.
     """
-    found: dict[str, Manifest] = {}
+    by_folder: dict[str, Manifest] = {}
     problems = []
     for folder in sorted({set_folder(row) for row in rows if row.origin == SYNTHETIC}):
         try:
@@ -117,5 +138,5 @@ def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[di
         except UserError as error:
             listed = []
             problems.append(str(error))
-        found[folder] = {(row.class_name, f"{row.index:06d}"): row for row in listed}
-    return found, problems
+        by_folder[folder] = {(row.class_name, f"{row.index:06d}"): row for row in listed}
+    return by_folder, problems

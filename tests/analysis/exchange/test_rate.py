@@ -101,23 +101,23 @@ def test_the_covariance_is_that_of_repeated_studies() -> None:
     estimated = [
         variation([dict(enumerate(arm)) for arm in right]).covariance(1 - right.mean(axis=(1, 2))) for right in measured
     ]
-    true, found = np.cov(means.T), np.mean(estimated, axis=0)
-    assert np.allclose(np.diag(found), np.diag(true), rtol=0.35)
+    true, mean = np.cov(means.T), np.mean(estimated, axis=0)
+    assert np.allclose(np.diag(mean), np.diag(true), rtol=0.35)
     contrast = np.array([1, -1, 0, 0, 0, 0.0])
-    assert contrast @ found @ contrast == pytest.approx(contrast @ true @ contrast, rel=0.35)
+    assert contrast @ mean @ contrast == pytest.approx(contrast @ true @ contrast, rel=0.35)
 
 
 # --- the exchange rate -------------------------------------------------------------------------------
 
 
 def test_the_true_value_is_in_the_interval_and_said() -> None:
-    found = fit(GRID, answers())
-    assert found.value is not None
-    assert found.value.low is not None
-    assert found.value.high is not None
-    assert 0 < found.value.low < 0.5 < found.value.high < 1.5
-    assert found.better is None
-    assert [value.n_synthetic for value in found.along] == [500, 2000]
+    exchange = fit(GRID, answers())
+    assert exchange.value is not None
+    assert exchange.value.low is not None
+    assert exchange.value.high is not None
+    assert 0 < exchange.value.low < 0.5 < exchange.value.high < 1.5
+    assert exchange.better is None
+    assert [value.n_synthetic for value in exchange.along] == [500, 2000]
     k = Value(100, 0.5, 0.25, 1.0)
     assert (k.k, k.k_low, k.k_high) == (2, 1, 4)
 
@@ -143,15 +143,15 @@ def test_every_class_has_its_own_rate() -> None:
     right = answers()
     # The second class never learns from synthetic images.
     right[:, :, labels == 1] = answers(replaced(value=0.0))[:, :, labels == 1]
-    found = fit(GRID, right, labels, ["cat", "dog", "no test image"])
-    cat, dog = found.classes
+    exchange = fit(GRID, right, labels, ["cat", "dog", "no test image"])
+    cat, dog = exchange.classes
     assert (cat.name, cat.n_test, dog.name) == ("cat", 750, "dog")
     assert cat.exchange.value is not None
     assert cat.exchange.value.helps
     assert dog.exchange.value is not None
     assert not dog.exchange.value.helps
-    said = markdown(exchange_text.document(found))
-    assert "| cat | 750 |" in said
+    text = markdown(exchange_text.document(exchange))
+    assert "| cat | 750 |" in text
     assert "no limit" in exchange_text.rate_text(dog.exchange.value)
 
 
@@ -188,23 +188,23 @@ PERFECT = replaced(scale=0.0, floor=0.0)
     ],
 )
 def test_a_rate_that_is_not_identifiable_has_a_reason(arms: Sequence[Amounts], law: Law, reason: str) -> None:
-    found = fit(arms, answers(law, arms))
-    assert not found.identifiable
-    assert found.value is None
-    assert found.along == ()
-    assert reason in found.reasons
-    json.dumps(exchange_record(found), allow_nan=False)
-    markdown(exchange_text.document(found))
+    exchange = fit(arms, answers(law, arms))
+    assert not exchange.identifiable
+    assert exchange.value is None
+    assert exchange.along == ()
+    assert reason in exchange.reasons
+    json.dumps(exchange_record(exchange), allow_nan=False)
+    markdown(exchange_text.document(exchange))
 
 
 def test_open_ends_are_reasons() -> None:
     # Real images beyond 100 bring nothing, so that nothing bounds what a synthetic one may be worth.
     arms = [Amounts(f"{n}+{s}", n, s) for n in (100, 101, 102) for s in (0, 3000)]
-    found = fit(arms, answers(replaced(value=30.0, exponent=2.0), arms), along=False)
-    assert found.reasons == ("no upper limit to its worth",)
-    assert found.limit is not None
-    assert found.limit.helps
-    assert found.value is None
+    exchange = fit(arms, answers(replaced(value=30.0, exponent=2.0), arms), along=False)
+    assert exchange.reasons == ("no upper limit to its worth",)
+    assert exchange.limit is not None
+    assert exchange.limit.helps
+    assert exchange.value is None
     labels = np.zeros(1500, dtype=int)
     rows = markdown(
         exchange_text.document(fit(arms, answers(replaced(value=30.0, exponent=2.0), arms), labels, ["cat"]))
@@ -215,21 +215,21 @@ def test_open_ends_are_reasons() -> None:
 def test_arms_without_real_images_and_single_seeds_are_spoken_of() -> None:
     arms = [*GRID, Amounts("synthetic", 0, 1000)]
     right = np.concatenate([answers(seeds=1), answers(seeds=1)[:1]])
-    found = fit(arms, right, along=False)
-    assert [arm.name for arm in found.left_out] == ["synthetic"]
-    assert found.one_seed
-    assert found.identifiable
-    remarks = exchange_text.remarks(found)
+    exchange = fit(arms, right, along=False)
+    assert [arm.name for arm in exchange.left_out] == ["synthetic"]
+    assert exchange.one_seed
+    assert exchange.identifiable
+    remarks = exchange_text.remarks(exchange)
     assert any("synthetic." in remark for remark in remarks)
-    unknown = exchange_text.remarks(dataclasses.replace(found, value=None))
+    unknown = exchange_text.remarks(dataclasses.replace(exchange, value=None))
     assert len(remarks) == len(unknown) + 2, "without an interval, none is too narrow"
 
 
 def test_arms_off_the_law_widen_the_interval() -> None:
     right = answers(run=0.0)
     right[4, :, :300] = False  # one arm far worse than any law allows
-    found = fit(GRID, right, along=False)
-    assert found.inflation > 2
+    exchange = fit(GRID, right, along=False)
+    assert exchange.inflation > 2
 
 
 def test_impossible_input_is_refused() -> None:
@@ -241,8 +241,8 @@ def test_impossible_input_is_refused() -> None:
 
 def test_a_study_gives_its_rate_as_plain_data(tmp_path: Path) -> None:
     (group,) = compare(write_exchange_study(tmp_path / "study")).groups
-    found = group_exchange(group)
-    plain = json.loads(json.dumps(exchange_record(found), allow_nan=False))
+    exchange = group_exchange(group)
+    plain = json.loads(json.dumps(exchange_record(exchange), allow_nan=False))
     assert plain["identifiable"] is True
     assert plain["value"]["low"] < 0.5 < plain["value"]["high"]
     assert plain["value"]["k"] == pytest.approx(1 / plain["value"]["value"])
