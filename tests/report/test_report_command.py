@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.report.__main__ import main
+from synthaug.report.__main__ import QUESTIONS, main
 from tests.factories.studies import SWEEP, MadeUp, make_study
 
 SMALL = {name: SWEEP[name] for name in ("real", "64")}
@@ -30,17 +30,27 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not captured.out
 
 
-def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("question", ["", *QUESTIONS])
+def test_help_has_examples_and_exit_codes(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [question] if question else []
     with pytest.raises(SystemExit) as stopped:
-        main(["--help"])
+        main([*words, "--help"])
     assert stopped.value.code == 0
-    assert "Exit codes" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    examples, _, codes = text.partition("examples:\n")[2].partition("\n\n")
+    assert all(line.startswith(f"  python -m synthaug.report {question}".rstrip()) for line in examples.splitlines())
+    assert {code for code in "012" if f" {code} " in codes} >= {"0", "2"}
+    assert all(name in text for name in QUESTIONS) or question
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--no-such-option"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_the_command_imports_nothing_heavy(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms=SMALL))
     code = (
-        "import sys; from synthaug.report.__main__ import main; code = main(sys.argv[1:]); "
+        "import sys; from synthaug.report.__main__ import QUESTIONS, main; code = main(sys.argv[1:]); "
         "heavy = {'torch', 'diffusers', 'transformers', 'wandb', 'hydra', 'matplotlib.pyplot'}; "
         "bad = heavy & set(sys.modules); assert not bad, bad; sys.exit(code)"
     )

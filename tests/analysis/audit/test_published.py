@@ -27,7 +27,7 @@ def read(tmp_path: Path, text: str) -> Published:
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:
-    """Everything that is said to be wrong, line by line."""
+    """Everything that is wrong, line by line."""
     with pytest.raises(UserError) as raised:
         read(tmp_path, text)
     headline, *lines = str(raised.value).splitlines()
@@ -36,14 +36,14 @@ def problems(tmp_path: Path, text: str) -> list[str]:
 
 
 def test_fifteen_lines_are_enough(tmp_path: Path) -> None:
-    found = read(tmp_path, FINE)
-    assert (found.title, found.source, found.baseline) == ("table", "", "real")
-    assert [(arm.name, str(arm.accuracy)) for arm in found.arms] == [("real", "98.15"), ("8:2", "94.20")]
-    assert {(arm.n_test, arm.seeds, arm.n_train) for arm in found.arms} == {(162, None, None)}
-    assert (found.readings, found.expected_discordant) == ((), ())
+    table = read(tmp_path, FINE)
+    assert (table.title, table.source, table.baseline) == ("table", "", "real")
+    assert [(arm.name, str(arm.accuracy)) for arm in table.arms] == [("real", "98.15"), ("8:2", "94.20")]
+    assert {(arm.n_test, arm.seeds, arm.n_train) for arm in table.arms} == {(162, None, None)}
+    assert (table.readings, table.expected_discordant) == ((), ())
 
 
-def test_everything_that_can_be_said(tmp_path: Path) -> None:
+def test_every_key(tmp_path: Path) -> None:
     text = """
 title: "A table: of ours"
 source: page 3,
@@ -60,21 +60,21 @@ arms:
 readings:
   caption: {says: "8:2 is 80 %", synthetic: {real: 0, 猫: 80.5}}
 """
-    found = read(tmp_path, text)
-    assert (found.title, found.source) == ("A table: of ours", "page 3, first table")
-    assert found.expected_discordant == (3.0, 5.0)
-    real, other = found.arms
+    table = read(tmp_path, text)
+    assert (table.title, table.source) == ("A table: of ours", "page 3, first table")
+    assert table.expected_discordant == (3.0, 5.0)
+    real, cat = table.arms
     assert (str(real.accuracy), real.n_test, real.n_train, real.seeds) == ("98", 162, 1000, 3)
-    assert (other.name, str(other.accuracy), other.n_test, other.n_train, other.seeds) == ("猫", "94.20", 50, 200, 1)
-    (reading,) = found.readings
+    assert (cat.name, str(cat.accuracy), cat.n_test, cat.n_train, cat.seeds) == ("猫", "94.20", 50, 200, 1)
+    (reading,) = table.readings
     assert (reading.name, reading.says, dict(reading.synthetic)) == ("caption", "8:2 is 80 %", {"real": 0, "猫": 80.5})
 
 
 def test_fractions_keep_their_digits(tmp_path: Path) -> None:
     text = FINE.replace("98.15", "0.9815").replace("94.20", "0.940") + "unit: fraction\nexpected_discordant: 0.05\n"
-    found = read(tmp_path, text)
-    assert [str(arm.accuracy) for arm in found.arms] == ["98.15", "94.0"]
-    assert found.expected_discordant == (5.0,)
+    table = read(tmp_path, text)
+    assert [str(arm.accuracy) for arm in table.arms] == ["98.15", "94.0"]
+    assert table.expected_discordant == (5.0,)
 
 
 def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "problem"),
     [
         ("n_test: 162\n", "", "n_test: is missing; give the number of test images behind each accuracy"),
         ("n_test", "n_tset", "line 2, n_tset: unknown key; did you mean 'n_test'?"),
@@ -153,15 +153,15 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         ("162", "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1}}, a: 4}", "readings.a: this key is there twice"),
     ],
 )
-def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, problem: str) -> None:
     assert old in FINE
-    found = problems(tmp_path, FINE.replace(old, new, 1))
-    assert any(said in line for line in found), found
+    lines = problems(tmp_path, FINE.replace(old, new, 1))
+    assert any(problem in line for line in lines), lines
 
 
 def test_a_percentage_where_fractions_were_announced(tmp_path: Path) -> None:
-    found = problems(tmp_path, FINE + "unit: fraction\n")
-    assert "line 5, arms.real='98.15': must be from 0 to 1, or unit: percent" in found
+    lines = problems(tmp_path, FINE + "unit: fraction\n")
+    assert "line 5, arms.real='98.15': must be from 0 to 1, or unit: percent" in lines
 
 
 def test_all_mistakes_at_once_from_top_to_bottom(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_all_mistakes_at_once_from_top_to_bottom(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         (b"arms: [", r"table\.yaml is not YAML \(line 1: while parsing a flow node, .*\); experiments/paper"),
         (b"\xff\xfe\x00", r"is not YAML \('utf-8' codec"),
@@ -188,10 +188,10 @@ def test_all_mistakes_at_once_from_top_to_bottom(tmp_path: Path) -> None:
         (b"98.15", "holds no table of keys"),
     ],
 )
-def test_what_is_no_table(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_table(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "table.yaml"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=problem):
         read_published(path)
 
 
@@ -204,21 +204,21 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_the_format_in_the_docstring_is_read_as_it_is_explained(tmp_path: Path) -> None:
     text = textwrap.dedent((published.__doc__ or "").split("\n\n")[1])
-    found = read(tmp_path, text)
-    assert [(arm.name, str(arm.accuracy), arm.seeds) for arm in found.arms] == [
+    table = read(tmp_path, text)
+    assert [(arm.name, str(arm.accuracy), arm.seeds) for arm in table.arms] == [
         ("real", "98.15", 1),
         ("5:5", "95.06", 1),
     ]
-    assert found.readings[0].synthetic == {"real": 0, "5:5": 50}
+    assert table.readings[0].synthetic == {"real": 0, "5:5": 50}
 
 
 def test_the_example_is_the_table_of_the_paper() -> None:
-    found = read_published(ROOT / EXAMPLE)
-    assert {arm.name: arm.accuracy for arm in found.arms} == {
+    table = read_published(ROOT / EXAMPLE)
+    assert {arm.name: arm.accuracy for arm in table.arms} == {
         "real": Decimal("98.15"),
         "5:5": Decimal("95.06"),
         "6:4": Decimal("97.55"),
         "7:3": Decimal("94.87"),
         "8:2": Decimal("94.20"),
     }
-    assert {(arm.n_test, arm.n_train) for arm in found.arms} == {(162, 1348)}
+    assert {(arm.n_test, arm.n_train) for arm in table.arms} == {(162, 1348)}

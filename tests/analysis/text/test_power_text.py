@@ -48,5 +48,5 @@ def test_the_smallest_difference_holds_at_every_share_of_discordant_images(power
     sizes = [item.smallest for item in power.over_seeds]
     assert smallest(power) == (None if None in sizes else max(size for size in sizes if size is not None))
     single = replace(power, over_seeds=())
-    own = [item.smallest for item in power.tests if item.test == "Bonett-Price"]
-    assert smallest(single) == (None if None in own else max(size for size in own if size is not None))
+    sizes = [item.smallest for item in power.tests if item.test == "Bonett-Price"]
+    assert smallest(single) == (None if None in sizes else max(size for size in sizes if size is not None))
