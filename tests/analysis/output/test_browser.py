@@ -35,8 +35,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A study with controls, a failed run, pictures, and names that are long or strange."""
     arms = SWEEP | {"real50": (0.5, 0.0), "real20": (0.2, 0.0), LONG: (0.4, 0.6)}
     classes = [*map(str, range(8)), "a very long name of some aircraft variant", "猫"]
-    made = MadeUp(arms=arms, seeds=(0, 1), images=3, classes=classes, failed=[("82", 1)])
-    study = make_study(tmp_path_factory.mktemp("browser") / "study", made)
+    content = MadeUp(arms=arms, seeds=(0, 1), images=3, classes=classes, failed=[("82", 1)])
+    study = make_study(tmp_path_factory.mktemp("browser") / "study", content)
     make_report(study)
     return (study / "report.html").as_uri()
 

@@ -101,8 +101,8 @@ def words(page: Page) -> str:
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with controls, a shift set, pictures, and a run that failed."""
-    made = dataclasses.replace(TINY, arms=CONTROLLED, seeds=(0, 1), n_test=600, images=1, failed=[("82", 1)])
-    study = make_study(tmp_path_factory.mktemp("page") / "study", made)
+    content = dataclasses.replace(TINY, arms=CONTROLLED, seeds=(0, 1), n_test=600, images=1, failed=[("82", 1)])
+    study = make_study(tmp_path_factory.mktemp("page") / "study", content)
     for run in discovery.find_runs(study):
         if run.result is not None:
             folder = layout.shift_folder(run.folder, "blur")

@@ -158,7 +158,7 @@ def _labels(
         end = next((end for end, at_end in crowded.items() if point in at_end), None)
         if end is not None:
             sign = -1 if end == "left" else 1
-            edge = sign * (max(sign * other.x for other in crowded[end]) + distance)
+            edge = sign * (max(sign * neighbour.x for neighbour in crowded[end]) + distance)
             labels.append(Label(text, point.x, 100 * point.accuracy.value, shade, end, edge))
         elif point.served is not None:
             labels.append(Label(text, point.x, 100 * point.accuracy.low, shade, "below"))

@@ -35,8 +35,8 @@ def lines(figure: Figure | None, linestyle: str = "-", width: float | None = Non
 
 def labels(figure: Figure | None) -> dict[str, Place]:
     """Text of an annotation → the place that it names."""
-    found = [text for text in axes_of(figure).texts if isinstance(text, Annotation)]
-    return {text.get_text(): places([text.xy])[0] for text in found}
+    annotations = [text for text in axes_of(figure).texts if isinstance(text, Annotation)]
+    return {text.get_text(): places([text.xy])[0] for text in annotations}
 
 
 def row_names(figure: Figure | None) -> list[str]:
