@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from synthaug.config import schema
+from synthaug.generation.synthetic_set import SyntheticSet
 from synthaug.models.backbones import build_backbone
 from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
@@ -31,8 +33,8 @@ def own_configs(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
-def test_one_yaml_each_for_a_ratio_a_backbone_and_a_dataset(own_configs: Path) -> None:
-    assert [group for group, _, _ in SNIPPETS] == ["mix", "model", "dataset"]
+def test_one_yaml_each_for_a_mix_a_model_and_a_dataset(own_configs: Path) -> None:
+    assert [group for group, _, _ in SNIPPETS] == ["mix", "model", "dataset", "dataset"]
     schema.register()
     (job,) = jobs_of(f"--config-dir={own_configs}", "mix=91", "model=convnext", "dataset=shelter")
     assert job.key.folder == Path("shelter/tiny_digits/convnext/91/seed0")
@@ -63,6 +65,18 @@ def test_python_examples_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENTS["docs/python-api.md"], re.DOTALL)
     code = "".join(blocks).replace('"outputs/default"', repr(str(study)))
     exec(compile(code, "docs/python-api.md", "exec"), {})
+
+
+def test_a_dataset_and_a_generator_of_the_users_own(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", DOCUMENTS["docs/extending.md"], re.DOTALL):
+        exec(compile(block, "docs/extending.md", "exec"), names)
+    names["write_stripes"](tmp_path / "stripes", per_class=3)
+    classes = sorted(folder.name for folder in (tmp_path / "stripes").iterdir())
+    assert classes == ["horizontal", "vertical"]
+    synthetic = SyntheticSet(tmp_path / "set", names["NoiseGenerator"](side=16))
+    assert synthetic.ensure(dict.fromkeys(classes, 2)) == 4
+    assert [sample.class_name for sample in synthetic.samples(classes)] == ["horizontal"] * 2 + ["vertical"] * 2
 
 
 def anchors(document: str) -> set[str]:
