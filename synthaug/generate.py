@@ -27,7 +27,12 @@ def main() -> None:
 
 
 def execute(session: Session, job: Job) -> None:
-    """Generate for one run; end the command where that fails."""
+    """Generate for one run; end the command where that fails.
+
+    Args:
+        session: of the command.
+        job: the run.
+    """
     try:
         generate(job)
     except KeyboardInterrupt:
@@ -57,8 +62,8 @@ def generate(job: Job) -> None:
         counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
         wanted = {name: count.synthetic for name, count in counts.items()}
     synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
-    made = synthetic.ensure(wanted)
-    log.info("%d images made, %d existed: %s", made, sum(wanted.values()) - made, synthetic.folder)
+    generated = synthetic.ensure(wanted)
+    log.info("%d images generated, %d existed: %s", generated, sum(wanted.values()) - generated, synthetic.folder)
 
 
 if __name__ == "__main__":

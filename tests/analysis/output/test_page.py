@@ -17,6 +17,7 @@ from synthaug.analysis.comparison.disagreement import disputed, never_right
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings, findings
 from synthaug.analysis.output.page import charts, pictures, protocol
+from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.render import TEMPLATES, Page, render
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS
 from synthaug.analysis.text import format
@@ -233,7 +234,7 @@ def test_hard_images_are_pictured_or_named(tmp_path: Path) -> None:
     picture = tmp_path / lost[0].path
     picture.parent.mkdir(parents=True)
     Image.new("L", (28, 28)).save(picture)
-    context = pictures.hardest(comparison, group, of_group)
+    context = pictures.hardest(Content(comparison, group, of_group))
     assert context is not None
     assert context["n_lost"] == len(lost)
     assert [item.image.path for item in context["disputed"]] == [image.path for image in split]
@@ -247,13 +248,13 @@ def test_hard_images_are_pictured_or_named(tmp_path: Path) -> None:
 def test_many_classes_are_limited(tmp_path: Path) -> None:
     content = MadeUp(arms=SMALL, classes=[f"class {index}" for index in range(60)], n_test=300, images=1)
     comparison, group, of_group = analyse(make_study(tmp_path / "study", content))
-    by_class = charts.classes(comparison, group, of_group)
+    by_class = charts.classes(Content(comparison, group, of_group))
     assert by_class is not None
     assert len(by_class[FIGURES]["64"].axes[0].get_yticks()) == charts.MAX_CLASS_ROWS
-    confusion = charts.confusion(comparison, group, of_group)
+    confusion = charts.confusion(Content(comparison, group, of_group))
     assert confusion is not None
     assert confusion[FIGURES] == {}
-    images = pictures.images(comparison, group, of_group)
+    images = pictures.images(Content(comparison, group, of_group))
     assert images is not None
     assert len(images["rows"]) == pictures.MAX_CLASSES
 
@@ -263,7 +264,7 @@ def test_missing_and_damaged_pictures_are_counted(tmp_path: Path) -> None:
     (study / "images/real/0/0.png").unlink()
     (study / "images/synthetic/1/1.png").write_bytes(b"no image")
     (study / "images/synthetic/2/1.png").write_bytes(b"")
-    context = pictures.images(*analyse(study))
+    context = pictures.images(Content(*analyse(study)))
     assert context is not None
     assert {origin: len(files) for origin, files in context["lost"].items()} == {"real": 1, "synthetic": 2}
     assert len(context["rows"]["cat"]["real"]) == 1
@@ -284,7 +285,10 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     (folder / layout.HISTORY).write_text("epoch\nx\n", encoding="utf-8")
     (folder / layout.MIX).unlink()
     comparison, group, of_group = analyse(study)
-    learning, images = charts.learning(comparison, group, of_group), pictures.images(comparison, group, of_group)
+    learning, images = (
+        charts.learning(Content(comparison, group, of_group)),
+        pictures.images(Content(comparison, group, of_group)),
+    )
     assert learning is not None
     assert learning["unreadable"] == ["64-seed0"]
     assert images is not None
@@ -297,7 +301,7 @@ def test_the_protocol_has_a_range_where_runs_differ(tmp_path: Path) -> None:
     result = read_json(path)
     result["training"]["steps"] += 100
     write_json(path, result)
-    context = protocol.protocol(*analyse(study))
+    context = protocol.protocol(Content(*analyse(study)))
     assert context is not None
     _, (epochs, steps, batch_size, checkpoint, validation, seconds) = context["rows"]["64"]
     assert (epochs, steps, batch_size, checkpoint) == ((8, 8), (248, 348), (32, 32), (8, 8))
@@ -310,7 +314,7 @@ def test_provenance_has_every_value_of_any_run(tmp_path: Path) -> None:
     result = read_json(path)
     result["versions"]["torch"] = "2.0"
     write_json(path, result | {"finished": "2026-01-01T10:00:41+00:00"})
-    context = protocol.provenance(*analyse(study))
+    context = protocol.provenance(Content(*analyse(study)))
     assert context is not None
     assert list(context["values"]["torch"]) == ["2.14.1", "2.0"]
     assert list(context["values"]["cpu"]) == ["A CPU <2.5 GHz>"]

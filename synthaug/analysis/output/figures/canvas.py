@@ -80,12 +80,22 @@ def style() -> Iterator[None]:
 
 
 def shorten(name: str, length: int = MAX_NAME) -> str:
-    """Return a name, cut where it is longer than `length`."""
+    """Return a name, shortened.
+
+    Args:
+        name: of an arm or a class.
+        length: in letters, from which on it ends in an ellipsis.
+    """
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def text_width(names: Sequence[str], size: float = 9) -> float:
-    """Return the inches that the longest name takes at a font size in points; East Asian letters count double."""
+    """Return the width of the longest name in inches; East Asian letters count double.
+
+    Args:
+        names: to be written below each other.
+        size: of the font, in points.
+    """
     letters = [sum(1.7 if unicodedata.east_asian_width(letter) in "WF" else 1.0 for letter in name) for name in names]
     return 0.22 + max(letters, default=0) * size * 0.62 / 72
 

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from synthaug.analysis.comparison.compare import MAX_CONFUSION_CLASSES
-from synthaug.analysis.comparison.model import Comparison, Group, controls_of
-from synthaug.analysis.findings import Findings
+from synthaug.analysis.comparison.model import controls_of
 from synthaug.analysis.output.figures import exchange_curves, forest, palette
 from synthaug.analysis.output.figures.confusion import MAX_CELL_TEXT, confusion_matrix
 from synthaug.analysis.output.figures.curve import accuracy_by_share, marker_legend
 from synthaug.analysis.output.figures.decomposition import loss_and_gain
 from synthaug.analysis.output.figures.learning import Curve, learning_curves
+from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.text import exchange_text
 from synthaug.analysis.text.document import Heading, Points, Rows
 from synthaug.runs import contents
@@ -21,30 +21,30 @@ MAX_CLASS_ROWS = 30
 LOGGED = (("val/accuracy", "validation accuracy (%)", 100.0), ("train/loss", "training loss", 1.0))
 
 
-def curve(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def curve(content: Content) -> Mapping[str, Any] | None:
     """Draw accuracy against the synthetic share, and the differences from real beside it."""
     figures = {}
-    if any(arm.accuracy for arm in group.arms):
-        figures["accuracy"] = accuracy_by_share(group.arms)
-    if any(arm.difference for arm in group.arms):
-        figures["difference"] = forest.arm_differences(group.arms)
+    if any(arm.accuracy for arm in content.group.arms):
+        figures["accuracy"] = accuracy_by_share(content.group.arms)
+    if any(arm.difference for arm in content.group.arms):
+        figures["difference"] = forest.arm_differences(content.group.arms)
     if not figures:
         return None
-    return {FIGURES: figures, "markers": marker_legend(group.arms), "controls": controls_of(group.arms)}
+    return {FIGURES: figures, "markers": marker_legend(content.group.arms), "controls": controls_of(content.group.arms)}
 
 
-def decomposition(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def decomposition(content: Content) -> Mapping[str, Any] | None:
     """Draw what losing real images costs and synthetic images give back, for the arms that have a control."""
-    arms = [arm for arm in group.arms if arm.gain is not None]
-    return {FIGURES: {"loss-and-gain": loss_and_gain(group.arms)}, "arms": arms} if arms else None
+    arms = [arm for arm in content.group.arms if arm.gain is not None]
+    return {FIGURES: {"loss-and-gain": loss_and_gain(content.group.arms)}, "arms": arms} if arms else None
 
 
-def classes(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def classes(content: Content) -> Mapping[str, Any] | None:
     """Draw per arm the difference from real of each class: of all classes, or of those that differ most."""
-    arms = [arm for arm in group.arms if arm.difference is not None]
+    arms = [arm for arm in content.group.arms if arm.difference is not None]
     if not arms:
         return None
-    colour, controls = palette.arm_colours(group.arms), controls_of(group.arms)
+    colour, controls = palette.arm_colours(content.group.arms), controls_of(content.group.arms)
     drawn = forest.largest_differences(arms, MAX_CLASS_ROWS)
     limits = {  # one axis for the arms and one for the controls, whose differences may be many times as large
         control: forest.axis_limits(
@@ -58,24 +58,29 @@ def classes(comparison: Comparison, group: Group, findings: Findings) -> Mapping
     return {FIGURES: figures, "controls": controls, "limit": MAX_CLASS_ROWS}
 
 
-def confusion(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def confusion(content: Content) -> Mapping[str, Any] | None:
     """Draw a confusion matrix per arm, as long as there are few enough classes."""
     figures = {
-        arm.name: confusion_matrix(arm.name, arm.confusion, group.class_names)
-        for arm in group.arms
+        arm.name: confusion_matrix(arm.name, arm.confusion, content.group.class_names)
+        for arm in content.group.arms
         if arm.confusion is not None
     }
-    if not figures and len(group.class_names) <= MAX_CONFUSION_CLASSES:
+    if not figures and len(content.group.class_names) <= MAX_CONFUSION_CLASSES:
         return None
-    dense = len(group.class_names) > MAX_CELL_TEXT
-    return {FIGURES: figures, "controls": controls_of(group.arms), "dense": dense, "limit": MAX_CONFUSION_CLASSES}
+    dense = len(content.group.class_names) > MAX_CELL_TEXT
+    return {
+        FIGURES: figures,
+        "controls": controls_of(content.group.arms),
+        "dense": dense,
+        "limit": MAX_CONFUSION_CLASSES,
+    }
 
 
-def exchange(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def exchange(content: Content) -> Mapping[str, Any] | None:
     """Draw the exchange rate, or say why it is not identifiable; None where no arm has synthetic images."""
-    if not any(arm.synthetic and arm.name in group.predicted for arm in group.arms):
+    if not any(arm.synthetic and arm.name in content.group.predicted for arm in content.group.arms):
         return None
-    rate = findings.exchange
+    rate = content.findings.exchange
     figures = {
         "error": exchange_curves.error_curves(rate),
         "value": exchange_curves.values_by_amount(rate),
@@ -91,11 +96,11 @@ def exchange(comparison: Comparison, group: Group, findings: Findings) -> Mappin
     }
 
 
-def learning(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def learning(content: Content) -> Mapping[str, Any] | None:
     """Draw what was logged per epoch, and list the runs whose log cannot be read."""
     curves: dict[str, list[Curve]] = {column: [] for column, _, _ in LOGGED}
     unreadable = []
-    for item in group.runs:
+    for item in content.group.runs:
         if not item.compared:
             continue
         try:
@@ -105,7 +110,7 @@ def learning(comparison: Comparison, group: Group, findings: Findings) -> Mappin
         except (OSError, ValueError, LookupError, csv.Error):
             unreadable.append(item.run.key.label)
     figures = {
-        column: learning_curves(curves[column], label, group.arms, scale)
+        column: learning_curves(curves[column], label, content.group.arms, scale)
         for column, label, scale in LOGGED
         if curves[column]
     }

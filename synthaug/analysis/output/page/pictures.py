@@ -10,8 +10,7 @@ from typing import Any
 from PIL import Image
 
 from synthaug.analysis.comparison.disagreement import HardImage, disputed, never_right
-from synthaug.analysis.comparison.model import Comparison, Group
-from synthaug.analysis.findings import Findings
+from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.training_images import listed_images, locator, with_most
 from synthaug.data.pixels import decode
 from synthaug.data.samples import REAL, SYNTHETIC
@@ -53,14 +52,14 @@ class HardPicture:
     mistake: str
 
 
-def images(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def images(content: Content) -> Mapping[str, Any] | None:
     """Return training images by class: real ones of the real arm, synthetic ones of the run that has most of them."""
-    runs = [item.run for item in group.runs if item.compared]
-    names = group.class_names[:MAX_CLASSES]
+    runs = [item.run for item in content.group.runs if item.compared]
+    names = content.group.class_names[:MAX_CLASSES]
     pictures, problems, lost = {}, [], {}
     for origin in (REAL, SYNTHETIC):
         rows, problem = _mix_rows(runs, origin)
-        pictures[origin], lost[origin] = _thumbnails(locator(comparison.folder), rows, names)
+        pictures[origin], lost[origin] = _thumbnails(locator(content.comparison.folder), rows, names)
         problems += [problem] if problem else []
     rows_by_class = {name: {origin: pictures[origin][name] for origin in pictures} for name in names}
     filled = {name: row for name, row in rows_by_class.items() if any(row.values())}
@@ -69,14 +68,14 @@ def images(comparison: Comparison, group: Group, findings: Findings) -> Mapping[
     return {"rows": filled, "problems": problems, "lost": lost, "limit": MAX_CLASSES}
 
 
-def hardest(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def hardest(content: Content) -> Mapping[str, Any] | None:
     """Return the test images that the arms disagree about, and those that no run recognises."""
-    locate = locator(comparison.folder)
-    split, lost = disputed(group, MAX_DISPUTED), never_right(group)
+    locate = locator(content.comparison.folder)
+    split, lost = disputed(content.group, MAX_DISPUTED), never_right(content.group)
     if not split and not lost:
         return None
     return {
-        "arms": [arm.name for arm in group.arms if arm.name in group.predicted],
+        "arms": [arm.name for arm in content.group.arms if arm.name in content.group.predicted],
         "disputed": _hard_pictures(split, locate),
         "lost": _hard_pictures(lost[:MAX_NEVER_RIGHT], locate),
         "n_lost": len(lost),

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from synthaug.analysis.comparison.model import Comparison, Group
+from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.comparison.predictions import ArmIdentity, identity
-from synthaug.analysis.findings import Findings
+from synthaug.analysis.output.page.content import Content
 
 
-def protocol(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def protocol(content: Content) -> Mapping[str, Any] | None:
     """Return how each arm was trained, by its name: (smallest, largest) value over its runs."""
     rows = {}
-    for arm in group.arms:
-        results = _results(group, (arm.name, arm.real, arm.synthetic, arm.augment))
+    for arm in content.group.arms:
+        results = _results(content.group, (arm.name, arm.real, arm.synthetic, arm.augment))
         if results:
             rows[arm.name] = (arm, _ranges(results))
     return {"rows": rows} if rows else None
@@ -42,9 +42,9 @@ def _ranges(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
     ]
 
 
-def provenance(comparison: Comparison, group: Group, findings: Findings) -> Mapping[str, Any] | None:
+def provenance(content: Content) -> Mapping[str, Any] | None:
     """Return what trained the arms and where: each value that occurs in any run, so that two machines show."""
-    results = _results(group)
+    results = _results(content.group)
     if not results:
         return None
     values: dict[str, dict[str, None]] = {}

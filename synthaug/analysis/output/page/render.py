@@ -15,6 +15,7 @@ from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import svg
+from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS, Context, Section
 from synthaug.analysis.text import arm_table, cost_text, format, sentences
 
@@ -88,7 +89,7 @@ def _contexts(comparison: Comparison, group: Group, findings: Findings, number: 
     """Return the context of each section that has something to show of a group, its figures as SVG."""
     contexts: dict[Section, Context] = {}
     for section in SECTIONS:
-        context = section.fill(comparison, group, findings)
+        context = section.fill(Content(comparison, group, findings))
         if context is not None:
             # Markup: the figures have escaped their text themselves.
             figures = {

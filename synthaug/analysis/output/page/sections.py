@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from synthaug.analysis.comparison.model import Comparison, Group, controls_of
-from synthaug.analysis.findings import Findings
+from synthaug.analysis.comparison.model import controls_of
 from synthaug.analysis.output.page import charts, pictures, protocol
+from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.text import arm_table, check_text, exchange_text, power_text, robustness_text
 from synthaug.analysis.validity.check import SERIOUS
 
@@ -31,57 +31,71 @@ class Section:
 
     name: str
     title: str
-    fill: Callable[[Comparison, Group, Findings], Context | None]
+    fill: Callable[[Content], Context | None]
 
 
-def result(comparison: Comparison, group: Group, findings: Findings) -> Context:
+def result(content: Content) -> Context:
     """Return what the first screen shows: the exchange rate, serious checks, the table of arms."""
-    one_length = len(group.steps) == 1  # else longer training is a part of the exchange rate
-    exchange = exchange_text.headline(findings.exchange) if findings.exchange.value is not None and one_length else ""
+    one_length = len(content.group.steps) == 1  # else longer training is a part of the exchange rate
+    exchange = (
+        exchange_text.headline(content.findings.exchange)
+        if content.findings.exchange.value is not None and one_length
+        else ""
+    )
     return {
         "exchange": exchange,
-        "controls": {arm.control: arm.name for arm in reversed(group.arms) if arm.control in controls_of(group.arms)},
+        "controls": {
+            arm.control: arm.name
+            for arm in reversed(content.group.arms)
+            if arm.control in controls_of(content.group.arms)
+        },
         "headers": arm_table.HEADERS,
-        "serious": [check_text.TITLES[check.code] for check in findings.checks if check.severity == SERIOUS],
+        "serious": [check_text.TITLES[check.code] for check in content.findings.checks if check.severity == SERIOUS],
     }
 
 
-def verdicts(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+def verdicts(content: Content) -> Context | None:
     """Return whether synthetic images help each class, arm by arm, and the mix that each class should have."""
-    if not findings.verdicts:
+    if not content.findings.verdicts:
         return None
-    mixes = [exchange_text.mix_sentence(mix, group.margin_fraction) for mix in findings.mixes]
-    return {"verdicts": findings.verdicts, "mixes": mixes}
+    mixes = [exchange_text.mix_sentence(mix, content.group.margin_fraction) for mix in content.findings.mixes]
+    return {"verdicts": content.findings.verdicts, "mixes": mixes}
 
 
-def robustness(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+def robustness(content: Content) -> Context | None:
     """Return the results on shift sets."""
-    if findings.robustness is None:
+    if content.findings.robustness is None:
         return None
-    return {"blocks": robustness_text.document(findings.robustness)[1:]}  # the section has a heading
+    return {"blocks": robustness_text.document(content.findings.robustness)[1:]}  # the section has a heading
 
 
-def power(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+def power(content: Content) -> Context | None:
     """Return the smallest difference that each arm could have shown, and what the margin would take."""
     arms = {
-        arm.name: (arm.power, power_text.sentence(arm.name, arm.power)) for arm in group.treatment_arms if arm.power
+        arm.name: (arm.power, power_text.sentence(arm.name, arm.power))
+        for arm in content.group.treatment_arms
+        if arm.power
     }
     return {"arms": arms} if arms else None
 
 
-def costs(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+def costs(content: Content) -> Context | None:
     """Return what each arm took."""
-    return {"costs": findings.costs} if findings.costs else None
+    return {"costs": content.findings.costs} if content.findings.costs else None
 
 
-def runs(comparison: Comparison, group: Group, findings: Findings) -> Context:
+def runs(content: Content) -> Context:
     """Return nothing: the template needs no more than the group."""
     return {}
 
 
-def checks(comparison: Comparison, group: Group, findings: Findings) -> Context | None:
+def checks(content: Content) -> Context | None:
     """Return all checks of the study's validity, the most severe first."""
-    return {"checks": [check_text.check_text(check) for check in findings.checks]} if findings.checks else None
+    return (
+        {"checks": [check_text.check_text(check) for check in content.findings.checks]}
+        if content.findings.checks
+        else None
+    )
 
 
 SECTIONS = (
