@@ -28,7 +28,7 @@ def load_part(part: str) -> tuple[Tensor, Tensor]:
 
 
 def to_grey28(images: Tensor) -> Tensor:
-    """The centre 28x28 as grey in [0, 1]: (n, 3, 32, 32) in [-1, 1] → (n, 28, 28)."""
+    """Return the centre 28x28 as grey in [0, 1]: (n, 3, 32, 32) in [-1, 1] → (n, 28, 28)."""
     centre = images[:, :, BORDER:-BORDER, BORDER:-BORDER]
     return centre.mean(1).add(1).div(2).clamp(0, 1)
 

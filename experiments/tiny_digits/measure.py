@@ -168,7 +168,7 @@ def rates(pipeline: Pipeline, batches: int = 6) -> Figures:
 
 
 def save_grid(images: Tensor, path: Path) -> None:
-    """The first ten images of each class, a class a row, twice enlarged."""
+    """Return the first ten images of each class, a class a row, twice enlarged."""
     chosen = images.view(10, -1, 3, 32, 32)[:, :10]
     table = chosen.permute(0, 3, 1, 4, 2).reshape(320, 320, 3).add(1).mul(127.5).round().byte()
     Image.fromarray(table.numpy()).resize((640, 640), Image.Resampling.NEAREST).save(path)

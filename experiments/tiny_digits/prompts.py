@@ -55,7 +55,7 @@ def build_tokenizer() -> CLIPTokenizer:
 
 
 def check_tokenizer(tokenizer: CLIPTokenizer) -> None:
-    """Raises ValueError unless each prompt word is one token of the vocabulary between the two marks."""
+    """Raise ValueError unless each prompt word is one token of the vocabulary between the two marks."""
     vocabulary = tokenizer.get_vocab()
     for word in prompt_words():
         expected = [vocabulary[START], vocabulary[f"{word}</w>"], vocabulary[END]]

@@ -86,7 +86,7 @@ def normalize_argv(arguments: Sequence[str]) -> CommandLine:
 
 
 def _value_option(typed: str) -> str:
-    """The full name of an option that takes a value, which argparse lets one abbreviate; "" for a flag."""
+    """Return the full name of an option that takes a value, which argparse lets one abbreviate; "" for a flag."""
     if typed.startswith("--"):
         return next((name for name in _VALUE_OPTIONS.values() if name.startswith(typed)), "")
     return _VALUE_OPTIONS.get(typed, "")

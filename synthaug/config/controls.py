@@ -75,7 +75,7 @@ def _mix_files(folders: Iterable[Path]) -> dict[str, Mapping[str, Any]]:
 
 
 def _control_choice(mix: SweptMix, files: Mapping[str, Mapping[str, Any]]) -> str:
-    """The choice that is the control of a mix: a file that has these numbers, or one made for it.
+    """Return the choice that is the control of a mix: a file that has these numbers, or one made for it.
 
     One made for it is registered with Hydra, whose launchers take it along to wherever a run is computed.
     """

@@ -99,7 +99,7 @@ def _drop_keys_of_replaced_model(generator: DictConfig, overrides: Iterable[str]
 
 
 def _recorded(config: DictConfig) -> dict[str, Any]:
-    """The settings with `${oc.env:X}` instead of the text that X holds, also where it is referred to."""
+    """Return the settings with `${oc.env:X}` instead of the text that X holds, also where it is referred to."""
     literal = plain_data(OmegaConf.create(_escaped(plain_data(config, resolve=False))))
     # What names the study's folder is no secret, and numbers and switches are needed to tell runs apart.
     return {
@@ -118,7 +118,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _text_from(literal: Any, used: Any) -> Any:
-    """`used` with its text taken from `literal`."""
+    """Return `used` with its text taken from `literal`."""
     if isinstance(used, dict) and isinstance(literal, dict):
         return {name: _text_from(literal[name], item) for name, item in used.items()}
     if isinstance(used, list) and isinstance(literal, list):

@@ -23,7 +23,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def _beside_or_inside(name: str) -> Path:
-    """A folder of the checkout, or its copy in an installed package."""
+    """Return a folder of the checkout, or its copy in an installed package."""
     beside = _PACKAGE.parent / name
     return beside if beside.is_dir() and (_PACKAGE.parent / "pyproject.toml").is_file() else _PACKAGE / name
 
@@ -198,7 +198,7 @@ def register() -> None:
 
 
 def folder_name(path: str) -> str:
-    """The name of a folder as the name of a dataset: `${folder_name:${dataset.root}}`.
+    """Return the name of a folder as the name of a dataset: `${folder_name:${dataset.root}}`.
 
     Letters of any script stay; what a name may not have in it (see `checks`), or no file system takes, becomes a "-".
     """

@@ -117,7 +117,7 @@ def read_signature(target: str) -> Signature:
 
 @functools.cache
 def _spec(module: str) -> ModuleSpec | None:
-    """The spec of a module, found folder by folder: `importlib.util.find_spec` imports the parents of a dotted name."""
+    """Return the spec of a module without importing its parents, as `importlib.util.find_spec` would."""
     parent = module.rpartition(".")[0]
     if parent:
         package = _spec(parent)
@@ -131,7 +131,7 @@ def _spec(module: str) -> ModuleSpec | None:
 
 @functools.cache
 def _tree(module: str) -> tuple[list[ast.stmt], dict[str, list[ast.AST]]]:
-    """The statements of a module, and each name that it binds outside of functions → what binds it."""
+    """Return the statements of a module, and each name that it binds outside of functions → what binds it."""
     spec = _spec(module)
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise _UnclearError
@@ -163,7 +163,7 @@ def _bindings(nodes: list[ast.stmt]) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _definition(module: str, name: str, depth: int = 0) -> tuple[str, _Node]:
-    """The module that defines what another one calls `name`, and the definition; KeyError where nothing binds it."""
+    """Return the module that defines `name`, and the definition; KeyError where nothing binds it."""
     body, names = _tree(module)
     bound = names.get(name, [])
     if not bound and not {"*", "__getattr__"} & names.keys() and _spec(f"{module}.{name}") is None:

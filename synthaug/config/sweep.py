@@ -106,7 +106,7 @@ def _checked_jobs(
     is_sweep: bool,
     done: Mapping[Combination, Job] = MappingProxyType({}),
 ) -> tuple[dict[Combination, Job], list[str]]:
-    """The runs that are right, those that are `done` among them, and what is wrong with others apart from `errors`."""
+    """Return the valid runs, including `done`, and what is wrong with the others apart from `errors`."""
     problems: list[str] = []
     jobs: dict[Combination, Job] = {}
     seen: set[str] = set()
@@ -138,7 +138,7 @@ def raise_configuration_problems(problems: Iterable[str]) -> None:
 
 
 def _clashes(jobs: Iterable[Job]) -> list[str]:
-    """Runs of one command that would share a folder although they are not the same."""
+    """Report runs of one command that would share a folder although they are not the same."""
     first: dict[Path, Job] = {}
     problems = []
     for job in jobs:
@@ -199,7 +199,7 @@ def controls_under_sweeper(target: str) -> str:
 def _with_controls(
     composer: Composer, values: Mapping[str, list[str]], jobs: Mapping[Combination, Job]
 ) -> dict[str, list[str]]:
-    """The values of a sweep with those that give it its controls: choices of `mix`, or 0 synthetic images."""
+    """Return the values of a sweep with those that give it its controls: choices of `mix`, or 0 synthetic images."""
     mixes = _swept_mixes(composer, jobs)
     if not controls.without_control(mixes):
         return dict(values)

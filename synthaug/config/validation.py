@@ -38,7 +38,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(low: float, high: float = math.inf, above: bool = False, below: bool = False, words: str = "") -> Rule:
-    """A number from `low` to `high`, without `low` (`above`) or `high` (`below`); other types have other checks."""
+    """Return a rule for numbers from `low` to `high`, without `low` (`above`) or `high` (`below`)."""
 
     def is_inside(value: Any) -> bool:
         if not _is_number(value):
@@ -232,7 +232,7 @@ def _unusable_keys(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[
 
 
 def _more_real_problems(config: DictConfig) -> Iterator[str]:
-    """An arm with more real images than the real training set has, and nowhere to take them from."""
+    """Report an arm with more real images than the real training set has, and nowhere to take them from."""
     if 1 < config.mix.real < 1e6 and config.dataset.more is None:
         yield (
             f"mix.real={config.mix.real!r}: must be {_RULES['mix.real'][1]}; more than all of them need a folder of "
@@ -241,7 +241,7 @@ def _more_real_problems(config: DictConfig) -> Iterator[str]:
 
 
 def _arm_augment_problems(augment: Mapping[Any, Any]) -> list[str]:
-    """What is wrong with the values of an arm's own augmentation, of which Hydra knows no types."""
+    """Return what is wrong with the values of an arm's own augmentation, of which Hydra knows no types."""
     problems = []
     for name, value in augment.items():
         is_valid, words = _AUGMENT_RULES[name]
@@ -255,7 +255,7 @@ def _arm_augment_problems(augment: Mapping[Any, Any]) -> list[str]:
 
 
 def _crop_problems(of_dataset: DictConfig, of_arm: Mapping[Any, Any]) -> list[str]:
-    """A crop of what is to be shown as a whole, once an arm's own augmentation replaces the dataset's."""
+    """Report a crop of what is to be shown as a whole, once an arm's own augmentation replaces the dataset's."""
     arm = typed_augment(of_arm)
     augment: dict[Any, Any] = {**of_dataset, **arm}
     if not augment["whole"] or (list(augment["scale"]) == list(augment["ratio"]) == [1, 1]):
@@ -279,7 +279,7 @@ def _model_problems(config: DictConfig) -> Iterator[str]:
 
 
 def _dataset_problems(dataset: DictConfig) -> list[str]:
-    """What is wrong with a folder that nothing will fill; the rest is checked when it is scanned."""
+    """Return what is wrong with a folder that nothing will fill; the rest is checked when it is scanned."""
     split = dataset.split
     parts = {} if split is None else {f"dataset.split.{name}": split[name] for name in ("val", "test")}
     problems = [f"{key}=None: must be {_PART[1]}" for key, part in parts.items() if part is None]
@@ -297,7 +297,7 @@ def _dataset_problems(dataset: DictConfig) -> list[str]:
 
 
 def _more_problems(dataset: DictConfig, root: Path, folders: Mapping[str, str]) -> list[str]:
-    """What is wrong with the folder of further real images."""
+    """Return what is wrong with the folder of further real images."""
     more = (root / dataset.more).resolve()
     split_folders = existing_folders(root, folders)
     splits = [split for split, name in split_folders.items() if more == (root / name).resolve()]
@@ -308,7 +308,7 @@ def _more_problems(dataset: DictConfig, root: Path, folders: Mapping[str, str]) 
 
 
 def _output_problems(dataset: DictConfig, output_dir: Path) -> Iterator[str]:
-    """A folder of outputs among the classes: from the second command on it would be one of them."""
+    """Report a folder of outputs among the classes: from the second command on it would be one of them."""
     root = Path(dataset.root).expanduser()
     split_folders = {name: dataset[name] for name in ("train", "val", "test")}
     if dataset.prepare is None:
@@ -325,7 +325,7 @@ def _output_problems(dataset: DictConfig, output_dir: Path) -> Iterator[str]:
 
 
 def _target_problems(path: str, node: Any) -> list[str]:
-    """What is wrong with a node that names what it configures."""
+    """Return what is wrong with a node that names what it configures."""
     target = node.get("_target_") if isinstance(node, DictConfig) else None
     if not isinstance(target, str):
         return [f"{path}: has no _target_, the dotted name of what it configures"]

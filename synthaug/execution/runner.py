@@ -174,7 +174,7 @@ def _evaluate_finished(session: Session, job: Job) -> bool:
 def _pending_shift_sets(
     job: Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
 ) -> list[ShiftSet]:
-    """The shift sets that the run is still to be evaluated on; tried before anything is trained."""
+    """Return the shift sets that the run is still to be evaluated on; tried before anything is trained."""
     pending = shift_sets.pending(job.folder, make_shifts(job))
     if not pending:
         return []
@@ -206,7 +206,7 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
 
     def check_model() -> None:
-        """A network that cannot be built or take the images should not come to light after hours of generating."""
+        """Build the network once: one that cannot take the images should not fail after hours of generating."""
         from synthaug.training import lightning_rules
 
         lightning_rules.quiet_libraries()
@@ -225,7 +225,7 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
 
 
 def _read_real(session: Session, job: Job) -> build.RealData:
-    """The dataset, written if it has to be; scanned once per command."""
+    """Return the dataset, written if it has to be; scanned once per command."""
     dataset = job.settings["dataset"]
     _prepare(session, dataset)
     key = preflight.dataset_key(job)

@@ -114,7 +114,7 @@ class Session:
         self._execute(self, self.jobs[overrides])
 
     def _validated_job(self, config: DictConfig, node: Any) -> Job:
-        """The run of a configuration that no sweep of ours has checked."""
+        """Return the run of a configuration that no sweep of ours has checked."""
         problems = validate(config)
         if node.mode == RunMode.MULTIRUN:
             self.is_sweep = True

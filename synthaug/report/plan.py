@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan]]:
-    """A plan for every group of the study that has an exchange rate.
+    """Return a plan for every group of the study that has an exchange rate.
 
     Raises:
         UserError: values out of range; no study; seconds neither given nor measured; no group with an exchange rate,

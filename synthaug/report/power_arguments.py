@@ -134,7 +134,7 @@ def _shares(text: str) -> tuple[float, ...]:
 
 
 def _range_problems(request: PowerRequest) -> Iterator[str]:
-    """What is wrong with the values, each alone and with one another."""
+    """Return what is wrong with the values, each alone and with one another."""
     difference = request.difference_fraction
     if request.accuracy is not None and not 0 < request.accuracy < 1:
         hint = f": {request.accuracy / 100:g}" if 1 < request.accuracy < 100 else " above 0 and below 1"
@@ -164,7 +164,7 @@ def _range_problems(request: PowerRequest) -> Iterator[str]:
 
 
 def _missing(request: PowerRequest) -> Iterator[str]:
-    """What was not given, or given twice."""
+    """Return what was not given, or given twice."""
     if request.folder is None:
         if request.n is None:
             yield "no test images: give their number with --n, or the folder of a study or dataset"

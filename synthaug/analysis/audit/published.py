@@ -223,7 +223,7 @@ class _Reader:
                 self._complain(f"{path}.{key}".lstrip("."), f"{what}; {_existing(key, allowed)}")
 
     def _list_of(self, key: str) -> dict[str, Any]:
-        """The lines below arms: or readings:."""
+        """Return the lines below arms: or readings:."""
         content = self._content.get(key, {})
         if isinstance(content, dict):
             return content
@@ -244,7 +244,7 @@ class _Reader:
         return None
 
     def _number(self, path: str, value: Any) -> Decimal | None:
-        """A percentage between 0 and 100 with its decimals; `places` moves the point of a fraction."""
+        """Return a percentage between 0 and 100 with its decimals; `places` moves the point of a fraction."""
         text = value.strip() if isinstance(value, str) else ""
         most = 1 if self._places else 100
         digits = text if self._places else text.removesuffix("%").rstrip()
@@ -263,7 +263,7 @@ class _Reader:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a text that is no YAML, in one line."""
+    """Return what is wrong with a text that is no YAML, in one line."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         parts = ", ".join(part for part in (error.context, error.problem) if part)
         return f"line {error.problem_mark.line + 1}: {parts}"
@@ -271,5 +271,5 @@ def _reason(error: Exception) -> str:
 
 
 def _existing(name: str, names: Iterable[str]) -> str:
-    """The close matches, or all names."""
+    """Return the close matches, or all names."""
     return suggest(name, names) or f"there is {', '.join(names)}"

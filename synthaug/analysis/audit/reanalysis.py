@@ -329,7 +329,7 @@ def grim(figure: Decimal, n: int) -> GrimResult:
 
 
 def _granularity(n: int) -> Fraction:
-    """The distance of neighbouring counts of n, in points."""
+    """Return the distance of neighbouring counts of n, in points."""
     return Fraction(100, n)
 
 
@@ -341,7 +341,7 @@ def last_digit(figure: Decimal) -> Decimal:
 
 
 def _printed_as(figure: Decimal, n: int) -> tuple[range, range, range]:
-    """Counts of n that are printed as a percentage when ties are rounded up, to even, and when digits are cut off."""
+    """Return the counts of n that print as a percentage, with ties rounded up, to even, or digits cut off."""
     value, step = Fraction(figure), Fraction(last_digit(figure))
     is_even = (value / step) % 2 == 0
     low, high = value - step / 2, value + step / 2
@@ -353,7 +353,7 @@ def _printed_as(figure: Decimal, n: int) -> tuple[range, range, range]:
 
 
 def _counts_between(low: Fraction, high: Fraction, n: int, included: tuple[bool, bool]) -> range:
-    """Counts k of n with 100 k/n between two percentages, each of which is included or not."""
+    """Return the counts k of n with 100 k/n between two percentages, each of which is included or not."""
     first, last = math.ceil(low * n / 100), math.floor(high * n / 100)
     first += not included[0] and first == low * n / 100
     last -= not included[1] and last == high * n / 100
@@ -373,7 +373,7 @@ def _audit_arm(arm: PublishedArm) -> ArmAudit:
 
 
 def _common_size(arms: Sequence[PublishedArm]) -> int | None:
-    """The smallest number of test images of which all figures are counts, up to MOST_SIZE."""
+    """Return the smallest number of test images of which all figures are counts, up to MOST_SIZE."""
     figures = {arm.accuracy for arm in arms}
     sizes = range(1, MOST_SIZE + 1)
     return next((n for n in sizes if all(any(_printed_as(figure, n)[:2]) for figure in figures)), None)
@@ -408,7 +408,7 @@ def _audit_pair(first: ArmAudit, second: ArmAudit) -> PairAudit:
 
 
 def _holm_corrected(pairs: Sequence[PairAudit]) -> tuple[PairAudit, ...]:
-    """The comparisons with the baseline, each p value also corrected for their number."""
+    """Return the comparisons with the baseline, each p value also corrected for their number."""
     columns = []
     for values in zip(*(astuple(pair.tests) for pair in pairs), strict=True):
         # A comparison without a p value still counts as one.

@@ -77,7 +77,7 @@ def load_predictions(
 
 
 def _reference(loaded: Sequence[tuple[Run, Mapping[str, Any], Predictions]]) -> Reference:
-    """The test set of the real arm; without one, that of most runs."""
+    """Return the test set of the real arm; without one, that of most runs."""
 
     def identity(item: tuple[Run, Mapping[str, Any], Predictions]) -> tuple[str, tuple[str, ...]]:
         return item[1]["data"]["test"], tuple(item[2].classes)

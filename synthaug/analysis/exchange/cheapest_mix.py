@@ -135,7 +135,7 @@ def plan(exchange: Exchange, accuracy: float, prices: ImagePrices, draws: int = 
 
 
 def _laws(exchange: Exchange, draws: int, seed: int) -> tuple[Law, list[Law]]:
-    """The form that fits best, and the laws of the same form that the arms might as well have shown."""
+    """Return the form that fits best, and the laws of the same form that the arms might as well have shown."""
     form = next(item for item in exchange.forms if item.name == (exchange.better or CONSTANT.name))
     shape = next(shape for shape in SHAPES if shape.name == form.name)
     assert exchange.covariance is not None, "an exchange rate has one"

@@ -207,7 +207,7 @@ class Problem:
 
     @staticmethod
     def _smoothed(surface: Floats) -> Floats:
-        """The least of each row between the grid's exponents: the vertex of the parabola through the lowest three."""
+        """Return each row's least between the grid's exponents: the vertex of the parabola through the lowest three."""
         middle = np.clip(surface.argmin(axis=1), 1, surface.shape[1] - 2)
         rows = np.arange(len(surface))
         left, centre, right = (surface[rows, middle + step] for step in (-1, 0, 1))
@@ -218,7 +218,7 @@ class Problem:
         return np.asarray(np.where(good, np.maximum(vertex, 0), surface.min(axis=1)))
 
     def _law(self, value: float, power: float, near: float, shape: Shape, unit: float) -> Law:
-        """The law at this value and power, its exponent found close to one that fits."""
+        """Return the law at this value and power, its exponent found close to one that fits."""
         between = np.geomspace(near / EXPONENT_STEP, near * EXPONENT_STEP, 33)
         misfit, floor, scale, shift = self._solve(np.array([value]), power, between, shape, unit)
         best = int(misfit[0].argmin())

@@ -316,7 +316,7 @@ def _points(arms: Sequence[Amounts], error: Floats, covariance: Floats, fitted: 
 
 
 def _design_reasons(arms: Sequence[Amounts]) -> tuple[str, ...]:
-    """What the choice of arms leaves open, whatever they answer."""
+    """Return what the choice of arms leaves open, whatever they answer."""
     reasons = []
     if not any(arm.n_synthetic for arm in arms):
         reasons.append(NO_SYNTHETIC)
@@ -364,7 +364,7 @@ def _aicc(shape: Shape, misfit: float, n: int) -> float | None:
 
 
 def _better(forms: tuple[Form, ...]) -> str | None:
-    """The form that fits clearly better than one exchange rate; None where none does."""
+    """Return the form that fits clearly better than one exchange rate; None where none does."""
     aicc = {form.name: form.aicc for form in forms if form.aicc is not None}
     best = min(aicc, key=aicc.__getitem__, default=CONSTANT.name)
     constant = aicc.get(CONSTANT.name, -math.inf)
@@ -372,7 +372,7 @@ def _better(forms: tuple[Form, ...]) -> str | None:
 
 
 def _along(problem: Problem, n: int, degrees: int, confidence: float) -> tuple[Value, ...]:
-    """The value of one synthetic image at each number of them, by the form in which it changes."""
+    """Return the value of one synthetic image at each number of them, by the form in which it changes."""
     rest = n - CHANGING.parameters
     if rest < 1:
         return ()

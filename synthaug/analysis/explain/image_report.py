@@ -89,7 +89,7 @@ def _single(paths: Sequence[str], part: str, folder: Path) -> str:
 def _predictions_for(
     path: str, runs: Sequence[Run], loaded: Mapping[RunKey, Predictions]
 ) -> Iterator[tuple[RunKey, Prediction]]:
-    """The predictions of all runs for an image, by its path or, where the folder has moved, by its end."""
+    """Return the predictions of all runs for an image, by its path or, where the folder has moved, by its end."""
     for run in runs:
         try:
             predictions = loaded.get(run.key) or contents.read_predictions(run.folder)
@@ -104,7 +104,7 @@ def _predictions_for(
 
 
 def _users(image: MixRow, runs: Sequence[Run], loaded: Mapping[RunKey, Sequence[MixRow]]) -> Iterator[RunKey]:
-    """The runs that trained on the same bytes under the same label."""
+    """Return the runs that trained on the same bytes under the same label."""
     for run in runs:
         try:
             rows = loaded.get(run.key) or contents.read_mix(run.folder)

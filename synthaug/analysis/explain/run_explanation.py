@@ -139,7 +139,7 @@ def load_run(folder: Path) -> Run:
 
 
 def _no_result(folder: Path) -> UserError:
-    """What a folder without a result is, and the next step."""
+    """Return what a folder without a result is, and the next step."""
     if (folder / layout.FAILED).is_file():
         error = read_json(folder / layout.FAILED).get("error", "")
         return UserError(

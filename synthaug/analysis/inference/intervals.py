@@ -314,7 +314,7 @@ def _difference(
 
 
 def sample_deviation(values: list[float]) -> float | None:
-    """Standard deviation with n - 1 in the denominator; None for fewer than two values."""
+    """Return the standard deviation with n - 1 in the denominator; None for fewer than two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 

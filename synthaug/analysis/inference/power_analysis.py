@@ -248,7 +248,7 @@ def unpaired(accuracy: float, n: int, difference: float) -> tuple[PowerOfTest, P
 
 
 def _below(accuracy: float, power_against: Callable[[float], float]) -> float | None:
-    """The smallest difference from an accuracy that is found, below it or else above it."""
+    """Return the smallest difference from an accuracy that is found, below it or else above it."""
     down = smallest_difference(lambda size: power_against(max(0.0, accuracy - size)), accuracy)
     return down or smallest_difference(lambda size: power_against(min(1.0, accuracy + size)), 1 - accuracy)
 

@@ -186,7 +186,7 @@ def _results(
 def _read(
     name: str, results: Mapping[layout.RunKey, tuple[Run, Mapping[str, Any]]], notes: list[ShiftNote]
 ) -> _Evaluated | None:
-    """The predictions that can be compared; a run with another test set under the same name is excluded."""
+    """Return the predictions that can be compared; a run with another test set under the same name is excluded."""
     reasons, answers, reference = load_predictions([run for run, _ in results.values()], confidence=True)
     notes += [ShiftNote(EXCLUDED, (name,), (key.label,), reason) for key, reason in reasons.items()]
     if not answers or reference is None:
@@ -288,7 +288,7 @@ def _change(correct: Values, clean: Values, rows: NDArray[np.int64] | None) -> D
 
 
 def _mean(correct: Values) -> Difference:
-    """An accuracy in the form that `difference_of_differences` takes."""
+    """Return an accuracy in the form that `difference_of_differences` takes."""
     centred = paired_difference(_stacked(correct) - 0.5, reach=0.5)
     return dataclasses.replace(centred, value=centred.value + 0.5, centre=centred.centre + 0.5)
 
@@ -309,7 +309,7 @@ def _extra(
 
 
 def _mean_of(sets: Sequence[_Evaluated], test: _Evaluated) -> _Evaluated | None:
-    """The mean over several sets of the same images: an image counts by the share of sets in which it is right.
+    """Return the mean over several sets of the same images: an image counts by the share of sets in which it is right.
 
     Only runs with predictions for all of them count; None below two sets, or where no run has all.
     """
@@ -332,7 +332,7 @@ def _mean_of(sets: Sequence[_Evaluated], test: _Evaluated) -> _Evaluated | None:
 
 
 def _corrected(sets: Sequence[ShiftSetResult]) -> Iterator[ShiftSetResult]:
-    """The sets with Holm's correction over all extra losses, and over all differences, of all of them."""
+    """Return the sets with Holm's correction over all extra losses, and over all differences, of all of them."""
     arms = [arm for result in sets for arm in result.arms]
     pairs = zip(adjusted(arm.difference for arm in arms), adjusted(arm.extra for arm in arms), strict=True)
     corrected = iter(

@@ -68,7 +68,7 @@ def image_document(report: ImageReport) -> list[Block]:
 
 
 def _weakest(counts: PredictionCounts | None) -> list[ClassCount]:
-    """The classes with the lowest F1, in their order."""
+    """Return the classes with the lowest F1, in their order."""
     if counts is None:
         return []
     weakest = sorted(counts.classes, key=lambda item: 1 if item.f1 is None else item.f1)[:SHOWN_CLASSES]
@@ -76,7 +76,7 @@ def _weakest(counts: PredictionCounts | None) -> list[ClassCount]:
 
 
 def _generators(rows: Sequence[ManifestRow]) -> dict[str, Any]:
-    """The models with their settings, and the prompts, each with the number of images that it generated."""
+    """Return the models with their settings, and the prompts, each with the number of images that it generated."""
     ways = Counter(tuple(getattr(row, name) for name in _GENERATOR) for row in rows).most_common(SHOWN)
     used = [column for column in range(len(_GENERATOR)) if any(way[column] for way, _ in ways)]
     return {
@@ -111,10 +111,10 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _line(values: Mapping[str, Any]) -> str:
-    """What is set, without empty values."""
+    """Return what is set, without empty values."""
     return ", ".join(f"{name}={value}" for name, value in values.items() if value not in (None, "", [], {}))
 
 
 def _abbreviate(value: str) -> str:
-    """The beginning of a hash, which identifies it."""
+    """Return the beginning of a hash, which identifies it."""
     return value[:12] if len(value) >= 40 and all(letter in "0123456789abcdef" for letter in value) else value

@@ -108,7 +108,7 @@ def _block(part: str) -> Block:
 
 
 def _rows(lines: list[str]) -> Rows:
-    """A table of Markdown; `<br>` in a header is a line break, a column whose rule ends in a colon holds numbers."""
+    """Read a table of Markdown; `<br>` in a header breaks a line, a column whose rule ends in a colon holds numbers."""
     header, rule, *rows = ([_line(cell) for cell in line.strip()[1:-1].split("|")] for line in lines)
     left = tuple(column for column, dashes in enumerate(rule) if not dashes.endswith(":"))
     return Rows([cell.replace("<br>", "\n") for cell in header], rows, left)
