@@ -129,7 +129,7 @@ def test_a_partial_pool_gives_what_it_has(tmp_path: Path) -> None:
     root = write_pool(tmp_path / "pool", cat=3)
     arm = build(tmp_path, root, {"real": 0.5, "synthetic": 0.5}, partial=True)
     assert arm.counts["per_class"] == {"cat": {"real": 5, "synthetic": 3}, "dog": {"real": 5, "synthetic": 0}}
-    with pytest.raises(UserError, match="There are no synthetic images of dog, and the mix keeps no real ones"):
+    with pytest.raises(UserError, match="no synthetic images of dog"):
         build(tmp_path, root, {"real": 0.0, "synthetic": 0.2}, partial=True)
 
 
@@ -147,5 +147,5 @@ def test_a_photograph_of_the_test_set_in_the_pool_is_refused(tmp_path: Path) -> 
 
 def test_prompts_for_a_pool_are_refused(tmp_path: Path) -> None:
     settings = {"output_dir": str(tmp_path), "prompts": {**NONE, "name": "clip", "templates": ["{class_name}"]}}
-    with pytest.raises(UserError, match=r"prompts=clip: the images of generator.root=pool are made already"):
+    with pytest.raises(UserError, match=r"prompts=clip: .*generator.root=pool"):
         arms.synthetic_images(settings, "photos", "pool", FolderGenerator("pool"))
