@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from synthaug.errors import UserError, disk_is_full, explain
-from synthaug.execution import preflight, runner
+from synthaug.execution import training_steps
 from synthaug.execution.session import Session, is_first_process
 from synthaug.tracking import run_ids
 
@@ -20,7 +20,7 @@ def main() -> None:
     Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
     Ctrl-C.
     """
-    session = Session(runner.execute, preflight.check_and_plan, runner.is_finished)
+    session = Session(training_steps.execute, training_steps.check, training_steps.is_finished)
     try:
         session.run()
         if not is_first_process():

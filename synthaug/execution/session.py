@@ -7,7 +7,7 @@ first run begins. A single run, or one that another sweeper has chosen, is check
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,8 +21,10 @@ from synthaug.config.compose import Composer
 from synthaug.config.job import Job, build_job
 from synthaug.config.sweep import Combination
 from synthaug.config.validation import validate
-from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
+
+if TYPE_CHECKING:  # numpy and Pillow, which a wrong key does without
+    from synthaug.data.splitting import Divided
 
 DatasetKey = tuple[str, ...]
 
