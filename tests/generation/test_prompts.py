@@ -161,6 +161,12 @@ def test_a_file_has_a_list_for_each_class(tmp_path: Path) -> None:
     assert prompts.prompt("7", 4) == "seven"
 
 
+def test_a_file_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "p.yaml").write_text("cat: [a cat]", encoding="utf-8")
+    assert read_prompts({**EMPTY, "file": "~/p.yaml"}, None).prompt("cat", 0) == "a cat"
+
+
 def test_a_class_missing_in_the_file_is_named_with_what_is_close(tmp_path: Path) -> None:
     prompts = read_file(tmp_path / "p.yaml", "cats: [a cat]\ndog: [a dog]\n")
     with pytest.raises(UserError) as caught:

@@ -380,6 +380,19 @@ def test_a_class_that_is_always_black_stops_the_work(tmp_path: Path) -> None:
     assert again.seeds == []
 
 
+@pytest.mark.parametrize(("rejected", "stops"), [(18, False), (19, True)])
+def test_more_than_nine_of_ten_candidates_of_twenty_stop_the_work(tmp_path: Path, rejected: int, stops: bool) -> None:
+    painter = Censored({"dog": range(rejected)}, batch_size=20)
+    synthetic = SyntheticSet(tmp_path, painter)
+    if stops:
+        with pytest.raises(UserError, match=r"19 of 20 .*'dog'"):
+            synthetic.ensure({"dog": 20})
+    else:
+        assert synthetic.ensure({"dog": 20}) == 20
+    few = Censored({"dog": range(19)}, batch_size=19)
+    assert SyntheticSet(tmp_path / "few", few).ensure({"dog": 19}) == 19, "nineteen candidates are too few"
+
+
 # --- the model that made it ------------------------------------------------------------------------
 
 

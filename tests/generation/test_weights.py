@@ -130,6 +130,9 @@ def test_damaged_files_are_named_in_their_order(tmp_path: Path) -> None:
     (tmp_path / "sharded").mkdir()
     index = {"weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}
     (tmp_path / "sharded/model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    (tmp_path / "whole/model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"bias": "model.safetensors"}}), encoding="utf-8"
+    )
     (tmp_path / "sharded/model.safetensors.index.fp16.json").write_text("{", encoding="utf-8")
     (tmp_path / "sharded/pytorch_model.bin.index.json").write_text("{", encoding="utf-8")
     parts = ["empty", "pickled", "sharded", "whole"]
