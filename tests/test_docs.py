@@ -28,7 +28,7 @@ def own_configs(tmp_path: Path) -> Path:
     photos = write_dataset(tmp_path / "photos")
     for group, name, text in SNIPPETS:
         path = tmp_path / "mine" / group / f"{name}.yaml"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("/data/shelter", str(photos)), encoding="utf-8")
     return tmp_path / "mine"
 

@@ -208,11 +208,11 @@ def test_generate_makes_what_a_mix_needs_or_a_number_per_class(swept: Commands) 
     folder = swept.folder / "outputs" / "synthetic" / "photos" / "alone"
     code, printed = swept.run("mix=82", "++generator.name=alone", command="generate")
     assert code == 0, printed
-    assert "16 images made, 0 existed" in printed
+    assert "16 images generated, 0 existed" in printed
     assert len(list(folder.glob("*/*.png"))) == 16
     code, printed = swept.run("per_class=9", "++generator.name=alone", command="generate")
     assert code == 0, printed
-    assert "2 images made, 16 existed" in printed
+    assert "2 images generated, 16 existed" in printed
     assert [len(list((folder / name).glob("*.png"))) for name in ("cat", "dog")] == [9, 9]
     code, printed = swept.run("mix=real", "++generator.name=alone", command="generate")
     assert code == 1
@@ -320,7 +320,7 @@ def test_animals_are_selected_and_trained_on(swept: Commands) -> None:
         assert [result["counts"][name] for name in ("real", "val", "test")] == [18, 6, 12]
         code, printed = swept.run(*command, "experiment=more")
     assert code == 1, printed
-    assert "bear: 7 photographs of 279 wanted (225 train, 27 val, 27 test)" in printed
+    assert "bear: 7 photographs of 279 requested (225 train, 27 val, 27 test)" in printed
     assert "dataset.prepare.smallest_box" in printed
     assert "Traceback" not in printed
 

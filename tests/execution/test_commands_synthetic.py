@@ -64,7 +64,7 @@ def test_a_pool_made_elsewhere(commands: Commands) -> None:
     assert sum(Path("pool") in Path(row.path).parents for row in rows) == 10
     code, printed = commands.run("-m", "mix=real,55,82", "generator.partial=true", *overrides[:2], "experiment=partial")
     assert code == 0, printed
-    assert "generator.partial: pool has fewer images than the mix asks for:" in printed
+    assert "generator.partial: pool has fewer images than the mix needs:" in printed
 
 
 def test_requests_to_a_hub_stay_off_the_screen(commands: Commands, tmp_path: Path) -> None:

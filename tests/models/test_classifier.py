@@ -318,7 +318,7 @@ def test_one_batch_norm_for_all_is_the_default_and_leaves_the_checkpoint_as_it_w
         ),
         ({"backbone": "timm/test_vit", "batch_norm": "per_origin"}, "model.batch_norm=per_origin: this network has no"),
         ({"train_stages": 9}, "model.train_stages=9: this network has 5 stages"),
-        ({"step_epochs": 2}, "model.step_epochs=2 belongs to model.schedule=step"),
+        ({"step_epochs": 2}, "model.step_epochs=2: only for model.schedule=step"),
         ({"backbone": "squeezenet1_1", "head_dropout": 0.5}, "model.head_batch_norm and model.head_dropout stand"),
     ],
 )

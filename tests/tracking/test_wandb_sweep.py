@@ -100,7 +100,7 @@ def test_a_trial_is_one_run(swept: tuple[Commands, dict[str, int]]) -> None:
     within = Commands.attach(commands, {"WANDB_MODE": "offline", "WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "one"})
     code, printed = within.run("-m", "mix=real,55", "experiment=two", "logger=wandb")
     assert code == 2
-    assert "-m: the trial of a W&B sweep is one run, and this asks for 2; list the mixes and seeds" in printed
+    assert "-m: the trial of a W&B sweep is one run, and this requests 2; list the mixes and seeds" in printed
     assert not within.study("two").exists()
 
 
