@@ -23,7 +23,7 @@ class Findings:
         verdicts: by arm, whether synthetic images help each class.
         mixes: for each class, the arm to use.
         robustness: on shift sets; None where there are none.
-        costs: seconds, energy and money of each arm.
+        costs: seconds and price of each arm.
         checks: of the validity of the comparison, the most severe first.
     """
 
