@@ -273,6 +273,25 @@ def test_readings_that_agree_contradict_nothing() -> None:
     assert result.readings[0].commands == ["mix=real", "mix.real=0.65 mix.synthetic=0.35"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "opposite"),
+    [
+        ((10, 20, 30, 40), (5, 15, 25, 35), False),  # both rise
+        ((40, 30, 20, 10), (35, 25, 15, 5), False),  # both fall
+        ((10, 40, 30, 20), (10, 20, 30, 40), False),  # no trend, and a rise
+        ((40, 30, 20, 10), (10, 20, 30, 40), True),
+    ],
+)
+def test_trends_are_opposite_where_one_falls_and_one_rises(
+    first: tuple[float, ...], second: tuple[float, ...], opposite: bool
+) -> None:
+    accuracies = {"a": "98.15", "b": "95.06", "c": "95.68", "d": "96.30", "e": "96.91"}
+    readings = {
+        name: dict(zip(accuracies, (0.0, *shares), strict=True)) for name, shares in [("x", first), ("y", second)]
+    }
+    assert audit(table(accuracies, readings=readings)).opposite_trends == opposite
+
+
 @pytest.mark.parametrize(("shares", "name"), MIXES.items())
 def test_named_mixes_are_those_of_the_program(shares: tuple[float, float], name: str) -> None:
     mix = yaml.safe_load((ROOT / "conf/mix" / f"{name}.yaml").read_text(encoding="utf-8"))
