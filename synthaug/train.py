@@ -46,10 +46,17 @@ def main() -> None:
 
 def _compare(session: Session, study: Path) -> bool:
     """Show the comparison of a study, in W&B as well where its runs are; True if all of them are finished."""
+    from synthaug.analysis.output import report_cache
+
+    in_wandb = any(job.study == study and job.is_in_wandb for job in session.jobs.values())
+    stored = report_cache.load(study) if not in_wandb or run_ids.is_published(study) else None
+    if stored:
+        report_cache.show(study, stored.text)
+        return stored.complete
     from synthaug.analysis.pipeline import show_report
 
     report = show_report(study)
-    if any(job.study == study and job.is_in_wandb for job in session.jobs.values()):
+    if in_wandb:
         from synthaug.tracking import summary_run
 
         summary_run.publish(report, again=False)

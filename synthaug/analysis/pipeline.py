@@ -1,6 +1,6 @@
 """From a study's folder to the files that compare its runs; what the commands report and train share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Comparison
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings, findings
-from synthaug.analysis.output.console import print_comparison
+from synthaug.analysis.output import report_cache
+from synthaug.analysis.output.console import report_text
 from synthaug.analysis.output.export import write_files
-from synthaug.analysis.text import cost_text, robustness_text
-from synthaug.analysis.text.document import Heading, print_document
-from synthaug.analysis.text.format import title
+from synthaug.analysis.output.report_cache import StoredReport
+from synthaug.analysis.training_images import locator, manifest_files
+from synthaug.analysis.validity.sources import sources
 from synthaug.files import write_text
-
-PAGE = "report.html"
+from synthaug.runs import layout
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def make_report(study: Path, prices: Prices | None = None) -> StudyReport:
     by_group = findings(comparison, prices)
     write_files(comparison, by_group)
     page = render(comparison, by_group, prices)
-    write_text(study / PAGE, page.html)
+    write_text(study / layout.PAGE, page.html)
     return StudyReport(comparison, by_group, page.figures)
 
 
@@ -58,14 +58,22 @@ def show_report(study: Path, prices: Prices | None = None) -> StudyReport:
         study: the folder.
         prices: to print the cost of each arm, too.
     """
+    inputs = report_cache.inputs(study)
     report = make_report(study, prices)
-    print_comparison(report.comparison, report.findings)
-    for group, of_group in zip(report.comparison.groups, report.findings, strict=True):
-        if len(report.findings) > 1 and (of_group.robustness or prices):
-            print_document([Heading(title(group), 1)])
-        if of_group.robustness:
-            print_document(robustness_text.summary(of_group.robustness))
-        if prices:
-            print_document(cost_text.document(of_group.costs, prices))
-    print(study / PAGE)
+    text = report_text(report.comparison, report.findings, prices)
+    if prices is None:
+        stored = StoredReport(text, report.comparison.complete)
+        report_cache.store(study, stored, inputs, _images(report.comparison))
+    report_cache.show(study, text)
     return report
+
+
+def _images(comparison: Comparison) -> Iterator[Path]:
+    """Yield every image that checks or page read, and the manifests of the synthetic ones."""
+    locate = locator(comparison.folder)
+    for group in comparison.groups:
+        images = sources(group)
+        rows = [row for listed in images.train.values() for row in listed]
+        yield from (locate(row.path) for row in rows)
+        yield from (locate(path) for path, _ in images.test)
+        yield from manifest_files(rows, locate).values()

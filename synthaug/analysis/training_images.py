@@ -1,7 +1,7 @@
 """The images that a run was trained on: where the files are by now, whether they are the same, who made them."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -121,6 +121,17 @@ def place(row: MixRow) -> tuple[str, str]:
 Manifest = dict[tuple[str, str], ManifestRow]
 
 
+def manifest_files(rows: Iterable[MixRow], locate: Callable[[str], Path]) -> dict[str, Path]:
+    """Return the folders of the synthetic sets in a mix, as the run wrote them, and where each manifest is now.
+
+    Args:
+        rows: of `mix.csv`.
+        locate: see `locator`.
+    """
+    folders = sorted({set_folder(row) for row in rows if row.origin == SYNTHETIC})
+    return {folder: locate(str(PurePath(folder, MANIFEST))) for folder in folders}
+
+
 def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[dict[str, Manifest], list[str]]:
     """Read the manifests of the synthetic sets: folder → rows by `place`; and what is wrong with damaged ones.
 
@@ -132,9 +143,9 @@ def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[di
     """
     by_folder: dict[str, Manifest] = {}
     problems = []
-    for folder in sorted({set_folder(row) for row in rows if row.origin == SYNTHETIC}):
+    for folder, file in manifest_files(rows, locate).items():
         try:
-            listed = read_manifest(locate(str(PurePath(folder, MANIFEST))).parent)
+            listed = read_manifest(file.parent)
         except UserError as error:
             listed = []
             problems.append(str(error))

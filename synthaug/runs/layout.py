@@ -10,7 +10,11 @@ from synthaug.files import remove_unfinished, write_json
 
 FORMAT = 1  # of `planned.json` and `result.json`
 
-PLANNED = "planned.json"  # of a study; all others are of a run
+# Of a study; all others are of a run.
+PLANNED, PAGE = "planned.json", "report.html"
+RESULTS_CSV, RESULTS_JSON = "results.csv", "results.json"
+RESULTS_MARKDOWN, RESULTS_LATEX = "results.md", "results.tex"
+REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
 PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
 SHIFTS = "shifts"

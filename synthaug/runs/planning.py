@@ -44,10 +44,10 @@ def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = 
         recorded = _read(study)
         planned = {run.key: run for run in (*_runs(recorded), *runs)}
         margin = recorded["margin"] if margin_points is None else margin_points
-        write_json(
-            study / PLANNED,
-            {"format": FORMAT, "margin": margin, "runs": [dataclasses.asdict(planned[key]) for key in sorted(planned)]},
-        )
+        runs_by_key = [dataclasses.asdict(planned[key]) for key in sorted(planned)]
+        updated = {"format": FORMAT, "margin": margin, "runs": runs_by_key}
+        if updated != recorded:  # its time of change tells whether a report is up to date
+            write_json(study / PLANNED, updated)
 
 
 def read_plan(study: Path) -> list[PlannedRun]:

@@ -155,7 +155,7 @@ def report_artifact(study: str, folder: Path) -> Any:
         folder: of the study.
     """
     artifact = _artifact("report", study)
-    for path in sorted([folder / "report.html", *folder.glob("results.*")]):
+    for path in sorted([folder / layout.PAGE, *folder.glob("results.*")]):
         _add(artifact, path)
     return artifact
 

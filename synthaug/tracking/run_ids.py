@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from synthaug.files import read_json, write_json
+from synthaug.errors import UserError
+from synthaug.files import read_json, sha256, write_json
+from synthaug.runs.layout import RESULTS_JSON
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,16 @@ def update_record(folder: Path, values: Mapping[str, Any]) -> None:
     updated = record | {name: value for name, value in values.items() if value}
     if updated != record:
         write_json(folder / _RECORD, updated)
+
+
+def is_published(study: Path) -> bool:
+    """Return whether nothing is left to publish: the comparison in the study's folder is in W&B, or W&B is disabled."""
+    if os.environ.get("WANDB_MODE") == "disabled":
+        return True
+    try:
+        return bool(read_record(study).get("published") == sha256(study / RESULTS_JSON))
+    except (OSError, UserError):  # nothing to compare with, or a damaged record: publishing says so
+        return False
 
 
 def configure_mode(study: Path) -> str:

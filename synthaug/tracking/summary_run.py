@@ -12,7 +12,7 @@ from typing import Any
 from synthaug.analysis.comparison.model import ComparedRun, Comparison, Group
 from synthaug.analysis.inference.intervals import CONFIDENCE
 from synthaug.analysis.output.records import as_json
-from synthaug.analysis.pipeline import PAGE, StudyReport
+from synthaug.analysis.pipeline import StudyReport
 from synthaug.analysis.validity import check
 from synthaug.files import read_json, sha256
 from synthaug.runs import layout
@@ -42,13 +42,12 @@ def publish(report: StudyReport, again: bool = True) -> bool:
     """
     study = report.comparison.folder
     try:
-        digest = sha256(study / "results.json")
-        if not again and run_ids.read_record(study).get("published") == digest:
+        if not again and run_ids.is_published(study):
             return True
         settings = _init_arguments(report.comparison)
         if settings["mode"] != "disabled":
             _publish(report, settings)
-            run_ids.update_record(study, {"published": digest})
+            run_ids.update_record(study, {"published": sha256(study / layout.RESULTS_JSON)})
     except Exception as error:
         log.warning(
             "The comparison is not in W&B (%s: %s); all files are written. To try again: "
@@ -78,7 +77,7 @@ def _publish(report: StudyReport, settings: Mapping[str, Any]) -> None:
         run.tags = tuple(sorted(({*(run.tags or ())} - {check.INCOMPLETE, check.UNDERPOWERED}) | tags(report)))
         # Figures as text and not as pixels: sharp at any size, and their words can be searched.
         drawn = {name: wandb.Html(_SHEET.format(svg), inject=False) for name, svg in figures.items()}
-        with (study / PAGE).open(encoding="utf-8") as page:
+        with (study / layout.PAGE).open(encoding="utf-8") as page:
             drawn["page"] = wandb.Html(page, inject=False)
         run.log({name: _table(rows) for name, rows in tables(groups).items() if rows} | drawn)
         for item in _compared_runs(comparison):

@@ -10,6 +10,7 @@ from synthaug.analysis.text import arm_table, format, sentences
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.files import write_json, write_rows, write_text
+from synthaug.runs import layout
 
 
 def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
@@ -21,19 +22,19 @@ def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
     """
     flat = [row for group in comparison.groups for row in rows(group)]
     write_rows(
-        comparison.folder / "results.csv",
+        comparison.folder / layout.RESULTS_CSV,
         list(flat[0]),
         (["" if value is None else value for value in row.values()] for row in flat),
     )
-    write_json(comparison.folder / "results.json", as_json(comparison, findings))
+    write_json(comparison.folder / layout.RESULTS_JSON, as_json(comparison, findings))
     blocks = [
         block
         for group, group_findings in zip(comparison.groups, findings, strict=True)
         for block in _blocks(comparison.study, group, group_findings)
     ]
-    write_text(comparison.folder / "results.md", markdown(blocks))
+    write_text(comparison.folder / layout.RESULTS_MARKDOWN, markdown(blocks))
     latex = "\n".join(_latex(comparison.study, group) for group in comparison.groups)
-    write_text(comparison.folder / "results.tex", latex)
+    write_text(comparison.folder / layout.RESULTS_LATEX, latex)
 
 
 def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:

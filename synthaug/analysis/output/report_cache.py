@@ -1,0 +1,110 @@
+"""What the report of a study was made from, so that it is not made again where nothing has changed.
+
+Imports nothing that computes or draws: an unchanged study needs no more than this.
+"""
+
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from synthaug.errors import UserError
+from synthaug.files import read_json, write_json
+from synthaug.runs import layout
+
+FORMAT = 1
+CACHE = "report_cache.json"
+_READ = (
+    layout.RESULT, layout.FAILED, layout.CONFIG, layout.MIX, layout.HISTORY, layout.PREDICTIONS,
+    f"{layout.SHIFTS}/*/{layout.RESULT}", f"{layout.SHIFTS}/*/{layout.PREDICTIONS}",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """What is needed to show a report again.
+
+    Attributes:
+        text: what was printed.
+        complete: whether every planned run was finished.
+    """
+
+    text: str
+    complete: bool
+
+
+def inputs(study: Path) -> dict[str, Any]:
+    """Return what a report depends on besides images, as it is now."""
+    return {"format": FORMAT, "terminal": _terminal(), "program": _program(), "runs": _runs(study)}
+
+
+def store(study: Path, report: StoredReport, inputs: Mapping[str, Any], images: Iterable[Path]) -> None:
+    """Keep a report with the states of all files that it depends on.
+
+    Args:
+        study: its folder.
+        report: to be kept.
+        inputs: as they were before the report was made, or it would not see a run that finished meanwhile.
+        images: images and manifests that were read.
+    """
+    others = {str(path): _state(path) for path in (*images, *(study / name for name in layout.REPORT))}
+    write_json(study / CACHE, {**inputs, "files": others, "report": asdict(report)})
+
+
+def load(study: Path) -> StoredReport | None:
+    """Return the last report of a study; None if making it again could give another one."""
+    try:
+        content = read_json(study / CACHE)
+    except (OSError, UserError):
+        return None
+    if any(content.get(name) != value for name, value in inputs(study).items()):
+        return None
+    if any(_state(Path(path)) != state for path, state in content["files"].items()):
+        return None
+    return StoredReport(**content["report"])
+
+
+def show(study: Path, text: str) -> None:
+    """Print a report and the path of its page.
+
+    Args:
+        study: its folder.
+        text: what was printed to begin with.
+    """
+    print(text, end="")
+    print(study / layout.PAGE)
+
+
+def _runs(study: Path) -> dict[str, str]:
+    """File below the study that every report reads, or would read if it were there → its state."""
+    paths = [study / layout.PLANNED, *(path for name in _READ for path in study.glob(f"*/*/*/*/seed*/{name}"))]
+    return {path.relative_to(study).as_posix(): _state(path) for path in paths}
+
+
+def _state(path: Path) -> str:
+    """Size and time of change; a folder of another name or a deleted file is "missing"."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _terminal() -> str:
+    """Return what the text depends on besides its content."""
+    if not sys.stdout.isatty():
+        return "none"
+    variables = [os.environ.get(name, "") for name in ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR")]
+    return f"{shutil.get_terminal_size().columns} columns {' '.join(variables)}"
+
+
+@functools.cache
+def _program() -> dict[str, str]:
+    """State of each source file of this package: whoever changes a template sees the change."""
+    package = Path(__file__).parents[2]
+    sources = [path for path in package.rglob("*.*") if path.suffix != ".pyc"]
+    return {path.relative_to(package).as_posix(): _state(path) for path in sources}
