@@ -51,7 +51,7 @@ def _group_findings(comparison: Comparison, group: Group, prices: Prices | None)
         exchange.group_exchange(group),
         verdicts,
         mixes,
-        robustness([item.run for item in group.runs]),
+        robustness(group),
         costs(comparison.folder, group, prices),
         validity_checks(comparison.folder, group),
     )

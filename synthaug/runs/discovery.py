@@ -12,8 +12,8 @@ from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.runs import contents
 from synthaug.runs.contents import MixRow
-from synthaug.runs.layout import CONFIG, FAILED, FORMAT, RESULT, RunKey
-from synthaug.runs.planning import read_plan
+from synthaug.runs.layout import CONFIG, FAILED, FORMAT, RESULT, SHIFTS, RunKey
+from synthaug.runs.planning import StudyPlan, read_plan
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ class Run:
     def mix(self) -> Sequence[MixRow]:
         """The training images that its `mix.csv` lists, read once."""
         return contents.read_mix(self.folder)
+
+    @functools.cached_property
+    def shift_sets(self) -> frozenset[str]:
+        """Names of the shift sets that it was evaluated on."""
+        return frozenset(path.parent.name for path in (self.folder / SHIFTS).glob(f"*/{RESULT}"))
 
 
 def check_result(result: Mapping[str, Any], folder: Path) -> None:
@@ -103,11 +108,16 @@ def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: 
     return run
 
 
-def find_runs(study: Path) -> list[Run]:
-    """Return every run of a study, planned or on disk, by dataset, generator, model, synthetic share and seed."""
+def find_runs(study: Path, plan: StudyPlan | None = None) -> list[Run]:
+    """Return every run of a study, planned or on disk, by dataset, generator, model, synthetic share and seed.
+
+    Args:
+        study: its folder.
+        plan: of the study; read by default.
+    """
     runs = {
         run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic, run.augment)
-        for run in read_plan(study)
+        for run in (plan or read_plan(study)).runs
     }
     planned = {run.folder for run in runs.values()}
     for path in sorted(study.glob(f"*/*/*/*/seed*/{RESULT}")):

@@ -31,6 +31,19 @@ class PlannedRun:
     augment: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class StudyPlan:
+    """What was requested of a study.
+
+    Attributes:
+        runs: sorted; none where nothing was planned.
+        margin: smallest difference in accuracy that matters, in percentage points.
+    """
+
+    runs: tuple[PlannedRun, ...]
+    margin: float
+
+
 def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = None) -> None:
     """Add `runs` to the study's plan, so that a report can name the ones that never finished.
 
@@ -50,14 +63,10 @@ def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = 
             write_json(study / PLANNED, updated)
 
 
-def read_plan(study: Path) -> list[PlannedRun]:
-    """Return the requested runs, sorted; none where nothing was planned."""
-    return _runs(_read(study))
-
-
-def read_margin(study: Path) -> float:
-    """Return the smallest difference in accuracy that matters to a study, in percentage points."""
-    return float(_read(study)["margin"])
+def read_plan(study: Path) -> StudyPlan:
+    """Return what was requested of a study."""
+    content = _read(study)
+    return StudyPlan(tuple(_runs(content)), float(content["margin"]))
 
 
 def _read(study: Path) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from synthaug.analysis.comparison.model import ComparedRun, Comparison, Group
+from synthaug.analysis.comparison.model import ComparedRun, Comparison, Group, Reason
 from synthaug.analysis.inference.intervals import CONFIDENCE
 from synthaug.analysis.output.records import as_json
 from synthaug.analysis.pipeline import StudyReport
+from synthaug.analysis.text import sentences
 from synthaug.analysis.validity import check
-from synthaug.files import read_json, sha256
+from synthaug.files import sha256
 from synthaug.runs import layout
 from synthaug.tracking import run_ids
 from synthaug.tracking.artifacts import artifact_name
@@ -117,12 +118,10 @@ def configuration(comparison: Comparison) -> dict[str, Any]:
     """
     settings = [(item.run.result or {}).get("settings", {}) for item in _compared_runs(comparison)]
     shared = {name: values.pop() for name in _SETTINGS if len(values := {of_run.get(name) for of_run in settings}) == 1}
-    plan = comparison.folder / layout.PLANNED
-    planned = read_json(plan) if plan.is_file() else {}
     groups = comparison.groups
     names = [(group.dataset, group.generator, group.model, arm.name) for group in groups for arm in group.arms]
     return {
-        **{name: value for name, value in _scalars(planned | shared).items() if name != "format"},
+        **_scalars(shared),
         "study": comparison.study,
         "confidence": CONFIDENCE,
         "margin": groups[0].margin,
@@ -178,7 +177,9 @@ def tables(groups: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]
             excluded = ("per_class", "margin")
             content["comparison"].append({name: value for name, value in arm.items() if name not in excluded})
             content["classes"] += [{**names, "arm": arm["arm"], **row} for row in arm["per_class"]]
-        content["runs"] += [names | run for run in group["runs"]]
+        for run in group["runs"]:
+            reason = Reason(**run["reason"]) if run["reason"] else None
+            content["runs"].append(names | run | {"reason": sentences.reason_text(reason)})
     return content
 
 

@@ -150,9 +150,9 @@ def test_controls_are_planned_run_and_compared_like_what_was_typed(swept: Comman
     command = ["-m", "mix=real,mine,28", "experiment=controlled", "controls=true", "margin=2", "budget=steps"]
     code, printed = swept.run(*command)
     assert code == 0, printed
-    arms = [run.key.arm for run in planning.read_plan(swept.study("controlled"))]
+    arms = [run.key.arm for run in planning.read_plan(swept.study("controlled")).runs]
     assert sorted(arms) == sorted(["real", "mine", "real30", "28", "real80"])
-    assert planning.read_margin(swept.study("controlled")) == 2
+    assert planning.read_plan(swept.study("controlled")).margin == 2
     for arm, passes in {"real": 2.0, "mine": 4.0, "real30": 6.6667, "28": 2.0, "real80": 2.5}.items():
         result = read_json(swept.run_folder(arm, "controlled") / layout.RESULT)
         assert result["training"] | {"seconds": 0} == {

@@ -102,7 +102,7 @@ def test_an_augmentation_of_the_arm_is_read_from_plan_or_result(tmp_path: Path) 
     augment = {"policy": "trivial", "scale": [0.5, 1.0]}
     strong = dataclasses.replace(planned("strong", 0), augment=augment)
     planning.plan(tmp_path, [strong, planned("real", 0)])
-    assert planning.read_plan(tmp_path) == [planned("real", 0), strong]
+    assert planning.read_plan(tmp_path).runs == (planned("real", 0), strong)
     key = planned("more", 0).key
     content = result(key, 1, 0)
     write_json(tmp_path / key.folder / layout.RESULT, content | {"mix": content["mix"] | {"augment": augment}})

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from synthaug.runs import discovery, planning
+from synthaug.runs.planning import StudyPlan
 from tests.factories.runs import planned
 
 # Plans one run, and waits for a line between reading the plan and writing it.
@@ -28,8 +29,7 @@ planning.plan(Path(sys.argv[1]), [planned("slow", 0)])
 
 
 def test_a_study_without_a_plan_is_empty(tmp_path: Path) -> None:
-    assert planning.read_plan(tmp_path) == []
-    assert planning.read_margin(tmp_path) == 1
+    assert planning.read_plan(tmp_path) == StudyPlan((), 1)
     assert discovery.find_runs(tmp_path) == []
 
 
@@ -37,17 +37,19 @@ def test_a_plan_grows_and_holds_every_run_once(tmp_path: Path) -> None:
     study = tmp_path / "new" / "study"
     planning.plan(study, [planned("real", 0), planned("64", 0, 0.4, 0.6)])
     planning.plan(study, [planned("64", 0, 0.4, 0.6), planned("64", 1, 0.4, 0.6)])
-    assert planning.read_plan(study) == [planned("64", 0, 0.4, 0.6), planned("64", 1, 0.4, 0.6), planned("real", 0)]
+    runs = (planned("64", 0, 0.4, 0.6), planned("64", 1, 0.4, 0.6), planned("real", 0))
+    assert planning.read_plan(study).runs == runs
 
 
 def test_the_margin_of_the_last_command_is_kept(tmp_path: Path) -> None:
     planning.plan(tmp_path, [planned("real", 0)])
-    assert planning.read_margin(tmp_path) == 1
+    assert planning.read_plan(tmp_path).margin == 1
     planning.plan(tmp_path, [planned("real", 1)], margin_points=0.5)
     planning.plan(tmp_path, [planned("55", 0, 0.5, 0.5)])
-    assert planning.read_margin(tmp_path) == 0.5
+    assert planning.read_plan(tmp_path).margin == 0.5
     planning.plan(tmp_path, [], margin_points=2)
-    assert (planning.read_margin(tmp_path), len(planning.read_plan(tmp_path))) == (2, 3)
+    plan = planning.read_plan(tmp_path)
+    assert (plan.margin, len(plan.runs)) == (2, 3)
 
 
 def test_two_processes_that_plan_at_once_lose_no_run(tmp_path: Path) -> None:
@@ -63,4 +65,4 @@ def test_two_processes_that_plan_at_once_lose_no_run(tmp_path: Path) -> None:
         slow.stdin.flush()
         assert slow.wait(30) == 0
         fast.join(30)
-    assert planning.read_plan(tmp_path) == [planned("fast", 0), planned("slow", 0)]
+    assert planning.read_plan(tmp_path).runs == (planned("fast", 0), planned("slow", 0))

@@ -68,7 +68,7 @@ def test_each_trial_is_a_run_of_the_study(swept: tuple[Commands, dict[str, int]]
     assert codes == dict.fromkeys(codes, 0), commands.printed
     for arm in ("55", "real"):
         assert (commands.run_folder(arm, STUDY) / layout.RESULT).is_file()
-    assert {run.key.arm for run in planning.read_plan(commands.study(STUDY))} == {"55", "real"}
+    assert {run.key.arm for run in planning.read_plan(commands.study(STUDY)).runs} == {"55", "real"}
 
 
 def test_trials_belong_to_the_sweep_and_are_the_runs_that_it_made(swept: tuple[Commands, dict[str, int]]) -> None:

@@ -21,15 +21,10 @@ from synthaug.analysis.comparison.model import (
     Comparison,
     Group,
     NonInferiority,
+    Reason,
     ShareTrend,
 )
-from synthaug.analysis.comparison.predictions import (
-    ArmIdentity,
-    RunPredictions,
-    baseline_of,
-    identity,
-    load_predictions,
-)
+from synthaug.analysis.comparison.predictions import RunPredictions, baseline_of, by_arm, identity, load_predictions
 from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.inference.contrasts import (
     Values,
@@ -58,7 +53,8 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
     """
     if not study.is_dir():
         raise UserError(f"{study} is no folder. Give the folder of a study, e.g. outputs/default.")
-    runs = [_whole(run) for run in discovery.find_runs(study)]
+    plan = planning.read_plan(study)
+    runs = [_whole(run) for run in discovery.find_runs(study, plan)]
     if not runs:
         inside = sorted(path.parent for path in study.glob(f"*/{layout.PLANNED}"))
         hint = (
@@ -69,7 +65,7 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
         raise UserError(f"{study} holds no runs. {hint}")
     groups = groupby(runs, key=lambda run: (run.key.dataset, run.key.generator, run.key.model))
     name = study.resolve().name
-    margin = planning.read_margin(study) if margin is None else margin
+    margin = plan.margin if margin is None else margin
     return Comparison(name, study, tuple(_compare_group(list(members), margin) for _, members in groups))
 
 
@@ -83,15 +79,19 @@ def _whole(run: Run) -> Run:
 
 
 def _compare_group(runs: list[Run], margin: float) -> Group:
-    reasons, predictions, reference = load_predictions(runs)
-    compared = {item.run.key: item for item in predictions}
-    states = tuple(_state(run, reasons.get(run.key, ""), compared.get(run.key)) for run in runs)
+    shifted = any(run.shift_sets for run in runs if run.result is not None)
+    reasons, predictions, reference = load_predictions(runs, confidence=shifted)
     labels = reference[1].labels if reference else np.zeros(0, dtype=np.int64)
+    accuracy = {item.run.key: float((item.predicted == labels).mean()) for item in predictions}
+    states = tuple(_state(run, reasons.get(run.key), accuracy.get(run.key)) for run in runs)
     names = tuple(reference[1].classes) if reference else ()
     arms, values = _arms(runs, predictions, labels, names)
     predicted: dict[str, dict[int, NDArray[np.int64]]] = {}
+    confidence: dict[str, dict[int, NDArray[np.float64]]] = {}
     for item in predictions:
         predicted.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.predicted
+        if item.confidence is not None:
+            confidence.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.confidence
     key = runs[0].key
     return Group(
         dataset=key.dataset,
@@ -107,21 +107,18 @@ def _compare_group(runs: list[Run], margin: float) -> Group:
         labels=labels,
         paths=tuple(reference[1].paths) if reference else (),
         predicted=predicted,
+        confidence=confidence,
     )
 
 
-def _state(run: Run, problem: str, predictions: RunPredictions | None) -> ComparedRun:
-    if predictions is not None:
-        return ComparedRun(run, "finished", accuracy=float(predictions.correct.mean()))
+def _state(run: Run, problem: Reason | None, accuracy: float | None) -> ComparedRun:
+    if accuracy is not None:
+        return ComparedRun(run, "finished", accuracy=accuracy)
     if run.state == "finished":
         return ComparedRun(run, NOT_COMPARABLE, problem)
-    if run.state == "failed":
-        failure = run.failure or {}
-        when = f" ({failure['when']})" if failure.get("when") else ""
-        return ComparedRun(run, "failed", f"{failure.get('type', 'error')}: {failure.get('error', '')}{when}")
-    if run.state == "unfinished":
-        return ComparedRun(run, "unfinished", "started, but no result yet; run the same command again to resume")
-    return ComparedRun(run, "missing", "planned, but never started; run the same command again")
+    failure = run.failure or {}
+    data = {name: failure.get(name, "") for name in ("type", "error", "when")} if run.state == "failed" else {}
+    return ComparedRun(run, run.state, Reason(run.state, data))
 
 
 @dataclass(frozen=True)
@@ -136,19 +133,17 @@ def _arms(
     runs: list[Run], predictions: list[RunPredictions], labels: NDArray[np.int64], names: tuple[str, ...]
 ) -> tuple[list[Arm], list[_ArmValues | None]]:
     """Return the arms of a group and, for each, its values; None for an arm without a comparable run."""
-    by_arm: dict[ArmIdentity, list[RunPredictions]] = {}
-    for item in predictions:
-        by_arm.setdefault(identity(item.run), []).append(item)
+    of_arms = by_arm(predictions)
     planned = Counter(identity(run) for run in runs)
     baseline = baseline_of(planned)
     arms: list[Arm] = []
     values: list[_ArmValues | None] = []
     for key, count in planned.items():
         arm, of_arm = Arm(*key[:3], key == baseline, count, augment=key[3]), None
-        if key in by_arm:
-            predicted = {item.run.key.seed: item.predicted for item in by_arm[key]}
+        if key in of_arms:
+            predicted = {item.run.key.seed: item.predicted for item in of_arms[key]}
             of_arm = _ArmValues(right(predicted, labels), macro_f1_parts(predicted, labels, len(names)))
-            arm = _with_accuracy(arm, by_arm[key], of_arm, labels, names)
+            arm = _with_accuracy(arm, of_arms[key], of_arm, labels, names)
         arms.append(arm)
         values.append(of_arm)
     measured = [(arm, of_arm) for arm, of_arm in zip(arms, values, strict=True) if of_arm]

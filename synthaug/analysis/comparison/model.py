@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,21 @@ from synthaug.runs.discovery import Run
 
 NOT_COMPARABLE = "not comparable"
 ESTABLISHED, REJECTED, INCONCLUSIVE = "established", "rejected", "inconclusive"  # of non-inferiority
+
+ArmIdentity = tuple[str, float, float, str]  # name, real, synthetic, augmentation in which it differs
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something is not in the numbers; its sentence is in a template of `text/templates`, by its code.
+
+    Attributes:
+        code: such as "other_test_set".
+        data: what the sentence says, as JSON has it.
+    """
+
+    code: str
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,11 @@ class Arm:
     confusion: NDArray[np.float64] | None = None  # (true, predicted) counts, mean over seeds
 
     @property
+    def identity(self) -> ArmIdentity:
+        """What its runs have in common."""
+        return self.name, self.real, self.synthetic, self.augment
+
+    @property
     def synthetic_fraction(self) -> float:
         """Share of the training images that is synthetic."""
         total = self.real + self.synthetic
@@ -102,7 +123,7 @@ class ComparedRun:
 
     run: Run
     state: str
-    reason: str = ""
+    reason: Reason | None = None
     accuracy: float | None = None
 
     @property
@@ -116,7 +137,8 @@ class Group:
     """What may be compared: one dataset, generator and model, one test set, one list of classes.
 
     `predicted` has the class numbers that each run predicted, by arm and seed, in the order of `labels` and `paths`;
-    `margin` is the smallest difference that matters, in percentage points.
+    `confidence` has the probability of each, and is empty unless a run has shift sets, which alone need it. `margin` is
+    the smallest difference that matters, in percentage points.
     """
 
     dataset: str
@@ -132,6 +154,7 @@ class Group:
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     paths: tuple[str, ...] = ()
     predicted: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
+    confidence: Mapping[str, Values] = field(default_factory=dict)
 
     @property
     def margin_fraction(self) -> float:

@@ -1,6 +1,7 @@
 """Predictions of every run on the same test images; which runs have none, and why."""
 
 import csv
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.analysis.comparison.model import ArmIdentity, Reason
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
@@ -17,23 +19,46 @@ from synthaug.runs.discovery import Run
 
 @dataclass(frozen=True)
 class RunPredictions:
-    """A finished run's predictions, in the order of the group's test images."""
+    """A finished run's predictions, in the order of the group's test images.
+
+    Attributes:
+        run: whose they are.
+        result: content of its `result.json`.
+        predicted: class numbers, (images,).
+        confidence: probability of the predicted class, (images,); None where it was not read.
+    """
 
     run: Run
     result: Mapping[str, Any]
     predicted: NDArray[np.int64]
-    correct: NDArray[np.bool_]
-    confidence: NDArray[np.float64] | None = None  # probability of the predicted class; None where it was not read
+    confidence: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """Predictions of a run as its file has them, without the probabilities of the classes that were not predicted."""
+
+    run: Run
+    result: Mapping[str, Any]
+    predictions: Predictions
+    confidence: NDArray[np.float64] | None
+
+    @property
+    def digest(self) -> str:
+        return str(self.result["data"]["test"])
+
+    @property
+    def test_set(self) -> tuple[str, tuple[str, ...]]:
+        return self.digest, tuple(self.predictions.classes)
 
 
 Reference = tuple[str, Predictions]
-ArmIdentity = tuple[str, float, float, str]  # name, real, synthetic, augmentation in which it differs
 BASELINE = (1, 0, "")  # all but the name of the arm that the others are compared with
 
 
 def load_predictions(
     runs: list[Run], confidence: bool = False
-) -> tuple[dict[layout.RunKey, str], list[RunPredictions], Reference | None]:
+) -> tuple[dict[layout.RunKey, Reason], list[RunPredictions], Reference | None]:
     """Read the predictions of all runs that have the same test images.
 
     Args:
@@ -44,60 +69,68 @@ def load_predictions(
         The reason by run that cannot be compared, the predictions of the others in the order of the test images, and
         the digest and content of the test set that they share; None where no run has predictions.
     """
-    reasons: dict[layout.RunKey, str] = {}
-    loaded: list[tuple[Run, Mapping[str, Any], Predictions]] = []
+    reasons: dict[layout.RunKey, Reason] = {}
+    loaded: list[_Loaded] = []
     for run in runs:
         if run.result is None:
             continue
-        if run.result.get("format") != layout.FORMAT:
-            reasons[run.key] = f"result.json has format {run.result.get('format')}, this version reads {layout.FORMAT}"
-            continue
-        try:
-            predictions = contents.read_predictions(run.folder, probabilities=confidence)
-        except (OSError, ValueError, LookupError, csv.Error) as error:
-            reasons[run.key] = f"predictions.csv cannot be read ({type(error).__name__}: {error})"
-            continue
-        if len(predictions.labels) == 0:
-            reasons[run.key] = "predictions.csv holds no test image"
-            continue
-        loaded.append((run, run.result, predictions))
+        item = _load(run, run.result, confidence)
+        if isinstance(item, Reason):
+            reasons[run.key] = item
+        else:
+            loaded.append(item)
     if not loaded:
         return reasons, [], None
     reference = _reference(loaded)
     comparable = []
-    for run, result, predictions in loaded:
-        order = _order(result["data"]["test"], predictions, reference)
-        if isinstance(order, str):
-            reasons[run.key] = order
+    for item in loaded:
+        order = _order(item.digest, item.predictions, reference)
+        if isinstance(order, Reason):
+            reasons[item.run.key] = order
         else:
-            predicted = predictions.predicted[order]
-            sure = predictions.probabilities[order].max(axis=1) if confidence else None
-            comparable.append(RunPredictions(run, result, predicted, predicted == reference[1].labels, sure))
+            sure = None if item.confidence is None else item.confidence[order]
+            comparable.append(RunPredictions(item.run, item.result, item.predictions.predicted[order], sure))
     return reasons, comparable, reference
 
 
-def _reference(loaded: Sequence[tuple[Run, Mapping[str, Any], Predictions]]) -> Reference:
+def _load(run: Run, result: Mapping[str, Any], confidence: bool) -> _Loaded | Reason:
+    """Return a run's predictions, or why there are none."""
+    if result.get("format") != layout.FORMAT:
+        return Reason("other_format", {"format": result.get("format"), "readable": layout.FORMAT})
+    try:
+        predictions = contents.read_predictions(run.folder, probabilities=confidence)
+    except (OSError, ValueError, LookupError, csv.Error) as error:
+        return Reason("unreadable_predictions", {"type": type(error).__name__, "error": str(error)})
+    if len(predictions.labels) == 0:
+        return Reason("no_test_images")
+    if not confidence:
+        return _Loaded(run, result, predictions, None)
+    most = predictions.probabilities.max(axis=1)  # what is kept of (images, classes), of many runs
+    return _Loaded(run, result, dataclasses.replace(predictions, probabilities=np.zeros((len(most), 0))), most)
+
+
+def _reference(loaded: Sequence[_Loaded]) -> Reference:
     """Return the test set of the real arm; without one, that of most runs."""
-
-    def identity(item: tuple[Run, Mapping[str, Any], Predictions]) -> tuple[str, tuple[str, ...]]:
-        return item[1]["data"]["test"], tuple(item[2].classes)
-
-    real = [item for item in loaded if is_baseline(item[0])]
-    wanted = Counter(map(identity, real or loaded)).most_common(1)[0][0]
-    chosen = next(item for item in (real or loaded) if identity(item) == wanted)
-    return chosen[1]["data"]["test"], chosen[2]
+    candidates = [item for item in loaded if is_baseline(item.run)] or loaded
+    most_frequent = Counter(item.test_set for item in candidates).most_common(1)[0][0]
+    chosen = next(item for item in candidates if item.test_set == most_frequent)
+    return chosen.digest, chosen.predictions
 
 
-def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArray[np.int64] | str:
+def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArray[np.int64] | Reason:
     """Rows of `predictions` in the order of the reference, or why the two cannot be paired."""
     expected = reference[1]
     if predictions.classes != expected.classes:
-        return (
-            f"other classes: {len(predictions.classes)} ({some(predictions.classes)}) "
-            f"instead of {len(expected.classes)} ({some(expected.classes)})"
+        unexpected, missing = (
+            [name for name in first if name not in second]
+            for first, second in (
+                (predictions.classes, expected.classes),
+                (expected.classes, predictions.classes),
+            )
         )
+        return Reason("other_classes", {"unexpected": unexpected, "missing": missing})
     if digest != reference[0]:
-        return f"other test set: digest {digest[:12]} instead of {reference[0][:12]}"
+        return Reason("other_test_set", {"digest": digest, "expected": reference[0]})
     if predictions.paths == expected.paths:
         rows = np.arange(len(expected.paths))
     else:
@@ -105,16 +138,11 @@ def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArr
         number = {PurePath(path).parts[-2:]: row for row, path in enumerate(predictions.paths)}
         tails = [PurePath(path).parts[-2:] for path in expected.paths]
         if len(number) != len(predictions.paths) or set(number) != set(tails) or len(tails) != len(number):
-            return "predictions.csv lists other test images, although the digest is the same"
+            return Reason("other_test_images")
         rows = np.array([number[tail] for tail in tails])
     if not np.array_equal(predictions.labels[rows], expected.labels):
-        return "predictions.csv gives other labels to the same test images"
+        return Reason("other_labels")
     return rows
-
-
-def some(names: Sequence[str]) -> str:
-    """Join the first three names of a list."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def is_baseline(run: Run) -> bool:
@@ -136,3 +164,11 @@ def arm_augment(run: Run) -> str:
 def identity(run: Run) -> ArmIdentity:
     """Return what the runs of one arm have in common."""
     return run.key.arm, run.real, run.synthetic, arm_augment(run)
+
+
+def by_arm(predictions: Iterable[RunPredictions]) -> dict[ArmIdentity, list[RunPredictions]]:
+    """Return the predictions of each arm's runs."""
+    arms: dict[ArmIdentity, list[RunPredictions]] = {}
+    for item in predictions:
+        arms.setdefault(identity(item.run), []).append(item)
+    return arms

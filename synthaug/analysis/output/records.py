@@ -217,7 +217,7 @@ def _run_row(item: ComparedRun) -> dict[str, Any]:
         "real": item.run.real,
         "synthetic": item.run.synthetic,
         "state": item.state,
-        "reason": item.reason,
+        "reason": dataclasses.asdict(item.reason) if item.reason else None,
         "accuracy": item.accuracy,
         "folder": key.folder.as_posix(),
     }

@@ -1,6 +1,6 @@
 """The arms of a group on its shift sets: accuracies, differences, and how much a shift costs each arm.
 
-Plain input: runs as found on disk. An arm's predictions for a shift set lie in its runs' `shifts/<name>/`.
+The comparison has the predictions for the runs' own test set; those for a shift set lie in `shifts/<name>/` of a run.
 """
 
 import dataclasses
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.predictions import ArmIdentity, baseline_of, identity, load_predictions
+from synthaug.analysis.comparison.model import NOT_COMPARABLE, ArmIdentity, Group, Reason
+from synthaug.analysis.comparison.predictions import baseline_of, by_arm, identity, load_predictions
 from synthaug.analysis.inference.confidence import Calibration, calibration
-from synthaug.analysis.inference.contrasts import Values, adjusted, difference
+from synthaug.analysis.inference.contrasts import Values, adjusted, difference, right
 from synthaug.analysis.inference.intervals import (
     Difference,
     Estimate,
@@ -30,7 +31,7 @@ from synthaug.runs.discovery import Run
 
 TEST = "test"  # the runs' own test set
 POOLED = "corruptions, mean"
-EXCLUDED, NOT_EVALUATED, AT_CHANCE = "excluded", "not evaluated", "at chance"
+EXCLUDED, NOT_EVALUATED, AT_CHANCE = "excluded", "not_evaluated", "at_chance"
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,15 @@ class ShiftNote:
             AT_CHANCE, arms that are not better than always predicting the most frequent class.
         sets: names of the shift sets.
         names: of the runs or arms.
-        detail: why a run is excluded, or the share of the most frequent class.
+        reason: why a run is excluded.
+        chance: share of the most frequent class, where arms are at chance.
     """
 
     kind: str
     sets: tuple[str, ...]
     names: tuple[str, ...]
-    detail: str | float = ""
+    reason: Reason | None = None
+    chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,9 +124,9 @@ class Robustness:
 class _Evaluated:
     """All predictions for one set: arm → seed → one value per image, in one order for all."""
 
-    correct: dict[ArmIdentity, Values]
-    confidence: dict[ArmIdentity, Values]
-    paths: list[str]
+    correct: Mapping[ArmIdentity, Values]
+    confidence: Mapping[ArmIdentity, Values]
+    paths: Sequence[str]
     labels: NDArray[np.int64]
     facts: Mapping[str, Any]
 
@@ -132,20 +135,18 @@ class _Evaluated:
         return bool(self.facts["paired_with"] == TEST)
 
 
-def robustness(runs: Sequence[Run]) -> Robustness | None:
-    """Compute the results of a group on all shift sets that were requested; None where there are none.
-
-    Args:
-        runs: of one dataset, generator and model; those that are not finished are left out.
-    """
-    finished = [run for run in runs if run.result is not None]
-    names = sorted({name for run in finished for name in _evaluated_sets(run)})
-    if not names:
+def robustness(group: Group) -> Robustness | None:
+    """Compute the results of a group on all shift sets that were requested; None where there are none."""
+    finished = [item.run for item in group.runs if item.run.result is not None]
+    names = sorted({name for run in finished for name in run.shift_sets})
+    if not names or not group.predicted:
         return None
-    notes: list[ShiftNote] = []
-    test = _read(TEST, {run.key: (run, {}) for run in finished}, notes)
-    if test is None:
-        return None
+    test = _test(group)
+    notes = [
+        ShiftNote(EXCLUDED, (TEST,), (item.run.key.label,), item.reason)
+        for item in group.runs
+        if item.state == NOT_COMPARABLE
+    ]
     evaluated = {name: item for name in names if (item := _read(name, _results(finished, name, notes), notes))}
     notes += _not_evaluated(finished, evaluated)
     baseline = baseline_of(map(identity, finished))
@@ -159,8 +160,15 @@ def robustness(runs: Sequence[Run]) -> Robustness | None:
 # --- reading -----------------------------------------------------------------------------------------
 
 
-def _evaluated_sets(run: Run) -> list[str]:
-    return [path.parent.name for path in (run.folder / layout.SHIFTS).glob(f"*/{layout.RESULT}")]
+def _test(group: Group) -> _Evaluated:
+    """Return the predictions for the runs' own test set."""
+    arms = [arm for arm in group.arms if arm.seeds]
+    correct, confidence = (
+        {arm.identity: {seed: values[arm.name][seed] for seed in arm.seeds} for arm in arms}
+        for values in (group.correct, group.confidence)
+    )
+    facts = {"origin": "real", "paired_with": None, "digest": group.test_digest}
+    return _Evaluated(correct, confidence, group.paths, group.labels, facts)
 
 
 def _results(
@@ -169,15 +177,15 @@ def _results(
     """Of runs evaluated on a set: the run as if the set were its test, and what its `result.json` says."""
     results: dict[layout.RunKey, tuple[Run, Mapping[str, Any]]] = {}
     for run in runs:
-        folder = layout.shift_folder(run.folder, name)
-        if not (folder / layout.RESULT).is_file():
+        if name not in run.shift_sets:
             continue
+        folder = layout.shift_folder(run.folder, name)
         try:
             facts = read_json(folder / layout.RESULT)
             stand_in = {"format": facts["format"], "data": {"test": facts["digest"]}}
         except (UserError, KeyError) as error:
-            problem = f"{folder / layout.RESULT} cannot be read ({error})"
-            notes.append(ShiftNote(EXCLUDED, (name,), (run.key.label,), problem))
+            reason = Reason("unreadable_result", {"path": str(folder / layout.RESULT), "error": str(error)})
+            notes.append(ShiftNote(EXCLUDED, (name,), (run.key.label,), reason))
             continue
         results[run.key] = (dataclasses.replace(run, folder=folder, result=stand_in), facts)
     return results
@@ -191,23 +199,22 @@ def _read(
     notes += [ShiftNote(EXCLUDED, (name,), (key.label,), reason) for key, reason in reasons.items()]
     if not answers or reference is None:
         return None
-    facts = {"origin": "real", "paired_with": None, "digest": reference[0], **results[answers[0].run.key][1]}
-    correct: dict[ArmIdentity, dict[int, NDArray[np.float64]]] = {}
-    confidence: dict[ArmIdentity, dict[int, NDArray[np.float64]]] = {}
-    for item in answers:
-        assert item.confidence is not None, "it was requested"
-        arm, seed = identity(item.run), item.run.key.seed
-        correct.setdefault(arm, {})[seed] = item.correct.astype(np.float64)
-        confidence.setdefault(arm, {})[seed] = item.confidence
-    return _Evaluated(dict(correct), dict(confidence), reference[1].paths, reference[1].labels, facts)
+    facts = {"origin": "real", "paired_with": None, **results[answers[0].run.key][1]}
+    paths, labels = reference[1].paths, reference[1].labels
+    arms = by_arm(answers)
+    correct = {arm: right({item.run.key.seed: item.predicted for item in runs}, labels) for arm, runs in arms.items()}
+    confidence = {
+        arm: {item.run.key.seed: item.confidence for item in runs if item.confidence is not None}
+        for arm, runs in arms.items()
+    }
+    return _Evaluated(correct, confidence, paths, labels, facts)
 
 
 def _not_evaluated(runs: Sequence[Run], names: Iterable[str]) -> list[ShiftNote]:
     """Which finished runs lack which sets; runs that lack the same ones in one note."""
     lacking: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
-        evaluated = set(_evaluated_sets(run))
-        if missing := tuple(name for name in names if name not in evaluated):
+        if missing := tuple(name for name in names if name not in run.shift_sets):
             lacking.setdefault(missing, []).append(run.key.label)
     return [ShiftNote(NOT_EVALUATED, missing, tuple(labels)) for missing, labels in lacking.items()]
 
@@ -220,7 +227,7 @@ def _at_chance(sets: Iterable[ShiftSetResult]) -> list[ShiftNote]:
         lows = {arm.arm: wilson(arm.accuracy.value * result.n, result.n).low for arm in result.arms}
         if names := tuple(name for name, low in lows.items() if low <= result.chance):
             alike.setdefault((result.chance, names), []).append(result.name)
-    return [ShiftNote(AT_CHANCE, tuple(names), arms, chance) for (chance, arms), names in alike.items()]
+    return [ShiftNote(AT_CHANCE, tuple(names), arms, chance=chance) for (chance, arms), names in alike.items()]
 
 
 # --- numbers -----------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""Sentences on the arms of a study; the words are in `templates/study.md.j2`."""
+"""Sentences on the arms and runs of a study; the words are in `templates/study.md.j2` and `templates/reasons.md.j2`."""
 
-from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.analysis.comparison.model import Arm, Group, Reason
 from synthaug.analysis.findings import headline_arm
 from synthaug.analysis.text.templating import Template
 
 _STUDY = Template("study")
+_REASONS = Template("reasons")
 
 
 def headline(group: Group) -> str:
@@ -30,6 +31,11 @@ def mix(arm: Arm) -> str:
 def trend(group: Group) -> str:
     """Return the trend over the synthetic share; empty where there are too few arms."""
     return _STUDY.sentence("trend", group.trend, group.n_test) if group.trend else ""
+
+
+def reason_text(reason: Reason | None) -> str:
+    """Return why a run is not in the numbers; empty where it is."""
+    return _REASONS.sentence(reason.code, reason.data) if reason else ""
 
 
 def caption(group: Group) -> list[str]:

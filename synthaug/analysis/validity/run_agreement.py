@@ -1,5 +1,6 @@
 """Checks of the runs: whether all are compared, and whether they differ in anything but their arm and seed."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,11 @@ def run_checks(group: Group) -> list[Check]:
 
 
 def _runs(group: Group) -> Check:
-    left_out = [{"run": item.run.key.label, "state": item.state, "reason": item.reason} for item in group.left_out]
+    left_out = [
+        {"run": item.run.key.label, "state": item.state, "reason": dataclasses.asdict(item.reason)}
+        for item in group.left_out
+        if item.reason
+    ]
     data = {
         "planned": len(group.runs),
         "left_out": left_out,

@@ -1,6 +1,7 @@
 """From run folders to numbers: grouping, pairing, and what is said about runs that cannot be compared."""
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthaug.analysis.comparison.compare import compare
-from synthaug.analysis.comparison.model import ESTABLISHED, INCONCLUSIVE, REJECTED, Arm, Comparison
+from synthaug.analysis.comparison.model import ESTABLISHED, INCONCLUSIVE, REJECTED, Arm, Comparison, Reason
 from synthaug.analysis.findings import findings
 from synthaug.analysis.inference.hypothesis_tests import holm, mcnemar
 from synthaug.analysis.inference.intervals import paired_difference, wilson
@@ -18,6 +19,7 @@ from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.runs import contents, layout
 from tests.factories.studies import (
+    DIGITS,
     SWEEP,
     MadeUp,
     arm_of,
@@ -69,6 +71,10 @@ def test_seeds_are_paired_one_by_one(tmp_path: Path) -> None:
 
 def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
+    assert not one_group(study).confidence, "the probabilities are most of the file, and nothing needs them"
+    write_json(layout.shift_folder(run_folder(study, "real"), "noise-1") / layout.RESULT, {})
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(10), 1500)
+    rewrite_predictions(run_folder(study, "73"), {"probabilities": probabilities})
     before = arm_of(one_group(study), "73")
     old = contents.read_predictions(run_folder(study, "73"))
     order = np.random.default_rng(0).permutation(len(old.paths))
@@ -82,7 +88,9 @@ def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
             "probabilities": old.probabilities[order],
         },
     )
-    assert arm_of(one_group(study), "73").difference == before.difference
+    group = one_group(study)
+    assert arm_of(group, "73").difference == before.difference
+    assert group.confidence["73"][0] == pytest.approx(probabilities.max(axis=1), rel=1e-5)
 
 
 def test_perfect_and_identical_arms_give_sane_numbers(tmp_path: Path) -> None:
@@ -162,28 +170,33 @@ def test_unfinished_runs_are_listed_and_their_arms_kept(tmp_path: Path) -> None:
     (group,) = comparison.groups
     assert not comparison.complete
     states = {item.run.key.arm: (item.state, item.reason) for item in group.left_out}
-    assert states["64"][0] == "failed"
-    assert "ValueError: loss is <nan>" in states["64"][1]
-    assert (states["73"][0], states["82"][0]) == ("missing", "unfinished")
+    failure = {"type": "ValueError", "error": "loss is <nan> at step 12", "when": "2025-01-01T10:00:00+00:00"}
+    assert states == {
+        "64": ("failed", Reason("failed", failure)),
+        "73": ("missing", Reason("missing")),
+        "82": ("unfinished", Reason("unfinished")),
+    }
     assert [arm.name for arm in group.arms] == list(SWEEP)
     assert arm_of(group, "64").accuracy is None
 
 
+TEST_DIGEST = hashlib.sha256(f"test 1500 {DIGITS}".encode()).hexdigest()
 OTHER_CLASSES = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "nine"]
 
 
 @pytest.mark.parametrize(
     ("result", "predictions", "reason"),
     [
-        ({"data.test": "f" * 64}, {}, "other test set: digest ffffffffffff instead of"),
-        ({}, {"classes": OTHER_CLASSES}, "other classes"),
-        ({}, {"paths": [f"x/{i}.png" for i in range(1500)]}, "lists other test images"),
-        ({}, {"labels": (np.arange(1500) + 1) % 10}, "other labels"),
-        ({"format": 99}, {}, "result.json has format 99"),
+        ({"data.test": "f" * 64}, {}, Reason("other_test_set", {"digest": "f" * 64, "expected": TEST_DIGEST})),
+        ({}, {"classes": OTHER_CLASSES}, Reason("other_classes", {"unexpected": ["nine"], "missing": ["9"]})),
+        ({}, {"classes": list(DIGITS[::-1])}, Reason("other_classes", {"unexpected": [], "missing": []})),
+        ({}, {"paths": [f"x/{i}.png" for i in range(1500)]}, Reason("other_test_images")),
+        ({}, {"labels": (np.arange(1500) + 1) % 10}, Reason("other_labels")),
+        ({"format": 99}, {}, Reason("other_format", {"format": 99, "readable": layout.FORMAT})),
     ],
 )
 def test_runs_on_another_test_are_named(
-    tmp_path: Path, result: dict[str, object], predictions: dict[str, object], reason: str
+    tmp_path: Path, result: dict[str, object], predictions: dict[str, object], reason: Reason
 ) -> None:
     study = make_study(tmp_path / "study")
     edit_result(run_folder(study, "64"), result)
@@ -191,17 +204,26 @@ def test_runs_on_another_test_are_named(
     group = one_group(study)
     (left_out,) = group.left_out
     assert (left_out.run.key.arm, left_out.state) == ("64", "not comparable")
-    assert reason in left_out.reason
+    assert left_out.reason == reason
     assert arm_of(group, "64").accuracy is None
     assert arm_of(group, "73").difference is not None
 
 
-@pytest.mark.parametrize("content", ["", "path,label,predicted,p:0\n", "path,label,predicted,p:0\na,b,c\n", "a\n\x00"])
-def test_damaged_predictions_do_not_stop_the_report(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("", "no_test_images"),
+        ("path,label,predicted,p:0\n", "no_test_images"),
+        ("path,label,predicted,p:0\na,b,c\n", "unreadable_predictions"),
+        ("a\n\x00", "unreadable_predictions"),
+    ],
+)
+def test_damaged_predictions_do_not_stop_the_report(tmp_path: Path, content: str, code: str) -> None:
     study = make_study(tmp_path / "study")
     (run_folder(study, "82") / layout.PREDICTIONS).write_text(content, encoding="utf-8")
     (left_out,) = one_group(study).left_out
-    assert "predictions.csv" in left_out.reason
+    assert left_out.reason is not None
+    assert left_out.reason.code == code
 
 
 def test_a_study_whose_predictions_are_all_gone(tmp_path: Path) -> None:
@@ -209,7 +231,8 @@ def test_a_study_whose_predictions_are_all_gone(tmp_path: Path) -> None:
     (run_folder(study, "real") / layout.PREDICTIONS).unlink()
     group = one_group(study)
     assert (group.n_test, group.class_names, group.test_digest) == (0, (), None)
-    assert "FileNotFoundError" in group.left_out[0].reason
+    assert group.left_out[0].reason is not None
+    assert group.left_out[0].reason.data["type"] == "FileNotFoundError"
 
 
 def test_groups_are_kept_apart(tmp_path: Path) -> None:
@@ -286,8 +309,10 @@ def test_a_result_that_lacks_something_is_damaged(tmp_path: Path) -> None:
     write_json(path, content)
     (run,) = one_group(study).left_out
     assert (run.run.key.arm, run.state) == ("64", "failed")
-    expected = f"damaged: {path} is damaged (it lacks training.seconds, data.val, data.test): move it away"
-    assert run.reason.startswith(expected)
+    assert run.reason is not None
+    assert (run.reason.code, run.reason.data["type"]) == ("failed", "damaged")
+    expected = f"{path} is damaged (it lacks training.seconds, data.val, data.test): move it away"
+    assert run.reason.data["error"].startswith(expected)
     assert findings(compare(study))[0].costs[-1].runs == 4
 
 

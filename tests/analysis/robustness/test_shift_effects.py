@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.inference.intervals import Estimate, paired_difference, wilson
 from synthaug.analysis.output.records import robustness_record
 from synthaug.analysis.robustness.shift_effects import (
@@ -27,7 +28,7 @@ from synthaug.files import write_json
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
-from tests.factories.studies import MadeUp, make_study
+from tests.factories.studies import MadeUp, make_study, one_group
 
 ARMS = {"real": (1.0, 0.0), "55": (0.5, 0.5), "82": (0.2, 0.8)}
 CLASSES = ("cat", "dog", "fox")
@@ -69,7 +70,7 @@ def evaluate(
 
 
 def results_of(study: Path) -> Robustness:
-    results = robustness(discovery.find_runs(study))
+    results = robustness(one_group(study))
     assert results is not None
     return results
 
@@ -90,7 +91,7 @@ def right(study: Path, name: str, shift: str | None = None) -> NDArray[np.float6
 
 
 def test_a_study_without_shift_sets_has_no_such_part(study: Path) -> None:
-    assert robustness(discovery.find_runs(study)) is None
+    assert robustness(one_group(study)) is None
 
 
 def test_differences_and_extras_are_what_they_say(study: Path) -> None:
@@ -163,7 +164,7 @@ def test_another_test_set_under_the_same_name_is_named_and_left_out(study: Path)
     assert item.seeds == (0, 2)
     (note,) = [note for note in results.notes if note.kind == EXCLUDED]
     assert (note.sets, note.names) == (("noise-1",), ("55-seed1",))
-    assert "e" * 12 in str(note.detail)
+    assert note.reason == Reason("other_test_set", {"digest": "e" * 64, "expected": "d" * 64})
     assert item.extra is not None
     assert item.extra.seeds == 2
 
@@ -198,7 +199,7 @@ def test_an_arm_at_chance_is_noted(study: Path) -> None:
     assert [note.kind for note in results_of(study).notes] == [NOT_EVALUATED, AT_CHANCE]
     note = results_of(study).notes[1]
     assert (note.sets, note.names) == (("noise-1",), ("55",))
-    assert note.detail == pytest.approx(1 / 3)
+    assert note.chance == pytest.approx(1 / 3)
 
 
 def test_sets_on_which_the_same_arms_are_at_chance_share_a_note(study: Path) -> None:
@@ -225,7 +226,10 @@ def test_seeds_that_differ_are_not_taken_for_chance(study: Path) -> None:
 
 def test_confidence_is_that_of_the_answers(study: Path) -> None:
     evaluate(study, "held out", dict.fromkeys(ARMS, 0.4), paired=False, confidence=0.95, origin="synthetic")
-    result = results_of(study).sets[0]
+    results = results_of(study)
+    (result,) = results.sets
+    own = [item.calibration for item in results.test.arms]
+    assert [item.confidence.value for item in own if item] == pytest.approx([0.9] * len(ARMS))
     for item in result.arms:
         assert item.calibration is not None
         assert item.calibration.confidence.value == pytest.approx(0.95)
@@ -243,7 +247,9 @@ def test_a_damaged_result_is_named(study: Path, content: str) -> None:
     results = results_of(study)
     assert arm(results.sets[0], "55").seeds == (1, 2)
     assert (results.notes[0].kind, results.notes[0].names) == (EXCLUDED, ("55-seed0",))
-    assert str(broken) in str(results.notes[0].detail)
+    reason = results.notes[0].reason
+    assert reason is not None
+    assert (reason.code, reason.data["path"]) == ("unreadable_result", str(broken))
 
 
 def test_holm_counts_every_set_and_arm(study: Path) -> None:

@@ -6,7 +6,8 @@ from synthaug.analysis.text import check_text
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from tests.factories.golden import assert_golden
 
-LEFT_OUT = [{"run": f"64-seed{seed}", "state": "failed", "reason": "ValueError: loss is nan"} for seed in range(7)]
+FAILED = {"code": "failed", "data": {"type": "ValueError", "error": "loss is nan", "when": ""}}
+LEFT_OUT = [{"run": f"64-seed{seed}", "state": "failed", "reason": FAILED} for seed in range(7)]
 FACTS = {
     "model.lr": [{"value": "0.002", "runs": ["82-seed0"]}, {"value": "0.001", "runs": ["real", "55", "64", "73"]}],
     "optimizer": [{"value": "x" * 80, "runs": ["real"]}, {"value": "sgd", "runs": ["55", "64"]}],

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.inference.confidence import Calibration
 from synthaug.analysis.inference.intervals import Difference, Estimate, MeanVariance, VarianceComponent
 from synthaug.analysis.robustness.shift_effects import (
@@ -36,6 +37,7 @@ def arms(*extras: tuple[float, float | None]) -> tuple[ArmShiftResult, ...]:
     return (baseline, *rest)
 
 
+DIGESTS = {"digest": "a" * 64, "expected": "b" * 64}
 RESULTS = Robustness(
     ShiftSetResult("test", "real", False, 300, 1 / 3, "a", arms()[:1]),
     ShiftSetResult("corruptions, mean", "real", True, 300, 1 / 3, "", arms((-0.04, None), (0.01, None))),
@@ -45,9 +47,9 @@ RESULTS = Robustness(
         ShiftSetResult("blur-1", "real", True, 300, 1 / 3, "d", arms((0.0, 1), (0.01, 1))),
     ),
     (
-        ShiftNote(EXCLUDED, ("noise-1",), ("82-seed1",), "other test set"),
+        ShiftNote(EXCLUDED, ("noise-1",), ("82-seed1",), Reason("other_test_set", DIGESTS)),
         ShiftNote(NOT_EVALUATED, ("a", "b", "c", "d"), ("55-seed0", "55-seed1")),
-        ShiftNote(AT_CHANCE, ("noise-1", "blur-1"), ("82",), 1 / 3),
+        ShiftNote(AT_CHANCE, ("noise-1", "blur-1"), ("82",), chance=1 / 3),
     ),
 )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from synthaug.analysis.comparison.model import Arm, NonInferiority, ShareTrend
+from synthaug.analysis.comparison.model import Arm, NonInferiority, Reason, ShareTrend
 from synthaug.analysis.text import sentences
 from tests.factories.arms import make_arm, make_difference, make_group
 from tests.factories.golden import assert_golden
@@ -36,6 +36,22 @@ GROUPS = {
     "no replacement": [make_arm(0.6, item, real=1.0) for item in (BELOW, BELOW, ABOVE, ZERO, UNCORRECTED)],
     "one arm": [make_arm(0.6, ZERO, real=1.0)],
 }
+REASONS = (
+    Reason("missing"),
+    Reason("unfinished"),
+    Reason("failed", {"type": "ValueError", "error": "loss is <nan>\nat step 12", "when": "2025-01-01T10:00:00+00:00"}),
+    Reason("failed", {"type": "", "error": "", "when": ""}),
+    Reason("unreadable_result", {"path": "shifts/noise-1/result.json", "error": "'digest'"}),
+    Reason("other_format", {"format": 99, "readable": 1}),
+    Reason("unreadable_predictions", {"type": "KeyError", "error": "'b'"}),
+    Reason("no_test_images"),
+    Reason("other_classes", {"unexpected": ["nine"], "missing": ["9"]}),
+    Reason("other_classes", {"unexpected": [], "missing": ["6", "7", "8", "9"]}),
+    Reason("other_classes", {"unexpected": [], "missing": []}),
+    Reason("other_test_set", {"digest": "a" * 64, "expected": "b" * 64}),
+    Reason("other_test_images"),
+    Reason("other_labels"),
+)
 
 
 def test_wording() -> None:
@@ -52,8 +68,11 @@ def test_wording() -> None:
     for seeds, same_synthetic_images in (((0,), True), ((0, 1), True), ((0, 1), False)):
         arm = make_arm(0.6, seeds=seeds, same_synthetic_images=same_synthetic_images)
         lines += [f"[{len(seeds)} seeds, one draw: {same_synthetic_images}]", *sentences.caption(make_group(arm))]
+    lines.append("\n# reasons")
+    lines += [f"[{reason.code}] {sentences.reason_text(reason)}" for reason in REASONS]
     assert_golden("sentences.txt", "\n".join(lines) + "\n")
 
 
-def test_no_trend_no_sentence() -> None:
+def test_nothing_to_say_no_sentence() -> None:
     assert sentences.trend(make_group(make_arm(0.6))) == ""
+    assert sentences.reason_text(None) == ""

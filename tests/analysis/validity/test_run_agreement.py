@@ -39,7 +39,8 @@ def test_missing_runs(tmp_path: Path) -> None:
 def test_failed_runs_and_an_arm_without_any(tmp_path: Path) -> None:
     check = checks_of(small_study(tmp_path, seeds=(0, 1), failed=[("64", 0), ("64", 1)]))["runs"]
     assert (check.severity, check.data["empty_arms"], check.data["failed"]) == (SERIOUS, ["64"], True)
-    assert "loss is <nan>" in check.data["left_out"][0]["reason"]
+    reason = check.data["left_out"][0]["reason"]
+    assert (reason["code"], reason["data"]["error"]) == ("failed", "loss is <nan> at step 12")
 
 
 def test_runs_that_cannot_be_compared_need_no_second_try(tmp_path: Path) -> None:

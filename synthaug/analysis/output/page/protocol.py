@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from synthaug.analysis.comparison.model import Group
-from synthaug.analysis.comparison.predictions import ArmIdentity, identity
+from synthaug.analysis.comparison.model import ArmIdentity, Group
+from synthaug.analysis.comparison.predictions import identity
 from synthaug.analysis.output.page.content import Content
 
 
@@ -13,7 +13,7 @@ def protocol(content: Content) -> Mapping[str, Any] | None:
     """Return how each arm was trained, by its name: (smallest, largest) value over its runs."""
     rows = {}
     for arm in content.group.arms:
-        results = _results(content.group, (arm.name, arm.real, arm.synthetic, arm.augment))
+        results = _results(content.group, arm.identity)
         if results:
             rows[arm.name] = (arm, _ranges(results))
     return {"rows": rows} if rows else None
