@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from synthaug.analysis.pipeline import make_report
+from synthaug.analysis.pipeline import show_report
 from synthaug.files import write_json
 from synthaug.runs import contents, discovery, layout
 from tests.factories.origins import make_pictured_study
@@ -38,7 +38,7 @@ def test_a_report_reads_each_file_of_a_run_once(tmp_path: Path, monkeypatch: pyt
         return opener(file, mode, *arguments, **options)
 
     monkeypatch.setattr(io, "open", counted)
-    make_report(study)
+    show_report(study)
     assert {path: reads[path] for path in files} == dict.fromkeys(files, 1)
     assert {"results.csv", "results.json", "results.md", "results.tex", "report.html", "checks.json"} <= {
         path.name for path in study.iterdir()

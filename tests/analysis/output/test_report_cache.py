@@ -118,6 +118,6 @@ def test_what_finishes_while_the_report_is_made_is_not_overlooked(study: Path) -
 
 
 def test_planning_the_same_runs_again_changes_nothing(study: Path) -> None:
-    planned = planning.read_plan(study)
+    planned = planning.read_plan(study).runs
     planning.plan(study, planned)
     assert report_cache.load(study) is not None
