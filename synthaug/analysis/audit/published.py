@@ -1,23 +1,7 @@
-"""A published table of accuracies, typed into a YAML, checked as a whole.
-
-    title: the paper (KAICTS 2024)      # optional: the file's name
-    source: its table of results        # optional: where the figures stand
-    n_test: 162                         # test images behind each accuracy
-    n_train: 1348                       # optional: training images of each arm, real and synthetic together
-    seeds: 1                            # optional: runs that each accuracy is the mean of
-    unit: percent                       # optional: percent, or fraction for 0.9815
-    baseline: real                      # the arm that the others are compared with
-    expected_discordant: [3, 5]         # optional, in the same unit: images that only one of two arms gets right
-    arms:
-      real: 98.15                       # as printed: "94.20" has two decimals, "94.2" has one
-      5:5: {accuracy: 95.06, n_test: 162, n_train: 1348, seeds: 1}     # what differs from the rest of the table
-    readings:                           # optional: what the names of the arms mean; several where the source is unclear
-      caption:
-        says: "artificial:real"         # optional: what the source says
-        synthetic: {real: 0, 5:5: 50}   # the synthetic share of each arm, in the same unit
+"""A published table of accuracies, typed into a YAML, checked as a whole; experiments/paper/README.md has the keys.
 
 Numbers are read as they were typed, never as floats: trailing zeros say how a figure was rounded, and YAML itself would
-read 5:5 as 305.
+read an arm called 5:5 as 305.
 """
 
 import re
@@ -37,6 +21,11 @@ MOST_DECIMALS = 12
 EXAMPLE = "experiments/paper/published.yaml"
 
 _COUNTS = ("n_test", "n_train", "seeds")
+_NEEDED = {
+    "n_test": "give the number of test images behind each accuracy",
+    "baseline": "name the arm that the others are compared with",
+    "arms": "list every arm as <name>: <accuracy>",
+}
 _KEYS = ("title", "source", *_COUNTS, "unit", "baseline", "expected_discordant", "arms", "readings")
 _UNITS = {"percent": 0, "fraction": 2}  # places to move the point for percent
 
@@ -90,11 +79,10 @@ def read_published(path: Path) -> Published:
     try:
         root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); give the YAML of a table, as {EXAMPLE} is."
-        ) from None
+        raise UserError(f"{path} cannot be read ({error.strerror}); {EXAMPLE} is an example.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML ({_reason(error)}); {EXAMPLE} is an example.") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is not YAML ({reason}); {EXAMPLE} is an example.") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path} holds no table of keys such as n_test: and arms:; {EXAMPLE} is an example.")
     reader = _Reader(root)
@@ -121,34 +109,28 @@ class _Reader:
         """Return the whole table; without meaning where there are problems."""
         content = self._content
         self._check_keys("", content, _KEYS)
-        unit = self._text("unit", content) or "percent"
-        if unit not in _UNITS:
+        if (unit := self._text("unit", content) or "percent") not in _UNITS:
             self._complain("unit", f"must be {' or '.join(_UNITS)}", unit)
         self._places = _UNITS.get(unit, 0)
         counts = {key: self._count(key, content[key]) for key in _COUNTS if key in content}
-        arms = self._arms(counts)
-        names = list(content["arms"]) if isinstance(content.get("arms"), dict) else []
+        arms, readings = self._lines_of("arms", 2), self._lines_of("readings", 1)
+        sized = bool(arms) and all(isinstance(arm, dict) and "n_test" in arm for arm in arms.values())
+        missing = [key for key in _NEEDED if key not in content and not (sized and key == "n_test")]
+        self._problems += [(0, f"{key}: is missing; {_NEEDED[key]}") for key in missing]
+        baseline = self._text("baseline", content)
+        if baseline and arms and baseline not in arms:
+            self._complain("baseline", f"is no arm; {_existing(baseline, arms)}", baseline)
         return Published(
             self._text("title", content) or stem,
             self._text("source", content),
-            self._baseline(names),
-            tuple(arm for arm in arms if arm is not None),
-            tuple(self._reading(name, value, names) for name, value in self._list_of("readings").items()),
+            baseline,
+            tuple(arm for name, value in arms.items() if (arm := self._arm(name, value, counts))),
+            tuple(self._reading(name, value, list(arms)) for name, value in readings.items()),
             self._discordant(),
         )
 
-    def _arms(self, counts: Mapping[str, int | None]) -> list[PublishedArm | None]:
-        if "arms" not in self._content:
-            self._problems.append((0, "arms: is missing; list every arm as <name>: <accuracy>"))
-            return []
-        arms = self._list_of("arms")
-        if isinstance(self._content["arms"], dict) and len(arms) < 2:
-            self._complain("arms", f"{len(arms)} is too few, a comparison needs two")
-        if "n_test" not in counts and not all(isinstance(arm, dict) and "n_test" in arm for arm in arms.values()):
-            self._problems.append((0, "n_test: is missing; give the number of test images behind each accuracy"))
-        return [self._arm(f"arms.{name}", name, value, counts) for name, value in arms.items()]
-
-    def _arm(self, path: str, name: str, value: Any, counts: Mapping[str, int | None]) -> PublishedArm | None:
+    def _arm(self, name: str, value: Any, counts: Mapping[str, int | None]) -> PublishedArm | None:
+        path = f"arms.{name}"
         settings: dict[str, Any] = value if isinstance(value, dict) else {}
         self._check_keys(path, settings, ("accuracy", *_COUNTS))
         if isinstance(value, dict) and "accuracy" not in value:
@@ -160,15 +142,6 @@ class _Reader:
         )
         return None if accuracy is None or n_test is None else PublishedArm(name, accuracy, n_test, seeds, n_train)
 
-    def _baseline(self, names: list[str]) -> str:
-        if "baseline" not in self._content:
-            self._problems.append((0, "baseline: is missing; name the arm that the others are compared with"))
-            return ""
-        baseline = self._text("baseline", self._content)
-        if names and baseline not in names:
-            self._complain("baseline", f"is no arm; {_existing(baseline, names)}", baseline)
-        return baseline
-
     def _reading(self, name: str, value: Any, names: list[str]) -> Reading:
         path = f"readings.{name}"
         settings = value if isinstance(value, dict) else {}
@@ -177,21 +150,19 @@ class _Reader:
         if not isinstance(shares, dict):
             self._complain(path, "needs synthetic: {<arm>: <share>, ...} with a share for every arm")
             return Reading(name, "", {})
-        path = f"{path}.synthetic"
-        self._check_keys(path, shares, names, "is no arm")
+        self._check_keys(f"{path}.synthetic", shares, names, "is no arm")
         if missing := [arm for arm in names if arm not in shares]:
-            self._complain(path, f"has no share for {', '.join(missing)}")
-        read = {arm: self._number(f"{path}.{arm}", share) for arm, share in shares.items() if arm in names}
-        says = self._text("says", settings, f"readings.{name}.")
+            self._complain(f"{path}.synthetic", f"has no share for {', '.join(missing)}")
+        read = {arm: self._number(f"{path}.synthetic.{arm}", share) for arm, share in shares.items() if arm in names}
+        says = self._text("says", settings, f"{path}.")
         return Reading(name, says, {arm: float(share) for arm, share in read.items() if share is not None})
 
     def _discordant(self) -> tuple[float, ...]:
-        values = self._content.get("expected_discordant", [])
-        shares = [
-            self._number("expected_discordant", value) for value in (values if isinstance(values, list) else [values])
-        ]
+        key = "expected_discordant"
+        values = self._content.get(key, [])
+        shares = [self._number(key, value) for value in (values if isinstance(values, list) else [values])]
         if 0 in shares:
-            self._complain("expected_discordant", "must be above 0: arms that never disagree do not differ", "0")
+            self._complain(key, "must be above 0: arms that never disagree do not differ", "0")
         return tuple(sorted({float(share) for share in shares if share is not None}))
 
     # --- values --------------------------------------------------------------------------------------
@@ -222,13 +193,12 @@ class _Reader:
             if key not in allowed:
                 self._complain(f"{path}.{key}".lstrip("."), f"{what}; {_existing(key, allowed)}")
 
-    def _list_of(self, key: str) -> dict[str, Any]:
-        """Return the lines below arms: or readings:."""
-        content = self._content.get(key, {})
-        if isinstance(content, dict):
-            return content
-        self._complain(key, "must be a list of lines <name>: ..., each without a dash")
-        return {}
+    def _lines_of(self, key: str, fewest: int) -> dict[str, Any]:
+        """Return what is below arms: or readings:."""
+        lines = self._content.get(key)
+        if key in self._content and (not isinstance(lines, dict) or len(lines) < fewest):
+            self._complain(key, f"must be lines <name>: ..., each without a dash, at least {fewest}")
+        return lines if isinstance(lines, dict) else {}
 
     def _text(self, key: str, content: Mapping[str, Any], prefix: str = "") -> str:
         value = content.get(key, "")
@@ -246,28 +216,16 @@ class _Reader:
     def _number(self, path: str, value: Any) -> Decimal | None:
         """Return a percentage between 0 and 100 with its decimals; `places` moves the point of a fraction."""
         text = value.strip() if isinstance(value, str) else ""
-        most = 1 if self._places else 100
         digits = text if self._places else text.removesuffix("%").rstrip()
-        if not re.fullmatch(rf"[0-9]{{1,9}}(\.[0-9]{{0,{MOST_DECIMALS}}})?", digits):
-            hint = " with a point, not a comma" if "," in text else ""
-            self._complain(path, f"must be a number from 0 to {most}{hint}", text)
-        elif Decimal(digits) > most:
-            self._complain(path, f"must be from 0 to {most}{', or unit: percent' if self._places else ''}", text)
-        else:
+        most, example = (1, "0.9420, or unit: percent") if self._places else (100, "94.20")
+        if re.fullmatch(rf"[0-9]{{1,9}}(\.[0-9]{{0,{MOST_DECIMALS}}})?", digits) and Decimal(digits) <= most:
             return Decimal(digits).scaleb(self._places)
+        self._complain(path, f"must be a number from 0 to {most}, such as {example}", text)
         return None
 
     def _complain(self, path: str, problem: str, value: Any = "") -> None:
         typed = f"={value!r}" if value and isinstance(value, str) else ""
         self._problems.append((self._lines[path], f"{path}{typed}: {problem}"))
-
-
-def _reason(error: Exception) -> str:
-    """Return what is wrong with a text that is no YAML, in one line."""
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        parts = ", ".join(part for part in (error.context, error.problem) if part)
-        return f"line {error.problem_mark.line + 1}: {parts}"
-    return " ".join(str(error).split())
 
 
 def _existing(name: str, names: Iterable[str]) -> str:

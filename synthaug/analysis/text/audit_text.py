@@ -11,8 +11,3 @@ _TEMPLATE = Template("audit", alpha=ALPHA, most_runs=MOST_RUNS, most_size=MOST_S
 def document(audit: Audit) -> list[Block]:
     """Render the whole audit."""
     return _TEMPLATE.document("document", audit)
-
-
-def findings(audit: Audit) -> list[str]:
-    """Render what the audit found, the most important first."""
-    return _TEMPLATE.sentences("findings", audit)
