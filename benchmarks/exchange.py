@@ -112,7 +112,7 @@ def simulate(truth: Truth) -> dict[str, Any]:
     for number in range(truth.studies):
         random = np.random.default_rng([SEED, TRUTHS.index(_full(truth)), number])
         exchange = fit(truth.arms, draw(truth, random), along=False)
-        reasons.update(exchange.reasons)
+        reasons.update(reason.code for reason in exchange.reasons)
         better.update([exchange.better] if exchange.better else [])
         if exchange.value is None:
             continue

@@ -16,9 +16,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.model import Group
+from synthaug.analysis.comparison.model import Group, Reason
 from synthaug.analysis.exchange.covariance import Floats, Variation, errors, variation
-from synthaug.analysis.exchange.law import CHANGING, CONSTANT, SHAPES, Law, Problem, Profile, Shape
+from synthaug.analysis.exchange.law import CHANGING, CONSTANT, MOST_VALUE, SHAPES, Law, Problem, Profile, Shape
 from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.intervals import ALPHA, CONFIDENCE
 
@@ -28,14 +28,10 @@ CLEARLY_BETTER = 2.0  # AICc by which a form must win: Burnham, K. P., Anderson,
 REWEIGHTINGS = 3
 ONE_SEED_POWER = 2.0  # of error (1 - error), in the variance between seeds where none is measured
 
-# Why there is no exchange rate.
-NO_SYNTHETIC = "no arm has synthetic images"
-FEW_REAL = "too few amounts of real images"
-FEW_ARMS = "too few arms"
-FLAT = "error does not fall with the images"
-ALL_RIGHT = "no wrong answers"
-OPEN_ABOVE = "no upper limit to its worth"
-OPEN_BELOW = "no lower limit to its worth"
+# Why there is no exchange rate; the sentences are in `text/templates/exchange.md.j2`.
+NO_SYNTHETIC, FEW_REAL, FEW_ARMS = "no_synthetic_images", "few_real_amounts", "few_arms"
+FLAT, ALL_RIGHT = "error_is_flat", "no_errors"
+OPEN_ABOVE, OPEN_BELOW = "no_upper_limit", "no_lower_limit"
 
 
 @dataclass(frozen=True)
@@ -124,7 +120,7 @@ class Exchange:
 
     points: tuple[Point, ...]
     left_out: tuple[Amounts, ...]  # arms without a real image: the law does not hold for them
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
     value: Value | None = None
     limit: Value | None = None
     law: Law | None = None
@@ -199,7 +195,7 @@ def group_exchange(group: Group, *, along: bool = True) -> Exchange:
     """
     arms, correct = arms_of(group)
     if not arms:
-        return Exchange((), (), (FEW_ARMS, FEW_REAL))
+        return Exchange((), (), _few_reasons([]))
     return fit(arms, correct, group.labels, group.class_names, along=along)
 
 
@@ -227,9 +223,9 @@ def _fit(
     confidence: float,
 ) -> Exchange:
     if not arms:
-        return Exchange((), left_out, (FEW_ARMS, FEW_REAL))
+        return Exchange((), left_out, _few_reasons([]))
     error, how = errors(answers), variation(answers)
-    reasons = _design_reasons(arms) + ((ALL_RIGHT,) if error.max() == 0 else ())
+    reasons = _design_reasons(arms) + ((Reason(ALL_RIGHT),) if error.max() == 0 else ())
     about: dict[str, Any] = {"n_images": how.n_images, "one_seed": how.seed_scale is None, "confidence": confidence}
     if reasons:
         return Exchange(_points(arms, error, how.covariance(error), error), left_out, reasons, **about)
@@ -242,13 +238,13 @@ def _fit(
     quantile = float(scipy.stats.f.ppf(confidence, 1, degrees)) * inflation
     low, high = profile.interval(quantile)
     value = Value(law.unit, law.value, low, high)
-    reasons = (FLAT,) if _flat(arms, error, how, degrees) else _open_ends(low, high)
+    reasons = (Reason(FLAT),) if _flat(arms, error, how, degrees) else _open_ends(low, high)
     return Exchange(
         _points(arms, error, problem.covariance, law.error(*_amounts(arms))),
         left_out,
         reasons,
         value=None if reasons else value,
-        limit=value if reasons in ((OPEN_ABOVE,), (OPEN_BELOW,)) else None,
+        limit=value if [reason.code for reason in reasons] in ([OPEN_ABOVE], [OPEN_BELOW]) else None,
         law=law,
         forms=forms,
         better=_better(forms),
@@ -315,16 +311,17 @@ def _points(arms: Sequence[Amounts], error: Floats, covariance: Floats, fitted: 
 # --- whether the arms can tell -----------------------------------------------------------------------
 
 
-def _design_reasons(arms: Sequence[Amounts]) -> tuple[str, ...]:
+def _design_reasons(arms: Sequence[Amounts]) -> tuple[Reason, ...]:
     """Return what the choice of arms leaves open, whatever they answer."""
-    reasons = []
-    if not any(arm.n_synthetic for arm in arms):
-        reasons.append(NO_SYNTHETIC)
-    if len({arm.n_real for arm in arms}) < FEWEST_REAL:
-        reasons.append(FEW_REAL)
-    if len({(arm.n_real, arm.n_synthetic) for arm in arms}) < FEWEST_ARMS:
-        reasons.append(FEW_ARMS)
-    return tuple(reasons)
+    lacking = () if any(arm.n_synthetic for arm in arms) else (Reason(NO_SYNTHETIC),)
+    return (*lacking, *_few_reasons(arms))
+
+
+def _few_reasons(arms: Sequence[Amounts]) -> tuple[Reason, ...]:
+    """Return whether there are too few amounts of real images, and too few training sets."""
+    amounts = len({arm.n_real for arm in arms}), len({(arm.n_real, arm.n_synthetic) for arm in arms})
+    needed = zip((FEW_REAL, FEW_ARMS), amounts, (FEWEST_REAL, FEWEST_ARMS), strict=True)
+    return tuple(Reason(code, {"number": number, "needed": least}) for code, number, least in needed if number < least)
 
 
 def _flat(arms: Sequence[Amounts], error: Floats, how: Variation, degrees: int) -> bool:
@@ -337,8 +334,9 @@ def _flat(arms: Sequence[Amounts], error: Floats, how: Variation, degrees: int) 
     return float(scipy.stats.f.sf(gain, extra, degrees)) > ALPHA
 
 
-def _open_ends(low: float | None, high: float | None) -> tuple[str, ...]:
-    return ((OPEN_ABOVE,) if high is None else ()) + ((OPEN_BELOW,) if low is None else ())
+def _open_ends(low: float | None, high: float | None) -> tuple[Reason, ...]:
+    above = (Reason(OPEN_ABOVE, {"largest": MOST_VALUE}),) if high is None else ()
+    return (*above, *((Reason(OPEN_BELOW),) if low is None else ()))
 
 
 # --- forms of the law --------------------------------------------------------------------------------

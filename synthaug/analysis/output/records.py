@@ -112,7 +112,7 @@ def exchange_record(exchange: Exchange) -> dict[str, Any]:
     """Return an exchange rate as plain data: fractions and images; None where there is no number."""
     return {
         "identifiable": exchange.identifiable,
-        "reasons": list(exchange.reasons),
+        "reasons": [dataclasses.asdict(reason) for reason in exchange.reasons],
         "value": _value_row(exchange.value),
         "limit": _value_row(exchange.limit),
         "law": _law_row(exchange.law),
@@ -144,7 +144,7 @@ def exchange_record(exchange: Exchange) -> dict[str, Any]:
             {
                 "class": item.name,
                 "n_test": item.n_test,
-                "reasons": list(item.exchange.reasons),
+                "reasons": [dataclasses.asdict(reason) for reason in item.exchange.reasons],
                 "value": _value_row(item.exchange.value),
                 "limit": _value_row(item.exchange.limit),
                 "better": item.exchange.better,

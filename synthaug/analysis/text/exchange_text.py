@@ -1,14 +1,12 @@
 """Render an exchange rate and the best mix of each class."""
 
-from synthaug.analysis.exchange import rate
 from synthaug.analysis.exchange.class_verdicts import ClassMix
-from synthaug.analysis.exchange.law import MOST_VALUE
 from synthaug.analysis.exchange.rate import Exchange, Value
 from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.templating import Template
 
-_TEMPLATE = Template("exchange", ALPHA=ALPHA, MOST_VALUE=MOST_VALUE, rate=rate)
+_TEMPLATE = Template("exchange", ALPHA=ALPHA)
 
 
 def document(exchange: Exchange) -> list[Block]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.exchange import rate
 from synthaug.analysis.exchange.class_verdicts import ClassMix
 from synthaug.analysis.exchange.rate import Amounts, ClassExchange, Exchange, Form, Point, Value
@@ -11,13 +12,13 @@ from tests.factories.exchange_studies import LAW
 from tests.factories.golden import assert_golden
 
 REASONS = (
-    rate.NO_SYNTHETIC,
-    rate.FEW_REAL,
-    rate.FEW_ARMS,
-    rate.FLAT,
-    rate.ALL_RIGHT,
-    rate.OPEN_ABOVE,
-    rate.OPEN_BELOW,
+    Reason(rate.NO_SYNTHETIC),
+    Reason(rate.FEW_REAL, {"number": 2, "needed": 3}),
+    Reason(rate.FEW_ARMS, {"number": 4, "needed": 5}),
+    Reason(rate.FLAT),
+    Reason(rate.ALL_RIGHT),
+    Reason(rate.OPEN_ABOVE, {"largest": 10.0}),
+    Reason(rate.OPEN_BELOW),
 )
 HELPFUL, OPEN, HARMFUL = Value(100, 0.5, 0.25, 1.0), Value(100, 0.1, -0.2, 0.4), Value(100, -0.5, -0.9, -0.1)
 FORMS = tuple(
@@ -53,6 +54,7 @@ def test_the_document() -> None:
         ClassExchange("cat", 750, RATE),
         ClassExchange("dog", 750, replace(RATE, value=OPEN)),
         ClassExchange("fox", 750, Exchange((), (), REASONS[5:6], limit=Value(100, 0.5, 0.2, None))),
+        ClassExchange("yak", 0, Exchange((), (), REASONS)),
     )
     full = replace(
         RATE,
