@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from synthaug.config.command_line import key_of
 from synthaug.config.schema import CONF, GROUPS, SEVERAL, VERSION_BASE
@@ -35,14 +35,40 @@ class Composer:
         self._hydra_overrides = list(hydra_overrides)
         self._config_name = config_name
         self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._by_shape: dict[tuple[str, ...], tuple[tuple[str, ...], DictConfig]] = {}  # the first of each shape
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration with its node `hydra`; raise what Hydra, OmegaConf or the YAML reader raises."""
         key = tuple(overrides)
         if key not in self._composed:
-            everything = [*self._hydra_overrides, *overrides]
-            self._composed[key] = compose(self._config_name, everything, return_hydra_config=True)
+            self._composed[key] = self._derive(key) or self._compose_files(key)
         return self._composed[key]
+
+    def _compose_files(self, overrides: tuple[str, ...]) -> DictConfig:
+        config = compose(self._config_name, [*self._hydra_overrides, *overrides], return_hydra_config=True)
+        self._by_shape.setdefault(_shape(overrides), (overrides, config))
+        return config
+
+    def _derive(self, overrides: tuple[str, ...]) -> DictConfig | None:
+        """Return the configuration of a run that differs from a composed one in single values alone; None without one.
+
+        A composition merges some twenty files; for a sweep over seeds those are the same ones for each of its runs.
+        """
+        base_overrides, base = self._by_shape.get(_shape(overrides), ((), None))
+        if base is None:
+            return None
+        config = base.copy()
+        try:
+            for override in self.parse([new for new, old in zip(overrides, base_overrides, strict=True) if new != old]):
+                if not _is_single_value(base, override, overrides):
+                    return None
+                OmegaConf.update(config, override.key_or_group, override.value())
+        except Exception:  # of Hydra or OmegaConf: the composition says which override it is about
+            return None
+        with read_write(config.hydra), open_dict(config.hydra):
+            config.hydra.overrides.task = list(overrides)
+            config.hydra.job.override_dirname = _override_dirname(config.hydra.job.config.override_dirname, overrides)
+        return config
 
     def compose_valid(
         self, overrides: Sequence[str], errors: dict[str, str], failure: Exception | None = None
@@ -71,12 +97,12 @@ class Composer:
         errors |= {override: reasons[override] for override in [*overrides, *reasons] if override in reasons}
         return config
 
-    def parse(self, overrides: Iterable[str], errors: dict[str, str]) -> list[Override]:
+    def parse(self, overrides: Iterable[str], errors: dict[str, str] | None = None) -> list[Override]:
         """Return overrides as Hydra reads them.
 
         Args:
             overrides: of a whole command.
-            errors: gets those that cannot be read, each with the reason.
+            errors: gets those that cannot be read, each with the reason; None: they raise what Hydra raises.
         """
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = []
@@ -84,6 +110,8 @@ class Composer:
             try:
                 parsed += parser.parse_overrides([override])
             except Exception as error:
+                if errors is None:
+                    raise
                 errors[override] = explain_hydra_error(error, override, [], self)
         return parsed
 
@@ -91,6 +119,14 @@ class Composer:
         """Return the choices of a group."""
         loader = GlobalHydra.instance().config_loader()
         return loader.get_group_options(group, config_name=self._config_name, overrides=self._hydra_overrides)
+
+    def _first_valid(self, *candidates: Sequence[str]) -> list[str]:
+        """Return the first of several lists of overrides that can be composed; the last one is not tried."""
+        for overrides in candidates[:-1]:
+            with contextlib.suppress(Exception):
+                self.compose(overrides)
+                return list(overrides)
+        return list(candidates[-1])
 
     def _culprits(self, overrides: Sequence[str], error: Exception) -> dict[str, str]:
         """Override → why it cannot be applied, for those that an error of their composition is about."""
@@ -103,7 +139,8 @@ class Composer:
                 if f"Could not find '{key}/{choice}'" in text:
                     return {override: explain_hydra_error(error, override, [], self)}
             elif f"Could not override '{key}'" in text or text.startswith(f"Error merging override {override}\n"):
-                return {override: explain_hydra_error(error, override, groups, self)}
+                rest = [usable for usable in overrides if usable != override]
+                return {override: explain_hydra_error(error, override, self._first_valid(rest, groups), self)}
         errors: dict[str, str] = {}
         for override in [*groups, *(plain for plain in overrides if plain not in groups)]:
             before = [] if override in groups else [group for group in groups if group not in errors]
@@ -112,6 +149,31 @@ class Composer:
             except Exception as reason:
                 errors[override] = explain_hydra_error(reason, override, before, self)
         return errors
+
+
+def _shape(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return overrides without the values of plain keys: runs of one shape may differ in single values alone."""
+    return tuple(
+        f"{key}=" if re.match(r"[a-z]\w*(\.\w+)*=", override) and key not in GROUPS and key != "hydra" else override
+        for override in overrides
+        for key in [key_of(override)]
+    )
+
+
+def _is_single_value(base: DictConfig, override: Override, overrides: Sequence[str]) -> bool:
+    """Whether nothing but one value of a composed configuration depends on an override."""
+    key = override.key_or_group
+    related = [
+        other for other in map(key_of, overrides) if f"{other}.".startswith(f"{key}.") or key.startswith(f"{other}.")
+    ]
+    values = (OmegaConf.select(base, key, default=base), override.value())
+    return related == [key] and all(isinstance(value, (bool, int, float, str)) for value in values)
+
+
+def _override_dirname(rules: DictConfig, overrides: Sequence[str]) -> str:
+    """Return Hydra's `hydra.job.override_dirname`."""
+    kept = sorted(override for override in overrides if key_of(override) not in rules.exclude_keys)
+    return str(rules.item_sep.join(kept).replace("=", rules.kv_sep))
 
 
 @contextlib.contextmanager
@@ -158,7 +220,7 @@ def explain_hydra_error(error: Exception, override: str, before: list[str], comp
     Args:
         error: of a composition, or of parsing an override.
         override: that it is about; empty for none.
-        before: choices of groups that the override was applied to.
+        before: overrides that can be composed, to which this one was added.
         composer: of the command.
     """
     text = f"{error}\n{error.__cause__ or ''}"

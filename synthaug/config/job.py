@@ -51,14 +51,13 @@ class Job:
         return PlannedRun(self.key, mix["real"], mix["synthetic"], mix["augment"])
 
 
-def build_job(config: DictConfig, hydra: Any) -> Job:
+def build_job(plain: DictConfig, hydra: Any) -> Job:
     """Return a composed configuration as plain data, under the names of the files it was made of.
 
     Args:
-        config: composed, with or without its node `hydra`.
-        hydra: that node.
+        plain: from `without_hydra`; is changed.
+        hydra: the node of that name.
     """
-    plain = without_hydra(config)
     plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
     _drop_keys_of_replaced_model(plain.generator, hydra.overrides.task)
     settings, recorded = plain_data(plain), _recorded(plain)

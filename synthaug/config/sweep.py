@@ -12,7 +12,8 @@ from synthaug.config import controls
 from synthaug.config.command_line import CommandLine, key_of, typed_form
 from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.controls import SweptMix
-from synthaug.config.job import Job, build_job
+from synthaug.config.job import Job, build_job, without_hydra
+from synthaug.config.schema import CONF
 from synthaug.config.validation import validate
 from synthaug.errors import UserError, raise_all
 from synthaug.runs import identity
@@ -33,7 +34,7 @@ def requested_jobs(command_line: CommandLine, failure: Exception | None = None) 
     """
     with initialized_hydra(command_line.config_dir) as composer:
         if command_line.is_sweep:
-            return list(sweep_jobs(composer, command_line.overrides).values())
+            return list(sweep_jobs(composer, command_line.overrides, failure=failure).values())
         errors: dict[str, str] = {}
         if failure:
             composer.compose_valid(command_line.overrides, errors, failure)
@@ -43,7 +44,10 @@ def requested_jobs(command_line: CommandLine, failure: Exception | None = None) 
 
 
 def sweep_jobs(
-    composer: Composer, overrides: Sequence[str], master: DictConfig | None = None
+    composer: Composer,
+    overrides: Sequence[str],
+    master: DictConfig | None = None,
+    failure: Exception | None = None,
 ) -> dict[Combination, Job]:
     """Expand a sweep, its control arms included, and check every run.
 
@@ -51,6 +55,7 @@ def sweep_jobs(
         composer: of the command.
         overrides: of the command line.
         master: the configuration without what is swept over; None: composed here.
+        failure: what Hydra raised for it, where it did.
 
     Returns:
         The overrides of each run → the run.
@@ -60,14 +65,19 @@ def sweep_jobs(
     """
     errors: dict[str, str] = {}
     parsed = composer.parse(overrides, errors)
-    fixed = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
+    fixed = {o.get_key_element(): o.input_line or "" for o in parsed if not o.is_sweep_override()}
     if master is None:
-        master = composer.compose_valid(fixed, errors)
+        master = composer.compose_valid(list(fixed.values()), errors, failure)
     values: dict[str, list[str]] = {}
     if master is not None and _has_study_sweeper(master):
         params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
         values = _expanded([*composer.parse(params, errors), *parsed], errors)
-    combinations = list(itertools.product(*values.values())) if values or not fixed else [tuple(fixed)]
+    combinations = list(itertools.product(*values.values())) if values or not fixed else [tuple(fixed.values())]
+    if errors and master is not None:  # nothing will run: a wrong key needs no composition of each run
+        problems = validate(without_hydra(master))
+        checked = {line for key in fixed.keys() & values.keys() for line in values[key]}
+        problems += _checked_jobs(composer, combinations, errors, is_sweep=True, seen=checked)[1]
+        _raise_problems(errors, problems, {})
     jobs, problems = _checked_jobs(composer, combinations, errors, is_sweep=True)
     _raise_problems(errors, problems, jobs)
     if master is not None and _wants_controls(master, parsed):
@@ -105,26 +115,36 @@ def _checked_jobs(
     errors: dict[str, str],
     is_sweep: bool,
     done: Mapping[Combination, Job] = MappingProxyType({}),
+    seen: Iterable[str] = (),
 ) -> tuple[dict[Combination, Job], list[str]]:
-    """Return the valid runs, including `done`, and what is wrong with the others apart from `errors`."""
+    """Return the valid runs, including `done`, and what is wrong with the others apart from `errors`.
+
+    Once something is wrong, only runs with overrides that were not `seen` are looked at.
+    """
     problems: list[str] = []
     jobs: dict[Combination, Job] = {}
-    seen: set[str] = set()
+    seen = set(seen)
     for combination in combinations:
         if combination in done:
             jobs[combination] = done[combination]
             continue
-        if (errors or problems) and seen.issuperset(combination):
-            continue  # nothing will run: only what was not looked at yet can add to what is wrong
+        if (errors or problems) and all(item in seen or _is_shipped(item) for item in combination):
+            continue
         seen.update(combination)
         config = composer.compose_valid(combination, errors)
         if config is None:
             continue
-        wrong = validate(config) + unswept_problems(config.hydra, config.controls and not is_sweep, combination)
+        plain = without_hydra(config)
+        wrong = validate(plain) + unswept_problems(config.hydra, plain.controls and not is_sweep, combination)
         problems += wrong
         if not wrong:
-            jobs[combination] = build_job(config, config.hydra)
+            jobs[combination] = build_job(plain, config.hydra)
     return jobs, problems
+
+
+def _is_shipped(override: str) -> bool:
+    """Whether an override is a choice whose file belongs to the program, and so is known to be right in itself."""
+    return (CONF / key_of(override) / f"{typed_form(override).partition('=')[2]}.yaml").is_file()
 
 
 def _raise_problems(errors: Mapping[str, str], problems: Iterable[str], jobs: Mapping[Combination, Job]) -> None:

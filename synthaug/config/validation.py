@@ -13,7 +13,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from synthaug.config import signatures
-from synthaug.config.job import without_hydra
 from synthaug.config.naming import typed_augment
 from synthaug.config.schema import (
     PROGRAM_ARGUMENTS,
@@ -150,9 +149,12 @@ _TYPED_NODES: Mapping[str, type] = {
 # --- a whole configuration -------------------------------------------------------------------------
 
 
-def validate(config: DictConfig) -> list[str]:
-    """Return everything that is wrong with a composed configuration, as far as can be seen without running it."""
-    plain = without_hydra(config)
+def validate(plain: DictConfig) -> list[str]:
+    """Return everything that is wrong with a composed configuration, as far as can be seen without running it.
+
+    Args:
+        plain: from `without_hydra`.
+    """
     unusable = dict(_unusable_keys(plain))  # left out of all further checks
 
     def is_usable(*keys: str) -> bool:

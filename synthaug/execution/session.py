@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from synthaug.config import schema, sweep
 from synthaug.config.command_line import normalize_argv
 from synthaug.config.compose import Composer
-from synthaug.config.job import Job, build_job
+from synthaug.config.job import Job, build_job, without_hydra
 from synthaug.config.sweep import Combination
 from synthaug.config.validation import validate
 from synthaug.errors import UserError
@@ -117,14 +117,15 @@ class Session:
 
     def _validated_job(self, config: DictConfig, node: Any) -> Job:
         """Return the run of a configuration that no sweep of ours has checked."""
-        problems = validate(config)
+        plain = without_hydra(config)
+        problems = validate(plain)
         if node.mode == RunMode.MULTIRUN:
             self.is_sweep = True
             problems += [sweep.controls_under_sweeper(node.sweeper._target_)] if config.controls else []
         else:
             problems += sweep.unswept_problems(node, config.controls, node.overrides.task)
         sweep.raise_configuration_problems(problems)
-        return build_job(config, node)
+        return build_job(plain, node)
 
     def _admit(self, jobs: dict[Combination, Job]) -> None:
         self._check(self, list(jobs.values()))

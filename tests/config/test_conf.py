@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from synthaug.config import schema, validation
-from synthaug.config.job import build_job
+from synthaug.config.job import build_job, without_hydra
 from synthaug.data.augment import Augmentation, evaluation_view
 from synthaug.data.policies import POLICIES
 from synthaug.data.samples import RealImages, Sample
@@ -100,8 +100,8 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     group, choice = path.parent.name, path.stem
     assert group in schema.GROUPS
     config = composed(f"{group}={choice}", *MANDATORY.get((group, choice), ()))
-    assert validation.validate(config) == []
-    settings = build_job(config, config.hydra).settings
+    assert validation.validate(without_hydra(config)) == []
+    settings = build_job(without_hydra(config), config.hydra).settings
     name = NAMED_BY_FOLDER.get(choice, choice)
     assert group in ("logger", "trainer", "shift") or settings[group]["name"] == name
 
@@ -163,7 +163,7 @@ def test_every_key_of_an_augmentation_has_a_rule() -> None:
 def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, composed: Compose) -> None:
     for dataset in choices("dataset"):
         config = composed(f"mix={choice}", f"dataset={dataset}")
-        settings = build_job(config, config.hydra).settings
+        settings = build_job(without_hydra(config), config.hydra).settings
         augmentation = fit.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
         assert (augmentation.policy, augmentation.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
         assert augmentation.scale == tuple(settings["dataset"]["augment"]["scale"])
@@ -250,7 +250,7 @@ def test_loggers_can_be_made(choice: str, composed: Compose, tmp_path: Path, mon
 @pytest.mark.parametrize("choice", choices("shift"))
 def test_further_test_sets_can_be_made(choice: str, composed: Compose) -> None:
     config = composed(f"shift={choice}", *MANDATORY.get(("shift", choice), ()))
-    shifts = factory.make_shifts(build_job(config, config.hydra))
+    shifts = factory.make_shifts(build_job(without_hydra(config), config.hydra))
     names = [set_name for name, shift in shifts.items() for set_name in shift.names(name)]
     assert len(set(names)) == len(names)
     wanted = {"none": 0, "folder": 1, "synthetic": 1, "corruptions": 18, "corruptions_small": 18}

@@ -68,7 +68,7 @@ def run(recorded: Recorded, monkeypatch: pytest.MonkeyPatch, *arguments: str) ->
     recorded.session.run()
 
 
-def test_each_run_is_composed_once_by_us_and_once_by_hydra(
+def test_each_run_is_composed_at_most_once_by_us_and_once_by_hydra(
     monkeypatch: pytest.MonkeyPatch, counts: Counter[str]
 ) -> None:
     recorded = Recorded()
@@ -76,8 +76,8 @@ def test_each_run_is_composed_once_by_us_and_once_by_hydra(
     labels = ["64-seed0", "64-seed1", "real40-seed0", "real40-seed1"]
     assert recorded.checked == [labels]
     assert recorded.ran == labels
-    # Hydra composes the sweep itself twice, once for its mode.
-    assert counts == {"compose": 4, "load_configuration": 4 + 4 + 2, "parse_args": 1}
+    # Hydra composes the sweep itself twice, once for its mode; ours of the second seed are those of the first.
+    assert counts == {"compose": 2, "load_configuration": 2 + 4 + 2, "parse_args": 1}
     assert recorded.session.is_sweep
 
 
