@@ -16,7 +16,7 @@ from synthaug.analysis.validity.check import Check, by_severity
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 
-FORMAT = 1  # raise it with any change of what is checked
+FORMAT = 2  # raise it with any change of what is checked
 CACHE = "checks.json"
 
 

@@ -59,7 +59,7 @@ def _overlap(origin: str, images: Sources, train: Sequence[Picture], test: Seque
     if not rows:
         return Check(code, UNCHECKED, images.reasons(origin))
     if not train or not test:
-        return Check(code, UNCHECKED, {"unavailable": f"{origin} training images" if test else "test images"})
+        return Check(code, UNCHECKED, {"unavailable": origin if test else "test"})
     copies = find_copies(train, test)
     data = {
         "origin": origin,

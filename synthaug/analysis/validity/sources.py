@@ -1,11 +1,11 @@
 """The images that the checks of a study read."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthaug.analysis.comparison.model import Group
+from synthaug.analysis.comparison.model import Group, Reason
 from synthaug.analysis.training_images import listed_images, with_most
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.errors import UserError
@@ -20,33 +20,33 @@ class Sources:
         train: by origin, the training images of the run that has most of them.
         test: paths and classes of the test images.
         test_digest: of all of them, as the runs recorded it.
-        problems: by origin, why its list is empty; an empty text where no finished run has such images.
+        problems: by origin, why its list is empty.
     """
 
     train: Mapping[str, tuple[MixRow, ...]]
     test: tuple[tuple[str, str], ...] = ()
     test_digest: str | None = None
-    problems: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, Reason] = field(default_factory=dict)
 
     def reasons(self, *origins: str) -> dict[str, Any]:
         """Return the problems of these origins as the data of a check that could not be made."""
-        return {"unlisted": {origin: self.problems[origin] for origin in origins if origin in self.problems}}
+        return {"unlisted": [asdict(self.problems[origin]) for origin in origins if origin in self.problems]}
 
 
 def sources(group: Group) -> Sources:
     """Choose the images of a group."""
     runs = [item.run for item in group.runs if item.compared]
     train: dict[str, tuple[MixRow, ...]] = {}
-    problems: dict[str, str] = {}
+    problems: dict[str, Reason] = {}
     for origin in (REAL, SYNTHETIC):
         run, train[origin] = with_most(runs, origin), ()
         if run is None:
-            problems[origin] = ""
+            problems[origin] = Reason("no_images_of_origin", {"origin": origin})
             continue
         try:
             train[origin] = tuple(listed_images(run, origin))
         except UserError as error:
-            problems[origin] = str(error)
+            problems[origin] = Reason("unreadable_mix", {"run": run.key.label, "error": str(error.__cause__)})
     test = tuple(zip(group.paths, (group.class_names[label] for label in group.labels), strict=True))
     return Sources(train, test, group.test_digest, problems)
 
@@ -64,7 +64,7 @@ def fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[st
         for row in listed
     ]
     tests = [f"{label}\0{path}\0{_file_state(locate(path))}" for path, label in images.test]
-    return [*rows, *tests, str(images.test_digest), *(f"{name}\0{text}" for name, text in images.problems.items())]
+    return [*rows, *tests, str(images.test_digest), *map(str, images.problems.values())]
 
 
 def _file_state(file: Path) -> str:

@@ -8,6 +8,10 @@ from tests.factories.golden import assert_golden
 
 FAILED = {"code": "failed", "data": {"type": "ValueError", "error": "loss is nan", "when": ""}}
 LEFT_OUT = [{"run": f"64-seed{seed}", "state": "failed", "reason": FAILED} for seed in range(7)]
+UNLISTED = [
+    {"code": "no_images_of_origin", "data": {"origin": "real"}},
+    {"code": "unreadable_mix", "data": {"run": "64-seed0", "error": "'label'"}},
+]
 FACTS = {
     "model.lr": [{"value": "0.002", "runs": ["82-seed0"]}, {"value": "0.001", "runs": ["real", "55", "64", "73"]}],
     "optimizer": [{"value": "x" * 80, "runs": ["real"]}, {"value": "sgd", "runs": ["55", "64"]}],
@@ -79,11 +83,12 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("origin_by_size", WARNING, ORIGIN | SIZES),
     ("origin_by_pixels", SERIOUS, ORIGIN),
     ("origin_by_pixels", UNCHECKED, {"images": 1, "needed": 20, "missing": 50}),
-    ("origin_by_pixels", UNCHECKED, {"unlisted": {"real": "", "synthetic": "mix.csv of 64-seed0 cannot be read"}}),
+    ("origin_by_pixels", UNCHECKED, {"unlisted": UNLISTED}),
     ("overlap_real", PASSED, NO_OVERLAP),
     ("overlap_real", SERIOUS, OVERLAP),
     ("overlap_synthetic", SERIOUS, OVERLAP | {"origin": "synthetic", "other_class": 0, "pairs": 1}),
-    ("overlap_synthetic", UNCHECKED, {"unavailable": "test images"}),
+    ("overlap_synthetic", UNCHECKED, {"unavailable": "test"}),
+    ("overlap_real", UNCHECKED, {"unavailable": "real"}),
     ("files", PASSED, {"missing": 0, "examples": []}),
     ("files", WARNING, {"missing": 4, "examples": ["data/train/cat/1.jpg"]}),
     ("test_images", PASSED, {"recorded": "a" * 64, "current": "a" * 64}),
@@ -115,5 +120,5 @@ def test_lines_are_of_serious_checks_and_warnings() -> None:
         Check("files", PASSED),
         Check("files", WARNING, {"missing": 1, "examples": ["a"]}),
     ]
-    checks.append(Check("files", UNCHECKED, {"unavailable": "test images"}))
+    checks.append(Check("files", UNCHECKED, {"unavailable": "test"}))
     assert [line.partition(":")[0] for line in check_text.check_lines(checks)] == ["Serious", "Warning"]

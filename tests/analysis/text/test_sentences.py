@@ -41,6 +41,8 @@ REASONS = (
     Reason("unfinished"),
     Reason("failed", {"type": "ValueError", "error": "loss is <nan>\nat step 12", "when": "2025-01-01T10:00:00+00:00"}),
     Reason("failed", {"type": "", "error": "", "when": ""}),
+    Reason("no_images_of_origin", {"origin": "synthetic"}),
+    Reason("unreadable_mix", {"run": "64-seed0", "error": "'label'"}),
     Reason("unreadable_result", {"path": "shifts/noise-1/result.json", "error": "'digest'"}),
     Reason("other_format", {"format": 99, "readable": 1}),
     Reason("unreadable_predictions", {"type": "KeyError", "error": "'b'"}),

@@ -100,6 +100,8 @@ def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
     (run_folder(study, "64") / layout.MIX).unlink()
     outcomes = checks_of(study)
     assert outcomes["origin_by_pixels"].severity == UNCHECKED
-    assert "64-seed0" in outcomes["origin_by_pixels"].data["unlisted"]["synthetic"]
+    (reason,) = outcomes["origin_by_pixels"].data["unlisted"]
+    assert (reason["code"], reason["data"]["run"]) == ("unreadable_mix", "64-seed0")
+    assert "No such file" in reason["data"]["error"]
     assert outcomes["overlap_synthetic"].severity == UNCHECKED
     assert outcomes["overlap_real"].severity == PASSED

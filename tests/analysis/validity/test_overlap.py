@@ -131,10 +131,10 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
     real, synthetic, test = write_lists(tmp_path)
     absent = [dataclasses.replace(row, path=f"{row.path}.gone") for row in test]
     check = checks_of(real, synthetic, absent)["overlap_real"]
-    assert check == Check("overlap_real", UNCHECKED, {"unavailable": "test images"})
+    assert check == Check("overlap_real", UNCHECKED, {"unavailable": "test"})
     absent = [dataclasses.replace(row, path=f"{row.path}.gone") for row in real]
     check = checks_of(absent, synthetic, test)["overlap_real"]
-    assert check == Check("overlap_real", UNCHECKED, {"unavailable": "real training images"})
+    assert check == Check("overlap_real", UNCHECKED, {"unavailable": "real"})
 
 
 @given(st.lists(st.integers(), max_size=50), st.integers(1, 20))

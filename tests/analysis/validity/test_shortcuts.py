@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.validity import probe, shortcuts
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
@@ -134,11 +135,12 @@ def test_too_few_readable_images(tmp_path: Path, missing: int, severity: str) ->
 
 
 def test_a_list_that_is_not_there(tmp_path: Path) -> None:
-    images = Sources({REAL: (), SYNTHETIC: ()}, problems={REAL: "", SYNTHETIC: "mix.csv cannot be read"})
+    problems = {origin: Reason("no_images_of_origin", {"origin": origin}) for origin in (REAL, SYNTHETIC)}
+    images = Sources({REAL: (), SYNTHETIC: ()}, problems=problems)
     checks = shortcuts.origin_checks(images, Path)
     assert [check.code for check in checks] == ["origin_by_format", "origin_by_size", "origin_by_pixels"]
     assert {check.severity for check in checks} == {UNCHECKED}
-    assert checks[0].data == {"unlisted": {REAL: "", SYNTHETIC: "mix.csv cannot be read"}}
+    assert checks[0].data == {"unlisted": [dataclasses.asdict(problem) for problem in problems.values()]}
 
 
 # --- the probe ---------------------------------------------------------------------------------------
