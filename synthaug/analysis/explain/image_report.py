@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from synthaug.analysis.explain.prediction_counts import Prediction, prediction
-from synthaug.analysis.explain.run_explanation import STUDY_DEPTH, UNREADABLE, load_run, reason
+from synthaug.analysis.explain.run_explanation import STUDY_DEPTH, UNREADABLE, cause, load_run
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
 from synthaug.errors import UserError
 from synthaug.messages import bullets
@@ -61,7 +61,7 @@ def find_image(folder: Path, part: str) -> ImageReport:
         predictions = contents.read_predictions(folder)
         mix = contents.read_mix(folder)
     except UNREADABLE as error:
-        raise UserError(f"{folder}: {layout.PREDICTIONS} or {layout.MIX} cannot be read ({reason(error)}).") from None
+        raise UserError(f"{folder}: {layout.PREDICTIONS} or {layout.MIX} cannot be read ({cause(error)}).") from None
     path = _single([*predictions.paths, *(row.path for row in mix)], part, folder)
     runs = [item for item in discovery.find_runs(study) if item.result is not None] or [run]
     if path in predictions.paths:

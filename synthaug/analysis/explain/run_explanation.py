@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.explain.prediction_counts import PredictionCounts, count_predictions
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
@@ -26,6 +27,7 @@ from synthaug.runs.epoch_choice import first_best_epoch
 from synthaug.runs.layout import RunKey
 
 STUDY_DEPTH = 5  # folders from a study to a run
+IMAGES_UNKNOWN = "training_images_unknown"  # a problem
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, csv.Error)
 _TOLERANCE = 1e-4  # result.json has single-precision metrics
 _MANIFEST_COLUMNS = [
@@ -51,7 +53,7 @@ class Explanation:
     counts: PredictionCounts | None
     history: Mapping[str, Sequence[float]] | None
     images: tuple[TrainingImage, ...] | None
-    problems: tuple[str, ...]
+    problems: tuple[Reason, ...]
 
     @property
     def result(self) -> Mapping[str, Any]:
@@ -78,7 +80,7 @@ def explain(folder: Path) -> Explanation:
     """
     run = load_run(folder)
     study = folder.resolve().parents[STUDY_DEPTH - 1]
-    problems: list[str] = []
+    problems: list[Reason] = []
     counts = _counts(run, problems)
     history = _history(run, problems)
     images = _images(run, study, problems)
@@ -96,7 +98,8 @@ def write_images(explanation: Explanation, file: Path) -> None:
         UserError: the run's mix.csv cannot be read.
     """
     if explanation.images is None:
-        raise UserError(f"{file} is not written: {'; '.join(explanation.problems)}")
+        errors = [problem.data["error"] for problem in explanation.problems if problem.code == IMAGES_UNKNOWN]
+        raise UserError(f"{file} is not written: {layout.MIX} cannot be read ({'; '.join(errors)}).")
     header = ["path", "label", "origin", "sha256", "state", *_MANIFEST_COLUMNS]
     write_rows(file, header, map(_csv_row, explanation.images))
 
@@ -164,33 +167,30 @@ def pretrain_epochs(result: Mapping[str, Any]) -> int:
 # --- its files against its result --------------------------------------------------------------------
 
 
-def _counts(run: Run, problems: list[str]) -> PredictionCounts | None:
+def _counts(run: Run, problems: list[Reason]) -> PredictionCounts | None:
     try:
         counts = count_predictions(contents.read_predictions(run.folder))
     except UNREADABLE as error:
-        problems.append(f"{layout.PREDICTIONS} cannot be read ({reason(error)}): the accuracy is not counted again.")
+        problems.append(Reason("accuracy_not_counted", {"error": cause(error)}))
         return None
     recorded = (run.result or {}).get("test", {})
     n, n_counted = (run.result or {}).get("counts", {}).get("test"), len(counts.predictions)
     if n is not None and n != n_counted:
-        problems.append(f"{layout.RESULT} counts {n:,} test images, {layout.PREDICTIONS} {n_counted:,}.")
+        problems.append(Reason("other_test_count", {"recorded": n, "counted": n_counted}))
     for key, value in (("accuracy", counts.accuracy.value), ("macro_f1", counts.macro_f1)):
         if key in recorded and abs(recorded[key] - value) > _TOLERANCE:
-            problems.append(
-                f"{layout.RESULT} has {key} {recorded[key]:.4f}, {layout.PREDICTIONS} gives {value:.4f}: one of "
-                "them was changed after the run."
-            )
+            problems.append(Reason("other_metric", {"metric": key, "recorded": recorded[key], "counted": value}))
     return counts
 
 
-def _history(run: Run, problems: list[str]) -> dict[str, list[float]] | None:
+def _history(run: Run, problems: list[Reason]) -> dict[str, list[float]] | None:
     """Learning curves; the epoch that was tested must be the first of the best among them."""
     try:
         history = contents.read_history(run.folder)
         accuracies = history["val/accuracy"]
         epochs = [int(epoch) for epoch in history["epoch"]]
     except UNREADABLE as error:
-        problems.append(f"{layout.HISTORY} cannot be read ({reason(error)}): the chosen epoch is not checked.")
+        problems.append(Reason("epoch_not_checked", {"error": cause(error)}))
         return None
     chosen = (run.result or {}).get("val", {})
     start = pretrain_epochs(run.result or {})
@@ -199,26 +199,24 @@ def _history(run: Run, problems: list[str]) -> dict[str, list[float]] | None:
         return history
     best, accuracy = epochs[index], accuracies[index]
     if best != chosen.get("epoch") or abs(accuracy - chosen["accuracy"]) > _TOLERANCE:
-        problems.append(
-            f"{layout.RESULT} says that epoch {chosen.get('epoch', -1) + 1} was tested, the best in {layout.HISTORY} "
-            f"is epoch {best + 1} ({accuracy:.4f} of the validation images)."
-        )
+        data = {"recorded": chosen.get("epoch", -1) + 1, "best": best + 1, "accuracy": accuracy}
+        problems.append(Reason("other_epoch", data))
     return history
 
 
-def _images(run: Run, study: Path, problems: list[str]) -> tuple[TrainingImage, ...] | None:
+def _images(run: Run, study: Path, problems: list[Reason]) -> tuple[TrainingImage, ...] | None:
     try:
         rows = contents.read_mix(run.folder)
     except UNREADABLE as error:
-        problems.append(f"{layout.MIX} cannot be read ({reason(error)}): the training images are unknown.")
+        problems.append(Reason(IMAGES_UNKNOWN, {"error": cause(error)}))
         return None
     problems += _mix_problems(rows, run.result or {})
     images, damaged = training_images(rows, locator(study))
-    problems += damaged
+    problems += [Reason("damaged_manifest", {"error": error}) for error in damaged]
     return tuple(images)
 
 
-def _mix_problems(rows: Sequence[MixRow], result: Mapping[str, Any]) -> list[str]:
+def _mix_problems(rows: Sequence[MixRow], result: Mapping[str, Any]) -> list[Reason]:
     """Where `mix.csv` is not the list that `result.json` counted and hashed."""
     problems = []
     counts = counts_by_class(rows)
@@ -226,19 +224,15 @@ def _mix_problems(rows: Sequence[MixRow], result: Mapping[str, Any]) -> list[str
         for origin in (REAL, SYNTHETIC):
             count = counts.get(name, Counter())[origin]
             if count != recorded[origin]:
-                problems.append(
-                    f"{layout.MIX} has {count:,} {origin} images of {name}, {layout.RESULT} {recorded[origin]:,}."
-                )
+                data = {"class": name, "origin": origin, "recorded": recorded[origin], "counted": count}
+                problems.append(Reason("other_image_count", data))
     samples = [Sample(Path(row.path), 0, row.label, row.origin, row.sha256) for row in rows]
     lists = {"train": samples, "synthetic": [sample for sample in samples if sample.origin == SYNTHETIC]}
     for name, listed in lists.items():
         recorded = result.get("data", {}).get(name)
         if recorded and recorded != digest(listed):
-            what = "training images" if name == "train" else "synthetic images"
-            problems.append(
-                f"The {what} in {layout.MIX} have the digest {digest(listed)[:12]}, {layout.RESULT} has "
-                f"{recorded[:12]}: one of them was changed after the run."
-            )
+            data = {"images": name, "recorded": recorded, "computed": digest(listed)}
+            problems.append(Reason("other_images", data))
     return problems
 
 
@@ -250,6 +244,6 @@ def counts_by_class(rows: Sequence[MixRow]) -> dict[str, Counter[str]]:
     return counts
 
 
-def reason(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """Return why a file cannot be read."""
     return f"{type(error).__name__}: {error}"

@@ -8,6 +8,7 @@ from synthaug.analysis.explain.image_report import ImageReport
 from synthaug.analysis.explain.prediction_counts import ClassCount, PredictionCounts
 from synthaug.analysis.explain.run_explanation import Explanation, counts_by_class
 from synthaug.analysis.text.document import Block
+from synthaug.analysis.text.sentences import reason_text
 from synthaug.analysis.text.templating import Template
 from synthaug.analysis.training_images import CHANGED, GONE, SAME, TrainingImage
 from synthaug.data.samples import REAL, SYNTHETIC
@@ -29,6 +30,7 @@ _TEMPLATE = Template(
     REAL=REAL,
     SYNTHETIC=SYNTHETIC,
     layout=layout,
+    reason_text=reason_text,
     states={GONE: "gone", CHANGED: "there with other bytes than were trained on"},
 )
 

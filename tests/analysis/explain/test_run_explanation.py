@@ -13,6 +13,7 @@ from synthaug.analysis.explain.image_report import find_image
 from synthaug.analysis.explain.prediction_counts import count_predictions
 from synthaug.analysis.text import explain_text
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
+from synthaug.analysis.text.sentences import reason_text
 from synthaug.analysis.training_images import CHANGED, GONE, SAME
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
@@ -183,36 +184,48 @@ def test_many_classes_are_limited_to_the_weakest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "values", "problem"),
+    ("part", "values", "code", "data"),
     [
-        ("test", {"accuracy": 0.5}, "accuracy 0.5000"),
-        ("test", {"macro_f1": 0.25}, "macro_f1 0.2500"),
-        ("counts", {"test": 41}, "41 test images"),
-        ("val", {"epoch": 0}, "epoch 1 was tested"),
+        ("test", {"accuracy": 0.5}, "other_metric", {"metric": "accuracy", "recorded": 0.5}),
+        ("test", {"macro_f1": 0.25}, "other_metric", {"metric": "macro_f1", "recorded": 0.25}),
+        ("counts", {"test": 41}, "other_test_count", {"recorded": 41, "counted": 40}),
+        ("val", {"epoch": 0}, "other_epoch", {"recorded": 1}),
         (
             "counts",
             {"per_class": {"cat": {"real": 4, "synthetic": 5}}},
-            "6 synthetic images of cat",
+            "other_image_count",
+            {"class": "cat", "origin": "synthetic", "recorded": 5, "counted": 6},
         ),
-        ("data", {"train": "0" * 64}, "000000000000"),
-        ("data", {"synthetic": "1" * 64}, "111111111111"),
+        ("data", {"train": "0" * 64}, "other_images", {"images": "train", "recorded": "0" * 64}),
+        ("data", {"synthetic": "1" * 64}, "other_images", {"images": "synthetic", "recorded": "1" * 64}),
     ],
 )
-def test_contradictions_are_named(tmp_path: Path, part: str, values: dict[str, object], problem: str) -> None:
+def test_contradictions_are_named(
+    tmp_path: Path, part: str, values: dict[str, object], code: str, data: dict[str, object]
+) -> None:
     run = run_folder(study_with_manifest(tmp_path))
     change_result(run, part, **values)
     explanation = run_explanation.explain(run)
-    (text,) = explanation.problems
-    assert problem in text
-    assert Points([text]) in explain_text.document(explanation)
+    (problem,) = explanation.problems
+    assert problem.code == code
+    assert data.items() <= problem.data.items()
+    assert Points([reason_text(problem)]) in explain_text.document(explanation)
 
 
-@pytest.mark.parametrize("name", [layout.PREDICTIONS, layout.HISTORY, layout.MIX])
-def test_files_that_are_gone_leave_the_rest(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (layout.PREDICTIONS, "accuracy_not_counted"),
+        (layout.HISTORY, "epoch_not_checked"),
+        (layout.MIX, "training_images_unknown"),
+    ],
+)
+def test_files_that_are_gone_leave_the_rest(tmp_path: Path, name: str, code: str) -> None:
     run = run_folder(study_with_manifest(tmp_path))
     (run / name).unlink()
     (problem,) = run_explanation.explain(run).problems
-    assert problem.startswith(f"{name} cannot be read (FileNotFoundError")
+    assert problem.code == code
+    assert problem.data["error"].startswith("FileNotFoundError")
     assert Heading("Settings") in explain_text.document(run_explanation.explain(run))
 
 
@@ -268,7 +281,8 @@ def test_a_damaged_manifest_is_a_problem_by_name(tmp_path: Path) -> None:
     run = run_folder(study_with_manifest(tmp_path))
     (tmp_path / "synthetic" / MANIFEST).write_text("nothing\n", encoding="utf-8")
     (problem,) = run_explanation.explain(run).problems
-    assert "manifest.csv is damaged" in problem
+    assert problem.code == "damaged_manifest"
+    assert "manifest.csv is damaged" in problem.data["error"]
 
 
 def test_images_are_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

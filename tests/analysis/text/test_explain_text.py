@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.explain.image_report import ImageReport
 from synthaug.analysis.explain.prediction_counts import count_predictions
 from synthaug.analysis.explain.run_explanation import Explanation
@@ -58,7 +59,7 @@ def explanation(**changes: object) -> Explanation:
         "counts": count_predictions(PREDICTIONS),
         "history": {"epoch": [0, 1, 2], "val/accuracy": [0.5, 0.8, 0.9]},
         "images": images,
-        "problems": ("mix.csv has 2 real images of cat, result.json 3.",),
+        "problems": (Reason("other_image_count", {"class": "cat", "origin": "real", "recorded": 3, "counted": 2}),),
     }
     return Explanation(**(values | changes))  # type: ignore[arg-type]
 

@@ -53,6 +53,16 @@ REASONS = (
     Reason("other_test_set", {"digest": "a" * 64, "expected": "b" * 64}),
     Reason("other_test_images"),
     Reason("other_labels"),
+    Reason("accuracy_not_counted", {"error": "KeyError: 'b'"}),
+    Reason("epoch_not_checked", {"error": "KeyError: 'b'"}),
+    Reason("training_images_unknown", {"error": "KeyError: 'b'"}),
+    Reason("damaged_manifest", {"error": "manifest.csv is damaged: restore it."}),
+    Reason("other_test_count", {"recorded": 1500, "counted": 1499}),
+    Reason("other_metric", {"metric": "accuracy", "recorded": 0.5, "counted": 0.95125}),
+    Reason("other_epoch", {"recorded": 3, "best": 2, "accuracy": 0.9}),
+    Reason("other_image_count", {"class": "cat", "origin": "real", "recorded": 1000, "counted": 2}),
+    Reason("other_images", {"images": "train", "recorded": "a" * 64, "computed": "b" * 64}),
+    Reason("other_images", {"images": "synthetic", "recorded": "a" * 64, "computed": "b" * 64}),
 )
 
 
