@@ -55,7 +55,7 @@ class Composer:
         A composition merges some twenty files; for a sweep over seeds those are the same ones for each of its runs.
         """
         base_overrides, base = self._by_shape.get(_shape(overrides), ((), None))
-        if base is None:
+        if base is None or any(key_of(override).startswith(("hydra.", "hydra/")) for override in overrides):
             return None
         config = base.copy()
         try:
@@ -154,9 +154,8 @@ class Composer:
 def _shape(overrides: Sequence[str]) -> tuple[str, ...]:
     """Return overrides without the values of plain keys: runs of one shape may differ in single values alone."""
     return tuple(
-        f"{key}=" if re.match(r"[a-z]\w*(\.\w+)*=", override) and key not in GROUPS and key != "hydra" else override
+        f"{key_of(override)}=" if re.match(r"\w+(\.\w+)*=", override) and key_of(override) not in GROUPS else override
         for override in overrides
-        for key in [key_of(override)]
     )
 
 

@@ -56,7 +56,8 @@ def composed(composer: Composer, overrides: list[str]) -> object:
 @example((["dataset.split={val: 0.3}", "seed=0"], ["dataset.split=null", "seed=0"]))
 @example((["dataset.split.val=0.1", "dataset.split={val: 0.3}"], ["dataset.split.val=0.2", "dataset.split={val: 0.3}"]))
 @example((["experiment=null"], ["experiment=a"]))
-@example((["mix.augment={erasing: 0.25}"], ["mix.augment={policy: trivial}"]))
+@example((["mix.augment={erasing: 0.25, policy: trivial}"], ["mix.augment={erasing: 0.5}"]))
+@example((["hydra.job.chdir=true"], ["hydra.job.chdir=false"]))
 @example((["seed=0"], ["seed=a"]))
 @given(pairs())
 def test_a_derived_configuration_is_the_composed_one(composer: Composer, pair: tuple[list[str], list[str]]) -> None:
