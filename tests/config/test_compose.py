@@ -20,7 +20,7 @@ VALUES = {
     "dataset.split.val": st.sampled_from(["0.1", "0.2"]),
     "dataset.split": st.sampled_from(["null", "{val: 0.3}"]),
     "dataset.root": st.sampled_from(["photos", "/data/${seed}"]),
-    "mix.augment": st.sampled_from(["null", "{erasing: 0.25}"]),
+    "dataset.augment": st.sampled_from(["{policy: trivial}", "{erasing: 0.25}"]),
     "shift": st.sampled_from(["corruptions", "none"]),
     "mix": st.sampled_from(["real", "'55'"]),
     "hydra.job.chdir": st.sampled_from(["true", "false"]),
@@ -56,7 +56,7 @@ def composed(composer: Composer, overrides: list[str]) -> object:
 @example((["dataset.split={val: 0.3}", "seed=0"], ["dataset.split=null", "seed=0"]))
 @example((["dataset.split.val=0.1", "dataset.split={val: 0.3}"], ["dataset.split.val=0.2", "dataset.split={val: 0.3}"]))
 @example((["experiment=null"], ["experiment=a"]))
-@example((["mix.augment={erasing: 0.25, policy: trivial}"], ["mix.augment={erasing: 0.5}"]))
+@example((["dataset.augment={erasing: 0.25, policy: trivial}"], ["dataset.augment={erasing: 0.5}"]))
 @example((["hydra.job.chdir=true"], ["hydra.job.chdir=false"]))
 @example((["seed=0"], ["seed=a"]))
 @given(pairs())
