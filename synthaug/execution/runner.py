@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from synthaug.arms import build, shift_sets
 from synthaug.arms.shifts import ShiftSet
@@ -122,7 +121,7 @@ def _claim(session: Session, job: Job) -> bool:
         raise RefusedError(preflight.taken_message([job.folder], differing))
     if (job.folder / layout.RESULT).is_file():
         return True
-    write_text(job.folder / layout.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
+    write_text(job.folder / layout.CONFIG, job.config_yaml)
     return False
 
 
