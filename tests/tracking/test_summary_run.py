@@ -14,6 +14,7 @@ from wandb.sdk.wandb_run import Run
 
 from synthaug.analysis.output.records import as_json, rows
 from synthaug.analysis.pipeline import StudyReport, make_report
+from synthaug.analysis.text import sentences
 from synthaug.analysis.validity.check import Check
 from synthaug.report import __main__
 from synthaug.runs import discovery
@@ -117,6 +118,9 @@ def test_tables_figures_and_page_are_there(
     table = json.loads((inside / summary["runs"]["path"]).read_text(encoding="utf-8"))
     states = [row[table["columns"].index("state")] for row in table["data"]]
     assert (states.count("finished"), states.count("failed")) == (9, 1)
+    (group,) = report.comparison.groups
+    reasons = [row[table["columns"].index("reason")] for row in table["data"]]
+    assert reasons == [sentences.reason_text(item.reason) for item in group.runs]
 
 
 def test_its_inputs_are_the_predictions_and_its_output_is_the_report(shown: list[Path]) -> None:

@@ -121,14 +121,8 @@ def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArr
     """Rows of `predictions` in the order of the reference, or why the two cannot be paired."""
     expected = reference[1]
     if predictions.classes != expected.classes:
-        unexpected, missing = (
-            [name for name in first if name not in second]
-            for first, second in (
-                (predictions.classes, expected.classes),
-                (expected.classes, predictions.classes),
-            )
-        )
-        return Reason("other_classes", {"unexpected": unexpected, "missing": missing})
+        current, others = set(predictions.classes), set(expected.classes)
+        return Reason("other_classes", {"unexpected": sorted(current - others), "missing": sorted(others - current)})
     if digest != reference[0]:
         return Reason("other_test_set", {"digest": digest, "expected": reference[0]})
     if predictions.paths == expected.paths:

@@ -333,6 +333,7 @@ def test_csv_and_json_agree(tmp_path: Path) -> None:
     assert lines[-1]["accuracy"] == ""
     assert len(group["arms"][0]["per_class"]) == 10
     assert [run["state"] for run in group["runs"]].count("failed") == 2
+    assert [run["reason"] and run["reason"]["code"] for run in group["runs"]] == [*[None] * 8, "failed", "failed"]
     assert content["complete"] is False
 
 

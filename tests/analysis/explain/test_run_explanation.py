@@ -375,8 +375,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_no_list_is_written_where_there_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_folder(study_with_manifest(tmp_path))
     (run / layout.MIX).unlink()
+    (run / layout.HISTORY).unlink()
     assert main(["explain", str(run), "--csv", str(tmp_path / "images.csv")]) == 2
-    assert "mix.csv cannot be read" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "mix.csv cannot be read" in error
+    assert "history.csv" not in error
     assert not (tmp_path / "images.csv").exists()
 
 

@@ -28,7 +28,7 @@ from synthaug.files import write_json
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
-from tests.factories.studies import MadeUp, make_study, one_group
+from tests.factories.studies import MadeUp, edit_result, make_study, one_group, run_folder
 
 ARMS = {"real": (1.0, 0.0), "55": (0.5, 0.5), "82": (0.2, 0.8)}
 CLASSES = ("cat", "dog", "fox")
@@ -167,6 +167,16 @@ def test_another_test_set_under_the_same_name_is_named_and_left_out(study: Path)
     assert note.reason == Reason("other_test_set", {"digest": "e" * 64, "expected": "d" * 64})
     assert item.extra is not None
     assert item.extra.seeds == 2
+
+
+def test_a_run_that_is_not_compared_is_excluded_from_the_test_as_well(study: Path) -> None:
+    evaluate(study, "noise-1", dict.fromkeys(ARMS, 0.1))
+    edit_result(run_folder(study, "55", 1), {"data.test": "f" * 64})
+    group = one_group(study)
+    (left_out,) = group.left_out
+    results = results_of(study)
+    assert results.notes == (ShiftNote(EXCLUDED, ("test",), ("55-seed1",), left_out.reason),)
+    assert (arm(results.test, "55").seeds, arm(results.sets[0], "55").seeds) == ((0, 2), (0, 1, 2))
 
 
 def test_runs_that_were_not_evaluated_share_a_note(study: Path) -> None:
