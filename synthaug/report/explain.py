@@ -21,7 +21,6 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("run", type=Path, help="folder of the run: <study>/<dataset>/<generator>/<model>/<mix>/seed<k>")
     parser.add_argument("--image", metavar="PATH", help="report one test or training image, by a part of its path")
-    parser.add_argument("--all", action="store_true", help="list every synthetic image instead of a few per class")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every training image with its provenance")
     parsed = parser.parse_args(arguments)
     if parsed.image is not None:
@@ -30,5 +29,5 @@ def main(arguments: Sequence[str]) -> int:
     explanation = explain(parsed.run)
     if parsed.csv is not None:
         write_images(explanation, parsed.csv)
-    show(explain_text.document(explanation, parsed.all), parsed.markdown)
+    show(explain_text.document(explanation), parsed.markdown)
     return 1 if explanation.problems else 0

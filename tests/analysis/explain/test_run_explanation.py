@@ -151,12 +151,11 @@ def test_a_run_is_explained_down_to_the_seed_of_an_image(tmp_path: Path) -> None
         *range(7010, 7016),
     }
     blocks = explain_text.document(explanation)
-    assert rows_of(blocks, "class")[-3:] == [["cat", "4", "6"], ["dog", "4", "6"], ["all", "8", "12"]]
-    assert rows_of(blocks, "model") == [["sd15", "c0ffee", "DDIM", "30", "7.5", "12"]]
-    shown = [row[:4] for row in rows_of(blocks, "image") if row[0].endswith("png") and "0000" in row[0]]
-    assert ["cat/000001.png", "cat", "a cat on a sofa", "7001"] in shown
-    assert len(shown) == 6
-    assert len(rows_of(explain_text.document(explanation, every=True), "image")) == len(rows_of(blocks, "image")) + 6
+    assert rows_of(blocks, "class")[-2:] == [["cat", "4", "6"], ["dog", "4", "6"]]
+    assert rows_of(blocks, "image")[-2:] == [
+        ["cat/000000.png", "cat", "a cat in the snow", "7000", SAME],
+        ["dog/000000.png", "dog", "a dog in the snow", "7010", SAME],
+    ]
 
 
 def test_a_run_without_errors_and_without_synthetic_images(tmp_path: Path) -> None:
@@ -167,20 +166,6 @@ def test_a_run_without_errors_and_without_synthetic_images(tmp_path: Path) -> No
     assert explanation.counts is not None
     assert explanation.counts.errors == []
     assert rows_of(explain_text.document(explanation), "image") == []
-
-
-def test_many_classes_are_limited_to_the_weakest(tmp_path: Path) -> None:
-    content = dataclasses.replace(MADE_UP, classes=[f"class {index:02d}" for index in range(60)], n_test=120)
-    explanation = run_explanation.explain(run_folder(make_study(tmp_path / "study", content)))
-    assert explanation.counts is not None
-    (table,) = [
-        block for block in explain_text.document(explanation) if isinstance(block, Rows) and block.headers[-1] == "F1 %"
-    ]
-    f1 = sorted(item.f1 for item in explanation.counts.classes if item.f1 is not None)
-    assert len(table.rows) == explain_text.SHOWN_CLASSES
-    assert max(float(row[-1]) for row in table.rows) == pytest.approx(
-        100 * f1[explain_text.SHOWN_CLASSES - 1], abs=0.05
-    )
 
 
 @pytest.mark.parametrize(
@@ -226,7 +211,7 @@ def test_files_that_are_gone_leave_the_rest(tmp_path: Path, name: str, code: str
     (problem,) = run_explanation.explain(run).problems
     assert problem.code == code
     assert problem.data["error"].startswith("FileNotFoundError")
-    assert Heading("Settings") in explain_text.document(run_explanation.explain(run))
+    assert Heading("Settings, machine and versions") in explain_text.document(run_explanation.explain(run))
 
 
 def test_the_first_epoch_that_may_be_chosen_follows_pretraining(tmp_path: Path) -> None:
@@ -273,7 +258,7 @@ def test_a_pool_made_elsewhere_says_what_is_not_known(tmp_path: Path) -> None:
     result["settings"]["generator"] = {"name": "folder", "root": "pool"}
     write_json(run / layout.RESULT, result)
     blocks = explain_text.document(run_explanation.explain(run))
-    assert any(isinstance(block, Sentences) and "generator.root=pool" in block.text for block in blocks)
+    assert any(isinstance(block, Sentences) and ": 12 images" in block.text for block in blocks)
     assert ["cat/000000.png", "cat", "-", "-", SAME] in rows_of(blocks, "image")
 
 
