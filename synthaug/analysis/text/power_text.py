@@ -4,11 +4,8 @@ from collections.abc import Mapping
 
 from synthaug.analysis.inference.power_analysis import (
     BONETT_PRICE,
-    IMAGE_SHARE,
     MOST_SEEDS,
     POINT,
-    REPEATED,
-    SEED_DEVIATION,
     ArmPower,
     Expected,
     GroupPower,
@@ -19,14 +16,7 @@ from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.format import in_points
 from synthaug.analysis.text.templating import Template
 
-_TEMPLATE = Template(
-    "power",
-    IMAGE_SHARE=IMAGE_SHARE,
-    MOST_IMAGES=MOST_IMAGES,
-    MOST_SEEDS=MOST_SEEDS,
-    REPEATED=REPEATED,
-    SEED_DEVIATION=SEED_DEVIATION,
-)
+_TEMPLATE = Template("power", MOST_IMAGES=MOST_IMAGES, MOST_SEEDS=MOST_SEEDS)
 
 
 def plan_document(power: Power, source: str = "") -> list[Block]:
@@ -62,14 +52,12 @@ def sentence(name: str, arm: ArmPower) -> str:
 def announcement(expected: Expected) -> str:
     """Say what to expect of a study; where that is too little, further lines hold the command that says what helps."""
     assumed = expected.assumed
-    wanted = in_points(assumed.difference)
-    looked_for = f"{wanted} {'are' if wanted.endswith('s') else 'is'} looked for"
-    first = _TEMPLATE.sentence("announcement", expected)
+    text = _TEMPLATE.sentence("announcement", expected)
     if expected.shows:
-        return f"{first}; {looked_for}"
+        return text
     options = f"--accuracy {assumed.accuracy:g} --n {assumed.n} --seeds {assumed.seeds}"
     options += "" if assumed.difference == POINT else f" --difference {100 * assumed.difference:g}"
-    return f"{first};\n{looked_for}, which needs more images or seeds:\npython -m synthaug.report power {options}"
+    return f"{text};\nwhat {in_points(assumed.difference)} would take:\npython -m synthaug.report power {options}"
 
 
 def smallest(power: Power) -> float | None:

@@ -143,7 +143,8 @@ def test_a_study_is_judged_arm_by_arm() -> None:
     assert result["82"].variances is None
     assert result["82"].more_seeds is None
     assert not result["64"].shows
-    assert f"{result['64'].images:,}) or {result['64'].more_seeds} seeds." in power_text.sentence("64", result["64"])
+    ways = f"{result['64'].images:,} test images or {result['64'].more_seeds} seeds."
+    assert power_text.sentence("64", result["64"]).endswith(ways)
     assert arm_powers(arms, real, 0.2)["64"].shows
 
 
