@@ -19,9 +19,7 @@ SHOWN = 10  # confusions, errors, prompts and lost files that are listed
 _GENERATOR = ("model", "revision", "weights", "scheduler", "steps", "guidance", "dtype")
 _VERSIONS = ("diffusers", "transformers", "torch", "python")
 
-_TEMPLATE = Template(
-    "explain", SHOWN=SHOWN, REAL=REAL, SYNTHETIC=SYNTHETIC, layout=layout, reason_text=reason_text
-)
+_TEMPLATE = Template("explain", SHOWN=SHOWN, REAL=REAL, SYNTHETIC=SYNTHETIC, layout=layout, reason_text=reason_text)
 
 
 def document(explanation: Explanation) -> list[Block]:
