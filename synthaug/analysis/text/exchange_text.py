@@ -1,7 +1,7 @@
 """Render an exchange rate and the best mix of each class."""
 
 from synthaug.analysis.exchange.class_verdicts import ClassMix
-from synthaug.analysis.exchange.rate import Exchange, Value
+from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.templating import Template
@@ -22,11 +22,6 @@ def headline(exchange: Exchange) -> str:
 def remarks(exchange: Exchange) -> list[str]:
     """Say what limits the exchange rate: rival laws, how well the law fits, what the interval leaves out."""
     return _TEMPLATE.sentences("remarks", exchange)
-
-
-def rate_text(value: Value | None) -> str:
-    """Format synthetic images per real image with their interval: "2.2 [1.1, 4.8]"."""
-    return _TEMPLATE.sentence("rate_text", value)
 
 
 def mix_sentence(item: ClassMix, margin: float) -> str:

@@ -7,7 +7,7 @@ from synthaug.analysis.exchange import rate
 from synthaug.analysis.exchange.class_verdicts import ClassMix
 from synthaug.analysis.exchange.rate import Amounts, ClassExchange, Exchange, Form, Point, Value
 from synthaug.analysis.text.document import markdown
-from synthaug.analysis.text.exchange_text import document, headline, mix_sentence, rate_text, remarks
+from synthaug.analysis.text.exchange_text import document, headline, mix_sentence, remarks
 from tests.factories.exchange_studies import LAW
 from tests.factories.golden import assert_golden
 
@@ -53,6 +53,7 @@ def test_the_document() -> None:
     classes = (
         ClassExchange("cat", 750, RATE),
         ClassExchange("dog", 750, replace(RATE, value=OPEN)),
+        ClassExchange("elk", 750, replace(RATE, value=HARMFUL)),
         ClassExchange("fox", 750, Exchange((), (), REASONS[5:6], limit=Value(100, 0.5, 0.2, None))),
         ClassExchange("yak", 0, Exchange((), (), REASONS)),
     )
@@ -84,8 +85,3 @@ def test_class_mixes() -> None:
     mix = ClassMix("cat", 750, 0.953, "55", ("64", "73"), "64")
     mixes = [mix, replace(mix, tied=(), cheapest="55"), replace(mix, tied=("a", "b", "c", "d"))]
     assert_golden("class_mixes.txt", "\n".join([*(mix_sentence(item, 0.01) for item in mixes), ""]))
-
-
-def test_rates_for_a_cell() -> None:
-    assert [rate_text(value) for value in (HELPFUL, OPEN, None)] == ["2.0 [1.0, 4.0]", "10 [2.5, no limit]", "-"]
-    assert "[" not in rate_text(HARMFUL)
