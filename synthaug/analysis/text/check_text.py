@@ -6,32 +6,14 @@ from dataclasses import dataclass
 from synthaug.analysis.text.templating import Template
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 
-TITLES = {
+_TITLES = {
     "runs": "failed and missing runs",
-    "training_length": "training length",
     "class_shares": "synthetic share of the classes",
-    "settings": "settings",
-    "validation_images": "validation images",
-    "real_images": "real training images",
-    "machine": "machine",
-    "versions": "versions",
-    "recorded_accuracy": "recorded accuracy",
-    "unreadable_images": "unreadable images",
-    "baseline": "baseline",
-    "controls": "controls",
     "power": "statistical power",
-    "augmentation": "augmentation",
-    "seeds": "seeds",
-    "paired_seeds": "paired seeds",
     "chance": "accuracy above chance",
-    "origin_by_format": "file format tells origin",
-    "origin_by_size": "size tells origin",
-    "origin_by_pixels": "pixels tell origin",
     "overlap_real": "real training images in the test set",
     "overlap_synthetic": "synthetic training images in the test set",
-    "files": "image files",
-    "test_images": "test images",
-}
+}  # of the other checks, their code in words
 _CHECKS = Template("checks")
 
 
@@ -45,14 +27,18 @@ class CheckText:
     remedy: str
 
 
+def title(check: Check) -> str:
+    """Name a check."""
+    return _TITLES.get(check.code) or check.code.replace("_", " ")
+
+
 def check_text(check: Check) -> CheckText:
     """Render a check."""
-    title = TITLES[check.code]
-    if check.severity == UNCHECKED:
-        return CheckText(check.severity, title, _CHECKS.sentence("unchecked", check.data), "")
-    passed = check.severity == PASSED
-    remedy = "" if passed else _CHECKS.sentence(f"{check.code}_remedy", check.data)
-    return CheckText(check.severity, title, _CHECKS.sentence(check.code, check.data, passed), remedy)
+    passed = _CHECKS.sentence("passed_text", check.code) if check.severity == PASSED else ""
+    macro = "unchecked" if check.severity == UNCHECKED else check.code
+    is_problem = check.severity in (SERIOUS, WARNING)
+    remedy = _CHECKS.sentence("remedy_text", check.code, check.data) if is_problem else ""
+    return CheckText(check.severity, title(check), passed or _CHECKS.sentence(macro, check.data), remedy)
 
 
 def check_lines(checks: Iterable[Check]) -> list[str]:

@@ -50,7 +50,7 @@ def result(content: Content) -> Context:
             if arm.control in controls_of(content.group.arms)
         },
         "headers": arm_table.HEADERS,
-        "serious": [check_text.TITLES[check.code] for check in content.findings.checks if check.severity == SERIOUS],
+        "serious": [check_text.title(check) for check in content.findings.checks if check.severity == SERIOUS],
     }
 
 
