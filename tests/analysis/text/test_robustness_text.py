@@ -15,7 +15,7 @@ from synthaug.analysis.robustness.shift_effects import (
     ShiftSetResult,
 )
 from synthaug.analysis.text.document import markdown
-from synthaug.analysis.text.robustness_text import document, findings, summary
+from synthaug.analysis.text.robustness_text import document, summary
 from tests.factories.golden import assert_golden
 
 
@@ -60,12 +60,3 @@ def test_the_document() -> None:
 
 def test_the_summary() -> None:
     assert_golden("robustness_summary.md", markdown(summary(RESULTS)))
-
-
-def test_only_significant_sets_are_findings() -> None:
-    assert [line.split(":")[0] for line in findings(RESULTS)] == [
-        "55, 2 corrupted test sets together",
-        "82, 2 corrupted test sets together",
-        "82, held out",
-        "55, noise-1",
-    ]
