@@ -267,4 +267,4 @@ def _unknown_key(key: str, before: list[str], composer: Composer) -> str:
         node = node[rest.pop(0)]
     if not isinstance(node, DictConfig):
         return f"there is no such key; {parent} is a single value"
-    return unknown_key([str(name) for name in node if parent or name != "hydra"], parent, rest)
+    return unknown_key(rest[0], [str(name) for name in node if parent or name != "hydra"], parent)

@@ -1,6 +1,5 @@
 """What is wrong with a composed configuration, as far as can be seen without running it."""
 
-import difflib
 import importlib.util
 import math
 import re
@@ -25,7 +24,7 @@ from synthaug.config.schema import (
     target_kwargs,
 )
 from synthaug.data.samples import existing_folders, is_litter, layout_problems, more_problems
-from synthaug.messages import join_words
+from synthaug.messages import join_words, suggest
 
 # --- rules: key → a test of its value, and what the value must be -----------------------------------
 
@@ -194,20 +193,19 @@ def _unknown_keys(config: DictConfig) -> Iterator[tuple[str, str]]:
         node = OmegaConf.select(config, parent) if parent else config
         for name in node if isinstance(node, DictConfig) else []:
             if name not in names:
-                yield f"{parent}.{name}".lstrip("."), unknown_key(names, parent, [str(name)])
+                yield f"{parent}.{name}".lstrip("."), unknown_key(str(name), names, parent)
 
 
-def unknown_key(names: Sequence[str], parent: str, rest: Sequence[str]) -> str:
-    """Return that `rest[0]` is no key of `parent`, with the one that was meant, or all there are.
+def unknown_key(name: str, names: Sequence[str], parent: str) -> str:
+    """Return that `name` is no key of `parent`, with the one that was meant, or all there are.
 
     Args:
+        name: as it was typed.
         names: keys of the parent.
         parent: dotted key of a node; empty for the whole configuration.
-        rest: the parts of the typed key behind it.
     """
-    if close := difflib.get_close_matches(rest[0], names, n=1):
-        return f"there is no such key; did you mean {'.'.join([*([parent] if parent else []), close[0], *rest[1:]])}?"
-    return f"there is no such key; {parent or 'the configuration'} has {', '.join(names)}"
+    hint = suggest(name, names, limit=1) or f"{parent or 'the configuration'} has {', '.join(names)}"
+    return f"there is no such key; {hint}"
 
 
 def _unusable_keys(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:

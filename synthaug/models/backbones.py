@@ -1,6 +1,5 @@
 """Networks by name, from torchvision or timm, with a head for the classes of the dataset."""
 
-import difflib
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from synthaug.errors import UserError
+from synthaug.messages import suggest
 from synthaug.models import heads
 
 TIMM = "timm/"
@@ -177,6 +177,5 @@ def _drop_auxiliary_heads(network: nn.Module) -> None:
 
 
 def _unknown(name: str, names: list[str], library: str) -> UserError:
-    close = difflib.get_close_matches(name, names, n=5)
-    hint = f"did you mean {', '.join(close)}?" if close else f"it has for instance {', '.join(names[:5])} …"
+    hint = suggest(name, names, limit=5) or f"it has for instance {', '.join(names[:5])} …"
     return UserError(f"model.backbone={name}: {library} has no such classifier; {hint}")

@@ -162,9 +162,9 @@ def test_auxiliary_heads_are_dropped(name: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("resnet19", "did you mean resnet18"),
-        ("timm/resnet19", "timm has no such classifier; did you mean timm/resnet"),
-        ("timm/resnet18.unknown_tag", "timm has no such classifier; did you mean timm/resnet"),
+        ("resnet19", "did you mean 'resnet18"),
+        ("timm/resnet19", "timm has no such classifier; did you mean 'timm/resnet"),
+        ("timm/resnet18.unknown_tag", "timm has no such classifier; did you mean 'timm/resnet"),
         ("fcn_resnet50", "torchvision has no such classifier"),  # segments
         ("zzzzzzzz", "it has for instance alexnet"),
     ],
