@@ -7,14 +7,14 @@ MAX_BULLETS = 10
 
 
 def plural(count: int, singular: str, several: str | None = None) -> str:
-    """Return a count with its noun: "1 image is", "2 images are".
+    """Return a count with its noun: "1 image is", "2,000 images are".
 
     Args:
         count: how many.
         singular: the noun, and what follows it, for one.
         several: the same for any other count; by default the singular with an s.
     """
-    return f"{count} {singular if count == 1 else several or f'{singular}s'}"
+    return f"{count:,} {singular if count == 1 else several or f'{singular}s'}"
 
 
 def join_words(words: Iterable[str], conjunction: str = "and") -> str:

@@ -8,10 +8,11 @@ from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.text import power_text
 from synthaug.analysis.text.document import Block, show
-from synthaug.analysis.text.format import test_images, title
+from synthaug.analysis.text.format import title
 from synthaug.data import splitting
 from synthaug.data.samples import SPLITS
 from synthaug.errors import UserError, raise_all
+from synthaug.messages import plural
 from synthaug.report import power_arguments
 from synthaug.report.power_arguments import PowerRequest
 from synthaug.runs import discovery, layout
@@ -57,7 +58,7 @@ def _power_of_dataset(request: PowerRequest, root: Path) -> list[Block]:
         n, exists = splitting.count_test(root, {split: split for split in SPLITS}, share)
     except UserError as error:
         raise UserError(f"{root} is no study: it has no {layout.PLANNED} and no finished run.\n{error}") from None
-    source = f"{root} has {test_images(n)}."
+    source = f"{root} has {plural(n, 'test image')}."
     if not exists:
         part = f"{100 * share:g} %" if share < 1 else f"{share:g}"
         source = f"{root} has no test images of its own: about {n:,} will be drawn ({part} of all)."

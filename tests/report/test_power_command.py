@@ -112,7 +112,7 @@ def test_the_share_that_is_drawn_is_that_of_the_dataset() -> None:
 def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["power", "--accuracy", "0.98", "--n", "162", "--markdown"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("### What 162 test images and one seed can show at 98 % accuracy\n")
+    assert out.startswith("### What 162 test images and 1 seed can show at 98 % accuracy\n")
     assert "| two test sets, two-proportion z | from 98 % | 7.1 | 3,825 |" in out
 
 

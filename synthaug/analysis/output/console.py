@@ -13,6 +13,7 @@ from synthaug.analysis.findings import Findings
 from synthaug.analysis.text import arm_table, cost_text, format, robustness_text, sentences
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Heading, print_document, standard_console
+from synthaug.messages import plural
 
 
 def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Prices | None = None) -> str:
@@ -57,7 +58,7 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
 
 def _table(comparison: Comparison, group: Group) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
-    table.title = Text(f"{comparison.study}: {format.title(group)} ({format.test_images(group.n_test)})")
+    table.title = Text(f"{comparison.study}: {format.title(group)} ({plural(group.n_test, 'test image')})")
     for header in arm_table.HEADERS:
         # Folded, not cut: names of arms may differ in their last letters.
         table.add_column(header, justify="left" if header in ("arm", "seeds") else "right", overflow="fold")

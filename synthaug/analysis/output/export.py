@@ -10,6 +10,7 @@ from synthaug.analysis.text import arm_table, format, sentences
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.files import write_json, write_rows, write_text
+from synthaug.messages import plural
 from synthaug.runs import layout
 
 
@@ -41,7 +42,7 @@ def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
     """Table and sentences of a group."""
     lines = check_lines(findings.checks)
     return [
-        Heading(f"{study}: {format.title(group)} ({format.test_images(group.n_test)})"),
+        Heading(f"{study}: {format.title(group)} ({plural(group.n_test, 'test image')})"),
         Sentences(sentences.headline(group)),
         Rows(_headers(), [arm_table.cells(arm, group) for arm in group.arms]),
         Points([f"{arm.name}: {sentences.arm_result(arm, group)}" for arm in group.arms]),
@@ -60,7 +61,7 @@ def _latex(study: str, group: Group) -> str:
         " & ".join(map(escaped, cells)) + r" \\"
         for cells in (_headers(), *(arm_table.cells(arm, group) for arm in group.arms))
     )
-    caption = f"{study}: {format.title(group)}, {format.test_images(group.n_test)}."
+    caption = f"{study}: {format.title(group)}, {plural(group.n_test, 'test image')}."
     return "\n".join([
         r"\begin{table}",
         r"\centering",

@@ -41,11 +41,6 @@ def in_points(size: float) -> str:
     return f"{number} point" if number == "1" else f"{number} points"
 
 
-def margin(size: float) -> str:
-    """Name a non-inferiority margin, a fraction: 0.01 -> "1-point margin"."""
-    return f"{100 * size:.3g}-point margin"
-
-
 def size_in_points(size: float) -> str:
     """Format a computed size, a fraction, without the sign: one decimal from 1 point on, two digits below."""
     value = 100 * size
@@ -136,27 +131,12 @@ def p_equals(value: float) -> str:
 # --- counts and names --------------------------------------------------------------------------------
 
 
-def two_digits(number: float) -> str:
-    """Format with two significant digits; from 100 on as a whole number."""
-    return f"{number:.2g}" if number < 99.5 else f"{number:,.0f}"
-
-
 def duration(seconds: float) -> str:
     """Format seconds: "42 s", "12 min", "3 h 05 min"."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def test_images(n: int) -> str:
-    """Format a number of test images: "one test image", "1,500 test images"."""
-    return "one test image" if n == 1 else f"{n:,} test images"
-
-
-def seed_count(count: int) -> str:
-    """Format a number of seeds: "one seed", "5 seeds"."""
-    return "one seed" if count == 1 else f"{count} seeds"
 
 
 def counts(arm: Arm) -> tuple[str, str]:

@@ -72,7 +72,8 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0.123, "0.12"), (12.3, "12"), (99.4, "99"), (99.5, "100"), (1234, "1,234")]
+    ("number", "text"),
+    [(None, "-"), (0.123, "0.12"), (2, "2.0"), (12.3, "12"), (99.4, "99"), (1234, "1,200"), (-0.5, f"{MINUS}0.50")],
 )
-def test_two_digits(number: float, text: str) -> None:
-    assert format.two_digits(number) == text
+def test_two_significant_digits(number: float | None, text: str) -> None:
+    assert format.two_significant(number) == text
