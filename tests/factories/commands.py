@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from synthaug.config.command_line import normalize_argv
 from synthaug.config.job import Job
 from synthaug.runs.layout import RunKey
 from tests.factories.images import write_dataset
+from tests.factories.processes import Process, start_process
 
 if TYPE_CHECKING:  # the commands' tests and the generator below do without torch
     from pytorch_lightning.loggers import Logger
@@ -148,10 +147,6 @@ def train(
     )
 
 
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @dataclass
 class Commands:
     """The program's commands, each in a process of its own, on made-up photographs below `folder`."""
@@ -188,7 +183,7 @@ class Commands:
     def run_folder(self, arm: str, experiment: str = "default", seed: int = 0) -> Path:
         return self.study(experiment) / RunKey(self.photos.name, "painter", "tiny", arm, seed).folder
 
-    def start(self, *arguments: str, command: str = "train") -> subprocess.Popen[str]:
+    def start(self, *arguments: str, command: str = "train") -> Process:
         """Start a command; what it prints goes to `log` in `folder`."""
         settings_of_run = {
             "dataset": "imagefolder",
@@ -206,27 +201,20 @@ class Commands:
             del settings_of_run["dataset.root"]  # of the others, which write their own
         flags = [argument for argument in arguments if "=" not in argument]
         home = str(self.folder / "home")
-        with (self.folder / "log").open("w", encoding="utf-8") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", f"synthaug.{command}", "--config-dir", "conf", *flags]
-                + [f"{key}={value}" for key, value in settings_of_run.items()],
-                cwd=self.folder,
-                env={
-                    **{key: value for key, value in os.environ.items() if not key.startswith("WANDB")},
-                    "PYTHONPATH": str(ROOT),
-                    "PYTHONWARNINGS": "default",
-                    "OMP_NUM_THREADS": "1",
-                    "HOME": home,
-                    "XDG_CACHE_HOME": f"{home}/.cache",
-                    **self.environment,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                # Where the tests themselves run in a shell's background, Ctrl-C is ignored, and that is inherited.
-                preexec_fn=_heed_interrupts,
-            )
+        return start_process(
+            f"synthaug.{command}",
+            ["--config-dir", "conf", *flags, *(f"{key}={value}" for key, value in settings_of_run.items())],
+            self.folder,
+            {
+                **{key: value for key, value in os.environ.items() if not key.startswith("WANDB")},
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+                "HOME": home,
+                "XDG_CACHE_HOME": f"{home}/.cache",
+                **self.environment,
+            },
+            fresh=bool(self.environment),  # some libraries read theirs when they are imported
+        )
 
     def run(self, *arguments: str, command: str = "train") -> tuple[int, str]:
         """Run a command to its end: exit code, and what it printed."""
