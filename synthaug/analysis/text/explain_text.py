@@ -24,7 +24,7 @@ _TEMPLATE = Template("explain", SHOWN=SHOWN, REAL=REAL, SYNTHETIC=SYNTHETIC, lay
 
 def document(explanation: Explanation) -> list[Block]:
     """Render the whole explanation."""
-    result, synthetic, images = explanation.result, explanation.synthetic, explanation.images or ()
+    synthetic, images = explanation.synthetic, explanation.images or ()
     rows = [image.made for image in synthetic if image.made]
     return _TEMPLATE.document(
         "document",
@@ -36,11 +36,7 @@ def document(explanation: Explanation) -> list[Block]:
             "generators": Counter(_line(_facts(row, _GENERATOR)) for row in rows).most_common(SHOWN),
             "prompts": Counter((row.prompt, row.negative_prompt) for row in rows).most_common(SHOWN),
             "examples": list({image.row.label: image for image in reversed(synthetic)}.values())[::-1],
-            "settings": [
-                *_settings(result.get("settings") or {}),
-                _line(result.get("machine", {})),
-                _line(result.get("versions", {})),
-            ],
+            "machine": [_line(explanation.result.get(key, {})) for key in ("machine", "versions")],
         },
     )
 
@@ -56,20 +52,6 @@ def image_document(report: ImageReport) -> list[Block]:
 def _facts(row: ManifestRow | None, names: Sequence[str]) -> dict[str, Any]:
     """Return what a manifest says, without empty values."""
     return {name: getattr(row, name) for name in names if getattr(row, name, "") not in ("", None)}
-
-
-def _settings(settings: Mapping[str, Any]) -> list[str]:
-    """One line of plain settings, one for each group of them."""
-    groups = {name: value for name, value in settings.items() if isinstance(value, Mapping)}
-    plain = {name: value for name, value in settings.items() if name not in groups}
-    return [_line(plain), *(f"{name}: {_line(_flatten(value))}" for name, value in groups.items() if value)]
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _line(values: Mapping[str, Any]) -> str:
