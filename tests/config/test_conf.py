@@ -81,15 +81,23 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "photos", train=1, val=1, test=1)
 
 
+@pytest.fixture(scope="module")
+def compositions() -> dict[tuple[str, ...], DictConfig]:
+    """What was composed by the tests before, by its overrides."""
+    return {}
+
+
 @pytest.fixture
-def composed(photos: Path) -> Iterator[Compose]:
+def composed(photos: Path, compositions: dict[tuple[str, ...], DictConfig]) -> Iterator[Compose]:
     """Compose overrides; a dataset of one's own gets a folder."""
     schema.register()
 
     def with_overrides(*overrides: str) -> DictConfig:
         extra = [f"{key}={photos}" for choice, key in OWN_FOLDER.items() if f"dataset={choice}" in overrides]
-        quoted = [schema.quote_choices(override) for override in overrides]
-        return compose("config", [*quoted, *extra], return_hydra_config=True)
+        if overrides not in compositions:
+            quoted = [schema.quote_choices(override) for override in overrides]
+            compositions[overrides] = compose("config", [*quoted, *extra], return_hydra_config=True)
+        return compositions[overrides].copy()
 
     with initialize_config_dir(str(schema.CONF), version_base=schema.VERSION_BASE):
         yield with_overrides
@@ -161,12 +169,16 @@ def test_every_key_of_an_augmentation_has_a_rule() -> None:
 
 @pytest.mark.parametrize("choice", choices("mix"))
 def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, composed: Compose) -> None:
+    def settings_of(*overrides: str) -> dict[str, Any]:
+        config = composed(*overrides)
+        return build_job(without_hydra(config), config.hydra).settings
+
+    own = settings_of(f"mix={choice}", *MANDATORY.get(("mix", choice), ()))["mix"]["augment"]
     for dataset in choices("dataset"):
-        config = composed(f"mix={choice}", f"dataset={dataset}")
-        settings = build_job(without_hydra(config), config.hydra).settings
-        augmentation = fit.augmentation(settings["dataset"]["augment"], settings["mix"]["augment"])
+        shared = settings_of(f"dataset={dataset}")["dataset"]["augment"]
+        augmentation = fit.augmentation(shared, own)
         assert (augmentation.policy, augmentation.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
-        assert augmentation.scale == tuple(settings["dataset"]["augment"]["scale"])
+        assert augmentation.scale == tuple(shared["scale"])
 
 
 @pytest.mark.parametrize("choice", choices("dataset"))
