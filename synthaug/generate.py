@@ -57,13 +57,13 @@ def generate(job: Job) -> None:
     if per_class is None and mix["synthetic"] == 0:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
     if per_class is not None:
-        wanted = dict.fromkeys(real.classes, per_class)
+        needed = dict.fromkeys(real.classes, per_class)
     else:
         counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
-        wanted = {name: count.synthetic for name, count in counts.items()}
+        needed = {name: count.synthetic for name, count in counts.items()}
     synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
-    generated = synthetic.ensure(wanted)
-    log.info("%d images generated, %d existed: %s", generated, sum(wanted.values()) - generated, synthetic.folder)
+    generated = synthetic.ensure(needed)
+    log.info("%d images generated, %d existed: %s", generated, sum(needed.values()) - generated, synthetic.folder)
 
 
 if __name__ == "__main__":

@@ -251,19 +251,20 @@ def build(
         UserError: a mix that the images do not allow; files that are no whole images; synthetic copies of real images.
     """
     real = data.real
-    wanted = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
+    class_counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
-        needed = {name: count.synthetic for name, count in wanted.items()}
+        needed = {name: count.synthetic for name, count in class_counts.items()}
         if synthetic.count_missing(needed):
             check()
             for sibling in siblings:  # an impossible one fails its own run, not this one
                 for name, samples in per_class(real.train, real.classes).items():
                     needed[name] = max(needed[name], mixing.counts(len(samples), *sibling).synthetic)
             synthetic.ensure(needed)
-        wanted = mixing.within(wanted, synthetic.available({name: count.synthetic for name, count in wanted.items()}))
+        available = synthetic.available({name: count.synthetic for name, count in class_counts.items()})
+        class_counts = mixing.within(class_counts, available)
         pool = synthetic.samples(real.classes)
-    train = mixing.select(real.train, pool, wanted, seed, real.more)
+    train = mixing.select(real.train, pool, class_counts, seed, real.more)
     bad = decode(data.store, train)
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")

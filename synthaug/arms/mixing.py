@@ -59,10 +59,10 @@ def required(
             have too few real images for it.
     """
     available = {name: len(samples) for name, samples in per_class(train, classes).items()}
-    wanted = {name: counts(images, real, synthetic) for name, images in available.items()}
+    class_counts = {name: counts(images, real, synthetic) for name, images in available.items()}
     few = [
         f"{name}: {plural(available[name], 'real image')}, so {count.real} real and {count.synthetic} synthetic"
-        for name, count in wanted.items()
+        for name, count in class_counts.items()
         if (count.real == 0 and (real > 0 or count.synthetic == 0)) or (count.synthetic == 0 and synthetic > 0)
     ]
     if few:
@@ -72,16 +72,16 @@ def required(
             "Raise mix.real or mix.synthetic, or add photographs."
         )
     further = {name: len(samples) for name, samples in per_class(more, classes).items()}
-    _require_enough(wanted, available, further, real)
-    return wanted
+    _require_enough(class_counts, available, further, real)
+    return class_counts
 
 
 def _require_enough(
-    wanted: Mapping[str, Counts], available: Mapping[str, int], further: Mapping[str, int], real: float
+    class_counts: Mapping[str, Counts], available: Mapping[str, int], further: Mapping[str, int], real: float
 ) -> None:
     short = [
         f"{name}: {count.real} of {plural(available[name], 'training image')} and {further[name]} further ones"
-        for name, count in wanted.items()
+        for name, count in class_counts.items()
         if count.real > available[name] + further[name]
     ]
     if short:
@@ -92,17 +92,17 @@ def _require_enough(
         )
 
 
-def within(wanted: Mapping[str, Counts], available: Mapping[str, int]) -> dict[str, Counts]:
+def within(class_counts: Mapping[str, Counts], available: Mapping[str, int]) -> dict[str, Counts]:
     """Limit the counts of a mix to the synthetic images that exist.
 
     Args:
-        wanted: class name → counts, from `required`.
+        class_counts: class name → counts, from `required`.
         available: class name → number of synthetic images.
 
     Raises:
         UserError: classes that are left without any image.
     """
-    limited = {name: Counts(count.real, min(count.synthetic, available[name])) for name, count in wanted.items()}
+    limited = {name: Counts(count.real, min(count.synthetic, available[name])) for name, count in class_counts.items()}
     empty = [name for name, count in limited.items() if count.real + count.synthetic == 0]
     if empty:
         raise UserError(
@@ -115,7 +115,7 @@ def within(wanted: Mapping[str, Counts], available: Mapping[str, int]) -> dict[s
 def select(
     train: Sequence[Sample],
     pool: Sequence[Sample],
-    wanted: Mapping[str, Counts],
+    class_counts: Mapping[str, Counts],
     seed: int,
     more: Sequence[Sample] = (),
 ) -> list[Sample]:
@@ -125,18 +125,18 @@ def select(
         train: real training images.
         pool: synthetic images, of which a prefix is selected: generated ones in the order of their index (so that a
             pool that grows later does not change the selection), others in the order of `seed`.
-        wanted: class name → counts, from `required`.
+        class_counts: class name → counts, from `required`.
         seed: of the run.
         more: further real images, which come after all of `train`.
 
     Raises:
         UserError: the pool has too few images; every class is named.
     """
-    classes = list(wanted)
+    classes = list(class_counts)
     real, further, synthetic = (per_class(samples, classes) for samples in (train, more, pool))
     short = [
         f"{name}: {len(synthetic[name])} of {count.synthetic}"
-        for name, count in wanted.items()
+        for name, count in class_counts.items()
         if len(synthetic[name]) < count.synthetic
     ]
     if short:
@@ -145,7 +145,7 @@ def select(
             f"{bullets(short)}"
         )
     chosen: list[Sample] = []
-    for name, count in wanted.items():
+    for name, count in class_counts.items():
         chosen += [*_shuffled(real[name], seed), *_shuffled(further[name], seed)][: count.real]
         chosen += _in_order(synthetic[name], seed)[: count.synthetic]
     return sorted(chosen, key=lambda sample: (sample.label, sample.origin, str(sample.path)))

@@ -41,12 +41,12 @@ class SweptMix:
 
 def without_control(mixes: Sequence[SweptMix]) -> list[SweptMix]:
     """Return the mixes whose control is not among them, in their order; of several with one control the first."""
-    lacking: list[SweptMix] = []
+    uncontrolled: list[SweptMix] = []
     for mix in mixes:
-        candidates = [*mixes, *(SweptMix("", earlier.real, 0, earlier.augment) for earlier in lacking)]
+        candidates = [*mixes, *(SweptMix("", earlier.real, 0, earlier.augment) for earlier in uncontrolled)]
         if mix.needs_control and not any(candidate.is_control_of(mix) for candidate in candidates):
-            lacking.append(mix)
-    return lacking
+            uncontrolled.append(mix)
+    return uncontrolled
 
 
 def with_controls(choices: Iterable[str], mixes: Sequence[SweptMix], folders: Iterable[Path]) -> list[str]:
@@ -58,10 +58,10 @@ def with_controls(choices: Iterable[str], mixes: Sequence[SweptMix], folders: It
         folders: of mix files, of two with one name the first.
     """
     files = _mix_files(folders)
-    lacking = {mix.choice: mix for mix in reversed(without_control(mixes))}
+    uncontrolled = {mix.choice: mix for mix in reversed(without_control(mixes))}
     extended: list[str] = []
     for choice in choices:
-        extended += [choice, _control_choice(lacking[choice], files)] if choice in lacking else [choice]
+        extended += [choice, _control_choice(uncontrolled[choice], files)] if choice in uncontrolled else [choice]
     return list(dict.fromkeys(extended))
 
 
@@ -79,13 +79,13 @@ def _control_choice(mix: SweptMix, files: Mapping[str, Mapping[str, Any]]) -> st
 
     One made for it is registered with Hydra, whose launchers take it along to wherever a run is computed.
     """
-    wanted = {"real": mix.real, "synthetic": 0, "augment": mix.augment}
+    control_mix = {"real": mix.real, "synthetic": 0, "augment": mix.augment}
     for choice, content in files.items():
-        if {**content, "augment": content.get("augment") or None} == wanted:
+        if {**content, "augment": content.get("augment") or None} == control_mix:
             return choice
     plain = f"real{100 * mix.real:.10g}{augment_suffix(mix.augment)}"
     name = plain if plain not in files else f"{plain}-control"
     if registered_mix(name) is None:
-        node = {key: value for key, value in wanted.items() if value is not None}
+        node = {key: value for key, value in control_mix.items() if value is not None}
         ConfigStore.instance().store(group="mix", name=name, node=node)
     return name

@@ -238,9 +238,9 @@ def _with_controls(
 
 
 def _require_controls(mixes: Sequence[SweptMix]) -> None:
-    lacking = controls.without_control(mixes)
-    if lacking:
-        listed = ", ".join(f"mix.real={mix.real:g} mix.synthetic={mix.synthetic:g}" for mix in lacking)
+    uncontrolled = controls.without_control(mixes)
+    if uncontrolled:
+        listed = ", ".join(f"mix.real={mix.real:g} mix.synthetic={mix.synthetic:g}" for mix in uncontrolled)
         raise UserError(
             f"controls=true: no choice of mix makes a control of {listed}, since the study sets numbers of the mix "
             "besides its choice; sweep over mix.real and mix.synthetic, or name arms that have files."

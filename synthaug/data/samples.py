@@ -168,9 +168,9 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
         return [f"{root.absolute()} is a file: give a folder with dataset.root=<folder>"]
     if not root.is_dir():
         return [f"there is no folder {root.absolute()}: give one that exists with dataset.root=<folder>"]
-    wanted = "/, ".join(split_folders.values())
+    expected = "/, ".join(split_folders.values())
     if not any(root.iterdir()):
-        return [f"it is empty; expected {wanted}/ with one folder of images per class in each"]
+        return [f"it is empty; expected {expected}/ with one folder of images per class in each"]
     if can_split:
         misnamed = _misnamed_splits(root, split_folders)
         if misnamed:
@@ -178,7 +178,7 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
         split_folders = existing_folders(root, split_folders)
     hint = "" if can_split else "; or have images drawn for it by 'split: {}' in the dataset's YAML"
     problems = [
-        f"it has no folder '{name}/' (key dataset.{split}); expected {wanted}/ with one folder of images per class"
+        f"it has no folder '{name}/' (key dataset.{split}); expected {expected}/ with one folder of images per class"
         + hint
         for split, name in split_folders.items()
         if not (root / name).is_dir()

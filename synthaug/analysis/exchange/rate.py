@@ -313,8 +313,8 @@ def _points(arms: Sequence[Amounts], error: Floats, covariance: Floats, fitted: 
 
 def _design_reasons(arms: Sequence[Amounts]) -> tuple[Reason, ...]:
     """Return what the choice of arms leaves open, whatever they answer."""
-    lacking = () if any(arm.n_synthetic for arm in arms) else (Reason(NO_SYNTHETIC),)
-    return (*lacking, *_few_reasons(arms))
+    no_synthetic = () if any(arm.n_synthetic for arm in arms) else (Reason(NO_SYNTHETIC),)
+    return (*no_synthetic, *_few_reasons(arms))
 
 
 def _few_reasons(arms: Sequence[Amounts]) -> tuple[Reason, ...]:

@@ -212,11 +212,11 @@ def _read(
 
 def _not_evaluated(runs: Sequence[Run], names: Iterable[str]) -> list[ShiftNote]:
     """Which finished runs lack which sets; runs that lack the same ones in one note."""
-    lacking: dict[tuple[str, ...], list[str]] = {}
+    not_evaluated: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
         if missing := tuple(name for name in names if name not in run.shift_sets):
-            lacking.setdefault(missing, []).append(run.key.label)
-    return [ShiftNote(NOT_EVALUATED, missing, tuple(labels)) for missing, labels in lacking.items()]
+            not_evaluated.setdefault(missing, []).append(run.key.label)
+    return [ShiftNote(NOT_EVALUATED, missing, tuple(labels)) for missing, labels in not_evaluated.items()]
 
 
 def _at_chance(sets: Iterable[ShiftSetResult]) -> list[ShiftNote]:
