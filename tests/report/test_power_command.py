@@ -40,8 +40,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "--accuracy", "0.98", "--n", "162", "--discordant", "0.03,0.05")
-    assert "two-proportion z from 98 % 7.1 3,825" in text
-    assert "Fisher's exact from 98 % 7.5 4,023" in text
+    assert "two test sets, z from 98 % 7.1 3,825" in text
+    assert "two test sets, Fisher from 98 % 7.5 4,023" in text
     assert "McNemar 3 % discordant none 2,352" in text
     assert "McNemar 5 % discordant 4.9 3,922" in text
     assert "fewest seeds" not in text, "one seed has no interval over seeds"
@@ -63,7 +63,7 @@ def test_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = re.search(r"python -m synthaug.report power (--accuracy .*)$", text)
     assert command
     again = printed(capsys, *command[1].split())
-    row = re.search(r"two test sets, two-proportion z \S+ \S+ \S+ \S+ \S+", again)
+    row = re.search(r"two test sets, z \S+ \S+ \S+ \S+ \S+", again)
     assert row
     assert row[0] in text, "the command that it gives computes the same"
 
@@ -113,7 +113,7 @@ def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["power", "--accuracy", "0.98", "--n", "162", "--markdown"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("### What 162 test images and 1 seed can show at 98 % accuracy\n")
-    assert "| two test sets, two-proportion z | from 98 % | 7.1 | 3,825 |" in out
+    assert "| two test sets, z | from 98 % | 7.1 | 3,825 |" in out
 
 
 @pytest.mark.parametrize("width", ["80", "120"])
