@@ -7,19 +7,21 @@ from synthaug.analysis.text.templating import Template
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 
 _TITLES = {
-    "runs": "failed and missing runs",
+    "runs": "planned runs",
     "class_shares": "synthetic share of the classes",
+    "unreadable_images": "readability of the images",
     "power": "statistical power",
     "chance": "accuracy above chance",
     "overlap_real": "real training images in the test set",
     "overlap_synthetic": "synthetic training images in the test set",
 }  # of the other checks, their code in words
+_MEASURED = ("origin_by_format", "origin_by_size", "origin_by_pixels", "overlap_real", "overlap_synthetic")
 _CHECKS = Template("checks")
 
 
 @dataclass(frozen=True)
 class CheckText:
-    """A check as text: its severity as in the check, its name, what was observed, and the remedy (may be empty)."""
+    """A check as text: its severity as in the check, its name, what was observed and the remedy (may be empty)."""
 
     severity: str
     title: str
@@ -34,11 +36,12 @@ def title(check: Check) -> str:
 
 def check_text(check: Check) -> CheckText:
     """Render a check."""
-    passed = _CHECKS.sentence("passed_text", check.code) if check.severity == PASSED else ""
     macro = "unchecked" if check.severity == UNCHECKED else check.code
+    is_silent = check.severity == PASSED and check.code not in _MEASURED
+    message = "" if is_silent else _CHECKS.sentence(macro, check.data)
     is_problem = check.severity in (SERIOUS, WARNING)
     remedy = _CHECKS.sentence("remedy_text", check.code, check.data) if is_problem else ""
-    return CheckText(check.severity, title(check), passed or _CHECKS.sentence(macro, check.data), remedy)
+    return CheckText(check.severity, title(check), message, remedy)
 
 
 def check_lines(checks: Iterable[Check]) -> list[str]:

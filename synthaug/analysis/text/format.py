@@ -30,8 +30,17 @@ def points(value: float, n: int) -> str:
         value: a difference of two fractions.
         n: number of test images, which sets the number of decimals.
     """
-    text = f"{100 * value:+.{_decimals(n)}f}"
-    # "-0.00" would claim a direction that the digits do not show.
+    return signed(100 * value, _decimals(n))
+
+
+def signed(value: float | Decimal, decimals: int | None = None) -> str:
+    """Format a number with its sign, unless its digits are all zero: -0.67 -> "−0.67".
+
+    Args:
+        value: the number.
+        decimals: after the point; None: as many as a decimal number was written with.
+    """
+    text = f"{value:+f}" if decimals is None else f"{value:+.{decimals}f}"
     return text.replace("-", MINUS) if text.strip("+-0.") else text.lstrip("+-")
 
 
@@ -121,6 +130,14 @@ def p_equals(value: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
+def p_decimals(value: float | None) -> str:
+    """Format a p value with three decimals, four below 0.1: "0.219", "0.0625", "<0.0001", "1"."""
+    if value is None:
+        return NONE
+    text = f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
+    return "1" if value > 0.9995 else "<0.0001" if value < 0.0001 else text
+
+
 # --- counts and names --------------------------------------------------------------------------------
 
 
@@ -142,28 +159,6 @@ def counts(arm: Arm) -> tuple[str, str]:
 def title(group: Group) -> str:
     """Name a group in one line: "digits · tiny_digits · resnet18"."""
     return f"{group.dataset} · {group.generator} · {group.model}"
-
-
-# --- figures as printed ------------------------------------------------------------------------------
-
-
-def printed_points(difference: Decimal) -> str:
-    """Format a difference of published percentages with its sign, in the digits that were printed."""
-    return f"{difference:+f}".replace("-", MINUS) if difference else f"{abs(difference):f}"
-
-
-def p_decimals(value: float | None) -> str:
-    """Format a p value with three decimals, four below 0.1: "0.219", "0.0625", "<0.0001", "1"."""
-    if value is None:
-        return NONE
-    text = f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
-    return "1" if value > 0.9995 else "<0.0001" if value < 0.0001 else text
-
-
-def correlation(value: float) -> str:
-    """Format a correlation with its sign and two decimals: "+0.67"; "0" for what rounds to it."""
-    text = f"{value:+.2f}"
-    return text.replace("-", MINUS) if text.strip("+-0.") else "0"
 
 
 def two_significant(number: float | None) -> str:

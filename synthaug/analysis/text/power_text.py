@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from synthaug.analysis.inference.power_analysis import (
-    BONETT_PRICE,
     MOST_SEEDS,
     POINT,
     ArmPower,
@@ -26,7 +25,7 @@ def plan_document(power: Power, source: str = "") -> list[Block]:
         power: the numbers.
         source: where the number of test images comes from, a sentence.
     """
-    return _TEMPLATE.document("plan", power, smallest(power), source)
+    return _TEMPLATE.document("plan", power, source)
 
 
 def study_document(groups: Mapping[str, GroupPower], study: str) -> list[Block]:
@@ -58,10 +57,3 @@ def announcement(expected: Expected) -> str:
     options = f"--accuracy {assumed.accuracy:g} --n {assumed.n} --seeds {assumed.seeds}"
     options += "" if assumed.difference == POINT else f" --difference {100 * assumed.difference:g}"
     return f"{text};\nwhat {in_points(assumed.difference)} would take:\npython -m synthaug.report power {options}"
-
-
-def smallest(power: Power) -> float | None:
-    """Return the smallest difference that the program's interval detects at every share of discordant images."""
-    sizes = [item.smallest for item in power.over_seeds]
-    sizes = sizes or [item.smallest for item in power.tests if item.test == BONETT_PRICE]
-    return None if None in sizes else max(size for size in sizes if size is not None)

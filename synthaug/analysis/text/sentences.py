@@ -23,11 +23,6 @@ def arm_result(arm: Arm, group: Group) -> str:
     return _STUDY.sentence("arm", arm, group)
 
 
-def mix(arm: Arm) -> str:
-    """Return the composition of an arm's training images."""
-    return _STUDY.sentence("mix", arm)
-
-
 def trend(group: Group) -> str:
     """Return the trend over the synthetic share; empty where there are too few arms."""
     return _STUDY.sentence("trend", group.trend, group.n_test) if group.trend else ""

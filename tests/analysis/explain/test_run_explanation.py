@@ -151,7 +151,7 @@ def test_a_run_is_explained_down_to_the_seed_of_an_image(tmp_path: Path) -> None
         *range(7010, 7016),
     }
     blocks = explain_text.document(explanation)
-    assert rows_of(blocks, "class")[-2:] == [["cat", "4", "6"], ["dog", "4", "6"]]
+    assert [row[:3] for row in rows_of(blocks, "class")[:2]] == [["cat", "4", "6"], ["dog", "4", "6"]]
     assert rows_of(blocks, "image")[-2:] == [
         ["cat/000000.png", "cat", "a cat in the snow", "7000", SAME],
         ["dog/000000.png", "dog", "a dog in the snow", "7010", SAME],

@@ -105,7 +105,7 @@ def test_wording() -> None:
         assert text.severity == severity
         lines += [
             f"[{code}, {severity}] {text.title}",
-            text.message,
+            *([text.message] if text.message else []),
             *([f"Remedy: {text.remedy}"] if text.remedy else []),
             "",
         ]

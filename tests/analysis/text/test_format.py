@@ -1,5 +1,7 @@
 """Number formats."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,19 @@ def test_p_values_in_sentences() -> None:
 )
 def test_points(value: float, n: int, text: str) -> None:
     assert format.points(value, n) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (Decimal("-3.09"), None, f"{MINUS}3.09"),
+        (Decimal("0.00"), None, "0.00"),
+        (2 / 3, 2, "+0.67"),
+        (-0.001, 2, "0.00"),
+    ],
+)
+def test_signed_numbers(value: float | Decimal, decimals: int | None, text: str) -> None:
+    assert format.signed(value, decimals) == text
 
 
 @given(st.floats(-1, 1), st.sampled_from([10, 99, 100, 5000]))

@@ -7,7 +7,7 @@ import pytest
 from synthaug.analysis.inference.power_analysis import ArmPower, Assumptions, GroupPower, Power, expect, plan
 from synthaug.analysis.inference.variance_components import VarianceComponents
 from synthaug.analysis.text.document import markdown
-from synthaug.analysis.text.power_text import announcement, plan_document, sentence, smallest, study_document
+from synthaug.analysis.text.power_text import announcement, plan_document, sentence, study_document
 from tests.factories.golden import assert_golden
 
 VARIANCES = VarianceComponents(4e-6, 0.001, 0.02, 0.3)
@@ -42,11 +42,3 @@ def test_arms_and_announcements_in_sentences() -> None:
     lines = [sentence("64", arm) for arm in arms]
     lines += [announcement(expect(20_000, 5, 0.01)), announcement(expect(162, 3, 0.005))]
     assert_golden("power_sentences.txt", "\n".join([*lines, ""]))
-
-
-def test_the_smallest_difference_holds_at_every_share_of_discordant_images(power: Power) -> None:
-    sizes = [item.smallest for item in power.over_seeds]
-    assert smallest(power) == (None if None in sizes else max(size for size in sizes if size is not None))
-    single = replace(power, over_seeds=())
-    sizes = [item.smallest for item in power.tests if item.test == "Bonett-Price"]
-    assert smallest(single) == (None if None in sizes else max(size for size in sizes if size is not None))

@@ -69,7 +69,7 @@ REASONS = (
 def test_wording() -> None:
     lines = ["# arms"]
     for case, arm in ARMS.items():
-        lines += [f"[{case}]", f"{arm.name} ({sentences.mix(arm)}): {sentences.arm_result(arm, make_group(arm))}"]
+        lines += [f"[{case}]", f"{arm.name}: {sentences.arm_result(arm, make_group(arm))}"]
     lines.append("\n# headlines")
     for case, arms in GROUPS.items():
         lines += [f"[{case}]", sentences.headline(make_group(*arms))]
