@@ -126,7 +126,8 @@ def _literal(text: str) -> str:
 def _table(block: Rows) -> Padding:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, header in enumerate(block.headers):
-        table.add_column(Text(header), justify="left" if column in block.left else "right", vertical="bottom")
+        is_text = column in block.left
+        table.add_column(Text(header), justify="left" if is_text else "right", vertical="bottom", overflow="fold")
     for row in block.rows:
         table.add_row(*(Text(cell) for cell in row))
     return Padding(table, 0, expand=False)
