@@ -88,7 +88,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(None, "-"), (0.123, "0.12"), (2, "2.0"), (12.3, "12"), (99.4, "99"), (1234, "1,200"), (-0.5, f"{MINUS}0.50")],
+    [(None, "-"), (0.123, "0.12"), (2, "2.0"), (99.4, "99"), (99.6, "100"), (1234, "1,200"), (-0.5, f"{MINUS}0.50")],
 )
 def test_two_significant_digits(number: float | None, text: str) -> None:
     assert format.two_significant(number) == text

@@ -1,5 +1,7 @@
 """The wording of the results on shift sets, with made-up numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from synthaug.analysis.comparison.model import Reason
@@ -14,7 +16,7 @@ from synthaug.analysis.robustness.shift_effects import (
     ShiftNote,
     ShiftSetResult,
 )
-from synthaug.analysis.text.document import markdown
+from synthaug.analysis.text.document import Rows, markdown
 from synthaug.analysis.text.robustness_text import document, summary
 from tests.factories.golden import assert_golden
 
@@ -60,3 +62,8 @@ def test_the_document() -> None:
 
 def test_the_summary() -> None:
     assert_golden("robustness_summary.md", markdown(summary(RESULTS)))
+
+
+def test_a_single_corruption_is_in_the_summary() -> None:
+    (table,) = [block for block in summary(replace(RESULTS, pooled=None)) if isinstance(block, Rows)]
+    assert {row[0] for row in table.rows} == {"held out", "noise-1", "blur-1"}
