@@ -37,14 +37,15 @@ def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Pr
     return text.get()
 
 
-def print_comparison(comparison: Comparison, findings: Sequence[Findings], console: Console) -> None:
+def print_comparison(comparison: Comparison, findings: Sequence[Findings], console: Console | None = None) -> None:
     """Print one table per group; below it the headline, what it covers, the serious checks and the warnings.
 
     Args:
         comparison: of the study.
         findings: of each group.
-        console: to print on.
+        console: by default the terminal, or 120 columns into a pipe.
     """
+    console = console or standard_console()
     for group, group_findings in zip(comparison.groups, findings, strict=True):
         console.print(_table(comparison, group))
         console.print(Text(sentences.headline(group), style="bold"))
