@@ -16,6 +16,15 @@ settings.register_profile("steady", deadline=None)
 settings.load_profile("steady")
 
 
+LONGEST = ("execution", "config", "training", "tracking", "generation")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders that take longest: files are shared out whole, and the last one has a core of its own."""
+    rank = {folder: number for number, folder in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(Path(__file__).parent).parts[0], len(rank)))
+
+
 @pytest.fixture(scope="session")
 def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a tiny pipeline by the name of its architecture; read only, saved at its first use."""

@@ -213,7 +213,8 @@ class Commands:
                 "XDG_CACHE_HOME": f"{home}/.cache",
                 **self.environment,
             },
-            fresh=bool(self.environment),  # some libraries read theirs when they are imported
+            # The hub's libraries read their variables when they are imported.
+            fresh=any(name.startswith(("PYTHONPATH", "HF_")) for name in self.environment),
         )
 
     def run(self, *arguments: str, command: str = "train") -> tuple[int, str]:
