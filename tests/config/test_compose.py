@@ -51,7 +51,7 @@ def composed(composer: Composer, overrides: list[str]) -> object:
         return type(error), str(error)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example((["seed=0", "seed=1"], ["seed=2", "seed=1"]))
 @example((["dataset.split={val: 0.3}", "seed=0"], ["dataset.split=null", "seed=0"]))
 @example((["dataset.split.val=0.1", "dataset.split={val: 0.3}"], ["dataset.split.val=0.2", "dataset.split={val: 0.3}"]))

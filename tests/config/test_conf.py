@@ -63,6 +63,11 @@ MANDATORY = {
     ("mix", "real200"): ["dataset.more=generator"],
     ("shift", "folder"): ["shift.folder.root=photos/another camera"],
 }
+# Studies with controls: their arms in order, and the budget.
+CONTROLLED = {
+    "controls": ("real 55 real50 64 real40 73 real30 82 real20", "epochs"),
+    "equal_steps": ("real 64 real40 82 real20", "steps"),
+}
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 
 # A dataset of one's own is called like its folder.
@@ -122,6 +127,10 @@ def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> No
     assert jobs
     assert {job.study.name for job in jobs} == {path.stem}, "a study is called like its file"
     assert len({job.folder for job in jobs}) == len(jobs)
+    if path.stem in CONTROLLED:
+        arms, budget = CONTROLLED[path.stem]
+        assert " ".join(dict.fromkeys(job.key.arm for job in jobs)) == arms
+        assert {(job.settings["budget"], job.key.seed) for job in jobs} == {(budget, seed) for seed in range(5)}
 
 
 @pytest.mark.parametrize(

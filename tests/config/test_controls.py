@@ -204,14 +204,6 @@ def test_a_study_that_fixes_the_numbers_is_told_so(tmp_path: Path, monkeypatch: 
     )
 
 
-def test_the_shipped_studies_have_the_arms_that_they_had() -> None:
-    assert " ".join(names("-m", "+experiments=controls")) == "real 55 real50 64 real40 73 real30 82 real20"
-    jobs = jobs_of("-m", "+experiments=equal_steps")
-    assert " ".join(dict.fromkeys(job.key.arm for job in jobs)) == "real 64 real40 82 real20"
-    assert {job.settings["budget"] for job in jobs} == {"steps"}
-    assert {job.key.seed for job in jobs} == {0, 1, 2, 3, 4}
-
-
 # --- where there can be none ----------------------------------------------------------------------------
 
 
