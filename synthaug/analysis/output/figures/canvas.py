@@ -18,6 +18,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 
 from synthaug.analysis.output.figures import palette
@@ -146,6 +147,8 @@ def row_axes(names: Sequence[str], label: str, *, width: float, row: float) -> t
 def write_labels(axes: Axes, labels: Iterable[Label], size: float = 9) -> None:
     """Write labels, each moved up (above its point) or down (else) while it would cover an earlier one.
 
+    A column that would end below the figure is moved up.
+
     Args:
         axes: with their final limits.
         labels: in any order.
@@ -153,6 +156,7 @@ def write_labels(axes: Axes, labels: Iterable[Label], size: float = 9) -> None:
     """
     axes.get_ylim()  # settles the limits
     boxes: list[tuple[float, float, float]] = []  # centre x, half width, y; in points
+    column_texts: list[tuple[Annotation, float]] = []  # with its y, from the top
     for label in sorted(labels, key=lambda item: item.y if item.side == "above" else -item.y):
         right, up, horizontal, vertical = _SIDES[label.side]
         column = label.x if label.edge is None else label.edge
@@ -163,10 +167,18 @@ def write_labels(axes: Axes, labels: Iterable[Label], size: float = 9) -> None:
         while any(abs(x + right * half - c) < half + h and abs(y - b) < LINE for c, h, b in boxes):
             y += 1 if label.side == "above" else -1
         boxes.append((x + right * half, half, y))
-        leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
-        axes.annotate(label.text, (label.x, label.y), xytext=(x - point[0], y - start + up * GAP),
-                      textcoords="offset points", ha=horizontal, va=vertical, color=label.colour, fontsize=size,
-                      fontweight="bold", arrowprops=None if label.edge is None else leader)  # fmt: skip
+        leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0,
+                  "relpos": ((1 - right) / 2, 0.5)}  # fmt: skip
+        text = axes.annotate(label.text, (label.x, label.y), xytext=(x - point[0], y - start + up * GAP),
+                             textcoords="offset points", ha=horizontal, va=vertical, color=label.colour, fontsize=size,
+                             fontweight="bold", arrowprops=None if label.edge is None else leader)  # fmt: skip
+        if label.edge is not None:
+            column_texts.append((text, y))
+    lowest = LINE / 2
+    for text, y in reversed(column_texts):
+        raised = max(0.0, lowest - y)
+        text.xyann = (text.xyann[0], text.xyann[1] + raised)
+        lowest = y + raised + LINE
 
 
 def svg(figure: Figure, name: str) -> str:

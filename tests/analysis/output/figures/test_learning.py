@@ -1,8 +1,12 @@
 """Learning curves, by their coordinates."""
 
+from itertools import pairwise
 from math import nan
 
+from matplotlib.text import Text
+
 from synthaug.analysis.comparison.model import Arm
+from synthaug.analysis.output.figures.canvas import LINE
 from synthaug.analysis.output.figures.learning import Curve, learning_curves
 from tests.analysis.output.figures.artists import axes_of, labels, lines, markers
 from tests.factories.estimates import make_difference
@@ -33,6 +37,15 @@ def test_epochs_that_were_never_logged_are_left_out() -> None:
 
 def test_one_epoch_is_a_point() -> None:
     assert markers(learning_curves([Curve("real", [0], [0.5])], "loss", ARMS)) == {(1, 0.5): "."}
+
+
+def test_names_of_many_arms_that_end_alike_stay_inside_the_figure() -> None:
+    arms = [Arm(f"arm {n}", 0.1 * n, 0, False, 1) for n in range(1, 10)]
+    figure = learning_curves([Curve(arm.name, [0, 1], [2.0, 0.01]) for arm in arms], "loss", arms)
+    figure.draw_without_rendering()
+    heights = sorted(Text.get_window_extent(text).y0 for text in axes_of(figure).texts)
+    assert heights[0] >= 0
+    assert min(high - low for low, high in pairwise(heights)) >= 0.9 * LINE
 
 
 def test_controls_are_dashed() -> None:
