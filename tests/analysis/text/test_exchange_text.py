@@ -43,7 +43,7 @@ def test_headlines() -> None:
         replace(RATE, value=HARMFUL),
         replace(RATE, better="changing", along=along),
         *(Exchange((), (), (reason,)) for reason in REASONS),
-        Exchange((), (), REASONS[3:5], limit=Value(100, 0.5, 0.2, None)),
+        Exchange((), (), REASONS[5:6], limit=Value(100, 0.5, 0.2, None)),
         Exchange((), (), REASONS[6:], limit=Value(100, 0.5, None, 0.8)),
     ]
     assert_golden("exchange_headlines.txt", "\n".join([*map(headline, rates), ""]))
