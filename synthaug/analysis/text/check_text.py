@@ -12,6 +12,9 @@ _TITLES = {
     "unreadable_images": "readability of the images",
     "power": "statistical power",
     "chance": "accuracy above chance",
+    "origin_by_format": "domain gap in file format",
+    "origin_by_size": "domain gap in image size",
+    "origin_by_pixels": "domain gap in pixel statistics",
     "overlap_real": "real training images in the test set",
     "overlap_synthetic": "synthetic training images in the test set",
 }  # of the other checks, their code in words
