@@ -40,8 +40,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, "--accuracy", "0.98", "--n", "162", "--discordant", "0.03,0.05")
-    assert "two test sets, z from 98 % 7.1 3,825" in text
-    assert "two test sets, Fisher from 98 % 7.5 4,023" in text
+    assert "two test sets, z accuracy 98 % 7.1 3,825" in text
+    assert "two test sets, Fisher accuracy 98 % 7.5 4,023" in text
     assert "McNemar 3 % discordant none 2,352" in text
     assert "McNemar 5 % discordant 4.9 3,922" in text
     assert "fewest seeds" not in text, "one seed has no interval over seeds"
@@ -50,7 +50,7 @@ def test_numbers(capsys: pytest.CaptureFixture[str]) -> None:
 def test_several_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--seeds", "3", "--difference", "0.5", "--seed-deviation", "0.6")
     text = printed(capsys, "--accuracy", "0.95", "--n", "1500", *options)
-    assert re.search(r"\+ difference discordant \S+ none ", text), "no number of images makes up for such seeds"
+    assert re.search(r"\+ difference \S+ none ", text), "no number of images makes up for such seeds"
     assert "0.6 points (--seed-deviation)" in text
 
 
@@ -113,7 +113,7 @@ def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["power", "--accuracy", "0.98", "--n", "162", "--markdown"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("### What 162 test images and 1 seed can show at 98 % accuracy\n")
-    assert "| two test sets, z | from 98 % | 7.1 | 3,825 |" in out
+    assert "| two test sets, z | accuracy 98 % | 7.1 | 3,825 |" in out
 
 
 @pytest.mark.parametrize("width", ["80", "120"])
