@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthaug.arms.mixing import Counts, counts, required, select
+from synthaug.arms.mixing import Counts, counts, required, select, within
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError
 from tests.factories.images import sample
@@ -248,6 +248,21 @@ def test_every_class_whose_pool_is_too_small_is_named() -> None:
     message = str(caught.value)
     assert "too few images for the mix in 2 classes:\n  - cat: 3 of 4\n  - cow: 0 of 1" in message
     assert "dog" not in message
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))))
+def test_a_mix_takes_the_synthetic_images_that_there_are(classes: dict[str, tuple[int, int, int]]) -> None:
+    wanted = {name: Counts(real, synthetic) for name, (real, synthetic, _) in classes.items()}
+    available = {name: images for name, (_, _, images) in classes.items()}
+    empty = [name for name, (real, synthetic, images) in classes.items() if real == 0 == min(synthetic, images)]
+    if empty:
+        with pytest.raises(UserError, match=f"no synthetic images of {', '.join(empty)}, and"):
+            within(wanted, available)
+        return
+    limited = within(wanted, available)
+    assert list(limited) == list(wanted)
+    for name, count in limited.items():
+        assert count == Counts(wanted[name].real, min(wanted[name].synthetic, available[name]))
 
 
 # --- further real images -------------------------------------------------------------------------------

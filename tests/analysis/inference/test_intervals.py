@@ -1,5 +1,6 @@
 """Intervals and tests: against scipy, against the published formula, at the edges, and by enumeration."""
 
+import dataclasses
 import math
 from itertools import combinations
 from statistics import NormalDist
@@ -216,6 +217,34 @@ def test_accuracy_of_seeds_that_move_is_less_sure() -> None:
     assert width[1] > 3 * width[0]
 
 
+def test_accuracy_over_seeds_by_hand() -> None:
+    """Wilson's interval for as many images as a simple random sample would need to be as wide."""
+    random = np.random.default_rng(4)
+    chances = np.array([[0.85], [0.9], [0.95]]) + np.where(random.random(200) < 0.1, -0.5, 0.05)
+    correct = (random.random((3, 200)) < chances).astype(float)
+    z, p, (ms_seed, ms_image, ms_error) = 1.959963984540054, correct.mean(), written_out(correct)
+    half = math.sqrt((student.ppf(0.975, 2) ** 2 * ms_seed + z**2 * max(ms_image - ms_error, 0)) / correct.size)
+    assert half > z * correct.mean(axis=0).std() / math.sqrt(200) / 2  # the least that it may be
+    images = p * (1 - p) * (z / half) ** 2
+    assert images < correct.size
+    got = accuracy_over_seeds(correct)
+    assert got.value == pytest.approx(p)
+    assert [got.low, got.high] == pytest.approx(roots_of_wilson(p, images))
+
+
+def test_accuracy_over_seeds_is_never_surer_than_of_as_many_images_as_answers() -> None:
+    correct = np.ones((2, 1000))
+    correct[0, :40] = correct[1, 40:80] = 0  # the same mean, and no image wrong twice
+    got = accuracy_over_seeds(correct)
+    assert [got.low, got.high] == pytest.approx(roots_of_wilson(0.96, 2000))
+
+
+def roots_of_wilson(p: float, n: float) -> list[float]:
+    """The two truths t at which p is as far off as the normal quantile allows: (p - t)^2 = z^2 t (1 - t) / n."""
+    of_n = 1.959963984540054**2 / n
+    return sorted(np.roots([1 + of_n, -2 * p - of_n, p * p]).real)
+
+
 def test_contains_zero() -> None:
     assert Estimate(0.1, 0.0, 0.2).contains_zero
     assert not Estimate(-0.1, -0.2, -0.01).contains_zero
@@ -326,6 +355,41 @@ def test_a_contrast_of_other_images_adds_up_what_is_open(seeds: int) -> None:
     assert wider < estimate.high - estimate.low < (first.high - first.low) + (second.high - second.low)
     assert (estimate.p_value < 0.05) == (not estimate.contains_zero)
     assert estimate.seeds == seeds
+
+
+@pytest.mark.parametrize(("first_seeds", "second_seeds"), [(1, 1), (4, 3), (4, 1)])
+def test_variances_of_a_contrast_add_up(first_seeds: int, second_seeds: int) -> None:
+    """Component by component, each with its own quantile; one seed on either side leaves the images alone."""
+    rng = np.random.default_rng(5)
+    first, second = (
+        paired_difference(rng.choice([-1.0, 0.0, 1.0], (seeds, 200), p=[0.2, 0.7, 0.1]))
+        for seeds in (first_seeds, second_seeds)
+    )
+    estimate = difference_of_differences(first, second)
+    sides = [item.variance for item in (first, second)]
+    components = [item.images for item in sides]
+    if min(first_seeds, second_seeds) > 1:
+        components = [component for item in sides for component in item.components]
+    half = math.sqrt(sum(float(component.half_width(0.05)) ** 2 for component in components))
+    assert estimate.centre == pytest.approx(first.centre - second.centre)
+    assert [estimate.low, estimate.high] == pytest.approx([estimate.centre - half, estimate.centre + half])
+    assert estimate.seeds == min(first_seeds, second_seeds)
+
+
+@pytest.mark.parametrize(("zeros", "is_cut"), [(1, True), (40, False)])
+def test_a_contrast_reaches_twice_as_far_as_a_difference(zeros: int, is_cut: bool) -> None:
+    first, second = (paired_difference(np.array([[value] * 100 + [0.0] * zeros])) for value in (1.0, -1.0))
+    estimate = difference_of_differences(first, second)
+    high = estimate.centre + float(estimate.variance.half_width())
+    assert (high > 2) == is_cut
+    assert estimate.high == pytest.approx(min(2, high))
+    assert 1 < estimate.low < estimate.value < estimate.high
+
+
+@pytest.mark.parametrize(("adjusted_p", "expected"), [(None, True), (0.05, True), (0.0501, False)])
+def test_significance_is_judged_after_the_correction(adjusted_p: float | None, expected: bool) -> None:
+    estimate = dataclasses.replace(paired_difference(np.zeros((1, 9))), p_value=0.05, adjusted_p=adjusted_p)
+    assert estimate.is_significant == expected
 
 
 def test_intervals_of_a_contrast_cover() -> None:
