@@ -125,7 +125,7 @@ def _misses(members: Mapping[str, Sequence[str]], targets: Mapping[str, int], ch
     sizes = dict.fromkeys(targets, 0)
     for group, split in chosen.items():
         sizes[split] += len(members[group])
-    far = any(abs(sizes[split] - count) > max(1, count // 2) or not sizes[split] for split, count in targets.items())
+    far = any(abs(sizes[split] - count) > max(1, count // 2) for split, count in targets.items())
     return far or len(chosen) == len(members)
 
 
