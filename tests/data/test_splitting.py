@@ -88,6 +88,17 @@ def test_test_images_that_are_there_are_counted(tmp_path: Path) -> None:
     assert count_test(tmp_path / "photos", SPLIT_FOLDERS, 0.15) == (10, True)
 
 
+@pytest.mark.parametrize(
+    ("counts", "problem"),
+    [({"cat": 5}, "has no two folders of images"), ({"cat": 1, "dog": 1}, "holds 2 images: 2 for the test would leave")],
+)
+def test_a_folder_too_small_for_a_test_is_refused_before_it_is_drawn(
+    tmp_path: Path, counts: dict[str, int], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        count_test(write_flat(tmp_path / "photos", counts), SPLIT_FOLDERS, 0.2)
+
+
 # --- the rule --------------------------------------------------------------------------------------
 
 
@@ -295,6 +306,44 @@ def test_new_copies_of_what_must_stay_unseen_are_left_out(root: Path, split: str
     assert divided(root, rule) == after
 
 
+def test_a_copy_of_an_image_that_was_left_out_is_left_out_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain: the second copy is near the first alone, which is near a test image."""
+    start = 1 << 63
+
+    def prints(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
+        far = {key: int(hashlib.sha256(key.encode()).hexdigest()[:16], 16) for key in images}
+        links = {key: start ^ ((1 << 6 * int(p.stem[4:])) - 1) for key, p in images.items() if p.stem[:4] == "link"}
+        return {key: Fingerprint(key, f"{value:016x}") for key, value in (far | links).items()}, {}
+
+    monkeypatch.setattr(fingerprints, "fingerprint_files", prints)
+    image(50, (64, 48)).save(root / "cat" / "link0.png")
+    seed = next(seed for seed in range(20) if is_test_image(root, Rule(0.2, 0.2, seed), "link0.png"))
+    for number in (1, 2):
+        image(50 + number, (64, 48)).save(root / "cat" / f"link{number}.png")
+        copies = divided(root, Rule(0.2, 0.2, seed)).copies
+        assert [path.name for path in copies] == [f"link{item}.png" for item in range(1, number + 1)]
+    with (root.parent / "splits" / IMAGES).open(newline="", encoding="utf-8") as stream:
+        groups = {Path(row["path"]).stem: row["group"] for row in csv.DictReader(stream)}
+    assert groups["link0"] == groups["link1"] == groups["link2"]
+
+
+def is_test_image(root: Path, rule: Rule, name: str) -> bool:
+    shutil.rmtree(root.parent / "splits", ignore_errors=True)
+    return any(sample.path.name == name for sample in divided(root, rule).real.test)
+
+
+def test_a_group_has_the_name_of_its_least_pixels(root: Path) -> None:
+    for number in range(3):
+        with Image.open(root / "dog" / f"{number:03d}.png") as opened:
+            opened.save(root / "dog" / f"{number:03d}.jpg", quality=90)
+    divided(root)
+    with (root.parent / "splits" / IMAGES).open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    groups = {row["group"]: {item["pixels"] for item in rows if item["group"] == row["group"]} for row in rows}
+    assert sorted(map(len, groups.values()))[-4:] == [1, 2, 2, 2]
+    assert all(name == min(pixels) for name, pixels in groups.items())
+
+
 @pytest.mark.parametrize(("bits", "is_copy"), [(8, True), (9, False)])
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_new_image_is_a_copy_up_to_the_limit(
@@ -395,6 +444,14 @@ def test_a_damaged_split_is_named(root: Path, content: str) -> None:
     (root.parent / "splits" / IMAGES).write_text(content, encoding="utf-8")
     message = refusal(root)
     assert message.startswith(f"{root.parent / 'splits' / IMAGES} is damaged: bring it back from a copy, or move")
+
+
+def test_a_split_whose_end_is_lost_is_damaged(root: Path) -> None:
+    divided(root)
+    path = root.parent / "splits" / IMAGES
+    *rows, last = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join([*rows, last[: last.rindex(",")]]), encoding="utf-8")
+    assert refusal(root).startswith(f"{path} is damaged")
 
 
 def test_a_lost_rule_is_no_licence_for_another(root: Path) -> None:
