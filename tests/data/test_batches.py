@@ -135,6 +135,7 @@ def test_an_epoch_trains_on_one_origin_for_as_many_steps_as_on_both(
 def test_every_pass_has_an_order_of_its_own() -> None:
     (share,) = pretraining([True] * 8 + [False] * 24, 8, epoch=0)
     assert len({tuple(batch) for batch in rows(share)}) == 4
+    assert [{draw for draw, _ in batch} for batch in share] == [{number * 2**32} for number in range(4)]
     (later,) = pretraining([True] * 8 + [False] * 24, 8, epoch=1)
     assert rows(later) != rows(share)
     assert rows(share) == rows(share)

@@ -21,6 +21,7 @@ from synthaug.data.samples import (
     require_distinct,
     require_every_class,
     scan,
+    scan_more,
 )
 from synthaug.errors import UserError
 from tests.factories.images import SPLIT_FOLDERS, image, sample, write_dataset
@@ -157,8 +158,9 @@ def test_every_missing_split_folder_is_named_with_its_key(tmp_path: Path) -> Non
 def test_one_folder_cannot_be_two_splits(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "data")
     assert layout_problems(root, SPLIT_FOLDERS) == []
-    message = scan_error(root, {"train": "train", "val": "test", "test": "./test"})
-    assert f"dataset.val and dataset.test are the same folder {root / 'test'}" in message
+    for same in ("./test", "val/../test"):
+        message = scan_error(root, {"train": "train", "val": "test", "test": same})
+        assert f"dataset.val and dataset.test are the same folder {root / 'test'}" in message
 
 
 def test_one_class(tmp_path: Path) -> None:
@@ -209,6 +211,16 @@ def test_names_that_cannot_be_written_down(tmp_path: Path) -> None:
         in message
     )
     message.encode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_names_of_further_images_that_cannot_be_written_down(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "data")
+    real = scan(root, SPLIT_FOLDERS)
+    (root / "more" / "cat").mkdir(parents=True)
+    image(900).save(root / "more/cat" / os.fsdecode(b"caf\xe9.png"))
+    with pytest.raises(UserError, match=r"1 file with names that are no valid Unicode"):
+        scan_more(root, "more", real)
 
 
 def test_everything_is_said_at_once(tmp_path: Path) -> None:
@@ -289,9 +301,10 @@ def test_a_class_that_leaving_out_has_emptied_is_named() -> None:
     real = RealImages(["cat", "dog"], [cat, dog], [cat, dog], [cat, dog])
     require_every_class(real)
     with pytest.raises(UserError) as caught:
-        require_every_class(RealImages(["cat", "dog"], [cat], [dog], [cat, dog]))
+        require_every_class(RealImages(["cat", "dog"], [cat], [dog], [cat, dog], more=[cat]))
     assert "train: no whole image of dog is left" in str(caught.value)
     assert "val: no whole image of cat is left" in str(caught.value)
+    assert "more:" not in str(caught.value)  # may lack classes
 
 
 def test_per_class_keeps_the_order_and_the_empty_classes() -> None:

@@ -482,7 +482,15 @@ def test_files_that_are_no_images_stop_before_the_split_or_are_left_out(root: Pa
 def test_val_without_train_is_no_class(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos")
     shutil.rmtree(root / "train")
-    assert "it has no folder 'train/' (key dataset.train)" in refusal(root)
+    message = refusal(root)
+    assert "it has no folder 'train/' (key dataset.train)" in message
+    for split in ("val", "test"):
+        assert f"if '{split}' is a class and not a split, give dataset.{split}=<another name>" in message
+
+
+def test_a_folder_without_classes_is_not_taken_for_one(tmp_path: Path) -> None:
+    image(1).save(tmp_path / "loose.png")
+    assert "is a class and not a split" not in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(("split", "name"), [("train", "Training"), ("val", "validation"), ("test", "eval")])
