@@ -90,7 +90,10 @@ def test_test_images_that_are_there_are_counted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("counts", "problem"),
-    [({"cat": 5}, "has no two folders of images"), ({"cat": 1, "dog": 1}, "holds 2 images: 2 for the test would leave")],
+    [
+        ({"cat": 5}, "has no two folders of images"),
+        ({"cat": 1, "dog": 1}, "2 for the test would leave none to train on"),
+    ],
 )
 def test_a_folder_too_small_for_a_test_is_refused_before_it_is_drawn(
     tmp_path: Path, counts: dict[str, int], problem: str
