@@ -11,7 +11,7 @@ from PIL import Image
 
 from synthaug.arms import build as arms
 from synthaug.data.augment import DRAWS, Augmentation, training_view
-from synthaug.data.samples import digest, scan
+from synthaug.data.samples import SYNTHETIC, digest, scan
 from synthaug.errors import UserError
 from synthaug.generation.synthetic_set import SyntheticSet
 from tests.factories.commands import Painter, build_arm, settings
@@ -160,6 +160,41 @@ def test_a_synthetic_image_that_was_replaced_is_made_anew(root: Path, tmp_path: 
     replaced.unlink()
     arms.build(data, mix, 0, synthetic)
     assert replaced.read_bytes() == content
+
+
+def test_generation_is_checked_where_images_are_missing_and_only_there(root: Path, tmp_path: Path) -> None:
+    data = read(root)
+    synthetic = SyntheticSet(tmp_path / "synthetic", Painter())
+
+    def stop() -> None:
+        raise UserError("not now")
+
+    with pytest.raises(UserError, match="not now"):
+        arms.build(data, {"real": 0.5, "synthetic": 0.5}, 0, synthetic, check=stop)
+    assert not list((tmp_path / "synthetic").rglob("*.png"))
+    made = arms.build(data, {"real": 0.5, "synthetic": 0.5}, 0, synthetic)
+    assert arms.build(data, {"real": 0.5, "synthetic": 0.5}, 0, synthetic, check=stop).train == made.train
+
+
+def test_an_arm_counts_and_hashes_each_of_its_lists(root: Path, tmp_path: Path) -> None:
+    (root / "train/cat/notes.txt").write_text("no image")
+    data = read(root, on_bad_image="skip")
+    arm = arms.build(data, {"real": 0.4, "synthetic": 0.2}, 0, SyntheticSet(tmp_path / "synthetic", Painter()))
+    assert arm.counts == {
+        "real": 8, "synthetic": 4, "per_class": {name: {"real": 4, "synthetic": 2} for name in ("cat", "dog")},
+        "val": len(data.real.val), "test": len(data.real.test), "left_out": 1,
+    }  # fmt: skip
+    assert len(data.real.val) != len(data.real.test)
+    lists = {"train": arm.train, "val": data.real.val, "test": data.real.test}
+    lists["synthetic"] = [sample for sample in arm.train if sample.origin == SYNTHETIC]
+    assert arm.digests == {name: digest(samples) for name, samples in lists.items()}
+
+
+def test_a_class_that_loses_all_images_of_a_split_is_refused(root: Path) -> None:
+    for path in (root / "val/dog").iterdir():
+        path.write_text("no image")
+    with pytest.raises(UserError, match="val: no whole image of dog is left"):
+        read(root, on_bad_image="skip")
 
 
 # --- further real images -------------------------------------------------------------------------------

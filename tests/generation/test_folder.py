@@ -133,15 +133,16 @@ def test_a_partial_pool_gives_what_it_has(tmp_path: Path) -> None:
         build(tmp_path, root, {"real": 0.0, "synthetic": 0.2}, partial=True)
 
 
-def test_a_photograph_of_the_test_set_in_the_pool_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_photograph_of_the_dataset_in_the_pool_is_refused(tmp_path: Path, split: str) -> None:
     write_dataset(tmp_path / "photos", train=2)
     root = write_pool(tmp_path / "pool", cat=0, dog=2)
-    photograph = next((tmp_path / "photos" / "test" / "cat").iterdir())
+    photograph = next((tmp_path / "photos" / split / "cat").iterdir())
     (root / "cat").mkdir(parents=True)
     for number in range(2):  # a copy of the file, and one with other bytes
         with Image.open(photograph) as opened:
             opened.save(root / "cat" / f"{number}.png", compress_level=number)
-    with pytest.raises(UserError, match=r"2 synthetic images are real ones:\n.*0.png  =  test: .*(?s:.)*Remove them"):
+    with pytest.raises(UserError, match=rf"2 synthetic images are real ones:\n.*0.png  =  {split}: "):
         build(tmp_path, root, {"real": 0.0, "synthetic": 1.0})
 
 
