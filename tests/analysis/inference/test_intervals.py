@@ -341,7 +341,7 @@ def test_kendall_counts_pairs(pairs: list[tuple[int, int]]) -> None:
 
 def test_kendall_of_four_in_order() -> None:
     assert kendall([1, 2, 3, 4], [8, 6, 4, 2]) == Trend(-1, 2 / 24)
-    assert kendall([1], [2]) is None
+    assert kendall([1], [2]) is kendall([1, 2], [3, 3]) is kendall([3, 3], [1, 2]) is None
 
 
 @pytest.mark.parametrize("seeds", [1, 4])
