@@ -15,6 +15,9 @@ from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Heading, print_document, standard_console
 from synthaug.messages import plural
 
+_ENDLESS = 10_000  # columns, to measure a table that is not folded
+_WIDE_ONLY = ("synthetic\nshare", "steps")  # columns of a wide console
+
 
 def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Prices | None = None) -> str:
     """Return what the console shows of a study, as wide and as colourful as the terminal can.
@@ -47,7 +50,10 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
     """
     console = console or standard_console()
     for group, group_findings in zip(comparison.groups, findings, strict=True):
-        console.print(_table(comparison, group))
+        table = _table(comparison, group)
+        if console.measure(table, options=console.options.update(width=_ENDLESS)).maximum > console.width:
+            table = _table(comparison, group, narrow=True)
+        console.print(table)
         console.print(Text(sentences.headline(group), style="bold"))
         for line in sentences.caption(group):
             console.print(Text(line, style="dim"))
@@ -57,13 +63,26 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
             console.print(Text(line))
 
 
-def _table(comparison: Comparison, group: Group) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title_style="bold")
+def _table(comparison: Comparison, group: Group, narrow: bool = False) -> Table:
+    """Return the table; a narrow one has intervals on a line of their own, and no synthetic share and steps."""
+    table = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=narrow, title_justify="left", title_style="bold"
+    )
     table.title = Text(f"{comparison.study}: {format.title(group)} ({plural(group.n_test, 'test image')})")
-    for header in arm_table.HEADERS:
+    columns = [i for i, header in enumerate(arm_table.HEADERS) if not narrow or header not in _WIDE_ONLY]
+    for column in columns:
+        header = arm_table.HEADERS[column]
+        is_text = header in ("arm", "seeds")
         # Folded, not cut: names of arms may differ in their last letters.
-        table.add_column(header, justify="left" if header in ("arm", "seeds") else "right", overflow="fold")
+        table.add_column(
+            header.replace(" from", "\nfrom") if narrow else header,
+            justify="left" if is_text else "right",
+            vertical="bottom",
+            overflow="fold",
+            no_wrap=narrow and not is_text,
+        )
     for arm in group.arms:
+        cells = arm_table.cells(arm, group)
         # Text, since a name such as "[red]" is markup in a plain string.
-        table.add_row(*(Text(cell) for cell in arm_table.cells(arm, group)))
+        table.add_row(*(Text(cells[i].replace(" [", "\n[") if narrow and i else cells[i]) for i in columns))
     return table

@@ -124,7 +124,7 @@ def _literal(text: str) -> str:
 
 
 def _table(block: Rows) -> Padding:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column, header in enumerate(block.headers):
         is_text = column in block.left
         table.add_column(Text(header), justify="left" if is_text else "right", vertical="bottom", overflow="fold")

@@ -9,6 +9,7 @@ from rich.console import Console
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.findings import findings
 from synthaug.analysis.output.console import print_comparison
+from synthaug.analysis.text import arm_table
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.files import read_json
 from synthaug.report.__main__ import main
@@ -30,6 +31,15 @@ def test_wording(tmp_path: Path) -> None:
     study = make_study(tmp_path / "colours", MadeUp(arms=arms, seeds=(0, 1), failed=[("82", 0), ("82", 1)]))
     lines = [line.rstrip() for line in printed(study).splitlines()]
     assert_golden("console.txt", "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_no_number_is_folded(tmp_path: Path, width: int) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={"real": (1.0, 0.0), "real20": (0.2, 0.0)}))
+    words = printed(study, width).partition("confidence")[0].split()
+    for arm in compare(study).groups[0].arms:
+        cells = arm_table.cells(arm, compare(study).groups[0])
+        assert set(" ".join((*cells[:3], *cells[4:7])).split()) <= set(words)
 
 
 def test_names_are_literal_and_not_cut(tmp_path: Path) -> None:
