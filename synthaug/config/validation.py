@@ -100,7 +100,7 @@ _RULES: Mapping[str, Rule] = {
     "batch_size": _number(1),
     "per_class": _number(1, words="at least 1, or null"),
     "num_workers": _number(0),
-    "margin": _number(0, 100, above=True, below=True, words="more than 0, less than 100 points"),
+    "margin": _number(0, 100, above=True, below=True, words="more than 0 and less than 100 points"),
     "mix.real": _number(0, 1e6, below=True, words="0 to 1: the share of the real training images that is kept"),
     "mix.synthetic": _number(0, 1e6, below=True, words="at least 0: a multiple of the real images' number"),
     "dataset.image_size": _number(1, 4096, words="1 to 4096 pixels"),
