@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--seconds-per-image",
         type=float,
-        help="of a synthetic image; by default as measured when the study's were made",
+        help="time to generate an image; by default as measured in the study",
     )
     parsed = parser.parse_args(arguments)
     plans = _plans(parsed)

@@ -92,17 +92,17 @@ def _parser() -> argparse.ArgumentParser:
     exit_codes = "0 the numbers are printed; 2 nothing to plan with, or the command line is wrong."
     parser = report_parser("power", _DESCRIPTION, exit_codes, _EXAMPLES)
     add = parser.add_argument
-    add("folder", nargs="?", type=_folder, help="of a study, or of a dataset")
-    add("--accuracy", type=float, metavar="P", help=f"of the baseline, as 0.98 (for a dataset: {ACCURACY})")
-    add("--n", type=int, metavar="N", help="test images")
-    add("--seeds", type=int, metavar="S", help="of each arm (1)")
+    add("folder", nargs="?", type=_folder, help="folder of a study or of a dataset")
+    add("--accuracy", type=float, metavar="P", help=f"accuracy of the baseline: 0.98 (for a dataset: {ACCURACY})")
+    add("--n", type=int, metavar="N", help="number of test images")
+    add("--seeds", type=int, metavar="S", help="seeds of each arm (1)")
     add(
         "--discordant",
         type=_shares,
         metavar="SHARE[,SHARE]",
-        help="of the test images, that exactly one of two runs gets right, as 0.03,0.05 (1 - accuracy + difference)",
+        help="share of test images that exactly one of two runs gets right: 0.03,0.05 (1 - accuracy + difference)",
     )
-    add("--difference", type=float, metavar="POINTS", help="to detect (1; in a study, its margin)")
+    add("--difference", type=float, metavar="POINTS", help="difference to detect (1; of a study: its margin)")
     add(
         "--seed-deviation",
         type=float,
@@ -113,15 +113,15 @@ def _parser() -> argparse.ArgumentParser:
         "--image-share",
         type=float,
         metavar="SHARE",
-        help=f"of the variance between images that is the same in every seed ({IMAGE_SHARE:g})",
+        help=f"share of the variance between images that is the same in every seed ({IMAGE_SHARE:g})",
     )
     add(
         "--repeated",
         type=float,
         metavar="SHARE",
-        help=f"of the images on which arms disagree in one seed, on which they do in another ({REPEATED:g})",
+        help=f"probability that arms that disagree on an image in one seed do so in another ({REPEATED:g})",
     )
-    add("--test", type=float, metavar="SHARE", help=f"of a folder's images, drawn for the test ({TEST_SHARE:g})")
+    add("--test", type=float, metavar="SHARE", help=f"share of a folder's images to test on ({TEST_SHARE:g})")
     return parser
 
 

@@ -112,7 +112,8 @@ def _forest(names: Sequence[str], values: Sequence[Value | None], where: str) ->
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     for row, value in enumerate(values):
         if value is None:
-            axes.text(0, row, " not identifiable", va="center", color=palette.FAINT, fontsize=8)
+            axes.annotate("not identifiable", (0, row), xytext=(GAP, 0), textcoords="offset points", va="center",
+                          color=palette.FAINT, fontsize=8)  # fmt: skip
         else:
             _draw_value(axes, row, value)
     return figure
