@@ -35,11 +35,6 @@ class Job:
         return self.study / self.key.folder
 
     @property
-    def config_yaml(self) -> str:
-        """`recorded` as the run's folder has it."""
-        return OmegaConf.to_yaml(OmegaConf.create(self.recorded))
-
-    @property
     def output_dir(self) -> Path:
         """The folder that all studies share."""
         return Path(self.settings["output_dir"])

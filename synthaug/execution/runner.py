@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from synthaug.arms import build, shift_sets
 from synthaug.arms.shifts import ShiftSet
@@ -121,7 +122,7 @@ def _claim(session: Session, job: Job) -> bool:
         raise RefusedError(preflight.taken_message([job.folder], differing))
     if (job.folder / layout.RESULT).is_file():
         return True
-    write_text(job.folder / layout.CONFIG, job.config_yaml)
+    write_text(job.folder / layout.CONFIG, OmegaConf.to_yaml(OmegaConf.create(job.recorded)))
     return False
 
 
