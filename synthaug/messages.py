@@ -39,7 +39,7 @@ def bullets(lines: Sequence[str], limit: int = MAX_BULLETS) -> str:
     return "\n".join([f"  - {line}" for line in lines[:limit]] + ([f"  … and {rest} more"] if rest > 0 else []))
 
 
-def suggest(name: str, candidates: Iterable[str], limit: int = 3, cutoff: float = 0.6) -> str:
+def suggest(name: str, candidates: Iterable[str], limit: int = 3, cutoff: float = 0.6, prefix: str = "") -> str:
     """Return "did you mean 'a' or 'b'?" with the candidates closest to `name` in any case, or "" if none is close.
 
     Args:
@@ -47,7 +47,8 @@ def suggest(name: str, candidates: Iterable[str], limit: int = 3, cutoff: float 
         candidates: names that exist.
         limit: largest number of suggestions.
         cutoff: least similarity of a suggestion, 0 to 1.
+        prefix: that a suggestion is shown with, such as the key of a node.
     """
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=limit, cutoff=cutoff)
-    return f"did you mean {join_words((repr(by_lower[text]) for text in close), 'or')}?" if close else ""
+    return f"did you mean {join_words((repr(prefix + by_lower[text]) for text in close), 'or')}?" if close else ""

@@ -204,8 +204,9 @@ def unknown_key(name: str, names: Sequence[str], parent: str) -> str:
         names: keys of the parent.
         parent: dotted key of a node; empty for the whole configuration.
     """
-    hint = suggest(name, names, limit=1) or f"{parent or 'the configuration'} has {', '.join(names)}"
-    return f"there is no such key; {hint}"
+    listed = f"{parent or 'the configuration'} has {', '.join(names)}"
+    hint = suggest(name, names, limit=1, prefix=f"{parent}." if parent else "")
+    return f"there is no such key; {hint or listed}"
 
 
 def _unusable_keys(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
