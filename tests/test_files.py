@@ -12,6 +12,7 @@ import pytest
 
 from synthaug.errors import UserError
 from synthaug.files import (
+    file_state,
     read_json,
     remove_unfinished,
     sha256,
@@ -191,3 +192,15 @@ def test_a_folder_takes_the_place_of_no_other_one(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "data"):
         pass
     assert [item.name for item in tmp_path.rglob("*")] == ["data", "a.txt"]
+
+
+def test_the_state_of_a_file_tells_that_it_was_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "image.png"
+    assert file_state(file) == "missing"
+    file.write_bytes(b"one")
+    first = file_state(file)
+    os.utime(file, ns=(0, 1))
+    touched = file_state(file)
+    file.write_bytes(b"four")
+    os.utime(file, ns=(0, 1))
+    assert len({first, touched, file_state(file), "missing"}) == 4

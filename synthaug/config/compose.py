@@ -120,13 +120,12 @@ class Composer:
         loader = GlobalHydra.instance().config_loader()
         return loader.get_group_options(group, config_name=self._config_name, overrides=self._hydra_overrides)
 
-    def _first_valid(self, *candidates: Sequence[str]) -> list[str]:
-        """Return the first of several lists of overrides that can be composed; the last one is not tried."""
-        for overrides in candidates[:-1]:
-            with contextlib.suppress(Exception):
-                self.compose(overrides)
-                return list(overrides)
-        return list(candidates[-1])
+    def _can_compose(self, overrides: Sequence[str]) -> bool:
+        try:
+            self.compose(overrides)
+        except Exception:  # of Hydra, of OmegaConf or of the YAML reader
+            return False
+        return True
 
     def _culprits(self, overrides: Sequence[str], error: Exception) -> dict[str, str]:
         """Override → why it cannot be applied, for those that an error of their composition is about."""
@@ -139,8 +138,9 @@ class Composer:
                 if f"Could not find '{key}/{choice}'" in text:
                     return {override: explain_hydra_error(error, override, [], self)}
             elif f"Could not override '{key}'" in text or text.startswith(f"Error merging override {override}\n"):
-                rest = [usable for usable in overrides if usable != override]
-                return {override: explain_hydra_error(error, override, self._first_valid(rest, groups), self)}
+                rest = [item for item in overrides if item != override]
+                before = rest if self._can_compose(rest) else groups
+                return {override: explain_hydra_error(error, override, before, self)}
         errors: dict[str, str] = {}
         for override in [*groups, *(plain for plain in overrides if plain not in groups)]:
             before = [] if override in groups else [group for group in groups if group not in errors]

@@ -20,7 +20,7 @@ _WIDE_ONLY = ("synthetic\nshare", "steps")  # columns of a wide console
 
 
 def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Prices | None = None) -> str:
-    """Return what the console shows of a study, as wide and as colourful as the terminal can.
+    """Return what the console shows of a study, in the width and colours of the terminal.
 
     Args:
         comparison: of the study.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError
-from synthaug.files import read_json, write_json
+from synthaug.files import file_state, read_json, write_json
 from synthaug.runs import layout
 
 FORMAT = 1
@@ -51,7 +51,7 @@ def store(study: Path, report: StoredReport, inputs: Mapping[str, Any], images: 
         inputs: as they were before the report was made, or it would not see a run that finished meanwhile.
         images: images and manifests that were read.
     """
-    others = {str(path): _state(path) for path in (*images, *(study / name for name in layout.REPORT))}
+    others = {str(path): file_state(path) for path in (*images, *(study / name for name in layout.REPORT))}
     write_json(study / CACHE, {**inputs, "files": others, "report": asdict(report)})
 
 
@@ -63,7 +63,7 @@ def load(study: Path) -> StoredReport | None:
         return None
     if any(content.get(name) != value for name, value in inputs(study).items()):
         return None
-    if any(_state(Path(path)) != state for path, state in content["files"].items()):
+    if any(file_state(Path(path)) != state for path, state in content["files"].items()):
         return None
     return StoredReport(**content["report"])
 
@@ -80,18 +80,9 @@ def show(study: Path, text: str) -> None:
 
 
 def _runs(study: Path) -> dict[str, str]:
-    """File below the study that every report reads, or would read if it were there → its state."""
+    """Return the state of each file below the study that a report reads, by its path."""
     paths = [study / layout.PLANNED, *(path for name in _READ for path in study.glob(f"*/*/*/*/seed*/{name}"))]
-    return {path.relative_to(study).as_posix(): _state(path) for path in paths}
-
-
-def _state(path: Path) -> str:
-    """Size and time of change; a folder of another name or a deleted file is "missing"."""
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"
+    return {path.relative_to(study).as_posix(): file_state(path) for path in paths}
 
 
 def _terminal() -> str:
@@ -104,7 +95,7 @@ def _terminal() -> str:
 
 @functools.cache
 def _program() -> dict[str, str]:
-    """State of each source file of this package: whoever changes a template sees the change."""
+    """Return the state of each source file of this package, so that a changed template shows."""
     package = Path(__file__).parents[2]
     sources = [path for path in package.rglob("*.*") if path.suffix != ".pyc"]
-    return {path.relative_to(package).as_posix(): _state(path) for path in sources}
+    return {path.relative_to(package).as_posix(): file_state(path) for path in sources}

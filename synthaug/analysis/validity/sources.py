@@ -9,6 +9,7 @@ from synthaug.analysis.comparison.model import Group, Reason
 from synthaug.analysis.training_images import listed_images, with_most
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.errors import UserError
+from synthaug.files import file_state
 from synthaug.runs.contents import MixRow
 
 
@@ -59,18 +60,9 @@ def fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[st
         locate: path as a run recorded it → where the file is now.
     """
     rows = [
-        f"{row.label}\0{row.origin}\0{row.sha256}\0{_file_state(locate(row.path))}"
+        f"{row.label}\0{row.origin}\0{row.sha256}\0{file_state(locate(row.path))}"
         for listed in images.train.values()
         for row in listed
     ]
-    tests = [f"{label}\0{path}\0{_file_state(locate(path))}" for path, label in images.test]
+    tests = [f"{label}\0{path}\0{file_state(locate(path))}" for path, label in images.test]
     return [*rows, *tests, str(images.test_digest), *map(str, images.problems.values())]
-
-
-def _file_state(file: Path) -> str:
-    """Size and time of change: a file that was replaced is read again."""
-    try:
-        status = file.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"
