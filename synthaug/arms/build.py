@@ -89,6 +89,11 @@ class Arm:
         }
 
     @property
+    def clusters(self) -> list[int]:
+        """The cluster of each test image; near duplicates have the same one."""
+        return clusters(self.real.test, self.store)
+
+    @property
     def digests(self) -> dict[str, str]:
         """Hash of each list: two runs with equal hashes had the same images."""
         synthetic = [sample for sample in self.train if sample.origin != REAL]
@@ -291,6 +296,17 @@ def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStor
             f"{plural(len(copies), 'synthetic image is a real one', 'synthetic images are real ones')}:\n"
             f"{bullets(copies)}\nRemove them from the synthetic images."
         )
+
+
+def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:
+    """Return the cluster of near duplicates of each image, named by the index of its first one.
+
+    Args:
+        samples: the images.
+        store: that holds them.
+    """
+    first: dict[str, int] = {}
+    return [first.setdefault(store.place(item.sha256).content, index) for index, item in enumerate(samples)]
 
 
 def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:

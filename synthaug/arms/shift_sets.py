@@ -205,4 +205,4 @@ def _decode(shift_set: ShiftSet, store: PixelStore, dataset: Mapping[str, Any]) 
     samples = [sample for sample in shift_set.samples if sample.path not in bad]
     if not samples:
         raise UserError(f"shift.{shift_set.name}: no whole image is left.")
-    return replace(shift_set, samples=samples)
+    return replace(shift_set, samples=samples, clusters=build.clusters(samples, store))

@@ -55,6 +55,7 @@ class ShiftSet:
         origin: `REAL` or `SYNTHETIC`.
         corruption: what is done to each image; None: nothing.
         paired_with: "test" where image i is the test's image i, corrupted; None for other images.
+        clusters: of its images, once they are decoded: near duplicates have the same number.
     """
 
     name: str
@@ -63,6 +64,7 @@ class ShiftSet:
     origin: str = REAL
     corruption: Corruption | None = None
     paired_with: str | None = None
+    clusters: Sequence[int] = ()
 
     @property
     def digest(self) -> str:

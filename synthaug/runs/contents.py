@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from synthaug.files import write_rows
 from synthaug.runs.layout import HISTORY, MIX, PREDICTIONS
 
+_COLUMNS = ("path", "label", "predicted", "cluster")
 PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
 
 
@@ -27,6 +28,7 @@ class Predictions:
         predicted: predicted classes, (N,).
         probabilities: (N, classes), or (N, 0) where they were not read.
         classes: names.
+        clusters: near duplicates have the same number, (N,).
     """
 
     paths: list[str]
@@ -34,6 +36,7 @@ class Predictions:
     predicted: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     classes: list[str]
+    clusters: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def write_mix(folder: Path, rows: Iterable[MixRow]) -> None:
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
-    """Write `predictions.csv`: path, label, predicted and one probability per class, per test image.
+    """Write `predictions.csv`: path, label, predicted, cluster and one probability per class, per test image.
 
     Args:
         folder: of the run, or of one of its shift sets.
@@ -67,13 +70,14 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
     names = predictions.classes
     write_rows(
         folder / PREDICTIONS,
-        ["path", "label", "predicted", *(PROBABILITY + name for name in names)],
+        [*_COLUMNS, *(PROBABILITY + name for name in names)],
         (
-            [path, names[label], names[guess], *(f"{p:.6g}" for p in probabilities)]
-            for path, label, guess, probabilities in zip(
+            [path, names[label], names[guess], cluster, *(f"{p:.6g}" for p in probabilities)]
+            for path, label, guess, cluster, probabilities in zip(
                 predictions.paths,
                 predictions.labels,
                 predictions.predicted,
+                predictions.clusters,
                 predictions.probabilities,
                 strict=True,
             )
@@ -88,19 +92,20 @@ def read_predictions(folder: Path, probabilities: bool = True) -> Predictions:
         folder: of the run, or of one of its shift sets.
         probabilities: whether they are read; they are most of the file.
     """
-    stop = None if probabilities else 3
+    stop = None if probabilities else len(_COLUMNS)
     with (folder / PREDICTIONS).open(newline="", encoding="utf-8") as stream:
         reader = csv.reader(stream)
         header = next(reader, [])
         rows = [row[:stop] for row in reader]
-    classes = [name.removeprefix(PROBABILITY) for name in header[3:]]
+    classes = [name.removeprefix(PROBABILITY) for name in header[len(_COLUMNS) :]]
     number = {name: index for index, name in enumerate(classes)}
     return Predictions(
         paths=[row[0] for row in rows],
         labels=np.array([number[row[1]] for row in rows], dtype=np.int64),
         predicted=np.array([number[row[2]] for row in rows], dtype=np.int64),
-        probabilities=np.array([[float(p) for p in row[3:]] for row in rows], dtype=np.float64),
+        probabilities=np.array([[float(p) for p in row[len(_COLUMNS) :]] for row in rows], dtype=np.float64),
         classes=classes,
+        clusters=np.array([int(row[3]) for row in rows], dtype=np.int64),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from synthaug.files import remove_unfinished, write_json
 
-FORMAT = 1  # of `planned.json` and `result.json`
+FORMAT = 2  # of `planned.json`, `result.json` and `predictions.csv`
 
 # Of a study; all others are of a run.
 PLANNED, PAGE = "planned.json", "report.html"

@@ -172,12 +172,16 @@ class PredictionWriter(Callback):
     Args:
         folder: where to write.
         samples: the images of the test set, in its order.
+        clusters: of the images, see `Predictions`.
         classes: names.
     """
 
-    def __init__(self, folder: Path, samples: Sequence[Sample], classes: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, samples: Sequence[Sample], clusters: Sequence[int], classes: Sequence[str]
+    ) -> None:
         self.folder = folder
         self.samples = samples
+        self.clusters = clusters
         self.classes = list(classes)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -200,5 +204,6 @@ class PredictionWriter(Callback):
                 predicted=ordered.argmax(axis=1),
                 probabilities=ordered,
                 classes=self.classes,
+                clusters=torch.tensor(self.clusters).numpy(),
             ),
         )

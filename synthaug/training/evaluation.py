@@ -61,13 +61,14 @@ def evaluate(
         )
     model = make_model(classes=list(classes), seed=settings["seed"])
     model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-    writer = PredictionWriter(run, [], classes)
+    writer = PredictionWriter(run, [], [], classes)
     trainer = make_trainer(
         logger=False, callbacks=[writer], default_root_dir=run, enable_checkpointing=False, **TRAINER_ARGUMENTS
     )
     computed_with: dict[str, Any] = {}
     for shift_set in shift_sets:
-        writer.folder, writer.samples = layout.shift_folder(run, shift_set.name), shift_set.samples
+        writer.folder = layout.shift_folder(run, shift_set.name)
+        writer.samples, writer.clusters = shift_set.samples, shift_set.clusters
         trainer.test(model, datamodule=_datamodule(shift_set, settings, store), verbose=False)
         if trainer.is_global_zero:
             computed_with = computed_with or provenance(trainer)  # known once the processes have started

@@ -62,7 +62,7 @@ def fit_and_test(
         callbacks=[
             history,
             Progress(key.label),
-            PredictionWriter(folder, arm.real.test, arm.real.classes),
+            PredictionWriter(folder, arm.real.test, arm.clusters, arm.real.classes),
             Checkpoints(folder, history),
         ],
         default_root_dir=folder,

@@ -55,7 +55,7 @@ def write_exchange_study(
             folder = study / RunKey("digits", "tiny_digits", "resnet18", arm.name, seed).folder
             old = contents.read_predictions(folder)
             predicted = np.where(right[row, seed], old.labels, 1 - old.labels)
-            new = Predictions(old.paths, old.labels, predicted, old.probabilities, old.classes)
+            new = Predictions(old.paths, old.labels, predicted, old.probabilities, old.classes, old.clusters)
             contents.write_predictions(folder, new)
             content = read_json(folder / layout.RESULT)
             content["test"]["accuracy"] = float(right[row, seed].mean())

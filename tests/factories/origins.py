@@ -1,5 +1,6 @@
 """Pictures of two origins in files, for the checks of images."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from PIL import Image
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.files import sha256
 from synthaug.runs import contents
-from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.contents import MixRow
 from tests.factories.studies import MadeUp, make_study, run_folder
 
 CLASSES = ("cat", "dog")
@@ -70,7 +71,7 @@ def make_pictured_study(folder: Path) -> Path:
         run = run_folder(study, arm)
         contents.write_mix(run, rows)
         labels = np.array([CLASSES.index(row.label) for row in test])
-        probabilities = contents.read_predictions(run).probabilities
-        predictions = Predictions([row.path for row in test], labels, labels, probabilities, list(CLASSES))
-        contents.write_predictions(run, predictions)
+        old = contents.read_predictions(run)
+        new = dataclasses.replace(old, paths=[row.path for row in test], labels=labels, predicted=labels)
+        contents.write_predictions(run, new)
     return study

@@ -107,7 +107,7 @@ def predict(key: RunKey, content: MadeUp) -> Predictions:
     probabilities = np.full((n, classes), 0.1 / max(1, classes - 1))
     probabilities[np.arange(n), predicted] = 0.9
     paths = [f"data/test/{label}/{index}.png" for index, label in enumerate(labels)]
-    return Predictions(paths, labels, predicted, probabilities, list(content.classes))
+    return Predictions(paths, labels, predicted, probabilities, list(content.classes), np.arange(n))
 
 
 def result(key: RunKey, real: float, synthetic: float, content: MadeUp, predictions: Predictions) -> dict[str, object]:
@@ -251,8 +251,7 @@ def edit_result(folder: Path, change: Mapping[str, object]) -> None:
     write_json(folder / layout.RESULT, content)
 
 
-def rewrite_predictions(folder: Path, change: Mapping[str, object]) -> None:
+def rewrite_predictions(folder: Path, change: Mapping[str, Any]) -> None:
     """Change fields of a run's predictions."""
     old = contents.read_predictions(folder)
-    fields = {name: getattr(old, name) for name in ("paths", "labels", "predicted", "probabilities", "classes")}
-    contents.write_predictions(folder, Predictions(**{**fields, **change}))
+    contents.write_predictions(folder, dataclasses.replace(old, **change))

@@ -1,6 +1,7 @@
 """Predictions, mix and history are read as they were written."""
 
 import csv
+import dataclasses
 import math
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def predictions(classes: list[str], paths: list[str]) -> Predictions:
     random = np.random.default_rng(0)
     probabilities = random.dirichlet(np.ones(len(classes)), len(paths))
     labels = random.integers(0, len(classes), len(paths))
-    return Predictions(paths, labels, probabilities.argmax(1), probabilities, classes)
+    return Predictions(paths, labels, probabilities.argmax(1), probabilities, classes, labels // 2)
 
 
 def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
@@ -29,6 +30,7 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert (read.classes, read.paths) == (written.classes, written.paths)
     assert np.array_equal(read.labels, written.labels)
     assert np.array_equal(read.predicted, written.predicted)
+    assert np.array_equal(read.clusters, written.clusters)
     np.testing.assert_allclose(read.probabilities, written.probabilities, rtol=1e-5)
 
 
@@ -37,12 +39,13 @@ def test_predictions_may_be_read_without_the_probabilities(tmp_path: Path) -> No
     contents.write_predictions(tmp_path, written)
     read = contents.read_predictions(tmp_path, probabilities=False)
     assert read.probabilities.shape == (3, 0)
+    assert np.array_equal(read.clusters, written.clusters)
     assert np.array_equal(read.predicted, written.predicted)
 
 
 def test_predictions_of_unequal_length_are_refused(tmp_path: Path) -> None:
     written = predictions(["cat", "dog"], ["a", "b", "c"])
-    short = Predictions(written.paths[:2], written.labels, written.predicted, written.probabilities, written.classes)
+    short = dataclasses.replace(written, paths=written.paths[:2])
     with pytest.raises(ValueError, match="zip"):
         contents.write_predictions(tmp_path, short)
     assert list(tmp_path.iterdir()) == []

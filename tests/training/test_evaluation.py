@@ -90,6 +90,7 @@ def test_unchanged_test_images_are_predicted_as_before(study: Path, run: Path) -
     evaluate(study, run, {"same": SAME})
     before, after = contents.read_predictions(run), predictions(run, "same-0")
     assert after.paths == before.paths
+    assert np.array_equal(after.clusters, before.clusters)
     # Rounded to 8 bits once more, after images of 32 pixels were shown with 32.
     assert np.abs(after.probabilities - before.probabilities).max() < 1e-3
     test, result = read_json(run / layout.RESULT)["test"], result_of(run, "same-0")

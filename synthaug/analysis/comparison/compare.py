@@ -105,6 +105,7 @@ def _compare_group(runs: list[Run], margin: float) -> Group:
         margin=margin,
         trend=_trend(arms, values),
         labels=labels,
+        clusters=reference[1].clusters if reference else np.zeros(0, dtype=np.int64),
         paths=tuple(reference[1].paths) if reference else (),
         predicted=predicted,
         confidence=confidence,

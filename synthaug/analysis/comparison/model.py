@@ -137,6 +137,7 @@ class Group:
     """What may be compared: one dataset, generator and model, one test set, one list of classes.
 
     `predicted` has the class numbers that each run predicted, by arm and seed, in the order of `labels` and `paths`;
+    `clusters` has one number per test image, which near duplicates share, in the same order;
     `confidence` has the probability of each, and is empty unless a run has shift sets, which alone need it. `margin` is
     the smallest difference that matters, in percentage points.
     """
@@ -152,6 +153,7 @@ class Group:
     margin: float
     trend: ShareTrend | None = None
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     paths: tuple[str, ...] = ()
     predicted: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
     confidence: Mapping[str, Values] = field(default_factory=dict)

@@ -75,6 +75,9 @@ def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
     write_json(layout.shift_folder(run_folder(study, "real"), "noise-1") / layout.RESULT, {})
     probabilities = np.random.default_rng(1).dirichlet(np.ones(10), 1500)
     rewrite_predictions(run_folder(study, "73"), {"probabilities": probabilities})
+    clusters = np.arange(1500) // 3
+    for name in SWEEP:
+        rewrite_predictions(run_folder(study, name), {"clusters": clusters})
     before = arm_of(one_group(study), "73")
     old = contents.read_predictions(run_folder(study, "73"))
     order = np.random.default_rng(0).permutation(len(old.paths))
@@ -86,10 +89,12 @@ def test_the_order_of_the_test_images_does_not_matter(tmp_path: Path) -> None:
             "labels": old.labels[order],
             "predicted": old.predicted[order],
             "probabilities": old.probabilities[order],
+            "clusters": old.clusters[order],
         },
     )
     group = one_group(study)
     assert arm_of(group, "73").difference == before.difference
+    assert np.array_equal(group.clusters, clusters)
     assert group.confidence["73"][0] == pytest.approx(probabilities.max(axis=1), rel=1e-5)
 
 

@@ -116,7 +116,7 @@ def predictions(pairs: list[tuple[int, int]]) -> Predictions:
     names = ["a", "b", "c", "d"]
     labels, predicted = (np.array(side, dtype=np.int64) for side in zip(*pairs, strict=True))
     probabilities = np.eye(4)[predicted]
-    return Predictions([f"{row}.png" for row in range(len(pairs))], labels, predicted, probabilities, names)
+    return Predictions([f"{row}.png" for row in range(len(pairs))], labels, predicted, probabilities, names, labels)
 
 
 def test_a_class_that_is_neither_tested_nor_predicted_has_no_f1() -> None:
@@ -396,9 +396,9 @@ def test_a_result_of_another_version_or_a_damaged_one(tmp_path: Path) -> None:
     run = run_folder(study_with_manifest(tmp_path))
     result = read_json(run / layout.RESULT)
     write_json(run / layout.RESULT, result | {"format": 99})
-    with pytest.raises(UserError, match=r"has format 99, this version reads 1: use the version .* \(0\.1\.0\)"):
+    with pytest.raises(UserError, match=rf"has format 99, this version reads {layout.FORMAT}: .* \(0\.1\.0\)"):
         run_explanation.load_run(run)
-    write_json(run / layout.RESULT, {"format": 1})
+    write_json(run / layout.RESULT, {"format": layout.FORMAT})
     with pytest.raises(UserError, match="is damaged"):
         run_explanation.load_run(run)
 

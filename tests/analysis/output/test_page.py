@@ -108,7 +108,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if run.result is not None:
             folder = layout.shift_folder(run.folder, "blur")
             contents.write_predictions(folder, contents.read_predictions(run.folder))
-            facts = {"format": 1, "origin": "real", "paired_with": "test", "digest": "d" * 64}
+            facts = {"format": layout.FORMAT, "origin": "real", "paired_with": "test", "digest": "d" * 64}
             write_json(folder / layout.RESULT, facts)
     return study
 

@@ -63,10 +63,10 @@ def evaluate(
             clean.paths if paired else [f"other/{path.split('/')[-2]}/{path.split('/')[-1]}" for path in clean.paths]
         )
         folder = layout.shift_folder(run.folder, name)
-        answers = Predictions(paths, clean.labels, predicted, probabilities, list(CLASSES))
+        answers = Predictions(paths, clean.labels, predicted, probabilities, list(CLASSES), clean.clusters)
         contents.write_predictions(folder, answers)
-        facts = {"format": 1, "origin": origin, "paired_with": "test" if paired else None, "digest": digest(run)}
-        write_json(folder / layout.RESULT, facts)
+        facts = {"origin": origin, "paired_with": "test" if paired else None, "digest": digest(run)}
+        write_json(folder / layout.RESULT, {"format": layout.FORMAT, **facts})
 
 
 def results_of(study: Path) -> Robustness:
@@ -249,7 +249,7 @@ def test_confidence_is_that_of_the_answers(study: Path) -> None:
     assert result.origin == "synthetic"
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"format": 1}'])
+@pytest.mark.parametrize("content", ["", "{}", f'{{"format": {layout.FORMAT}}}'])
 def test_a_damaged_result_is_named(study: Path, content: str) -> None:
     evaluate(study, "noise-1", {"real": 0.1, "55": 0.2})
     broken = study / "digits" / "tiny_digits" / "resnet18" / "55" / "seed0" / "shifts" / "noise-1" / layout.RESULT

@@ -36,6 +36,7 @@ PREDICTIONS = Predictions(
     np.array([0, 1, 1, 1]),
     np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.0, 1.0]]),
     ["cat", "dog"],
+    np.arange(4),
 )
 
 
