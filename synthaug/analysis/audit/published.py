@@ -5,28 +5,21 @@ read an arm called 5:5 as 305.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from synthaug.errors import UserError, raise_all
-from synthaug.messages import suggest
+from synthaug.messages import join_words, suggest
 
 MOST_IMAGES = 10_000_000  # of a count; beyond, exact tests would take minutes
-MOST_DECIMALS = 12
-EXAMPLE = "experiments/paper/published.yaml"
+EXAMPLE, KEYS = "experiments/paper/published.yaml", "experiments/paper/README.md"
 
 _COUNTS = ("n_test", "n_train", "seeds")
-_NEEDED = {
-    "n_test": "give the number of test images behind each accuracy",
-    "baseline": "name the arm that the others are compared with",
-    "arms": "list every arm as <name>: <accuracy>",
-}
-_KEYS = ("title", "source", *_COUNTS, "unit", "baseline", "expected_discordant", "arms", "readings")
+_TEXTS = ("title", "source", "baseline", "unit")
 _UNITS = {"percent": 0, "fraction": 2}  # places to move the point for percent
 
 
@@ -35,9 +28,7 @@ class PublishedArm:
     """One row of a table.
 
     Attributes:
-        name: of the arm.
         accuracy: in percent, with the decimals that were printed.
-        n_test: test images.
         seeds: runs that the accuracy is the mean of; None where that is not stated.
         n_train: training images, real and synthetic; None where that is not stated.
     """
@@ -78,156 +69,131 @@ def read_published(path: Path) -> Published:
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); {EXAMPLE} is an example.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not YAML ({reason}); {EXAMPLE} is an example.") from None
+        raise UserError(f"{path} cannot be read as YAML ({reason}); {EXAMPLE} is an example.") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path} holds no table of keys such as n_test: and arms:; {EXAMPLE} is an example.")
-    reader = _Reader(root)
-    published = reader.table(path.stem)
-    raise_all(f"{path} cannot be used:", reader.problems())
+    reader = _Reader()
+    published = reader.table(_Entry("", 0, root), path.stem)
+    problems = [f"line {line}, {text}" if line else text for line, text in sorted(reader.problems)]
+    raise_all(f"{path} cannot be used:", problems)
     return published
 
 
-class _Reader:
-    """The content of a YAML as text with the line of every key; gathers all that is wrong."""
+@dataclass(frozen=True)
+class _Entry:
+    """A value of the YAML with its dotted key and the key's line."""
 
-    def __init__(self, root: yaml.MappingNode) -> None:
-        self._lines: dict[str, int] = {}  # dotted key → line
-        self._problems: list[tuple[int, str]] = []
-        self._content = self._plain(root, "")
+    path: str
+    line: int
+    node: yaml.Node
+
+    @property
+    def text(self) -> str:
+        """What was typed; empty for a list or a mapping."""
+        return " ".join(self.node.value.split()) if isinstance(self.node, yaml.ScalarNode) else ""
+
+
+class _Reader:
+    """Reads a table and gathers all that is wrong as (line, problem); where there are problems, values mean nothing."""
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[int, str]] = []
         self._places = 0
 
-    def problems(self) -> list[str]:
-        """Return everything that is wrong, from top to bottom, and then what is missing."""
-        placed = [f"line {line}, {text}" for line, text in sorted(self._problems) if line]
-        return placed + [text for line, text in self._problems if not line]
-
-    def table(self, stem: str) -> Published:
-        """Return the whole table; without meaning where there are problems."""
-        content = self._content
-        self._check_keys("", content, _KEYS)
-        if (unit := self._text("unit", content) or "percent") not in _UNITS:
-            self._complain("unit", f"must be {' or '.join(_UNITS)}", unit)
+    def table(self, root: _Entry, stem: str) -> Published:
+        keys = self._below(root, (*_TEXTS, *_COUNTS, "expected_discordant", "arms", "readings"))
+        title, source, baseline, unit = (self._text(keys.get(key)) for key in _TEXTS)
+        if unit and unit not in _UNITS:
+            self._complain(keys["unit"], f"must be {' or '.join(_UNITS)}")
         self._places = _UNITS.get(unit, 0)
-        counts = {key: self._count(key, content[key]) for key in _COUNTS if key in content}
-        arms, readings = self._lines_of("arms", 2), self._lines_of("readings", 1)
-        sized = bool(arms) and all(isinstance(arm, dict) and "n_test" in arm for arm in arms.values())
-        missing = [key for key in _NEEDED if key not in content and not (sized and key == "n_test")]
-        self._problems += [(0, f"{key}: is missing; {_NEEDED[key]}") for key in missing]
-        baseline = self._text("baseline", content)
+        counts = {key: self._count(keys[key]) for key in _COUNTS if key in keys}
+        arms, readings = (self._below(keys[key]) if key in keys else {} for key in ("arms", "readings"))
+        for key, entries, fewest in (("arms", arms, 2), ("readings", readings, 1)):
+            if key in keys and len(entries) < fewest:
+                self._complain(keys[key], f"must be lines <name>: ..., each without a dash, at least {fewest}")
+        published_arms = tuple(self._arm(name, entry, counts) for name, entry in arms.items())
+        sized = ["n_test"] if published_arms and all(arm.n_test for arm in published_arms) else []
+        missing = {"n_test", "baseline", "arms"}.difference(keys, sized)
+        self.problems += [(0, f"{key}: is missing; {KEYS} explains the keys") for key in missing]
         if baseline and arms and baseline not in arms:
-            self._complain("baseline", f"is no arm; {_existing(baseline, arms)}", baseline)
+            self._complain(keys["baseline"], f"is no arm; {_existing(baseline, arms)}")
         return Published(
-            self._text("title", content) or stem,
-            self._text("source", content),
+            title or stem,
+            source,
             baseline,
-            tuple(arm for name, value in arms.items() if (arm := self._arm(name, value, counts))),
-            tuple(self._reading(name, value, list(arms)) for name, value in readings.items()),
-            self._discordant(),
+            published_arms,
+            tuple(self._reading(name, entry, arms) for name, entry in readings.items()),
+            self._discordant(keys["expected_discordant"]) if "expected_discordant" in keys else (),
         )
 
-    def _arm(self, name: str, value: Any, counts: Mapping[str, int | None]) -> PublishedArm | None:
-        path = f"arms.{name}"
-        settings: dict[str, Any] = value if isinstance(value, dict) else {}
-        self._check_keys(path, settings, ("accuracy", *_COUNTS))
-        if isinstance(value, dict) and "accuracy" not in value:
-            self._complain(path, "has no accuracy")
-            return None
-        accuracy = self._number(f"{path}.accuracy", settings["accuracy"]) if settings else self._number(path, value)
-        n_test, n_train, seeds = (
-            self._count(f"{path}.{key}", settings[key]) if key in settings else counts.get(key) for key in _COUNTS
-        )
-        return None if accuracy is None or n_test is None else PublishedArm(name, accuracy, n_test, seeds, n_train)
+    def _arm(self, name: str, entry: _Entry, counts: Mapping[str, int]) -> PublishedArm:
+        keys = self._below(entry, ("accuracy", *_COUNTS))
+        n_test, n_train, seeds = (self._count(keys[key]) if key in keys else counts.get(key) for key in _COUNTS)
+        if isinstance(entry.node, yaml.MappingNode):
+            entry = keys.get("accuracy", replace(entry, path=f"{entry.path}.accuracy"))
+        return PublishedArm(name, self._number(entry), n_test or 0, seeds, n_train)
 
-    def _reading(self, name: str, value: Any, names: list[str]) -> Reading:
-        path = f"readings.{name}"
-        settings = value if isinstance(value, dict) else {}
-        self._check_keys(path, settings, ("says", "synthetic"))
-        shares = settings.get("synthetic")
-        if not isinstance(shares, dict):
-            self._complain(path, "needs synthetic: {<arm>: <share>, ...} with a share for every arm")
-            return Reading(name, "", {})
-        self._check_keys(f"{path}.synthetic", shares, names, "is no arm")
-        if missing := [arm for arm in names if arm not in shares]:
-            self._complain(f"{path}.synthetic", f"has no share for {', '.join(missing)}")
-        read = {arm: self._number(f"{path}.synthetic.{arm}", share) for arm, share in shares.items() if arm in names}
-        says = self._text("says", settings, f"{path}.")
-        return Reading(name, says, {arm: float(share) for arm, share in read.items() if share is not None})
+    def _reading(self, name: str, entry: _Entry, arms: Collection[str]) -> Reading:
+        keys = self._below(entry, ("says", "synthetic"))
+        shares = self._below(keys["synthetic"], arms, "is no arm") if "synthetic" in keys else {}
+        if missing := [arm for arm in arms if arm not in shares]:
+            self._complain(entry, f"needs synthetic: {{<arm>: <share>, ...}}, with a share for {join_words(missing)}")
+        numbers = {arm: float(self._number(share)) for arm, share in shares.items()}
+        return Reading(name, self._text(keys.get("says")), numbers)
 
-    def _discordant(self) -> tuple[float, ...]:
-        key = "expected_discordant"
-        values = self._content.get(key, [])
-        shares = [self._number(key, value) for value in (values if isinstance(values, list) else [values])]
+    def _discordant(self, entry: _Entry) -> tuple[float, ...]:
+        nodes = entry.node.value if isinstance(entry.node, yaml.SequenceNode) else [entry.node]
+        shares = {self._number(replace(entry, node=node)) for node in nodes}
         if 0 in shares:
-            self._complain(key, "must be above 0: arms that never disagree do not differ", "0")
-        return tuple(sorted({float(share) for share in shares if share is not None}))
+            self._complain(entry, "must be above 0: arms that never disagree do not differ")
+        return tuple(sorted(map(float, shares)))
 
-    # --- values --------------------------------------------------------------------------------------
-
-    def _plain(self, node: yaml.Node, path: str) -> Any:
-        """Text, a list or a mapping of what a node holds; of two equal keys the first."""
-        if isinstance(node, yaml.SequenceNode):
-            return [self._plain(item, path) for item in node.value]
-        if not isinstance(node, yaml.MappingNode):
-            return node.value
-        content: dict[str, Any] = {}
-        for key, value in node.value:
+    def _below(
+        self, entry: _Entry, allowed: Collection[str] | None = None, unknown: str = "unknown key"
+    ) -> dict[str, _Entry]:
+        """Return what a mapping holds by its keys, the first of two equal ones; nothing of anything else."""
+        entries: dict[str, _Entry] = {}
+        for key, node in entry.node.value if isinstance(entry.node, yaml.MappingNode) else ():
             name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            inner, line = f"{path}.{name}".lstrip("."), key.start_mark.line + 1
+            inner = _Entry(f"{entry.path}.{name}".lstrip("."), key.start_mark.line + 1, node)
             if not name:
-                self._problems.append((line, f"{path or 'the table'}: every key needs a name of one word or in quotes"))
-            elif name in content:
-                self._problems.append((line, f"{inner}: this key is there twice, first in line {self._lines[inner]}"))
+                at = replace(inner, path=entry.path or "the table", node=key)
+                self._complain(at, "every key needs a name of one word or in quotes")
+            elif name in entries:
+                self._complain(inner, f"this key is there twice, first in line {entries[name].line}")
+            elif allowed is not None and name not in allowed:
+                self._complain(inner, f"{unknown}; {_existing(name, allowed)}")
             else:
-                self._lines[inner] = line
-                content[name] = self._plain(value, inner)
-        return content
+                entries[name] = inner
+        return entries
 
-    def _check_keys(
-        self, path: str, content: Mapping[str, Any], allowed: Iterable[str], what: str = "unknown key"
-    ) -> None:
-        for key in content:
-            if key not in allowed:
-                self._complain(f"{path}.{key}".lstrip("."), f"{what}; {_existing(key, allowed)}")
+    def _text(self, entry: _Entry | None) -> str:
+        if entry and not isinstance(entry.node, yaml.ScalarNode):
+            self._complain(entry, "must be text; put it in quotes")
+        return entry.text if entry else ""
 
-    def _lines_of(self, key: str, fewest: int) -> dict[str, Any]:
-        """Return what is below arms: or readings:."""
-        lines = self._content.get(key)
-        if key in self._content and (not isinstance(lines, dict) or len(lines) < fewest):
-            self._complain(key, f"must be lines <name>: ..., each without a dash, at least {fewest}")
-        return lines if isinstance(lines, dict) else {}
+    def _count(self, entry: _Entry) -> int:
+        if re.fullmatch(r"[0-9]{1,9}", entry.text) and 1 <= int(entry.text) <= MOST_IMAGES:
+            return int(entry.text)
+        self._complain(entry, f"must be a whole number from 1 to {MOST_IMAGES}, digits only")
+        return 0
 
-    def _text(self, key: str, content: Mapping[str, Any], prefix: str = "") -> str:
-        value = content.get(key, "")
-        if isinstance(value, str):
-            return " ".join(value.split())
-        self._complain(f"{prefix}{key}", "must be text; put it in quotes")
-        return ""
-
-    def _count(self, path: str, value: Any) -> int | None:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) and 1 <= int(value) <= MOST_IMAGES:
-            return int(value)
-        self._complain(path, f"must be a whole number from 1 to {MOST_IMAGES}, digits only", value)
-        return None
-
-    def _number(self, path: str, value: Any) -> Decimal | None:
-        """Return a percentage between 0 and 100 with its decimals; `places` moves the point of a fraction."""
-        text = value.strip() if isinstance(value, str) else ""
-        digits = text if self._places else text.removesuffix("%").rstrip()
+    def _number(self, entry: _Entry) -> Decimal:
+        """Return a percentage between 0 and 100 with its decimals; `_places` moves the point of a fraction."""
+        digits = entry.text if self._places else entry.text.removesuffix("%").rstrip()
         most, example = (1, "0.9420, or unit: percent") if self._places else (100, "94.20")
-        if re.fullmatch(rf"[0-9]{{1,9}}(\.[0-9]{{0,{MOST_DECIMALS}}})?", digits) and Decimal(digits) <= most:
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{0,12})?", digits) and Decimal(digits) <= most:
             return Decimal(digits).scaleb(self._places)
-        self._complain(path, f"must be a number from 0 to {most}, such as {example}", text)
-        return None
+        self._complain(entry, f"must be a number from 0 to {most}, such as {example}")
+        return Decimal(-1)
 
-    def _complain(self, path: str, problem: str, value: Any = "") -> None:
-        typed = f"={value!r}" if value and isinstance(value, str) else ""
-        self._problems.append((self._lines[path], f"{path}{typed}: {problem}"))
+    def _complain(self, entry: _Entry, problem: str) -> None:
+        typed = f"={entry.text!r}" if entry.text else ""
+        self.problems.append((entry.line, f"{entry.path}{typed}: {problem}"))
 
 
-def _existing(name: str, names: Iterable[str]) -> str:
+def _existing(name: str, names: Collection[str]) -> str:
     """Return the close matches, or all names."""
     return suggest(name, names) or f"there is {', '.join(names)}"

@@ -130,14 +130,6 @@ def p_equals(value: float) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def p_decimals(value: float | None) -> str:
-    """Format a p value with three decimals, four below 0.1: "0.219", "0.0625", "<0.0001", "1"."""
-    if value is None:
-        return NONE
-    text = f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
-    return "1" if value > 0.9995 else "<0.0001" if value < 0.0001 else text
-
-
 # --- counts and names --------------------------------------------------------------------------------
 
 

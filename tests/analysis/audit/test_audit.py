@@ -10,7 +10,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synthaug.analysis.audit.published import EXAMPLE, Published, PublishedArm, Reading, read_published
-from synthaug.analysis.audit.reanalysis import MIXES, MOST_RUNS, Audit, Verdict, audit, grim, mix_override
+from synthaug.analysis.audit.reanalysis import (
+    DEPENDS,
+    MIXES,
+    MOST_RUNS,
+    NOT_SIGNIFICANT,
+    SIGNIFICANT,
+    Audit,
+    audit,
+    grim,
+    mix_override,
+)
 from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.inference.power_analysis import PowerOfTest
 from synthaug.analysis.text.audit_text import document
@@ -37,7 +47,7 @@ def table(
     return Published("made up", "", next(iter(accuracies)), tuple(arms), read, discordant)
 
 
-def verdicts(result: Audit) -> list[Verdict | None]:
+def verdicts(result: Audit) -> list[str]:
     return [pair.verdict for pair in result.against_baseline]
 
 
@@ -67,7 +77,7 @@ def test_grim_is_what_printing_every_count_gives(figure: Decimal, n: int) -> Non
         for rounding in (ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_DOWN)
     )
     result = grim(figure, n)
-    rule = "rounded" if up and even else "half up" if up else "half to even" if even else "cut off" if cut else ""
+    rule = "rounded" if up or even else "cut off" if cut else ""
     assert result.rule == rule
     assert set(result.counts) == (up | even or cut)
     nearest = min(abs(100 * Decimal(k) / n - figure) for k in (up | even or cut or range(n + 1)))
@@ -88,8 +98,7 @@ def test_two_figures_of_the_paper_are_counts_and_three_are_not(paper: Audit) -> 
     counts = {item.arm.name: list(item.grim.counts) for item in paper.arms}
     assert counts == {"real": [159], "5:5": [154], "6:4": [], "7:3": [], "8:2": []}
     assert [item.correct for item in paper.arms] == [159, 154, 158, 154, 153]
-    assert paper.arms[2].grim.candidates == (158, 159)
-    assert paper.arms[0].grim.candidates == (159, 159)
+    assert paper.against_baseline[1].extremes == (159, 158)
 
 
 def test_a_mean_of_runs_may_explain_a_figure(paper: Audit) -> None:
@@ -100,7 +109,7 @@ def test_a_mean_of_runs_may_explain_a_figure(paper: Audit) -> None:
         assert explained[:1] == ([item.runs] if item.runs else [])
     stated = audit(table({"a": "94.20", "b": "98.15"}, seeds=5)).arms[0]
     assert (stated.grim.n, list(stated.grim.counts)) == (5 * 162, [763])
-    assert (stated.averaged, stated.correct) == (True, 153)
+    assert stated.correct == 153
 
 
 def test_means_of_up_to_ten_runs_are_tried() -> None:
@@ -129,7 +138,7 @@ def test_no_difference_of_the_paper_can_be_significant(paper: Audit) -> None:
     best = {pair.second.arm.name: pair.tests["best"] for pair in paper.against_baseline}
     assert best == {"5:5": 2 * 0.5**5, "6:4": 1, "7:3": 2 * 0.5**5, "8:2": 2 * 0.5**6}
     assert [pair.corrected["best"] for pair in paper.against_baseline] == [0.1875, 1, 0.1875, 0.125]
-    assert verdicts(paper) == [Verdict.NOT_SIGNIFICANT] * 4
+    assert verdicts(paper) == [NOT_SIGNIFICANT] * 4
     # 94.87 lies between two counts, and the other count would be significant alone.
     assert paper.against_baseline[2].extremes == (159, 153)
     assert paper.against_baseline[2].tests["extreme"] == 0.03125
@@ -148,28 +157,29 @@ def test_all_pairs_exist_once(paper: Audit) -> None:
 @pytest.mark.parametrize(
     ("accuracy", "verdict", "gap", "best", "opposed"),
     [
-        ("95.0", Verdict.NOT_SIGNIFICANT, 0, 1, None),
-        ("99.0", Verdict.NOT_SIGNIFICANT, 4, 0.125, None),
-        ("89.0", Verdict.DEPENDS, 6, 0.03125, 0),
-        ("88.0", Verdict.DEPENDS, 7, 0.015625, 1),
-        ("87.0", Verdict.DEPENDS, 8, 0.0078125, 2),
-        ("40.0", Verdict.SIGNIFICANT, 55, 2 * 0.5**55, 5),
+        ("95.0", NOT_SIGNIFICANT, 0, 1, None),
+        ("99.0", NOT_SIGNIFICANT, 4, 0.125, None),
+        ("89.0", DEPENDS, 6, 0.03125, 0),
+        ("88.0", DEPENDS, 7, 0.015625, 1),
+        ("87.0", DEPENDS, 8, 0.0078125, 2),
+        ("40.0", SIGNIFICANT, 55, 2 * 0.5**55, 5),
     ],
 )
-def test_verdicts_on_one_test_set(accuracy: str, verdict: Verdict, gap: int, best: float, opposed: int | None) -> None:
+def test_verdicts_on_one_test_set(accuracy: str, verdict: str, gap: int, best: float, opposed: int | None) -> None:
     (pair,) = audit(table({"a": "95.0", "b": accuracy}, n_test=100)).against_baseline
-    assert (pair.verdict, pair.gap, pair.tests["best"], pair.opposed) == (verdict, gap, best, opposed)
+    counts = abs(pair.first.correct - pair.second.correct)
+    assert (pair.verdict, counts, pair.tests["best"], pair.opposed) == (verdict, gap, best, opposed)
 
 
 def test_a_verdict_that_the_correction_takes_back() -> None:
     result = audit(table({"a": "95.0", "b": "89.0", "c": "94.0"}, n_test=100))
-    assert verdicts(result) == [Verdict.NOT_SIGNIFICANT, Verdict.NOT_SIGNIFICANT]
+    assert verdicts(result) == [NOT_SIGNIFICANT, NOT_SIGNIFICANT]
     assert [pair.tests["best"] <= ALPHA for pair in result.against_baseline] == [True, False]
 
 
 def test_against_a_baseline_without_errors_there_is_a_single_pairing() -> None:
     (pair,) = audit(table({"a": "100.0", "b": "94.0"}, n_test=100)).against_baseline
-    assert pair.verdict == Verdict.SIGNIFICANT
+    assert pair.verdict == SIGNIFICANT
     assert pair.tests["best"] == pair.tests["worst"]
     assert pair.opposed == 0
 
@@ -177,7 +187,7 @@ def test_against_a_baseline_without_errors_there_is_a_single_pairing() -> None:
 def test_other_counts_that_may_be_meant_are_tried() -> None:
     # 94.20 lies between 152 and 153 of 162: 5 and 6 images from 158.
     (pair,) = audit(table({"a": "97.53", "b": "94.20"})).against_baseline
-    assert pair.verdict == Verdict.NOT_SIGNIFICANT
+    assert pair.verdict == NOT_SIGNIFICANT
     assert pair.extremes == (158, 152)
     assert pair.corrected["extreme"] <= ALPHA
 
@@ -191,13 +201,13 @@ def test_where_every_figure_is_a_single_count_no_others_are_tried() -> None:
 def test_several_runs_or_several_test_sets_have_no_best_case() -> None:
     several = audit(table({"a": "98.0", "b": "40.0", "c": "97.0"}, n_test=100, seeds=3))
     assert [set(pair.tests) for pair in several.against_baseline] == [{"fisher", "z"}, {"fisher", "z"}]
-    assert verdicts(several) == [Verdict.SIGNIFICANT, Verdict.NOT_SIGNIFICANT]
+    assert verdicts(several) == [SIGNIFICANT, NOT_SIGNIFICANT]
     assert several.against_baseline[0].unpaired_because == "a mean of several runs"
     (pair,) = audit(table({"a": "98.0", "b": "91.0"}, n_test=100, seeds=3)).against_baseline
-    assert pair.verdict == Verdict.NOT_SIGNIFICANT, "by Fisher's test, not by the z test"
+    assert pair.verdict == NOT_SIGNIFICANT, "by Fisher's test, not by the z test"
     assert pair.corrected["z"] < ALPHA < pair.corrected["fisher"]
     apart = audit(table({"a": "98.0", "b": "91.0", "c": "98.0"}, n_test={"a": 100, "b": 110, "c": 100}))
-    assert verdicts(apart) == [Verdict.NOT_SIGNIFICANT, Verdict.NOT_SIGNIFICANT]
+    assert verdicts(apart) == [NOT_SIGNIFICANT, NOT_SIGNIFICANT]
     assert apart.against_baseline[0].tests["fisher"] < ALPHA < apart.against_baseline[0].corrected["fisher"]
     assert [pair.unpaired_because for pair in apart.against_baseline] == ["not the same test images", ""]
 
@@ -253,33 +263,13 @@ def test_the_readings_of_the_paper_contradict_each_other(paper: Audit) -> None:
     assert prose.mixed_trend is not None
     assert caption.mixed_trend.tau == pytest.approx(-prose.mixed_trend.tau) == pytest.approx(-2 / 3)
     assert paper.contradictory_arms == ["6:4", "7:3", "8:2"]
-    assert paper.opposite_trends
 
 
 def test_readings_that_agree_contradict_nothing() -> None:
     shares = {"a": 0.0, "b": 35.0}
     result = audit(table({"a": "98.15", "b": "95.06"}, readings={"x": shares, "y": shares}))
-    assert (result.contradictory_arms, result.opposite_trends) == ([], False)
+    assert result.contradictory_arms == []
     assert result.readings[0].commands == ["mix=real", "mix.real=0.65 mix.synthetic=0.35"]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "opposite"),
-    [
-        ((10, 20, 30, 40), (5, 15, 25, 35), False),  # both rise
-        ((40, 30, 20, 10), (35, 25, 15, 5), False),  # both fall
-        ((10, 40, 30, 20), (10, 20, 30, 40), False),  # no trend, and a rise
-        ((40, 30, 20, 10), (10, 20, 30, 40), True),
-    ],
-)
-def test_trends_are_opposite_where_one_falls_and_one_rises(
-    first: tuple[float, ...], second: tuple[float, ...], opposite: bool
-) -> None:
-    accuracies = {"a": "98.15", "b": "95.06", "c": "95.68", "d": "96.30", "e": "96.91"}
-    readings = {
-        name: dict(zip(accuracies, (0.0, *shares), strict=True)) for name, shares in [("x", first), ("y", second)]
-    }
-    assert audit(table(accuracies, readings=readings)).opposite_trends == opposite
 
 
 @pytest.mark.parametrize(("shares", "name"), MIXES.items())

@@ -83,17 +83,17 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("n_test: 162\n", "", "n_test: is missing; give the number of test images behind each accuracy"),
-        ("n_test", "n_tset", "line 2, n_tset: unknown key; did you mean 'n_test'?"),
+        ("n_test: 162\n", "", "n_test: is missing; experiments/paper/README.md explains the keys"),
+        ("n_test", "n_tset", "line 2, n_tset='162': unknown key; did you mean 'n_test'?"),
         ("162", "0", "line 2, n_test='0': must be a whole number from 1 to 10000000, digits only"),
         ("162", "1,348", "line 2, n_test='1,348': must be a whole number from 1 to 10000000, digits only"),
         ("162", "[162]", "line 2, n_test: must be a whole number from 1 to 10000000, digits only"),
         ("162", "162\nseeds: none", "line 3, seeds='none': must be a whole number from 1 to 10000000, digits only"),
         ("162", "162\nn_train: -5", "line 3, n_train='-5': must be a whole number from 1 to 10000000, digits only"),
-        ("162", "162\nn_test: 163", "line 3, n_test: this key is there twice, first in line 2"),
+        ("162", "162\nn_test: 163", "line 3, n_test='163': this key is there twice, first in line 2"),
         ("162", "162\nunit: per cent", "line 3, unit='per cent': must be percent or fraction"),
         ("162", "162\ntitle: [a]", "line 3, title: must be text; put it in quotes"),
-        ("baseline: real\n", "", "baseline: is missing; name the arm that the others are compared with"),
+        ("baseline: real\n", "", "baseline: is missing; experiments/paper/README.md explains the keys"),
         ("baseline: real", "baseline: rael", "line 3, baseline='rael': is no arm; did you mean 'real'?"),
         ("baseline: real", "baseline: x", "line 3, baseline='x': is no arm; there is real, 8:2"),
         ("98.15", "101", "line 5, arms.real='101': must be a number from 0 to 100, such as 94.20"),
@@ -103,18 +103,18 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         ("98.15", "9e1", "line 5, arms.real='9e1': must be a number from 0 to 100"),
         ("98.15", "", "line 5, arms.real: must be a number from 0 to 100"),
         ("98.15", "{accuracy: [1]}", "line 5, arms.real.accuracy: must be a number from 0 to 100"),
-        ("98.15", "{n_test: 5}", "line 5, arms.real: has no accuracy"),
+        ("98.15", "{n_test: 5}", "line 5, arms.real.accuracy: must be a number from 0 to 100, such as 94.20"),
         (
             "98.15",
             "{accuracy: 98, acuracy: 5}",
-            "line 5, arms.real.acuracy: unknown key; did you mean 'accuracy'?",
+            "line 5, arms.real.acuracy='5': unknown key; did you mean 'accuracy'?",
         ),
         (
             "98.15",
             "{accuracy: 98, seeds: few}",
             "line 5, arms.real.seeds='few': must be a whole number from 1 to 10000000, digits only",
         ),
-        ("  8:2: 94.20\n", "  real: 94.20\n", "line 6, arms.real: this key is there twice, first in line 5"),
+        ("  8:2: 94.20\n", "  real: 94.20\n", "line 6, arms.real='94.20': this key is there twice, first in line 5"),
         ("  8:2: 94.20\n", "", "line 4, arms: must be lines <name>: ..., each without a dash, at least 2"),
         ("8:2:", "'':", "line 6, arms: every key needs a name of one word or in quotes"),
         ("8:2:", "? [8, 2]\n  :", "line 6, arms: every key needs a name of one word or in quotes"),
@@ -126,13 +126,21 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         (
             "arms:\n  real: 98.15\n  8:2: 94.20\n",
             "",
-            "arms: is missing; list every arm as <name>: <accuracy>",
+            "arms: is missing; experiments/paper/README.md explains the keys",
         ),
         ("162", "162\nexpected_discordant: [5, 0]", "must be above 0: arms that never disagree do not differ"),
         ("162", "162\nexpected_discordant: x", "line 3, expected_discordant='x': must be a number from 0 to 100"),
         ("162", "162\nreadings: [a]", "line 3, readings: must be lines <name>: ..."),
-        ("162", "162\nreadings: {a: b}", "readings.a: needs synthetic: {<arm>: <share>, ...} with a share for every"),
-        ("162", "162\nreadings: {a: {synthetic: {real: 0}}}", "readings.a.synthetic: has no share for 8:2"),
+        (
+            "162",
+            "162\nreadings: {a: b}",
+            "readings.a='b': needs synthetic: {<arm>: <share>, ...}, with",
+        ),
+        (
+            "162",
+            "162\nreadings: {a: {synthetic: {real: 0}}}",
+            "readings.a: needs synthetic: {<arm>: <share>, ...}, with a share for 8:2",
+        ),
         (
             "162",
             "162\nreadings: {a: {synthetic: {real: 0, 8:2: 120}}}",
@@ -141,14 +149,14 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         (
             "162",
             "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1, rael: 4}}}",
-            "readings.a.synthetic.rael: is no arm; did you mean 'real'?",
+            "readings.a.synthetic.rael='4': is no arm; did you mean 'real'?",
         ),
         (
             "162",
             "162\nreadings: {a: {say: x, synthetic: {real: 0, 8:2: 1}}}",
-            "readings.a.say: unknown key; did you mean 'says'?",
+            "readings.a.say='x': unknown key; did you mean 'says'?",
         ),
-        ("162", "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1}}, a: 4}", "readings.a: this key is there twice"),
+        ("162", "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1}}, a: 4}", "readings.a='4': this key is there twice"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, old: str, new: str, problem: str) -> None:
@@ -165,23 +173,26 @@ def test_a_percentage_where_fractions_were_announced(tmp_path: Path) -> None:
 def test_all_mistakes_at_once_from_top_to_bottom(tmp_path: Path) -> None:
     text = "basline: real\narms:\n  real: 101\n  real: 4\n  b: 94,2\nunit: parts\n"
     assert [line.partition(":")[0] for line in problems(tmp_path, text)] == [
-        "line 1, basline",
+        "baseline",
+        "n_test",
+        "line 1, basline='real'",
         "line 3, arms.real='101'",
-        "line 4, arms.real",
+        "line 4, arms.real='4'",
         "line 5, arms.b='94,2'",
         "line 6, unit='parts'",
-        "n_test",
-        "baseline",
     ]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"arms: [", r"table\.yaml is not YAML \(while parsing a flow node .* line 1, .*\); experiments/paper"),
-        (b"\xff\xfe\x00", r"is not YAML \('utf-8' codec"),
-        (b"a: \x01", r"is not YAML \(unacceptable character"),
-        (b"a: 1\n---\nb: 2\n", r"is not YAML \(expected a single document .* line 2"),
+        (
+            b"arms: [",
+            r"table\.yaml cannot be read as YAML \(.*line 1, .*\); experiments/paper",
+        ),
+        (b"\xff\xfe\x00", r"as YAML \('utf-8' codec"),
+        (b"a: \x01", r"as YAML \(unacceptable character"),
+        (b"a: 1\n---\nb: 2\n", r"as YAML \(expected a single document .* line 2"),
         (b"", "holds no table of keys such as n_test: and arms:"),
         (b"98.15", "holds no table of keys"),
     ],
@@ -194,7 +205,7 @@ def test_what_is_no_table(tmp_path: Path, content: bytes, problem: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no\.yaml cannot be read \(No such file.*; experiments/paper"):
+    with pytest.raises(UserError, match=r"no\.yaml cannot be read as YAML \(.*No such file.*; experiments/paper"):
         read_published(tmp_path / "no.yaml")
     with pytest.raises(UserError, match="cannot be read"):
         read_published(tmp_path)
