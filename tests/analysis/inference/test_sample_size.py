@@ -4,18 +4,22 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthaug.analysis.inference.hypothesis_tests import fisher, mcnemar, two_proportion_z
-from synthaug.analysis.inference.intervals import ALPHA
+from synthaug.analysis.inference.intervals import ALPHA, paired_difference
 from synthaug.analysis.inference.sample_size import (
     POWER,
+    bonett_price_power,
+    fisher_corrected_power,
+    fisher_images,
     fisher_power,
     mcnemar_power,
     paired_images,
     paired_power,
     smallest_difference,
+    smallest_number,
     unpaired_images,
     unpaired_power,
 )
@@ -93,6 +97,49 @@ def test_power_of_mcnemars_exact_test_adds_up_what_it_rejects(n: int, discordant
         if mcnemar(b, w) <= ALPHA
     )
     assert mcnemar_power(discordant, difference, n) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 9), shares, shares)
+def test_power_of_bonett_and_price_adds_up_the_intervals_without_zero(n: int, discordant: float, part: float) -> None:
+    difference = part * discordant
+    better, worse = (discordant + difference) / 2, (discordant - difference) / 2
+    expected = sum(
+        math.comb(n, b) * math.comb(n - b, w) * better**b * worse**w * (1 - discordant) ** (n - b - w)
+        for b in range(n + 1)
+        for w in range(n + 1 - b)
+        if not paired_difference(np.repeat([1.0, -1.0, 0.0], [b, w, n - b - w])[None]).contains_zero
+    )
+    assert bonett_price_power(discordant, difference, n) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.floats(0.01, 0.99), st.floats(0.01, 0.99), st.floats(0.3, 0.99))
+def test_corrected_power_of_fishers_test_undoes_its_images(p1: float, p2: float, power: float) -> None:
+    if abs(p1 - p2) < 0.005:
+        return
+    assert fisher_corrected_power(p1, p2, fisher_images(p1, p2, power)) == pytest.approx(power)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("p1", "p2"), [(0.95, 0.85), (0.6, 0.45), (0.99, 0.95)])
+def test_the_approximation_of_fishers_test_is_near_the_exact_power(p1: float, p2: float) -> None:
+    n = round(fisher_images(p1, p2))
+    assert fisher_power(p1, p2, n) == pytest.approx(POWER, abs=0.05)
+    assert fisher_corrected_power(p1, p2, n // 2) == pytest.approx(fisher_power(p1, p2, n // 2), abs=0.05)
+    assert fisher_corrected_power(p1, p2, 1) == 0
+
+
+@given(st.integers(1, 50), st.integers(0, 200), st.integers(0, 200))
+def test_the_smallest_number_is_the_first_that_is_enough(least: int, enough: int, more: int) -> None:
+    most = least + more
+    asked: list[int] = []
+
+    def power_at(number: int) -> float:
+        asked.append(number)
+        return POWER if number >= enough else POWER - 1e-9
+
+    expected = max(least, enough) if enough <= most else None
+    assert smallest_number(power_at, least, most) == expected
+    assert least <= min(asked) <= max(asked) <= most
 
 
 @given(st.integers(1, 300), shares)
