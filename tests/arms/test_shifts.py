@@ -86,6 +86,18 @@ def test_a_folder_is_the_same_wherever_it_lies_and_another_with_other_images(tmp
     assert grown.digest != first.digest
 
 
+def test_a_folder_of_synthetic_images_is_another_set(
+    tmp_path: Path, real: RealImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "other", cat=[100], dog=[101])
+    (of_real,) = Folder("~/other").sets("other", real, none)
+    (synthetic,) = Folder("~/other", origin="synthetic").sets("other", real, none)
+    assert synthetic.origin == "synthetic"
+    assert {sample.origin for sample in synthetic.samples} == {"synthetic"}
+    assert synthetic.digest != of_real.digest
+
+
 def test_corruptions_are_of_the_test_images_one_set_for_each_severity(real: RealImages) -> None:
     severities: dict[Any, Any] = {1: {"sigma": 0.1}, 3: {"sigma": 0.3}, "mild": None}
     noise = Corruptions("v2.GaussianNoise", severities, pixels="float32")
@@ -133,9 +145,10 @@ def test_synthetic_images_are_those_held_out(real: RealImages) -> None:
 
 
 @given(st.permutations(range(6)))
-def test_the_order_of_images_does_not_matter_to_the_digest(order: list[int]) -> None:
+def test_the_order_of_images_and_settings_does_not_matter_to_the_digest(order: list[int]) -> None:
     samples = [sample(number) for number in range(6)]
-    assert ShiftSet("a", [samples[place] for place in order], {}).digest == ShiftSet("b", samples, {}).digest
+    first = ShiftSet("a", [samples[place] for place in order], {"kind": "folder", "origin": "real"})
+    assert first.digest == ShiftSet("b", samples, {"origin": "real", "kind": "folder"}).digest
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
