@@ -444,6 +444,27 @@ def test_a_rectangle_is_erased_to_the_mean_of_imagenet() -> None:
     assert len({view.numpy().tobytes() for view in views}) > 40
 
 
+def test_colour_comes_before_blur() -> None:
+    """A spot that is as bright as can be is made no brighter, and then blurred."""
+    spot = np.zeros((40, 40, 3), dtype=np.uint8)
+    spot[20, 20] = 255
+    numbers = draws(brightness=1.0, sigma=0.5)
+    plain = training_view(*stack([spot]), numbers, 40, Augmentation(blur=1.0))
+    assert plain.max() < 0.5
+    assert_same(training_view(*stack([spot]), numbers, 40, Augmentation(brightness=1.0, blur=1.0)), plain)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_is_erased_is_neither_blurred_nor_changed_by_a_policy(policy: str) -> None:
+    pixels, sizes = stack([np.full((40, 40, 3), 255, dtype=np.uint8)] * 8)
+    numbers = torch.from_numpy(uniforms(0, 0, keys(8)))
+    numbers[:, DRAWS.index("brightness")] = 0.0
+    augmentation = Augmentation(brightness=0.2, blur=1.0, policy=policy, erasing=1.0)
+    views = training_view(pixels, sizes, numbers, 40, augmentation)
+    mean = torch.tensor(IMAGENET_MEAN)[None, :, None, None]
+    assert ((views - mean).abs().amax(1) < 1e-6).float().mean((1, 2)).min() > 0.01
+
+
 def test_augmentation_that_cannot_be_had_is_refused() -> None:
     with pytest.raises(UserError) as caught:
         Augmentation(scale=(0.5, 1.0), whole=True, policy="autoaugment")

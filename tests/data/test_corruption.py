@@ -137,12 +137,55 @@ def test_generators_are_left_as_they_were_and_the_libraries_own_are_seeded(
     assert np.array_equal(first, corrupted(store, of_all).batch(keys)[0])
 
 
+def test_the_numbers_of_an_image_are_those_of_its_hash(stored: tuple[PixelStore, list[str]]) -> None:
+    store, keys = stored
+    seen: list[tuple[float, float, float]] = []
+
+    def look(image: Tensor) -> Tensor:
+        seen.append((random.random(), float(np.random.rand()), float(torch.rand(1))))
+        return image
+
+    corrupted(store, look).batch(keys)
+    for key, numbers in zip(keys, seen, strict=True):
+        seed = int(key[:16], 16) // 2
+        assert numbers == (
+            random.Random(seed).random(),
+            float(np.random.RandomState(seed % 2**32).rand()),
+            float(torch.rand(1, generator=torch.Generator().manual_seed(seed))),
+        )
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(-2.0, 0), (2.0, 255)])
+def test_what_exceeds_the_range_is_cut_off(stored: tuple[PixelStore, list[str]], shift: float, expected: int) -> None:
+    store, keys = stored
+    assert set(np.unique(corrupted(store, v2.Lambda(lambda image: image + shift)).batch(keys)[0])) == {expected}
+
+
+def test_images_of_several_sizes_are_padded_below_and_right(stored: tuple[PixelStore, list[str]]) -> None:
+    store, keys = stored
+    sizes = [(4, 9), (7, 3), (5, 5), (2, 8), (6, 6)]
+    todo = iter(sizes)
+
+    def cut(image: Tensor) -> Tensor:
+        height, width = next(todo)
+        return torch.full_like(image[:, :height, :width], 200)
+
+    pixels, actual = corrupted(store, cut, "uint8").batch(keys)
+    assert actual.tolist() == [list(size) for size in sizes]
+    assert pixels.shape == (5, 3, 7, 9)
+    for row, (height, width) in enumerate(sizes):
+        assert (pixels[row, :, :height, :width] == 200).all()
+        assert pixels[row].sum() == 3 * height * width * 200
+
+
 def test_a_transform_that_fails_says_so(stored: tuple[PixelStore, list[str]]) -> None:
     store, keys = stored
     with pytest.raises(UserError, match=r"JPEG cannot change an image \(TypeError: .*give it pixels as uint8"):
         corrupted(store, JPEG(quality=50), "float32").batch(keys[:1])
     with pytest.raises(UserError, match=r"Lambda returned \(1, 16, 16\) for an image"):
         corrupted(store, v2.Lambda(lambda image: image[:1])).batch(keys[:1])
+    with pytest.raises(UserError, match=r"Lambda returned \(3, 1, 16, 16\) for an image"):
+        corrupted(store, v2.Lambda(lambda image: image[:, None])).batch(keys[:1])
     with pytest.raises(UserError, match=r"ToPILImage returned Image for an image"):
         corrupted(store, v2.ToPILImage()).batch(keys[:1])
 
@@ -164,5 +207,7 @@ def test_compression_is_that_of_pillow(tmp_path: Path) -> None:
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
     with Image.open(tmp_path / "low.jpg") as expected:
         assert np.array_equal(JPEG(10)(pixels).permute(1, 2, 0).numpy(), np.array(expected))
-    with pytest.raises(ValueError, match="quality=0: must be 1 to 95"):
-        JPEG(0)
+    assert [JPEG(quality).quality for quality in (1, 95)] == [1, 95]
+    for quality in (0, 96):
+        with pytest.raises(ValueError, match="must be 1 to 95"):
+            JPEG(quality)

@@ -118,13 +118,35 @@ def test_validation_and_test_share_one_view(real: RealImages, synthetic: list[Sa
 
 @pytest.mark.parametrize(
     ("short_side", "image_size", "crop_pct", "supersample"),
-    [(36, 32, 1.0, 1), (256, 224, 0.875, 1), (448, 224, 0.875, 2), (512, 224, 0.875, 2)],  # the first: digits
+    [
+        *((36, 32, 1.0, 1), (256, 224, 0.875, 1), (448, 224, 0.875, 2), (512, 224, 0.875, 2)),  # the first: digits
+        *((40, 32, 1.0, 1), (41, 32, 1.0, 2), (45, 32, 0.875, 1), (46, 32, 0.875, 2)),  # from 1.25 on
+    ],
 )
 def test_a_store_with_more_pixels_than_are_shown_is_averaged(
     tmp_path: Path, short_side: int, image_size: int, crop_pct: float, supersample: int
 ) -> None:
     store = PixelStore(tmp_path, short_side)
     assert MixDataModule([], [], [], store, image_size, crop_pct).supersample == supersample
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(5, 3), (128, 3), (160, 2), (310, 1)])
+def test_evaluation_reads_128_images_at_a_time_or_a_batch(
+    real: RealImages, store: PixelStore, batch_size: int, count: int
+) -> None:
+    data = MixDataModule(real.train, real.val * 38, real.test * 22, store, 12, batch_size=batch_size)
+    assert len(data.val_dataloader()) == len(data.test_dataloader()) == count  # of 304 and 308 images
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_stay_and_memory_is_pinned_for_a_gpu(
+    real: RealImages, store: PixelStore, monkeypatch: pytest.MonkeyPatch, workers: int, gpu: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    data = MixDataModule(real.train, real.val, real.test, store, 12, num_workers=workers)
+    for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()):
+        assert (loader.num_workers, loader.persistent_workers, loader.pin_memory) == (workers, workers > 0, gpu)
 
 
 def test_both_views_are_averaged(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:

@@ -168,12 +168,29 @@ def test_bytes_of_a_killed_process_beyond_the_index_are_written_over(tmp_path: P
     store = PixelStore(tmp_path / "store", WHOLE)
     store.add(old)
     with (store.folder / "pixels.bin").open("ab") as stream:
-        stream.write(b"half an image")
+        stream.write(b"half an image" * 500)  # more than the new images
     again = PixelStore(tmp_path / "store", WHOLE)
     assert holds(again, old)
     again.add(new)
     assert holds(PixelStore(tmp_path / "store", WHOLE), old | new)
     assert (store.folder / "pixels.bin").stat().st_size == 6 * 20 * 16 * 3
+
+
+def test_pixels_are_on_the_disk_before_the_index_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = PixelStore(tmp_path, WHOLE)
+    events: list[object] = []
+
+    def recorded_fsync(descriptor: int) -> None:
+        events.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+
+    def recorded_rows(*arguments: object) -> None:
+        events.append("index")
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(pixels, "write_rows", recorded_rows)
+    store.add(save(tmp_path / "images", range(3)))
+    written = (store.folder / "pixels.bin").stat()
+    assert events == [(written.st_ino, 3 * 20 * 16 * 3), "index"]
 
 
 @pytest.mark.parametrize("kept", [None, 0, 2 * 20 * 16 * 3 + 7])
@@ -305,6 +322,19 @@ def test_a_dark_16_bit_image_stays_dark(tmp_path: Path) -> None:
 def test_32_bit_grey_that_holds_8_bits(tmp_path: Path) -> None:
     Image.fromarray(grey().astype(np.int32)).save(tmp_path / "a.tiff")
     assert np.array_equal(decode(tmp_path / "a.tiff", WHOLE), as_three(grey()))
+
+
+def test_the_values_of_grey_decide_on_its_scale(tmp_path: Path) -> None:
+    values = {
+        "8": np.array([[255, 10]], dtype=np.int32),
+        "16": np.array([[256, 2570]], dtype=np.int32),
+        "1": np.array([[1.0, 0.2]], dtype=np.float32),
+        "255": np.array([[1.5, 51.0]], dtype=np.float32),
+    }
+    for name, table in values.items():
+        Image.fromarray(table).save(tmp_path / f"{name}.tiff")
+    grey = {name: decode(tmp_path / f"{name}.tiff", WHOLE)[0, :, 0].tolist() for name in values}
+    assert grey == {"8": [255, 10], "16": [1, 10], "1": [255, 51], "255": [2, 51]}
 
 
 @pytest.mark.parametrize("scale", [1, 255])
@@ -471,6 +501,12 @@ def test_shrinking_keeps_the_aspect_and_nothing_is_enlarged(width: int, height: 
     assert abs(new_width - width * scale) <= 0.5
 
 
+def test_shrinking_is_pillows_bicubic(tmp_path: Path) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    noise.save(tmp_path / "a.png")
+    assert np.array_equal(decode(tmp_path / "a.png", 24), np.asarray(noise.resize((32, 24), Image.Resampling.BICUBIC)))
+
+
 def test_shrinking_averages_instead_of_skipping(tmp_path: Path) -> None:
     stripes = np.zeros((64, 64, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
@@ -518,7 +554,7 @@ def test_what_is_no_image_is_called_so(tmp_path: Path, content: bytes) -> None:
     assert reason(tmp_path / "a.jpg", tmp_path) == "not an image that Pillow can read"
 
 
-@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1"])
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"])
 def test_photographs_of_telephones_are_named(tmp_path: Path, brand: bytes) -> None:
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(64))
     assert reason(tmp_path / "a.jpg", tmp_path) == "HEIC, which Pillow cannot read: convert it to JPEG"
@@ -625,6 +661,33 @@ def test_a_huge_image_is_the_same_picture(
     huge = decode(tmp_path / "a.tiff", 20)
     assert huge.shape == plain.shape == ((20, 27, 3) if orientation == 1 else (27, 20, 3))
     assert np.abs(huge.astype(int) - plain).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_huge_image_keeps_twice_the_pixels_until_it_is_shrunk(tmp_path: Path, name: str) -> None:
+    image(5, (1000, 700)).save(tmp_path / name)
+    with Image.open(tmp_path / name) as opened:
+        coarse, size = pixels._load_huge(opened, 32)
+    assert size == (1000, 700)
+    assert 64 <= min(coarse.size) < 128
+
+
+def test_huge_is_beyond_the_limit_of_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photograph at the limit has the bits of a full decoding."""
+    assert pixels.HUGE == 1024**3 // 4 // 3
+    calls: list[Image.Image] = []
+    load = pixels._load_huge
+
+    def counted(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
+        calls.append(opened)
+        return load(opened, short_side)
+
+    monkeypatch.setattr(pixels, "_load_huge", counted)
+    image(5, (40, 30)).save(tmp_path / "a.jpg")
+    for limit, expected in ((40 * 30, 0), (40 * 30 - 1, 1)):
+        monkeypatch.setattr(pixels, "HUGE", limit)
+        decode(tmp_path / "a.jpg", 8)
+        assert len(calls) == expected
 
 
 def test_huge_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
