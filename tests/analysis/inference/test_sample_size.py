@@ -128,18 +128,21 @@ def test_the_approximation_of_fishers_test_is_near_the_exact_power(p1: float, p2
     assert fisher_corrected_power(p1, p2, 1) == 0
 
 
-@given(st.integers(1, 50), st.integers(0, 200), st.integers(0, 200))
-def test_the_smallest_number_is_the_first_that_is_enough(least: int, enough: int, more: int) -> None:
-    most = least + more
-    asked: list[int] = []
+SMALL = [(least, least + more, enough) for least in range(1, 5) for more in range(9) for enough in range(15)]
 
-    def power_at(number: int) -> float:
-        asked.append(number)
-        return POWER if number >= enough else POWER - 1e-9
 
-    expected = max(least, enough) if enough <= most else None
-    assert smallest_number(power_at, least, most) == expected
-    assert least <= min(asked) <= max(asked) <= most
+@pytest.mark.parametrize("cases", [SMALL, [(2, 1000, 777), (2, 1000, 1001), (1, 10**7, 1_234_567)]])
+def test_the_smallest_number_is_the_first_that_is_enough(cases: list[tuple[int, int, int]]) -> None:
+    for least, most, enough in cases:
+        tried: list[int] = []
+
+        def power_at(number: int, enough: int = enough, tried: list[int] = tried) -> float:
+            tried.append(number)
+            return POWER if number >= enough else POWER - 1e-9
+
+        expected = max(least, enough) if enough <= most else None
+        assert smallest_number(power_at, least, most) == expected
+        assert least <= min(tried) <= max(tried) <= most
 
 
 @given(st.integers(1, 300), shares)
