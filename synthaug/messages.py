@@ -39,7 +39,9 @@ def bullets(lines: Sequence[str], limit: int = MAX_BULLETS) -> str:
     return "\n".join([f"  - {line}" for line in lines[:limit]] + ([f"  … and {rest} more"] if rest > 0 else []))
 
 
-def suggest(name: str, candidates: Iterable[str], limit: int = 3, cutoff: float = 0.6, prefix: str = "") -> str:
+def suggest(
+    name: str, candidates: Iterable[str], limit: int = 3, cutoff: float = 0.6, prefix: str = "", suffix: str = ""
+) -> str:
     """Return "did you mean 'a' or 'b'?" with the candidates closest to `name` in any case, or "" if none is close.
 
     Args:
@@ -47,8 +49,10 @@ def suggest(name: str, candidates: Iterable[str], limit: int = 3, cutoff: float 
         candidates: names that exist.
         limit: largest number of suggestions.
         cutoff: least similarity of a suggestion, 0 to 1.
-        prefix: that a suggestion is shown with, such as the key of a node.
+        prefix: shown before a suggestion, such as the key of a node.
+        suffix: shown behind it, such as the value.
     """
     by_lower = {candidate.lower(): candidate for candidate in candidates}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=limit, cutoff=cutoff)
-    return f"did you mean {join_words((repr(prefix + by_lower[text]) for text in close), 'or')}?" if close else ""
+    names = [repr(f"{prefix}{by_lower[text]}{suffix}") for text in close]
+    return f"did you mean {join_words(names, 'or')}?" if names else ""

@@ -12,7 +12,7 @@ _ARGUMENT = re.compile(
     r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment)\.\w+=|mix\.augment="
     r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
-_PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
+PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
 _OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
 # Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.
 _GRAMMAR = re.compile(
@@ -100,7 +100,7 @@ def normalize_override(argument: str) -> str:
     """
     if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but that of a mapping may
         return "++{}={{{}: {}}}".format(*of_class.groups())
-    if argument.startswith("+") and key_of(argument) in _PLAIN_KEYS:
+    if argument.startswith("+") and key_of(argument) in PLAIN_KEYS:
         argument = argument.lstrip("+")
     argument = _quote_text(argument)
     return f"++{argument}" if _ARGUMENT.match(argument) else quote_choices(argument)

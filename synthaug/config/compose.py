@@ -16,7 +16,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from synthaug.config.command_line import key_of
+from synthaug.config.command_line import PLAIN_KEYS, key_of, typed_form
+from synthaug.config.naming import plain_data
 from synthaug.config.schema import CONF, GROUPS, SEVERAL, VERSION_BASE
 from synthaug.config.validation import unknown_key
 from synthaug.errors import UserError
@@ -34,15 +35,21 @@ class Composer:
     def __init__(self, hydra_overrides: Sequence[str] = (), config_name: str = "config") -> None:
         self._hydra_overrides = list(hydra_overrides)
         self._config_name = config_name
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], DictConfig | Exception] = {}  # or why it cannot be composed
         self._by_shape: dict[tuple[str, ...], tuple[tuple[str, ...], DictConfig]] = {}  # the first of each shape
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration with its node `hydra`; raise what Hydra, OmegaConf or the YAML reader raises."""
         key = tuple(overrides)
         if key not in self._composed:
-            self._composed[key] = self._derive(key) or self._compose_files(key)
-        return self._composed[key]
+            try:
+                self._composed[key] = self._derive(key) or self._compose_files(key)
+            except Exception as error:
+                self._composed[key] = error
+        composed = self._composed[key]
+        if isinstance(composed, Exception):
+            raise composed
+        return composed
 
     def _compose_files(self, overrides: tuple[str, ...]) -> DictConfig:
         config = compose(self._config_name, [*self._hydra_overrides, *overrides], return_hydra_config=True)
@@ -223,7 +230,7 @@ def explain_hydra_error(error: Exception, override: str, before: list[str], comp
         composer: of the command.
     """
     text = f"{error}\n{error.__cause__ or ''}"
-    group = key_of(override)
+    group, value = key_of(override), "".join(typed_form(override).partition("=")[1:])
     if choice := re.search(r"Could not find '([^']+)'.*?Available options in '([^']+)':", text, re.S):
         return _unknown_choice(choice[2], choice[1], composer)
     if choice := re.search(r"Could not load '([^']+)/([^'/]+)'", text):  # in a list
@@ -231,7 +238,9 @@ def explain_hydra_error(error: Exception, override: str, before: list[str], comp
     if re.search(r"Could not override '\w+@experiments\.", text):
         return "a study in a folder of your own needs a first line that says # @package _global_"
     if "Ambiguous value" in text:
-        return "several values need -m, one run for each: python -m synthaug.train -m …"
+        is_known = group.partition(".")[0] in {*GROUPS, *PLAIN_KEYS, "hydra"}
+        problem = "" if is_known else f"{_unknown_key(group, before, composer, value)} And "
+        return f"{problem}several values need -m, one run for each: python -m synthaug.train -m …"
     if "Config group override must be" in text:
         names = ", ".join(composer.choices(group))
         return f"this is not a name; choices: {names} (in YAML, a number among them is written \"'55'\")"
@@ -239,7 +248,7 @@ def explain_hydra_error(error: Exception, override: str, before: list[str], comp
     inside = full_key is not None and (group in GROUPS or full_key[1].startswith(f"{group}."))
     key = full_key[1] if full_key and inside else group
     if re.search(r"Key '([^']+)' is not in struct|Key '([^']+)' not in '", text):
-        reason = _unknown_key(key, before, composer)
+        reason = _unknown_key(key, before, composer, value if key == group else "")
     elif re.search("LexerNoViableAlt|mismatched input|extraneous input|no viable alternative", text) and key.isascii():
         quoted = f"""text with such signs is quoted once more, '{key}="…"', or in a list '{key}=["…"]'"""
         reason = f"{text.partition(chr(10))[0]}; {quoted}"
@@ -251,20 +260,33 @@ def explain_hydra_error(error: Exception, override: str, before: list[str], comp
     return f"its {key}: {reason}" if inside else reason
 
 
+# Groups whose choices are only the most common of what they may hold, and how the others are given.
+_OTHER_CHOICES = {
+    "model": "any network of torchvision or timm: model.backbone={0} or model.backbone=timm/{0}",
+    "dataset": "a folder: dataset=imagefolder dataset.root={0}; "
+    "of the Hugging Face hub: dataset=huggingface dataset.prepare.id={0}",
+    "mix": "any shares: mix.real=0.35 mix.synthetic=0.65",
+}
+
+
 def _unknown_choice(group: str, choice: str, composer: Composer) -> str:
-    names = composer.choices(group)
-    hint = suggest(choice.removeprefix(f"{group}/"), names, limit=1)
-    sentences = [f"there is no {group} {choice.removeprefix(f'{group}/')};", hint, f"choices: {', '.join(names)}"]
-    return " ".join(filter(None, sentences))
+    names, name = composer.choices(group), choice.removeprefix(f"{group}/")
+    sentences = [f"there is no {group} {name};", suggest(name, names, limit=1), f"choices: {', '.join(names)}"]
+    others = _OTHER_CHOICES.get(group, "").format(name)
+    return " ".join(filter(None, sentences)) + (f"; {others}" if others else "")
 
 
-def _unknown_key(key: str, before: list[str], composer: Composer) -> str:
+def _unknown_key(key: str, before: list[str], composer: Composer, value: str = "") -> str:
     """Close matches of a key that the configuration does not have."""
     parent, rest = "", key.split(".")
-    node: Any = composer.compose(before)
+    config = composer.compose(before)
+    node: Any = config
     while isinstance(node, DictConfig) and rest[0] in node and not OmegaConf.is_interpolation(node, rest[0]):
         parent = f"{parent}.{rest[0]}" if parent else rest[0]
         node = node[rest.pop(0)]
     if not isinstance(node, DictConfig):
         return f"there is no such key; {parent} is a single value"
-    return unknown_key(rest[0], [str(name) for name in node if parent or name != "hydra"], parent)
+    names = [str(name) for name in node if parent or name != "hydra"]
+    plain = {} if parent else plain_data(config, resolve=False)
+    plain.pop("hydra", None)
+    return unknown_key(rest[0], names, parent, plain, ".".join(["", *rest[1:]]) + value)

@@ -11,8 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from synthaug.config import signatures
-from synthaug.config.naming import typed_augment
+from synthaug.config import signatures, synonyms
+from synthaug.config.naming import plain_data, typed_augment
 from synthaug.config.schema import (
     PROGRAM_ARGUMENTS,
     AugmentConfig,
@@ -191,21 +191,28 @@ def _unknown_keys(config: DictConfig) -> Iterator[tuple[str, str]]:
     for parent, schema in _TYPED_NODES.items():
         names = [field.name for field in fields(schema)]
         node = OmegaConf.select(config, parent) if parent else config
-        for name in node if isinstance(node, DictConfig) else []:
-            if name not in names:
-                yield f"{parent}.{name}".lstrip("."), unknown_key(str(name), names, parent)
+        unknown = [str(name) for name in node if name not in names] if isinstance(node, DictConfig) else []
+        plain = plain_data(config, resolve=False) if unknown else {}
+        yield from (
+            (f"{parent}.{name}".lstrip("."), unknown_key(name, names, parent, {**plain, name: None}))
+            for name in unknown
+        )
 
 
-def unknown_key(name: str, names: Sequence[str], parent: str) -> str:
-    """Return that `name` is no key of `parent`, with the one that was meant, or all there are.
+def unknown_key(name: str, names: Sequence[str], parent: str, config: Mapping[str, Any], rest: str = "") -> str:
+    """Return that `name` is no key of `parent`, with the ones that may be meant, or all there are.
 
     Args:
         name: as it was typed.
         names: keys of the parent.
         parent: dotted key of a node; empty for the whole configuration.
+        config: the whole configuration as plain data, where a key without a node may stand in any.
+        rest: what was typed behind the name.
     """
+    if not parent and (keys := synonyms.meant_keys(name, config)):
+        return f"there is no such key; did you mean {join_words([repr(key + rest) for key in keys[:3]], 'or')}?"
     listed = f"{parent or 'the configuration'} has {', '.join(names)}"
-    hint = suggest(name, names, limit=1, prefix=f"{parent}." if parent else "")
+    hint = suggest(name, names, limit=1, prefix=f"{parent}." if parent else "", suffix=rest)
     return f"there is no such key; {hint or listed}"
 
 

@@ -4,8 +4,10 @@ import contextlib
 import copy
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug.config import naming, schema
+from synthaug.config import naming, schema, synonyms
 from synthaug.config.command_line import normalize_argv, normalize_override
-from synthaug.config.compose import initialized_hydra
+from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.job import Job, without_hydra
 from synthaug.config.schema import quote_choices
 from synthaug.config.validation import validate
@@ -393,11 +395,11 @@ def test_unknown_choices_of_a_sweep() -> None:
 @pytest.mark.parametrize(
     ("override", "part"),
     [
-        ("sed=1", "did you mean 'seed'?"),
-        ("traner.max_epochs=3", "did you mean 'trainer'?"),
-        ("dataset.augment.scales=[1,1]", "did you mean 'dataset.augment.scale'?"),
+        ("sed=1", "did you mean 'seed=1'?"),
+        ("traner.max_epochs=3", "did you mean 'trainer.max_epochs=3'?"),
+        ("dataset.augment.scales=[1,1]", "did you mean 'dataset.augment.scale=[1,1]'?"),
         ("mix.fraction=0.3", "mix has real, synthetic, augment"),
-        ("hydra.swep.dir=x", "did you mean 'hydra.sweep'?"),
+        ("hydra.swep.dir=x", "did you mean 'hydra.sweep.dir=x'?"),
         ("dataset.augment={hues:1}", "its dataset.augment.hues: "),
         ("dataset={augment:{hues:1}}", "its dataset.augment.hues: "),
         ("hydra.run={dirs:x}", "did you mean 'hydra.run.dir'?"),
@@ -420,10 +422,66 @@ def test_override_that_cannot_be_applied(override: str, part: str) -> None:
     assert part in line
 
 
+@pytest.mark.parametrize(
+    ("override", "meant"),
+    [
+        ("lr=1e-3", ["model.lr=1e-3"]),
+        ("epochs=3", ["trainer.max_epochs=3"]),
+        ("max_epochs=3", ["trainer.max_epochs=3"]),
+        ("batch=16", ["batch_size=16"]),
+        ("gpus=1", ["trainer.devices=1"]),
+        ("precision=16", ["trainer.precision=16"]),
+        ("workers=2", ["num_workers=2"]),
+        ("ratio=55", ["mix=55", "dataset.augment.ratio=55"]),
+        ("accumulate_grad_batches=2", ["trainer.accumulate_grad_batches=2"]),
+        ("seeds=0,1", ["seed=0,1"]),
+    ],
+)
+def test_short_key_gets_the_full_ones_with_its_value(override: str, meant: list[str]) -> None:
+    line = problem(override)
+    assert line.startswith(f"{override}: ")
+    assert re.findall(r"'([^']+)'", line) == meant
+    assert ("need -m" in line) == ("," in override)
+
+
+def test_short_keys_are_answered_together_by_one_composition(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed = Counter[tuple[str, ...]]()
+    original = Composer._compose_files
+
+    def count(composer: Composer, overrides: tuple[str, ...]) -> DictConfig:
+        composed[overrides] += 1
+        return original(composer, overrides)
+
+    monkeypatch.setattr(Composer, "_compose_files", count)
+    meant = [re.findall(r"'([^']+)'", line) for line in problems("lr=1e-3", "epochs=3")]
+    assert meant == [["model.lr=1e-3"], ["trainer.max_epochs=3"]]
+    assert max(composed.values()) == 1
+    assert len(composed) == 3  # both, the second alone, neither
+
+
+def test_synonyms_are_no_keys_and_lead_to_some(default_config: DictConfig) -> None:
+    plain = naming.plain_data(without_hydra(default_config))
+    keys = {*plain, *schema.GROUPS, *synonyms._nested_keys(plain)}
+    assert {key for keys_meant in synonyms.SYNONYMS.values() for key in keys_meant} <= keys
+    assert not synonyms.SYNONYMS.keys() & plain.keys()
+
+
+@pytest.mark.parametrize(
+    ("override", "way"),
+    [
+        ("model=resnet50", "model.backbone=resnet50"),
+        ("dataset=flowers", "dataset=imagefolder dataset.root=flowers"),
+        ("mix=35", "mix.real=0.35 mix.synthetic=0.65"),
+    ],
+)
+def test_choice_without_a_file_is_told_the_key_that_takes_any(override: str, way: str) -> None:
+    assert way in problem(override)
+
+
 def test_key_of_another_choice_gets_its_matches() -> None:
     assert problem("generator=sd15", "generator.hight=256").endswith("did you mean 'height'?")
     first = problems("dataset=imagefolder", "dataset.root=.", "dataset.split.vall=1")[0]
-    assert first.endswith("did you mean 'dataset.split.val'?")
+    assert first.endswith("did you mean 'dataset.split.val=1'?")
 
 
 def test_file_outside_the_configuration_is_refused(tmp_path: Path) -> None:

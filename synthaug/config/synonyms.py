@@ -1,0 +1,76 @@
+"""The full key that a short or a customary name stands for: `lr` is `model.lr`, `epochs` is `trainer.max_epochs`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from synthaug.config import signatures
+
+# What other programs call it → where it stands here; a group, such as mix, is chosen from.
+SYNONYMS: Mapping[str, tuple[str, ...]] = {
+    "accelerator": ("trainer.accelerator",),
+    "arch": ("model", "model.backbone"),
+    "architecture": ("model", "model.backbone"),
+    "arm": ("mix",),
+    "augmentation": ("dataset.augment", "mix.augment"),
+    "backbone": ("model", "model.backbone"),
+    "bs": ("batch_size",),
+    "cfg": ("generator.guidance_scale",),
+    "data": ("dataset", "dataset.root"),
+    "data_dir": ("dataset.root",),
+    "device": ("trainer.accelerator",),
+    "epoch": ("trainer.max_epochs",),
+    "epochs": ("trainer.max_epochs",),
+    "folder": ("dataset.root",),
+    "fraction": ("mix", "mix.real"),
+    "gpu": ("trainer.devices",),
+    "gpus": ("trainer.devices",),
+    "guidance": ("generator.guidance_scale",),
+    "inference_steps": ("generator.num_inference_steps",),
+    "learning_rate": ("model.lr",),
+    "name": ("experiment",),
+    "network": ("model", "model.backbone"),
+    "num_epochs": ("trainer.max_epochs",),
+    "num_gpus": ("trainer.devices",),
+    "out": ("output_dir",),
+    "path": ("dataset.root",),
+    "pretrained": ("model.weights",),
+    "project": ("logger.wandb.project",),
+    "ratio": ("mix",),
+    "resolution": ("dataset.image_size",),
+    "seeds": ("seed",),
+    "share": ("mix", "mix.real"),
+    "size": ("dataset.image_size",),
+    "steps": ("trainer.max_steps", "generator.num_inference_steps"),
+    "study": ("experiment",),
+    "tracking": ("logger",),
+    "wandb": ("logger",),
+    "wd": ("model.weight_decay",),
+}
+
+
+def meant_keys(name: str, config: Mapping[str, Any]) -> list[str]:
+    """Return the full keys that a name stands for: its synonyms, then the keys of any node that end in it.
+
+    Args:
+        name: as it was typed, without a node before it.
+        config: a composed configuration as plain data.
+    """
+    name = name.lower().replace("-", "_")
+    nested = [key for key in _nested_keys(config) if key.rpartition(".")[2] == name]
+    return list(dict.fromkeys([*SYNONYMS.get(name, ()), *nested]))
+
+
+def _nested_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the keys below the nodes of a configuration, and the arguments that the target of a node takes."""
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            keys = dict.fromkeys([*value, *_arguments(value)])
+            yield from (f"{prefix}{name}.{key}" for key in keys)
+            yield from _nested_keys(value, f"{prefix}{name}.")
+
+
+def _arguments(node: Mapping[str, Any]) -> list[str]:
+    try:
+        return list(signatures.read_signature(node["_target_"]).keywords) if "_target_" in node else []
+    except signatures.UnknownTargetError:
+        return []
