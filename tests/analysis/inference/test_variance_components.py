@@ -94,6 +94,24 @@ def test_without_end_of_images_it_is_a_t_test_of_seeds(seeds: int, size: float) 
     assert interval_power(size * 0.01, seeds, 10**9, variances) == pytest.approx(expected, abs=0.002)
 
 
+@pytest.mark.parametrize(
+    ("seed", "image", "rest", "seeds", "n", "difference", "expected"),
+    [
+        (1e-3, 0.02, 0.3, 3, 60, 0.0, 0.029646562),
+        (0.0, 0.3, 0.3, 2, 40, 0.0, 0.011106508),
+        (4e-4, 0.0, 0.6, 5, 80, 0.0, 0.043211752),
+        (0.01, 0.0, 0.0, 3, 30, 0.3, 0.704049789),
+        (0.01, 0.0, 0.0, 4, 60, 0.2, 0.729168282),
+    ],
+)
+def test_power_of_few_images_to_more_digits_than_simulation_gives(
+    seed: float, image: float, rest: float, seeds: int, n: int, difference: float, expected: float
+) -> None:
+    """Of designs in which the estimated variance does not grow with the estimated difference."""
+    variances = VarianceComponents(seed, image, rest, 0.3)
+    assert interval_power(difference, seeds, n, variances) == pytest.approx(expected, abs=1e-8)
+
+
 @given(some, st.integers(1, 20), st.integers(100, 5000), st.floats(0, 0.05), st.floats(0, 0.05))
 def test_power_is_a_probability_and_grows(
     variances: VarianceComponents, seeds: int, n: int, first: float, second: float
@@ -125,6 +143,23 @@ def test_components_of_a_table_that_is_a_sum(seeds: int, n: int, number: int) ->
     assert variances.rest == pytest.approx(0, abs=1e-12)
     assert variances.seed == pytest.approx(float(np.var(rows, ddof=1)))
     assert variances.image == pytest.approx(float(np.var(columns, ddof=1)))
+
+
+@given(st.integers(2, 6), st.integers(2, 30), st.integers(0, 10_000))
+def test_components_are_those_of_the_mean_squares(seeds: int, n: int, number: int) -> None:
+    table = np.random.default_rng(number).integers(-1, 2, (seeds, n)).astype(np.float64)
+    rows, columns = table.mean(axis=1), table.mean(axis=0)
+    residuals = table - rows[:, None] - columns + table.mean()
+    of_rest = np.sum(residuals**2) / ((seeds - 1) * (n - 1))
+    of_seeds, of_images = n * np.var(rows, ddof=1), seeds * np.var(columns, ddof=1)
+    repeats = sum(abs(first) * abs(second) for a, first in enumerate(table) for b, second in enumerate(table) if a != b)
+    variances = estimate_components(table, 0.3)
+    assert variances is not None
+    assert variances.rest == pytest.approx(of_rest)
+    assert variances.seed == pytest.approx(max(0.0, (of_seeds - of_rest) / n), abs=1e-12)
+    assert variances.image == pytest.approx(max(0.0, (of_images - of_rest) / seeds), abs=1e-12)
+    total = np.abs(table).sum()
+    assert variances.repeated == pytest.approx(np.sum(repeats) / (seeds - 1) / total if total else 0.3)
 
 
 def test_components_are_right_on_average() -> None:
