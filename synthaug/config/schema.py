@@ -156,7 +156,7 @@ class Config:
 PROGRAM_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "dataset.prepare": ("root",),
     "generator": (),
-    "model": ("classes", "seed"),
+    "model": ("classes", "seed", "fetch_weights"),
     "trainer": (
         "logger",
         "callbacks",

@@ -73,6 +73,31 @@ class Augmentation:
         raise_all("This augmentation is invalid:", problems)
 
 
+@dataclass(frozen=True)
+class View:
+    """How validation and test images are shown: the arguments of `evaluation_view`, by their origin.
+
+    Attributes:
+        image_size: side of the network's input in pixels.
+        crop_pct: share of the short side that is shown.
+        short_side: longest short side that decoded images keep, in pixels.
+    """
+
+    image_size: int
+    crop_pct: float
+    short_side: int
+
+    def __call__(self, pixels: Tensor, sizes: Tensor) -> Tensor:
+        """Return the network's input, float32 (B, 3, image_size, image_size) in [0, 1].
+
+        Args:
+            pixels: uint8 (B, 3, H, W), padded.
+            sizes: (B, 2), height and width of each image in it.
+        """
+        supersample = samples_per_pixel(self.short_side, self.image_size, self.crop_pct)
+        return evaluation_view(pixels, sizes, self.image_size, self.crop_pct, supersample)
+
+
 def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32]:
     """Return numbers in [0, 1), shape (B, len(DRAWS)), from (seed, epoch, file hash) alone.
 

@@ -1,6 +1,7 @@
 """Batches of an arm: rows of the pixel store, warped on the device that trains."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,6 +122,9 @@ class MixDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.pretrain_epochs = pretrain_epochs
         self.baseline = baseline
+        # In every checkpoint, as plain data: what the classifier in it was shown.
+        shown = {"image_size": image_size, "crop_pct": crop_pct, "short_side": store.short_side}
+        self.save_hyperparameters({**shown, "augment": asdict(self.augmentation)}, logger=False)
 
     def train_dataloader(self) -> DataLoader[RawBatch]:
         return self._loader(self.train, self.seed, self.train_batches(*self._place()))

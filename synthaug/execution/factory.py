@@ -26,7 +26,7 @@ def make_group(job: Job, group: str, **kwargs: Any) -> Any:
         UserError: a value that the target refuses, named with its group.
     """
     try:
-        return instantiate(target_kwargs(job.settings[group]), **kwargs)
+        return instantiate(target_kwargs(job.settings[group]), _convert_="all", **kwargs)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):

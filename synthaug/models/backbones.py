@@ -30,7 +30,7 @@ class TrainedOn(NamedTuple):
     image_size: int
 
 
-def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Module:
+def build_backbone(name: str, weights: str | None, num_classes: int, fetch: bool = True) -> nn.Module:
     """Build a classifier that maps float images (B, 3, S, S) to logits (B, num_classes).
 
     Args:
@@ -38,25 +38,25 @@ def build_backbone(name: str, weights: str | None, num_classes: int) -> nn.Modul
         weights: None for random ones; "DEFAULT" or another name that the library knows for pretrained ones;
             or the path of a state dict (.pth or .safetensors) of this network with the head of its library.
         num_classes: outputs of the new head.
+        fetch: False only builds the network that the weights fit, for those of a checkpoint.
 
     Raises:
         UserError: an unknown name, with close matches; weights that are unknown or out of reach.
     """
     if name.startswith(TIMM):
-        return _from_timm(name.removeprefix(TIMM), weights, num_classes)
+        return _from_timm(name.removeprefix(TIMM), weights if fetch else None, num_classes)
     if name not in torchvision.models.list_models(torchvision.models):
         raise _unknown(name, torchvision.models.list_models(torchvision.models), "torchvision")
     network: nn.Module
     if weights is None:
         network = torchvision.models.get_model(name, num_classes=num_classes)
-    elif Path(weights).is_file():
-        network = torchvision.models.get_model(name)
-        _load_state(network, Path(weights))
-        if hasattr(network, "transform_input"):  # GoogLeNet and Inception turn ImageNet's statistics into their own
-            network.transform_input = True  # type: ignore[assignment]
-        heads.replace_head(network, num_classes)
     else:
-        network = _pretrained(name, weights)
+        if fetch and not Path(weights).is_file():
+            network = _pretrained(name, weights)
+        else:
+            network = _architecture(name, weights)
+            if fetch:
+                _load_state(network, Path(weights))
         heads.replace_head(network, num_classes)
     _drop_auxiliary_heads(network)
     return network
@@ -77,10 +77,20 @@ def trained_on(name: str, weights: str | None, network: nn.Module) -> TrainedOn:
         statistics = TrainedOn(tuple(settings["mean"]), tuple(settings["std"]), int(settings["input_size"][-1]))
     else:
         choices: Any = torchvision.models.get_model_weights(name)
-        named = weights is not None and not Path(weights).is_file()
-        view = (choices[weights] if named else choices.DEFAULT).transforms()
+        view = choices.__members__.get(weights, choices.DEFAULT).transforms()
         statistics = TrainedOn(tuple(view.mean), tuple(view.std), int(view.crop_size[0]))
     return statistics if weights is not None else statistics._replace(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def _architecture(name: str, weights: str) -> nn.Module:
+    """Return the network of torchvision that weights fit, with random values; a file is taken for its usual ones."""
+    entry = torchvision.models.get_model_weights(name).__members__.get(weights)
+    # Vision transformers alone have parameters whose shape depends on the size of the images.
+    size = {"image_size": entry.meta["min_size"][0]} if entry and name.startswith("vit_") else {}
+    network: nn.Module = torchvision.models.get_model(name, **size)
+    if hasattr(network, "transform_input"):  # GoogLeNet and Inception turn ImageNet's statistics into their own
+        network.transform_input = True  # type: ignore[assignment]
+    return network
 
 
 def _pretrained(name: str, weights: str) -> nn.Module:

@@ -1,14 +1,17 @@
 """The LightningModule: a backbone with a new head, its loss, learning rate and metrics."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pytorch_lightning import LightningModule
+from pytorch_lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torchmetrics import Accuracy, CalibrationError, F1Score, MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from synthaug.data.augment import View
 from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError
 from synthaug.models import batch_norm as batch_norms
@@ -48,6 +51,12 @@ class Classifier(LightningModule):
         synthetic_weight: see `loss.Objective`.
         pretrain_epochs: the first so many epochs train on the synthetic images of the arm alone, the others on the
             real ones; 0: all on both. The data module needs the same number.
+        fetch_weights: False builds the network that `weights` fit without them: a checkpoint replaces them anyway.
+
+    A checkpoint of a run loads by itself, `Classifier.load_from_checkpoint(path)`, and fetches nothing.
+
+    Attributes:
+        view: how the run showed its test images; None unless loaded from its checkpoint.
 
     Raises:
         UserError: unknown backbone, weights or schedule, with what there is; weights that cannot be fetched; values
@@ -77,8 +86,10 @@ class Classifier(LightningModule):
         cutmix: float = 0.0,
         synthetic_weight: float = 1.0,
         pretrain_epochs: int = 0,
+        fetch_weights: bool = True,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(logger=False)  # the loggers get the whole configuration
         schedules.check_schedule(schedule, step_epochs, gamma)
         _check_batch_norm(batch_norm, mixup, cutmix)
         num_classes = len(classes)
@@ -92,12 +103,13 @@ class Classifier(LightningModule):
         self.gamma = gamma
         self.pretrain_epochs = pretrain_epochs
         self.objective = Objective(num_classes, label_smoothing, mixup, cutmix, synthetic_weight)
-        self.network = build_backbone(backbone, weights, num_classes)
+        self.network = build_backbone(backbone, weights, num_classes, fetch_weights)
         self.trained_on = trained_on(backbone, weights, self.network)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", _channels(self.trained_on.mean if mean is None else mean), persistent=False)
         self.register_buffer("std", _channels(self.trained_on.std if std is None else std), persistent=False)
+        self.view: View | None = None
         self.freezing: Freezing | None = None
         self._apply_options(head_batch_norm, head_dropout, batch_norm, train_stages, unfreeze_every)
         self.loss = nn.CrossEntropyLoss()
@@ -135,6 +147,22 @@ class Classifier(LightningModule):
         if train_stages is not None or unfreeze_every is not None:
             self.freezing = Freezing(self.network, head, train_stages or 0, unfreeze_every)
             self.train()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Record what the network is built from, in plain containers and without folders of this machine."""
+        arguments = checkpoint[self.CHECKPOINT_HYPER_PARAMS_KEY]
+        weights = arguments["weights"]
+        arguments |= {
+            "classes": self.classes,
+            "weights": weights and Path(weights).name,
+            "fetch_weights": False,
+            "mean": self.mean.flatten().tolist(),
+            "std": self.std.flatten().tolist(),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        data = checkpoint.get(LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
+        self.view = View(**{field.name: data[field.name] for field in fields(View)}) if data else None
 
     def train(self, mode: bool = True) -> Self:
         """Set training or evaluation mode; frozen stages stay in the latter."""

@@ -10,9 +10,10 @@ from typing import Any
 
 from synthaug.errors import UserError
 from synthaug.files import read_json
+from synthaug.messages import bullets
 from synthaug.runs import contents
 from synthaug.runs.contents import MixRow
-from synthaug.runs.layout import CONFIG, FAILED, FORMAT, RESULT, SHIFTS, RunKey
+from synthaug.runs.layout import CONFIG, FAILED, FORMAT, PLANNED, RESULT, SHIFTS, STUDY_DEPTH, RunKey
 from synthaug.runs.planning import StudyPlan, read_plan
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,52 @@ def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: 
     except UserError as error:
         return dataclasses.replace(run, state="failed", failure={"error": str(error), "type": "damaged"})
     return run
+
+
+def load_run(folder: Path) -> Run:
+    """Load the finished run in a folder.
+
+    Raises:
+        UserError: there is none; what the folder is instead is named, with the runs in it.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.is_file() else "is no folder"
+        example = "outputs/default/digits/tiny_digits/resnet18/real/seed0"
+        raise UserError(f"{folder} {what}. Give the folder of a run, e.g. {example}.")
+    if not (folder / RESULT).is_file():
+        raise _no_result(folder)
+    result = read_json(folder / RESULT)
+    check_result(result, folder)
+    try:
+        if result["format"] != FORMAT:
+            raise UserError(
+                f"{folder / RESULT} has format {result['format']}, this version reads {FORMAT}: use "
+                f"the version of synthaug that wrote it ({result.get('versions', {}).get('synthaug', 'not recorded')})."
+            )
+        key = RunKey(**{field.name: result[field.name] for field in dataclasses.fields(RunKey)})
+        mix = result["mix"]
+        return Run(key, folder, mix["real"], mix["synthetic"], "finished", result, augment=mix.get("augment"))
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / RESULT} is damaged ({error!r}): move {folder} away and run the same command again."
+        ) from None
+
+
+def _no_result(folder: Path) -> UserError:
+    """Return what a folder without a result is, and the next step."""
+    if (folder / FAILED).is_file():
+        error = read_json(folder / FAILED).get("error", "")
+        return UserError(
+            f"The run {folder} failed, so it has no result: {error}\nRun the command that trained it again."
+        )
+    if (folder / CONFIG).is_file():
+        return UserError(f"The run {folder} is not finished, so it has no result: run the same command again.")
+    patterns = (f"{'*/' * depth}{RESULT}" for depth in range(1, STUDY_DEPTH + 2))
+    inside = [str(path.parent) for pattern in patterns for path in sorted(folder.glob(pattern))]
+    if not inside:
+        return UserError(f"{folder} holds no run. Give the folder of a run: it has a {RESULT}.")
+    what = "is a study" if (folder / PLANNED).is_file() else "is not a run itself"
+    return UserError(f"{folder} {what}. Give one of its runs:\n{bullets(inside)}")
 
 
 def find_runs(study: Path, plan: StudyPlan | None = None) -> list[Run]:

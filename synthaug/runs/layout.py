@@ -18,6 +18,7 @@ REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
 PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
 SHIFTS = "shifts"
+STUDY_DEPTH = 5  # folders from a study to a run
 
 
 @dataclass(frozen=True, order=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the commands' tests and the generator below do without torc
     from pytorch_lightning.loggers import Logger
 
     from synthaug.arms.build import Arm
+    from synthaug.models.classifier import Classifier
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "timm/test_efficientnet"  # 100,000 parameters, with batch normalisation
@@ -120,9 +121,13 @@ def train(
     settings_of_run: dict[str, Any],
     loggers: "Sequence[Logger]" = (),
     callbacks: Sequence[Any] = (),
+    kind: "Callable[..., Classifier] | None" = None,
     **trainer: Any,
 ) -> str:
-    """One run through `fit_and_test`; `callbacks` join those of the program, `trainer` overrides Lightning's."""
+    """One run through `fit_and_test`.
+
+    `callbacks` join those of the program, `trainer` overrides Lightning's, `kind` builds another model than ours.
+    """
     import pytorch_lightning as lightning
 
     from synthaug.models.classifier import Classifier
@@ -142,7 +147,7 @@ def train(
         settings_of_run,
         build_arm(settings_of_run),
         loggers,
-        make_model=lambda **arguments: Classifier(**settings_of_run["model"], **arguments),
+        make_model=lambda **arguments: (kind or Classifier)(**settings_of_run["model"], **arguments),
         make_trainer=make_trainer,
     )
 

@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.files import write_json
+from synthaug.errors import UserError
+from synthaug.files import read_json, write_json
 from synthaug.runs import discovery, layout, planning
+from synthaug.runs.layout import RunKey
 from tests.factories.runs import KEY, planned, result
+from tests.factories.studies import MadeUp, make_study
+
+MADE_UP = MadeUp(arms={"real": (1.0, 0.0), "64": (0.4, 0.6)}, n_test=20, n_train=20)
+OF_MADE_UP = RunKey("digits", "tiny_digits", "resnet18", "64", 0)
 
 
 def test_the_states_of_a_run(tmp_path: Path) -> None:
@@ -109,3 +115,39 @@ def test_an_augmentation_of_the_arm_is_read_from_plan_or_result(tmp_path: Path) 
     augment_of = {run.key.arm: run.augment for run in discovery.find_runs(tmp_path)}
     assert augment_of == {"real": None, "more": augment, "strong": augment}
     assert list(augment_of) == ["real", "more", "strong"], "after the arm without"
+
+
+def test_a_folder_that_is_no_run_lists_its_runs(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MADE_UP)
+    with pytest.raises(UserError, match=r"is a study\. Give one of its runs:\n  - .*64/seed0\n  - "):
+        discovery.load_run(study)
+    with pytest.raises(UserError, match="is not a run itself"):
+        discovery.load_run(study / "digits")
+    with pytest.raises(UserError, match="is a study"):
+        discovery.load_run(study / OF_MADE_UP.folder / ".." / ".." / ".." / ".." / "..")
+    with pytest.raises(UserError, match="is no folder"):
+        discovery.load_run(study / "nothing")
+    with pytest.raises(UserError, match=r"result\.json is a file"):
+        discovery.load_run(study / OF_MADE_UP.folder / layout.RESULT)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UserError, match="holds no run"):
+        discovery.load_run(tmp_path / "photos")
+
+
+def test_runs_without_numbers_say_why(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", dataclasses.replace(MADE_UP, failed=[("real", 0)], unfinished=[("64", 0)]))
+    with pytest.raises(UserError, match="failed, so it has no result: loss is <nan>"):
+        discovery.load_run(study / dataclasses.replace(OF_MADE_UP, arm="real").folder)
+    with pytest.raises(UserError, match="is not finished, so it has no result"):
+        discovery.load_run(study / OF_MADE_UP.folder)
+
+
+def test_a_result_of_another_version_or_a_damaged_one(tmp_path: Path) -> None:
+    run = make_study(tmp_path / "study", MADE_UP) / OF_MADE_UP.folder
+    content = read_json(run / layout.RESULT)
+    write_json(run / layout.RESULT, content | {"format": 99})
+    with pytest.raises(UserError, match=rf"has format 99, this version reads {layout.FORMAT}: .* \(0\.1\.0\)"):
+        discovery.load_run(run)
+    write_json(run / layout.RESULT, {"format": layout.FORMAT})
+    with pytest.raises(UserError, match="is damaged"):
+        discovery.load_run(run)

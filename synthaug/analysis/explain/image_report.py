@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from synthaug.analysis.explain.prediction_counts import Prediction, prediction
-from synthaug.analysis.explain.run_explanation import STUDY_DEPTH, UNREADABLE, cause, load_run
+from synthaug.analysis.explain.run_explanation import UNREADABLE, cause
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
 from synthaug.errors import UserError
 from synthaug.messages import bullets
@@ -55,8 +55,8 @@ def find_image(folder: Path, part: str) -> ImageReport:
     Raises:
         UserError: no image, or several; `folder` is not that of a finished run.
     """
-    run = load_run(folder)
-    study = folder.resolve().parents[STUDY_DEPTH - 1]
+    run = discovery.load_run(folder)
+    study = folder.resolve().parents[layout.STUDY_DEPTH - 1]
     try:
         predictions = contents.read_predictions(folder)
         mix = contents.read_mix(folder)

@@ -17,16 +17,13 @@ from synthaug.analysis.explain.prediction_counts import PredictionCounts, count_
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
-from synthaug.files import read_json, write_rows
+from synthaug.files import write_rows
 from synthaug.generation.synthetic_set import ManifestRow
-from synthaug.messages import bullets
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 from synthaug.runs.epoch_choice import first_best_epoch
-from synthaug.runs.layout import RunKey
 
-STUDY_DEPTH = 5  # folders from a study to a run
 IMAGES_UNKNOWN = "training_images_unknown"  # a problem
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, csv.Error)
 _TOLERANCE = 1e-4  # result.json has single-precision metrics
@@ -78,8 +75,8 @@ def explain(folder: Path) -> Explanation:
     Raises:
         UserError: `folder` is not that of a finished run.
     """
-    run = load_run(folder)
-    study = folder.resolve().parents[STUDY_DEPTH - 1]
+    run = discovery.load_run(folder)
+    study = folder.resolve().parents[layout.STUDY_DEPTH - 1]
     problems: list[Reason] = []
     counts = _counts(run, problems)
     history = _history(run, problems)
@@ -107,55 +104,6 @@ def write_images(explanation: Explanation, file: Path) -> None:
 def _csv_row(image: TrainingImage) -> list[object]:
     manifest = [getattr(image.made, name, "") for name in _MANIFEST_COLUMNS]
     return [*dataclasses.astuple(image.row), image.state, *manifest]
-
-
-# --- the run -----------------------------------------------------------------------------------------
-
-
-def load_run(folder: Path) -> Run:
-    """Load the finished run in a folder.
-
-    Raises:
-        UserError: there is none; what the folder is instead is named, with the runs in it.
-    """
-    if not folder.is_dir():
-        what = "is a file" if folder.is_file() else "is no folder"
-        example = "outputs/default/digits/tiny_digits/resnet18/real/seed0"
-        raise UserError(f"{folder} {what}. Give the folder of a run, e.g. {example}.")
-    if not (folder / layout.RESULT).is_file():
-        raise _no_result(folder)
-    result = read_json(folder / layout.RESULT)
-    discovery.check_result(result, folder)
-    try:
-        if result["format"] != layout.FORMAT:
-            raise UserError(
-                f"{folder / layout.RESULT} has format {result['format']}, this version reads {layout.FORMAT}: use "
-                f"the version of synthaug that wrote it ({result.get('versions', {}).get('synthaug', 'not recorded')})."
-            )
-        key = RunKey(**{field.name: result[field.name] for field in fields(RunKey)})
-        mix = result["mix"]
-        return Run(key, folder, mix["real"], mix["synthetic"], "finished", result, augment=mix.get("augment"))
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder / layout.RESULT} is damaged ({error!r}): move {folder} away and run the same command again."
-        ) from None
-
-
-def _no_result(folder: Path) -> UserError:
-    """Return what a folder without a result is, and the next step."""
-    if (folder / layout.FAILED).is_file():
-        error = read_json(folder / layout.FAILED).get("error", "")
-        return UserError(
-            f"The run {folder} failed, so it has no numbers: {error}\nRun the command that trained it again."
-        )
-    if (folder / layout.CONFIG).is_file():
-        return UserError(f"The run {folder} is not finished, so it has no numbers: run the same command again.")
-    patterns = (f"{'*/' * depth}{layout.RESULT}" for depth in range(1, STUDY_DEPTH + 2))
-    inside = [str(path.parent) for pattern in patterns for path in sorted(folder.glob(pattern))]
-    if not inside:
-        return UserError(f"{folder} holds no run. Give the folder of a run: it has a {layout.RESULT}.")
-    what = "is a study" if (folder / layout.PLANNED).is_file() else "is not a run itself"
-    return UserError(f"{folder} {what}. Give one of its runs:\n{bullets(inside)}")
 
 
 def pretrain_epochs(result: Mapping[str, Any]) -> int:

@@ -368,41 +368,6 @@ def test_no_list_is_written_where_there_is_none(tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "images.csv").exists()
 
 
-def test_a_folder_that_is_no_run_lists_its_runs(tmp_path: Path) -> None:
-    study = study_with_manifest(tmp_path)
-    with pytest.raises(UserError, match=r"is a study\. Give one of its runs:\n  - .*64/seed0\n  - "):
-        run_explanation.load_run(study)
-    with pytest.raises(UserError, match="is not a run itself"):
-        run_explanation.load_run(study / "digits")
-    with pytest.raises(UserError, match="is a study"):
-        run_explanation.load_run(run_folder(study) / ".." / ".." / ".." / ".." / "..")
-    with pytest.raises(UserError, match="is no folder"):
-        run_explanation.load_run(study / "nothing")
-    with pytest.raises(UserError, match=r"result\.json is a file"):
-        run_explanation.load_run(run_folder(study) / layout.RESULT)
-    with pytest.raises(UserError, match="holds no run"):
-        run_explanation.load_run(tmp_path / "real")
-
-
-def test_runs_without_numbers_say_why(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", dataclasses.replace(MADE_UP, failed=[("real", 0)], unfinished=[("64", 0)]))
-    with pytest.raises(UserError, match="failed, so it has no numbers: loss is <nan>"):
-        run_explanation.load_run(run_folder(study, arm="real"))
-    with pytest.raises(UserError, match="is not finished, so it has no numbers"):
-        run_explanation.load_run(run_folder(study))
-
-
-def test_a_result_of_another_version_or_a_damaged_one(tmp_path: Path) -> None:
-    run = run_folder(study_with_manifest(tmp_path))
-    result = read_json(run / layout.RESULT)
-    write_json(run / layout.RESULT, result | {"format": 99})
-    with pytest.raises(UserError, match=rf"has format 99, this version reads {layout.FORMAT}: .* \(0\.1\.0\)"):
-        run_explanation.load_run(run)
-    write_json(run / layout.RESULT, {"format": layout.FORMAT})
-    with pytest.raises(UserError, match="is damaged"):
-        run_explanation.load_run(run)
-
-
 def test_a_run_of_the_program_explains_itself(tmp_path: Path) -> None:
     commands = Commands(tmp_path)
     assert commands.run("mix=55") == (0, commands.printed)
