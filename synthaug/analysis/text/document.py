@@ -4,10 +4,10 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import TextWrapper
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -36,6 +36,10 @@ class Points:
     items: Sequence[str]
     numbered: bool = False
 
+    def marked(self) -> list[tuple[str, str]]:
+        """Return each item with its dash or number."""
+        return [(f"{number}." if self.numbered else "-", item) for number, item in enumerate(self.items, start=1)]
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -57,7 +61,7 @@ Block = Heading | Sentences | Points | Rows | Commands
 
 
 def show(blocks: Sequence[Block], as_markdown: bool) -> None:
-    """Print on the console, or as Markdown.
+    """Print as Markdown, or as `print_document` does.
 
     Args:
         blocks: of the document.
@@ -81,16 +85,18 @@ def print_document(blocks: Sequence[Block], console: Console | None = None) -> N
         # Text, since a name such as "[red]" is markup in a plain string.
         if isinstance(block, Heading):
             console.print(Text(block.text, style="bold underline" if block.level == 1 else "bold"))
-        elif isinstance(block, Sentences):
+            continue
+        if isinstance(block, Sentences):
             console.print(Text(block.text))
         elif isinstance(block, Points):
-            console.print(_list(block))
+            for mark, item in block.marked():
+                fold = TextWrapper(console.width, f"{mark} ", " " * (len(mark) + 1), break_on_hyphens=False)
+                console.print(Text(fold.fill(item)))
         elif isinstance(block, Commands):
             console.print(Text("\n".join(f"    {line}" for line in block.lines)), soft_wrap=True)
         else:
             console.print(_table(block))
-        if not isinstance(block, Heading):
-            console.print()
+        console.print()
 
 
 def standard_console() -> Console:
@@ -107,8 +113,7 @@ def markdown(blocks: Sequence[Block]) -> str:
         elif isinstance(block, Sentences):
             parts.append(_literal(block.text))
         elif isinstance(block, Points):
-            marks = [f"{number}." if block.numbered else "-" for number in range(1, len(block.items) + 1)]
-            parts.append("\n".join(f"{mark} {_literal(item)}" for mark, item in zip(marks, block.items, strict=True)))
+            parts.append("\n".join(f"{mark} {_literal(item)}" for mark, item in block.marked()))
         elif isinstance(block, Commands):
             parts.append("\n".join(f"    {line}" for line in block.lines))
         else:
@@ -123,21 +128,11 @@ def _literal(text: str) -> str:
     return re.sub(r"([\\`*_<|~]|(?<=\])\()", r"\\\1", " ".join(text.split()))
 
 
-def _table(block: Rows) -> Padding:
+def _table(block: Rows) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column, header in enumerate(block.headers):
         is_text = column in block.left
         table.add_column(Text(header), justify="left" if is_text else "right", vertical="bottom", overflow="fold")
     for row in block.rows:
         table.add_row(*(Text(cell) for cell in row))
-    return Padding(table, 0, expand=False)
-
-
-def _list(block: Points) -> Table:
-    """Two columns without lines, so that a long item is folded beneath its beginning."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column()
-    for number, item in enumerate(block.items, start=1):
-        table.add_row(f"{number}." if block.numbered else "-", Text(item))
     return table

@@ -50,21 +50,16 @@ def in_points(size: float) -> str:
     return f"{number} point" if number == "1" else f"{number} points"
 
 
-def size_in_points(size: float) -> str:
-    """Format a computed size, a fraction, without the sign: one decimal from 1 point on, two digits below."""
-    value = 100 * size
-    return f"{value:.1f}" if value >= 1 else f"{value:.2g}"
-
-
-def size_unlike(size: float, margin: float) -> str:
-    """Format a size like `size_in_points`, with as many decimals as tell it from the margin.
+def size_in_points(size: float, margin: float | None = None) -> str:
+    """Format a computed size without the sign: one decimal from 1 point on, two digits below.
 
     Args:
         size: a fraction.
-        margin: a fraction.
+        margin: a fraction that the text must differ from, by up to eight decimals.
     """
-    decimals = next(d for d in range(1, 9) if d == 8 or f"{100 * size:.{d}f}" != f"{100 * margin:.{d}f}")
-    return size_in_points(size) if decimals == 1 else f"{100 * size:.{decimals}f}"
+    value, limit = 100 * size, None if margin is None else 100 * margin
+    decimals = next(d for d in range(1, 9) if d == 8 or limit is None or f"{value:.{d}f}" != f"{limit:.{d}f}")
+    return f"{value:.{decimals}f}" if decimals > 1 or value >= 1 else f"{value:.2g}"
 
 
 def share(fraction: float) -> str:

@@ -2,14 +2,7 @@
 
 from collections.abc import Mapping
 
-from synthaug.analysis.inference.power_analysis import (
-    MOST_SEEDS,
-    POINT,
-    ArmPower,
-    Expected,
-    GroupPower,
-    Power,
-)
+from synthaug.analysis.inference.power_analysis import MOST_SEEDS, ArmPower, Expected, GroupPower, Power
 from synthaug.analysis.inference.sample_size import MOST_IMAGES
 from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.format import in_points
@@ -50,10 +43,8 @@ def sentence(name: str, arm: ArmPower) -> str:
 
 def announcement(expected: Expected) -> str:
     """Say what to expect of a study; where that is too little, further lines hold the command that says what helps."""
-    assumed = expected.assumed
     text = _TEMPLATE.sentence("announcement", expected)
     if expected.shows:
         return text
-    options = f"--accuracy {assumed.accuracy:g} --n {assumed.n} --seeds {assumed.seeds}"
-    options += "" if assumed.difference == POINT else f" --difference {100 * assumed.difference:g}"
-    return f"{text};\nwhat {in_points(assumed.difference)} would take:\npython -m synthaug.report power {options}"
+    assumed = expected.assumed
+    return f"{text};\nwhat {in_points(assumed.difference)} would take:\n{_TEMPLATE.sentence('command', assumed, False)}"

@@ -12,7 +12,7 @@ from synthaug.analysis.explain import run_explanation
 from synthaug.analysis.explain.image_report import find_image
 from synthaug.analysis.explain.prediction_counts import count_predictions
 from synthaug.analysis.text import explain_text
-from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
+from synthaug.analysis.text.document import Block, Heading, Points, Rows, markdown
 from synthaug.analysis.text.sentences import reason_text
 from synthaug.analysis.training_images import CHANGED, GONE, SAME
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
@@ -211,7 +211,7 @@ def test_files_that_are_gone_leave_the_rest(tmp_path: Path, name: str, code: str
     (problem,) = run_explanation.explain(run).problems
     assert problem.code == code
     assert problem.data["error"].startswith("FileNotFoundError")
-    assert Heading("Settings, machine and versions") in explain_text.document(run_explanation.explain(run))
+    assert Heading("The checkpoint that was tested") in explain_text.document(run_explanation.explain(run))
 
 
 def test_the_first_epoch_that_may_be_chosen_follows_pretraining(tmp_path: Path) -> None:
@@ -258,7 +258,8 @@ def test_a_pool_made_elsewhere_says_what_is_not_known(tmp_path: Path) -> None:
     result["settings"]["generator"] = {"name": "folder", "root": "pool"}
     write_json(run / layout.RESULT, result)
     blocks = explain_text.document(run_explanation.explain(run))
-    assert any(isinstance(block, Sentences) and ": 12 images" in block.text for block in blocks)
+    items = [item for block in blocks if isinstance(block, Points) for item in block.items]
+    assert [item.partition(",")[0] for item in items] == ["12 images: provenance unknown"]
     assert ["cat/000000.png", "cat", "-", "-", SAME] in rows_of(blocks, "image")
 
 

@@ -198,9 +198,9 @@ def test_the_table_falls_with_images_and_from_two_seeds_on() -> None:
 
 def test_more_disagreement_than_there_can_be_is_said() -> None:
     impossible = plan(Assumptions(0.995, 500, discordant=(0.05,)))
-    assert "more than two arms can have" in markdown(power_text.plan_document(impossible))
+    assert "5 % discordant is impossible" in markdown(power_text.plan_document(impossible))
     possible = plan(Assumptions(0.98, 162, discordant=(0.05,)))
-    assert "more than two arms can have" not in markdown(power_text.plan_document(possible))
+    assert "is impossible" not in markdown(power_text.plan_document(possible))
 
 
 def test_what_is_announced_of_a_study() -> None:

@@ -61,7 +61,7 @@ def test_sizes_in_points(size: float, text: str) -> None:
     [(0.0712, 0.01, "7.1"), (0.01004, 0.01, "1.004"), (0.0042, 0.01, "0.42"), (0.1, 0.1, "10.00000000")],
 )
 def test_a_size_is_told_from_the_margin(size: float, margin: float, text: str) -> None:
-    assert format.size_unlike(size, margin) == text
+    assert format.size_in_points(size, margin) == text
 
 
 def test_intervals() -> None:
