@@ -9,6 +9,7 @@ import sys
 
 from hydra.utils import instantiate
 
+from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
 from synthaug.errors import UserError, explain, underlying
 from synthaug.execution.factory import make_generator
@@ -16,11 +17,31 @@ from synthaug.execution.session import Session
 
 log = logging.getLogger(__name__)
 
+HELP = CommandHelp(
+    "generate",
+    "Make the synthetic images that a mix needs, or per_class of them for every class, and train nothing. They go to "
+    "<output_dir>/synthetic/<dataset>/<generator>/<class>/, where every study finds them; what is there already is "
+    "kept, and a stopped command resumes.",
+    [
+        ("mix=82", "what the arm 82 of the default study needs: 80 images per class"),
+        ("per_class=20", "20 digits of each class, to look at"),
+        (
+            "per_class=500 generator=sd15 \\\n      dataset=imagefolder dataset.root=photos",
+            "Stable Diffusion 1.5 for the classes of your photographs",
+        ),
+    ],
+    nested="generator.num_inference_steps=30 or generator.prompt='a wet {class_name}'",
+    groups=("dataset", "generator", "prompts", "mix"),
+    keys=("output_dir", "per_class"),
+    end="Exit codes: 0 all images exist; 1 generating failed; 2 the command or the\n"
+    "configuration is wrong; 130 Ctrl-C.",
+)
+
 
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
     try:
-        Session(execute).run()
+        Session(execute, command_help=HELP).run()
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

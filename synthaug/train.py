@@ -8,10 +8,27 @@ Configuration stops here: below `execution` are plain constructors with plain ar
 import sys
 from pathlib import Path
 
+from synthaug.config.command_help import CommandHelp
 from synthaug.errors import UserError, disk_is_full, explain
 from synthaug.execution import training_steps
 from synthaug.execution.session import Session, is_first_process
 from synthaug.tracking import run_ids
+
+HELP = CommandHelp(
+    "train",
+    "Train one arm, or with -m one arm for each choice, and compare them on the same real test images. Synthetic "
+    "images that an arm lacks are generated first. The same command again resumes; finished runs are never computed "
+    "again.",
+    [
+        ("-m mix=real,55,64,73,82", "the default study: five arms on handwritten digits, about four minutes"),
+        ("-m mix=real,64 controls=true seed=0,1,2,3,4", "an arm and its control with five seeds"),
+        ("mix.real=0.35 mix.synthetic=0.65", "one run: 35 % of the real images, 65 % synthetic ones"),
+        ("-m +experiments=photographs dataset.root=photos", "photographs of yours, in one folder per class"),
+    ],
+    nested="model.lr=1e-4 or trainer.max_epochs=20",
+    end="Exit codes: 0 all runs are finished; 1 one failed; 2 the command or the\n"
+    "configuration is wrong, and nothing was started; 130 Ctrl-C.",
+)
 
 
 def main() -> None:
@@ -20,7 +37,7 @@ def main() -> None:
     Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
     Ctrl-C.
     """
-    session = Session(training_steps.execute, training_steps.check, training_steps.is_finished)
+    session = Session(training_steps.execute, training_steps.check, training_steps.is_finished, HELP)
     try:
         session.run()
         if not is_first_process():

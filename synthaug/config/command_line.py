@@ -58,6 +58,11 @@ class CommandLine:
         return not {"-m", "--multirun"}.isdisjoint(self.options) or "hydra.mode=MULTIRUN" in self.overrides
 
     @property
+    def wants_help(self) -> bool:
+        """Whether to say what the command does instead of doing it."""
+        return not {"-h", "--help"}.isdisjoint(self.options)
+
+    @property
     def has_other_config(self) -> bool:
         """Whether another primary configuration than ours is to be read."""
         return "--config-name" in self.values or "--config-path" in self.values

@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from synthaug.config import schema, sweep
+from synthaug.config.command_help import CommandHelp
 from synthaug.config.command_line import normalize_argv
 from synthaug.config.compose import Composer
 from synthaug.config.job import Job, build_job, without_hydra
@@ -39,6 +40,7 @@ class Session:
         execute: brings one run to its end.
         check: called with runs before any of them begins; raises `UserError` with all that is wrong with them.
         is_finished: whether a run has nothing left to do; called after `check`.
+        command_help: what --help prints; None: Hydra's.
 
     Attributes:
         jobs: overrides of a run → the run, of all that were checked.
@@ -54,10 +56,12 @@ class Session:
         execute: "Callable[[Session, Job], None]",
         check: "Callable[[Session, Sequence[Job]], None]" = lambda session, jobs: None,
         is_finished: "Callable[[Job], bool]" = lambda job: False,
+        command_help: CommandHelp | None = None,
     ) -> None:
         self._execute = execute
         self._check = check
         self._is_finished = is_finished
+        self._help = command_help
         self._refusal: UserError | None = None
         self.jobs: dict[Combination, Job] = {}
         self.is_sweep = False
@@ -75,6 +79,9 @@ class Session:
         command_line = normalize_argv(sys.argv[1:])
         sys.argv[1:] = command_line.argv
         schema.register()
+        if self._help and command_line.wants_help and not command_line.has_other_config:
+            print(self._help.text(command_line.config_dir))
+            return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print its errors itself, and exit
         # Configurations are many small objects that stay: looking for garbage among them takes a tenth of the time.
         gc.disable()

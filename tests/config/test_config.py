@@ -19,7 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
+from synthaug import generate, train
 from synthaug.config import naming, schema, synonyms
+from synthaug.config.command_help import CommandHelp
 from synthaug.config.command_line import normalize_argv, normalize_override
 from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.job import Job, without_hydra
@@ -31,6 +33,8 @@ from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 
 CARD = ["-m", "mix=real,55,64,73,82"]
+HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "num_workers", "output_dir"]
+HELP_KEYS += ["per_class", "controls", "margin", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, real, "
 
 
@@ -1012,12 +1016,32 @@ def test_own_mix_by_the_real_command(mine: Path, tmp_path: Path) -> None:
         assert list((tmp_path / "outputs").iterdir()) == []
 
 
-def test_help_names_groups_and_choices(tmp_path: Path) -> None:
-    done = command(["-m", "synthaug.train", "--help"], tmp_path)
+@pytest.mark.parametrize(
+    ("module", "command_help"), [("synthaug.train", train.HELP), ("synthaug.generate", generate.HELP)]
+)
+def test_help_fits_80_columns_and_imports_nothing_heavy(
+    module: str, command_help: CommandHelp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = command(["-c", _WATCHED, module, "--help"], tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    for group in schema.GROUPS:
-        assert f"\n{group}: " in done.stdout
-    assert "mix=real,55,64,73,82" in done.stdout
+    assert done.stdout.endswith("\nimported: []\n")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert re.findall(r"^  (\w+)=", done.stdout, re.M) == list(command_help.keys or HELP_KEYS)
+    assert re.findall(r"^  (\w+) {2,}", done.stdout, re.M) == list(command_help.groups)
+    assert f"python -m {module} mix" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_has_the_comments_of_the_configuration_and_choices_of_ones_own(mine: Path) -> None:
+    text = " ".join(train.HELP.text(str(mine.parent / "mine"), width=90).split())
+    lines = (schema.CONF / "config.yaml").read_text(encoding="utf-8").partition("\nhydra:")[0].splitlines()
+    settings = [line for line in lines if re.match(r"\w+: \S|  - \w+: ", line)]
+    assert len(settings) == len(HELP_KEYS) + len(schema.GROUPS) - 1  # experiments are in no file of defaults
+    assert all(line.partition(" # ")[2] in text for line in settings)
+    assert all(line.partition(" # ")[2] for line in settings)
+    assert "mix the arm" in text
+    assert " mine, " in text
 
 
 class TestArgumentsOfTargets:
