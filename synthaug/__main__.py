@@ -1,6 +1,6 @@
-"""Run a command of the package: `synthaug train`, `generate`, `report`, also as `python -m synthaug train`.
+"""Run a command of the package: `synthaug train`, `generate`, `report`, `predict`, also as `python -m synthaug train`.
 
-The words behind the command are those of `python -m synthaug.train`, `synthaug.generate` and `synthaug.report`.
+The words behind the command are those of `python -m synthaug.train`, `synthaug.generate` and so on.
 """
 
 import argparse
@@ -14,6 +14,7 @@ COMMANDS = {
     "train": "train arms and compare them; finished runs are never computed again",
     "generate": "generate synthetic images and nothing else",
     "report": "compare the runs of a study, or answer a question about one",
+    "predict": "classify new photographs with a run's checkpoint",
     "completion": "print the tab completion for bash or zsh",
 }
 
@@ -31,6 +32,7 @@ _synthaug_completion() {
                 local line="synthaug-$command ${COMP_LINE#* * }"
                 choices="$(COMP_LINE="$line" synthaug "$command" -sc query=bash 2>/dev/null)" ;;
             report) [ "$COMP_CWORD" -eq 2 ] && choices="audit explain plan power" ;;
+            predict) [[ "$word" == -* ]] && choices="--output --batch-size --device --skip-unreadable --help" ;;
         esac
     fi
     COMPREPLY=($(compgen -W "$choices" -- "$word"))

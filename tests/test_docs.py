@@ -9,9 +9,11 @@ import pytest
 from synthaug.config import schema
 from synthaug.generation.synthetic_set import SyntheticSet
 from synthaug.models.backbones import build_backbone
+from synthaug.runs.discovery import find_runs
 from tests.factories.commands import jobs_of
-from tests.factories.images import write_dataset
-from tests.factories.studies import MadeUp, make_study
+from tests.factories.images import image, write_dataset
+from tests.factories.studies import DIGITS, MadeUp, make_study
+from tests.factories.weights import write_checkpoint
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -63,8 +65,13 @@ def test_python_examples_run(tmp_path: Path) -> None:
     """One after the other, on a made-up study; examples of classes of the user's own are those of docs/extending.md."""
     study = make_study(tmp_path / "study", MadeUp())
     blocks = re.findall(r"```python\n(.*?)```", DOCUMENTS["docs/python-api.md"], re.DOTALL)
-    code = "".join(blocks).replace('"outputs/default"', repr(str(study)))
-    exec(compile(code, "docs/python-api.md", "exec"), {})
+    for run in find_runs(study):
+        write_checkpoint(run.folder / "best.ckpt", DIGITS)
+    image(0).save(tmp_path / "new.jpg")
+    code = "".join(blocks).replace('"outputs/default"', repr(str(study))).replace('"new_photos"', repr(str(tmp_path)))
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/python-api.md", "exec"), names)
+    assert len(names["classified"].predicted) == 1
 
 
 def test_a_dataset_and_a_generator_of_the_users_own(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import synthaug
 
 PACKAGE = Path(synthaug.__file__).parent
-COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report")
+COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report", "synthaug.predict")
 
 # The rooms of the package, from the ground up: each imports only what stands before it in this list.
 ROOMS = (
@@ -29,6 +29,7 @@ ROOMS = (
     "synthaug.training",
     "synthaug.execution",
     "synthaug.report",
+    "synthaug.predict",
     "synthaug.generate",
     "synthaug.train",
     "synthaug.__main__",
@@ -88,6 +89,7 @@ HEAVY_ROOMS = (
     "synthaug.training.evaluation",
     "synthaug.training.fit",
     "synthaug.training.lightning_rules",
+    "synthaug.training.prediction",
     "synthaug.training.provenance",
     "synthaug.tracking.loggers",
     "synthaug.data.augment",

@@ -53,6 +53,7 @@ def test_exit_code_of_the_command_is_kept() -> None:
         ("synthaug train model=vit", {"model=vit_b_16"}),
         ("synthaug train -m mix=8", {"mix=82"}),
         ("synthaug report po", {"power"}),
+        ("synthaug predict outputs --sk", {"--skip-unreadable"}),
     ],
 )
 def test_completion(tmp_path: Path, line: str, completed: set[str]) -> None:

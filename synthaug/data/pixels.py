@@ -118,13 +118,7 @@ class PixelStore:
         if self._bytes is None:
             self._bytes = np.memmap(self.folder / "pixels.bin", dtype=np.uint8, mode="r")
         places = [self._places[key] for key in keys]
-        sizes = np.array([(place.height, place.width) for place in places], dtype=np.int64)
-        height, width = sizes.max(axis=0)
-        pixels = np.zeros((len(keys), 3, height, width), dtype=np.uint8)
-        for row, place in enumerate(places):
-            image = self._bytes[place.offset : place.stop].reshape(place.height, place.width, 3)
-            pixels[row, :, : place.height, : place.width] = image.transpose(2, 0, 1)
-        return pixels, sizes
+        return padded([self._bytes[p.offset : p.stop].reshape(p.height, p.width, 3) for p in places])
 
     def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[str, str]:
         bad: dict[str, str] = {}
@@ -174,6 +168,16 @@ class PixelStore:
             ["sha256", "offset", "height", "width", "content"],
             ([key, p.offset, p.height, p.width, p.content] for key, p in places.items()),
         )
+
+
+def padded(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return images (H, W, 3) as one array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+    sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
+    height, width = sizes.max(axis=0)
+    pixels = np.zeros((len(images), 3, height, width), dtype=np.uint8)
+    for row, image in enumerate(images):
+        pixels[row, :, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
+    return pixels, sizes
 
 
 def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
@@ -270,11 +274,11 @@ def _by_profile(image: Image.Image) -> Image.Image | None:
         return None
 
 
-def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+def try_decode(key: str | None, path: Path, short_side: int) -> NDArray[np.uint8] | str:
     """Return the decoded image, or the reason why there is none.
 
     Args:
-        key: file hash.
+        key: file hash; None: of a file that nobody has listed.
         path: of the file.
         short_side: as for `decode`.
     """
@@ -283,8 +287,7 @@ def try_decode(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str
         if not content:
             return "the file is empty (0 bytes)"
         # The file may have been replaced since: under its old hash, the other pixels would stay for good.
-        current = hashlib.sha256(content).hexdigest()
-        if current != key:
+        if key is not None and (current := hashlib.sha256(content).hexdigest()) != key:
             return f"its content is not what was listed (sha256 {current[:12]} instead of {key[:12]})"
         return decode(io.BytesIO(content), short_side)
     except UnidentifiedImageError:

@@ -313,7 +313,17 @@ def class_files(folder: Path, name: str) -> list[Path]:
         folder: of a split.
         name: of the class.
     """
-    return sorted(path for path in (folder / name).rglob("*") if path.is_file() and not is_litter(path, folder))
+    return files_below(folder / name, folder)
+
+
+def files_below(folder: Path, root: Path) -> list[Path]:
+    """Return all files in a folder and its folders but litter, sorted.
+
+    Args:
+        folder: to be listed.
+        root: itself or a folder above it; hidden folders from there on are left out.
+    """
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_litter(path, root))
 
 
 def is_litter(path: Path, folder: Path) -> bool:

@@ -1,5 +1,7 @@
-"""Pretrained weights made up for tests, where the libraries look for those that they have fetched before."""
+"""Weights made up for tests: pretrained ones where the libraries look for them, and the checkpoint of a run."""
 
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,19 @@ def in_the_cache(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> di
     (folder / "hub" / "checkpoints").mkdir(parents=True, exist_ok=True)
     torch.save(state, folder / "hub" / "checkpoints" / url.rpartition("/")[2])
     return state
+
+
+def write_checkpoint(path: Path, classes: Sequence[str]) -> Path:
+    """Write the checkpoint of a small network that was not trained, and return its path."""
+    from synthaug.models.classifier import Classifier
+
+    classifier = Classifier(classes, backbone="timm/test_efficientnet")
+    content = {
+        "pytorch-lightning_version": version("pytorch-lightning"),
+        "state_dict": classifier.state_dict(),
+        "hyper_parameters": dict(classifier.hparams),
+        "datamodule_hyper_parameters": {"image_size": 32, "crop_pct": 1.0, "short_side": 32},
+    }
+    classifier.on_save_checkpoint(content)
+    torch.save(content, path)
+    return path

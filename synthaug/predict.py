@@ -1,0 +1,146 @@
+"""Classify new photographs with the best checkpoint of a finished run.
+
+python -m synthaug.predict outputs/default/digits/tiny_digits/resnet18/64/seed0 new_photos
+"""
+
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from synthaug.data.samples import files_below
+from synthaug.errors import UserError, disk_is_full, explain, raise_all
+from synthaug.messages import bullets, plural
+from synthaug.runs import discovery, layout
+
+if TYPE_CHECKING:  # imports torch, which --help and a wrong folder do without
+    from synthaug.training.prediction import Classified
+
+_DESCRIPTION = """Classify new photographs with the best checkpoint of a finished run, shown as the run showed its test
+images. Writes one line per image: path, predicted class, confidence (its probability, not calibrated on your
+photographs), and the probability of every class as p:<class>."""
+_EPILOG = """example:
+  python -m synthaug.predict outputs/default/digits/tiny_digits/resnet18/64/seed0 new_photos
+
+Exit codes: 0 everything is classified; 1 the file cannot be written; 2 a wrong folder, or files that are no images;
+130 Ctrl-C."""
+_MOST_LISTED = 100
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A checkpoint to be loaded, the class of its model (None: ours), and how it is called in a file's name."""
+
+    checkpoint: Path
+    target: str | None
+    label: str
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the arguments, classify, write; return the exit code."""
+    parser = ArgumentParser(
+        prog="python -m synthaug.predict",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="folder of a finished run, or a best.ckpt of one")
+    parser.add_argument("images", type=Path, help="folder of images, with all folders in it")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="by default ./<images>-<mix>-seed<k>.csv")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at once (64)")
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; by default a GPU where there is one")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out files that are no whole images")
+    parsed = parser.parse_args(arguments)
+    try:
+        model, images, output = _check(parsed.run, parsed.images, parsed.output, parsed.batch_size)
+        classified = _classify(model, images, parsed.device, parsed.batch_size, parsed.skip_unreadable)
+        from synthaug.training.prediction import write_classified
+
+        write_classified(output, classified)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted; nothing is written.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(explain(error) if disk_is_full(error) else f"{output} cannot be written: {error}", file=sys.stderr)
+        return 1
+    counts = Counter(classified.predicted)
+    listed = ", ".join(f"{counts[name]:,} {name}" for name in classified.classes if counts[name])
+    print(f"{plural(len(classified.paths), 'image')} classified ({listed}): {output}")
+    return 0
+
+
+def _check(run: Path, folder: Path, output: Path | None, batch_size: int) -> tuple[_Model, list[Path], Path]:
+    """Return the model, the images and the file to write; raise all that is wrong at once, before torch is imported."""
+    problems: list[str] = []
+
+    def attempt(find: Callable[[], _T]) -> _T | None:
+        try:
+            return find()
+        except UserError as error:
+            problems.append(str(error))
+            return None
+
+    model = attempt(lambda: _find_model(run))
+    file = output or Path(f"{folder.resolve().name}-{model.label if model else ''}.csv")
+    images = attempt(lambda: _find_images(folder, file))
+    if file.is_dir():
+        problems.append(f"--output {file} is a folder: give the name of a file in it.")
+    if batch_size < 1:
+        problems.append(f"--batch-size {batch_size}: must be at least 1.")
+    raise_all("Nothing was classified:", problems)
+    assert model is not None
+    assert images is not None
+    return model, images, file
+
+
+def _find_model(path: Path) -> _Model:
+    if path.suffix == ".ckpt" and path.is_file():
+        return _Model(path, None, path.stem)
+    run = discovery.load_run(path)
+    checkpoint = path / layout.CHECKPOINT
+    if not checkpoint.is_file():
+        raise UserError(
+            f"There is no {checkpoint} to classify with: it was removed. Restore it, or train the run again with "
+            "overwrite=true."
+        )
+    settings = (run.result or {}).get("settings", {})
+    return _Model(checkpoint, settings.get("model", {}).get("_target_"), run.key.label)
+
+
+def _find_images(folder: Path, output: Path) -> list[Path]:
+    if not folder.is_dir():
+        what = "is a file" if folder.is_file() else "is no folder"
+        raise UserError(f"{folder} {what}. Give a folder of images.")
+    images = [path for path in files_below(folder, folder) if path.resolve() != output.resolve()]
+    if not images:
+        raise UserError(f"{folder} has no images, nor have its folders. Give a folder of images.")
+    return images
+
+
+def _classify(
+    model: _Model, images: Sequence[Path], device: str, batch_size: int, skip_unreadable: bool
+) -> "Classified":
+    from synthaug.training import lightning_rules, prediction
+
+    lightning_rules.quiet_libraries()
+    classifier = prediction.load_classifier(model.checkpoint, device, model.target or prediction.CLASSIFIER)
+    classified = prediction.classify(classifier, images, batch_size)
+    if classified.unreadable:
+        what = plural(len(classified.unreadable), "file is no whole image", "files are no whole images")
+        listed = bullets([f"{path}: {reason}" for path, reason in classified.unreadable.items()], _MOST_LISTED)
+        if not skip_unreadable or not classified.paths:
+            remedy = "Remove them, or leave them out with --skip-unreadable."
+            raise UserError(f"Nothing was written: {what}:\n{listed}\n{remedy}")
+        print(f"{what} and left out:\n{listed}", file=sys.stderr)
+    return classified
+
+
+if __name__ == "__main__":
+    sys.exit(main())
