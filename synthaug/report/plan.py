@@ -11,9 +11,8 @@ from synthaug.analysis.cost import ALL, costs
 from synthaug.analysis.exchange.cheapest_mix import ImagePrices, Plan, plan
 from synthaug.analysis.exchange.rate import Exchange, group_exchange
 from synthaug.analysis.text.document import show
-from synthaug.analysis.text.exchange_text import headline
+from synthaug.analysis.text.exchange_text import headline, plan_document
 from synthaug.analysis.text.format import title
-from synthaug.analysis.text.plan_text import document
 from synthaug.errors import UserError, raise_all
 from synthaug.report.arguments import report_parser
 
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     parsed = parser.parse_args(arguments)
     plans = _plans(parsed)
     for group, exchange, group_plan in plans:
-        show(document(group, exchange, group_plan), parsed.markdown)
+        show(plan_document(group, exchange, group_plan), parsed.markdown)
     return 0 if any(group_plan.cheapest for _, _, group_plan in plans) else 1
 
 

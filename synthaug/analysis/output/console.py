@@ -34,7 +34,7 @@ def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Pr
             if len(findings) > 1 and (group_findings.robustness or prices):
                 print_document([Heading(format.title(group), 1)], console)
             if group_findings.robustness:
-                print_document(robustness_text.summary(group_findings.robustness), console)
+                print_document(robustness_text.document(group_findings.robustness, whole=False), console)
             if prices:
                 print_document(cost_text.document(group_findings.costs, prices), console)
     return text.get()

@@ -19,10 +19,10 @@ def document(costs: Sequence[Cost], prices: Prices | None = None) -> list[Block]
     """
     if not costs:
         return []
-    lines = ["Training is that of all seeds; arms share synthetic images, which the last row counts once."]
+    note = "Training is that of all seeds; arms share synthetic images, which the last row counts once."
     if prices and prices.hour is not None and any(cost.generation_seconds is None for cost in costs):
-        lines.append("Without the seconds of generation there is no price of the hours.")
-    return [Heading("Cost"), Rows(HEADERS, [_cells(cost) for cost in costs]), Sentences(" ".join(lines))]
+        note += " Without the seconds of generation there is no price of the hours."
+    return [Heading("Cost"), Rows(HEADERS, [_cells(cost) for cost in costs]), Sentences(note)]
 
 
 def _cells(cost: Cost) -> tuple[str, ...]:

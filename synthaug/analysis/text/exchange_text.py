@@ -1,12 +1,15 @@
-"""Render an exchange rate and the best mix of each class."""
+"""Render an exchange rate, the best mix of each class, and the cheapest mix that reaches an accuracy."""
 
+from synthaug.analysis.comparison.model import Group
+from synthaug.analysis.exchange.cheapest_mix import SURE, Plan
 from synthaug.analysis.exchange.class_verdicts import ClassMix
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.text.document import Block
+from synthaug.analysis.text.format import title
 from synthaug.analysis.text.templating import Template
 
-_TEMPLATE = Template("exchange", ALPHA=ALPHA)
+_TEMPLATE, _PLAN = Template("exchange", ALPHA=ALPHA), Template("plan", SURE=SURE)
 
 
 def document(exchange: Exchange) -> list[Block]:
@@ -32,3 +35,13 @@ def mix_sentence(item: ClassMix, margin: float) -> str:
         margin: of accuracy, a fraction, that a cheaper mix may lose.
     """
     return _TEMPLATE.sentence("class_mix", item, margin)
+
+
+def plan_document(group: Group, exchange: Exchange, plan: Plan) -> list[Block]:
+    """Render the cheapest mix first, then the mixes to choose from, then the assumptions.
+
+    Args:
+        group, exchange: of the study.
+        plan: for one accuracy.
+    """
+    return _PLAN.document("document", title(group), plan, [headline(exchange), *remarks(exchange)])

@@ -10,9 +10,6 @@ MINUS, TIMES = "\u2212", "\u00d7"  # the signs, not hyphen and x
 FEW_IMAGES = 100  # below, a second decimal of a percentage would be invented
 
 
-# --- percentages and points --------------------------------------------------------------------------
-
-
 def percent(value: float, n: int) -> str:
     """Format a fraction as a percentage without the sign: 0.9613 -> "96.13".
 
@@ -71,9 +68,6 @@ def _decimals(n: int) -> int:
     return 2 if n >= FEW_IMAGES else 1
 
 
-# --- estimates ---------------------------------------------------------------------------------------
-
-
 def accuracy(estimate: Estimate | None, n: int) -> str:
     """Format an accuracy in percent with its interval: "96.13 [95.04, 96.99]".
 
@@ -123,9 +117,6 @@ def p_equals(value: float) -> str:
     """Format a p value for a sentence: "p = 0.034", "p < 0.001"."""
     text = p_value(value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
-# --- counts and names --------------------------------------------------------------------------------
 
 
 def duration(seconds: float) -> str:

@@ -31,14 +31,9 @@ def study_document(groups: Mapping[str, GroupPower], study: str) -> list[Block]:
     return _TEMPLATE.document("study", groups, study)
 
 
-def sentence(name: str, arm: ArmPower) -> str:
-    """Say what a study can show of an arm, and what the margin needs.
-
-    Args:
-        name: of the arm.
-        arm: its numbers.
-    """
-    return _TEMPLATE.sentence("arm_sentence", name, arm)
+def sentence(arm: ArmPower) -> str:
+    """Say what a study can show of an arm, and what the margin needs."""
+    return _TEMPLATE.sentence("arm_sentence", arm)
 
 
 def announcement(expected: Expected) -> str:

@@ -7,13 +7,12 @@ from synthaug.analysis.text.templating import Template
 _TEMPLATE = Template("robustness")
 
 
-def summary(results: Robustness) -> list[Block]:
-    """Render what a console has room for: corruptions by their mean, every other set, and where the rest is."""
-    sets = [item for item in results.sets if results.pooled is None or not item.paired]
-    return _TEMPLATE.document("document", results, [*([results.pooled] if results.pooled else []), *sets], False)
+def document(results: Robustness, whole: bool = True) -> list[Block]:
+    """Render a group's shift sets.
 
-
-def document(results: Robustness) -> list[Block]:
-    """Render everything about a group's shift sets."""
-    pooled = [results.pooled] if results.pooled else []
-    return _TEMPLATE.document("document", results, [*pooled, *results.sets], True)
+    Args:
+        results: of the group.
+        whole: with each corruption, not their mean alone, and with calibration: more than a console has room for.
+    """
+    sets = [item for item in results.sets if whole or results.pooled is None or not item.paired]
+    return _TEMPLATE.document("document", results, [*([results.pooled] if results.pooled else []), *sets], whole)

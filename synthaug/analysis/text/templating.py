@@ -28,8 +28,7 @@ class Template:
         """Remember which file; it is read at its first use.
 
         Args:
-            name: of the file in `templates/`, without its ending.
-            **constants: names that all of its macros may use.
+            name, **constants: the file in `templates/` without its ending, and what all of its macros may use.
         """
         self._name, self._constants = name, constants
 
@@ -37,8 +36,7 @@ class Template:
         """Return the blocks that a macro writes.
 
         Args:
-            macro: its name.
-            *values: its arguments.
+            macro, *values: its name and arguments.
         """
         parts = re.split(r"\n(?:[ \t]*\n)+", self._filled(macro, *values))
         return [_block(part.strip("\n").rstrip()) for part in parts if part.strip()]
@@ -47,8 +45,7 @@ class Template:
         """Return the text of a macro on one line.
 
         Args:
-            macro: its name.
-            *values: its arguments.
+            macro, *values: its name and arguments.
         """
         return _line(self._filled(macro, *values))
 
@@ -56,8 +53,7 @@ class Template:
         """Return the items of the lists that a macro writes.
 
         Args:
-            macro: its name.
-            *values: its arguments.
+            macro, *values: its name and arguments.
         """
         return [item for block in self.document(macro, *values) if isinstance(block, Points) for item in block.items]
 

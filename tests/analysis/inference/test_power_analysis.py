@@ -233,7 +233,7 @@ def test_a_study_is_judged_arm_by_arm() -> None:
     assert result["82"].more_seeds is None
     assert not result["64"].shows
     ways = f"{result['64'].images:,} test images or {result['64'].more_seeds} seeds."
-    assert power_text.sentence("64", result["64"]).endswith(ways)
+    assert power_text.sentence(result["64"]).endswith(ways)
     assert arm_powers(arms, real, 0.2)["64"].shows
 
 
@@ -277,7 +277,7 @@ def test_a_margin_as_large_as_the_smallest_difference_is_shown() -> None:
 def test_arms_that_all_agree_have_a_number_or_none(seeds: int, n: int, loss: float) -> None:
     result = arm_power(np.full((seeds, n), -loss), 0.01)
     assert all(math.isfinite(value) for value in numbers(result))
-    assert "nan" not in power_text.sentence("64", result)
+    assert "nan" not in power_text.sentence(result)
     if n <= 2:
         assert result.smallest is None
     elif n == 1500:

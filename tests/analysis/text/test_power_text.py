@@ -39,6 +39,6 @@ def test_arms_and_announcements_in_sentences() -> None:
         replace(ARM, images=None, variances=None),
         replace(ARM, smallest=None, images=None, more_seeds=None),
     ]
-    lines = [sentence("64", arm) for arm in arms]
+    lines = [sentence(arm) for arm in arms]
     lines += [announcement(expect(20_000, 5, 0.01)), announcement(expect(162, 3, 0.005))]
     assert_golden("power_sentences.txt", "\n".join([*lines, ""]))

@@ -17,7 +17,7 @@ from synthaug.analysis.robustness.shift_effects import (
     ShiftSetResult,
 )
 from synthaug.analysis.text.document import Rows, markdown
-from synthaug.analysis.text.robustness_text import document, summary
+from synthaug.analysis.text.robustness_text import document
 from tests.factories.golden import assert_golden
 
 
@@ -61,9 +61,9 @@ def test_the_document() -> None:
 
 
 def test_the_summary() -> None:
-    assert_golden("robustness_summary.md", markdown(summary(RESULTS)))
+    assert_golden("robustness_summary.md", markdown(document(RESULTS, whole=False)))
 
 
 def test_a_single_corruption_is_in_the_summary() -> None:
-    (table,) = [block for block in summary(replace(RESULTS, pooled=None)) if isinstance(block, Rows)]
+    (table,) = [block for block in document(replace(RESULTS, pooled=None), whole=False) if isinstance(block, Rows)]
     assert {row[0] for row in table.rows} == {"held out", "noise-1", "blur-1"}

@@ -72,7 +72,7 @@ def robustness(content: Content) -> Context | None:
 def power(content: Content) -> Context | None:
     """Return the smallest difference that each arm could have shown, and what the margin would take."""
     arms = {
-        arm.name: (arm.power, power_text.sentence(arm.name, arm.power))
+        arm.name: (arm.power, f"{arm.name}: {power_text.sentence(arm.power)}")
         for arm in content.group.treatment_arms
         if arm.power
     }
