@@ -4,6 +4,7 @@
     synthetic-<dataset>-<generator>                      in    the manifest of the synthetic set
     mix-<dataset>-<generator>-<arm>-seed<k>              out   mix.csv: every image trained on
     predictions-<study>-<dataset>-<generator>-<model>-…  out   predictions.csv: the prediction for every test image
+    model-<study>-<dataset>-<generator>-<model>-…        out   best.ckpt, where the logger has log_model=true
 
 W&B keeps one version of an artifact for one content: arms of a study share theirs. No image is uploaded.
 """
@@ -66,6 +67,27 @@ def log_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:
     """
     with warn_on_failure("predictions"):
         run.log_artifact(predictions_artifact(study, key, folder))
+
+
+def log_model(run: Any, folder: Path, study: str, key: RunKey, test: Mapping[str, Any]) -> None:
+    """Log the best checkpoint of a run as its output, with its classes and how well it does.
+
+    Lightning's loggers do so for its own ModelCheckpoint alone.
+
+    Args:
+        run: of W&B.
+        folder: of the run.
+        study: its name.
+        key: of the run.
+        test: the field `test` of its result.
+    """
+    metadata = {name: test[name] for name in ("accuracy", "macro_f1", "class_accuracy")}
+    with warn_on_failure("the model"):
+        parts = (study, key.dataset, key.generator, key.model, key.arm, f"seed{key.seed}")
+        artifact = _artifact("model", *parts, metadata={"classes": list(test["class_accuracy"]), **metadata})
+        # Of any size, unlike `_add`: it is uploaded because somebody asked for it.
+        artifact.add_file(str((folder / layout.CHECKPOINT).absolute()), name=layout.CHECKPOINT)
+        run.log_artifact(artifact, aliases=["latest", "best"])
 
 
 def use_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:

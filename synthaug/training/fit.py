@@ -86,7 +86,7 @@ def fit_and_test(
     trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
     if logs:
-        _log_test(loggers, folder, key, settings["experiment"], test)
+        _log_test(loggers, folder, key, settings, test)
     if trainer.is_global_zero:
         result = {
             **run_fields(key, settings, arm),
@@ -116,14 +116,18 @@ def _log_arm(loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Map
         artifacts.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
 
 
-def _log_test(loggers: Sequence[Logger], folder: Path, key: RunKey, experiment: str, test: Mapping[str, Any]) -> None:
-    """Log predictions and accuracy per class."""
+def _log_test(
+    loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Mapping[str, Any], test: Mapping[str, Any]
+) -> None:
+    """Log predictions and accuracy per class, and the model itself where that is configured."""
     from synthaug.tracking import artifacts
     from synthaug.tracking import loggers as tracking
 
     tracking.log_test(loggers, contents.read_predictions(folder), test["class_accuracy"])
     for run in tracking.wandb_runs(loggers):
-        artifacts.log_predictions(run, folder, experiment, key)
+        artifacts.log_predictions(run, folder, settings["experiment"], key)
+        if any(node.get("log_model") for node in (settings.get("logger") or {}).values()):
+            artifacts.log_model(run, folder, settings["experiment"], key, test)
 
 
 def run_fields(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, Any]:

@@ -87,6 +87,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
         tracked_run(study, "real", whole)
         with pytest.raises(StoppedError):
             tracked_run(study, "55", mixed, Stop())
+        mixed["logger"] = {"wandb": {"log_model": True}}
         tracked_run(study, "55", mixed)
         runs = files(study)
         summaries = [json.loads(inspect(path, "--summary")) for path in runs]
@@ -195,6 +196,27 @@ def test_what_a_run_was_made_of_is_its_lineage(tracked: Tracked) -> None:
     assert len(seen["dataset-photos"]) == len(seen["synthetic-photos-painter"]) == 1
     answers = "predictions-made_up-photos-painter-tiny-55-seed0"
     assert [answers in str(records) for records in tracked.records] == [True, False, True], "the second was stopped"
+
+
+def test_the_model_is_uploaded_where_that_is_configured(tracked: Tracked) -> None:
+    models = [
+        [
+            record["artifact"]
+            for record in records
+            if record["type"] == "artifact" and record["artifact"]["type"] == "model"
+        ]
+        for records in tracked.records
+    ]
+    assert [len(logged) for logged in models] == [0, 0, 1], "the first was not asked for, the second was stopped"
+    (model,) = models[2]
+    test = read_json(tracked.study / "55" / layout.RESULT)["test"]
+    metadata = json.loads(model["metadata"])
+    assert model["name"] == "model-made_up-photos-painter-tiny-55-seed0"
+    assert (metadata["classes"], metadata["accuracy"]) == (["cat", "dog"], test["accuracy"])
+    assert set(model["aliases"]) == {"latest", "best"}
+    checkpoint = (tracked.study / "55" / layout.CHECKPOINT).read_bytes()
+    staged = [path for path in (tracked.study / "wandb").rglob("*") if path.is_file() and "artifacts" in path.parts]
+    assert any(path.stat().st_size == len(checkpoint) and path.read_bytes() == checkpoint for path in staged)
 
 
 def test_csv_keeps_the_file_of_an_earlier_attempt(tracked: Tracked) -> None:
