@@ -32,7 +32,7 @@ HELP = CommandHelp(
     ],
     nested="generator.num_inference_steps=30 or generator.prompt='a wet {class_name}'",
     groups=("dataset", "generator", "prompts", "mix"),
-    keys=("output_dir", "per_class"),
+    keys=("output_dir", "per_class", "debug"),
     end="Exit codes: 0 all images exist; 1 generating failed; 2 the command or the\n"
     "configuration is wrong; 130 Ctrl-C.",
 )
@@ -69,18 +69,19 @@ def execute(session: Session, job: Job) -> None:
 
 def generate(job: Job) -> None:
     """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, requests."""
-    from synthaug.arms import build, mixing
+    from synthaug.arms import build
 
     settings = job.settings
     build.prepare(settings["dataset"], instantiate)
-    real = build.read_real(settings["dataset"], job.output_dir).real
+    debug = settings["debug"]
+    real = build.read_real(settings["dataset"], job.output_dir, debug=debug).real
     per_class, mix = settings["per_class"], settings["mix"]
     if per_class is None and mix["synthetic"] == 0:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
     if per_class is not None:
-        needed = dict.fromkeys(real.classes, per_class)
+        needed = dict.fromkeys(real.classes, min(per_class, 1) if debug else per_class)
     else:
-        counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
+        counts = build.mix_counts(real, mix, debug)
         needed = {name: count.synthetic for name, count in counts.items()}
     synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
     generated = synthetic.ensure(needed)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.arms import mixing
+from synthaug.arms import mixing, smoke_test
+from synthaug.arms.mixing import Counts
 from synthaug.data import splitting
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
@@ -147,13 +148,16 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
         return replace(divided, real=scan_more(root, more, divided.real, hashes.sha256)) if more else divided
 
 
-def read_real(dataset: Mapping[str, Any], output_dir: Path, divided: Divided | None = None) -> RealData:
+def read_real(
+    dataset: Mapping[str, Any], output_dir: Path, divided: Divided | None = None, debug: bool = False
+) -> RealData:
     """Scan and decode a dataset.
 
     Args:
         dataset: the settings of the group `dataset`.
         output_dir: where the pixel store goes.
         divided: the dataset from `list_real`; None has it listed now.
+        debug: whether a few images are enough.
 
     Raises:
         UserError: the folder, its files or their contents cannot be used; all problems of a kind at once.
@@ -161,6 +165,7 @@ def read_real(dataset: Mapping[str, Any], output_dir: Path, divided: Divided | N
     divided = divided or list_real(dataset, output_dir)
     real = divided.real
     scanned = {split: digest(samples) for split, samples in real.splits.items()}
+    real = smoke_test.few_images(real) if debug else real
     store = PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
     bad = decode(store, [sample for samples in real.splits.values() for sample in samples])
     refuse_bad(bad, dataset)
@@ -204,7 +209,29 @@ def synthetic_folder(settings: Mapping[str, Any], dataset: str, name: str) -> Pa
         dataset: its name.
         name: of the generator with its prompts.
     """
-    return Path(settings["output_dir"]) / "synthetic" / dataset / name
+    return images_folder(settings) / "synthetic" / dataset / name
+
+
+def images_folder(settings: Mapping[str, Any]) -> Path:
+    """Return where generated images are kept: for all studies together, but for a smoke test in its own study."""
+    output_dir = Path(settings["output_dir"])
+    return output_dir / settings["experiment"] if settings.get("debug") else output_dir
+
+
+def mix_counts(real: RealImages, mix: Mapping[str, Any], debug: bool = False) -> dict[str, Counts]:
+    """Return class → the counts of a mix.
+
+    Args:
+        real: the dataset.
+        mix: the settings of the group `mix`.
+        debug: whether a few images are enough.
+
+    Raises:
+        UserError: the images do not allow the mix.
+    """
+    if debug:
+        return smoke_test.few_counts(real, mix["real"], mix["synthetic"])
+    return mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
 
 
 def synthetic_images(
@@ -240,6 +267,7 @@ def build(
     synthetic: SyntheticImages,
     siblings: Iterable[tuple[float, float]] = (),
     check: Callable[[], object] = lambda: None,
+    debug: bool = False,
 ) -> Arm:
     """Draw the mix, and generate what the synthetic set lacks.
 
@@ -251,20 +279,21 @@ def build(
         siblings: (real, synthetic) of the study's other mixes, whose images are generated at once so that the model is
             loaded once.
         check: called before anything is generated; raises where hours of generation would be in vain.
+        debug: whether a few images are enough.
 
     Raises:
         UserError: a mix that the images do not allow; files that are no whole images; synthetic copies of real images.
     """
     real = data.real
-    class_counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
+    class_counts = mix_counts(real, mix, debug)
     pool: Sequence[Sample] = []
     if mix["synthetic"] > 0:
         needed = {name: count.synthetic for name, count in class_counts.items()}
         if synthetic.count_missing(needed):
             check()
             for sibling in siblings:  # an impossible one fails its own run, not this one
-                for name, samples in per_class(real.train, real.classes).items():
-                    needed[name] = max(needed[name], mixing.counts(len(samples), *sibling).synthetic)
+                for name, count in _sibling_counts(real, *sibling, debug).items():
+                    needed[name] = max(needed[name], count.synthetic)
             synthetic.ensure(needed)
         available = synthetic.available({name: count.synthetic for name, count in class_counts.items()})
         class_counts = mixing.within(class_counts, available)
@@ -275,6 +304,13 @@ def build(
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
     _require_foreign(train, real, data.store)
     return Arm(real, train, data.store, data.left_out, data.scanned)
+
+
+def _sibling_counts(real: RealImages, kept: float, synthetic: float, debug: bool) -> dict[str, Counts]:
+    if debug:
+        return smoke_test.few_counts(real, kept, synthetic)
+    by_class = per_class(real.train, real.classes)
+    return {name: mixing.counts(len(samples), kept, synthetic) for name, samples in by_class.items()}
 
 
 def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStore) -> None:

@@ -71,7 +71,7 @@ def held_out_images(
             "may train on. Keep some in a folder of their own, outside of the pool, and test on that one: "
             "shift=folder shift.folder.root=<folder> shift.folder.origin=synthetic."
         )
-    folder = Path(settings["output_dir"]) / "held_out" / dataset / name
+    folder = build.images_folder(settings) / "held_out" / dataset / name
     return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt), series="held out")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from synthaug.config.naming import DEFAULT_PROMPTS, LOADED_KEY, arm_name, loaded_name, plain_data, typed_augment
-from synthaug.runs.layout import RunKey
+from synthaug.runs.layout import RunKey, study_name
 from synthaug.runs.planning import PlannedRun
 
 
@@ -60,6 +60,8 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
     """
     plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
     _drop_keys_of_replaced_model(plain.generator, hydra.overrides.task)
+    if plain.debug:
+        _shorten(plain)
     settings, recorded = plain_data(plain), _recorded(plain)
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
@@ -95,6 +97,14 @@ def _drop_keys_of_replaced_model(generator: DictConfig, overrides: Iterable[str]
         for name in ("revision", "variant"):
             if name in generator and f"generator.{name}" not in keys:
                 generator[name] = None
+
+
+def _shorten(plain: DictConfig) -> None:
+    """Make a run a smoke test, in a study of its own; which images it has is decided when they are listed."""
+    plain.experiment = study_name(plain.experiment, debug=True)
+    plain.trainer.max_epochs = 2
+    if plain.model.get("pretrain_epochs"):
+        plain.model.pretrain_epochs = 1
 
 
 def _recorded(config: DictConfig) -> dict[str, Any]:

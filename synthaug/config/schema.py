@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from synthaug.errors import UserError
+from synthaug.runs import layout
 
 VERSION_BASE = "1.3"
 GROUPS = ("dataset", "generator", "prompts", "mix", "model", "trainer", "logger", "shift", "experiments")
@@ -141,6 +142,7 @@ class Config:
     overwrite: bool = False
     per_class: int | None = None
     controls: bool = False
+    debug: bool = False
     margin: float = 1.0
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     mix: MixConfig = field(default_factory=MixConfig)
@@ -170,6 +172,10 @@ PROGRAM_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
 }
 # Keys of a node that are the program's and not its target's.
 PROGRAM_KEYS = ("name",)
+
+
+# At import: processes that a launcher starts resolve the names of folders before anything of ours is called.
+OmegaConf.register_new_resolver("study_name", layout.study_name, replace=True)
 
 
 def target_kwargs(node: Mapping[str, Any]) -> dict[str, Any]:

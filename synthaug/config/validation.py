@@ -25,6 +25,7 @@ from synthaug.config.schema import (
 )
 from synthaug.data.samples import existing_folders, is_litter, layout_problems, more_problems
 from synthaug.messages import join_words, suggest
+from synthaug.runs.layout import DEBUG_SUFFIX
 
 # --- rules: key → a test of its value, and what the value must be -----------------------------------
 
@@ -93,8 +94,8 @@ _AUGMENT_RULES: Mapping[str, Rule] = {
 }
 _RULES: Mapping[str, Rule] = {
     "experiment": (
-        lambda name: _is_name(name) and name not in SHARED_FOLDERS,
-        f"a name that a folder can have, and none of {', '.join(SHARED_FOLDERS)}",
+        lambda name: _is_name(name) and name not in SHARED_FOLDERS and not str(name).endswith(DEBUG_SUFFIX),
+        f"a name that a folder can have, none of {', '.join(SHARED_FOLDERS)}, without {DEBUG_SUFFIX} at its end",
     ),
     "seed": _SEED,
     "batch_size": _number(1),

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from synthaug.arms import build, mixing, shift_sets
+from synthaug.arms import build, shift_sets, smoke_test
 from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.job import Job
 from synthaug.config.naming import read_settings
@@ -40,6 +40,9 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     """
     if not is_first_process():
         return
+    for study in sorted({job.study for job in jobs if job.settings["debug"]}):
+        smoke_test.clear(study)
+        print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
     check_runs(jobs, session.scans)
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
@@ -164,7 +167,9 @@ def _mix_problems(job: Job, real: RealImages, make_generator: MakeGenerator) -> 
     """Why the images at hand do not make the mix, and why the missing ones could not be generated."""
     mix = job.settings["mix"]
     try:
-        counts = mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
+        counts = build.mix_counts(real, mix)
+        if job.settings["debug"]:  # an impossible mix is one in a smoke test as well
+            counts = build.mix_counts(real, mix, debug=True)
         if mix["synthetic"] > 0 and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
             synthetic = build.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator)

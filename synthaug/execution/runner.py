@@ -221,7 +221,7 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
         for sibling in session.jobs.values()
         if (sibling.key.dataset, sibling.key.generator) == (job.key.dataset, job.key.generator)
     ]
-    return build.build(data, settings["mix"], settings["seed"], synthetic, siblings, check_model)
+    return build.build(data, settings["mix"], settings["seed"], synthetic, siblings, check_model, settings["debug"])
 
 
 def _read_real(session: Session, job: Job) -> build.RealData:
@@ -232,7 +232,7 @@ def _read_real(session: Session, job: Job) -> build.RealData:
     scan = session.scans.get(key)
     if not isinstance(scan, Divided):
         scan = session.scans[key] = build.list_real(dataset, job.output_dir)
-    return build.read_real(dataset, job.output_dir, scan)
+    return build.read_real(dataset, job.output_dir, scan, job.settings["debug"])
 
 
 def _prepare(session: Session, dataset: Mapping[str, Any]) -> None:

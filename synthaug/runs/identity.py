@@ -8,7 +8,7 @@ ABSENT = "absent"
 # Where and how fast a run is computed, and who is told, does not change what it is.
 INCIDENTAL = frozenset({
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "shift", "prompts.name",
-    "controls", "margin",
+    "controls", "margin", "debug",
     "dataset.root", "dataset.on_bad_image", "dataset.prepare._target_",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",

@@ -18,6 +18,7 @@ REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
 PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
 SHIFTS = "shifts"
+DEBUG_SUFFIX = "-debug"  # of the names of studies that debug=true makes, and of no others
 STUDY_DEPTH = 5  # folders from a study to a run
 
 
@@ -40,6 +41,21 @@ class RunKey:
     def label(self) -> str:
         """Name of the run in logs and in W&B."""
         return f"{self.arm}-seed{self.seed}"
+
+
+def study_name(experiment: str, debug: bool) -> str:
+    """Return the name of a study's folder.
+
+    Args:
+        experiment: as configured.
+        debug: whether this is a smoke test, whose runs must not lie among those of the study.
+    """
+    return f"{experiment}{DEBUG_SUFFIX}" if debug else experiment
+
+
+def is_debug(study: Path) -> bool:
+    """Return whether the study in a folder is a smoke test."""
+    return study.name.endswith(DEBUG_SUFFIX)
 
 
 def shift_folder(run: Path, name: str) -> Path:

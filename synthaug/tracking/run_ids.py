@@ -14,7 +14,7 @@ from typing import Any
 
 from synthaug.errors import UserError
 from synthaug.files import read_json, sha256, write_json
-from synthaug.runs.layout import RESULTS_JSON
+from synthaug.runs.layout import RESULTS_JSON, is_debug
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +80,14 @@ def is_published(study: Path) -> bool:
 def configure_mode(study: Path) -> str:
     """Choose online or offline before W&B could ask: with a terminal it would wait for an answer.
 
+    A smoke test stays offline unless `WANDB_MODE` says otherwise.
+
     Also silences W&B's own banner and keeps everything that it writes below the study.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     for name in ("DATA", "CACHE"):
         os.environ.setdefault(f"WANDB_{name}_DIR", str((study / "wandb" / name.lower()).absolute()))
-    mode = os.environ.get("WANDB_MODE")
+    mode = os.environ.get("WANDB_MODE") or ("offline" if is_debug(study) else "")
     if mode not in ("online", "offline", "disabled", "shared"):
         return _reachable_mode()
     if mode != "disabled":
@@ -97,7 +99,7 @@ def configure_mode(study: Path) -> str:
 
 def upload_hint(study: Path) -> str:
     """Return the command that uploads the offline runs of a study; empty if there are none."""
-    if not any((study / "wandb").glob("offline-run-*")):
+    if is_debug(study) or not any((study / "wandb").glob("offline-run-*")):
         return ""
     hint = f"W&B ran offline. To upload: wandb login && wandb sync {study / 'wandb'}/offline-run-*"
     if read_record(study) and not read_record(study).get("view"):

@@ -75,7 +75,7 @@ def _publish(report: StudyReport, settings: Mapping[str, Any]) -> None:
         run_ids.update_record(study, {"project": run.project, "entity": run.entity})
         run.config.update(configuration(comparison), allow_val_change=True)
         _replace_summary(run.summary, summary(report, groups))
-        run.tags = tuple(sorted(({*(run.tags or ())} - {check.INCOMPLETE, check.UNDERPOWERED}) | tags(report)))
+        run.tags = tuple(sorted(({*(run.tags or ())} - check.TAGS) | tags(report)))
         # Figures as text and not as pixels: sharp at any size, and their words can be searched.
         drawn = {name: wandb.Html(_SHEET.format(svg), inject=False) for name, svg in figures.items()}
         with (study / layout.PAGE).open(encoding="utf-8") as page:

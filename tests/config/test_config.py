@@ -549,6 +549,7 @@ def default_config() -> DictConfig:
         (f"+model.name={'x' * 101}", "model.name=", ""),
         ("experiment=", "experiment=''", ""),
         ("experiment=synthetic", "experiment='synthetic'", ""),
+        ("experiment=tried-debug", "experiment='tried-debug'", "-debug"),
         ("+model.mean=[0.5,0.5]", "model.mean=[0.5, 0.5]", ""),
         ("+model.std=[0,1,1]", "model.std=[0, 1, 1]", ""),
         ("+model.step_epochs=0", "model.step_epochs=0", ""),

@@ -6,8 +6,9 @@ from typing import Any
 
 SERIOUS, WARNING, UNCHECKED, PASSED = "serious", "warning", "not checked", "passed"
 SEVERITIES = (SERIOUS, WARNING, UNCHECKED, PASSED)
-INCOMPLETE, UNDERPOWERED = "incomplete", "underpowered"  # tags of a study
-_TAGS = {"runs": INCOMPLETE, "power": UNDERPOWERED}
+INCOMPLETE, UNDERPOWERED, DEBUG = "incomplete", "underpowered", "debug"
+_TAG_OF = {"runs": INCOMPLETE, "power": UNDERPOWERED, "smoke_test": DEBUG}
+TAGS = frozenset(_TAG_OF.values())  # of a study
 
 
 @dataclass(frozen=True)
@@ -32,5 +33,5 @@ def by_severity(checks: Iterable[Check]) -> tuple[Check, ...]:
 
 
 def tags(checks: Iterable[Check]) -> set[str]:
-    """Return the tags of a study that shows less than it was meant to: "incomplete", "underpowered"."""
-    return {_TAGS[check.code] for check in checks if check.code in _TAGS and check.severity in (SERIOUS, WARNING)}
+    """Return the tags of a study that shows less than it was meant to: "incomplete", "underpowered", "debug"."""
+    return {_TAG_OF[check.code] for check in checks if check.code in _TAG_OF and check.severity in (SERIOUS, WARNING)}

@@ -21,7 +21,7 @@ def run_checks(group: Group) -> list[Check]:
     checks: list[Check | None] = [_runs(group)]
     if runs:
         checks += [_training_length(runs), _class_shares(runs), _settings(runs), _recorded_accuracy(runs)]
-        checks += [_unreadable_images(runs)]
+        checks += [_unreadable_images(runs), _smoke_test(runs)]
         checks += [
             _same(code, severity, [(run, facts(_result(run))) for run in runs]) for code, severity, facts in _SAME
         ]
@@ -80,6 +80,12 @@ def _recorded_accuracy(runs: Sequence[ComparedRun]) -> Check:
         if item.accuracy is None or abs(recorded - item.accuracy) > ACCURACY_ROUNDING
     ]
     return Check("recorded_accuracy", WARNING if differing else PASSED, {"runs": differing})
+
+
+def _smoke_test(runs: Sequence[ComparedRun]) -> Check | None:
+    """Name runs of `debug=true`, on a few images each."""
+    labels = [item.run.key.label for item in runs if _result(item).get("settings", {}).get("debug")]
+    return Check("smoke_test", SERIOUS, {"runs": labels}) if labels else None
 
 
 def _unreadable_images(runs: Sequence[ComparedRun]) -> Check:

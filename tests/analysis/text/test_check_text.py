@@ -60,6 +60,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("versions", WARNING, {"facts": {"torch": FACTS["model.lr"]}}),
     ("recorded_accuracy", PASSED, {"runs": []}),
     ("recorded_accuracy", WARNING, {"runs": [{"run": "64-seed0", "recorded": 0.5, "computed": 0.9513}] * 4}),
+    ("smoke_test", SERIOUS, {"runs": ["real-seed0", "64-seed0"]}),
     ("unreadable_images", PASSED, {"most": 0, "runs": []}),
     ("unreadable_images", WARNING, {"most": 1, "runs": ["64-seed0"]}),
     ("unreadable_images", WARNING, {"most": 3, "runs": ["64-seed0", "64-seed1"]}),
