@@ -12,7 +12,12 @@ from scipy.stats import t as student
 
 from synthaug.analysis.inference.intervals import paired_difference
 from synthaug.analysis.inference.sample_size import bonett_price_power
-from synthaug.analysis.inference.variance_components import VarianceComponents, estimate_components, interval_power
+from synthaug.analysis.inference.variance_components import (
+    VarianceComponents,
+    _limits,
+    estimate_components,
+    interval_power,
+)
 
 some = st.builds(
     VarianceComponents, st.floats(0, 1e-4), st.floats(1e-4, 0.01), st.floats(0.05, 0.1), st.floats(0.05, 0.6)
@@ -110,6 +115,14 @@ def test_power_of_few_images_to_more_digits_than_simulation_gives(
     """Of designs in which the estimated variance does not grow with the estimated difference."""
     variances = VarianceComponents(seed, image, rest, 0.3)
     assert interval_power(difference, seeds, n, variances) == pytest.approx(expected, abs=1e-8)
+
+
+@given(st.floats(1e-6, 1e-3), st.floats(0, 1), st.floats(1e-3, 0.1), st.floats(0.01, 1))
+def test_no_slope_is_so_steep_that_zero_leaves_the_interval(
+    base: float, slope: float, mean: float, part: float
+) -> None:
+    low, high = _limits(np.array([base]), np.array([slope]), mean, part * base)
+    assert -low[0] * high[0] == pytest.approx(max(part * base, base - slope * mean), rel=1e-6)
 
 
 @given(some, st.integers(1, 20), st.integers(100, 5000), st.floats(0, 0.05), st.floats(0, 0.05))
