@@ -72,3 +72,8 @@ def test_a_macro_of_blocks_keeps_its_lines(template: Template) -> None:
     assert template.sentences("nested", ["x", "y"]) == ["x", "y"]
     assert template.sentences("nested", []) == []
     assert template.sentence("listed", ["x"]) == "- x"
+
+
+@pytest.mark.parametrize("path", sorted(templating.TEMPLATES.glob("*.j2")), ids=lambda path: path.name)
+def test_lines_of_templates_are_as_short_as_those_of_the_code(path: Path) -> None:
+    assert [line for line in path.read_text(encoding="utf-8").splitlines() if len(line) > 120] == []
