@@ -71,8 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(explain(error) if disk_is_full(error) else f"{output} cannot be written: {error}", file=sys.stderr)
         return 1
     counts = Counter(classified.predicted)
-    listed = ", ".join(f"{counts[name]:,} {name}" for name in classified.classes if counts[name])
-    print(f"{plural(len(classified.paths), 'image')} classified ({listed}): {output}")
+    listed = ", ".join(f"{name}: {counts[name]:,}" for name in classified.classes if counts[name])
+    print(f"{plural(len(classified.paths), 'image')} classified ({listed}); see {output}")
     return 0
 
 

@@ -16,6 +16,7 @@ from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
 from synthaug.runs import layout
 
+_GENERATED = {"log.txt", "synthetic", "held_out"}  # what the command `generate` leaves
 IMAGES = 16  # of an arm, of the validation and of the test set, unless there are more classes
 
 
@@ -56,7 +57,7 @@ def few_counts(real: RealImages, real_share: float, synthetic_share: float) -> d
 
 
 def clear(study: Path) -> None:
-    """Remove what an earlier smoke test has left in its study, unless another process works there.
+    """Remove what an earlier smoke test has left in its study, unless another process works there or it is no study.
 
     Args:
         study: folder of a study of `debug=true`; `log.txt` stays.
@@ -71,9 +72,10 @@ def clear(study: Path) -> None:
             f"debug=true: would clear {study}, where {foreign[0] if foreign else 'a study'} is no smoke test; move it "
             "away, or give another name with experiment=<name>."
         )
-    if any(map(_is_locked, runs)):
+    content = {path.name: path for path in study.iterdir()} if study.is_dir() else {}
+    if any(map(_is_locked, runs)) or not (layout.PLANNED in content or content.keys() <= _GENERATED):
         return
-    for path in study.iterdir() if study.is_dir() else ():
+    for path in content.values():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != "log.txt":

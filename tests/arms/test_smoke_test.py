@@ -78,8 +78,20 @@ def test_only_the_log_of_an_earlier_smoke_test_stays(tmp_path: Path) -> None:
     assert [path.name for path in study.iterdir()] == ["log.txt"]
 
 
+def test_generated_images_are_cleared_and_files_of_somebody_else_are_not(tmp_path: Path) -> None:
+    study = tmp_path / "photos-debug"
+    (study / "synthetic" / "photos").mkdir(parents=True)
+    (study / "notes.txt").touch()
+    smoke_test.clear(study)
+    assert {path.name for path in study.iterdir()} == {"synthetic", "notes.txt"}
+    (study / "notes.txt").unlink()
+    smoke_test.clear(study)
+    assert list(study.iterdir()) == []
+
+
 def test_a_smoke_test_that_is_running_is_left_alone(tmp_path: Path) -> None:
     run = run_in(tmp_path / "photos-debug", debug=True)
+    (tmp_path / "photos-debug" / layout.PLANNED).touch()
     with FileLock(run / ".lock"):
         smoke_test.clear(tmp_path / "photos-debug")
     assert (run / layout.CONFIG).is_file()

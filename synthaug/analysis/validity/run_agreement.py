@@ -18,10 +18,10 @@ _Facts = list[tuple[ComparedRun, Mapping[str, Any]]]
 def run_checks(group: Group) -> list[Check]:
     """Return the checks of a group's runs that apply to it."""
     runs = [item for item in group.runs if item.compared]
-    checks: list[Check | None] = [_runs(group)]
+    checks: list[Check | None] = [_smoke_test(runs), _runs(group)]
     if runs:
         checks += [_training_length(runs), _class_shares(runs), _settings(runs), _recorded_accuracy(runs)]
-        checks += [_unreadable_images(runs), _smoke_test(runs)]
+        checks += [_unreadable_images(runs)]
         checks += [
             _same(code, severity, [(run, facts(_result(run))) for run in runs]) for code, severity, facts in _SAME
         ]

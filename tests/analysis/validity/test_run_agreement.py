@@ -103,6 +103,13 @@ def test_unreadable_images(tmp_path: Path) -> None:
     )
 
 
+def test_a_smoke_test_comes_first(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    assert "smoke_test" not in checks_of(study)
+    edit_result(run_folder(study, "64"), {"settings.debug": True})
+    assert next(iter(checks_of(study).values())) == Check("smoke_test", SERIOUS, {"runs": ["64-seed0"]})
+
+
 # --- what should be the same -------------------------------------------------------------------------
 
 
