@@ -19,14 +19,16 @@ from synthaug.runs import discovery, layout
 if TYPE_CHECKING:  # imports torch, which --help and a wrong folder do without
     from synthaug.training.prediction import Classified
 
-_DESCRIPTION = """Classify new photographs with the best checkpoint of a finished run, shown as the run showed its test
-images. Writes one line per image: path, predicted class, confidence (its probability, not calibrated on your
-photographs), and the probability of every class as p:<class>."""
+_DESCRIPTION = """Classify new photographs with the best checkpoint of a finished run, shown as
+the run showed its test images. Writes one line per image: path, predicted
+class, confidence (its probability, not calibrated on your photographs), and
+the probability of every class as p:<class>."""
 _EPILOG = """example:
-  python -m synthaug.predict outputs/default/digits/tiny_digits/resnet18/64/seed0 new_photos
+  python -m synthaug.predict \\
+      outputs/default/digits/tiny_digits/resnet18/64/seed0 new_photos
 
-Exit codes: 0 everything is classified; 1 the file cannot be written; 2 a wrong folder, or files that are no images;
-130 Ctrl-C."""
+Exit codes: 0 everything is classified; 1 the file cannot be written; 2 a wrong
+folder, or files that are no images; 130 Ctrl-C."""
 _MOST_LISTED = 100
 _T = TypeVar("_T")
 
