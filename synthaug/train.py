@@ -44,6 +44,10 @@ def main() -> None:
         if not is_first_process():
             return
         studies = sorted({job.study for job in session.jobs.values()})
+        if not session.is_sweep and not session.failed:
+            from synthaug.execution import conclusion
+
+            print(*[line for job in session.jobs.values() for line in conclusion.conclusion(job)], sep="\n")
         complete = [_compare(session, study) for study in studies] if session.is_sweep else []
         for study in studies:
             if hint := run_ids.upload_hint(study):

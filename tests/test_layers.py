@@ -90,6 +90,7 @@ HEAVY_ROOMS = (
     "synthaug.training.fit",
     "synthaug.training.lightning_rules",
     "synthaug.training.prediction",
+    "synthaug.training.progress",
     "synthaug.training.provenance",
     "synthaug.tracking.loggers",
     "synthaug.data.augment",

@@ -54,7 +54,7 @@ def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint
         return image if isinstance(image, str) else fingerprint(image)
 
     with (
-        tqdm(total=len(images), desc="comparing", unit="image", disable=None) as bar,
+        tqdm(total=len(images), desc="comparing", unit="image", disable=None, leave=False) as bar,
         large_photographs(),
         ThreadPoolExecutor(os.cpu_count()) as threads,
     ):

@@ -102,7 +102,8 @@ class PixelStore:
             self._places = self._read_index()
             missing = {key: path for key, path in images.items() if key not in self._places}
             bad: dict[str, str] = {}
-            with tqdm(total=len(missing), desc="decoding", unit="image", disable=None) as bar, large_photographs():
+            bar = tqdm(total=len(missing), desc="decoding", unit="image", disable=None, leave=False)
+            with bar, large_photographs():
                 for chunk in _chunks(missing.items(), _CHUNK):
                     bad |= self._add_chunk(chunk)
                     bar.update(len(chunk))

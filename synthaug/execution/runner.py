@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, disk_is_full, explain, underlying
-from synthaug.execution import preflight
+from synthaug.execution import preflight, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import write_json, write_text
@@ -29,6 +30,8 @@ from synthaug.runs import contents, layout
 
 if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
     from pytorch_lightning.loggers import Logger
+
+    from synthaug.training.progress import SweepPlace
 
 log = logging.getLogger(__name__)
 
@@ -130,24 +133,40 @@ def _train(session: Session, job: Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
     arm = _build_arm(session, job)
     sets = _pending_shift_sets(job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train])
+    from synthaug.analysis.text import format
     from synthaug.training import fit, lightning_rules
 
     lightning_rules.quiet_libraries()
-    counts = arm.counts
-    log.info("%s: %d real and %d synthetic images", job.key.label, counts["real"], counts["synthetic"])
+    place, started = _announce(session, job, arm.counts), time.perf_counter()
     loggers: list[Logger] = []
     failed = True
     try:
         open_loggers(job, loggers)
-        summary = fit.fit_and_test(job.folder, job.key, job.recorded, arm, loggers, **_makers(job))
+        summary = fit.fit_and_test(job.folder, job.key, job.recorded, arm, loggers, **_makers(job), place=place)
         failed = False
     finally:
         if loggers:
             from synthaug.tracking import loggers as tracking
 
             tracking.close(loggers, failed)
-    log.info("%s: %s", job.key.label, summary)
+    width = max(len(sibling.key.label) for sibling in session.jobs.values()) + 1
+    duration = format.duration(time.perf_counter() - started)
+    log.info("%s %s, %s", f"{job.key.label}:".ljust(width), summary, duration)
     _evaluate(job, sets, arm.real, arm.store)
+
+
+def _announce(session: Session, job: Job, counts: Mapping[str, int]) -> "SweepPlace | None":
+    """Log what a run is about to be trained on, and return its place where it is one of a sweep."""
+    from synthaug.training.progress import SweepPlace
+
+    place, expected, jobs = None, None, list(session.jobs.values())
+    if session.is_expanded:
+        expected, later = sweep_time.expected_seconds(jobs, job) if session.is_sequential else (None, None)
+        place = SweepPlace(jobs.index(job) + 1, len(jobs), later)
+    images = f"{counts['real']} real and {counts['synthetic']} synthetic images"
+    where = f" ({place.describe(expected)})" if place else ""
+    log.info("%s: %s%s", job.key.label, images, where, extra={"file_only": True})
+    return place
 
 
 def _makers(job: Job) -> dict[str, Callable[..., Any]]:

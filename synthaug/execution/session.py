@@ -45,6 +45,8 @@ class Session:
     Attributes:
         jobs: overrides of a run → the run, of all that were checked.
         is_sweep: whether several runs were requested.
+        is_expanded: whether `jobs` are all of them, as a sweeper of ours finds before the first begins.
+        is_sequential: whether they run one after the other.
         scans: dataset → its images in their splits, why it cannot be used, or None where it is yet to be written.
         announced: datasets of which the power was announced.
         unwritable: datasets that could not be written → why.
@@ -64,7 +66,7 @@ class Session:
         self._help = command_help
         self._refusal: UserError | None = None
         self.jobs: dict[Combination, Job] = {}
-        self.is_sweep = False
+        self.is_sweep = self.is_expanded = self.is_sequential = False
         self.scans: dict[DatasetKey, Divided | UserError | None] = {}
         self.announced: set[str] = set()
         self.unwritable: dict[str, UserError] = {}
@@ -109,7 +111,8 @@ class Session:
         Raises:
             UserError: everything that is wrong with the runs.
         """
-        self.is_sweep = True
+        self.is_sweep = self.is_expanded = True
+        self.is_sequential = str(master.hydra.launcher._target_).endswith(".BasicLauncher")
         composer = Composer(list(master.hydra.overrides.hydra), master.hydra.job.config_name)
         jobs = sweep.sweep_jobs(composer, overrides, master)
         self._admit(jobs)

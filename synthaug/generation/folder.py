@@ -147,7 +147,8 @@ class FolderPool:
             if new:
                 with ThreadPoolExecutor(os.cpu_count()) as threads:
                     reasons = threads.map(_screen_image, new.keys(), new.values())
-                    results |= zip(new, tqdm(reasons, "screening", len(new), unit="image", disable=None), strict=True)
+                    bar = tqdm(reasons, "screening", len(new), unit="image", disable=None, leave=False)
+                    results |= zip(new, bar, strict=True)
                 write_rows(path, ["sha256", "rejected"], sorted(results.items()))
                 rejected = [f"{image}: {results[key]}" for key, image in new.items() if results[key]]
                 if rejected:

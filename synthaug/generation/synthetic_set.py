@@ -198,7 +198,7 @@ class SyntheticSet:
         self.generator.check_prompts([text for name in counts for text in self.prompts.distinct(name)])
         log.info("generating %d images into %s", missing, self.folder)
         accepted, first, started = 0, len(rows), time.perf_counter()
-        with tqdm(total=missing, desc="generating", unit="image", disable=None) as bar:
+        with tqdm(total=missing, desc="generating", unit="image", disable=None, leave=False) as bar:
             while batch := list(islice(_missing(rows, counts), max(1, self.generator.batch_size))):
                 for row in self._sample(batch, provenance, rows):
                     accepted += not row.rejected

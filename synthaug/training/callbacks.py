@@ -1,9 +1,8 @@
-"""Callbacks of a run: learning curves, checkpoints, progress, predictions."""
+"""Callbacks of a run: learning curves, checkpoints, predictions."""
 
 import io
 import logging
 import math
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from tqdm import tqdm
 
 from synthaug.data.samples import Sample
 from synthaug.files import whole_file, write_rows
@@ -114,56 +112,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, content)
         with whole_file(Path(path)) as temporary:
             temporary.write_bytes(content.getbuffer())
-
-
-class Progress(Callback):
-    """One bar for the whole run with rate and time left; in a log file, one line per epoch instead."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.terminal = sys.stderr.isatty()
-        self._bar: Any = None
-        self._started = 0.0
-        self._first_epoch = 0
-        self._epochs = 0
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._started = time.perf_counter()
-        self._first_epoch = trainer.current_epoch
-        steps = int(trainer.estimated_stepping_batches)
-        # The last step of an epoch takes the batches that are left.
-        self._epochs = math.ceil(steps / math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
-        if self.terminal and trainer.is_global_zero:
-            self._bar = tqdm(total=steps, initial=trainer.global_step, desc=self.label, unit="step", leave=False)
-
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if self._bar is not None:
-            self._bar.update(trainer.global_step - self._bar.n)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        accuracy = float(trainer.callback_metrics.get("val/accuracy", math.nan))
-        done = trainer.current_epoch + 1
-        validation = "not validated" if math.isnan(accuracy) else f"validation accuracy {accuracy:.1%}"
-        message = f"epoch {done}/{self._epochs}, {validation}"
-        if self._bar is not None:
-            self._bar.set_postfix_str(message)
-            return
-        pace = (time.perf_counter() - self._started) / (done - self._first_epoch)
-        left = max(0, self._epochs - done) * pace
-        log.info("%s: %s, %.1f s/epoch, %.0f s left", self.label, message, pace, left)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 class PredictionWriter(Callback):

@@ -20,7 +20,8 @@ from synthaug.runs.contents import MixRow
 from synthaug.runs.epoch_choice import first_best_epoch
 from synthaug.runs.layout import RunKey
 from synthaug.training import lightning_rules
-from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter, Progress
+from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter
+from synthaug.training.progress import Progress, SweepPlace
 from synthaug.training.provenance import provenance
 
 
@@ -32,6 +33,7 @@ def fit_and_test(
     loggers: Sequence[Logger],
     make_model: Callable[..., Classifier],
     make_trainer: Callable[..., lightning.Trainer],
+    place: SweepPlace | None = None,
 ) -> str:
     """Train (or resume from `last.ckpt`), test the best epoch once, and write `result.json` last.
 
@@ -43,6 +45,7 @@ def fit_and_test(
         loggers: open ones.
         make_model: takes `classes` and `seed`.
         make_trainer: takes Lightning's Trainer arguments that are not configuration.
+        place: of the run in its sweep.
 
     Returns:
         One line for the screen.
@@ -61,7 +64,7 @@ def fit_and_test(
         logger=list(loggers) or False,
         callbacks=[
             history,
-            Progress(key.label),
+            Progress(key.label, place),
             PredictionWriter(folder, arm.real.test, arm.clusters, arm.real.classes),
             Checkpoints(folder, history),
         ],
@@ -100,7 +103,7 @@ def fit_and_test(
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         layout.finish(folder, result)
-    return f"test accuracy {test['accuracy']:.2%}"
+    return f"test accuracy {100 * test['accuracy']:.2f} %"
 
 
 def _log_arm(loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Mapping[str, Any], arm: Arm) -> None:

@@ -3,6 +3,8 @@
 import csv
 import errno
 import os
+import re
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -10,10 +12,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from synthaug.config import schema
 from synthaug.errors import UserError, explain, underlying
 from synthaug.files import read_json
 from synthaug.runs import contents, layout, planning
-from tests.factories.commands import Commands
+from tests.factories.commands import Commands, jobs_of
 from tests.factories.open_images_files import OpenImages
 from tests.factories.servers import serve
 
@@ -64,6 +67,36 @@ def test_the_sweep_ends_with_a_table_and_its_files(swept: Commands) -> None:
     assert {"results.csv", "results.json", "report.html"} <= names(swept.study())
     with (swept.study() / "results.csv").open(newline="", encoding="utf-8") as stream:
         assert [row["arm"] for row in csv.DictReader(stream)] == list(ARMS)
+
+
+def test_the_sweep_has_two_lines_for_each_run(swept: Commands) -> None:
+    lines = (swept.folder / "first").read_text(encoding="utf-8").splitlines()
+    for number, arm in enumerate(ARMS, start=1):
+        begun, ended = (line for line in lines if line.startswith(f"{arm}-seed0:"))
+        place = re.search(r"run (\d) of (\d)(, \d+ s left)?", begun)
+        assert place
+        assert place.group(1, 2) == (str(number), "5")
+        assert bool(place[3]) == (1 < number < 5)
+        assert re.search(r"accuracy \d+\.\d\d %, \d+ s$", ended)
+
+
+def test_a_single_run_ends_with_its_interval_its_folder_and_the_next_command(
+    swept: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, printed = swept.run("mix=55", "experiment=single", "logger=none", "overwrite=true")
+    assert code == 0, printed
+    assert re.search(r"\d+\.\d % \(95 % CI \d+\.\d to \d+\.\d, 12 test images\)", printed)
+    assert f"Folder: {swept.run_folder('55', 'single').relative_to(swept.folder)}\n" in printed
+    words = shlex.split(printed.splitlines()[-1])
+    assert words[:3] == ["python", "-m", "synthaug.train"]
+    monkeypatch.chdir(swept.folder)
+    schema.register()
+    jobs = jobs_of(*words[3:])
+    assert {job.key.label for job in jobs} == {"real-seed0", "55-seed0"}
+    assert {(job.study.name, job.settings["overwrite"]) for job in jobs} == {("single", False)}
+    code, printed = swept.run("mix=55", "logger=wandb")
+    assert code == 0, printed
+    assert f"\n  python -m synthaug.report {Path('outputs', 'default')}\n" in printed
 
 
 def test_the_sweep_tracks_every_run_offline_in_the_study(swept: Commands) -> None:

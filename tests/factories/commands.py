@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the commands' tests and the generator below do without torc
 
     from synthaug.arms.build import Arm
     from synthaug.models.classifier import Classifier
+    from synthaug.training.progress import SweepPlace
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "timm/test_efficientnet"  # 100,000 parameters, with batch normalisation
@@ -122,11 +123,13 @@ def train(
     loggers: "Sequence[Logger]" = (),
     callbacks: Sequence[Any] = (),
     kind: "Callable[..., Classifier] | None" = None,
+    place: "SweepPlace | None" = None,
     **trainer: Any,
 ) -> str:
     """One run through `fit_and_test`.
 
-    `callbacks` join those of the program, `trainer` overrides Lightning's, `kind` builds another model than ours.
+    `callbacks` join those of the program, `trainer` overrides Lightning's, `kind` builds another model than ours,
+    `place` is that of the run in its sweep.
     """
     import pytorch_lightning as lightning
 
@@ -149,6 +152,7 @@ def train(
         loggers,
         make_model=lambda **arguments: (kind or Classifier)(**settings_of_run["model"], **arguments),
         make_trainer=make_trainer,
+        place=place,
     )
 
 

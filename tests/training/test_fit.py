@@ -20,7 +20,7 @@ from synthaug.errors import UserError
 from synthaug.files import read_json, write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
-from synthaug.training import fit
+from synthaug.training import fit, progress
 from synthaug.training.callbacks import COLUMNS
 from tests.factories.commands import KEY, build_arm, settings, train
 from tests.factories.images import image, write_dataset
@@ -405,8 +405,9 @@ def test_a_stopped_run_of_so_many_steps_goes_on_as_if_it_had_not_been(
 
 @pytest.mark.parametrize("accumulated", [1, 3])
 def test_the_epochs_to_come_are_counted(
-    study: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, accumulated: int
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, accumulated: int
 ) -> None:
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     with caplog.at_level("INFO", "synthaug"):
         train(tmp_path / "run", run_settings(study), max_epochs=2, accumulate_grad_batches=accumulated)
     messages = [record.getMessage() for record in caplog.records if "epoch" in record.getMessage()]

@@ -65,7 +65,7 @@ class Copy:
 def read_pictures(images: Sequence[ListedImage]) -> tuple[list[Picture], list[ListedImage]]:
     """Decode image files; return the pictures, and the images whose files are missing or damaged."""
     with (
-        tqdm(total=len(images), desc="comparing", unit="image", disable=None) as bar,
+        tqdm(total=len(images), desc="comparing", unit="image", disable=None, leave=False) as bar,
         large_photographs(),
         ThreadPoolExecutor(os.cpu_count()) as threads,
     ):

@@ -1,0 +1,55 @@
+"""How long the rest of a sweep takes, from what its finished runs took."""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from statistics import mean
+from typing import Any
+
+from synthaug.config.job import Job
+from synthaug.files import read_json
+from synthaug.runs.layout import RESULT
+
+
+def expected_seconds(jobs: Iterable[Job], current: Job) -> tuple[float | None, float | None]:
+    """Return what a run will take, and all those after it; None where no finished run tells.
+
+    Args:
+        jobs: of the sweep, in their order.
+        current: one of them.
+    """
+    jobs = list(jobs)
+    finished = [job for job in jobs if job != current and (job.folder / RESULT).is_file()]
+    measured = [(job, run_seconds(read_json(job.folder / RESULT))) for job in finished]
+    expected, *later = (
+        _estimate(job, [pair for pair in measured if _is_comparable(pair[0], job)])
+        for job in jobs[jobs.index(current) :]
+        if job not in finished
+    )
+    estimates = [seconds for seconds in later if seconds is not None]
+    return expected, sum(estimates) if len(estimates) == len(later) and (estimates or finished) else None
+
+
+def run_seconds(result: Mapping[str, Any]) -> float:
+    """Return how long a finished run took: its last attempt, or all of its epochs where that is longer."""
+    started, finished = (datetime.fromisoformat(result[name]) for name in ("started", "finished"))
+    return max((finished - started).total_seconds(), float(result["training"]["seconds"]))
+
+
+def _is_comparable(measured: Job, job: Job) -> bool:
+    return (measured.key.dataset, measured.key.model) == (job.key.dataset, job.key.model)
+
+
+def _estimate(job: Job, measured: Collection[tuple[Job, float]]) -> float | None:
+    """Return the mean of the runs with as many images, else that of all of them, scaled by the number of images."""
+    work = _work(job)
+    same = [seconds for run, seconds in measured if _work(run) == work]
+    scaled = same or [seconds / _work(run) * work for run, seconds in measured]
+    return mean(scaled) if scaled else None
+
+
+def _work(job: Job) -> float:
+    """Return how often an image is trained on, as a multiple of the real training set."""
+    trainer, mix = job.settings["trainer"], job.settings["mix"]
+    per_epoch = 1.0 if job.settings["budget"] == "steps" else mix["real"] + mix["synthetic"]
+    epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")
+    return float(steps) if steps is not None and steps > 0 else per_epoch * (epochs or 1)

@@ -1,0 +1,66 @@
+"""The time left of a sweep."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from synthaug.config import schema
+from synthaug.config.job import Job
+from synthaug.execution.sweep_time import expected_seconds
+from synthaug.files import write_json
+from synthaug.runs.layout import RESULT
+from tests.factories.commands import jobs_of
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema.register()
+
+
+def finish(job: Job, seconds: float, trained: float = 0.0) -> None:
+    started = datetime(2026, 1, 1, tzinfo=UTC)
+    job.folder.mkdir(parents=True)
+    finished = started + timedelta(seconds=seconds)
+    result = {"started": started.isoformat(), "finished": finished.isoformat(), "training": {"seconds": trained}}
+    write_json(job.folder / RESULT, result)
+
+
+def test_nothing_is_said_before_a_run_is_finished() -> None:
+    jobs = jobs_of("-m", "mix=real,real20", "seed=0,1")
+    assert expected_seconds(jobs, jobs[0]) == (None, None)
+
+
+def test_runs_are_scaled_by_their_images_until_one_of_as_many_is_finished() -> None:
+    jobs = jobs_of("-m", "mix=real,real20,55", "seed=0,1")
+    finish(jobs[0], 100)
+    assert expected_seconds(jobs, jobs[1]) == pytest.approx((100, 20 + 20 + 100 + 100))
+    finish(jobs[2], 50)
+    assert expected_seconds(jobs, jobs[3]) == pytest.approx((50, 100 + 100))
+    assert expected_seconds(jobs, jobs[5]) == pytest.approx((100, 0))
+
+
+def test_finished_runs_take_nothing_and_a_resumed_one_took_all_its_epochs() -> None:
+    jobs = jobs_of("-m", "mix=real", "seed=0,1,2,3")
+    finish(jobs[0], 10, trained=100)
+    finish(jobs[2], 100)
+    assert expected_seconds(jobs, jobs[1]) == pytest.approx((100, 100))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [
+        (["mix=real,real20", "budget=steps"], 100),
+        (["mix=real", "trainer.max_epochs=8,16"], 200),
+        (["mix=real,real20", "trainer.max_steps=50"], 100),
+        (["mix=real", "model=resnet18,vit_b_16"], None),
+    ],
+)
+def test_what_a_run_is_judged_by(arguments: list[str], seconds: float | None) -> None:
+    experiment = "experiment=x-${trainer.max_epochs}"
+    jobs = jobs_of("-m", *arguments, experiment)
+    finish(jobs[0], 100)
+    expected, later = expected_seconds(jobs, jobs[1])
+    assert expected == pytest.approx(seconds)
+    assert later == 0
