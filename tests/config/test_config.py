@@ -34,7 +34,7 @@ from tests.factories.images import write_dataset
 
 CARD = ["-m", "mix=real,55,64,73,82"]
 HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "num_workers", "output_dir"]
-HELP_KEYS += ["per_class", "controls", "margin", "overwrite"]
+HELP_KEYS += ["per_class", "controls", "margin", "debug", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, real, "
 
 
