@@ -1,5 +1,6 @@
 """The images of an arm: real ones scanned, synthetic ones generated, all decoded, the mix drawn."""
 
+import hashlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from synthaug.arms import mixing, smoke_test
 from synthaug.arms.mixing import Counts
-from synthaug.data import splitting
+from synthaug.data import fingerprints, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
@@ -28,12 +29,15 @@ from synthaug.data.samples import (
 from synthaug.data.split_rule import Rule
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
+from synthaug.files import read_json, write_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.prompts import read_prompts
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
 from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
+
+CLUSTERS = "clusters.json"  # in a pixel store
 
 
 @dataclass(frozen=True)
@@ -337,12 +341,21 @@ def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStor
 def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:
     """Return the cluster of near duplicates of each image, named by the index of its first one.
 
+    They are kept beside the pixels, so that the same images are compared once for all runs.
+
     Args:
         samples: the images.
         store: that holds them.
     """
-    first: dict[str, int] = {}
-    return [first.setdefault(store.place(item.sha256).content, index) for index, item in enumerate(samples)]
+    keys = [sample.sha256 for sample in samples]
+    path = store.folder / CLUSTERS
+    recorded = read_json(path) if path.is_file() else {}
+    name = hashlib.sha256("\n".join([str(fingerprints.RULE), *keys]).encode()).hexdigest()
+    if name not in recorded:
+        recorded[name] = fingerprints.groups([fingerprints.fingerprint(store.image(key)) for key in keys], near=True)
+        write_json(path, recorded)
+    numbers: list[int] = recorded[name]
+    return numbers
 
 
 def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:

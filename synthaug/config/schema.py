@@ -80,7 +80,7 @@ class SplitConfig:
     val: Any = 0.15
     test: Any = 0.15
     seed: int = 0
-    near: int | None = 8
+    near_duplicates: bool = True
 
 
 @dataclass

@@ -110,7 +110,6 @@ _RULES: Mapping[str, Rule] = {
     "dataset.split.val": _PART,
     "dataset.split.test": _PART,
     "dataset.split.seed": _SEED,
-    "dataset.split.near": _number(0, 32, below=True, words="0 to 31 of 64 bits, or null"),
     "model.lr": _number(0, above=True),
     "model.weight_decay": _number(0),
     "model.mean": _triple(-math.inf, "three numbers, or null"),

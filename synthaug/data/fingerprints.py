@@ -1,7 +1,7 @@
-"""Fingerprints of images: equal for the same pixels, close for copies that were resized or re-saved.
+"""Fingerprints of images: the same for the same pixels, and enough of a picture to confirm that another is its copy.
 
-The perceptual hash is `phash` of the package ImageHash: the signs of the 8×8 lowest frequencies of a cosine transform
-of the grey image at 32×32, about their median. Of two unrelated photographs about half of its 64 bits differ.
+Near duplicates are copies that were re-encoded, resized, brightened, mirrored, or cropped by up to a tenth
+(`registration`); two photographs of one scene are none.
 """
 
 import hashlib
@@ -16,25 +16,29 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from synthaug.data import registration
 from synthaug.data.pixels import large_photographs, try_decode
+from synthaug.data.registration import Thumbnails
 
 BITS = 64
+RULE = 1  # raise it with any change of what counts as a copy
 # Images are compared at this short side in pixels: enough to tell any two photographs apart, and fast.
 SHORT_SIDE = 256
-_ROWS = 1024  # of the table of distances that are held in memory at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprint:
     """Fingerprint of an image.
 
     Attributes:
         pixels: hex hash of the upright RGB pixels and their shape.
-        phash: hex perceptual hash, 16 digits.
+        thumbnail: for `registration`.
+        side: short side of the image in pixels.
     """
 
     pixels: str
-    phash: str
+    thumbnail: NDArray[np.uint8]
+    side: int
 
 
 def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[str, str]]:
@@ -69,31 +73,103 @@ def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
     """Return the fingerprint of RGB pixels (H, W, 3)."""
-    import imagehash
-
     height, width, _ = image.shape
     pixels = hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
-    return Fingerprint(pixels, str(imagehash.phash(Image.fromarray(image))))
+    size = (registration.SIDE, registration.SIDE)
+    thumbnail = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+    return Fingerprint(pixels, thumbnail, min(height, width))
 
 
-def groups(fingerprints: Sequence[Fingerprint], near: int | None) -> list[int]:
-    """Group images that are copies of one another, directly or by way of others.
+def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+    """Find the pairs of images of which one is a copy of the other.
 
     Args:
-        fingerprints: of the images.
-        near: most bits in which the perceptual hashes of copies differ; None takes only the same pixels for copies.
+        first: N fingerprints.
+        second: M fingerprints.
+
+    Returns:
+        Indices into `first` and `second`, in ascending order; images of the same pixels are among them.
+    """
+    places = _places(first), _places(second)
+    names = [sorted(by_pixels) for by_pixels in places]
+    unique, others = (
+        _thumbnails([images[by_pixels[name][0]] for name in ordered])
+        for images, by_pixels, ordered in zip((first, second), places, names, strict=True)
+    )
+    found = {(names[0][i], names[1][j]) for i, j in registration.find_windows(unique, others)}
+    found |= {(names[0][i], names[1][j]) for j, i in registration.find_windows(others, unique)}
+    found |= {(name, name) for name in places[0].keys() & places[1].keys()}
+    return sorted((i, j) for one, other in found for i in places[0][one] for j in places[1][other])
+
+
+def groups(fingerprints: Sequence[Fingerprint], near: bool) -> list[int]:
+    """Group images with their copies: every member is a copy of one image of its group, none by way of others.
+
+    That image is the one with most copies among those that are in no group yet, of several the first by its pixels.
+
+    Args:
+        fingerprints: of the images, in any order.
+        near: whether near duplicates count as copies, and not only images of the same pixels.
 
     Returns:
         For each image the least index of its group.
     """
-    labels = np.arange(len(fingerprints))
-    first: dict[str, int] = {}
+    places = _places(fingerprints)
+    names = sorted(places)
+    copies: dict[str, set[str]] = {name: {name} for name in names}
+    unique = _thumbnails([fingerprints[places[name][0]] for name in names])
+    for first, second in registration.find_windows(unique, unique) if near else ():
+        copies[names[first]].add(names[second])
+        copies[names[second]].add(names[first])
+    labels = [0] * len(fingerprints)
+    for members in _stars(copies):
+        indices = [index for name in members for index in places[name]]
+        for index in indices:
+            labels[index] = min(indices)
+    return labels
+
+
+def _stars(copies: Mapping[str, set[str]]) -> list[set[str]]:
+    """Return groups of an item and its copies, those with most members first; every item is in one."""
+    rest = {name: set(others) for name, others in copies.items() if len(others) > 1}
+    stars = [others for others in copies.values() if len(others) == 1]
+    while rest:
+        centre = min(rest, key=lambda name: (-len(rest[name]), name))
+        members = rest[centre]
+        stars.append(members)
+        for neighbour in {neighbour for member in members for neighbour in rest[member]} - members:
+            rest[neighbour] -= members
+        for member in members:
+            del rest[member]
+    return stars
+
+
+def _places(fingerprints: Sequence[Fingerprint]) -> dict[str, list[int]]:
+    """Return the indices of the images by their pixels."""
+    places: dict[str, list[int]] = {}
     for index, item in enumerate(fingerprints):
-        labels[index] = first.setdefault(item.pixels, index)
-    if near is not None and fingerprints:
-        hashes = [item.phash for item in fingerprints]
-        _join(labels, _distinct(labels, hashes), hashes, near)
-    return [int(label) for label in labels]
+        places.setdefault(item.pixels, []).append(index)
+    return places
+
+
+def _thumbnails(fingerprints: Sequence[Fingerprint]) -> Thumbnails:
+    shape = (len(fingerprints), registration.SIDE, registration.SIDE, 3)
+    pixels = np.array([item.thumbnail for item in fingerprints], dtype=np.uint8).reshape(shape)
+    return Thumbnails(pixels, np.array([item.side for item in fingerprints], dtype=np.int64))
+
+
+# --- the perceptual hash ---------------------------------------------------------------------------
+
+
+def perceptual_hash(image: NDArray[np.uint8]) -> str:
+    """Return `phash` of the package ImageHash for RGB pixels (H, W, 3): 64 bits as 16 hex digits.
+
+    They are the signs of the 8×8 lowest frequencies of a cosine transform of the grey image at 32×32, about their
+    median. Of two unrelated photographs about half differ; two plain pictures may share nearly all of them.
+    """
+    import imagehash
+
+    return str(imagehash.phash(Image.fromarray(image)))
 
 
 def distances(first: Sequence[str], second: Sequence[str]) -> NDArray[np.int64]:
@@ -108,33 +184,6 @@ def distances(first: Sequence[str], second: Sequence[str]) -> NDArray[np.int64]:
     """
     product = _signs(first) @ _signs(second).T
     return ((BITS - product) / 2).astype(np.int64)
-
-
-def _distinct(labels: NDArray[np.int64], hashes: Sequence[str]) -> list[int]:
-    """Join images of the same perceptual hash, and return one index of each hash."""
-    first: dict[str, int] = {}
-    for index, text in enumerate(hashes):
-        _unite(labels, np.array([first.setdefault(text, index), index]))
-    return list(first.values())
-
-
-def _join(labels: NDArray[np.int64], indices: Sequence[int], hashes: Sequence[str], near: int) -> None:
-    """Join the images at `indices` whose hashes differ in at most `near` bits, a block of rows at a time."""
-    ordered = np.array(indices)
-    texts = [hashes[index] for index in indices]
-    for start in range(0, len(texts), _ROWS):
-        block = distances(texts[start : start + _ROWS], texts[start:]) <= near
-        for close in block:
-            members = ordered[start + np.flatnonzero(close)]  # the row's own image among them
-            if len(members) > 1:
-                _unite(labels, members)
-
-
-def _unite(labels: NDArray[np.int64], members: NDArray[np.int64]) -> None:
-    """Give the groups of all members the least of their labels."""
-    least, *others = np.unique(labels[members])
-    if others:
-        labels[np.isin(labels, others)] = least
 
 
 def _signs(hashes: Sequence[str]) -> NDArray[np.float32]:

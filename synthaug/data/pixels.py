@@ -116,10 +116,14 @@ class PixelStore:
 
     def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+        return padded([self.image(key) for key in keys])
+
+    def image(self, key: str) -> NDArray[np.uint8]:
+        """Return the image with this file hash, (H, W, 3)."""
         if self._bytes is None:
             self._bytes = np.memmap(self.folder / "pixels.bin", dtype=np.uint8, mode="r")
-        places = [self._places[key] for key in keys]
-        return padded([self._bytes[p.offset : p.stop].reshape(p.height, p.width, 3) for p in places])
+        place = self._places[key]
+        return self._bytes[place.offset : place.stop].reshape(place.height, place.width, 3)
 
     def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[str, str]:
         bad: dict[str, str] = {}

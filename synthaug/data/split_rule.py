@@ -9,8 +9,9 @@ from synthaug.errors import UserError, raise_all
 from synthaug.messages import join_words, plural
 
 IN_WORDS = (
-    "Within each class, images with the same pixels, and those whose perceptual hashes (phash of ImageHash, 64 bits) "
-    "differ in at most `near` bits, directly or by way of others, are a group (near = null: the same pixels only). "
+    "Within each class, an image and its copies are a group: those with the same pixels and, with near_duplicates, "
+    "those that aligned thumbnails confirm to be re-encoded, resized, brightened, mirrored, or cropped by up to a "
+    "tenth. The image with most copies takes them first; none joins by way of others. "
     "A share of all images, rounded, or their number is apportioned to the classes by largest remainders, at least one "
     "to each. Groups are ordered by SHA-256 of (seed, class, least pixel hash of the group), and fill first test, then "
     "val: each group goes there that still fits, or the smallest where none does. The rest is train. Later images join "
@@ -26,13 +27,13 @@ class Rule:
         val: share of all images (between 0 and 1), or their number in all classes together (an integer).
         test: the same for the test images.
         seed: another seed gives another split.
-        near: most bits in which the perceptual hashes of copies differ; None: copies have the same pixels.
+        near_duplicates: whether copies that were changed a little stay together too, or only those of the same pixels.
     """
 
     val: float
     test: float
     seed: int = 0
-    near: int | None = 8
+    near_duplicates: bool = True
 
 
 def draw(
@@ -70,7 +71,7 @@ def draw(
             continue
         split_of = _fill(members, targets, _shuffled(members, f"{rule.seed}\0{name}"))
         if _misses(members, targets, split_of):
-            problems.append(_too_alike(name, members, counts[name], targets, rule.near))
+            problems.append(_too_alike(name, members, counts[name], targets, rule.near_duplicates))
         chosen |= {(name, group): split for group, split in split_of.items()}
     raise_all("The images cannot be split:", problems)
     return chosen
@@ -138,15 +139,12 @@ def _too_small(name: str, count: int, targets: Mapping[str, int]) -> str:
 
 
 def _too_alike(
-    name: str, members: Mapping[str, Sequence[str]], count: int, targets: Mapping[str, int], near: int | None
+    name: str, members: Mapping[str, Sequence[str]], count: int, targets: Mapping[str, int], near: bool
 ) -> str:
     largest = max(members.values(), key=len)
     listed = join_words(f"{images} for {split}" for split, images in targets.items())
-    remedy = (
-        "remove the repeats"
-        if near is None
-        else f"count only the same pixels as copies with dataset.split.near=null, or fewer bits than {near}"
-    )
+    only = "count only the same pixels as copies with dataset.split.near_duplicates=false"
+    remedy = only if near else "remove the repeats"
     return (
         f"{name}: too small to be split: {len(largest)} of its {plural(count, 'image')} are copies of {largest[0]} and "
         f"must stay together, which leaves no way to take {listed}; add other images of it, or {remedy}"

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 RULE, IMAGES = "split.json", "split.csv"
 LEFT_OUT = "left out"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,9 @@ class _Row:
     sha256: str
     group: str
     pixels: str
-    phash: str
 
 
-_HEADER = ("path", "class", "split", "sha256", "group", "pixels", "phash")
+_HEADER = ("path", "class", "split", "sha256", "group", "pixels")
 
 
 def divide(
@@ -162,7 +161,7 @@ def _draw_first(
     group_of: dict[Path, str] = {}
     groups: dict[str, dict[str, list[str]]] = {}
     for name, samples in per_class(usable, real.classes).items():
-        labels = fingerprints.groups([prints[sample.sha256] for sample in samples], rule.near)
+        labels = fingerprints.groups([prints[sample.sha256] for sample in samples], rule.near_duplicates)
         least: dict[int, str] = {}
         for label, sample in zip(labels, samples, strict=True):
             pixels = prints[sample.sha256].pixels
@@ -173,12 +172,13 @@ def _draw_first(
             groups[name][least[label]].append(str(sample.path))
     chosen = draw(groups, rule, drawn)
     rows = [
-        _row(root, sample, chosen.get((sample.class_name, group), "train"), group, prints[sample.sha256])
+        _row(root, sample, chosen.get((sample.class_name, group), "train"), group, prints[sample.sha256].pixels)
         for sample in usable
         for group in [group_of[sample.path]]
     ]
     sizes = Counter((row.split, row.class_name) for row in rows)
     counts = {split: {name: sizes[split, name] for name in real.classes} for split in ("train", *drawn)}
+    copies = _count_copies(groups)
     write_json(
         folder / RULE,
         {
@@ -186,13 +186,23 @@ def _draw_first(
             **_rule_settings(rule, drawn),
             "rule": IN_WORDS,
             "counts": counts,
-            "versions": {name: importlib.metadata.version(name) for name in ("ImageHash", "pillow", "numpy", "scipy")},
+            "copies": copies,
+            "versions": {name: importlib.metadata.version(name) for name in ("pillow", "numpy", "scipy")},
         },
     )
     _write(folder, rows)
     listed = ", ".join(f"{sum(by_class.values())} {split}" for split, by_class in counts.items())
     log.warning("%s: its images were split for good: %s (see %s)", root, listed, folder / IMAGES)
+    if copies["groups"]:
+        what = f"{copies['images']} images are copies of one another"
+        log.warning("%s: %s, in %s that stay together", root, what, plural(copies["groups"], "group"))
     return rows, bad
+
+
+def _count_copies(groups: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, int]:
+    """Count groups of more than one image, the images in them, and those in the largest."""
+    sizes = [len(members) for of_class in groups.values() for members in of_class.values() if len(members) > 1]
+    return {"groups": len(sizes), "images": sum(sizes), "largest": max(sizes, default=1)}
 
 
 # --- from then on ----------------------------------------------------------------------------------
@@ -215,7 +225,9 @@ def _update(
     prints, bad = _fingerprints(new, refuse)
     joining = [sample for sample in new if sample.sha256 in prints]
     require_distinct(RealImages(real.classes, joining, [], []), lambda key: prints[key].pixels)
-    by_hash |= {row.sha256: row for row in _join(root, joining, prints, recorded, rule.near)}
+    unseen = [s for s in real.train if s.sha256 in by_hash and by_hash[s.sha256].split in ("val", "test")]
+    near = _near_unseen(joining, unseen, prints) if rule.near_duplicates else {}
+    by_hash |= {row.sha256: row for row in _join(root, joining, prints, recorded, near)}
     present = [sample for sample in real.train if sample.sha256 in by_hash]
     rows = [_moved(root, sample, by_hash[sample.sha256]) for sample in present]
     hashes = {row.sha256 for row in rows}
@@ -264,35 +276,48 @@ def _require_present(root: Path, samples: Iterable[Sample], recorded: Sequence[_
         )
 
 
+def _near_unseen(
+    new: Sequence[Sample], unseen: Sequence[Sample], prints: Mapping[str, Fingerprint]
+) -> dict[str, set[str]]:
+    """Return file hash of each new image → those of the validation and test images of its class that it copies."""
+    near: dict[str, set[str]] = {}
+    names = {sample.class_name for sample in new}
+    recorded, _ = fingerprints.fingerprint_files({s.sha256: s.path for s in unseen if s.class_name in names})
+    for name in sorted(names):
+        samples = [sample for sample in new if sample.class_name == name]
+        others = [sample for sample in unseen if sample.class_name == name and sample.sha256 in recorded]
+        pairs = fingerprints.near_duplicates(
+            [prints[sample.sha256] for sample in samples], [recorded[sample.sha256] for sample in others]
+        )
+        for i, j in pairs:
+            near.setdefault(samples[i].sha256, set()).add(others[j].sha256)
+    return near
+
+
 def _join(
-    root: Path, new: Sequence[Sample], prints: Mapping[str, Fingerprint], recorded: Sequence[_Row], near: int | None
+    root: Path,
+    new: Sequence[Sample],
+    prints: Mapping[str, Fingerprint],
+    recorded: Sequence[_Row],
+    near: Mapping[str, set[str]],
 ) -> list[_Row]:
     """Return rows of new images: for training, or left out as copies of validation and test images."""
     by_pixels = {row.pixels: row for row in sorted(recorded, key=lambda row: row.split in ("val", "test"))}
     rows = []
-    for name in sorted({sample.class_name for sample in new}):
-        samples = [sample for sample in new if sample.class_name == name]
-        rows_of_class = [row for row in recorded if row.class_name == name]
-        phashes = [prints[sample.sha256].phash for sample in samples]
-        close = (
-            fingerprints.distances(phashes, [row.phash for row in rows_of_class]) <= near
-            if near is not None and rows_of_class
-            else [[False] * len(rows_of_class)] * len(samples)
-        )
-        for sample, copies in zip(samples, close, strict=True):
-            fingerprint = prints[sample.sha256]
-            same = by_pixels.get(fingerprint.pixels)
-            alike = [row for row, is_copy in zip(rows_of_class, copies, strict=True) if is_copy]
-            alike += [same] if same and same.class_name == name else []
-            unseen = any(row.split in ("val", "test", LEFT_OUT) for row in alike)
-            group = alike[0].group if alike else fingerprint.pixels
-            rows.append(_row(root, sample, LEFT_OUT if unseen else "train", group, fingerprint))
+    for sample in new:
+        pixels, copies = prints[sample.sha256].pixels, near.get(sample.sha256, set())
+        same = by_pixels.get(pixels)
+        alike = [row for row in recorded if row.sha256 in copies] if copies else []
+        alike += [same] if same and same.class_name == sample.class_name else []
+        unseen = any(row.split in ("val", "test", LEFT_OUT) for row in alike)
+        group = alike[0].group if alike else pixels
+        rows.append(_row(root, sample, LEFT_OUT if unseen else "train", group, pixels))
     return rows
 
 
 def _moved(root: Path, sample: Sample, row: _Row) -> _Row:
     """Return the row with the present path of its image."""
-    return _row(root, sample, row.split, row.group, Fingerprint(row.pixels, row.phash))
+    return _row(root, sample, row.split, row.group, row.pixels)
 
 
 # --- both ------------------------------------------------------------------------------------------
@@ -314,19 +339,19 @@ def _fingerprints(
 def _rule_settings(rule: Rule, drawn: Sequence[str]) -> dict[str, Any]:
     """Return the settings that decide the split."""
     sizes = {split: getattr(rule, split) for split in sorted(drawn)}
-    return {"drawn": " and ".join(sorted(drawn)), **sizes, "seed": rule.seed, "near": rule.near}
+    return {"drawn": " and ".join(sorted(drawn)), **sizes, "seed": rule.seed, "near_duplicates": rule.near_duplicates}
 
 
-def _row(root: Path, sample: Sample, split: str, group: str, fingerprint: Fingerprint) -> _Row:
+def _row(root: Path, sample: Sample, split: str, group: str, pixels: str) -> _Row:
     path = Path(os.path.relpath(sample.path, root)).as_posix()
-    return _Row(path, sample.class_name, split, sample.sha256, group, fingerprint.pixels, fingerprint.phash)
+    return _Row(path, sample.class_name, split, sample.sha256, group, pixels)
 
 
 def _write(folder: Path, rows: Iterable[_Row]) -> None:
     write_rows(
         folder / IMAGES,
         _HEADER,
-        ([r.path, r.class_name, r.split, r.sha256, r.group, r.pixels, r.phash] for r in rows),
+        ([r.path, r.class_name, r.split, r.sha256, r.group, r.pixels] for r in rows),
     )
 
 
@@ -336,7 +361,7 @@ def _read(folder: Path) -> list[_Row]:
             rows = [_Row(*(row[name] for name in _HEADER)) for row in csv.DictReader(stream)]
         except (KeyError, UnicodeDecodeError, csv.Error):
             rows = []
-    if not rows or any(value is None for row in rows for value in (row.split, row.sha256, row.phash)):
+    if not rows or any(value is None for row in rows for value in (row.split, row.sha256, row.pixels)):
         raise UserError(
             f"{folder / IMAGES} is damaged: bring it back from a copy, or move {folder} away to have a new split drawn."
         )

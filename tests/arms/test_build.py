@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from synthaug.arms import build as arms
+from synthaug.data import fingerprints
 from synthaug.data.augment import DRAWS, Augmentation, training_view
 from synthaug.data.samples import SYNTHETIC, digest, scan
 from synthaug.errors import UserError
@@ -88,7 +89,7 @@ def test_files_that_are_left_out_are_named_with_their_reasons(root: Path, caplog
 
 
 def test_what_a_split_leaves_out_is_named_and_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rule = {"val": 0.3, "test": 0.3, "seed": 0, "near": 8}
+    rule = {"val": 0.3, "test": 0.3, "seed": 0, "near_duplicates": True}
     flat = root / "train"
     first = read(flat, split=rule)
     (flat / "cat/notes.txt").write_text("no image")
@@ -188,6 +189,23 @@ def test_an_arm_counts_and_hashes_each_of_its_lists(root: Path, tmp_path: Path) 
     lists = {"train": arm.train, "val": data.real.val, "test": data.real.test}
     lists["synthetic"] = [sample for sample in arm.train if sample.origin == SYNTHETIC]
     assert arm.digests == {name: digest(samples) for name, samples in lists.items()}
+
+
+def test_near_duplicates_in_the_test_are_clusters_and_compared_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Image.open(root / "test" / "cat" / "001.png") as opened:
+        large = opened.resize((200, 160))
+    large.save(root / "test" / "dog" / "a.jpg")
+    ImageOps.mirror(large).save(root / "test" / "cat" / "b.png")
+    arm = build_arm(settings(root, root.parent, 1.0, 0.0))
+    names = [f"{sample.class_name}/{sample.path.name}" for sample in arm.real.test]
+    original = names.index("cat/001.png")
+    copied = {"cat/b.png", "dog/a.jpg"}
+    expected = [original if name in copied else number for number, name in enumerate(names)]
+    assert arm.clusters == expected
+    monkeypatch.setattr(fingerprints, "groups", None)
+    assert build_arm(settings(root, root.parent, 0.5, 0.0)).clusters == expected
 
 
 def test_a_class_that_loses_all_images_of_a_split_is_refused(root: Path) -> None:

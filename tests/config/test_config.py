@@ -683,7 +683,6 @@ def test_dataset_folder_is_looked_at(tmp_path: Path) -> None:
                 "train on"
             ),
         ),
-        ("dataset.split={near: 64}", "dataset.split.near=64: must be 0 to 31 of 64 bits, or null"),
         ("dataset.split={seed: -1}", "dataset.split.seed=-1: must be 0 to 2147483647"),
     ],
 )
@@ -758,7 +757,7 @@ def test_folders_that_need_no_split_folders(tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "photos")
     (root / "train").rename(tmp_path / "flat")
     job = job_of("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}")
-    assert job.settings["dataset"]["split"] == {"val": 0.15, "test": 0.15, "seed": 0, "near": 8}
+    assert job.settings["dataset"]["split"] == {"val": 0.15, "test": 0.15, "seed": 0, "near_duplicates": True}
     lines = problems("dataset=imagefolder", f"dataset.root={tmp_path / 'flat'}", "dataset.split=null")
     assert "it has no folder 'train/' (key dataset.train)" in lines[0]
     assert len([line for line in lines if "by 'split: {}' in the dataset's YAML" in line]) == len(lines) == 3

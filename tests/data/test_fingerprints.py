@@ -1,60 +1,233 @@
-"""What an image looks like: equal for the same pixels, close for re-saved and resized copies, far for others."""
+"""Which images are copies of one another: changed a little, and neither alike by chance nor by way of others."""
 
+import io
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 from synthaug import files
-from synthaug.data import fingerprints
-from synthaug.data.fingerprints import Fingerprint, distances, fingerprint, fingerprint_files, groups
+from synthaug.data import registration
+from synthaug.data.fingerprints import (
+    Fingerprint,
+    distances,
+    fingerprint,
+    fingerprint_files,
+    groups,
+    near_duplicates,
+    perceptual_hash,
+)
 from synthaug.data.pixels import decode
-from synthaug.data.split_rule import Rule
+from synthaug.data.sources.digits import write_digits
 from tests.factories.images import image
 
-
-def photo(seed: int, side: int = 96) -> Image.Image:
-    return image(seed, (side, side))
+Change = Callable[[Image.Image], Image.Image]
 
 
-def bits(first: Image.Image, second: Image.Image) -> int:
-    return int(distances([fingerprint(np.asarray(first)).phash], [fingerprint(np.asarray(second)).phash])[0, 0])
+def saved(original: Image.Image) -> Image.Image:
+    stream = io.BytesIO()
+    original.save(stream, "JPEG", quality=60)
+    return Image.open(stream).convert("RGB")
 
 
-def with_hash(value: int, pixels: str = "") -> Fingerprint:
-    return Fingerprint(pixels or f"pixels {value}", f"{value:016x}")
+def cropped(left: float, top: float, share: float) -> Change:
+    """Cut `share` off the sides, of which these parts are on the left and at the top."""
+
+    def cut(original: Image.Image) -> Image.Image:
+        width, height = (round(share * side) for side in original.size)
+        corner = round(left * width), round(top * height)
+        return original.crop((*corner, original.width - width + corner[0], original.height - height + corner[1]))
+
+    return cut
 
 
-def test_copies_are_near_and_others_far(tmp_path: Path) -> None:
-    original = photo(1)
-    original.save(tmp_path / "a.jpg", quality=60)
-    with Image.open(tmp_path / "a.jpg") as saved:
-        assert bits(original, saved.convert("RGB")) <= 8
-    assert bits(original, original.resize((48, 48))) <= 8
-    assert min(bits(original, photo(seed)) for seed in range(2, 40)) > 8
+CHANGES: dict[str, Change] = {
+    "JPEG": saved,
+    "half": lambda original: original.resize((original.width // 2, original.height // 2)),
+    "larger": lambda original: original.resize((3 * original.width, 3 * original.height)),
+    "another shape": lambda original: original.resize((original.width, original.height // 2)),
+    "mirrored": ImageOps.mirror,
+    "brighter": lambda original: ImageEnhance.Brightness(original).enhance(1.2),
+    "darker": lambda original: ImageEnhance.Brightness(original).enhance(0.8),
+    "contrast": lambda original: ImageEnhance.Contrast(original).enhance(0.7),
+    "cropped 2 %": cropped(1, 0, 0.02),
+    "cropped 5 %": cropped(0.5, 0.5, 0.05),
+    "cropped 10 %": cropped(0.3, 0.9, 0.1),
+    "cropped and mirrored": lambda original: ImageOps.mirror(cropped(1, 1, 0.05)(original)),
+}
+
+
+def photograph(seed: int) -> Image.Image:
+    coarse = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((96, 72), Image.Resampling.BICUBIC)
+
+
+PHOTOGRAPHS = [photograph(seed) for seed in range(20)]
+
+
+def prints(pictures: list[Image.Image]) -> list[Fingerprint]:
+    return [fingerprint(np.asarray(item)) for item in pictures]
+
+
+ORIGINALS = prints(PHOTOGRAPHS)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("digits") / "digits"
+    write_digits(root)
+    return root
+
+
+def read_digits(root: Path, label: str) -> list[Image.Image]:
+    """Return 300 handwritten digits of one class."""
+    paths = [path for part in ("test", "train", "val") for path in sorted((root / part / label).iterdir())]
+    return [Image.fromarray(decode(path, 256)) for path in paths]
+
+
+# --- copies ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changed_copies_are_those_of_their_originals_and_of_no_other(name: str) -> None:
+    copies = prints([CHANGES[name](item) for item in PHOTOGRAPHS])
+    expected = [(number, number) for number in range(20)]
+    assert near_duplicates(ORIGINALS, copies) == near_duplicates(copies, ORIGINALS) == expected
+
+
+@pytest.mark.parametrize("name", ["JPEG", "larger", "mirrored", "brighter", "darker", "cropped 2 %", "cropped 5 %"])
+def test_copies_of_small_pictures(name: str, digits: Path) -> None:
+    fours = read_digits(digits, "4")[:10]
+    pairs = near_duplicates(prints(fours), prints([CHANGES[name](item) for item in fours]))
+    assert pairs == [(number, number) for number in range(10)]
+
+
+def test_handwritten_ones_are_no_copies_of_one_another(digits: Path) -> None:
+    """Of all digits these are most alike: their perceptual hashes chain nearly all of them."""
+    assert groups(prints(read_digits(digits, "1")), near=True) == list(range(300))
+
+
+@pytest.mark.parametrize("change", ["colour", "part"])
+def test_pictures_that_differ_in_colour_or_in_a_part_are_no_copies(change: str) -> None:
+    pixels = np.asarray(PHOTOGRAPHS[0]).copy()
+    if change == "colour":
+        pixels = pixels[:, :, ::-1]
+    else:
+        pixels[20:50, 30:60] = np.asarray(PHOTOGRAPHS[1])[20:50, 30:60]
+    assert near_duplicates(ORIGINALS[:1], [fingerprint(pixels)]) == []
+
+
+def test_larger_cuts_are_no_copies() -> None:
+    assert near_duplicates(ORIGINALS, prints([cropped(0.5, 0.5, 0.3)(item) for item in PHOTOGRAPHS])) == []
+
+
+def test_pictures_of_one_colour_are_copies_of_the_same_pixels_only() -> None:
+    plain = prints([Image.new("RGB", (64, 64), (grey, grey, grey)) for grey in (10, 10, 200)])
+    assert groups(plain, near=True) == [0, 0, 2]
+    assert near_duplicates(plain[:1], plain[1:]) == [(0, 0)]
+
+
+def test_nothing_is_a_copy_of_nothing() -> None:
+    assert near_duplicates([], ORIGINALS) == near_duplicates(ORIGINALS, []) == []
+    assert groups([], near=True) == []
+
+
+# --- groups ----------------------------------------------------------------------------------------
+
+
+def test_the_same_pixels_are_a_group_whatever_counts_as_a_copy() -> None:
+    copies = [*ORIGINALS[:2], ORIGINALS[0], *prints([saved(PHOTOGRAPHS[1])])]
+    assert groups(copies, near=False) == [0, 1, 0, 3]
+    assert groups(copies, near=True) == [0, 1, 0, 1]
+
+
+def test_a_chain_of_cuts_is_no_group() -> None:
+    """Each picture is a tenth cut off the one before; the last shows a half of the first."""
+    chain = [PHOTOGRAPHS[0].resize((960, 720))]
+    for _ in range(6):
+        chain.append(cropped(0.5, 0.5, 0.08)(chain[-1]))
+    links = prints(chain)
+    pairs = set(near_duplicates(links, links))
+    assert {(number, number + 1) for number in range(6)} <= pairs
+    assert (0, 6) not in pairs
+    labels = groups(links, near=True)
+    assert len(set(labels)) > 1
+    for label in set(labels):
+        members = [number for number, other in enumerate(labels) if other == label]
+        assert any(all((centre, member) in pairs for member in members) for centre in members)
+
+
+Links = st.sets(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=20)
+
+
+@given(Links, st.randoms(use_true_random=False))
+def test_every_group_has_a_centre_in_any_order(links: set[tuple[int, int]], order: random.Random) -> None:
+    thumbnail = np.zeros((registration.SIDE, registration.SIDE, 3), dtype=np.uint8)
+    items = [Fingerprint(f"{number:02d}", thumbnail, 32) for number in range(12)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registration, "find_windows", lambda *_: np.array(sorted(links)).reshape(-1, 2))
+        labels = groups(items, near=True)
+        places = list(range(12))
+        order.shuffle(places)
+        mixed = groups([items[place] for place in places], near=True)
+    joined = links | {(j, i) for i, j in links} | {(i, i) for i in range(12)}
+    sets = {frozenset(i for i in range(12) if labels[i] == label) for label in labels}
+    assert {frozenset(places[i] for i in range(12) if mixed[i] == label) for label in mixed} == sets
+    assert all(labels[i] == min(members) for members in sets for i in members)
+    assert all(any((centre, i) in joined for centre in members if all((centre, j) in joined for j in members))
+               for members in sets for i in members)  # fmt: skip
+
+
+def test_groups_do_not_depend_on_the_order_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = PHOTOGRAPHS + [change(item) for change in CHANGES.values() for item in PHOTOGRAPHS[:2]]
+    items = prints(pictures)
+    labels = groups(items, near=True)
+    assert sorted(labels.count(label) for label in set(labels))[-3:] == [1, 13, 13]
+    places = list(range(len(items)))
+    random.Random(0).shuffle(places)
+    monkeypatch.setattr(registration, "_ROWS", 7)
+    mixed = groups([items[place] for place in places], near=True)
+    assert {frozenset(places[i] for i, label in enumerate(mixed) if label == number) for number in mixed} == {
+        frozenset(i for i, label in enumerate(labels) if label == number) for number in labels
+    }
+
+
+# --- fingerprints ----------------------------------------------------------------------------------
 
 
 def test_the_same_pixels_in_another_format_have_the_same_fingerprint(tmp_path: Path) -> None:
     for name in ("a.png", "b.bmp"):
-        photo(1).save(tmp_path / name)
-    photo(2).save(tmp_path / "c.png")
-    (tmp_path / "d.png").write_text("no image")
-    paths = sorted(tmp_path.iterdir())
+        image(1, (96, 96)).save(tmp_path / name)
+    (tmp_path / "c.png").write_bytes(b"no image")
+    paths = [tmp_path / name for name in ("a.png", "b.bmp", "c.png")]
     keys = [files.sha256(path) for path in paths]
     actual, bad = fingerprint_files(dict(zip(keys, paths, strict=True)))
-    a, b, c = (actual[key] for key in keys[:3])
-    assert a == b
-    assert a.pixels != c.pixels
-    assert bad == {keys[3]: "not an image that Pillow can read"}
+    assert actual[keys[0]].pixels == actual[keys[1]].pixels
+    assert list(bad) == [keys[2]]
 
 
 def test_the_shape_belongs_to_the_pixels() -> None:
     wide = np.zeros((2, 8, 3), dtype=np.uint8)
     assert fingerprint(wide).pixels != fingerprint(wide.reshape(8, 2, 3)).pixels
+
+
+def test_prints_are_of_the_short_side_that_tells_photographs_apart(tmp_path: Path) -> None:
+    """The fingerprint of a large file is that of its pixels at 256; smaller files keep theirs."""
+    for name, side in (("large", 600), ("small", 200)):
+        image(1, (side, side)).save(tmp_path / f"{name}.png")
+        key = files.sha256(tmp_path / f"{name}.png")
+        actual, _ = fingerprint_files({key: tmp_path / f"{name}.png"})
+        expected = fingerprint(decode(tmp_path / f"{name}.png", 256))
+        assert (actual[key].pixels, actual[key].side) == (expected.pixels, min(side, 256))
+        assert np.array_equal(actual[key].thumbnail, expected.thumbnail)
+
+
+# --- the perceptual hash ---------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=6), st.integers(0, 2**64 - 1))
@@ -63,86 +236,5 @@ def test_distances_count_bits(ones: list[int], second: int) -> None:
     assert actual[:, 0].tolist() == [(first ^ second).bit_count() for first in ones]
 
 
-def test_groups_join_by_way_of_others() -> None:
-    chain = [with_hash(0b111), with_hash(0), with_hash(0b111 << 20), with_hash((1 << 40) - 1)]
-    assert groups(chain, 3) == [0, 0, 0, 3]
-    assert groups(chain, 2) == [0, 1, 2, 3]
-    assert groups(chain, None) == [0, 1, 2, 3]
-
-
-def test_the_same_pixels_are_a_group_whatever_the_limit() -> None:
-    same = [with_hash(0, "a"), with_hash(0, "b"), with_hash(0, "a")]
-    assert groups(same, None) == [0, 1, 0]
-    assert groups(same, 0) == [0, 0, 0]
-    assert groups([], 8) == []
-
-
-@given(st.lists(st.integers(0, 63), max_size=40), st.integers(0, 6), st.randoms())
-def test_groups_are_those_of_a_slow_search_in_any_order(values: list[int], near: int, order: random.Random) -> None:
-    prints = [with_hash(value) for value in values]
-    actual = groups(prints, near)
-    expected = list(range(len(values)))
-    changed = True
-    while changed:
-        changed = False
-        for first, value in enumerate(values):
-            for second in range(first):
-                if (value ^ values[second]).bit_count() <= near and expected[first] != expected[second]:
-                    least, most = sorted((expected[first], expected[second]))
-                    expected = [least if label == most else label for label in expected]
-                    changed = True
-    assert actual == expected
-    places = list(range(len(values)))
-    order.shuffle(places)
-    mixed = groups([prints[place] for place in places], near)
-    sets = {frozenset(places[i] for i, label in enumerate(mixed) if label == members) for members in mixed}
-    assert sets == {frozenset(i for i, label in enumerate(actual) if label == members) for members in actual}
-
-
-def test_blocks_of_rows_miss_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = random.Random(0)
-    prints = [with_hash(rng.getrandbits(64)) for _ in range(50)]
-    prints[49] = with_hash(int(prints[3].phash, 16) ^ 0b101)
-    monkeypatch.setattr(fingerprints, "_ROWS", 7)
-    actual = groups(prints, 8)
-    assert actual[49] == 3
-    assert len(set(actual)) == 49
-
-
-# --- the limit -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("bits", [0, 1, 7, 8, 9, 32, 64])
-@pytest.mark.parametrize("near", [0, 7, 8, 9, 63])
-def test_copies_differ_in_at_most_the_limit(bits: int, near: int) -> None:
-    pair = [with_hash(0x0123456789ABCDEF), with_hash(0x0123456789ABCDEF ^ ((1 << bits) - 1))]
-    assert groups(pair, near) == ([0, 0] if bits <= near else [0, 1])
-
-
-def test_the_default_limit_takes_saved_copies_and_no_other_photograph(tmp_path: Path) -> None:
-    """Of 60 photographs and their copies of half the size and at JPEG quality 90, in bits."""
-    near = Rule(val=0.1, test=0.1).near
-    assert near == 8
-    photographs = [photo(seed) for seed in range(60)]
-    copies = []
-    for number, original in enumerate(photographs):
-        original.resize((48, 48)).save(tmp_path / f"{number}.jpg", quality=90)
-        with Image.open(tmp_path / f"{number}.jpg") as opened:
-            copies.append(fingerprint(np.asarray(opened.convert("RGB"))))
-    between = distances([fingerprint(np.asarray(item)).phash for item in photographs], [item.phash for item in copies])
-    assert np.diag(between).max() <= near
-    assert between[~np.eye(60, dtype=bool)].min() > near
-
-
-def test_prints_are_of_the_short_side_that_tells_photographs_apart(tmp_path: Path) -> None:
-    """The fingerprint of a large file is that of its pixels at 256; smaller files keep theirs."""
-    for name, side in (("large", 600), ("small", 200)):
-        photo(1, side).save(tmp_path / f"{name}.png")
-        key = files.sha256(tmp_path / f"{name}.png")
-        prints, _ = fingerprint_files({key: tmp_path / f"{name}.png"})
-        assert prints[key] == fingerprint(decode(tmp_path / f"{name}.png", 256))
-
-
 def test_the_perceptual_hash_stands_from_release_to_release() -> None:
-    """Splits that were drawn are compared with hashes of later versions."""
-    assert fingerprint(np.asarray(photo(1))).phash == "c6e471db83258799"
+    assert perceptual_hash(np.asarray(image(1, (96, 96)))) == "c6e471db83258799"

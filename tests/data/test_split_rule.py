@@ -11,7 +11,7 @@ BOTH = ("test", "val")
 def draw_sizes(sizes: list[int], **counts: int) -> dict[str, list[int]]:
     """Split → sizes of its groups, for one class of groups of these sizes."""
     members = {f"group {number}": ["image"] * size for number, size in enumerate(sizes)}
-    chosen = draw({"cat": members}, Rule(**{"val": 1, "test": 1, **counts}), list(counts))
+    chosen = draw({"cat": members}, Rule(counts.get("val", 1), counts.get("test", 1)), list(counts))
     return {split: [len(members[group]) for (_, group), to in chosen.items() if to == split] for split in counts}
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import dataclasses
-import hashlib
 import logging
 import math
 import shutil
@@ -13,10 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
-from synthaug.data import fingerprints
-from synthaug.data.fingerprints import Fingerprint
 from synthaug.data.samples import RealImages
 from synthaug.data.split_rule import Rule, apportion, draw
 from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide
@@ -178,9 +175,9 @@ def test_without_a_limit_only_the_same_pixels_are_copies(tmp_path: Path) -> None
         image(1000, (64, 48)).save(root / "cat" / f"{quality}.jpg", quality=quality)
     message = refusal(root)
     assert "cat: too small to be split: 11 of its 13 images are copies of " in message
-    assert "dataset.split.near=null" in message
+    assert "dataset.split.near_duplicates=false" in message
     assert not (tmp_path / "splits" / IMAGES).exists()
-    assert sizes(divided(root, Rule(0.2, 0.2, near=None)).real)["test"] == {"cat": 2, "dog": 2}
+    assert sizes(divided(root, Rule(0.2, 0.2, near_duplicates=False)).real)["test"] == {"cat": 2, "dog": 2}
 
 
 def test_classes_that_are_too_small_are_all_named(tmp_path: Path) -> None:
@@ -255,11 +252,12 @@ def test_what_is_written_down(root: Path) -> None:
         for sample in samples
     }
     rule = read_json(root.parent / "splits" / RULE)
-    assert {key: rule[key] for key in ("drawn", "val", "test", "seed", "near")} == {
-        "drawn": "test and val", "val": 0.2, "test": 0.2, "seed": 0, "near": 8,
+    assert {key: rule[key] for key in ("drawn", "val", "test", "seed", "near_duplicates")} == {
+        "drawn": "test and val", "val": 0.2, "test": 0.2, "seed": 0, "near_duplicates": True,
     }  # fmt: skip
     assert rule["counts"]["val"] == {"cat": 2, "dog": 4}
-    assert "ImageHash" in rule["versions"]
+    assert rule["copies"] == {"groups": 0, "images": 0, "largest": 1}
+    assert "numpy" in rule["versions"]
 
 
 def test_a_second_reading_changes_nothing(root: Path) -> None:
@@ -294,40 +292,48 @@ def test_new_images_join_train_and_it_is_said_once(root: Path, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-@pytest.mark.parametrize("near", [8, None])
-def test_new_copies_of_what_must_stay_unseen_are_left_out(root: Path, split: str, near: int | None) -> None:
-    rule = Rule(0.2, 0.2, near=near)
+@pytest.mark.parametrize("near", [True, False])
+def test_new_copies_of_what_must_stay_unseen_are_left_out(root: Path, split: str, near: bool) -> None:
+    rule = Rule(0.2, 0.2, near_duplicates=near)
     before = divided(root, rule).real
     shown = before.splits[split][0].path
     with Image.open(shown) as opened:
         opened.save(shown.with_name("same.bmp"))
         opened.save(shown.with_name("near.jpg"), quality=80)
+        ImageOps.mirror(opened).save(shown.with_name("mirrored.png"))
     after = divided(root, rule)
-    wanted = ["near.jpg", "same.bmp"] if near else ["same.bmp"]
+    wanted = ["mirrored.png", "near.jpg", "same.bmp"] if near else ["same.bmp"]
     assert [path.name for path in after.copies] == wanted
-    assert len(after.real.train) == len(before.train) + 2 - len(wanted)
+    assert len(after.real.train) == len(before.train) + 3 - len(wanted)
     assert divided(root, rule) == after
 
 
-def test_a_copy_of_an_image_that_was_left_out_is_left_out_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chain: the second copy is near the first alone, which is near a test image."""
-    start = 1 << 63
-
-    def prints(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
-        far = {key: int(hashlib.sha256(key.encode()).hexdigest()[:16], 16) for key in images}
-        links = {key: start ^ ((1 << 6 * int(p.stem[4:])) - 1) for key, p in images.items() if p.stem[:4] == "link"}
-        return {key: Fingerprint(key, f"{value:016x}") for key, value in (far | links).items()}, {}
-
-    monkeypatch.setattr(fingerprints, "fingerprint_files", prints)
-    image(50, (64, 48)).save(root / "cat" / "link0.png")
-    seed = next(seed for seed in range(20) if is_test_image(root, Rule(0.2, 0.2, seed), "link0.png"))
+def test_a_copy_of_an_image_that_was_left_out_is_judged_by_itself(root: Path) -> None:
+    """A chain: the second cut is a copy of the first alone, which is a copy of a test image."""
+    tested = divided(root).real.test[0]
+    with Image.open(tested.path) as opened:
+        larger = opened.resize((640, 480))
     for number in (1, 2):
-        image(50 + number, (64, 48)).save(root / "cat" / f"link{number}.png")
-        copies = divided(root, Rule(0.2, 0.2, seed)).copies
-        assert [path.name for path in copies] == [f"link{item}.png" for item in range(1, number + 1)]
+        larger = larger.crop((30, 22, larger.width - 30, larger.height - 22))
+        larger.save(tested.path.with_name(f"cut{number}.png"))
+        assert [path.name for path in divided(root).copies] == ["cut1.png"]
+    shutil.copy(tested.path.with_name("cut1.png"), tested.path.with_name("again.png"))
+    larger = Image.open(tested.path.with_name("cut1.png"))
+    larger.save(tested.path.with_name("again.bmp"))
+    assert [path.name for path in divided(root).copies] == ["again.bmp", "again.png", "cut1.png"]
     with (root.parent / "splits" / IMAGES).open(newline="", encoding="utf-8") as stream:
-        groups = {Path(row["path"]).stem: row["group"] for row in csv.DictReader(stream)}
-    assert groups["link0"] == groups["link1"] == groups["link2"]
+        groups = {Path(row["path"]).name: row["group"] for row in csv.DictReader(stream) if row["class"] == "cat"}
+    assert groups[tested.path.name] == groups["cut1.png"] == groups["again.bmp"] != groups["cut2.png"]
+
+
+def test_how_many_images_are_copies_is_counted_and_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number, suffix in ((0, ".bmp"), (0, ".jpg"), (1, ".jpg")):
+        with Image.open(root / "cat" / f"{number:03d}.png") as opened:
+            opened.save(root / "cat" / f"{number:03d}{suffix}")
+    with caplog.at_level(logging.WARNING):
+        divided(root)
+    assert read_json(root.parent / "splits" / RULE)["copies"] == {"groups": 2, "images": 5, "largest": 3}
+    assert caplog.messages[-1] == f"{root}: 5 images are copies of one another, in 2 groups that stay together"
 
 
 def is_test_image(root: Path, rule: Rule, name: str) -> bool:
@@ -345,25 +351,6 @@ def test_a_group_has_the_name_of_its_least_pixels(root: Path) -> None:
     groups = {row["group"]: {item["pixels"] for item in rows if item["group"] == row["group"]} for row in rows}
     assert sorted(map(len, groups.values()))[-4:] == [1, 2, 2, 2]
     assert all(name == min(pixels) for name, pixels in groups.items())
-
-
-@pytest.mark.parametrize(("bits", "is_copy"), [(8, True), (9, False)])
-@pytest.mark.parametrize("split", ["val", "test"])
-def test_a_new_image_is_a_copy_up_to_the_limit(
-    root: Path, split: str, bits: int, is_copy: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file `<number>.png` has the perceptual hash of its number; all others are far from one another."""
-
-    def prints(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
-        far = {key: hashlib.sha256(key.encode()).hexdigest()[:16] for key in images}
-        named = {key: f"{int(path.stem[3:]):016x}" for key, path in images.items() if path.stem.startswith("new")}
-        return {key: Fingerprint(key, value) for key, value in (far | named).items()}, {}
-
-    monkeypatch.setattr(fingerprints, "fingerprint_files", prints)
-    unseen = divided(root).real.splits[split][0]
-    near = int(hashlib.sha256(unseen.sha256.encode()).hexdigest()[:16], 16) ^ ((1 << bits) - 1)
-    image(7, (64, 48)).save(unseen.path.with_name(f"new{near}.png"))
-    assert [path.name for path in divided(root).copies] == ([f"new{near}.png"] if is_copy else [])
 
 
 def test_a_new_image_in_two_classes_is_refused_before_it_joins(root: Path) -> None:
@@ -406,7 +393,7 @@ def test_images_that_must_not_go_are_named(root: Path, split: str, how: str) -> 
         ({"val": 0.3}, "dataset.split.val: 0.2 there, 0.3 now"),
         ({"test": 5}, "dataset.split.test: 0.2 there, 5 now"),
         ({"seed": 4}, "dataset.split.seed: 0 there, 4 now"),
-        ({"near": None}, "dataset.split.near: 8 there, None now"),
+        ({"near_duplicates": False}, "dataset.split.near_duplicates: True there, False now"),
     ],
 )
 def test_another_rule_is_refused(root: Path, changed: dict[str, float | None], problem: str) -> None:
@@ -441,7 +428,7 @@ def test_a_split_of_another_folder_is_refused(root: Path, tmp_path: Path) -> Non
     assert "dataset.name=<name>" in message
 
 
-@pytest.mark.parametrize("content", ["path,class\na,b\n", "", "path,class,split,sha256,group,pixels,phash\na\n"])
+@pytest.mark.parametrize("content", ["path,class\na,b\n", "", "path,class,split,sha256,group,pixels\na\n"])
 def test_a_damaged_split_is_named(root: Path, content: str) -> None:
     divided(root)
     (root.parent / "splits" / IMAGES).write_text(content, encoding="utf-8")

@@ -17,7 +17,7 @@ SAME_RUN = {
 }  # fmt: skip
 OTHER_RUN = {
     "seed", "batch_size", "budget", "dataset.name", "dataset.train", "dataset.val", "dataset.test", "dataset.more",
-    "dataset.split.val", "dataset.split.test", "dataset.split.seed", "dataset.split.near",
+    "dataset.split.val", "dataset.split.test", "dataset.split.seed", "dataset.split.near_duplicates",
     "dataset.prepare", "dataset.image_size", "dataset.crop_pct",
     *(f"dataset.augment.{name}" for name in (
         "scale", "ratio", "horizontal_flip", "rotation", "brightness", "contrast", "saturation", "whole",

@@ -1,9 +1,4 @@
-"""The same picture among training and test images: with the same pixels, or re-encoded, resized, brightened.
-
-A near copy has a perceptual hash that differs in at most `MAX_BITS` of 64 bits and, at 32×32 in grey, a correlation of
-`MIN_CORRELATION` or more. The hash alone would not do: of 1,500 handwritten digits, 1,031 have another one within 8
-bits, and none has one that also correlates as much. Copies that are mirrored, or cropped by a few per cent, are missed.
-"""
+"""The same picture among training and test images: with the same pixels, or re-encoded, resized, cropped, mirrored."""
 
 import os
 from collections.abc import Sequence
@@ -11,20 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
 from synthaug import files
 from synthaug.data import fingerprints
 from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
 from synthaug.data.pixels import large_photographs, try_decode
-
-MAX_BITS = 8
-MIN_CORRELATION = 0.98
-_SIDE = 32
-_ROWS = 512  # of the table of distances that are held in memory at once
 
 
 @dataclass(frozen=True)
@@ -44,13 +31,11 @@ class Picture:
         listed: where it is listed.
         sha256: of its file.
         fingerprint: of its pixels.
-        grey: 32×32 grey values in one row, centred and of unit length.
     """
 
     listed: ListedImage
     sha256: str
     fingerprint: Fingerprint
-    grey: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -85,11 +70,7 @@ def _picture(listed: ListedImage) -> Picture | None:
     pixels = try_decode(sha256, listed.file, SHORT_SIDE)
     if isinstance(pixels, str):
         return None
-    small = Image.fromarray(pixels).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    grey = np.asarray(small, dtype=np.float32).ravel()
-    centred = grey - grey.mean()
-    length = float(np.linalg.norm(centred))
-    return Picture(listed, sha256, fingerprints.fingerprint(pixels), centred / length if length else centred)
+    return Picture(listed, sha256, fingerprints.fingerprint(pixels))
 
 
 def find_copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]:
@@ -99,28 +80,8 @@ def find_copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]
         train: training images.
         test: test images.
     """
-    if not train or not test:
-        return []
-    hashes = [picture.fingerprint.phash for picture in train]
-    grey = np.stack([picture.grey for picture in train])
-    copies = []
-    for start in range(0, len(test), _ROWS):
-        block = test[start : start + _ROWS]
-        distances = fingerprints.distances([picture.fingerprint.phash for picture in block], hashes)
-        correlations = np.stack([picture.grey for picture in block]) @ grey.T
-        for row, column in np.argwhere((distances <= MAX_BITS) & (correlations >= MIN_CORRELATION)):
-            copies.append(_copy(train[column], block[row]))
-    by_pixels: dict[str, list[Picture]] = {}
-    for picture in train:
-        by_pixels.setdefault(picture.fingerprint.pixels, []).append(picture)
-    near = {(copy.train.path, copy.test.path) for copy in copies}
-    # An image of one colour correlates with nothing.
-    copies += [
-        _copy(same_pixels, picture)
-        for picture in test
-        for same_pixels in by_pixels.get(picture.fingerprint.pixels, [])
-        if (same_pixels.listed.path, picture.listed.path) not in near
-    ]
+    pairs = fingerprints.near_duplicates(*([picture.fingerprint for picture in side] for side in (train, test)))
+    copies = [_copy(train[i], test[j]) for i, j in pairs]
     return sorted(copies, key=lambda copy: (not copy.exact, copy.test.path, copy.train.path))
 
 

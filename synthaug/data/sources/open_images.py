@@ -333,7 +333,7 @@ def _fetch(candidate: Candidate, folder: Path, address: str) -> str | None:
         raise
     except Exception:  # Pillow's plugins raise what they like on damaged files
         return None
-    return fingerprints.fingerprint(pixels).phash if min(pixels.shape[:2]) >= _MIN_SIDE else None
+    return fingerprints.perceptual_hash(pixels) if min(pixels.shape[:2]) >= _MIN_SIDE else None
 
 
 def upright(content: bytes, rotation: int) -> bytes:

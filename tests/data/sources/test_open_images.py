@@ -137,7 +137,7 @@ def test_lists_are_read_once_and_photographs_fetched_once(published: OpenImages,
 def test_an_interruption_is_taken_up_where_it_was(
     published: OpenImages, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = fingerprints.fingerprint
+    of = fingerprints.perceptual_hash
     calls = []
 
     def interrupted(pixels: Any) -> Any:
@@ -146,11 +146,11 @@ def test_an_interruption_is_taken_up_where_it_was(
             raise KeyboardInterrupt
         return of(pixels)
 
-    monkeypatch.setattr(fingerprints, "fingerprint", interrupted)
+    monkeypatch.setattr(fingerprints, "perceptual_hash", interrupted)
     with pytest.raises(KeyboardInterrupt):
         select(published, root)
     assert not root.exists()
-    monkeypatch.setattr(fingerprints, "fingerprint", of)
+    monkeypatch.setattr(fingerprints, "perceptual_hash", of)
     before = dict(published.server.requests)
     select(published, root)
     assert before["boxes.csv"] == published.server.requests["boxes.csv"] == 1

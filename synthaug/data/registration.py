@@ -1,0 +1,273 @@
+"""Whether one picture is a copy of another: re-encoded, resized, brightened, mirrored, or cropped by up to a tenth.
+
+Pictures are compared as thumbnails. Candidates are those whose coarse grey thumbnails correlate: that of one picture
+with that of some window of the other, as it is or mirrored. A candidate is confirmed where the two thumbnails, laid
+over each other to a fraction of a pixel and brought to one brightness and contrast, differ by little everywhere and in
+every colour. The alignment takes Gauss-Newton steps on the squared differences (Lucas, B. D., Kanade, T. (1981). An
+iterative image registration technique with an application to stereo vision. IJCAI, 674-679).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, maximum_filter
+
+SIDE = 32  # of a thumbnail, in pixels
+MIN_CORRELATION = 0.93  # of coarse thumbnails
+MAX_RESIDUAL = 0.13  # of the worst block: root mean square, as a share of the standard deviation of all pixels
+_HOPELESS = 0.5  # a residual of all pixels, in grey, that alignment does not mend
+_COARSE = 8  # cells along each side of a coarse thumbnail
+_SCALES = (0.97, 0.94, 0.9)  # sides of the windows
+_GRID, _BLOCKS = 16, 4  # points, and blocks of them, along each side at which aligned thumbnails are compared
+_EDGE = 0.08  # share of the side that is not compared: blur there depends on where a picture ends
+_STEPS, _STRIDE = 6, 0.03  # number of steps, and the longest one as a share of the side
+_SLACK = 0.02  # by which a copy may reach over the edge
+_BLUR = 1  # standard deviation in pixels of the thumbnail: finer detail depends on where pixels begin
+_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+_BRIGHT = 235  # means above may be of pixels of which some are clipped to white
+_GAINS = 0.6, 1.6  # of contrast
+_ROWS = 512  # pictures whose correlations with all others are held in memory at once
+_PAIRS = 256  # that are aligned at once
+
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """Small versions of N pictures.
+
+    Attributes:
+        pixels: squeezed to a square, (N, SIDE, SIDE, 3).
+        sides: short side of each picture in pixels, (N,).
+    """
+
+    pixels: NDArray[np.uint8]
+    sides: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.sides)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Pairs of pictures (first, second) of which the second may show a window of the first, perhaps mirrored.
+
+    Attributes:
+        pairs: indices, (P, 2).
+        windows: scale, left and top, as shares of the side of the first picture, (P, 3).
+        mirrored: whether the second one is mirrored, (P,).
+    """
+
+    pairs: NDArray[np.int64]
+    windows: Values
+    mirrored: NDArray[np.bool_]
+
+
+def find_windows(first: Thumbnails, second: Thumbnails) -> NDArray[np.int64]:
+    """Find the pairs in which the second picture shows the first one, or a window of it.
+
+    Args:
+        first: N pictures.
+        second: M pictures.
+
+    Returns:
+        (pairs, 2), indices into `first` and `second`.
+    """
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    if not len(first) or not len(second):
+        return found[0]
+    blurred, other = _blurred(first.pixels, _BLUR), _blurred(second.pixels, _BLUR)
+    for candidates in _candidates(first.pixels, second.pixels):
+        for start in range(0, len(candidates.pairs), _PAIRS):
+            rows = slice(start, start + _PAIRS)
+            pairs = candidates.pairs[rows]
+            left, right = pairs.T
+            shown = np.where(candidates.mirrored[rows, None, None, None], other[right][:, :, ::-1], other[right])
+            lost = _lost(first.sides[left], second.sides[right])
+            windows = candidates.windows[rows]
+            residuals = _residuals(_reduced(blurred[left], lost), _reduced(shown, lost), windows)
+            found.append(pairs[residuals <= MAX_RESIDUAL])
+    return np.concatenate(found)
+
+
+# --- candidates ------------------------------------------------------------------------------------
+
+
+def _candidates(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Iterator[_Candidates]:
+    """Return the pairs that correlate, each with the window that correlates most."""
+    whole, windows = _windows()[0], np.array(_windows(), dtype=np.float32)
+    coarse = [_coarse(first, window) for window in _windows()]
+    targets = [_coarse(second, whole), _coarse(second[:, :, ::-1], whole)]
+    for start in range(0, len(first), _ROWS):
+        best = np.full((len(first[start : start + _ROWS]), len(second)), MIN_CORRELATION, dtype=np.float32)
+        which = np.full(best.shape, -1, dtype=np.int8)
+        for number, (window, target) in enumerate((window, target) for window in coarse for target in targets):
+            correlation = window[start : start + _ROWS] @ target.T
+            better = correlation > best
+            best[better], which[better] = correlation[better], number
+        rows, columns = np.nonzero(which >= 0)
+        choice = which[rows, columns]
+        yield _Candidates(np.stack([rows + start, columns], axis=1), windows[choice // 2], choice % 2 == 1)
+
+
+@cache
+def _windows() -> list[tuple[float, float, float]]:
+    """Return (scale, left, top) of the windows of a picture: all of it, then nine of each smaller scale."""
+    places = [(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1)]
+    return [(1, 0, 0), *((scale, x * (1 - scale), y * (1 - scale)) for scale in _SCALES for x, y in places)]
+
+
+def _coarse(pixels: NDArray[np.uint8], window: tuple[float, float, float]) -> Values:
+    """Return the grey means in the cells of a window, centred and of unit length, (N, cells)."""
+    scale, left, top = window
+    cells = (_cells(scale, top) @ (pixels @ _GREY) @ _cells(scale, left).T).reshape(len(pixels), -1)
+    centred = cells - cells.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-3))
+
+
+@cache
+def _cells(scale: float, start: float) -> Values:
+    """Return the matrix of means of a line's pixels in the cells of a part of it, (cells, SIDE)."""
+    edges = SIDE * (start + scale * np.arange(_COARSE + 1) / _COARSE)
+    pixels = np.arange(SIDE)
+    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    weights = shared.clip(min=0)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+# --- confirmation ----------------------------------------------------------------------------------
+
+
+def _blurred(pixels: NDArray[np.uint8], sigma: float) -> Values:
+    return np.asarray(gaussian_filter(pixels.astype(np.float32), (0, sigma, sigma, 0)))
+
+
+def _lost(sides: NDArray[np.int64], other_sides: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the blur, in pixels of the thumbnail, by which the smaller picture of each pair has less detail."""
+    pixel, other = (np.maximum(1, SIDE / side) for side in (sides, other_sides))
+    return np.asarray(np.sqrt(np.abs(pixel**2 - other**2)))
+
+
+def _reduced(thumbnails: Values, sigmas: NDArray[np.float64]) -> Values:
+    """Return blurred thumbnails, each with its own standard deviation."""
+    reduced = thumbnails.copy()
+    for row in np.flatnonzero(sigmas):
+        reduced[row] = gaussian_filter(reduced[row], (sigmas[row], sigmas[row], 0))
+    return reduced
+
+
+def _residuals(first: Values, second: Values, windows: Values) -> NDArray[np.float64]:
+    """Return how much each picture in `second` differs, in its worst block, from the window of the first it shows."""
+    points = np.linspace(_EDGE, 1 - _EDGE, _GRID, dtype=np.float32)
+    warp = np.stack([windows[:, 0], windows[:, 1], windows[:, 0], windows[:, 2]], axis=1)  # x = scale · point + left
+    identity = np.tile(np.array([1, 0, 1, 0], dtype=np.float32), (len(first), 1))
+    target, _, _ = _sample(second, *_places(identity, points))
+    grey, grey_target = (first @ _GREY)[..., None], (target @ _GREY)[..., None]
+    promising = np.arange(len(first))
+    for step in range(_STEPS):
+        warp[promising], residual = _step(grey[promising], grey_target[promising], warp[promising], points)
+        promising = promising[residual <= _HOPELESS / (1 + step / 2)]
+    residuals = np.full(len(first), np.inf)
+    first, target = first[promising], target[promising]
+    values, _, _ = _sample(first, *_places(warp[promising], points))
+    worst = [_worst_block(_difference(values, target, *tone)) for tone in _tones(values, target)]
+    residuals[promising] = np.sqrt(np.min(worst, axis=0)) / _deviation(target)
+    return residuals
+
+
+def _difference(values: Values, target: Values, gain: Values, offset: Values) -> Values:
+    """Return by how much values of another tone miss the target.
+
+    Where brightening clips some of the pixels that a value is the mean of, all between the two tones is right.
+    """
+    fitted = (gain * values + offset).clip(min=0)
+    clips = maximum_filter(fitted, (1, 3, 3, 1)) > 255
+    high = fitted.clip(max=255)
+    low = np.where(clips, np.minimum(values, high), high)
+    white = (high > _BRIGHT) & (target > _BRIGHT)
+    return np.asarray(np.where(white, 0, target.clip(low, high) - target))
+
+
+def _worst_block(difference: Values) -> Values:
+    """Return the mean square in grey, and of the mean colour, in the block that differs most; JPEG blurs colour."""
+    side = _GRID // _BLOCKS
+    blocks = difference.reshape(-1, _BLOCKS, side, _BLOCKS, side, 3)
+    grey = ((blocks @ _GREY) ** 2).mean(axis=(2, 4))
+    colour = (blocks.mean(axis=(2, 4)) ** 2).mean(axis=3)
+    return np.asarray((grey + colour).max(axis=(1, 2)))
+
+
+def _step(grey: Values, target: Values, warp: Values, points: Values) -> tuple[Values, Values]:
+    """Move each warp towards the least squares; return it, and the residual where it was."""
+    values, across, down = _sample(grey, *_places(warp, points))
+    gain, offset = _tone(values, target)
+    fitted = gain * values + offset
+    residual = fitted.clip(0, 255) - target
+    slope = SIDE * gain * ((fitted > 0) & (fitted < 255))
+    across, down = slope * across, slope * down
+    parts = [across * points[:, None], across, down * points[:, None, None], down]
+    jacobian = np.concatenate(parts, axis=3).reshape(len(grey), _GRID**2, 4)
+    hessian = jacobian.transpose(0, 2, 1) @ jacobian + 100 * np.eye(4, dtype=np.float32)
+    gradient = jacobian.transpose(0, 2, 1) @ residual.reshape(len(grey), _GRID**2, 1)
+    warp = warp - np.linalg.solve(hessian, gradient)[..., 0].clip(-_STRIDE, _STRIDE)
+    scale = warp[:, ::2].clip(min(_SCALES) - 2 * _SLACK, 1 + _SLACK)
+    start = np.minimum(warp[:, 1::2].clip(min=-_SLACK), 1 + _SLACK - scale)
+    moved = np.stack([scale[:, 0], start[:, 0], scale[:, 1], start[:, 1]], axis=1)
+    return moved, np.sqrt((residual**2).mean(axis=(1, 2, 3))) / _deviation(target)
+
+
+def _deviation(values: Values) -> Values:
+    return np.asarray(values.std(axis=(1, 2, 3)).clip(min=1e-3))
+
+
+def _places(warp: Values, points: Values) -> tuple[Values, Values]:
+    """Return columns and rows of the points in a thumbnail, (P, GRID) each."""
+    columns, rows = ((warp[:, i, None] * points + warp[:, i + 1, None]) * SIDE - 0.5 for i in (0, 2))
+    return columns.clip(0, SIDE - 1.001), rows.clip(0, SIDE - 1.001)
+
+
+def _sample(values: Values, columns: Values, rows: Values) -> tuple[Values, Values, Values]:
+    """Return bilinear samples at every row and column, and their slopes along both, (P, GRID, GRID, channels) each."""
+    left, top = columns.astype(np.int64), rows.astype(np.int64)
+    right_share, low_share = (columns - left)[:, None, :, None], (rows - top)[:, :, None, None]
+    picture, x, y = np.arange(len(values))[:, None, None], left[:, None, :], top[:, :, None]
+    corner, right = values[picture, y, x], values[picture, y, x + 1]
+    low, opposite = values[picture, y + 1, x], values[picture, y + 1, x + 1]
+    across = (right - corner) * (1 - low_share) + (opposite - low) * low_share
+    down = (low - corner) * (1 - right_share) + (opposite - right) * right_share
+    return corner * (1 - low_share) + low * low_share + across * right_share, across, down
+
+
+def _tone(values: Values, target: Values) -> tuple[Values, Values]:
+    """Return the gain and the offset that make values like the target, of several the one of least squares."""
+    tones = list(_tones(values, target))
+    errors = np.stack([_sum(((gain * values + offset).clip(0, 255) - target) ** 2) for gain, offset in tones])
+    best = errors.argmin(axis=0)[None]
+    gains, offsets = (np.take_along_axis(np.stack(parts), best, axis=0)[0] for parts in zip(*tones, strict=True))
+    return gains, offsets
+
+
+def _tones(values: Values, target: Values) -> Iterator[tuple[Values, Values]]:
+    """Return no change, then gain and offset by least squares, and a gain alone, of dark pixels and of all.
+
+    Brightening clips to white, so that pixels which may be clipped do not fit; on white ground only they are clipped.
+    """
+    dark = ((values < _BRIGHT) & (target < _BRIGHT)).astype(np.float32)
+    none = np.ones_like(values[:, :1, :1, :1])
+    yield none, 0 * none
+    for weights in (dark, np.ones_like(dark)):
+        total = _sum(weights).clip(min=1)
+        centre, target_centre = _sum(weights * values) / total, _sum(weights * target) / total
+        variance = _sum(weights * (values - centre) ** 2).clip(min=total)
+        gain = (_sum(weights * (values - centre) * (target - target_centre)) / variance).clip(*_GAINS)
+        yield gain, target_centre - gain * centre
+        ratio = (_sum(weights * values * target) / _sum(weights * values**2).clip(min=1)).clip(*_GAINS)
+        yield ratio, 0 * ratio
+
+
+def _sum(values: Values) -> Values:
+    return np.asarray(values.sum(axis=(1, 2, 3), keepdims=True))
