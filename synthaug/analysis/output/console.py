@@ -1,5 +1,6 @@
 """The comparison on the console."""
 
+import re
 from collections.abc import Sequence
 
 from rich import box
@@ -16,7 +17,11 @@ from synthaug.analysis.text.document import Heading, print_document, standard_co
 from synthaug.messages import plural
 
 _ENDLESS = 10_000  # columns, to measure a table that is not folded
-_WIDE_ONLY = ("synthetic\nshare", "steps")  # columns of a wide console
+# The first that fits is taken. A narrow one has no synthetic share and steps, intervals on a line of their own and
+# ranges of seeds; the narrowest also has both numbers of images in one column, which leaves room for long names.
+_LAYOUTS = ("wide", "narrow", "narrowest")
+_NAME_WIDTH = 16
+_WIDE_ONLY = ("synthetic\nshare", "steps")
 
 
 def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Prices | None = None) -> str:
@@ -50,9 +55,10 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
     """
     console = console or standard_console()
     for group, group_findings in zip(comparison.groups, findings, strict=True):
-        table = _table(comparison, group)
-        if console.measure(table, options=console.options.update(width=_ENDLESS)).maximum > console.width:
-            table = _table(comparison, group, narrow=True)
+        for layout in _LAYOUTS:
+            table = _table(comparison, group, layout)
+            if console.measure(table, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
+                break
         console.print(table)
         console.print(Text(sentences.headline(group), style="bold"))
         for line in sentences.caption(group):
@@ -63,26 +69,62 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
             console.print(Text(line))
 
 
-def _table(comparison: Comparison, group: Group, narrow: bool = False) -> Table:
-    """Return the table; a narrow one has intervals on a line of their own, and no synthetic share and steps."""
+def _table(comparison: Comparison, group: Group, layout: str) -> Table:
+    """Return the table in one of `_LAYOUTS`."""
+    narrow = layout != "wide"
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=narrow, title_justify="left", title_style="bold"
     )
     table.title = Text(f"{comparison.study}: {format.title(group)} ({plural(group.n_test, 'test image')})")
-    columns = [i for i, header in enumerate(arm_table.HEADERS) if not narrow or header not in _WIDE_ONLY]
-    for column in columns:
-        header = arm_table.HEADERS[column]
+    headers, rows = _cells(group, layout)
+    for header in headers:
         is_text = header in ("arm", "seeds")
         # Folded, not cut: names of arms may differ in their last letters.
         table.add_column(
-            header.replace(" from", "\nfrom") if narrow else header,
+            header,
             justify="left" if is_text else "right",
             vertical="bottom",
             overflow="fold",
             no_wrap=narrow and not is_text,
         )
-    for arm in group.arms:
-        cells = arm_table.cells(arm, group)
-        # Text, since a name such as "[red]" is markup in a plain string.
-        table.add_row(*(Text(cells[i].replace(" [", "\n[") if narrow and i else cells[i]) for i in columns))
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text, since a name such as "[red]" is markup in a plain string
     return table
+
+
+def _cells(group: Group, layout: str) -> tuple[list[str], list[list[str]]]:
+    """Return headers and rows in one of `_LAYOUTS`."""
+    headers, rows = list(arm_table.HEADERS), [list(arm_table.cells(arm, group)) for arm in group.arms]
+    if layout == "wide":
+        return headers, rows
+    kept = [column for column, header in enumerate(headers) if header not in _WIDE_ONLY]
+    headers = [headers[column].replace(" from", "\nfrom") for column in kept]
+    rows = [[row[0], *(row[column].replace(" [", "\n[") for column in kept[1:])] for row in rows]
+    for row, arm in zip(rows, group.arms, strict=True):
+        row[-1] = _seed_ranges(arm.seeds) or row[-1]
+    if layout == "narrowest":
+        headers[1:3] = [",\n".join(headers[1:3])]
+        for row in rows:
+            row[:3] = [_folded_name(row[0]), "\n".join(row[1:3])]
+    return headers, rows
+
+
+def _folded_name(name: str) -> str:
+    """Return a long name on several lines that end in its hyphens, as far as it has them."""
+    lines = [""]
+    for part in re.findall(r"[^-]*-|[^-]+", name):
+        if lines[-1] and len(lines[-1] + part) > _NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _seed_ranges(seeds: Sequence[int]) -> str:
+    """Return ascending seeds with three or more in a row as a range: "0–4 7"."""
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return " ".join(f"{part[0]}–{part[-1]}" if len(part) > 2 else " ".join(map(str, part)) for part in parts)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.findings import findings
-from synthaug.analysis.output.console import print_comparison
+from synthaug.analysis.output.console import _seed_ranges, print_comparison
 from synthaug.analysis.text import arm_table
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.files import read_json
@@ -40,6 +40,32 @@ def test_no_number_is_folded(tmp_path: Path, width: int) -> None:
     for arm in compare(study).groups[0].arms:
         cells = arm_table.cells(arm, compare(study).groups[0])
         assert set(" ".join((*cells[:3], *cells[4:7])).split()) <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("arm", "parts"),
+    [
+        ("real20", ["real20"]),
+        ("real0.35-synthetic0.65", ["real0.35-", "synthetic0.65"]),
+        ("a-b-real0.35-synthetic0.65-policy_trivial", ["a-b-real0.35-", "synthetic0.65-", "policy_trivial"]),
+    ],
+)
+def test_80_columns_hold_the_table_and_fold_a_long_name_at_its_hyphens(
+    tmp_path: Path, arm: str, parts: list[str]
+) -> None:
+    arms = {"real": (1.0, 0.0), arm: (0.2, 0.0)}
+    text = printed(make_study(tmp_path / "study", MadeUp(arms=arms, seeds=tuple(range(10)), n_test=1500)), 80)
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert set(parts) <= {word for line in lines for word in line.split()[:1]}
+    assert sum(line.endswith(" 0–9") for line in lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [((), ""), ((0,), "0"), ((0, 1), "0 1"), ((0, 1, 2, 5), "0–2 5"), ((1, 3, 4, 5, 6), "1 3–6")]
+)
+def test_seeds_in_a_row_are_a_range(seeds: tuple[int, ...], text: str) -> None:
+    assert _seed_ranges(seeds) == text
 
 
 def test_names_are_literal_and_not_cut(tmp_path: Path) -> None:
