@@ -25,6 +25,7 @@ _VALUE_OPTIONS = {
     "-c": "--cfg", "-p": "--package", "-cp": "--config-path", "-cn": "--config-name", "-cd": "--config-dir",
     "-er": "--experimental-rerun", "-i": "--info",
 }  # fmt: skip
+_FLAGS = ("--help", "--hydra-help", "--version", "--resolve", "--run", "--multirun", "--shell-completion")
 _INFO_VALUES = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
@@ -69,11 +70,16 @@ class CommandLine:
 
 
 def normalize_argv(arguments: Sequence[str]) -> CommandLine:
-    """Read a command line: options on one side, overrides on the other, those as Hydra's grammar needs them."""
+    """Read a command line: options on one side, overrides on the other, those as Hydra's grammar needs them.
+
+    What is no option of Hydra's is a setting: `--seed 1` is read as `seed=1`.
+    """
     options, overrides, values = list[str](), list[str](), dict[str, str]()
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
+        if argument.startswith("--") and not _is_option(argument):
+            argument = _setting(argument, rest)
         if not argument.startswith("-"):
             overrides.append(normalize_override(argument))
             continue
@@ -88,6 +94,20 @@ def normalize_argv(arguments: Sequence[str]) -> CommandLine:
         if name:
             values[name] = value
     return CommandLine(options, overrides, values)
+
+
+def _is_option(argument: str) -> bool:
+    """Whether it is one of Hydra's, which argparse lets one abbreviate."""
+    name = argument.partition("=")[0]
+    return any(option.startswith(name) for option in (*_VALUE_OPTIONS.values(), *_FLAGS))
+
+
+def _setting(argument: str, rest: list[str]) -> str:
+    """Return a setting that was typed like an option of another program, `--batch-size 16`, as an override."""
+    key, equals, value = argument.removeprefix("--").partition("=")
+    if not equals:
+        value = rest.pop(0) if rest and "=" not in rest[0] and not rest[0].startswith("-") else "true"
+    return f"{key.replace('-', '_')}={value}"
 
 
 def _value_option(typed: str) -> str:

@@ -1079,6 +1079,9 @@ class TestArgumentsOfTargets:
             ("-m seed=1 seed=1", "-m seed=1 seed=1"),
             ("a=-1 ~b +c=2 --cfg job", "--cfg job a=-1 ~b +c=2"),
             ("--help", "--help"),
+            ("--seed 1 --multi mix=real,55", "--multi seed=1 mix=real,'55'"),
+            ("--batch-size=16 --overwrite --controls seed=1", "batch_size=16 overwrite=true controls=true seed=1"),
+            ("--epochs 3 -m --resolve", "-m --resolve epochs=3"),
         ],
     )
     def test_may_stand_before_and_after_an_option(self, typed: str, argv: str) -> None:
