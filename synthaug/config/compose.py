@@ -170,7 +170,7 @@ def _is_single_value(base: DictConfig, override: Override, overrides: Sequence[s
     """Whether nothing but one value of a composed configuration depends on an override."""
     key = override.key_or_group
     related = [
-        other for other in map(key_of, overrides) if f"{other}.".startswith(f"{key}.") or key.startswith(f"{other}.")
+        typed for typed in map(key_of, overrides) if f"{typed}.".startswith(f"{key}.") or key.startswith(f"{typed}.")
     ]
     values = (OmegaConf.select(base, key, default=base), override.value())
     return related == [key] and all(isinstance(value, (bool, int, float, str)) for value in values)
