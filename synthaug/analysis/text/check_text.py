@@ -15,6 +15,7 @@ _TITLES = {
     "origin_by_format": "domain gap in file format",
     "origin_by_size": "domain gap in image size",
     "origin_by_pixels": "domain gap in pixel statistics",
+    "near_duplicates": "near duplicates in the test set",
     "overlap_real": "real training images in the test set",
     "overlap_synthetic": "synthetic training images in the test set",
 }  # of the other checks, their code in words

@@ -16,7 +16,7 @@ from synthaug.analysis.validity.check import Check, by_severity
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 
-FORMAT = 2  # raise it with any change of what is checked
+FORMAT = 3  # raise it with any change of what is checked
 CACHE = "checks.json"
 
 
@@ -27,7 +27,8 @@ def validity_checks(study: Path, group: Group) -> tuple[Check, ...]:
         study: its folder.
         group: of the study.
     """
-    return by_severity([*run_agreement.run_checks(group), *design.arm_checks(group), *_image_checks(study, group)])
+    of_predictions = [*run_agreement.run_checks(group), *design.arm_checks(group), *overlap.duplicates_check(group)]
+    return by_severity([*of_predictions, *_image_checks(study, group)])
 
 
 def _image_checks(study: Path, group: Group) -> list[Check]:

@@ -1,9 +1,12 @@
-"""Whether test images are among the training images, and whether all images are still as they were."""
+"""Whether test images are among the training images or alike, and whether all images are still as they were."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
+from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import SAME, state
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.copies import Copy, ListedImage, Picture, find_copies, read_pictures
@@ -31,6 +34,23 @@ def overlap_checks(images: Sources, locate: Callable[[str], Path]) -> list[Check
         missing += missing_train
         checks.append(_overlap(origin, images, train, test))
     return [*checks, _files(missing), *_test_images(test, images)]
+
+
+def duplicates_check(group: Group) -> list[Check]:
+    """Return the check for near duplicates among the test images, which the runs recorded as clusters."""
+    if not len(group.clusters):
+        return []
+    numbers, sizes = np.unique(group.clusters, return_counts=True)
+    repeated = sizes > 1
+    largest = numbers[np.argsort(-sizes, kind="stable")][: min(MAX_EXAMPLES, int(repeated.sum()))]
+    data = {
+        "test": len(group.clusters),
+        "images": int(sizes[repeated].sum()),
+        "clusters": int(repeated.sum()),
+        "largest": int(sizes.max()),
+        "examples": [[group.paths[row] for row in np.flatnonzero(group.clusters == number)[:2]] for number in largest],
+    }
+    return [Check("near_duplicates", WARNING if repeated.any() else PASSED, data)]
 
 
 def spread(items: Sequence[_T], limit: int) -> Sequence[_T]:

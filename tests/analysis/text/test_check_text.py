@@ -31,6 +31,7 @@ OVERLAP = {
     "origin": "real", "train": 2000, "train_total": 45000, "test": 300, "test_total": 300, "copied": 2, "exact": 1,
     "pairs": 4, "other_class": 1, "examples": [{"train": "data/train/cat/1.jpg", "test": "data/test/cat/9.jpg"}],
 }  # fmt: skip
+DUPLICATES = {"test": 1500, "images": 5, "clusters": 2, "largest": 3, "examples": [["test/1/a.png", "test/1/b.png"]]}
 NO_OVERLAP = OVERLAP | {"copied": 0, "exact": 0, "pairs": 0, "other_class": 0, "examples": []}
 RUNS = {"planned": 10, "left_out": [], "empty_arms": [], "failed": False, "rerun": False}
 UNEQUAL = {"run": "64-seed0", "least": "dog", "low": 0.2, "most": "cat", "high": 0.6}
@@ -87,6 +88,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("origin_by_pixels", SERIOUS, ORIGIN),
     ("origin_by_pixels", UNCHECKED, {"images": 1, "needed": 20, "missing": 50}),
     ("origin_by_pixels", UNCHECKED, {"unlisted": UNLISTED}),
+    ("near_duplicates", PASSED, DUPLICATES | {"images": 0, "clusters": 0, "largest": 1, "examples": []}),
+    ("near_duplicates", WARNING, DUPLICATES),
     ("overlap_real", PASSED, NO_OVERLAP),
     ("overlap_real", SERIOUS, OVERLAP),
     ("overlap_synthetic", SERIOUS, OVERLAP | {"origin": "synthetic", "other_class": 0, "pairs": 1}),

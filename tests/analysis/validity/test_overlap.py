@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from synthaug.analysis.validity.sources import Sources
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.files import sha256
 from synthaug.runs.contents import MixRow
+from tests.factories.arms import make_group
 from tests.factories.origins import picture, write_lists
 
 
@@ -76,6 +78,19 @@ def test_exact_copies_come_first(tmp_path: Path) -> None:
     )
     pairs = copies.find_copies([near, exact], [test])
     assert [(pair.train.path, pair.exact) for pair in pairs] == [("b.bmp", True), ("a.jpg", False)]
+
+
+def test_near_duplicates_among_the_test_images_are_counted() -> None:
+    clusters = np.array([0, 1, 1, 3, 0, 5, 1])
+    paths = tuple(f"{number}.png" for number in range(7))
+    (check,) = overlap.duplicates_check(make_group(clusters=clusters, paths=paths))
+    assert check.severity == WARNING
+    assert check.data == {
+        "test": 7, "images": 5, "clusters": 2, "largest": 3, "examples": [["1.png", "2.png"], ["0.png", "4.png"]]
+    }  # fmt: skip
+    (check,) = overlap.duplicates_check(make_group(clusters=np.arange(7), paths=paths))
+    assert (check.severity, check.data["images"], check.data["examples"]) == (PASSED, 0, [])
+    assert overlap.duplicates_check(make_group()) == []
 
 
 def test_images_of_one_colour_are_copies_of_their_like_only(tmp_path: Path) -> None:
