@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import logging
 import sys
+import textwrap
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -280,7 +281,9 @@ def _announce_power(session: Session, job: Job, n_test: int) -> None:
 
     seeds, margin = len({key.seed for key in keys}), job.settings["margin"] / 100
     expected = power_analysis.expect(n_test, seeds, margin)
-    log.log(logging.INFO if expected.shows else logging.WARNING, "%s: %s", name, power_text.announcement(expected))
+    lines = f"{name}: {power_text.announcement(expected)}".splitlines()
+    folded = [line if line.startswith("python ") else textwrap.fill(line, 80) for line in lines]
+    log.log(logging.INFO if expected.shows else logging.WARNING, "%s", "\n".join(folded))
 
 
 def _record_failure(job: Job, error: Exception) -> None:

@@ -61,7 +61,9 @@ def test_the_sweep_ends_with_a_table_and_its_files(swept: Commands) -> None:
         assert share in printed
     power = "photos: 12 test images"
     assert printed.count(power) == 1, "once for all arms"
-    assert printed.index(power) < printed.index("real-seed0: 20 real"), "before the first is trained"
+    announced, begun = printed.index(power), printed.index("real-seed0: 20 real")
+    assert announced < begun, "before the first is trained"
+    assert all(len(line) <= 80 for line in printed[announced:begun].splitlines() if not line.startswith("python"))
     assert "Traceback" not in printed
     assert str(Path("outputs", "default", "report.html")) in printed
     assert {"results.csv", "results.json", "report.html"} <= names(swept.study())
@@ -104,7 +106,9 @@ def test_the_sweep_tracks_every_run_offline_in_the_study(swept: Commands) -> Non
     assert len({path.name for path in runs}) == len(runs) == 6, "five, and one that compares them"
     closing = read_json(swept.study() / "wandb.json")["id"]
     assert f"run-{closing}.wandb" in {path.name for path in runs}
-    assert "W&B ran offline. To upload: wandb login && wandb sync" in (swept.folder / "first").read_text()
+    hint = (swept.folder / "first").read_text(encoding="utf-8").partition("W&B ran offline")[2]
+    commands = [line.split()[:3] for line in hint.splitlines() if line.startswith("  ")]
+    assert commands[:2] == [["wandb", "login", "&&"], ["python", "-m", "synthaug.report"]]
     elsewhere = [
         path
         for path in swept.folder.rglob("*wandb*")
