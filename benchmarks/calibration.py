@@ -203,13 +203,13 @@ def by_seed(correct: NDArray[np.bool_], first: int = 0) -> dict[int, Array]:
 
 
 def false_alarms(random: np.random.Generator, studies: int) -> list[Row]:
-    """Simulate type I errors: no difference, none of four, and worse by exactly the margin.
+    """Simulate type I errors: no difference, none of four, and worse by exactly the margin; not of one seed, untested.
 
     Args:
         random: source of all random numbers; each cell has a generator of its own.
         studies: number of studies in each cell.
     """
-    cells = list(itertools.product(((1, 0.0), (2, 0.0), (3, 0.0), (3, 0.006), (5, 0.0), (5, 0.006)), (162, 1500)))
+    cells = list(itertools.product(((2, 0.0), (2, 0.006), (3, 0.0), (3, 0.006), (5, 0.0), (5, 0.006)), (162, 1500)))
     return [
         row
         for ((seeds, deviation), images), generator in zip(cells, random.spawn(len(cells)), strict=True)
@@ -231,7 +231,7 @@ def cell_false_alarms(
     words = {"accuracy": 0.95, "seed_deviation": deviation}
     families, singles = [], []
     for correct, _ in each(Truth(((0.95,),) * 5, deviation), random, studies, seeds, images):
-        p_values = [difference(by_seed(arm), by_seed(correct[0])).p_value for arm in correct[1:]]
+        p_values = [tested_p(difference(by_seed(arm), by_seed(correct[0]))) for arm in correct[1:]]
         singles.append(p_values[0] <= statistics.ALPHA)
         families.append(min(holm(p_values)) <= statistics.ALPHA)
     worse = Truth(((0.95,), (0.95 - MARGIN,)), deviation)
@@ -239,15 +239,20 @@ def cell_false_alarms(
         difference(by_seed(correct[1]), by_seed(correct[0])).non_inferiority_p(MARGIN) <= statistics.ALPHA / 2
         for correct, _ in each(worse, random, studies, seeds, images)
     ]
-    name = "exact McNemar" if seeds == 1 else CHOSEN
     return [
         Row(question, method, seeds, images, words, studies, rejected=float(np.mean(answers)))
         for question, method, answers in (
-            ("no difference", name, singles),
-            ("none of four", f"{name}, Holm", families),
+            ("no difference", CHOSEN, singles),
+            ("none of four", f"{CHOSEN}, Holm", families),
             ("worse by the margin", CHOSEN, established),
         )
     ]
+
+
+def tested_p(tested: statistics.Difference) -> float:
+    """Return the p value of a difference over several seeds."""
+    assert tested.p_value is not None, "one seed has none"
+    return tested.p_value
 
 
 def gains(random: np.random.Generator, studies: int) -> list[Row]:

@@ -58,12 +58,14 @@ def _group_findings(comparison: Comparison, group: Group, prices: Prices | None)
 
 
 def headline_arm(group: Group) -> Arm | None:
-    """Return the arm that says how many real images can be replaced; None without such arms.
+    """Return the arm that says how many real images can be replaced; None without such arms of several seeds.
 
     Among the arms as large as the baseline: the largest synthetic share whose non-inferiority is established, else the
     smallest share that is significantly worse, else the largest share.
     """
-    arms = [arm for arm in group.treatment_arms if arm.synthetic > 0 and arm.differs_in_share_alone]
+    arms = [
+        arm for arm in group.treatment_arms if arm.non_inferiority and arm.synthetic > 0 and arm.differs_in_share_alone
+    ]
     non_inferior = [arm for arm in arms if arm.non_inferiority and arm.non_inferiority.verdict == "established"]
     worse = [arm for arm in arms if arm.difference and arm.difference.is_significant and arm.difference.value < 0]
     if worse and not non_inferior:

@@ -16,6 +16,7 @@ from synthaug.analysis.training_images import locator, manifest_files
 from synthaug.analysis.validity.sources import sources
 from synthaug.files import write_text
 from synthaug.runs import layout
+from synthaug.runs.planning import record_looks
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def make_report(study: Path, prices: Prices | None = None) -> StudyReport:
     from synthaug.analysis.output.page.render import render
 
     comparison = compare(study)
+    record_looks(study, {seeds for group in comparison.groups for seeds in group.looks})
     by_group = findings(comparison, prices)
     write_files(comparison, by_group)
     page = render(comparison, by_group, prices)

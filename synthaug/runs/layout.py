@@ -12,6 +12,7 @@ FORMAT = 2  # of `planned.json`, `result.json` and `predictions.csv`
 
 # Of a study; all others are of a run.
 PLANNED, PAGE = "planned.json", "report.html"
+LOOKS = "looks.json"  # numbers of seeds at which a study was reported
 RESULTS_CSV, RESULTS_JSON = "results.csv", "results.json"
 RESULTS_MARKDOWN, RESULTS_LATEX = "results.md", "results.tex"
 REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)

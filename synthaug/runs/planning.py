@@ -9,7 +9,7 @@ from typing import Any
 from filelock import FileLock
 
 from synthaug.files import read_json, write_json
-from synthaug.runs.layout import FORMAT, PLANNED, RunKey
+from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RunKey
 
 DEFAULT_MARGIN = 1.0  # percentage points
 
@@ -38,10 +38,12 @@ class StudyPlan:
     Attributes:
         runs: sorted; none where nothing was planned.
         margin: smallest difference in accuracy that matters, in percentage points.
+        looks: numbers of seeds, two or more, at which the study was reported.
     """
 
     runs: tuple[PlannedRun, ...]
     margin: float
+    looks: tuple[int, ...] = ()
 
 
 def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = None) -> None:
@@ -63,15 +65,36 @@ def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = 
             write_json(study / PLANNED, updated)
 
 
+def record_looks(study: Path, looks: Iterable[int]) -> None:
+    """Add to the looks at a study: whoever reports after each further seed tests more often.
+
+    They have a file of their own, as the plan's time of change tells whether a report is up to date.
+
+    Args:
+        study: its folder.
+        looks: numbers of seeds at which conclusions were drawn.
+    """
+    with FileLock(study / ".planned.lock"):
+        recorded = _looks(study)
+        together = sorted({*recorded, *looks})
+        if together != recorded:
+            write_json(study / LOOKS, {"format": FORMAT, "seeds": together})
+
+
 def read_plan(study: Path) -> StudyPlan:
     """Return what was requested of a study."""
     content = _read(study)
-    return StudyPlan(tuple(_runs(content)), float(content["margin"]))
+    return StudyPlan(tuple(_runs(content)), float(content["margin"]), tuple(_looks(study)))
 
 
 def _read(study: Path) -> dict[str, Any]:
     path = study / PLANNED
     return read_json(path) if path.is_file() else {"margin": DEFAULT_MARGIN, "runs": []}
+
+
+def _looks(study: Path) -> list[int]:
+    path = study / LOOKS
+    return list(read_json(path)["seeds"]) if path.is_file() else []
 
 
 def _runs(content: Mapping[str, Any]) -> list[PlannedRun]:

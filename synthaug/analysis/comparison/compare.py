@@ -23,6 +23,7 @@ from synthaug.analysis.comparison.model import (
     NonInferiority,
     Reason,
     ShareTrend,
+    controls_of,
 )
 from synthaug.analysis.comparison.predictions import RunPredictions, baseline_of, by_arm, identity, load_predictions
 from synthaug.analysis.inference import power_analysis
@@ -66,7 +67,8 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
     groups = groupby(runs, key=lambda run: (run.key.dataset, run.key.generator, run.key.model))
     name = study.resolve().name
     margin = plan.margin if margin is None else margin
-    return Comparison(name, study, tuple(_compare_group(list(members), margin) for _, members in groups))
+    compared = tuple(_compare_group(list(members), margin, plan.looks) for _, members in groups)
+    return Comparison(name, study, compared)
 
 
 def _whole(run: Run) -> Run:
@@ -78,7 +80,7 @@ def _whole(run: Run) -> Run:
     return run
 
 
-def _compare_group(runs: list[Run], margin: float) -> Group:
+def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Group:
     shifted = any(run.shift_sets for run in runs if run.result is not None)
     reasons, predictions, reference = load_predictions(runs, confidence=shifted)
     labels = reference[1].labels if reference else np.zeros(0, dtype=np.int64)
@@ -93,6 +95,8 @@ def _compare_group(runs: list[Run], margin: float) -> Group:
         if item.confidence is not None:
             confidence.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.confidence
     key = runs[0].key
+    looks = looks_with(looks, arms)
+    tested = _adjusted(arms, margin / 100, max(len(looks), 1))
     return Group(
         dataset=key.dataset,
         generator=key.generator,
@@ -100,9 +104,10 @@ def _compare_group(runs: list[Run], margin: float) -> Group:
         test_digest=str(reference[0]) if reference else None,
         n_test=len(labels),
         class_names=names,
-        arms=_with_power(_adjusted(arms, margin / 100), values, margin / 100),
+        arms=_with_power(tested, values, margin / 100, max(len(looks), 1)),
         runs=states,
         margin=margin,
+        looks=looks,
         trend=_trend(arms, values),
         labels=labels,
         clusters=reference[1].clusters if reference else np.zeros(0, dtype=np.int64),
@@ -189,17 +194,24 @@ def _with_differences(
     """Return `arm` with its differences from the baseline and from its control, both among the measured arms."""
     correct, n_classes = values.correct, len(arm.classes)
     base = None if arm.baseline else next((of_arm for item, of_arm in measured if item.baseline), None)
-    name, control = next(((item.name, of_arm) for item, of_arm in measured if _is_control(item, arm)), (None, None))
+    other, control = next(((item, of_arm) for item, of_arm in measured if _is_control(item, arm)), (None, None))
     differences = class_differences(correct, base.correct, labels, n_classes) if base else [None] * n_classes
     gains = class_differences(correct, control.correct, labels, n_classes) if control else [None] * n_classes
+    gain = difference(correct, control.correct) if control else None
+    loss = difference(control.correct, base.correct) if control and base and control is not base else None
+    steps_of_base = next((item.steps for item, _ in measured if item.baseline), None)
+    if gain and other and other.steps != arm.steps:  # as much the longer training as the synthetic images
+        gain, gains = gain.untested(), [item and item.untested() for item in gains]
+    if loss and other and other.steps != steps_of_base:
+        loss = loss.untested()
     return dataclasses.replace(
         arm,
         difference=difference(correct, base.correct) if base else None,
         difference_seeds=tuple(sorted(set(correct) & set(base.correct))) if base else (),
         macro_f1_difference=difference(values.macro_f1, base.macro_f1) if base else None,
-        control=name,
-        loss=difference(control.correct, base.correct) if control and base and control is not base else None,
-        gain=difference(correct, control.correct) if control else None,
+        control=other.name if other else None,
+        loss=loss,
+        gain=gain,
         classes=tuple(
             dataclasses.replace(item, difference=of_class, gain=gain)
             for item, of_class, gain in zip(arm.classes, differences, gains, strict=True)
@@ -213,18 +225,38 @@ def _is_control(candidate: Arm, arm: Arm) -> bool:
     return arm.synthetic > 0 and (candidate.real, candidate.synthetic, candidate.augment) == expected
 
 
-def _adjusted(arms: Sequence[Arm], margin_fraction: float) -> tuple[Arm, ...]:
-    """Return the arms with p values after Holm's correction, over the arms for each kind of difference."""
-    differences, f1_differences, losses, gains = (
-        adjusted(getattr(arm, name) for arm in arms) for name in ("difference", "macro_f1_difference", "loss", "gain")
+def looks_with(recorded: Sequence[int], arms: Sequence[Arm]) -> tuple[int, ...]:
+    """Return the numbers of seeds at which conclusions were drawn: the recorded ones and the present one.
+
+    Args:
+        recorded: in the plan of the study.
+        arms: as they are now.
+    """
+    seeds = max((arm.difference.seeds for arm in arms if arm.difference), default=0)
+    return tuple(sorted({*recorded, seeds} if seeds > 1 else set(recorded)))
+
+
+def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[Arm, ...]:
+    """Return the arms with p values after correction: one family for each planned question.
+
+    Arms against the baseline (accuracy, macro F1, non-inferiority), each without the controls; controls against the
+    baseline; arms against their controls.
+    """
+    controls = controls_of(arms)
+    differences, f1_differences = (
+        adjusted((None if arm.name in controls else getattr(arm, name) for arm in arms), looks)
+        for name in ("difference", "macro_f1_difference")
     )
-    non_inferiority = _non_inferiority(differences, margin_fraction)
+    gains = adjusted((arm.gain for arm in arms), looks)
+    of_controls = {arm.control: arm.loss for arm in arms}
+    losses = dict(zip(of_controls, adjusted(of_controls.values(), looks), strict=True))
+    non_inferiority = _non_inferiority(differences, margin_fraction, looks)
     return tuple(
         dataclasses.replace(
             arm,
-            difference=differences[row],
+            difference=losses[arm.name] if arm.name in controls else differences[row],
             macro_f1_difference=f1_differences[row],
-            loss=losses[row],
+            loss=arm.loss and losses[arm.control],
             gain=gains[row],
             non_inferiority=non_inferiority[row],
         )
@@ -232,17 +264,42 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float) -> tuple[Arm, ...]:
     )
 
 
-def _with_power(arms: Sequence[Arm], values: Sequence[_ArmValues | None], margin_fraction: float) -> tuple[Arm, ...]:
+def _with_power(
+    arms: Sequence[Arm], values: Sequence[_ArmValues | None], margin_fraction: float, looks: int
+) -> tuple[Arm, ...]:
+    """Return the arms with their power, at the level that the correction leaves the first of its family."""
+    controls = controls_of(arms)
+    families = Counter(arm.name in controls for arm in arms if arm.difference)
     correct = {row: of_arm.correct for row, of_arm in enumerate(values) if of_arm}
     base = next((correct.pop(row) for row, arm in enumerate(arms) if arm.baseline and row in correct), {})
-    power = power_analysis.arm_powers({str(row): of_arm for row, of_arm in correct.items()}, base, margin_fraction)
-    return tuple(dataclasses.replace(arm, power=power.get(str(row))) for row, arm in enumerate(arms))
+    power = {
+        row: arm_power
+        for is_control, size in families.items()
+        for row, arm_power in power_analysis.arm_powers(
+            {row: correct[row] for row in correct if (arms[row].name in controls) == is_control},
+            base,
+            margin_fraction,
+            ALPHA / (size * looks),
+        ).items()
+    }
+    return tuple(dataclasses.replace(arm, power=power.get(row)) for row, arm in enumerate(arms))
 
 
-def _non_inferiority(differences: Sequence[Difference | None], margin_fraction: float) -> list[NonInferiority | None]:
-    p_values = [item.non_inferiority_p(margin_fraction) for item in differences if item]
-    tests = iter(zip(p_values, holm(p_values), strict=True))
-    return [_non_inferiority_of(item, *next(tests), margin_fraction) if item else None for item in differences]
+def _non_inferiority(
+    differences: Sequence[Difference | None], margin_fraction: float, looks: int
+) -> list[NonInferiority | None]:
+    p_values = {
+        row: item.non_inferiority_p(margin_fraction)
+        for row, item in enumerate(differences)
+        if item and item.p_value is not None
+    }
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    return [
+        _non_inferiority_of(item, p_values[row], min(1.0, looks * corrected[row]), margin_fraction)
+        if item and row in p_values
+        else None
+        for row, item in enumerate(differences)
+    ]
 
 
 def _non_inferiority_of(
@@ -254,10 +311,17 @@ def _non_inferiority_of(
 
 
 def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None]) -> ShareTrend | None:
-    """Fit a line over the arms that are as large as the baseline and differ from it in the share alone."""
-    used = [(arm, of_arm) for arm, of_arm in zip(arms, values, strict=True) if of_arm and arm.differs_in_share_alone]
+    """Fit a line over the arms that are as large as the baseline and differ from it in the share alone.
+
+    Without the baseline, which lies far from the other shares and would decide the slope by itself; not with one seed.
+    """
+    used = [
+        (arm, of_arm)
+        for arm, of_arm in zip(arms, values, strict=True)
+        if of_arm and len(of_arm.correct) > 1 and arm.differs_in_share_alone and not arm.baseline
+    ]
     line = slope([arm.synthetic_fraction for arm, _ in used], [of_arm.correct for _, of_arm in used], per=0.1)
-    return ShareTrend(line, tuple(arm.name for arm, _ in used)) if line else None
+    return ShareTrend(line, tuple(arm.name for arm, _ in used)) if line and line.seeds > 1 else None
 
 
 def _confusion(

@@ -49,7 +49,7 @@ class NonInferiority:
     """Whether an arm is worse than the baseline by less than the margin: a question of its own (non-inferiority).
 
     `verdict` is "established", "rejected" (worse by more than the margin) or "inconclusive"; `p_value` is one-sided,
-    `adjusted_p` after Holm's correction, and "established" means that this is at most 2.5 %.
+    `adjusted_p` after correction for arms and looks, and "established" means that this is at most 2.5 %.
     """
 
     verdict: str
@@ -108,7 +108,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class ShareTrend:
-    """How accuracy moves with the synthetic share, among arms as large as the baseline.
+    """How accuracy moves with the synthetic share, among arms as large as the baseline, which is not one of them.
 
     `slope` is per 10 points of synthetic share, a line through the means of `arms`.
     """
@@ -139,7 +139,8 @@ class Group:
     `predicted` has the class numbers that each run predicted, by arm and seed, in the order of `labels` and `paths`;
     `clusters` has one number per test image, which near duplicates share, in the same order;
     `confidence` has the probability of each, and is empty unless a run has shift sets, which alone need it. `margin` is
-    the smallest difference that matters, in percentage points.
+    the smallest difference that matters, in percentage points. `looks` are the numbers of seeds at which conclusions
+    were drawn, this time included.
     """
 
     dataset: str
@@ -151,6 +152,7 @@ class Group:
     arms: tuple[Arm, ...]
     runs: tuple[ComparedRun, ...]
     margin: float
+    looks: tuple[int, ...] = ()
     trend: ShareTrend | None = None
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))

@@ -64,8 +64,10 @@ def class_verdicts(classes: Sequence[ClassResult], margin_fraction: float) -> tu
         classes: of one arm, with the gain over its control.
         margin_fraction: the largest difference that does not matter, a fraction.
     """
-    p_neutral = iter(holm([_p_equivalent(item.gain, margin_fraction) for item in classes if item.gain]))
-    return tuple(_verdict(item, next(p_neutral) if item.gain else None) for item in classes)
+    tested = {item.name: item.gain for item in classes if item.gain and item.gain.p_value is not None}
+    p_neutral = holm([_p_equivalent(gain, margin_fraction) for gain in tested.values()])
+    by_class = dict(zip(tested, p_neutral, strict=True))
+    return tuple(_verdict(item, by_class.get(item.name)) for item in classes)
 
 
 def recommended_mixes(
@@ -77,8 +79,9 @@ def recommended_mixes(
 ) -> tuple[ClassMix, ...]:
     """Return for each class the best arm, those not significantly different from it, and the cheapest as good.
 
-    Arms are compared on the seeds that all of them have. The best arm is picked by the same predictions that it is then
-    compared by, which flatters it: `tied` errs on the side of too few names, never by more than Holm's level allows.
+    Arms are compared on the seeds that all of them have, at least two. The best arm is picked by the same predictions
+    that it is then compared by, which flatters it: `tied` errs on the side of too few names, never by more than Holm's
+    level allows.
 
     Args:
         arms: with their numbers of training images.
@@ -88,11 +91,11 @@ def recommended_mixes(
         margin_fraction: by which the cheapest may be worse than the best, a fraction.
 
     Raises:
-        ValueError: the arms share no seed.
+        ValueError: the arms share fewer than two seeds.
     """
-    shared = sorted(set.intersection(*(set(arm) for arm in correct)))
-    if not shared:
-        raise ValueError("the arms share no seed")
+    shared = _shared_seeds(correct)
+    if len(shared) < 2:
+        raise ValueError("the arms share fewer than two seeds")
     right = np.array([[arm[seed] for seed in shared] for arm in correct])  # (arms, seeds, images)
     numbers = [number for number in range(len(class_names)) if (labels == number).any()]
     return tuple(_mix(arms, right[:, :, labels == number], class_names[number], margin_fraction) for number in numbers)
@@ -105,7 +108,7 @@ def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin_
     best = min(range(len(arms)), key=lambda i: (-accuracy[i], *cost[i]))
     others = [i for i in range(len(arms)) if i != best]
     differences = {i: paired_difference(right[i] - right[best]) for i in others}
-    told = holm([differences[i].p_value for i in others])
+    told = holm([p_value for i in others if (p_value := differences[i].p_value) is not None])
     as_good = holm([min(1.0, 2 * differences[i].non_inferiority_p(margin_fraction)) for i in others])
     tied = tuple(arms[i].name for i, p in zip(others, told, strict=True) if p > ALPHA)
     shown = [best, *(i for i, p in zip(others, as_good, strict=True) if p <= ALPHA)]
@@ -121,7 +124,7 @@ def _p_equivalent(gain: Difference, margin_fraction: float) -> float:
 
 def _verdict(item: ClassResult, p_neutral: float | None) -> ClassVerdict:
     if item.gain is None or p_neutral is None:
-        return ClassVerdict(item.name, item.n_test, None, None, OPEN)
+        return ClassVerdict(item.name, item.n_test, item.gain, None, OPEN)
     verdict = NEUTRAL if p_neutral <= ALPHA else OPEN
     if item.gain.is_significant:
         verdict = HELPS if item.gain.centre > 0 else HARMS
@@ -131,7 +134,7 @@ def _verdict(item: ClassResult, p_neutral: float | None) -> ClassVerdict:
 def group_verdicts(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]], tuple[ClassMix, ...]]:
     """Return the verdicts of each arm that has a control with a common seed, by its name; and the mix for each class.
 
-    No mixes where the arms share no seed. Arms with an augmentation of their own are left aside.
+    No mixes where the arms share fewer than two seeds. Arms with an augmentation of their own are left aside.
     """
     arms, correct = arms_of(group)
     names = {arm.name for arm in arms}
@@ -140,9 +143,13 @@ def group_verdicts(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]]
         for arm in group.arms
         if arm.name in names and arm.control in names and arm.control is not None
     }
-    if not correct or not set.intersection(*(set(arm) for arm in correct)):
+    if len(_shared_seeds(correct)) < 2:
         return verdicts, ()
     return verdicts, recommended_mixes(arms, correct, group.labels, group.class_names, group.margin_fraction)
+
+
+def _shared_seeds(correct: Sequence[Values]) -> list[int]:
+    return sorted(set.intersection(*(set(arm) for arm in correct))) if correct else []
 
 
 def _paired(classes: Sequence[ClassResult], group: Group, arm: str, control: str) -> Sequence[ClassResult]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.hypothesis_tests import holm, mcnemar
+from synthaug.analysis.inference.hypothesis_tests import holm
 from synthaug.analysis.inference.intervals import Difference, paired_difference, unpaired_difference
 
 # Seed -> one number per test image: 1 for a right answer, or an image's part in a metric.
@@ -59,8 +59,6 @@ def _f1_parts(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: 
 def difference(first: Values, second: Values, rows: NDArray[np.int64] | None = None) -> Difference:
     """Estimate first minus second, over the seeds that both have, or over all seeds of each where they share none.
 
-    Correctness of one seed is tested by McNemar's exact test, everything else by the interval's own.
-
     Args:
         first: values of at least one seed.
         second: values of at least one seed.
@@ -72,10 +70,7 @@ def difference(first: Values, second: Values, rows: NDArray[np.int64] | None = N
         table, reference = (np.stack([arm[seed][kept] for seed in sorted(arm)]) for arm in (first, second))
         return unpaired_difference(table, reference)
     values = np.stack([first[seed][kept] - second[seed][kept] for seed in shared])
-    estimate = paired_difference(values)
-    if len(shared) == 1 and np.isin(values, (-1, 0, 1)).all():
-        return dataclasses.replace(estimate, p_value=mcnemar(int((values > 0).sum()), int((values < 0).sum())))
-    return estimate
+    return paired_difference(values)
 
 
 def class_differences(
@@ -112,8 +107,21 @@ def slope(shares: Sequence[float], arms: Sequence[Values], per: float) -> Differ
     return paired_difference(values, reach=float(weights[weights > 0].sum()))
 
 
-def adjusted(differences: Iterable[Difference | None]) -> list[Difference | None]:
-    """Return the differences with p values after Holm's correction for their number; None stays None."""
+def adjusted(differences: Iterable[Difference | None], looks: int = 1) -> list[Difference | None]:
+    """Return the differences with p values corrected for their number and for the looks at the study.
+
+    Holm's correction over those that have a p value, times the number of looks (Bonferroni): whoever reports after
+    every further seed, until something shows, otherwise finds something in a study without any difference.
+
+    Args:
+        differences: one family; None stays None.
+        looks: at numbers of seeds that the study was reported with.
+    """
     listed = list(differences)
-    p_values = iter(holm([item.p_value for item in listed if item is not None]))
-    return [None if item is None else dataclasses.replace(item, adjusted_p=next(p_values)) for item in listed]
+    p_values = iter(holm([item.p_value for item in listed if item is not None and item.p_value is not None]))
+    return [
+        item
+        if item is None or item.p_value is None
+        else dataclasses.replace(item, adjusted_p=min(1.0, looks * next(p_values)))
+        for item in listed
+    ]

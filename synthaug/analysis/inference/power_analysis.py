@@ -6,11 +6,13 @@ Differences, shares and deviations are fractions.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.analysis.inference.contrasts import Values
+from synthaug.analysis.inference.intervals import ALPHA
 from synthaug.analysis.inference.sample_size import (
     bonett_price_power,
     fisher_corrected_power,
@@ -25,6 +27,8 @@ from synthaug.analysis.inference.sample_size import (
     unpaired_power,
 )
 from synthaug.analysis.inference.variance_components import VarianceComponents, estimate_components, interval_power
+
+Key = TypeVar("Key", str, int)  # of an arm
 
 POINT = 0.01
 MOST_EXACT = 2000  # images up to which the power of Fisher's test is added up; beyond, a formula says nearly the same
@@ -158,6 +162,7 @@ class ArmPower:
         discordant: share of the images that exactly one of the arm and the baseline gets right, mean over seeds.
         variances: None for one seed, which tells nothing about others.
         margin_fraction: the smallest difference that matters.
+        alpha: level of the test, which allows for the other arms and for looks.
         smallest: difference that it could have shown; None: none.
         images: that the margin needs with these seeds; None: no number is enough.
         more_seeds: that it needs with these images; None: no number is enough, or not known for one seed.
@@ -168,6 +173,7 @@ class ArmPower:
     discordant: float
     variances: VarianceComponents | None
     margin_fraction: float
+    alpha: float
     smallest: float | None
     images: int | None
     more_seeds: int | None
@@ -307,26 +313,28 @@ def smallest_over_seeds(assumed: Assumptions, share: float | None, n: int, seeds
     )
 
 
-def images_needed(difference: float, seeds: int, variances: VarianceComponents) -> int | None:
+def images_needed(difference: float, seeds: int, variances: VarianceComponents, alpha: float = ALPHA) -> int | None:
     """Return the test images with which the interval finds a difference; None: the seeds vary too much.
 
     Args:
         difference: a fraction.
         seeds: of each arm.
         variances: of the difference.
+        alpha: level of the test.
     """
-    return smallest_number(lambda n: interval_power(difference, seeds, n, variances))
+    return smallest_number(lambda n: interval_power(difference, seeds, n, variances, alpha))
 
 
-def seeds_needed(difference: float, n: float, variances: VarianceComponents) -> int | None:
+def seeds_needed(difference: float, n: float, variances: VarianceComponents, alpha: float = ALPHA) -> int | None:
     """Return the seeds, from 2 on, with which the interval finds a difference; None: the images vary too much.
 
     Args:
         difference: a fraction.
         n: test images; may be infinite.
         variances: of the difference.
+        alpha: level of the test.
     """
-    return smallest_number(lambda seeds: interval_power(difference, seeds, n, variances), 2, MOST_SEEDS)
+    return smallest_number(lambda seeds: interval_power(difference, seeds, n, variances, alpha), 2, MOST_SEEDS)
 
 
 def _grid(assumed: Assumptions, share: float | None) -> Grid:
@@ -352,28 +360,32 @@ class GroupPower:
     again: Power | None
 
 
-def arm_powers(correct: Mapping[str, Values], baseline: Values, margin_fraction: float) -> dict[str, ArmPower]:
+def arm_powers(
+    correct: Mapping[Key, Values], baseline: Values, margin_fraction: float, alpha: float = ALPHA
+) -> dict[Key, ArmPower]:
     """Compute what a study can show of each arm that shares a seed with the baseline.
 
     Args:
         correct: arm -> seed -> 1 for a correct prediction, per test image.
         baseline: the same of the baseline.
         margin_fraction: the smallest difference that matters, a fraction.
+        alpha: level of each test, such as 5 % over the number of arms.
     """
     powers = {}
     for name, values in correct.items():
         if shared := sorted(set(values) & set(baseline)):
             differences = np.stack([values[seed] - baseline[seed] for seed in shared])
-            powers[name] = arm_power(differences, margin_fraction)
+            powers[name] = arm_power(differences, margin_fraction, alpha)
     return powers
 
 
-def arm_power(differences: NDArray[np.float64], margin_fraction: float) -> ArmPower:
+def arm_power(differences: NDArray[np.float64], margin_fraction: float, alpha: float = ALPHA) -> ArmPower:
     """Compute what a study can show of one arm.
 
     Args:
         differences: (seeds, images), each -1, 0 or 1: correct predictions of the arm minus those of the baseline.
         margin_fraction: the smallest difference that matters, a fraction.
+        alpha: level of the test.
     """
     variances = estimate_components(differences, REPEATED)
     n, discordant = differences.shape[1], float(np.square(differences).mean())
@@ -386,9 +398,10 @@ def arm_power(differences: NDArray[np.float64], margin_fraction: float) -> ArmPo
         discordant,
         variances,
         margin_fraction,
-        smallest_difference(lambda size: interval_power(size, seeds, n, used.at(size)), 1.0),
-        images_needed(margin_fraction, seeds, at_margin),
-        seeds_needed(margin_fraction, n, at_margin) if variances else None,
+        alpha,
+        smallest_difference(lambda size: interval_power(size, seeds, n, used.at(size), alpha), 1.0),
+        images_needed(margin_fraction, seeds, at_margin, alpha),
+        seeds_needed(margin_fraction, n, at_margin, alpha) if variances else None,
     )
 
 

@@ -129,10 +129,12 @@ def interval_power(
         mean,
         image_quantile * least,
     )
-    # Never narrower than half of the interval over the images alone, with the seeds as they are.
-    quarter = np.asarray(image_quantile / 4)
+    # Never narrower than the interval over the images alone, with the seeds as they are.
     alone = _limits(
-        quarter * (of_images + fixed), quarter * (with_images + with_seeds), mean, image_quantile / 4 * least
+        np.asarray(image_quantile * (of_images + fixed)),
+        np.asarray(image_quantile * (with_images + with_seeds)),
+        mean,
+        image_quantile * least,
     )
     low, high = np.minimum(parts[0], alone[0]), np.maximum(parts[1], alone[1])
     if deviation == 0:
@@ -166,6 +168,6 @@ def _slopes(d: float, seeds: int, variances: VarianceComponents) -> tuple[float,
     apart = min(repeated, (image + d * d) / d)
     noise = d * (repeated - apart * apart)  # of an image, times its difference: the mean over the images
     spread = image + rest / seeds
-    of_images = apart * apart * d + 2 * noise / seeds - d * (image + d * d) - 2 * d * rest / seeds
+    of_images = apart * apart * d + 2 * noise / seeds - d * (3 * image + d * d) - 2 * d * rest / seeds
     of_rest = noise - d * rest + d * (1 - 3 * repeated + 2 * apart * apart) / seeds
     return of_images / spread, of_rest / spread

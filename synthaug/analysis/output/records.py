@@ -42,7 +42,7 @@ def rows(group: Group) -> list[dict[str, Any]]:
             "control": arm.control,
             **_tested("loss", arm.loss),
             **_tested("gain", arm.gain),
-            "smallest_detectable": arm.power.smallest if arm.power else None,
+            "smallest_detectable": arm.power.smallest if arm.power and arm.power.variances else None,
             "seeds": spaced(arm.seeds),
             "runs_planned": arm.runs_planned,
             "runs_compared": len(arm.seeds),

@@ -10,7 +10,7 @@ HEADERS = (
     "synthetic\nshare",
     "accuracy %\n[95 % CI]",
     "difference from real,\npoints [95 % CI]",
-    "p after\nHolm",
+    "adjusted\np",
     "steps",
     "seeds",
 )

@@ -49,8 +49,9 @@ def check_text(check: Check) -> CheckText:
 
 
 def check_lines(checks: Iterable[Check]) -> list[str]:
-    """Return a line for each serious check, with its remedy, and for each warning."""
-    texts = [check_text(check) for check in checks if check.severity in (SERIOUS, WARNING)]
+    """Return a line for each serious check, with its remedy, and for each warning; not what the headline says."""
+    problems = [check for check in checks if check.severity in (SERIOUS, WARNING)]
+    texts = [check_text(check) for check in problems if not (check.code == "seeds" and check.data["single"])]
     return [
         f"{text.severity.capitalize()}: {text.message} {text.remedy if text.severity == SERIOUS else ''}".rstrip()
         for text in texts

@@ -38,8 +38,11 @@ def _controls(arms: Sequence[Arm]) -> Check | None:
 
 
 def _power(group: Group) -> Check | None:
-    """Arms in which a difference as large as the margin would not be detected, controls aside; sizes in points."""
-    powers = {arm.name: arm.power for arm in group.treatment_arms if arm.power}
+    """Arms in which a difference as large as the margin would not be detected, controls aside; sizes in points.
+
+    Not for one seed, with which no difference of arms is shown, however large.
+    """
+    powers = {arm.name: arm.power for arm in group.treatment_arms if arm.power and arm.power.variances}
     if not powers:
         return None
     weak = [
@@ -64,7 +67,9 @@ def _seeds(arms: Sequence[Arm]) -> Check | None:
     fewest = min(counts.values())
     names = [name for name, count in counts.items() if count == fewest]
     severity = SERIOUS if fewest == 1 else WARNING if fewest < ENOUGH_SEEDS else PASSED
-    return Check("seeds", severity, {"fewest": fewest, "arms": names, "all_arms": len(names) == len(counts)})
+    everywhere = len(names) == len(counts)
+    data = {"fewest": fewest, "arms": names, "all_arms": everywhere, "single": everywhere and fewest == 1}
+    return Check("seeds", severity, data)
 
 
 def _paired_seeds(arms: Sequence[Arm]) -> Check | None:

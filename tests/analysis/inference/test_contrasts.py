@@ -84,11 +84,20 @@ def test_no_slope_without_three_shares_or_a_common_seed() -> None:
     assert slope([], [], per=0.1) is None
 
 
-def test_holm_passes_over_what_is_missing() -> None:
-    single = difference(draw_values((0,), 0.5), draw_values((1,), 0.99))
-    differences = adjusted([None, single, None, single])
-    assert differences[0] is differences[2] is None
-    assert [item.adjusted_p for item in differences if item] == [2 * single.p_value] * 2
+def test_holm_passes_over_what_is_missing_or_not_tested() -> None:
+    tested = difference(draw_values((0, 1), 0.5), draw_values((0, 1), 0.6))
+    single = difference(draw_values((0,), 0.5), draw_values((0,), 0.99))
+    assert tested.p_value is not None
+    differences = adjusted([None, tested, single, tested])
+    assert differences[0] is None
+    assert [item.adjusted_p for item in differences if item] == [2 * tested.p_value, None, 2 * tested.p_value]
+    by_looks = adjusted([tested, single], looks=3)
+    assert [item.adjusted_p for item in by_looks if item] == [min(1.0, 3 * tested.p_value), None]
+
+
+def test_one_seed_is_never_significant() -> None:
+    single = difference(draw_values((0,), 0.5), draw_values((0,), 0.99))
+    assert (single.p_value, single.is_significant, single.contains_zero) == (None, False, False)
 
 
 def test_differences_by_class() -> None:

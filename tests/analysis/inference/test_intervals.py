@@ -85,7 +85,8 @@ def test_crossed_is_sane_and_symmetric(values: NDArray[np.float64]) -> None:
     assert got.value == pytest.approx(values.mean())
     assert -1 <= got.low <= got.value <= got.high <= 1
     assert got.low < got.high
-    assert 0 < got.p_value <= 1
+    assert (got.p_value is None) == (len(values) == 1)
+    assert got.p_value is None or 0 < got.p_value <= 1
     mirrored = paired_difference(-values)
     assert [mirrored.low, mirrored.high] == pytest.approx([-got.high, -got.low])
     assert mirrored.p_value == pytest.approx(got.p_value)
@@ -96,7 +97,7 @@ def test_crossed_is_sane_and_symmetric(values: NDArray[np.float64]) -> None:
 @given(tables)
 def test_the_p_value_and_the_interval_say_the_same(values: NDArray[np.float64]) -> None:
     got = paired_difference(values)
-    if abs(got.p_value - 0.05) > 1e-9 and abs(got.value) < 1:
+    if got.p_value is not None and abs(got.p_value - 0.05) > 1e-9 and abs(got.value) < 1:
         assert (got.p_value < 0.05) == (not got.contains_zero)
     for margin in (0.01, 0.2):
         one_sided = got.non_inferiority_p(margin)
@@ -117,6 +118,7 @@ def test_crossed_by_hand() -> None:
     assert got.value == pytest.approx(-1 / 6)
     assert got.centre == pytest.approx(table.mean())
     assert float(got.variance.half_width()) == pytest.approx(half)
+    assert got.p_value is not None
     assert float(got.variance.half_width(got.p_value)) == pytest.approx(abs(got.centre))
 
 
@@ -129,7 +131,7 @@ def written_out(table: NDArray[np.float64]) -> tuple[float, float, float]:
     return n * of_seeds / (s - 1), s * of_images / (n - 1), rest / (s - 1) / (n - 1)
 
 
-def test_seeds_that_agree_by_chance_leave_half_of_the_images_interval() -> None:
+def test_seeds_that_agree_by_chance_leave_the_images_interval() -> None:
     """Two seeds with the same mean that get no image wrong together: the parts of the variance look too small."""
     answers = np.zeros((2, 1000))
     answers[0, :40] = answers[1, 40:80] = -1
@@ -137,7 +139,7 @@ def test_seeds_that_agree_by_chance_leave_half_of_the_images_interval() -> None:
     of_seeds, rest = got.variance.components
     assert of_seeds.variance == 0
     assert rest.variance < got.variance.images.variance / 4
-    alone = 1.959963984540054 * math.sqrt(float(got.variance.images.variance))
+    alone = 2 * 1.959963984540054 * math.sqrt(float(got.variance.images.variance))
     assert got.high - got.low == pytest.approx(alone)
     assert got.p_value == pytest.approx(2 * (1 - NormalDist().cdf(-got.centre * 2 * 1.959963984540054 / alone)))
 
@@ -232,11 +234,13 @@ def test_accuracy_over_seeds_by_hand() -> None:
     assert [got.low, got.high] == pytest.approx(roots_of_wilson(p, images))
 
 
-def test_accuracy_over_seeds_is_never_surer_than_of_as_many_images_as_answers() -> None:
+def test_accuracy_over_seeds_towards_one_half_is_never_surer_than_of_one_seed() -> None:
     correct = np.ones((2, 1000))
     correct[0, :40] = correct[1, 40:80] = 0  # the same mean, and no image wrong twice
     got = accuracy_over_seeds(correct)
-    assert [got.low, got.high] == pytest.approx(roots_of_wilson(0.96, 2000))
+    assert [got.low, got.high] == pytest.approx([roots_of_wilson(0.96, 1000)[0], roots_of_wilson(0.96, 2000)[1]])
+    wrong = accuracy_over_seeds(1 - correct)
+    assert [wrong.low, wrong.high] == pytest.approx([1 - got.high, 1 - got.low])
 
 
 def roots_of_wilson(p: float, n: float) -> list[float]:
@@ -353,7 +357,7 @@ def test_a_contrast_of_other_images_adds_up_what_is_open(seeds: int) -> None:
     assert estimate.low < estimate.value < estimate.high
     wider = max(first.high - first.low, second.high - second.low)
     assert wider < estimate.high - estimate.low < (first.high - first.low) + (second.high - second.low)
-    assert (estimate.p_value < 0.05) == (not estimate.contains_zero)
+    assert estimate.is_significant == (seeds > 1 and not estimate.contains_zero)
     assert estimate.seeds == seeds
 
 

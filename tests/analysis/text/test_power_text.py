@@ -11,7 +11,7 @@ from synthaug.analysis.text.power_text import announcement, plan_document, sente
 from tests.factories.golden import assert_golden
 
 VARIANCES = VarianceComponents(4e-6, 0.001, 0.02, 0.3)
-ARM = ArmPower(600, 3, 0.0257, VARIANCES, 0.01, 0.0219, 2894, 6)
+ARM = ArmPower(600, 3, 0.0257, VARIANCES, 0.01, 0.05, 0.0219, 2894, 6)
 
 
 @pytest.fixture(scope="module")

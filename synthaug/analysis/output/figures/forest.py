@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from matplotlib.figure import Figure
 
 from synthaug.analysis.comparison.model import Arm
-from synthaug.analysis.inference.intervals import Estimate
+from synthaug.analysis.inference.intervals import Difference, Estimate
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import NARROW, WIDTH, row_axes, shorten, style, text_width
 
@@ -71,8 +71,9 @@ def _forest(
     for row, (difference, colour) in enumerate(zip(differences, colours, strict=True)):
         if difference is None:
             continue
-        # An open circle where the sign is open, so that the eye goes to what is known.
-        face = palette.PAPER if difference.contains_zero else colour
+        # An open circle where the sign is open, or was not tested, so that the eye goes to what is known.
+        tested = isinstance(difference, Difference) and difference.p_value is not None
+        face = colour if tested and not difference.contains_zero else palette.PAPER
         axes.plot([100 * difference.low, 100 * difference.high], [row, row], color=colour, linewidth=1.4)
         axes.plot(100 * difference.value, row, "o", color=colour, markerfacecolor=face, markersize=5)
     axes.set_xlim(100 * limits[0], 100 * limits[1])

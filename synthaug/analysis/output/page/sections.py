@@ -56,8 +56,8 @@ def result(content: Content) -> Context:
 
 def verdicts(content: Content) -> Context | None:
     """Return whether synthetic images help each class, arm by arm, and the mix that each class should have."""
-    if not content.findings.verdicts:
-        return None
+    if not any(item.p_neutral is not None for arm in content.findings.verdicts.values() for item in arm):
+        return None  # nothing was tested: one seed, or unequal steps
     mixes = [exchange_text.mix_sentence(mix, content.group.margin_fraction) for mix in content.findings.mixes]
     return {"verdicts": content.findings.verdicts, "mixes": mixes}
 
@@ -74,7 +74,7 @@ def power(content: Content) -> Context | None:
     arms = {
         arm.name: (arm.power, f"{arm.name}: {power_text.sentence(arm.power)}")
         for arm in content.group.treatment_arms
-        if arm.power
+        if arm.power and arm.power.variances
     }
     return {"arms": arms} if arms else None
 
