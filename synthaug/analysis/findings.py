@@ -64,7 +64,9 @@ def headline_arm(group: Group) -> Arm | None:
     smallest share that is significantly worse, else the largest share.
     """
     arms = [
-        arm for arm in group.treatment_arms if arm.non_inferiority and arm.synthetic > 0 and arm.differs_in_share_alone
+        arm
+        for arm in group.treatment_arms
+        if arm.difference and arm.difference.p_value is not None and arm.synthetic > 0 and arm.differs_in_share_alone
     ]
     non_inferior = [arm for arm in arms if arm.non_inferiority and arm.non_inferiority.verdict == "established"]
     worse = [arm for arm in arms if arm.difference and arm.difference.is_significant and arm.difference.value < 0]

@@ -51,7 +51,11 @@ def check_text(check: Check) -> CheckText:
 def check_lines(checks: Iterable[Check]) -> list[str]:
     """Return a line for each serious check, with its remedy, and for each warning; not what the headline says."""
     problems = [check for check in checks if check.severity in (SERIOUS, WARNING)]
-    texts = [check_text(check) for check in problems if not (check.code == "seeds" and check.data["single"])]
+    texts = [
+        check_text(check)
+        for check in problems
+        if not (check.code == "seeds" and check.data["fewest"] == 1 and check.data["all_arms"])
+    ]
     return [
         f"{text.severity.capitalize()}: {text.message} {text.remedy if text.severity == SERIOUS else ''}".rstrip()
         for text in texts

@@ -67,9 +67,7 @@ def _seeds(arms: Sequence[Arm]) -> Check | None:
     fewest = min(counts.values())
     names = [name for name, count in counts.items() if count == fewest]
     severity = SERIOUS if fewest == 1 else WARNING if fewest < ENOUGH_SEEDS else PASSED
-    everywhere = len(names) == len(counts)
-    data = {"fewest": fewest, "arms": names, "all_arms": everywhere, "single": everywhere and fewest == 1}
-    return Check("seeds", severity, data)
+    return Check("seeds", severity, {"fewest": fewest, "arms": names, "all_arms": len(names) == len(counts)})
 
 
 def _paired_seeds(arms: Sequence[Arm]) -> Check | None:

@@ -11,13 +11,13 @@ import pytest
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import ESTABLISHED, INCONCLUSIVE, REJECTED, Arm, Comparison, Reason
 from synthaug.analysis.findings import findings
-from synthaug.analysis.inference.hypothesis_tests import holm, mcnemar
-from synthaug.analysis.inference.intervals import paired_difference, wilson
+from synthaug.analysis.inference.hypothesis_tests import holm
+from synthaug.analysis.inference.intervals import Difference, paired_difference, wilson
 from synthaug.analysis.output.export import write_files
 from synthaug.analysis.output.records import as_json, rows
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
-from synthaug.runs import contents, layout
+from synthaug.runs import contents, layout, planning
 from tests.factories.studies import (
     DIGITS,
     SWEEP,
@@ -43,7 +43,7 @@ def test_numbers_are_those_of_the_predictions(tmp_path: Path) -> None:
     assert compared.difference is not None
     expected = paired_difference((right.astype(float) - base)[None])
     assert (compared.difference.low, compared.difference.high) == (expected.low, expected.high)
-    assert compared.difference.p_value == mcnemar((right & ~base).sum(), (base & ~right).sum())
+    assert (compared.difference.p_value, compared.non_inferiority) == (None, None), "one seed: no verdict"
     assert (compared.n_real, compared.n_synthetic, compared.synthetic_fraction) == (400, 600, 0.6)
     assert [arm.name for arm in group.arms] == list(SWEEP)
     assert group.baseline is arm_of(group, "real")
@@ -124,7 +124,7 @@ def test_one_test_image_and_classes_without_any(tmp_path: Path) -> None:
 
 
 def test_the_margin_decides_on_non_inferiority_as_the_interval_does(tmp_path: Path) -> None:
-    study = make_study(tmp_path / "study", MadeUp(arms={"real": (1.0, 0.0), "82": (0.2, 0.8)}))
+    study = make_study(tmp_path / "study", MadeUp(arms={"real": (1.0, 0.0), "82": (0.2, 0.8)}, seeds=(0, 1, 2)))
     arm = arm_of(one_group(study), "82")
     assert arm.difference is not None
     low, high = arm.difference.low, arm.difference.high
@@ -141,7 +141,7 @@ def test_the_margin_decides_on_non_inferiority_as_the_interval_does(tmp_path: Pa
 
 
 def test_non_inferiority_is_adjusted_for_the_number_of_arms(tmp_path: Path) -> None:
-    group = one_group(make_study(tmp_path / "study"))
+    group = one_group(make_study(tmp_path / "study", MadeUp(seeds=(0, 1))))
     tests = [arm.non_inferiority for arm in group.arms if arm.non_inferiority]
     assert [item.adjusted_p for item in tests] == holm([item.p_value for item in tests])
     assert len(tests) == 4
@@ -163,6 +163,64 @@ def test_loss_and_gain_add_up_to_the_difference(tmp_path: Path) -> None:
     assert arm.loss is not None
     assert arm.gain is not None
     assert arm.loss.value + arm.gain.value == pytest.approx(arm.difference.value)
+
+
+CONTROLLED = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "real20": (0.2, 0.0), "55": (0.5, 0.5), "82": (0.2, 0.8)}
+
+
+def p_values(*differences: Difference | None) -> list[float]:
+    return [item.p_value for item in differences if item and item.p_value is not None]
+
+
+def test_each_planned_question_is_a_family_of_its_own(tmp_path: Path) -> None:
+    group = one_group(make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1, 2))))
+    half, fifth = arm_of(group, "55"), arm_of(group, "82")
+    for name in ("difference", "gain", "loss", "macro_f1_difference"):
+        family = [getattr(arm, name) for arm in (half, fifth)]
+        assert [item.adjusted_p for item in family] == pytest.approx(holm(p_values(*family))), name
+    assert arm_of(group, "real50").difference == half.loss, "a control is compared for the arm that it serves"
+    assert [arm_of(group, name).non_inferiority for name in ("real50", "real20")] == [None, None]
+
+
+def test_help_is_concluded_at_equal_steps_only(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1, 2)))
+    for seed in (0, 1, 2):
+        edit_result(run_folder(study, "real20", seed), {"training.steps": 50})
+    half, fifth = (arm_of(one_group(study), name) for name in ("55", "82"))
+    assert len(p_values(half.difference, half.loss, half.gain)) == 3
+    assert fifth.gain is not None
+    assert fifth.gain.low < fifth.gain.value < fifth.gain.high, "the estimate stays"
+    assert p_values(fifth.loss, fifth.gain, *(item.gain for item in fifth.classes)) == []
+    assert p_values(fifth.difference), "the arm as it was trained"
+
+
+def test_looks_are_counted_and_corrected(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(seeds=(0,)))
+    assert one_group(study).looks == (), "one seed is no look"
+    for seeds, looks in (((0, 1), (2,)), ((0, 1, 2), (2, 3)), ((0, 1, 2), (2, 3))):
+        make_study(study, MadeUp(seeds=seeds))
+        group = one_group(study)
+        assert group.looks == looks
+        planning.record_looks(study, group.looks)
+    first = [arm.difference for arm in group.treatment_arms]
+    expected = [min(1.0, 2 * p) for p in holm(p_values(*first))]
+    assert [item.adjusted_p for item in first if item] == pytest.approx(expected)
+    tests = [arm.non_inferiority for arm in group.arms if arm.non_inferiority]
+    assert [item.adjusted_p for item in tests] == [min(1.0, 2 * p) for p in holm([item.p_value for item in tests])]
+
+
+def test_the_trend_is_fitted_without_the_baseline_and_with_several_seeds(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    assert one_group(study).trend is None
+    trend = one_group(make_study(study, MadeUp(seeds=(0, 1)))).trend
+    assert trend is not None
+    assert trend.arms == ("55", "64", "73", "82")
+
+
+def test_power_allows_for_the_arms_beside_it(tmp_path: Path) -> None:
+    group = one_group(make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1, 2))))
+    levels = {arm.name: arm.power.alpha for arm in group.arms if arm.power}
+    assert levels == dict.fromkeys(("real50", "real20", "55", "82"), 0.025)
 
 
 # --- what cannot be compared -----------------------------------------------------------------------

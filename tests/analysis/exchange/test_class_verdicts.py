@@ -112,7 +112,7 @@ def test_the_mix_of_a_class_is_the_best_or_a_cheaper_one_as_good() -> None:
     assert (dog.best, dog.cheapest, dog.tied) == ("real", "real", ())
     assert (emu.best, emu.cheapest, set(emu.tied)) == ("few", "few", {"real", "mixed"})
     assert (fox.best, fox.cheapest) == ("real", "mixed")
-    with pytest.raises(ValueError, match="share no seed"):
+    with pytest.raises(ValueError, match="fewer than two seeds"):
         recommended_mixes(arms[:2], [{0: correct[0][0]}, {1: correct[1][1]}], LABELS, NAMES, margin_fraction=0.02)
 
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from synthaug.analysis.inference.contrasts import adjusted, class_differences, difference, macro_f1_parts, right, slope
-from synthaug.analysis.inference.hypothesis_tests import mcnemar
 from synthaug.analysis.inference.intervals import paired_difference, unpaired_difference
 
 CLASSES = 4
@@ -50,14 +49,6 @@ def test_only_seeds_of_both_are_paired() -> None:
         np.stack([*draw_values((0, 1), 0.8).values()]), np.stack([*draw_values((2, 3), 0.9).values()])
     )
     assert difference(draw_values((0, 1), 0.8), draw_values((2, 3), 0.9)) == apart
-
-
-def test_right_answers_of_one_seed_are_tested_by_mcnemar() -> None:
-    first, second = draw_values((0, 1), 0.8), draw_values((1, 5), 0.9)
-    values = first[1] - second[1]
-    assert difference(first, second).p_value == mcnemar(int((values > 0).sum()), int((values < 0).sum()))
-    parts = difference({0: first[1] * 0.7}, {0: second[1]})
-    assert parts.p_value == paired_difference((first[1] * 0.7 - second[1])[None]).p_value
 
 
 def test_rows_are_those_of_a_class() -> None:

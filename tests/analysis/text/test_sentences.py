@@ -10,6 +10,7 @@ from tests.factories.golden import assert_golden
 BELOW, ABOVE = make_difference(-0.012, -0.021, -0.003), make_difference(0.012, 0.003, 0.021)
 ZERO = make_difference(-0.004, -0.011, 0.003, 0.3)
 UNCORRECTED = make_difference(-0.012, -0.021, -0.003, 0.083)
+ONE_SEED = dataclasses.replace(BELOW.untested(), seeds=1)
 NON_INFERIOR = NonInferiority("established", 0.004, 0.012)
 
 ARMS = {
@@ -26,6 +27,8 @@ ARMS = {
     "control: gain not significant after correction": make_arm(
         0.6, ZERO, loss=BELOW, gain=dataclasses.replace(ABOVE, adjusted_p=0.2)
     ),
+    "one seed": make_arm(0.6, ONE_SEED, loss=dataclasses.replace(ONE_SEED), gain=ONE_SEED),
+    "control of another number of steps": make_arm(0.6, BELOW, loss=BELOW.untested(), gain=ABOVE.untested()),
 }
 GROUPS = {
     "no baseline": [],
@@ -34,6 +37,7 @@ GROUPS = {
     "inconclusive": [make_arm(0.8, ZERO)],
     "significant before correction alone": [make_arm(0.8, UNCORRECTED)],
     "no replacement": [make_arm(0.6, item, real=1.0) for item in (BELOW, BELOW, ABOVE, ZERO, UNCORRECTED)],
+    "one seed": [make_arm(0.8, ONE_SEED), make_arm(0.6, ONE_SEED)],
     "one arm": [make_arm(0.6, ZERO, real=1.0)],
 }
 REASONS = (

@@ -57,7 +57,7 @@ def test_controls() -> None:
 
 def test_power_of_a_study(tmp_path: Any) -> None:
     arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
-    study = make_study(tmp_path / "study", MadeUp(arms=arms, n_test=200))
+    study = make_study(tmp_path / "study", MadeUp(arms=arms, n_test=200, seeds=(0, 1)))
     group = one_group(study)
     power = next(arm.power for arm in group.arms if arm.name == "55")
     assert power is not None
@@ -68,8 +68,12 @@ def test_power_of_a_study(tmp_path: Any) -> None:
     assert wide == Check("power", PASSED, {"margin": 50.0, "arms": [], "compared": 1})
 
 
+def test_one_seed_shows_no_difference_of_arms_so_that_it_has_no_power(tmp_path: Any) -> None:
+    assert "power" not in checks_of(one_group(make_study(tmp_path / "study", MadeUp(n_test=200))))
+
+
 def test_power_of_some_arms_is_a_warning(tmp_path: Any) -> None:
-    group = one_group(make_study(tmp_path / "study", MadeUp(n_test=200)))
+    group = one_group(make_study(tmp_path / "study", MadeUp(n_test=200, seeds=(0, 1))))
     arms = list(group.arms)
     assert arms[1].power is not None
     arms[1] = dataclasses.replace(arms[1], power=dataclasses.replace(arms[1].power, smallest=0.001))
