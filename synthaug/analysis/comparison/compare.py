@@ -87,7 +87,8 @@ def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Grou
     accuracy = {item.run.key: float((item.predicted == labels).mean()) for item in predictions}
     states = tuple(_state(run, reasons.get(run.key), accuracy.get(run.key)) for run in runs)
     names = tuple(reference[1].classes) if reference else ()
-    arms, values = _arms(runs, predictions, labels, names)
+    test = _TestSet(labels, reference[1].clusters if reference else np.zeros(0, dtype=np.int64), names)
+    arms, values = _arms(runs, predictions, test)
     predicted: dict[str, dict[int, NDArray[np.int64]]] = {}
     confidence: dict[str, dict[int, NDArray[np.float64]]] = {}
     for item in predictions:
@@ -104,13 +105,13 @@ def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Grou
         test_digest=str(reference[0]) if reference else None,
         n_test=len(labels),
         class_names=names,
-        arms=_with_power(tested, values, margin / 100, max(len(looks), 1)),
+        arms=_with_power(tested, values, margin / 100, max(len(looks), 1), test.clusters),
         runs=states,
         margin=margin,
         looks=looks,
-        trend=_trend(arms, values),
+        trend=_trend(arms, values, test.clusters),
         labels=labels,
-        clusters=reference[1].clusters if reference else np.zeros(0, dtype=np.int64),
+        clusters=test.clusters,
         paths=tuple(reference[1].paths) if reference else (),
         predicted=predicted,
         confidence=confidence,
@@ -128,6 +129,15 @@ def _state(run: Run, problem: Reason | None, accuracy: float | None) -> Compared
 
 
 @dataclass(frozen=True)
+class _TestSet:
+    """Class number and cluster of near duplicates of each test image, and the names of the classes."""
+
+    labels: NDArray[np.int64]
+    clusters: NDArray[np.int64]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _ArmValues:
     """Per seed and test image of an arm: whether the prediction is right, and the image's part in the macro F1."""
 
@@ -136,7 +146,7 @@ class _ArmValues:
 
 
 def _arms(
-    runs: list[Run], predictions: list[RunPredictions], labels: NDArray[np.int64], names: tuple[str, ...]
+    runs: list[Run], predictions: list[RunPredictions], test: _TestSet
 ) -> tuple[list[Arm], list[_ArmValues | None]]:
     """Return the arms of a group and, for each, its values; None for an arm without a comparable run."""
     of_arms = by_arm(predictions)
@@ -148,20 +158,18 @@ def _arms(
         arm, of_arm = Arm(*key[:3], key == baseline, count, augment=key[3]), None
         if key in of_arms:
             predicted = {item.run.key.seed: item.predicted for item in of_arms[key]}
-            of_arm = _ArmValues(right(predicted, labels), macro_f1_parts(predicted, labels, len(names)))
-            arm = _with_accuracy(arm, of_arms[key], of_arm, labels, names)
+            of_arm = _ArmValues(right(predicted, test.labels), macro_f1_parts(predicted, test.labels, len(test.names)))
+            arm = _with_accuracy(arm, of_arms[key], of_arm, test)
         arms.append(arm)
         values.append(of_arm)
     measured = [(arm, of_arm) for arm, of_arm in zip(arms, values, strict=True) if of_arm]
     return [
-        _with_differences(arm, of_arm, measured, labels) if of_arm else arm
+        _with_differences(arm, of_arm, measured, test) if of_arm else arm
         for arm, of_arm in zip(arms, values, strict=True)
     ], values
 
 
-def _with_accuracy(
-    arm: Arm, predictions: list[RunPredictions], values: _ArmValues, labels: NDArray[np.int64], names: tuple[str, ...]
-) -> Arm:
+def _with_accuracy(arm: Arm, predictions: list[RunPredictions], values: _ArmValues, test: _TestSet) -> Arm:
     """Return `arm` with everything that its runs say without those of another arm."""
     first = predictions[0].result
     correct = np.stack([values.correct[seed] for seed in sorted(values.correct)])
@@ -170,7 +178,7 @@ def _with_accuracy(
         seeds=tuple(sorted(values.correct)),
         n_real=first["counts"]["real"],
         n_synthetic=first["counts"]["synthetic"],
-        accuracy=accuracy_over_seeds(correct),
+        accuracy=accuracy_over_seeds(correct, clusters=test.clusters),
         seed_deviation=sample_deviation([float(row.mean()) for row in correct]),
         macro_f1=float(np.mean([of_seed.mean() for of_seed in values.macro_f1.values()])),
         calibration_error=float(np.mean([item.result["test"]["calibration_error"] for item in predictions])),
@@ -178,27 +186,31 @@ def _with_accuracy(
         epochs=first["training"]["epochs"],
         passes=first["training"].get("passes"),
         same_synthetic_images=len({item.result["data"].get("synthetic") for item in predictions}) == 1,
-        classes=tuple(_class_accuracy(name, correct[:, labels == label]) for label, name in enumerate(names)),
-        confusion=_confusion(predictions, labels, len(names)),
+        classes=tuple(
+            _class_accuracy(name, correct[:, test.labels == label], test.clusters[test.labels == label])
+            for label, name in enumerate(test.names)
+        ),
+        confusion=_confusion(predictions, test.labels, len(test.names)),
     )
 
 
-def _class_accuracy(name: str, correct: NDArray[np.float64]) -> ClassResult:
+def _class_accuracy(name: str, correct: NDArray[np.float64], clusters: NDArray[np.int64]) -> ClassResult:
     n = correct.shape[1]
-    return ClassResult(name, n, accuracy_over_seeds(correct) if n else None)
+    return ClassResult(name, n, accuracy_over_seeds(correct, clusters=clusters) if n else None)
 
 
-def _with_differences(
-    arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm, _ArmValues]], labels: NDArray[np.int64]
-) -> Arm:
+def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm, _ArmValues]], test: _TestSet) -> Arm:
     """Return `arm` with its differences from the baseline and from its control, both among the measured arms."""
-    correct, n_classes = values.correct, len(arm.classes)
+    correct = values.correct
     base = None if arm.baseline else next((of_arm for item, of_arm in measured if item.baseline), None)
     other, control = next(((item, of_arm) for item, of_arm in measured if _is_control(item, arm)), (None, None))
-    differences = class_differences(correct, base.correct, labels, n_classes) if base else [None] * n_classes
-    gains = class_differences(correct, control.correct, labels, n_classes) if control else [None] * n_classes
-    gain = difference(correct, control.correct) if control else None
-    loss = difference(control.correct, base.correct) if control and base and control is not base else None
+    gain = difference(correct, control.correct, clusters=test.clusters) if control else None
+    gains = _of_classes(correct, control, test)
+    loss = (
+        difference(control.correct, base.correct, clusters=test.clusters)
+        if control and base and control is not base
+        else None
+    )
     steps_of_base = next((item.steps for item, _ in measured if item.baseline), None)
     if gain and other and other.steps != arm.steps:  # as much the longer training as the synthetic images
         gain, gains = gain.untested(), [item and item.untested() for item in gains]
@@ -206,17 +218,25 @@ def _with_differences(
         loss = loss.untested()
     return dataclasses.replace(
         arm,
-        difference=difference(correct, base.correct) if base else None,
+        difference=difference(correct, base.correct, clusters=test.clusters) if base else None,
         difference_seeds=tuple(sorted(set(correct) & set(base.correct))) if base else (),
-        macro_f1_difference=difference(values.macro_f1, base.macro_f1) if base else None,
+        macro_f1_difference=difference(values.macro_f1, base.macro_f1, clusters=test.clusters) if base else None,
         control=other.name if other else None,
         loss=loss,
         gain=gain,
         classes=tuple(
             dataclasses.replace(item, difference=of_class, gain=gain)
-            for item, of_class, gain in zip(arm.classes, differences, gains, strict=True)
+            for item, of_class, gain in zip(arm.classes, _of_classes(correct, base, test), gains, strict=True)
         ),
     )
+
+
+def _of_classes(correct: Values, reference: _ArmValues | None, test: _TestSet) -> list[Difference | None]:
+    """Return the differences from another arm by class; None for each without one."""
+    n_classes = len(test.names)
+    if reference is None:
+        return [None] * n_classes
+    return class_differences(correct, reference.correct, test.labels, n_classes, test.clusters)
 
 
 def _is_control(candidate: Arm, arm: Arm) -> bool:
@@ -265,7 +285,11 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
 
 
 def _with_power(
-    arms: Sequence[Arm], values: Sequence[_ArmValues | None], margin_fraction: float, looks: int
+    arms: Sequence[Arm],
+    values: Sequence[_ArmValues | None],
+    margin_fraction: float,
+    looks: int,
+    clusters: NDArray[np.int64],
 ) -> tuple[Arm, ...]:
     """Return the arms with their power, at the level that the correction leaves the first of its family."""
     controls = controls_of(arms)
@@ -280,6 +304,7 @@ def _with_power(
             base,
             margin_fraction,
             ALPHA / (size * looks),
+            len(np.unique(clusters)),
         ).items()
     }
     return tuple(dataclasses.replace(arm, power=power.get(row)) for row, arm in enumerate(arms))
@@ -310,7 +335,7 @@ def _non_inferiority_of(
     return NonInferiority(REJECTED if difference.high < -margin_fraction else INCONCLUSIVE, p_value, adjusted_p)
 
 
-def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None]) -> ShareTrend | None:
+def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None], clusters: NDArray[np.int64]) -> ShareTrend | None:
     """Fit a line over the arms that are as large as the baseline and differ from it in the share alone.
 
     Without the baseline, which lies far from the other shares and would decide the slope by itself; not with one seed.
@@ -320,7 +345,7 @@ def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None]) -> ShareTre
         for arm, of_arm in zip(arms, values, strict=True)
         if of_arm and len(of_arm.correct) > 1 and arm.differs_in_share_alone and not arm.baseline
     ]
-    line = slope([arm.synthetic_fraction for arm, _ in used], [of_arm.correct for _, of_arm in used], per=0.1)
+    line = slope([arm.synthetic_fraction for arm, _ in used], [of_arm.correct for _, of_arm in used], 0.1, clusters)
     return ShareTrend(line, tuple(arm.name for arm, _ in used)) if line and line.seeds > 1 else None
 
 

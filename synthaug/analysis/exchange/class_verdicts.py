@@ -10,7 +10,7 @@ from synthaug.analysis.comparison.model import ClassResult, Group
 from synthaug.analysis.exchange.rate import Amounts, arms_of
 from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.hypothesis_tests import holm
-from synthaug.analysis.inference.intervals import ALPHA, Difference, paired_difference
+from synthaug.analysis.inference.intervals import ALPHA, Difference, cluster_means, paired_difference
 
 HELPS, HARMS, NEUTRAL, OPEN = "helps", "harms", "neutral", "open"
 
@@ -76,6 +76,7 @@ def recommended_mixes(
     labels: NDArray[np.int64],
     class_names: Sequence[str],
     margin_fraction: float,
+    clusters: NDArray[np.int64] | None = None,
 ) -> tuple[ClassMix, ...]:
     """Return for each class the best arm, those not significantly different from it, and the cheapest as good.
 
@@ -89,6 +90,7 @@ def recommended_mixes(
         labels: true class numbers, (images,).
         class_names: one for each number in `labels`.
         margin_fraction: by which the cheapest may be worse than the best, a fraction.
+        clusters: of near duplicates among the test images.
 
     Raises:
         ValueError: the arms share fewer than two seeds.
@@ -98,16 +100,31 @@ def recommended_mixes(
         raise ValueError("the arms share fewer than two seeds")
     right = np.array([[arm[seed] for seed in shared] for arm in correct])  # (arms, seeds, images)
     numbers = [number for number in range(len(class_names)) if (labels == number).any()]
-    return tuple(_mix(arms, right[:, :, labels == number], class_names[number], margin_fraction) for number in numbers)
+    return tuple(
+        _mix(
+            arms,
+            right[:, :, labels == number],
+            class_names[number],
+            margin_fraction,
+            None if clusters is None else clusters[labels == number],
+        )
+        for number in numbers
+    )
 
 
-def _mix(arms: Sequence[Amounts], right: NDArray[np.float64], name: str, margin_fraction: float) -> ClassMix:
+def _mix(
+    arms: Sequence[Amounts],
+    right: NDArray[np.float64],
+    name: str,
+    margin_fraction: float,
+    clusters: NDArray[np.int64] | None,
+) -> ClassMix:
     accuracy = right.mean(axis=(1, 2))
     # Of several that are equally good the one with the fewest images to label, then to make.
     cost = [(arm.n_real, arm.n_synthetic, arm.name) for arm in arms]
     best = min(range(len(arms)), key=lambda i: (-accuracy[i], *cost[i]))
     others = [i for i in range(len(arms)) if i != best]
-    differences = {i: paired_difference(right[i] - right[best]) for i in others}
+    differences = {i: paired_difference(cluster_means(right[i] - right[best], clusters)) for i in others}
     told = holm([p_value for i in others if (p_value := differences[i].p_value) is not None])
     as_good = holm([min(1.0, 2 * differences[i].non_inferiority_p(margin_fraction)) for i in others])
     tied = tuple(arms[i].name for i, p in zip(others, told, strict=True) if p > ALPHA)
@@ -145,7 +162,8 @@ def group_verdicts(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]]
     }
     if len(_shared_seeds(correct)) < 2:
         return verdicts, ()
-    return verdicts, recommended_mixes(arms, correct, group.labels, group.class_names, group.margin_fraction)
+    mixes = recommended_mixes(arms, correct, group.labels, group.class_names, group.margin_fraction, group.clusters)
+    return verdicts, mixes
 
 
 def _shared_seeds(correct: Sequence[Values]) -> list[int]:

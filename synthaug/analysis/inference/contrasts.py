@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.analysis.inference.hypothesis_tests import holm
-from synthaug.analysis.inference.intervals import Difference, paired_difference, unpaired_difference
+from synthaug.analysis.inference.intervals import Difference, cluster_means, paired_difference, unpaired_difference
 
 # Seed -> one number per test image: 1 for a right answer, or an image's part in a metric.
 Values = Mapping[int, NDArray[np.float64]]
@@ -56,25 +56,38 @@ def _f1_parts(predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: 
     return np.asarray(parts - parts.mean() + f1.sum() / (size > 0).sum())
 
 
-def difference(first: Values, second: Values, rows: NDArray[np.int64] | None = None) -> Difference:
+def difference(
+    first: Values,
+    second: Values,
+    rows: NDArray[np.int64] | None = None,
+    clusters: NDArray[np.int64] | None = None,
+) -> Difference:
     """Estimate first minus second, over the seeds that both have, or over all seeds of each where they share none.
 
     Args:
         first: values of at least one seed.
         second: values of at least one seed.
         rows: the test images that count; all of them by default.
+        clusters: of near duplicates among all test images, see `intervals.cluster_means`.
     """
     kept = slice(None) if rows is None else rows
+    clusters = None if clusters is None else clusters[kept]
     shared = sorted(set(first) & set(second))
     if not shared:
-        table, reference = (np.stack([arm[seed][kept] for seed in sorted(arm)]) for arm in (first, second))
+        table, reference = (
+            cluster_means(np.stack([arm[seed][kept] for seed in sorted(arm)]), clusters) for arm in (first, second)
+        )
         return unpaired_difference(table, reference)
     values = np.stack([first[seed][kept] - second[seed][kept] for seed in shared])
-    return paired_difference(values)
+    return paired_difference(cluster_means(values, clusters))
 
 
 def class_differences(
-    first: Values, second: Values, labels: NDArray[np.int64], classes: int
+    first: Values,
+    second: Values,
+    labels: NDArray[np.int64],
+    classes: int,
+    clusters: NDArray[np.int64] | None = None,
 ) -> list[Difference | None]:
     """Estimate first minus second on the test images of each class, p values adjusted by Holm over the classes.
 
@@ -83,12 +96,15 @@ def class_differences(
         second: values of at least one seed.
         labels: true class numbers, (images,).
         classes: number of classes; None in the result for one without a test image.
+        clusters: of near duplicates among the test images.
     """
     rows = [np.flatnonzero(labels == label) for label in range(classes)]
-    return adjusted([difference(first, second, of_class) if len(of_class) else None for of_class in rows])
+    return adjusted([difference(first, second, of_class, clusters) if len(of_class) else None for of_class in rows])
 
 
-def slope(shares: Sequence[float], arms: Sequence[Values], per: float) -> Difference | None:
+def slope(
+    shares: Sequence[float], arms: Sequence[Values], per: float, clusters: NDArray[np.int64] | None = None
+) -> Difference | None:
     """Estimate the least squares slope of arms' means over their synthetic shares, as a contrast of paired values.
 
     None where there are fewer than three distinct shares, or no seed that all arms have.
@@ -97,6 +113,7 @@ def slope(shares: Sequence[float], arms: Sequence[Values], per: float) -> Differ
         shares: synthetic share of each arm.
         arms: values of each, in the same order.
         per: the slope is per this difference of shares.
+        clusters: of near duplicates among the test images.
     """
     seeds = sorted(set.intersection(*map(set, arms))) if arms else []
     if len(set(shares)) < 3 or not seeds:
@@ -104,7 +121,7 @@ def slope(shares: Sequence[float], arms: Sequence[Values], per: float) -> Differ
     x = np.asarray(shares) - np.mean(shares)
     weights = per * x / np.square(x).sum()
     values = np.stack([sum(w * arm[seed] for w, arm in zip(weights, arms, strict=True)) for seed in seeds])
-    return paired_difference(values, reach=float(weights[weights > 0].sum()))
+    return paired_difference(cluster_means(values, clusters), reach=float(weights[weights > 0].sum()))
 
 
 def adjusted(differences: Iterable[Difference | None], looks: int = 1) -> list[Difference | None]:

@@ -57,7 +57,33 @@ def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Estimate
     return _wilson(successes / n, n, _z(confidence))
 
 
-def accuracy_over_seeds(correct: NDArray[np.float64], confidence: float = CONFIDENCE) -> Estimate:
+def cluster_means(tables: NDArray[np.float64], clusters: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Let near duplicates count as one image: sum them up, scaled so that the mean stays as it is.
+
+    What is computed over images may then be computed over clusters, whose number is the sample size: the images of one
+    cluster are answered alike, so that a second one tells next to nothing. The variance of the mean is that of a
+    cluster sample: Cochran, W. G. (1977). Sampling techniques, 3rd edition, section 9A. Wiley.
+
+    Args:
+        tables: (..., images).
+        clusters: number of each image's cluster; None: each is one of its own.
+
+    Returns:
+        (..., clusters); the tables themselves where no two images share a cluster.
+    """
+    if clusters is None:
+        return tables
+    numbers, members = np.unique(clusters, return_inverse=True)
+    if len(numbers) == tables.shape[-1]:
+        return tables
+    sums = np.zeros((len(numbers), *tables.shape[:-1]))
+    np.add.at(sums, members, np.moveaxis(tables, -1, 0))
+    return np.asarray(np.moveaxis(sums, 0, -1) * (len(numbers) / tables.shape[-1]))
+
+
+def accuracy_over_seeds(
+    correct: NDArray[np.float64], confidence: float = CONFIDENCE, clusters: NDArray[np.int64] | None = None
+) -> Estimate:
     """Estimate mean accuracy over seeds and test images, both of which are drawn.
 
     One seed: `wilson`. Several: Wilson's interval with the number of images that a simple random sample would need for
@@ -73,15 +99,18 @@ def accuracy_over_seeds(correct: NDArray[np.float64], confidence: float = CONFID
     Args:
         correct: (seeds, images), 1 for a right answer.
         confidence: of the interval.
+        clusters: of near duplicates among the images, see `cluster_means`.
     """
-    seeds, n = correct.shape
+    seeds, images = correct.shape
     p = float(correct.mean())
-    if seeds == 1 or p in (0.0, 1.0):
+    correct = cluster_means(correct, clusters)
+    n = correct.shape[1]
+    if p in (0.0, 1.0) or (seeds == 1 and n == images):
         return wilson(p * n, n, confidence)
     half = float(_mean_variance([correct], correct.mean(axis=0)).half_width(1 - confidence))
     z = _z(confidence)
-    images = p * (1 - p) * (z / half) ** 2 if half else math.inf
-    estimate, single = _wilson(p, min(images, float(correct.size)), z), _wilson(p, n, z)
+    effective = p * (1 - p) * (z / half) ** 2 if half else math.inf
+    estimate, single = _wilson(p, min(effective, float(correct.size)), z), _wilson(p, n, z)
     if p > 0.5:
         return Estimate(p, min(estimate.low, single.low), estimate.high)
     return Estimate(p, estimate.low, max(estimate.high, single.high))

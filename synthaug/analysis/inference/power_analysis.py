@@ -361,7 +361,11 @@ class GroupPower:
 
 
 def arm_powers(
-    correct: Mapping[Key, Values], baseline: Values, margin_fraction: float, alpha: float = ALPHA
+    correct: Mapping[Key, Values],
+    baseline: Values,
+    margin_fraction: float,
+    alpha: float = ALPHA,
+    n: int | None = None,
 ) -> dict[Key, ArmPower]:
     """Compute what a study can show of each arm that shares a seed with the baseline.
 
@@ -370,25 +374,29 @@ def arm_powers(
         baseline: the same of the baseline.
         margin_fraction: the smallest difference that matters, a fraction.
         alpha: level of each test, such as 5 % over the number of arms.
+        n: test images that are no near duplicates of one another; all by default.
     """
     powers = {}
     for name, values in correct.items():
         if shared := sorted(set(values) & set(baseline)):
             differences = np.stack([values[seed] - baseline[seed] for seed in shared])
-            powers[name] = arm_power(differences, margin_fraction, alpha)
+            powers[name] = arm_power(differences, margin_fraction, alpha, n)
     return powers
 
 
-def arm_power(differences: NDArray[np.float64], margin_fraction: float, alpha: float = ALPHA) -> ArmPower:
+def arm_power(
+    differences: NDArray[np.float64], margin_fraction: float, alpha: float = ALPHA, n: int | None = None
+) -> ArmPower:
     """Compute what a study can show of one arm.
 
     Args:
         differences: (seeds, images), each -1, 0 or 1: correct predictions of the arm minus those of the baseline.
         margin_fraction: the smallest difference that matters, a fraction.
         alpha: level of the test.
+        n: images that are no near duplicates of one another; all by default.
     """
     variances = estimate_components(differences, REPEATED)
-    n, discordant = differences.shape[1], float(np.square(differences).mean())
+    n, discordant = n or differences.shape[1], float(np.square(differences).mean())
     seeds = len(differences) if variances else 1
     used = variances or VarianceComponents(0.0, discordant - float(differences.mean()) ** 2, 0.0, REPEATED)
     at_margin = used.at(margin_fraction)

@@ -20,6 +20,7 @@ from synthaug.analysis.inference.intervals import (
     Difference,
     Estimate,
     accuracy_over_seeds,
+    cluster_means,
     difference_of_differences,
     paired_difference,
     wilson,
@@ -128,6 +129,7 @@ class _Evaluated:
     confidence: Mapping[ArmIdentity, Values]
     paths: Sequence[str]
     labels: NDArray[np.int64]
+    clusters: NDArray[np.int64]
     facts: Mapping[str, Any]
 
     @property
@@ -168,7 +170,7 @@ def _test(group: Group) -> _Evaluated:
         for values in (group.correct, group.confidence)
     )
     facts = {"origin": "real", "paired_with": None, "digest": group.test_digest}
-    return _Evaluated(correct, confidence, group.paths, group.labels, facts)
+    return _Evaluated(correct, confidence, group.paths, group.labels, group.clusters, facts)
 
 
 def _results(
@@ -207,7 +209,7 @@ def _read(
         arm: {item.run.key.seed: item.confidence for item in runs if item.confidence is not None}
         for arm, runs in arms.items()
     }
-    return _Evaluated(correct, confidence, paths, labels, facts)
+    return _Evaluated(correct, confidence, paths, labels, reference[1].clusters, facts)
 
 
 def _not_evaluated(runs: Sequence[Run], names: Iterable[str]) -> list[ShiftNote]:
@@ -261,11 +263,11 @@ def _arm_result(
         arm[0],
         arm == baseline,
         tuple(sorted(correct)),
-        accuracy_over_seeds(_stacked(correct)),
+        accuracy_over_seeds(_stacked(correct), clusters=item.clusters),
         calibration(_stacked(confidence), _stacked(correct)) if confidence else None,
-        difference(correct, base) if base else None,
-        _change(correct, clean, shift[0]) if shift else None,
-        _extra(correct, clean, base, clean_base, shift[0]) if shift and base and clean_base else None,
+        difference(correct, base, clusters=item.clusters) if base else None,
+        _change(correct, clean, shift[0], item, test) if shift else None,
+        _extra((correct, base), (clean, clean_base), shift[0], item, test) if shift and base and clean_base else None,
     )
 
 
@@ -283,36 +285,48 @@ def _rows(item: _Evaluated, test: _Evaluated) -> NDArray[np.int64] | None:
     return None if None in rows or len(rows) != len(place) else np.array(rows, dtype=np.int64)
 
 
-def _change(correct: Values, clean: Values, rows: NDArray[np.int64] | None) -> Difference | None:
+def _change(
+    correct: Values, clean: Values, rows: NDArray[np.int64] | None, item: _Evaluated, test: _Evaluated
+) -> Difference | None:
     """Accuracy on a set minus that on the runs' own test, over the seeds with predictions for both."""
     seeds = sorted(set(correct) & set(clean))
     if not seeds:
         return None
     if rows is None:
-        on_set, on_test = (_mean({s: side[s] for s in seeds}) for side in (correct, clean))
+        on_set = _mean({seed: correct[seed] for seed in seeds}, item.clusters)
+        on_test = _mean({seed: clean[seed] for seed in seeds}, test.clusters)
         return difference_of_differences(on_set, on_test, reach=1.0)
-    return paired_difference(np.stack([correct[seed] - clean[seed][rows] for seed in seeds]))
+    values = np.stack([correct[seed] - clean[seed][rows] for seed in seeds])
+    return paired_difference(cluster_means(values, item.clusters))
 
 
-def _mean(correct: Values) -> Difference:
+def _mean(correct: Values, clusters: NDArray[np.int64]) -> Difference:
     """Return an accuracy in the form that `difference_of_differences` takes."""
-    centred = paired_difference(_stacked(correct) - 0.5, reach=0.5)
+    centred = paired_difference(cluster_means(_stacked(correct) - 0.5, clusters), reach=0.5)
     return dataclasses.replace(centred, value=centred.value + 0.5, centre=centred.centre + 0.5)
 
 
 def _extra(
-    correct: Values, clean: Values, base: Values, clean_base: Values, rows: NDArray[np.int64] | None
+    on_set: tuple[Values, Values],
+    on_test: tuple[Values, Values],
+    rows: NDArray[np.int64] | None,
+    item: _Evaluated,
+    test: _Evaluated,
 ) -> Difference | None:
     """How much more (below 0) or less an arm loses than the baseline, over the seeds with all four predictions."""
+    (correct, base), (clean, clean_base) = on_set, on_test
     seeds = sorted(set(correct) & set(clean) & set(base) & set(clean_base))
     if not seeds:
         return None
     if rows is None:
-        on_set = paired_difference(np.stack([correct[seed] - base[seed] for seed in seeds]))
-        on_test = paired_difference(np.stack([clean[seed] - clean_base[seed] for seed in seeds]))
-        return difference_of_differences(on_set, on_test)
+        changed = np.stack([correct[seed] - base[seed] for seed in seeds])
+        unchanged = np.stack([clean[seed] - clean_base[seed] for seed in seeds])
+        return difference_of_differences(
+            paired_difference(cluster_means(changed, item.clusters)),
+            paired_difference(cluster_means(unchanged, test.clusters)),
+        )
     values = [correct[seed] - base[seed] - (clean[seed] - clean_base[seed])[rows] for seed in seeds]
-    return paired_difference(np.stack(values), reach=2.0)
+    return paired_difference(cluster_means(np.stack(values), item.clusters), reach=2.0)
 
 
 def _mean_of(sets: Sequence[_Evaluated], test: _Evaluated) -> _Evaluated | None:
@@ -335,7 +349,7 @@ def _mean_of(sets: Sequence[_Evaluated], test: _Evaluated) -> _Evaluated | None:
                 for seed in sorted(seeds)
             }
     facts = {"origin": "real", "paired_with": TEST, "digest": "", "sets": len(sets)}
-    return _Evaluated(correct, {}, test.paths, test.labels, facts) if correct else None
+    return _Evaluated(correct, {}, test.paths, test.labels, test.clusters, facts) if correct else None
 
 
 def _corrected(sets: Sequence[ShiftSetResult]) -> Iterator[ShiftSetResult]:

@@ -58,6 +58,31 @@ def test_rows_are_those_of_a_class() -> None:
     assert difference(first, second, rows) == expected
 
 
+def test_near_duplicates_count_as_one_image() -> None:
+    first, second = draw_values((0, 1), 0.8), draw_values((0, 1), 0.9)
+    twice, reference = ({seed: np.repeat(values, 2) for seed, values in arm.items()} for arm in (first, second))
+    clusters = np.repeat(np.arange(200), 2)
+    once, estimate = difference(first, second), difference(twice, reference, clusters=clusters)
+    assert [estimate.low, estimate.high, estimate.p_value] == pytest.approx([once.low, once.high, once.p_value])
+    rows = np.array([3, 5, 8])
+    of_class = difference(twice, reference, np.concatenate([2 * rows, 2 * rows + 1]), clusters)
+    expected = difference(first, second, rows)
+    assert [of_class.low, of_class.high] == pytest.approx([expected.low, expected.high])
+    apart = difference(twice, {9: reference[0]}, clusters=clusters)
+    alone = difference(first, {9: second[0]})
+    assert [apart.low, apart.high] == pytest.approx([alone.low, alone.high])
+    labels = np.arange(200) % 2
+    doubled = class_differences(twice, reference, np.repeat(labels, 2), 2, clusters)
+    single = class_differences(first, second, labels, 2)
+    assert [item.low for item in doubled if item] == pytest.approx([item.low for item in single if item])
+    arms = [draw_values((0, 1), accuracy) for accuracy in (0.9, 0.8, 0.7)]
+    line = slope([0.5, 0.6, 0.8], arms, per=0.1)
+    of_copies = slope([0.5, 0.6, 0.8], [{s: np.repeat(v, 2) for s, v in arm.items()} for arm in arms], 0.1, clusters)
+    assert line is not None
+    assert of_copies is not None
+    assert [of_copies.low, of_copies.high] == pytest.approx([line.low, line.high])
+
+
 def test_slope_is_that_of_the_means() -> None:
     shares = [0.0, 0.5, 0.6, 0.8]
     arms = [draw_values((0, 1, 2), accuracy) for accuracy in (0.95, 0.9, 0.9, 0.85)]

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from itertools import combinations
+from random import Random
 from statistics import NormalDist
 
 import numpy as np
@@ -28,6 +29,7 @@ from synthaug.analysis.inference.intervals import (
     ALPHA,
     Estimate,
     accuracy_over_seeds,
+    cluster_means,
     difference_of_differences,
     paired_difference,
     paired_mean_variance,
@@ -404,3 +406,28 @@ def test_intervals_of_a_contrast_cover() -> None:
         contrast = difference_of_differences(paired_difference(arms[0]), paired_difference(arms[1]))
         hits += contrast.low <= -0.2 <= contrast.high
     assert hits >= 279
+
+
+# --- near duplicates ---------------------------------------------------------------------------------
+
+
+@given(tables, st.randoms(use_true_random=False))
+def test_clusters_keep_the_mean_and_of_single_images_everything(values: NDArray[np.float64], random: Random) -> None:
+    images = values.shape[1]
+    clusters = np.array([random.randrange(images) for _ in range(images)])
+    means = cluster_means(values, clusters)
+    assert means.shape == (len(values), len(set(clusters.tolist())))
+    assert means.mean(axis=1) == pytest.approx(values.mean(axis=1))
+    assert np.array_equal(cluster_means(values, np.arange(images)[::-1]), values)
+    assert np.array_equal(cluster_means(values, None), values)
+
+
+def test_copies_of_images_add_nothing() -> None:
+    values = np.random.default_rng(0).choice([-1.0, 0.0, 0.0, 1.0], (3, 50))
+    thrice, clusters = np.repeat(values, 3, axis=1), np.repeat(np.arange(50), 3)
+    assert cluster_means(thrice, clusters) == pytest.approx(values)
+    correct, copies = (values >= 0).astype(float), (thrice >= 0).astype(float)
+    for seeds in (1, 3):
+        once, estimate = accuracy_over_seeds(correct[:seeds]), accuracy_over_seeds(copies[:seeds], clusters=clusters)
+        assert [estimate.low, estimate.high] == pytest.approx([once.low, once.high])
+    assert accuracy_over_seeds(np.ones((1, 150)), clusters=clusters).low == wilson(50, 50).low

@@ -1,5 +1,6 @@
 """Power over seeds and images: against the interval itself on drawn studies, and against other people's formulas."""
 
+import itertools
 import math
 
 import numpy as np
@@ -15,6 +16,7 @@ from synthaug.analysis.inference.sample_size import bonett_price_power
 from synthaug.analysis.inference.variance_components import (
     VarianceComponents,
     _limits,
+    _slopes,
     estimate_components,
     interval_power,
 )
@@ -102,9 +104,9 @@ def test_without_end_of_images_it_is_a_t_test_of_seeds(seeds: int, size: float) 
 @pytest.mark.parametrize(
     ("seed", "image", "rest", "seeds", "n", "difference", "expected"),
     [
-        (1e-3, 0.02, 0.3, 3, 60, 0.0, 0.029646562),
-        (0.0, 0.3, 0.3, 2, 40, 0.0, 0.011106508),
-        (4e-4, 0.0, 0.6, 5, 80, 0.0, 0.043211752),
+        (1e-3, 0.02, 0.3, 3, 60, 0.0, 0.013646709),
+        (0.0, 0.3, 0.3, 2, 40, 0.0, 0.007480053),
+        (4e-4, 0.0, 0.6, 5, 80, 0.0, 0.020289140),
         (0.01, 0.0, 0.0, 3, 30, 0.3, 0.704049789),
         (0.01, 0.0, 0.0, 4, 60, 0.2, 0.729168282),
     ],
@@ -200,3 +202,25 @@ def test_nothing_is_known_of_seeds_from_one() -> None:
 def test_arms_that_differ_disagree_as_often(variances: VarianceComponents, difference: float) -> None:
     assert variances.at(difference).discordant(difference) >= difference - 1e-12
     assert variances.at(0.0) is variances
+
+
+@pytest.mark.parametrize(
+    ("discordant", "better", "worse", "seeds"), [(0.1, 0.6, 0.1, 2), (0.05, 0.3, 0.05, 3), (0.2, 0.5, 0.0, 2)]
+)
+def test_slopes_are_those_of_the_model_enumerated(discordant: float, better: float, worse: float, seeds: int) -> None:
+    """On a share of the images the arms disagree: +1 with one probability in each seed, -1 with another."""
+    chances = {1: better, -1: worse, 0: 1 - better - worse}
+    patterns = list(itertools.product(chances, repeat=seeds))
+    weights = [discordant * math.prod(chances[value] for value in pattern) for pattern in patterns]
+    probability = np.array([*weights, 1 - discordant])
+    values = np.array([*patterns, (0,) * seeds], dtype=float)
+    mean, rest = values.mean(axis=1), values.var(axis=1, ddof=1)
+    centred = mean - probability @ mean
+    variance, with_rest = probability @ centred**2, probability @ (centred * rest)
+    apart = better - worse
+    d = discordant * apart
+    parts = VarianceComponents(
+        1e-5, discordant * apart**2 - d * d, discordant * (better + worse - apart**2), better + worse
+    )
+    expected = (probability @ centred**3 - with_rest / seeds) / variance, with_rest / variance
+    assert _slopes(d, seeds, parts) == pytest.approx(expected)
