@@ -430,20 +430,29 @@ def main() -> None:
             _write(simulate.__name__, rows, time.process_time() - started)
 
 
-def _write(part: str, rows: Sequence[Row], seconds: float) -> None:
-    """Replace one part of the results."""
-    parts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def about(seed: int) -> dict[str, object]:
+    """Say by what results were computed.
+
+    Args:
+        seed: of the random numbers.
+    """
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    about = {
-        "seed": SEED,
+    return {
+        "seed": seed,
         "date": date.today().isoformat(),
         "commit": commit.stdout.strip(),
         "machine": f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}",
-        "processor_minutes": round(seconds / 60, 1),
     }
+
+
+def _write(part: str, rows: Sequence[Row], seconds: float) -> None:
+    """Replace one part of the results."""
+    parts = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    described = {**about(SEED), "processor_minutes": round(seconds / 60, 1)}
     flat = [_flat(row) for row in rows]
     columns = list(dict.fromkeys(name for row in flat for name in row))
-    parts[part] = {"about": about, "columns": columns, "rows": [[row.get(name) for name in columns] for row in flat]}
+    values = [[row.get(name) for name in columns] for row in flat]
+    parts[part] = {"about": described, "columns": columns, "rows": values}
     RESULTS.write_text(json.dumps(parts, separators=(",", ":")).replace("[[", "[\n[").replace("],[", "],\n[") + "\n")
     print(f"{part}: {seconds:.0f} s", flush=True)
 
