@@ -287,12 +287,13 @@ def test_a_view_that_cannot_be_saved_is_said(
 def test_online_the_same_is_told_by_the_public_interface(
     online: Any, server: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = make_study(tmp_path / "colours", MadeUp(arms={"real": (1.0, 0.0), "55": (0.5, 0.5)}, n_test=50))
+    arms = {"real": (1.0, 0.0), "55": (0.5, 0.5)}
+    study = make_study(tmp_path / "colours", MadeUp(arms=arms, n_test=50, seeds=(0, 1)))
     with offline() as patch:  # artifacts are copied to where the environment says
         patch.setattr("wandb.init", lambda **given: online)
         patch.setenv("WANDB_MODE", "online")
         assert summary_run.publish(make_report(study))
-    assert [call.args[0].type for call in online.use_artifact.call_args_list] == ["predictions"] * 2
+    assert [call.args[0].type for call in online.use_artifact.call_args_list] == ["predictions"] * 4
     assert [call.args[0].type for call in online.log_artifact.call_args_list] == ["report"]
     assert set(online.log.call_args.args[0]) >= {
         "comparison",
