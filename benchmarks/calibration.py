@@ -83,7 +83,7 @@ def product(_differences: Array, centre: Array, spread: statistics.MeanVariance)
 CHOSEN = "crossed"
 RIVALS: dict[str, Interval] = {
     "crossed, no floor": rivals.no_floor,
-    "crossed, whole floor": rivals.whole_floor,
+    "crossed, half floor": rivals.half_floor,
     "t of Hillis": rivals.hillis,
     "images alone": rivals.images_alone,
     "seeds alone": rivals.seeds_alone,

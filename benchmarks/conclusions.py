@@ -1,6 +1,6 @@
 """Check what a reader concludes: one seed, two seeds that agree, looks, near duplicates, accuracies near 100 %.
 
-python -m benchmarks.conclusions            # ten minutes of one core: writes benchmarks/conclusions.json
+python -m benchmarks.conclusions            # four minutes of one core: writes benchmarks/conclusions.json
 python -m benchmarks.conclusions --table    # the table of benchmarks/README.md, from that file
 
 "Before" is the rule that was replaced: half of the interval over images as the least width, McNemar's test with one
@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.calibration import about, chunks
+from benchmarks.rivals import half_floor_width
 from benchmarks.truth import Array, Truth
 from synthaug.analysis.inference.contrasts import difference
 from synthaug.analysis.inference.hypothesis_tests import holm, mcnemar
 from synthaug.analysis.inference.intervals import (
     ALPHA,
-    MeanVariance,
     accuracy_over_seeds,
     cluster_means,
     paired_mean_variance,
@@ -35,17 +35,6 @@ TAIL_STUDIES = 20_000
 TAIL = 0.001
 LOOKS = (2, 3, 5, 10)
 Row = dict[str, object]
-
-
-def half_floor(variance: MeanVariance, alpha: float) -> Array:
-    """Return the half width with half of the interval over images as the least, which was the rule.
-
-    Args:
-        variance: of the means.
-        alpha: level of the test.
-    """
-    parts = sum(np.square(part.half_width(alpha)) for part in variance.components)
-    return np.asarray(np.maximum(np.sqrt(parts), variance.images.half_width(alpha) / 2))
 
 
 def _row(question: str, cell: str, before: float | None, after: float, wanted: str) -> Row:
@@ -62,7 +51,7 @@ def tails(random: np.random.Generator) -> Iterator[Row]:
             for seeds in LOOKS:
                 centre, variance = paired_mean_variance(drawn.differences()[:, :seeds])
                 size = np.abs(centre)
-                rejected = (size > half_floor(variance, TAIL)).mean(), (size > variance.half_width(TAIL)).mean()
+                rejected = (size > half_floor_width(variance, TAIL)).mean(), (size > variance.half_width(TAIL)).mean()
                 counts[seeds].append((float(rejected[0]), float(rejected[1])))
         for seeds, rates in counts.items():
             before, after = np.mean(rates, axis=0)
@@ -92,7 +81,7 @@ def looks(random: np.random.Generator) -> Iterator[Row]:
             rejected = np.zeros((2, len(drawn.correct)), dtype=bool)
             for number, seeds in enumerate(LOOKS, 1):
                 centre, variance = paired_mean_variance(drawn.differences()[:, :seeds])
-                rejected[0] |= np.abs(centre) > half_floor(variance, ALPHA)
+                rejected[0] |= np.abs(centre) > half_floor_width(variance, ALPHA)
                 rejected[1] |= np.abs(centre) > variance.half_width(ALPHA / number)
             found.append(rejected.mean(axis=1))
         before, after = np.mean(found, axis=0)

@@ -40,9 +40,20 @@ def hillis(differences: Array, centre: Array, spread: MeanVariance) -> Ends:
     return _around(centre, scipy.special.stdtrit(degrees, 1 - ALPHA / 2) * np.sqrt(variance))
 
 
-def whole_floor(_differences: Array, centre: Array, spread: MeanVariance) -> Ends:
-    """Return `paired_difference`, but never narrower than the whole interval over images alone, not half of it."""
-    return _around(centre, np.maximum(spread.half_width(), spread.images.half_width(ALPHA)))
+def half_floor(_differences: Array, centre: Array, spread: MeanVariance) -> Ends:
+    """Return `paired_difference`, but with half of the interval over images alone as the least width, not the whole."""
+    return _around(centre, half_floor_width(spread, ALPHA))
+
+
+def half_floor_width(spread: MeanVariance, alpha: float) -> Array:
+    """Return half the width of `half_floor`.
+
+    Args:
+        spread: of the means.
+        alpha: one minus the confidence.
+    """
+    parts = sum(np.square(part.half_width(alpha)) for part in spread.components)
+    return np.asarray(np.maximum(np.sqrt(parts), spread.images.half_width(alpha) / 2))
 
 
 def no_floor(_differences: Array, centre: Array, spread: MeanVariance) -> Ends:

@@ -12,7 +12,8 @@ from synthaug.runs.identity import describe_differences, differing_settings
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
-    "experiment", "num_workers", "output_dir", "overwrite", "per_class", "controls", "margin", "logger", "shift",
+    "experiment", "num_workers", "output_dir", "overwrite", "per_class", "controls", "debug", "margin", "logger",
+    "shift",
     "dataset.root", "dataset.on_bad_image", "prompts.name",
 }  # fmt: skip
 OTHER_RUN = {
