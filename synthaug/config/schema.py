@@ -136,7 +136,7 @@ class Config:
     experiment: str = "default"
     seed: int = 0
     batch_size: int = 32
-    budget: Budget = Budget.epochs
+    budget: Budget = Budget.steps
     num_workers: int = 0
     output_dir: str = "outputs"
     overwrite: bool = False

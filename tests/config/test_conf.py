@@ -65,8 +65,7 @@ MANDATORY = {
 }
 # Studies with controls: their arms in order, and the budget.
 CONTROLLED = {
-    "controls": ("real 55 real50 64 real40 73 real30 82 real20", "epochs"),
-    "equal_steps": ("real 64 real40 82 real20", "steps"),
+    "controls": ("real 55 real50 64 real40 73 real30 82 real20", "steps"),
 }
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
 

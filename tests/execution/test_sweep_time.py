@@ -33,7 +33,7 @@ def test_nothing_is_said_before_a_run_is_finished() -> None:
 
 
 def test_runs_are_scaled_by_their_images_until_one_of_as_many_is_finished() -> None:
-    jobs = jobs_of("-m", "mix=real,real20,55", "seed=0,1")
+    jobs = jobs_of("-m", "mix=real,real20,55", "seed=0,1", "budget=epochs")
     finish(jobs[0], 100)
     assert expected_seconds(jobs, jobs[1]) == pytest.approx((100, 20 + 20 + 100 + 100))
     finish(jobs[2], 50)
@@ -51,7 +51,7 @@ def test_finished_runs_take_nothing_and_a_resumed_one_took_all_its_epochs() -> N
 @pytest.mark.parametrize(
     ("arguments", "seconds"),
     [
-        (["mix=real,real20", "budget=steps"], 100),
+        (["mix=real,real20"], 100),
         (["mix=real", "trainer.max_epochs=8,16"], 200),
         (["mix=real,real20", "trainer.max_steps=50"], 100),
         (["mix=real", "model=resnet18,vit_b_16"], None),
