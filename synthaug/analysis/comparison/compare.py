@@ -203,7 +203,7 @@ def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm
     """Return `arm` with its differences from the baseline and from its control, both among the measured arms."""
     correct = values.correct
     base = None if arm.baseline else next((of_arm for item, of_arm in measured if item.baseline), None)
-    other, control = next(((item, of_arm) for item, of_arm in measured if _is_control(item, arm)), (None, None))
+    control_arm, control = next(((item, of_arm) for item, of_arm in measured if _is_control(item, arm)), (None, None))
     gain = difference(correct, control.correct, clusters=test.clusters) if control else None
     gains = _of_classes(correct, control, test)
     loss = (
@@ -212,16 +212,16 @@ def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm
         else None
     )
     steps_of_base = next((item.steps for item, _ in measured if item.baseline), None)
-    if gain and other and other.steps != arm.steps:  # as much the longer training as the synthetic images
+    if gain and control_arm and control_arm.steps != arm.steps:  # as much the longer training as the synthetic images
         gain, gains = gain.untested(), [item and item.untested() for item in gains]
-    if loss and other and other.steps != steps_of_base:
+    if loss and control_arm and control_arm.steps != steps_of_base:
         loss = loss.untested()
     return dataclasses.replace(
         arm,
         difference=difference(correct, base.correct, clusters=test.clusters) if base else None,
         difference_seeds=tuple(sorted(set(correct) & set(base.correct))) if base else (),
         macro_f1_difference=difference(values.macro_f1, base.macro_f1, clusters=test.clusters) if base else None,
-        control=other.name if other else None,
+        control=control_arm.name if control_arm else None,
         loss=loss,
         gain=gain,
         classes=tuple(
