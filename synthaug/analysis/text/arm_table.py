@@ -3,6 +3,7 @@
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.text import format
 
+P_VALUE = "adjusted\np"
 HEADERS = (
     "arm",
     "real",
@@ -10,7 +11,7 @@ HEADERS = (
     "synthetic\nshare",
     "accuracy %\n[95 % CI]",
     "difference from real,\npoints [95 % CI]",
-    "adjusted\np",
+    P_VALUE,
     "steps",
     "seeds",
 )
