@@ -66,12 +66,19 @@ def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan]]:
     rates = [(group, group_exchange(group)) for group in groups]
     if not any(exchange.identifiable for _, exchange in rates):
         raise_all(HEADLINE, [f"{title(group)}: {headline(exchange)}" for group, exchange in rates])
-    prices = {name: ImagePrices(request.price_photo, request.price_hour, value or 0) for name, value in seconds.items()}
-    return [
-        (group, exchange, plan(exchange, request.accuracy, prices[title(group)]))
-        for group, exchange in rates
-        if exchange.identifiable
-    ]
+    plans = []
+    for group, exchange in rates:
+        if exchange.identifiable:
+            duration = seconds[title(group)] or 0
+            prices = ImagePrices(request.price_photo, request.price_hour, duration, _held_out(group))
+            plans.append((group, exchange, plan(exchange, request.accuracy, prices)))
+    return plans
+
+
+def _held_out(group: Group) -> int:
+    """Return the number of labelled photographs for validation and test."""
+    results = [item.run.result for item in group.runs if item.compared and item.run.result]
+    return group.n_test + max(int(result["counts"].get("val", 0)) for result in results)
 
 
 def _measured_seconds(study: Path, group: Group) -> float | None:

@@ -20,11 +20,19 @@ MOST_REAL = 1e9  # images beyond which a target counts as out of reach
 
 @dataclass(frozen=True)
 class ImagePrices:
-    """Of a labelled photograph and of a machine hour, in one currency; measured seconds per synthetic image."""
+    """Of a labelled photograph and of a machine hour, in one currency.
+
+    Attributes:
+        photo: price of a labelled photograph.
+        hour: price of a machine hour.
+        seconds_per_image: measured, of a synthetic image.
+        held_out: photographs for validation and test, which every mix has to label as well.
+    """
 
     photo: float
     hour: float
     seconds_per_image: float
+    held_out: int = 0
 
     @property
     def synthetic(self) -> float:
@@ -32,18 +40,18 @@ class ImagePrices:
         return self.hour * self.seconds_per_image / 3600
 
     def cost(self, n_real: float, n_synthetic: float) -> float:
-        """Return the price of a training set.
+        """Return the price of a training set and of the photographs that are held out.
 
         Args:
-            n_real: labelled photographs.
+            n_real: labelled photographs to train on.
             n_synthetic: synthetic images.
         """
-        return self.photo * n_real + self.synthetic * n_synthetic
+        return self.photo * (n_real + self.held_out) + self.synthetic * n_synthetic
 
 
 @dataclass(frozen=True)
 class Mix:
-    """A training set. `likely` is the probability that it reaches the target; `measured`: within the grid of arms."""
+    """A training set. `likely`: to reach the target, on average over trainings; `measured`: within the grid of arms."""
 
     n_real: int
     n_synthetic: int
@@ -100,7 +108,7 @@ def plan(exchange: Exchange, accuracy: float, prices: ImagePrices, draws: int = 
     amounts = sorted({round(amount) for amount in np.linspace(0, max(synthetic), STEPS + 1)} | set(synthetic))
     needed = _needed([law, *laws], target, amounts, min(real))  # (laws, amounts)
     enough = np.quantile(needed[1:], SURE, axis=0, method="higher")
-    costs = prices.photo * needed + prices.synthetic * np.array(amounts)
+    costs = prices.photo * (needed + prices.held_out) + prices.synthetic * np.array(amounts)
     least = costs[1:].min(axis=1)
     low, high = np.quantile(least, [0.025, 0.975], method="higher")
 

@@ -108,3 +108,8 @@ def test_other_forms_are_planned_with_too() -> None:
 def test_no_plan_without_an_exchange_rate() -> None:
     with pytest.raises(ValueError, match="needs an exchange rate"):
         plan(fit(GRID, answers(PERFECT)), 0.9, CHEAP)
+
+
+def test_photographs_that_are_held_out_are_labelled_as_well() -> None:
+    price = ImagePrices(0.5, 1.2, 3.0, held_out=100)
+    assert price.cost(10, 20) == pytest.approx(0.5 * 110 + 1.2 * 3 / 3600 * 20)
