@@ -130,11 +130,11 @@ def groups(fingerprints: Sequence[Fingerprint], near: bool) -> list[int]:
 
 
 def _stars(copies: Mapping[str, set[str]]) -> list[set[str]]:
-    """Return groups of an item and its copies, those with most members first; every item is in one."""
+    """Return groups of an item and its copies, most members first; every item, in order, is in one."""
     rest = {name: set(others) for name, others in copies.items() if len(others) > 1}
     stars = [others for others in copies.values() if len(others) == 1]
     while rest:
-        centre = min(rest, key=lambda name: (-len(rest[name]), name))
+        centre = max(rest, key=lambda name: len(rest[name]))  # of several the first
         members = rest[centre]
         stars.append(members)
         for neighbour in {neighbour for member in members for neighbour in rest[member]} - members:

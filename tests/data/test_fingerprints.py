@@ -112,11 +112,13 @@ def test_handwritten_ones_are_no_copies_of_one_another(digits: Path) -> None:
     assert groups(prints(read_digits(digits, "1")), near=True) == list(range(300))
 
 
-@pytest.mark.parametrize("change", ["colour", "part"])
+@pytest.mark.parametrize("change", ["colour", "grey", "part"])
 def test_pictures_that_differ_in_colour_or_in_a_part_are_no_copies(change: str) -> None:
     pixels = np.asarray(PHOTOGRAPHS[0]).copy()
     if change == "colour":
         pixels = pixels[:, :, ::-1]
+    elif change == "grey":
+        pixels = np.asarray(PHOTOGRAPHS[0].convert("L").convert("RGB"))
     else:
         pixels[20:50, 30:60] = np.asarray(PHOTOGRAPHS[1])[20:50, 30:60]
     assert near_duplicates(ORIGINALS[:1], [fingerprint(pixels)]) == []
