@@ -76,6 +76,7 @@ def as_json(comparison: Comparison, findings: Sequence[Findings]) -> dict[str, A
                 "n_test": group.n_test,
                 "classes": list(group.class_names),
                 "margin": group.margin,  # in points
+                "looks": list(group.looks),
                 "trend": _trend(group),
                 "arms": [
                     row | {"per_class": [_class_row(item) for item in arm.classes]}
