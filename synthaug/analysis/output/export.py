@@ -56,17 +56,19 @@ def _headers() -> list[str]:
 
 
 def _latex(study: str, group: Group) -> str:
-    """Return a table for booktabs with the columns of the console's."""
-    header, *rows = (
-        " & ".join(map(escaped, cells)) + r" \\"
-        for cells in (_headers(), *(arm_table.cells(arm, group) for arm in group.arms))
-    )
+    """Return a table for booktabs that fits into one of two columns: arms, images, accuracies and differences."""
+    kept = [place for place, header in enumerate(arm_table.HEADERS) if header not in _NOT_IN_LATEX]
+    lines = [map(escaped, header.split("\n")) for header in arm_table.HEADERS]
+    headers = [r"\shortstack[r]{" + r" \\ ".join(header) + "}" for header in lines]
+    cells = [list(map(escaped, arm_table.cells(arm, group))) for arm in group.arms]
+    header, *rows = (" & ".join(row[place] for place in kept) + r" \\" for row in (headers, *cells))
     caption = f"{study}: {format.title(group)}, {plural(group.n_test, 'test image')}."
     return "\n".join([
         r"\begin{table}",
-        r"\centering",
+        r"\centering\footnotesize\setlength{\tabcolsep}{2.5pt}",
         rf"\caption{{{escaped(' '.join([caption, *sentences.caption(group)]))}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(arm_table.HEADERS) - 1)}}}",
+        rf"\label{{tab:{_label(study, group)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(kept) - 1)}}}",
         r"\toprule",
         header,
         r"\midrule",
@@ -78,6 +80,12 @@ def _latex(study: str, group: Group) -> str:
     ])  # fmt: skip
 
 
+def _label(study: str, group: Group) -> str:
+    """Return a name to refer to the table by, of what LaTeX allows in one."""
+    return re.sub(r"[^A-Za-z0-9:-]+", "-", ":".join((study, group.dataset, group.generator, group.model)))
+
+
+_NOT_IN_LATEX = ("synthetic\nshare", "steps", "seeds")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
