@@ -96,10 +96,10 @@ def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint])
         _thumbnails([images[by_pixels[name][0]] for name in ordered])
         for images, by_pixels, ordered in zip((first, second), places, names, strict=True)
     )
-    found = {(names[0][i], names[1][j]) for i, j in registration.find_windows(unique, others)}
-    found |= {(names[0][i], names[1][j]) for j, i in registration.find_windows(others, unique)}
-    found |= {(name, name) for name in places[0].keys() & places[1].keys()}
-    return sorted((i, j) for one, other in found for i in places[0][one] for j in places[1][other])
+    pairs = {(names[0][i], names[1][j]) for i, j in registration.find_windows(unique, others)}
+    pairs |= {(names[0][i], names[1][j]) for j, i in registration.find_windows(others, unique)}
+    pairs |= {(name, name) for name in places[0].keys() & places[1].keys()}
+    return sorted((i, j) for left, right in pairs for i in places[0][left] for j in places[1][right])
 
 
 def groups(fingerprints: Sequence[Fingerprint], near: bool) -> list[int]:

@@ -76,21 +76,23 @@ def find_windows(first: Thumbnails, second: Thumbnails) -> NDArray[np.int64]:
     Returns:
         (pairs, 2), indices into `first` and `second`.
     """
-    found = [np.zeros((0, 2), dtype=np.int64)]
+    confirmed = [np.zeros((0, 2), dtype=np.int64)]
     if not len(first) or not len(second):
-        return found[0]
-    blurred, other = _blurred(first.pixels, _BLUR), _blurred(second.pixels, _BLUR)
+        return confirmed[0]
+    blurred, blurred_second = _blurred(first.pixels, _BLUR), _blurred(second.pixels, _BLUR)
     for candidates in _candidates(first.pixels, second.pixels):
         for start in range(0, len(candidates.pairs), _PAIRS):
             rows = slice(start, start + _PAIRS)
             pairs = candidates.pairs[rows]
             left, right = pairs.T
-            shown = np.where(candidates.mirrored[rows, None, None, None], other[right][:, :, ::-1], other[right])
+            shown = np.where(
+                candidates.mirrored[rows, None, None, None], blurred_second[right][:, :, ::-1], blurred_second[right]
+            )
             lost = _lost(first.sides[left], second.sides[right])
             windows = candidates.windows[rows]
             residuals = _residuals(_reduced(blurred[left], lost), _reduced(shown, lost), windows)
-            found.append(pairs[residuals <= MAX_RESIDUAL])
-    return np.concatenate(found)
+            confirmed.append(pairs[residuals <= MAX_RESIDUAL])
+    return np.concatenate(confirmed)
 
 
 # --- candidates ------------------------------------------------------------------------------------
@@ -148,8 +150,8 @@ def _blurred(pixels: NDArray[np.uint8], sigma: float) -> Values:
 
 def _lost(sides: NDArray[np.int64], other_sides: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the blur, in pixels of the thumbnail, by which the smaller picture of each pair has less detail."""
-    pixel, other = (np.maximum(1, SIDE / side) for side in (sides, other_sides))
-    return np.asarray(np.sqrt(np.abs(pixel**2 - other**2)))
+    pixel, other_pixel = (np.maximum(1, SIDE / side) for side in (sides, other_sides))
+    return np.asarray(np.sqrt(np.abs(pixel**2 - other_pixel**2)))
 
 
 def _reduced(thumbnails: Values, sigmas: NDArray[np.float64]) -> Values:
