@@ -13,7 +13,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, maximum_filter
 
 SIDE = 32  # of a thumbnail, in pixels
 MIN_CORRELATION = 0.93  # of coarse thumbnails
@@ -145,6 +144,8 @@ def _cells(scale: float, start: float) -> Values:
 
 
 def _blurred(pixels: NDArray[np.uint8], sigma: float) -> Values:
+    from scipy.ndimage import gaussian_filter  # a command that finds all runs finished does without scipy
+
     return np.asarray(gaussian_filter(pixels.astype(np.float32), (0, sigma, sigma, 0)))
 
 
@@ -156,6 +157,8 @@ def _lost(sides: NDArray[np.int64], other_sides: NDArray[np.int64]) -> NDArray[n
 
 def _reduced(thumbnails: Values, sigmas: NDArray[np.float64]) -> Values:
     """Return blurred thumbnails, each with its own standard deviation."""
+    from scipy.ndimage import gaussian_filter
+
     reduced = thumbnails.copy()
     for row in np.flatnonzero(sigmas):
         reduced[row] = gaussian_filter(reduced[row], (sigmas[row], sigmas[row], 0))
@@ -186,6 +189,8 @@ def _difference(values: Values, target: Values, gain: Values, offset: Values) ->
 
     Where brightening clips some of the pixels that a value is the mean of, all between the two tones is right.
     """
+    from scipy.ndimage import maximum_filter
+
     fitted = (gain * values + offset).clip(min=0)
     clips = maximum_filter(fitted, (1, 3, 3, 1)) > 255
     high = fitted.clip(max=255)

@@ -66,7 +66,8 @@ def test_markdown_and_latex_have_the_cells_of_the_table(comparison: Comparison) 
     assert "64\\_\\&\\_100\\%" in latex
     assert "64\\_&\\_100%: " in markdown
     assert latex.count(r"\begin{tabular}{lrrrrr}") == latex.count(r"\end{tabular}") == 1
-    assert re.findall(r"\\label\{tab:([A-Za-z0-9:-]+)\}", latex) == ["study0:digits:tiny-digits:resnet18"]
+    labels = re.findall(r"\\label\{tab:([A-Za-z0-9:-]+)\}", latex)
+    assert labels == [f"{comparison.study}:digits:tiny-digits:resnet18"]
 
 
 @given(st.text())
