@@ -94,10 +94,7 @@ def _table(comparison: Comparison, group: Group, layout: str) -> Table:
 
 def _cells(group: Group, layout: str) -> tuple[list[str], list[list[str]]]:
     """Return headers and rows in one of `_LAYOUTS`."""
-    headers, rows = list(arm_table.HEADERS), [list(arm_table.cells(arm, group)) for arm in group.arms]
-    p_values = headers.index(arm_table.P_VALUE)
-    if all(row[p_values] == format.NONE for row in rows):  # one seed: nothing is tested
-        headers, *rows = ([*row[:p_values], *row[p_values + 1 :]] for row in (headers, *rows))
+    headers, rows = arm_table.table(group)
     if layout == "wide":
         return headers, rows
     kept = [column for column, header in enumerate(headers) if header not in _WIDE_ONLY]

@@ -41,27 +41,25 @@ def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
 def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
     """Table and sentences of a group."""
     lines = check_lines(findings.checks)
+    headers, rows = arm_table.table(group)
     return [
         Heading(f"{study}: {format.title(group)} ({plural(group.n_test, 'test image')})"),
         Sentences(sentences.headline(group)),
-        Rows(_headers(), [arm_table.cells(arm, group) for arm in group.arms]),
+        Rows([" ".join(header.split()) for header in headers], rows),
         Points([f"{arm.name}: {sentences.arm_result(arm, group)}" for arm in group.arms]),
         Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
         *([Points(lines)] if lines else []),
     ]
 
 
-def _headers() -> list[str]:
-    return [" ".join(header.split()) for header in arm_table.HEADERS]
-
-
 def _latex(study: str, group: Group) -> str:
     """Return a table for booktabs that fits into one of two columns: arms, images, accuracies and differences."""
-    kept = [place for place, header in enumerate(arm_table.HEADERS) if header not in _NOT_IN_LATEX]
-    lines = [map(escaped, header.split("\n")) for header in arm_table.HEADERS]
-    headers = [r"\shortstack[r]{" + r" \\ ".join(header) + "}" for header in lines]
-    cells = [list(map(escaped, arm_table.cells(arm, group))) for arm in group.arms]
-    header, *rows = (" & ".join(row[place] for place in kept) + r" \\" for row in (headers, *cells))
+    headers, cells = arm_table.table(group)
+    kept = [place for place, header in enumerate(headers) if header not in _NOT_IN_LATEX]
+    lines = [map(escaped, header.split("\n")) for header in headers]
+    stacked = [r"\shortstack[r]{" + r" \\ ".join(header) + "}" for header in lines]
+    escaped_rows = [list(map(escaped, row)) for row in cells]
+    header, *rows = (" & ".join(row[place] for place in kept) + r" \\" for row in (stacked, *escaped_rows))
     caption = f"{study}: {format.title(group)}, {plural(group.n_test, 'test image')}."
     return "\n".join([
         r"\begin{table}",

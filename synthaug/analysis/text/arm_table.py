@@ -17,6 +17,16 @@ HEADERS = (
 )
 
 
+def table(group: Group) -> tuple[list[str], list[list[str]]]:
+    """Return headers and rows; without the column of p values where nothing is tested, as with one seed."""
+    headers, *rows = (list(HEADERS), *(list(cells(arm, group)) for arm in group.arms))
+    place = headers.index(P_VALUE)
+    if all(row[place] == format.NONE for row in rows):
+        for row in (headers, *rows):
+            del row[place]
+    return headers, rows
+
+
 def cells(arm: Arm, group: Group) -> tuple[str, ...]:
     """Return one row, under `HEADERS`.
 

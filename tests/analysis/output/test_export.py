@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from synthaug.analysis.output import export
 from synthaug.analysis.output.records import rows
 from synthaug.analysis.text import arm_table
 from synthaug.files import read_json
-from tests.factories.studies import MadeUp, make_study
+from tests.factories.studies import MadeUp, make_study, one_group
 
 ARMS = {"real": (1.0, 0.0), "real40": (0.4, 0.0), "64_&_100%": (0.4, 0.6), "82": (0.2, 0.8)}
 
@@ -77,3 +78,10 @@ def test_latex_reads_no_name_as_a_command(name: str) -> None:
         r"\\(textbackslash|textasciitilde|textasciicircum)\{\}|\\[&%$#_{}]|\$(-|\\times|\\cdot|<|>)\$", "", text
     )
     assert not set(plain) & set("\\&%$#_{}~^<>")
+
+
+def test_no_column_of_p_values_where_nothing_is_tested(tmp_path: Path) -> None:
+    for seeds, columns in (((0,), 8), ((0, 1), 9)):
+        headers, rows_of_table = arm_table.table(one_group(make_study(tmp_path / "study", MadeUp(seeds=seeds))))
+        assert (arm_table.P_VALUE in headers) == (len(seeds) > 1)
+        assert {len(row) for row in (headers, *rows_of_table)} == {columns}

@@ -17,7 +17,7 @@ from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import svg
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS, Context, Section
-from synthaug.analysis.text import arm_table, cost_text, format, sentences
+from synthaug.analysis.text import cost_text, format, sentences
 from synthaug.messages import plural
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,9 +73,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
-        arm_table=arm_table, cost_text=cost_text, format=format, plural=plural, sentences=sentences
-    )
+    environment.globals.update(cost_text=cost_text, format=format, plural=plural, sentences=sentences)
     environment.filters.update(
         themed=palette.themed,
         kind=lambda block: type(block).__name__,

@@ -42,6 +42,7 @@ def result(content: Content) -> Context:
         if content.findings.exchange.value is not None and one_length
         else ""
     )
+    headers, rows = arm_table.table(content.group)
     return {
         "exchange": exchange,
         "controls": {
@@ -49,7 +50,8 @@ def result(content: Content) -> Context:
             for arm in reversed(content.group.arms)
             if arm.control in controls_of(content.group.arms)
         },
-        "headers": arm_table.HEADERS,
+        "headers": headers,
+        "rows": list(zip(content.group.arms, rows, strict=True)),
         "serious": [check_text.title(check) for check in content.findings.checks if check.severity == SERIOUS],
     }
 
