@@ -38,7 +38,7 @@ def rows(group: Group) -> list[dict[str, Any]]:
             "margin": group.margin,  # in points
             "non_inferiority": arm.non_inferiority.verdict if arm.non_inferiority else None,
             "non_inferiority_p": arm.non_inferiority.p_value if arm.non_inferiority else None,
-            "non_inferiority_p_holm": arm.non_inferiority.adjusted_p if arm.non_inferiority else None,
+            "non_inferiority_p_adjusted": arm.non_inferiority.adjusted_p if arm.non_inferiority else None,
             "control": arm.control,
             **_tested("loss", arm.loss),
             **_tested("gain", arm.gain),
@@ -236,5 +236,5 @@ def _tested(name: str, difference: Difference | None) -> dict[str, float | None]
     return {
         **_fields(name, difference),
         f"{name}_p": difference.p_value if difference else None,
-        f"{name}_p_holm": difference.adjusted_p if difference else None,
+        f"{name}_p_adjusted": difference.adjusted_p if difference else None,
     }

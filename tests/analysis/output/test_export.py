@@ -35,7 +35,7 @@ def test_csv_has_every_number_and_no_nan(comparison: Comparison) -> None:
     for row, arm in zip(rows, group.arms, strict=True):
         assert "nan" not in str(row).lower()
         for name, expected in (("difference", arm.difference), ("loss", arm.loss), ("gain", arm.gain)):
-            numbers = [row[f"{name}{part}"] for part in ("", "_low", "_high", "_p", "_p_holm")]
+            numbers = [row[f"{name}{part}"] for part in ("", "_low", "_high", "_p", "_p_adjusted")]
             if expected is None:
                 assert numbers == [""] * 5
             else:
@@ -52,7 +52,7 @@ def test_json_has_the_rows_of_the_csv(comparison: Comparison) -> None:
     (flat,) = [rows(group) for group in comparison.groups]
     assert [{name: arm[name] for name in flat[0]} for arm in group["arms"]] == flat
     assert group["margin"] == flat[0]["margin"] == 1.0  # in points
-    assert set(group["arms"][2]["per_class"][0]) >= {"difference", "difference_p_holm", "gain", "gain_low"}
+    assert set(group["arms"][2]["per_class"][0]) >= {"difference", "difference_p_adjusted", "gain", "gain_low"}
 
 
 def test_markdown_and_latex_have_the_cells_of_the_table(comparison: Comparison) -> None:
