@@ -67,7 +67,7 @@ def one_seed(random: np.random.Generator) -> Iterator[Row]:
             for correct in drawn.correct[:, :, 0]:
                 counts = [((arm & ~correct[0]).sum(), (correct[0] & ~arm).sum()) for arm in correct[1:]]
                 before.append(min(holm([mcnemar(int(better), int(worse)) for better, worse in counts])) <= ALPHA)
-                arms = [difference({0: arm.astype(float)}, {0: correct[0].astype(float)}) for arm in correct[1:2]]
+                arms = [difference({0: arm.astype(float)}, {0: correct[0].astype(float)}) for arm in correct[1:]]
                 after.append(any(arm.is_significant for arm in arms))
         cell = f"1,500 images, seeds vary by {100 * deviation:g} points"
         yield _row("a false verdict, one seed", cell, float(np.mean(before)), float(np.mean(after)), "never")
@@ -76,15 +76,15 @@ def one_seed(random: np.random.Generator) -> Iterator[Row]:
 def looks(random: np.random.Generator) -> Iterator[Row]:
     """Simulate how often an arm that equals the baseline is significant at any look at 2, 3, 5 and 10 seeds."""
     for deviation, images in itertools.product((0.0, 0.006), (162, 1500)):
-        found: list[Array] = []
+        rates: list[Array] = []
         for drawn in chunks(Truth(((0.95,), (0.95,)), deviation), random, STUDIES, max(LOOKS), images):
             rejected = np.zeros((2, len(drawn.correct)), dtype=bool)
             for number, seeds in enumerate(LOOKS, 1):
                 centre, variance = paired_mean_variance(drawn.differences()[:, :seeds])
                 rejected[0] |= np.abs(centre) > half_floor_width(variance, ALPHA)
                 rejected[1] |= np.abs(centre) > variance.half_width(ALPHA / number)
-            found.append(rejected.mean(axis=1))
-        before, after = np.mean(found, axis=0)
+            rates.append(rejected.mean(axis=1))
+        before, after = np.mean(rates, axis=0)
         cell = f"looks at 2, 3, 5 and 10 seeds, {images} images, seeds vary by {100 * deviation:g} points"
         yield _row("a false verdict, several looks", cell, before, after, "at most 5 %")
 

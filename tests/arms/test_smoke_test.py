@@ -36,9 +36,9 @@ def test_an_arm_has_sixteen_images_of_every_class_and_origin(classes: int, real:
         return
     counts = smoke_test.few_counts(dataset(classes), real, synthetic)
     total = max(16, classes)
-    kept, made = (sum(getattr(count, origin) for count in counts.values()) for origin in ("real", "synthetic"))
-    assert kept + made == total
-    assert (kept > 0, made > 0) == (real > 0, synthetic > 0)
+    kept, generated = (sum(getattr(count, origin) for count in counts.values()) for origin in ("real", "synthetic"))
+    assert kept + generated == total
+    assert (kept > 0, generated > 0) == (real > 0, synthetic > 0)
     assert abs(kept - total * real / (real + synthetic)) <= 1
     sizes = [count.real + count.synthetic for count in counts.values()]
     assert min(sizes) >= 1

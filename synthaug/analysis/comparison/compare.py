@@ -96,8 +96,9 @@ def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Grou
         if item.confidence is not None:
             confidence.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.confidence
     key = runs[0].key
-    looks = looks_with(looks, arms)
-    tested = _adjusted(arms, margin / 100, max(len(looks), 1))
+    looks = _looks_with(looks, arms)
+    n_looks = max(len(looks), 1)
+    tested = _adjusted(arms, margin / 100, n_looks)
     return Group(
         dataset=key.dataset,
         generator=key.generator,
@@ -105,7 +106,7 @@ def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Grou
         test_digest=str(reference[0]) if reference else None,
         n_test=len(labels),
         class_names=names,
-        arms=_with_power(tested, values, margin / 100, max(len(looks), 1), test.clusters),
+        arms=_with_power(tested, values, margin / 100, n_looks, test.clusters),
         runs=states,
         margin=margin,
         looks=looks,
@@ -202,8 +203,9 @@ def _class_accuracy(name: str, correct: NDArray[np.float64], clusters: NDArray[n
 def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm, _ArmValues]], test: _TestSet) -> Arm:
     """Return `arm` with its differences from the baseline and from its control, both among the measured arms."""
     correct = values.correct
-    base = None if arm.baseline else next((of_arm for item, of_arm in measured if item.baseline), None)
-    control_arm, control = next(((item, of_arm) for item, of_arm in measured if _is_control(item, arm)), (None, None))
+    none: tuple[None, None] = (None, None)
+    base_arm, base = none if arm.baseline else next((pair for pair in measured if pair[0].baseline), none)
+    control_arm, control = next((pair for pair in measured if _is_control(pair[0], arm)), none)
     gain = difference(correct, control.correct, clusters=test.clusters) if control else None
     gains = _of_classes(correct, control, test)
     loss = (
@@ -211,10 +213,9 @@ def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm
         if control and base and control is not base
         else None
     )
-    steps_of_base = next((item.steps for item, _ in measured if item.baseline), None)
     if gain and control_arm and control_arm.steps != arm.steps:  # as much the longer training as the synthetic images
         gain, gains = gain.untested(), [item and item.untested() for item in gains]
-    if loss and control_arm and control_arm.steps != steps_of_base:
+    if loss and control_arm and base_arm and control_arm.steps != base_arm.steps:
         loss = loss.untested()
     return dataclasses.replace(
         arm,
@@ -245,13 +246,8 @@ def _is_control(candidate: Arm, arm: Arm) -> bool:
     return arm.synthetic > 0 and (candidate.real, candidate.synthetic, candidate.augment) == expected
 
 
-def looks_with(recorded: Sequence[int], arms: Sequence[Arm]) -> tuple[int, ...]:
-    """Return the numbers of seeds at which conclusions were drawn: the recorded ones and the present one.
-
-    Args:
-        recorded: in the plan of the study.
-        arms: as they are now.
-    """
+def _looks_with(recorded: Sequence[int], arms: Sequence[Arm]) -> tuple[int, ...]:
+    """Return the numbers of seeds at which conclusions were drawn: the recorded ones and the present one."""
     seeds = max((arm.difference.seeds for arm in arms if arm.difference), default=0)
     return tuple(sorted({*recorded, seeds} if seeds > 1 else set(recorded)))
 

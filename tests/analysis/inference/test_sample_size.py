@@ -1,6 +1,7 @@
 """Power and numbers of images against enumeration, simulation and each other."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -86,30 +87,32 @@ def test_power_of_fishers_test_adds_up_what_it_rejects(n: int, p1: float, p2: fl
     assert fisher_power(p1, p2, n) == pytest.approx(expected, abs=1e-9)
 
 
-@given(st.integers(1, 15), shares, shares)
-def test_power_of_mcnemars_exact_test_adds_up_what_it_rejects(n: int, discordant: float, part: float) -> None:
-    difference = part * discordant
+def enumerated_power(n: int, discordant: float, difference: float, rejects: Callable[[int, int], bool]) -> float:
+    """Add up the probabilities of all pairs of discordant counts, better and worse, at which a test rejects."""
     better, worse = (discordant + difference) / 2, (discordant - difference) / 2
-    expected = sum(
+    return sum(
         math.comb(n, b) * math.comb(n - b, w) * better**b * worse**w * (1 - discordant) ** (n - b - w)
         for b in range(n + 1)
         for w in range(n + 1 - b)
-        if mcnemar(b, w) <= ALPHA
+        if rejects(b, w)
     )
+
+
+@given(st.integers(1, 15), shares, shares)
+def test_power_of_mcnemars_exact_test_adds_up_what_it_rejects(n: int, discordant: float, part: float) -> None:
+    difference = part * discordant
+    expected = enumerated_power(n, discordant, difference, lambda b, w: mcnemar(b, w) <= ALPHA)
     assert mcnemar_power(discordant, difference, n) == pytest.approx(expected, abs=1e-9)
 
 
 @settings(max_examples=10)
 @given(st.integers(1, 9), shares, shares)
 def test_power_of_bonett_and_price_adds_up_the_intervals_without_zero(n: int, discordant: float, part: float) -> None:
+    def rejects(b: int, w: int) -> bool:
+        return not paired_difference(np.repeat([1.0, -1.0, 0.0], [b, w, n - b - w])[None]).contains_zero
+
     difference = part * discordant
-    better, worse = (discordant + difference) / 2, (discordant - difference) / 2
-    expected = sum(
-        math.comb(n, b) * math.comb(n - b, w) * better**b * worse**w * (1 - discordant) ** (n - b - w)
-        for b in range(n + 1)
-        for w in range(n + 1 - b)
-        if not paired_difference(np.repeat([1.0, -1.0, 0.0], [b, w, n - b - w])[None]).contains_zero
-    )
+    expected = enumerated_power(n, discordant, difference, rejects)
     assert bonett_price_power(discordant, difference, n) == pytest.approx(expected, abs=1e-9)
 
 
