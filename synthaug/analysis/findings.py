@@ -34,6 +34,11 @@ class Findings:
     costs: tuple[Cost, ...]
     checks: tuple[Check, ...]
 
+    @property
+    def listed_checks(self) -> tuple[Check, ...]:
+        """The checks less those that the headline beside them says already."""
+        return tuple(check for check in self.checks if not check.in_headline)
+
 
 def findings(comparison: Comparison, prices: Prices | None = None) -> tuple[Findings, ...]:
     """Compute the findings of every group, in the order of the groups.
@@ -63,11 +68,7 @@ def headline_arm(group: Group) -> Arm | None:
     Among the arms as large as the baseline: the largest synthetic share whose non-inferiority is established, else the
     smallest share that is significantly worse, else the largest share.
     """
-    arms = [
-        arm
-        for arm in group.treatment_arms
-        if arm.difference and arm.difference.p_value is not None and arm.synthetic > 0 and arm.differs_in_share_alone
-    ]
+    arms = [arm for arm in group.tested_arms if arm.synthetic > 0 and arm.differs_in_share_alone]
     non_inferior = [arm for arm in arms if arm.non_inferiority and arm.non_inferiority.verdict == "established"]
     worse = [arm for arm in arms if arm.difference and arm.difference.is_significant and arm.difference.value < 0]
     if worse and not non_inferior:

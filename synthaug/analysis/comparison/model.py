@@ -187,6 +187,11 @@ class Group:
         return tuple(arm for arm in self.arms if arm.difference is not None and arm.name not in controls)
 
     @property
+    def tested_arms(self) -> tuple[Arm, ...]:
+        """Those of `treatment_arms` with a p value, on which there may be a verdict: none with one seed per arm."""
+        return tuple(arm for arm in self.treatment_arms if arm.difference and arm.difference.p_value is not None)
+
+    @property
     def left_out(self) -> list[ComparedRun]:
         """Runs that are not in the table."""
         return [run for run in self.runs if not run.compared]

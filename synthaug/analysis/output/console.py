@@ -65,8 +65,10 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
             console.print(Text(line, style="dim"))
         if line := sentences.trend(group):
             console.print(Text(line))
-        for line in check_lines(group_findings.checks):
+        for line in check_lines(group_findings.listed_checks):
             console.print(Text(line))
+    if line := sentences.groups_note(comparison.groups):
+        console.print(Text(line, style="dim"))
 
 
 def _table(comparison: Comparison, group: Group, layout: str) -> Table:

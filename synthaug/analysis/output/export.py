@@ -33,6 +33,8 @@ def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
         for group, group_findings in zip(comparison.groups, findings, strict=True)
         for block in _blocks(comparison.study, group, group_findings)
     ]
+    if note := sentences.groups_note(comparison.groups):
+        blocks.append(Sentences(note))
     write_text(comparison.folder / layout.RESULTS_MARKDOWN, markdown(blocks))
     latex = "\n".join(_latex(comparison.study, group) for group in comparison.groups)
     write_text(comparison.folder / layout.RESULTS_LATEX, latex)
@@ -40,13 +42,14 @@ def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
 
 def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
     """Table and sentences of a group."""
-    lines = check_lines(findings.checks)
+    results = [f"{arm.name}: {text}" for arm in group.arms if (text := sentences.arm_result(arm, group))]
+    lines = check_lines(findings.listed_checks)
     headers, rows = arm_table.table(group)
     return [
         Heading(f"{study}: {format.title(group)} ({plural(group.n_test, 'test image')})"),
         Sentences(sentences.headline(group)),
         Rows([" ".join(header.split()) for header in headers], rows),
-        Points([f"{arm.name}: {sentences.arm_result(arm, group)}" for arm in group.arms]),
+        *([Points(results)] if results else []),
         Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
         *([Points(lines)] if lines else []),
     ]

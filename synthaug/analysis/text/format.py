@@ -92,20 +92,6 @@ def difference(estimate: Estimate | None, n: int) -> str:
     return f"{points(estimate.value, n)} [{points(estimate.low, n)}, {points(estimate.high, n)}]"
 
 
-def interval(estimate: Estimate, n: int, signed: bool = True) -> str:
-    """Format the interval of a difference for a sentence: "95 % CI -0.10 to +1.14".
-
-    Args:
-        estimate: differences of fractions.
-        n: number of test images.
-        signed: with signs; otherwise of sizes, the end nearer to 0 first.
-    """
-    if signed:
-        return f"95 % CI {points(estimate.low, n)} to {points(estimate.high, n)}"
-    near, far = sorted((abs(estimate.low), abs(estimate.high)))
-    return f"95 % CI {percent(near, n)} to {percent(far, n)}"
-
-
 def p_value(value: float | None) -> str:
     """Format a p value with two significant digits: "0.034", "< 0.001"."""
     if value is None:

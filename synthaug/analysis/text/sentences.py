@@ -1,5 +1,7 @@
 """Sentences on the arms and runs of a study; the words are in `templates/study.md.j2` and `templates/reasons.md.j2`."""
 
+from collections.abc import Sequence
+
 from synthaug.analysis.comparison.model import Arm, Group, Reason
 from synthaug.analysis.findings import headline_arm
 from synthaug.analysis.text.templating import Template
@@ -14,7 +16,7 @@ def headline(group: Group) -> str:
 
 
 def arm_result(arm: Arm, group: Group) -> str:
-    """Return the results of an arm, to follow its name.
+    """Return what the table does not show of an arm; empty where that is nothing.
 
     Args:
         arm: of the group.
@@ -36,3 +38,8 @@ def reason_text(reason: Reason | None) -> str:
 def caption(group: Group) -> list[str]:
     """Return the lines below the table: what its intervals and p values cover."""
     return _STUDY.sentences("caption", group)
+
+
+def groups_note(groups: Sequence[Group]) -> str:
+    """Return that several groups of a study are tested separately; empty where nothing is, or in one group alone."""
+    return _STUDY.sentence("groups", len(groups)) if len(groups) > 1 and any(g.tested_arms for g in groups) else ""

@@ -20,11 +20,13 @@ class Check:
         severity: "serious" (differences between arms may have another cause, or may not hold), "warning" (they hold
             less widely than they seem to), "not checked" or "passed".
         data: what the sentence says, as JSON has it: numbers, names, lists, dictionaries.
+        in_headline: whether the headline says it, so that lists of checks beside the headline leave it out.
     """
 
     code: str
     severity: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    in_headline: bool = False
 
 
 def by_severity(checks: Iterable[Check]) -> tuple[Check, ...]:

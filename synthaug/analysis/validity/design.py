@@ -18,7 +18,7 @@ def arm_checks(group: Group) -> list[Check]:
         _controls(group.arms),
         _power(group),
         _augmentation(group.arms),
-        _seeds(group.arms),
+        _seeds(group),
         _paired_seeds(group.arms),
         _chance(group),
     ]
@@ -60,14 +60,15 @@ def _augmentation(arms: Sequence[Arm]) -> Check | None:
     return Check("augmentation", WARNING, {"arms": augmented}) if augmented else None
 
 
-def _seeds(arms: Sequence[Arm]) -> Check | None:
-    counts = {arm.name: len(arm.seeds) for arm in arms if arm.seeds}
+def _seeds(group: Group) -> Check | None:
+    counts = {arm.name: len(arm.seeds) for arm in group.arms if arm.seeds}
     if not counts:
         return None
     fewest = min(counts.values())
     names = [name for name, count in counts.items() if count == fewest]
     severity = SERIOUS if fewest == 1 else WARNING if fewest < ENOUGH_SEEDS else PASSED
-    return Check("seeds", severity, {"fewest": fewest, "arms": names, "all_arms": len(names) == len(counts)})
+    data = {"fewest": fewest, "arms": names, "all_arms": len(names) == len(counts)}
+    return Check("seeds", severity, data, in_headline=bool(group.treatment_arms) and not group.tested_arms)
 
 
 def _paired_seeds(arms: Sequence[Arm]) -> Check | None:

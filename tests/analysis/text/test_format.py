@@ -67,9 +67,6 @@ def test_a_size_is_told_from_the_margin(size: float, margin: float, text: str) -
 def test_intervals() -> None:
     estimate = Estimate(-0.012, -0.021, -0.003)
     assert format.difference(estimate, 1500) == f"{MINUS}1.20 [{MINUS}2.10, {MINUS}0.30]"
-    assert format.interval(estimate, 1500) == f"95 % CI {MINUS}2.10 to {MINUS}0.30"
-    assert format.interval(estimate, 1500, signed=False) == "95 % CI 0.30 to 2.10"
-    assert format.interval(Estimate(0.012, 0.003, 0.021), 50, signed=False) == "95 % CI 0.3 to 2.1"
     assert format.accuracy(Estimate(0.95, 0.941, 0.957), 50) == "95.0 [94.1, 95.7]"
     assert format.accuracy(None, 50) == format.difference(None, 50) == "-"
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from synthaug.analysis.comparison.model import Arm, NonInferiority, Reason, ShareTrend
+from synthaug.analysis.comparison.model import NonInferiority, Reason, ShareTrend
 from synthaug.analysis.text import sentences
 from tests.factories.arms import make_arm, make_difference, make_group
 from tests.factories.golden import assert_golden
@@ -14,12 +14,8 @@ ONE_SEED = dataclasses.replace(BELOW.untested(), seeds=1)
 NON_INFERIOR = NonInferiority("established", 0.004, 0.012)
 
 ARMS = {
-    "no run": Arm("64", 0.4, 0.6, False, 1),
-    "baseline": make_arm(0.0, baseline=True),
-    "below real": make_arm(0.6, BELOW, non_inferiority=NonInferiority("rejected", 0.5, 0.9)),
-    "above real": make_arm(0.6, ABOVE, non_inferiority=NON_INFERIOR),
-    "not significant": make_arm(0.6, ZERO),
-    "not significant after correction": make_arm(0.6, UNCORRECTED),
+    "worse": make_arm(0.6, BELOW, non_inferiority=NonInferiority("rejected", 0.5, 0.9)),
+    "non-inferior": make_arm(0.6, ABOVE, non_inferiority=NON_INFERIOR),
     "control: recovers": make_arm(
         0.6, BELOW, loss=make_difference(-0.036, -0.045, -0.027), gain=make_difference(0.024, 0.012, 0.036)
     ),
@@ -39,6 +35,7 @@ GROUPS = {
     "no replacement": [make_arm(0.6, item, real=1.0) for item in (BELOW, BELOW, ABOVE, ZERO, UNCORRECTED)],
     "one seed": [make_arm(0.8, ONE_SEED), make_arm(0.6, ONE_SEED)],
     "one arm": [make_arm(0.6, ZERO, real=1.0)],
+    "several arms, none different": [make_arm(0.6, ZERO, real=1.0)] * 2,
 }
 REASONS = (
     Reason("missing"),
@@ -84,6 +81,7 @@ def test_wording() -> None:
     for seeds, same_synthetic_images in (((0,), True), ((0, 1), True), ((0, 1), False)):
         arm = make_arm(0.6, seeds=seeds, same_synthetic_images=same_synthetic_images)
         lines += [f"[{len(seeds)} seeds, one draw: {same_synthetic_images}]", *sentences.caption(make_group(arm))]
+    lines += ["\n# groups", sentences.groups_note([make_group(make_arm(0.6, BELOW))] * 2)]
     lines.append("\n# reasons")
     lines += [f"[{reason.code}] {sentences.reason_text(reason)}" for reason in REASONS]
     assert_golden("sentences.txt", "\n".join(lines) + "\n")
@@ -92,3 +90,6 @@ def test_wording() -> None:
 def test_nothing_to_say_no_sentence() -> None:
     assert sentences.trend(make_group(make_arm(0.6))) == ""
     assert sentences.reason_text(None) == ""
+    assert sentences.arm_result(make_arm(0.0, baseline=True), make_group()) == ""
+    tested, one_seed = make_group(make_arm(0.6, BELOW)), make_group(make_arm(0.6, ONE_SEED))
+    assert sentences.groups_note([tested]) == sentences.groups_note([one_seed, one_seed]) == ""

@@ -105,6 +105,19 @@ def test_the_arm_with_fewest_seeds_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arms", "in_headline"),
+    [
+        ([make_arm(0.6, SUM.untested())], True),
+        ([make_arm(0.6, SUM.untested()), make_arm(0.8, SUM)], False),
+        ([make_arm(0.6)], False),  # the headline says that nothing can be compared
+    ],
+)
+def test_the_headline_says_that_every_arm_has_one_seed(arms: list[Arm], in_headline: bool) -> None:
+    checks = checks_of(make_group(baseline(seeds=(0,)), *arms))
+    assert [check.code for check in checks.values() if check.in_headline] == ["seeds"] * in_headline
+
+
+@pytest.mark.parametrize(
     ("values", "severity", "data"),
     [
         ({"seeds": (0, 1), "difference_seeds": (0, 1)}, PASSED, {}),

@@ -52,7 +52,7 @@ def result(content: Content) -> Context:
         },
         "headers": headers,
         "rows": list(zip(content.group.arms, rows, strict=True)),
-        "serious": [check_text.title(check) for check in content.findings.checks if check.severity == SERIOUS],
+        "serious": [check_text.title(check) for check in content.findings.listed_checks if check.severity == SERIOUS],
     }
 
 
@@ -93,11 +93,8 @@ def runs(content: Content) -> Context:
 
 def checks(content: Content) -> Context | None:
     """Return all checks of the study's validity, the most severe first."""
-    return (
-        {"checks": [check_text.check_text(check) for check in content.findings.checks]}
-        if content.findings.checks
-        else None
-    )
+    checks = content.findings.listed_checks
+    return {"checks": [check_text.check_text(check) for check in checks]} if checks else None
 
 
 SECTIONS = (
