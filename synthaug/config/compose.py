@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from synthaug.config.command_line import PLAIN_KEYS, key_of, typed_form
 from synthaug.config.naming import plain_data
 from synthaug.config.schema import CONF, GROUPS, SEVERAL, VERSION_BASE
-from synthaug.config.validation import unknown_key
+from synthaug.config.validation import NO_SUCH_KEY, unknown_key
 from synthaug.errors import UserError
 from synthaug.messages import suggest
 
@@ -285,7 +285,7 @@ def _unknown_key(key: str, before: list[str], composer: Composer, value: str = "
         parent = f"{parent}.{rest[0]}" if parent else rest[0]
         node = node[rest.pop(0)]
     if not isinstance(node, DictConfig):
-        return f"there is no such key; {parent} is a single value"
+        return f"{NO_SUCH_KEY}; {parent} is a single value"
     names = [str(name) for name in node if parent or name != "hydra"]
     plain = {} if parent else plain_data(config, resolve=False)
     plain.pop("hydra", None)

@@ -1,7 +1,8 @@
 """From overrides to the runs that they request, or to everything that is wrong with them, all at once."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,7 +15,7 @@ from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.controls import SweptMix
 from synthaug.config.job import Job, build_job, without_hydra
 from synthaug.config.schema import CONF
-from synthaug.config.validation import validate
+from synthaug.config.validation import NO_SUCH_KEY, validate
 from synthaug.errors import UserError, raise_all
 from synthaug.runs import identity
 
@@ -148,8 +149,18 @@ def _is_shipped(override: str) -> bool:
 
 
 def _raise_problems(errors: Mapping[str, str], problems: Iterable[str], jobs: Mapping[Combination, Job]) -> None:
-    lines = [f"{typed_form(override)}: {reason}" for override, reason in errors.items()]
-    raise_configuration_problems([*lines, *problems, *_clashes(jobs.values())])
+    raise_configuration_problems([*_error_lines(errors), *problems, *_clashes(jobs.values())])
+
+
+def _error_lines(errors: Mapping[str, str]) -> Iterator[str]:
+    """Yield what is wrong with each override; the same line, without a value, for all values of an unknown key."""
+    unknown = Counter(key_of(override) for override, reason in errors.items() if reason.startswith(NO_SUCH_KEY))
+    for override, reason in errors.items():
+        typed = typed_form(override)
+        if unknown[key_of(override)] > 1:
+            typed, separator, value = typed.partition("=")
+            reason = reason.replace(f"{separator}{value}", "")
+        yield f"{typed}: {reason}"
 
 
 def raise_configuration_problems(problems: Iterable[str]) -> None:

@@ -67,6 +67,7 @@ def _triple(low: float, words: str) -> Rule:
     return is_triple, words
 
 
+NO_SUCH_KEY = "there is no such key"
 SHARED_FOLDERS = ("datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
 POLICIES = ("trivial", "rand", "augmix", "auto")  # the keys of `data.policies.POLICIES`, which imports torch
 _NAME: Rule = (lambda name: name is None or _is_name(name), "a name that a folder can have")
@@ -210,10 +211,10 @@ def unknown_key(name: str, names: Sequence[str], parent: str, config: Mapping[st
         rest: what was typed behind the name.
     """
     if not parent and (keys := synonyms.meant_keys(name, config)):
-        return f"there is no such key; did you mean {join_words([repr(key + rest) for key in keys[:3]], 'or')}?"
+        return f"{NO_SUCH_KEY}; did you mean {join_words([repr(key + rest) for key in keys[:3]], 'or')}?"
     listed = f"{parent or 'the configuration'} has {', '.join(names)}"
     hint = suggest(name, names, limit=1, prefix=f"{parent}." if parent else "", suffix=rest)
-    return f"there is no such key; {hint or listed}"
+    return f"{NO_SUCH_KEY}; {hint or listed}"
 
 
 def _unusable_keys(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:

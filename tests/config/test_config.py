@@ -396,6 +396,13 @@ def test_unknown_choices_of_a_sweep() -> None:
     assert [line.partition(":")[0] for line in lines] == ["mix=56", "mix=reel"]
 
 
+def test_unknown_key_of_a_sweep_is_listed_once() -> None:
+    lines = problems("-m", "seed=0,1", "lrr=1,2", "modell.lr=3,4", "btch_size=1", "mix=reel,rial")
+    keys = sorted(line.partition(":")[0] for line in lines)
+    assert keys == ["btch_size=1", "lrr", "mix=reel", "mix=rial", "modell.lr"]
+    assert any("did you mean 'model.lr'?" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("override", "part"),
     [
