@@ -26,22 +26,25 @@ class StudyReport:
     Attributes:
         comparison: of its runs.
         findings: by group.
-        figures: by group, "<section>/<figure>" → SVG of each figure on the page.
+        figures: by group, "<section>/<figure>" → SVG element of each figure on the page.
+        figure_files: paths of the same below the study's folder, as SVG and PDF.
     """
 
     comparison: Comparison
     findings: tuple[Findings, ...]
     figures: tuple[Mapping[str, str], ...]
+    figure_files: tuple[str, ...] = ()
 
 
 def make_report(study: Path, prices: Prices | None = None) -> StudyReport:
-    """Write `results.csv`, `.json`, `.md` and `.tex`, and `report.html`, into the study's folder.
+    """Write `results.csv`, `.json`, `.md` and `.tex`, and `report.html` with its `figures/`, into the study's folder.
 
     Args:
         study: the folder.
         prices: to add the price of each arm.
     """
     # matplotlib takes a second that a wrong path need not cost
+    from synthaug.analysis.output.figures.vector_files import remove_stale, write_vector_files
     from synthaug.analysis.output.page.render import render
 
     comparison = compare(study)
@@ -50,7 +53,10 @@ def make_report(study: Path, prices: Prices | None = None) -> StudyReport:
     write_files(comparison, by_group)
     page = render(comparison, by_group, prices)
     write_text(study / layout.PAGE, page.html)
-    return StudyReport(comparison, by_group, page.figures)
+    written = write_vector_files(study, comparison.groups, page.figures)
+    remove_stale(study, report_cache.figure_files(study), written)
+    elements = ({name: drawing.element for name, drawing in of_group.items()} for of_group in page.figures)
+    return StudyReport(comparison, by_group, tuple(elements), written)
 
 
 def show_report(study: Path, prices: Prices | None = None) -> StudyReport:
@@ -65,7 +71,7 @@ def show_report(study: Path, prices: Prices | None = None) -> StudyReport:
     text = report_text(report.comparison, report.findings, prices)
     if prices is None:
         stored = StoredReport(text, report.comparison.complete)
-        report_cache.store(study, stored, inputs, _images(report.comparison))
+        report_cache.store(study, stored, inputs, _images(report.comparison), report.figure_files)
     report_cache.show(study, text)
     return report
 

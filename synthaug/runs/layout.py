@@ -15,6 +15,7 @@ PLANNED, PAGE = "planned.json", "report.html"
 LOOKS = "looks.json"  # numbers of seeds at which a study was reported
 RESULTS_CSV, RESULTS_JSON = "results.csv", "results.json"
 RESULTS_MARKDOWN, RESULTS_LATEX = "results.md", "results.tex"
+FIGURES = "figures"  # of the page, as vector files
 REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
 PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"

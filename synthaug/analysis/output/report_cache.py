@@ -7,7 +7,7 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from synthaug.runs import layout
 
 FORMAT = 1
 CACHE = "report_cache.json"
+FIGURE_FILES = "figure_files"
 _READ = (
     layout.RESULT, layout.FAILED, layout.CONFIG, layout.MIX, layout.HISTORY, layout.PREDICTIONS,
     f"{layout.SHIFTS}/*/{layout.RESULT}", f"{layout.SHIFTS}/*/{layout.PREDICTIONS}",
@@ -42,7 +43,13 @@ def inputs(study: Path) -> dict[str, Any]:
     return {"format": FORMAT, "terminal": _terminal(), "program": _program(), "runs": _runs(study)}
 
 
-def store(study: Path, report: StoredReport, inputs: Mapping[str, Any], images: Iterable[Path]) -> None:
+def store(
+    study: Path,
+    report: StoredReport,
+    inputs: Mapping[str, Any],
+    images: Iterable[Path],
+    figure_files: Sequence[str] = (),
+) -> None:
     """Keep a report with the states of all files that it depends on.
 
     Args:
@@ -50,9 +57,19 @@ def store(study: Path, report: StoredReport, inputs: Mapping[str, Any], images: 
         report: to be kept.
         inputs: as they were before the report was made, or it would not see a run that finished meanwhile.
         images: images and manifests that were read.
+        figure_files: that were written, their paths below the study.
     """
-    others = {str(path): file_state(path) for path in (*images, *(study / name for name in layout.REPORT))}
-    write_json(study / CACHE, {**inputs, "files": others, "report": asdict(report)})
+    written = (study / name for name in (*layout.REPORT, *figure_files))
+    others = {str(path): file_state(path) for path in (*images, *written)}
+    write_json(study / CACHE, {**inputs, "files": others, FIGURE_FILES: figure_files, "report": asdict(report)})
+
+
+def figure_files(study: Path) -> frozenset[str]:
+    """Return the figures that the last report wrote, their paths below the study; none where it is not known."""
+    try:
+        return frozenset(read_json(study / CACHE).get(FIGURE_FILES, ()))
+    except (OSError, UserError):
+        return frozenset()
 
 
 def load(study: Path) -> StoredReport | None:

@@ -158,7 +158,7 @@ def test_figures_are_handed_over_by_name(page: Page) -> None:
         "confusion/": {"confusion/real", "confusion/64", "confusion/82", "confusion/real40"},
     }
     assert page.html.count('<svg role="img"') == len(figures)
-    assert all(figure in page.html for figure in figures.values())
+    assert all(figure.element in page.html for figure in figures.values())
 
 
 def test_every_section_has_a_template_and_every_template_a_section() -> None:

@@ -65,6 +65,7 @@ def _plan_another(study: Path) -> None:
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "the page was deleted": lambda study: (study / layout.PAGE).unlink(),
+    "a figure is gone": lambda study: (study / layout.FIGURES / "curve-accuracy.pdf").unlink(),
     "the table was edited": lambda study: (study / layout.RESULTS_CSV).write_text("arm\n"),
     "a run was trained again": lambda study: touch(run_folder(study, "64") / layout.RESULT),
     "predictions were replaced": lambda study: touch(run_folder(study, "64") / layout.PREDICTIONS),

@@ -14,7 +14,7 @@ from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
-from synthaug.analysis.output.figures.canvas import svg
+from synthaug.analysis.output.figures.canvas import Drawing, draw
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS, Context, Section
 from synthaug.analysis.text import cost_text, format, sentences
@@ -29,11 +29,11 @@ class Page:
 
     Attributes:
         html: the whole page: no script, no address outside of itself.
-        figures: by group, "<section>/<figure>" → SVG of each figure on the page.
+        figures: by group, "<section>/<figure>" → each figure on the page.
     """
 
     html: str
-    figures: tuple[Mapping[str, str], ...]
+    figures: tuple[Mapping[str, Drawing], ...]
 
 
 def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices | None = None) -> Page:
@@ -83,29 +83,31 @@ def _environment() -> jinja2.Environment:
 
 
 def _fill(section: Section, context: Context) -> Markup:
-    return Markup(_environment().get_template(f"sections/{section.name}.html.j2").render(context))
+    # Markup: the figures have escaped their text themselves.
+    figures = {name: Markup(drawing.element) for name, drawing in context[FIGURES].items()}
+    template = _environment().get_template(f"sections/{section.name}.html.j2")
+    return Markup(template.render({**context, FIGURES: figures}))
 
 
 def _contexts(comparison: Comparison, group: Group, findings: Findings, number: int) -> dict[Section, Context]:
-    """Return the context of each section that has something to show of a group, its figures as SVG."""
+    """Return the context of each section that has something to show of a group, its figures drawn."""
     contexts: dict[Section, Context] = {}
     for section in SECTIONS:
         context = section.fill(Content(comparison, group, findings))
         if context is not None:
-            # Markup: the figures have escaped their text themselves.
             figures = {
-                name: Markup(svg(figure, f"{number}/{section.name}/{name}"))
+                name: draw(figure, f"{number}/{section.name}/{name}")
                 for name, figure in context.get(FIGURES, {}).items()
             }
             contexts[section] = {**context, FIGURES: figures}
     return contexts
 
 
-def _figures(contexts: Mapping[Section, Context]) -> dict[str, str]:
+def _figures(contexts: Mapping[Section, Context]) -> dict[str, Drawing]:
     return {
-        f"{section.name}/{name}": str(figure)
+        f"{section.name}/{name}": drawing
         for section, context in contexts.items()
-        for name, figure in context[FIGURES].items()
+        for name, drawing in context[FIGURES].items()
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from synthaug.analysis.comparison.model import Arm
 from synthaug.analysis.output.figures import palette
-from synthaug.analysis.output.figures.canvas import LINE, Label, axes_in_inches, shorten, style, svg, write_labels
+from synthaug.analysis.output.figures.canvas import LINE, Label, axes_in_inches, draw, shorten, style, write_labels
 from synthaug.analysis.output.figures.forest import arm_differences
 from tests.factories.estimates import make_difference
 
@@ -42,7 +42,7 @@ def test_a_label_stands_at_its_side_of_the_point(side: str) -> None:
 
 
 def test_the_svg_has_nothing_that_a_strict_policy_refuses() -> None:
-    root = ElementTree.fromstring(svg(FIGURE, "differences"))
+    root = ElementTree.fromstring(draw(FIGURE, "differences").element)
     elements = list(root.iter())
     assert not any("style" in element.attrib for element in elements)
     assert not {element.tag for element in elements} & {"style", "metadata", "script"}
@@ -50,14 +50,14 @@ def test_the_svg_has_nothing_that_a_strict_policy_refuses() -> None:
 
 
 def test_ids_of_two_figures_differ() -> None:
-    first, second = (set(re.findall(r' id="([^"]+)"', svg(FIGURE, name))) for name in ("1/a", "2/a"))
+    first, second = (set(re.findall(r' id="([^"]+)"', draw(FIGURE, name).element)) for name in ("1/a", "2/a"))
     assert first
     assert not first & second
-    assert svg(FIGURE, "1/a") == svg(FIGURE, "1/a")
+    assert draw(FIGURE, "1/a") == draw(FIGURE, "1/a")
 
 
 def test_colours_are_those_of_the_page() -> None:
-    colours = set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg(FIGURE, "differences")))
+    colours = set(re.findall(r'(?:fill|stroke)="([^"]+)"', draw(FIGURE, "differences").element))
     assert all(colour == "none" or colour.startswith("var(--") for colour in colours), colours
 
 
