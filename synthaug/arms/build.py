@@ -168,7 +168,7 @@ def read_real(
     """
     divided = divided or list_real(dataset, output_dir)
     real = divided.real
-    scanned = {split: digest(samples) for split, samples in real.splits.items()}
+    scanned = real.digests
     real = smoke_test.few_images(real) if debug else real
     store = PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
     bad = decode(store, [sample for samples in real.splits.values() for sample in samples])

@@ -14,9 +14,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from synthaug.config.command_line import PLAIN_KEYS, key_of, typed_form
+from synthaug.config.derivation import Templates
 from synthaug.config.naming import plain_data
 from synthaug.config.schema import CONF, GROUPS, SEVERAL, VERSION_BASE
 from synthaug.config.validation import NO_SUCH_KEY, unknown_key
@@ -36,14 +37,16 @@ class Composer:
         self._hydra_overrides = list(hydra_overrides)
         self._config_name = config_name
         self._composed: dict[tuple[str, ...], DictConfig | Exception] = {}  # or why it cannot be composed
-        self._by_shape: dict[tuple[str, ...], tuple[tuple[str, ...], DictConfig]] = {}  # the first of each shape
+        self._templates = Templates(self._compose_files, self.parse)
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """Return the configuration with its node `hydra`; raise what Hydra, OmegaConf or the YAML reader raises."""
         key = tuple(overrides)
         if key not in self._composed:
             try:
-                self._composed[key] = self._derive(key) or self._compose_files(key)
+                config = self._templates.derive(key) or self._compose_files(key)
+                self._templates.add(key, config)
+                self._composed[key] = config
             except Exception as error:
                 self._composed[key] = error
         composed = self._composed[key]
@@ -52,30 +55,7 @@ class Composer:
         return composed
 
     def _compose_files(self, overrides: tuple[str, ...]) -> DictConfig:
-        config = compose(self._config_name, [*self._hydra_overrides, *overrides], return_hydra_config=True)
-        self._by_shape.setdefault(_shape(overrides), (overrides, config))
-        return config
-
-    def _derive(self, overrides: tuple[str, ...]) -> DictConfig | None:
-        """Return the configuration of a run that differs from a composed one in single values alone; None without one.
-
-        A composition merges some twenty files; for a sweep over seeds those are the same ones for each of its runs.
-        """
-        base_overrides, base = self._by_shape.get(_shape(overrides), ((), None))
-        if base is None or any(key_of(override).startswith(("hydra.", "hydra/")) for override in overrides):
-            return None
-        config = base.copy()
-        try:
-            for override in self.parse([new for new, old in zip(overrides, base_overrides, strict=True) if new != old]):
-                if not _is_single_value(base, override, overrides):
-                    return None
-                OmegaConf.update(config, override.key_or_group, override.value())
-        except Exception:  # of Hydra or OmegaConf: the composition says which override it is about
-            return None
-        with read_write(config.hydra), open_dict(config.hydra):
-            config.hydra.overrides.task = list(overrides)
-            config.hydra.job.override_dirname = _override_dirname(config.hydra.job.config.override_dirname, overrides)
-        return config
+        return compose(self._config_name, [*self._hydra_overrides, *overrides], return_hydra_config=True)
 
     def compose_valid(
         self, overrides: Sequence[str], errors: dict[str, str], failure: Exception | None = None
@@ -156,30 +136,6 @@ class Composer:
             except Exception as reason:
                 errors[override] = explain_hydra_error(reason, override, before, self)
         return errors
-
-
-def _shape(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Return overrides without the values of plain keys: runs of one shape may differ in single values alone."""
-    return tuple(
-        f"{key_of(override)}=" if re.match(r"\w+(\.\w+)*=", override) and key_of(override) not in GROUPS else override
-        for override in overrides
-    )
-
-
-def _is_single_value(base: DictConfig, override: Override, overrides: Sequence[str]) -> bool:
-    """Whether nothing but one value of a composed configuration depends on an override."""
-    key = override.key_or_group
-    related = [
-        typed for typed in map(key_of, overrides) if f"{typed}.".startswith(f"{key}.") or key.startswith(f"{typed}.")
-    ]
-    values = (OmegaConf.select(base, key, default=base), override.value())
-    return related == [key] and all(isinstance(value, (bool, int, float, str)) for value in values)
-
-
-def _override_dirname(rules: DictConfig, overrides: Sequence[str]) -> str:
-    """Return Hydra's `hydra.job.override_dirname`."""
-    kept = sorted(override for override in overrides if key_of(override) not in rules.exclude_keys)
-    return str(rules.item_sep.join(kept).replace("=", rules.kv_sep))
 
 
 @contextlib.contextmanager

@@ -109,7 +109,10 @@ def _shorten(plain: DictConfig) -> None:
 
 def _recorded(config: DictConfig) -> dict[str, Any]:
     """Return the settings with `${oc.env:X}` instead of the text that X holds, also where it is referred to."""
-    literal = plain_data(OmegaConf.create(_escaped(plain_data(config, resolve=False))))
+    unresolved = plain_data(config, resolve=False)
+    if "oc.env" not in str(unresolved):
+        return plain_data(config)
+    literal = plain_data(OmegaConf.create(_escaped(unresolved)))
     # What names the study's folder is no secret, and numbers and switches are needed to tell runs apart.
     return {
         name: _text_from(literal[name], value) if isinstance(value, dict) else value

@@ -4,6 +4,7 @@ Nothing here imports torch: a typo is answered in a second. A node is either dat
 type, or names a `_target_` whose signature is read from its source (`signatures`).
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -193,14 +194,20 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for path in sorted(EXPERIMENTS.glob("*.yaml")):
-        try:
-            node = OmegaConf.load(path)
-            params = OmegaConf.select(node, "hydra.sweeper.params") or {}
-        except Exception as error:  # of the YAML reader or of OmegaConf
-            raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
-        for key in params:
-            params[key] = quote_choices(f"{key}={params[key]}").partition("=")[2]
+        node = _study_config(path, path.stat().st_mtime_ns)
         store.store(group="experiments", name=path.stem, node=node, package="_global_")
+
+
+@functools.cache
+def _study_config(path: Path, mtime_ns: int) -> Any:
+    try:
+        node = OmegaConf.load(path)
+        params = OmegaConf.select(node, "hydra.sweeper.params") or {}
+    except Exception as error:  # of the YAML reader or of OmegaConf
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+    for key in params:
+        params[key] = quote_choices(f"{key}={params[key]}").partition("=")[2]
+    return node
 
 
 def folder_name(path: str) -> str:

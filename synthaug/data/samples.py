@@ -1,5 +1,6 @@
 """Image folders listed in a fixed order, with label, origin and content hash of every image."""
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -65,6 +66,11 @@ class RealImages:
         """Split name → samples; `MORE` only where there are some."""
         splits = {"train": self.train, "val": self.val, "test": self.test}
         return {**splits, MORE: self.more} if self.more else splits
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """Split name → digest of its samples."""
+        return {split: digest(samples) for split, samples in self.splits.items()}
 
     def without(self, bad: Iterable[Path]) -> "RealImages":
         """Return the same lists without the files `bad`."""

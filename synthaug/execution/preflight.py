@@ -12,7 +12,7 @@ from synthaug.arms import build, shift_sets, smoke_test
 from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.job import Job
 from synthaug.config.naming import read_settings
-from synthaug.data.samples import MORE, SPLITS, RealImages, digest
+from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all
 from synthaug.execution import factory
@@ -144,8 +144,8 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
         recorded = result["data"].get("scanned", {})
         lines += [
             f"dataset.root={job.settings['dataset']['root']}: its {split} images are not those of that run"
-            for split, samples in real.splits.items()
-            if recorded and recorded.get(split) != digest(samples)
+            for split, digest in real.digests.items()
+            if recorded and recorded.get(split) != digest
         ]
     return lines
 

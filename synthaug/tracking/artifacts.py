@@ -31,9 +31,7 @@ MAX_BYTES = 50_000_000  # a larger file is named by place and hash, and stays wh
 _MAX_NAME = 128  # letters of an artifact's name
 
 
-def log_images(
-    run: Any, folder: Path, key: RunKey, real: RealImages, digests: Mapping[str, str], root: Path, synthetic: Path
-) -> None:
+def log_images(run: Any, folder: Path, key: RunKey, real: RealImages, root: Path, synthetic: Path) -> None:
     """Log the dataset and the synthetic set as inputs of a run, and its mix as an output.
 
     Args:
@@ -41,12 +39,11 @@ def log_images(
         folder: of the run, which holds `mix.csv`.
         key: of the run.
         real: the dataset.
-        digests: split → hash of its images.
         root: folder of the dataset.
         synthetic: folder of the synthetic set.
     """
     with warn_on_failure("images"):
-        dataset = dataset_artifact(key.dataset, real, digests, root)
+        dataset = dataset_artifact(key.dataset, real, root)
         _use(run, dataset)
         sources = {"dataset": dataset.name, "dataset_digest": dataset.digest}
         pool = synthetic_artifact(key, synthetic)
@@ -102,19 +99,18 @@ def use_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:
     _use(run, predictions_artifact(study, key, folder))
 
 
-def dataset_artifact(name: str, real: RealImages, digests: Mapping[str, str], root: Path) -> Any:
+def dataset_artifact(name: str, real: RealImages, root: Path) -> Any:
     """Return the dataset as a list of its images, or if that is long as one hash for each split.
 
     Args:
         name: of the dataset.
         real: its images.
-        digests: split → hash of its images.
         root: folder of the dataset.
     """
     count = {split: len(samples) for split, samples in real.splits.items()}
     artifact = _artifact("dataset", name, metadata={"classes": len(real.classes), **count})
     by_class = {split: Counter(sample.class_name for sample in samples) for split, samples in real.splits.items()}
-    totals = [(split, of, counts[of], digests[split]) for split, counts in by_class.items() for of in real.classes]
+    totals = [(split, of, counts[of], real.digests[split]) for split, counts in by_class.items() for of in real.classes]
     _add_rows(artifact, "splits.csv", ("split", "class", "images", "sha256 of split"), totals)
     if sum(count.values()) <= MAX_LISTED:
         listed = [

@@ -12,7 +12,6 @@ from pytorch_lightning.loggers import Logger
 from synthaug.arms.build import Arm, synthetic_folder
 from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
-from synthaug.data.samples import digest
 from synthaug.errors import UserError
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
@@ -114,9 +113,8 @@ def _log_arm(loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Map
     config = {**settings, "counts": arm.counts, "synthetic_fraction": synthetic_fraction(arm), "arm": key.arm}
     tracking.log_arm(folder, loggers, config, arm.train)
     root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
-    digests = {split: digest(samples) for split, samples in arm.real.splits.items()}
     for run in tracking.wandb_runs(loggers):
-        artifacts.log_images(run, folder, key, arm.real, digests, root.expanduser(), synthetic)
+        artifacts.log_images(run, folder, key, arm.real, root.expanduser(), synthetic)
 
 
 def _log_test(

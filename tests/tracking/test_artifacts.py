@@ -22,9 +22,8 @@ from tests.factories.studies import MadeUp, make_study
 KEY = RunKey("digits", "tiny_digits", "resnet18", "55", 0)
 
 
-def dataset(root: Path) -> tuple[RealImages, dict[str, str]]:
-    real = scan(write_dataset(root), SPLIT_FOLDERS)
-    return real, {split: digest(samples) for split, samples in real.splits.items()}
+def dataset(root: Path) -> RealImages:
+    return scan(write_dataset(root), SPLIT_FOLDERS)
 
 
 def rows(artifact: Any, name: str) -> list[dict[str, str]]:
@@ -46,8 +45,8 @@ def test_names_that_were_changed_stay_apart() -> None:
 def test_a_dataset_is_the_list_of_its_images_wherever_it_lies(tmp_path: Path) -> None:
     datasets = []
     for place in ("here", "there"):
-        real, digests = dataset(tmp_path / place)
-        datasets.append(artifacts.dataset_artifact("photos", real, digests, tmp_path / place))
+        real = dataset(tmp_path / place)
+        datasets.append(artifacts.dataset_artifact("photos", real, tmp_path / place))
     assert datasets[0].digest == datasets[1].digest
     listed = rows(datasets[0], "images.csv")
     assert len(listed) == 2 * (6 + 3 + 4)
@@ -56,22 +55,23 @@ def test_a_dataset_is_the_list_of_its_images_wherever_it_lies(tmp_path: Path) ->
     assert datasets[0].metadata == {"classes": 2, "train": 12, "val": 6, "test": 8}
     (tmp_path / "there" / "test" / "cat" / "000.png").unlink()
     real = scan(tmp_path / "there", SPLIT_FOLDERS)
-    changed = {split: digest(samples) for split, samples in real.splits.items()}
-    assert artifacts.dataset_artifact("photos", real, changed, tmp_path / "there").digest != datasets[0].digest
+    assert artifacts.dataset_artifact("photos", real, tmp_path / "there").digest != datasets[0].digest
 
 
 def test_of_a_large_dataset_each_split_has_one_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "MAX_LISTED", 25)
-    real, digests = dataset(tmp_path)
-    artifact = artifacts.dataset_artifact("photos", real, digests, tmp_path)
+    real = dataset(tmp_path)
+    artifact = artifacts.dataset_artifact("photos", real, tmp_path)
     assert set(artifact.manifest.entries) == {"splits.csv"}
-    assert {row["split"]: row["sha256 of split"] for row in rows(artifact, "splits.csv")} == digests
+    assert {row["split"]: row["sha256 of split"] for row in rows(artifact, "splits.csv")} == {
+        split: digest(samples) for split, samples in real.splits.items()
+    }
 
 
 def test_a_dataset_says_where_it_came_from(tmp_path: Path) -> None:
-    real, digests = dataset(tmp_path)
+    real = dataset(tmp_path)
     (tmp_path / "dataset.json").write_text('{"licence": "CC0"}', encoding="utf-8")
-    assert "dataset.json" in artifacts.dataset_artifact("photos", real, digests, tmp_path).manifest.entries
+    assert "dataset.json" in artifacts.dataset_artifact("photos", real, tmp_path).manifest.entries
 
 
 def test_a_set_is_its_manifest_a_pool_what_was_let_in_and_neither_is_none(tmp_path: Path) -> None:
@@ -97,20 +97,20 @@ def test_a_large_file_is_named_and_stays_where_it_is(tmp_path: Path, monkeypatch
 
 
 def test_online_inputs_are_used_by_the_public_method(tmp_path: Path) -> None:
-    real, digests = dataset(tmp_path / "photos")
+    real = dataset(tmp_path / "photos")
     study = make_study(tmp_path / "study", MadeUp(arms={"55": (0.5, 0.5)}, n_test=20, images=2))
     synthetic = tmp_path / "synthetic"
     synthetic.mkdir()
     (synthetic / "manifest.csv").write_text("class_name\n", encoding="utf-8")
     run = create_autospec(Run, instance=True, offline=False)
-    artifacts.log_images(run, study / KEY.folder, KEY, real, digests, tmp_path / "photos", synthetic)
+    artifacts.log_images(run, study / KEY.folder, KEY, real, tmp_path / "photos", synthetic)
     artifacts.log_predictions(run, study / KEY.folder, "study", KEY)
     assert [call.args[0].type for call in run.use_artifact.call_args_list] == ["dataset", "synthetic-set"]
     assert [call.args[0].type for call in run.log_artifact.call_args_list] == ["mix", "predictions"]
     real_only = dataclasses.replace(KEY, arm="real")
     make_study(tmp_path / "study", MadeUp(arms={"real": (1.0, 0.0)}, n_test=20, images=2))
     run.reset_mock()
-    artifacts.log_images(run, study / real_only.folder, real_only, real, digests, tmp_path / "photos", synthetic)
+    artifacts.log_images(run, study / real_only.folder, real_only, real, tmp_path / "photos", synthetic)
     assert [call.args[0].type for call in run.use_artifact.call_args_list] == ["dataset"]
 
 
