@@ -1,9 +1,9 @@
 """Who may import whom, read from the source; and what the commands import before they know what to do."""
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -121,16 +121,18 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def imports(name: str) -> Iterator[str]:
+@functools.cache
+def imports(name: str) -> frozenset[str]:
     """Every module that a module imports, anywhere in it; `from package import module` gives the module."""
+    imported: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name} imports relatively: absolute imports can be searched for"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield inner if inner in MODULES else str(node.module)
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            imported |= {module if module in MODULES else str(node.module) for module in inner}
+    return frozenset(imported)
 
 
 def own_imports(name: str) -> set[str]:
@@ -144,7 +146,7 @@ def within(name: str, rooms: tuple[str, ...]) -> bool:
 def test_imports_are_found() -> None:
     assert "synthaug.execution.session" in own_imports("synthaug.train")
     assert "synthaug.analysis.pipeline" in own_imports("synthaug.train"), "inside a function"
-    assert "wandb" in set(imports("synthaug.tracking.loggers")), "inside a function"
+    assert "wandb" in imports("synthaug.tracking.loggers"), "inside a function"
 
 
 def room_of(name: str, rooms: tuple[str, ...]) -> int | None:

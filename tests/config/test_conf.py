@@ -175,18 +175,19 @@ def test_every_key_of_an_augmentation_has_a_rule() -> None:
     assert set(POLICIES) == {*validation.POLICIES}
 
 
-@pytest.mark.parametrize("choice", choices("mix"))
-def test_an_arms_own_augmentation_can_be_made_on_every_dataset(choice: str, composed: Compose) -> None:
+def test_an_arms_own_augmentation_can_be_made_on_every_dataset(composed: Compose) -> None:
     def settings_of(*overrides: str) -> dict[str, Any]:
         config = composed(*overrides)
         return build_job(without_hydra(config), config.hydra).settings
 
-    own = settings_of(f"mix={choice}", *MANDATORY.get(("mix", choice), ()))["mix"]["augment"]
-    for dataset in choices("dataset"):
-        shared = settings_of(f"dataset={dataset}")["dataset"]["augment"]
-        augmentation = fit.augmentation(shared, own)
-        assert (augmentation.policy, augmentation.erasing) == (("trivial", 0.25) if choice == "strong" else (None, 0))
-        assert augmentation.scale == tuple(shared["scale"])
+    shared = {choice: settings_of(f"dataset={choice}")["dataset"]["augment"] for choice in choices("dataset")}
+    for choice in choices("mix"):
+        own = settings_of(f"mix={choice}", *MANDATORY.get(("mix", choice), ()))["mix"]["augment"]
+        for settings in shared.values():
+            augmentation = fit.augmentation(settings, own)
+            expected = ("trivial", 0.25) if choice == "strong" else (None, 0)
+            assert (augmentation.policy, augmentation.erasing) == expected, choice
+            assert augmentation.scale == tuple(settings["scale"])
 
 
 @pytest.mark.parametrize("choice", choices("dataset"))

@@ -53,13 +53,18 @@ def limit_memory(
 
 
 @pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:20])
+def test_errors_of_a_full_memory_are_recognized(error: BaseException) -> None:
+    assert memory.is_out_of_memory(error)
+    assert not memory.is_out_of_memory(RuntimeError(str(error)[:9]))
+
+
 def test_a_batch_that_is_too_large_is_made_in_halves(
-    error: BaseException, pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    pipelines: Pipelines, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     texts, seeds = [f"a {n}" for n in range(7)], list(range(7))
     expected = pixels(build_generator(pipelines("sd")).sample(texts, seeds))
     model = build_generator(pipelines("sd"))
-    sizes = limit_memory(model, 2, error, monkeypatch)
+    sizes = limit_memory(model, 2, FULL[1], monkeypatch)
     with caplog.at_level(logging.WARNING, "synthaug"):
         images = pixels(model.sample(texts, seeds))
     assert abs(images - expected).max() <= 2

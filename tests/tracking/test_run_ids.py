@@ -1,13 +1,13 @@
 """Which W&B run a folder is: one for each, the sweep's in a sweep, the same after a resume."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from synthaug.tracking import run_ids
+from tests.factories.commands import ROOT
+from tests.factories.processes import start_process
 
 
 @pytest.fixture(autouse=True)
@@ -93,22 +93,13 @@ def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypat
 
 def test_lightning_makes_wandb_say_nothing(tmp_path: Path) -> None:
     """In a process of its own: W&B reads once whether it is to be silent, and says each warning once."""
-    code = (
-        "import sys; from pathlib import Path; from synthaug.tracking import loggers as tracking; "
-        "from pytorch_lightning.loggers import WandbLogger; study = Path(sys.argv[1]); "
-        "arguments = tracking.logger_arguments('WandbLogger', 'real-seed0', study, study / 'run'); "
-        "logger = WandbLogger(**arguments); logger.experiment; tracking.close([logger], failed=False)"
-    )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {"WANDB_MODE": "offline", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     (tmp_path / "run").mkdir()
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)],
-        env={**environment, "WANDB_MODE": "offline"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "wandb:" not in run.stdout + run.stderr
+    process = start_process("tests.factories.logger_session", [str(tmp_path)], tmp_path, environment)
+    assert process.wait(120) == 0
+    assert list(tmp_path.glob("wandb/offline-run-*"))
+    assert "wandb:" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def test_a_server_out_of_reach_is_no_reason_not_to_train(

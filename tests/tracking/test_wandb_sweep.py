@@ -63,6 +63,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Commands, dict[str,
     return commands, codes
 
 
+@pytest.mark.slow
 def test_each_trial_is_a_run_of_the_study(swept: tuple[Commands, dict[str, int]]) -> None:
     commands, codes = swept
     assert codes == dict.fromkeys(codes, 0), commands.printed
@@ -71,6 +72,7 @@ def test_each_trial_is_a_run_of_the_study(swept: tuple[Commands, dict[str, int]]
     assert {run.key.arm for run in planning.read_plan(commands.study(STUDY)).runs} == {"55", "real"}
 
 
+@pytest.mark.slow
 def test_trials_belong_to_the_sweep_and_are_the_runs_that_it_made(swept: tuple[Commands, dict[str, int]]) -> None:
     commands, _ = swept
     study = commands.study(STUDY)
@@ -84,6 +86,7 @@ def test_trials_belong_to_the_sweep_and_are_the_runs_that_it_made(swept: tuple[C
     assert "run-again" not in by_id, "it was finished before"
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_with_the_run_that_its_folder_was_begun_as(swept: tuple[Commands, dict[str, int]]) -> None:
     commands, _ = swept
     begun = run_ids.read_record(commands.run_folder("real", STUDY))["id"]
@@ -94,10 +97,9 @@ def test_a_trial_goes_on_with_the_run_that_its_folder_was_begun_as(swept: tuple[
     assert records_of(runs[1], "run")[0]["sweep_id"] == "sweep"
 
 
-def test_a_trial_is_one_run(swept: tuple[Commands, dict[str, int]]) -> None:
+def test_a_trial_is_one_run(tmp_path: Path) -> None:
     """In a sweep W&B takes every run of a process for the trial's: the second would swallow the first."""
-    commands, _ = swept
-    within = Commands.attach(commands, {"WANDB_MODE": "offline", "WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "one"})
+    within = Commands(tmp_path, {"WANDB_MODE": "offline", "WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "one"})
     code, printed = within.run("-m", "mix=real,55", "experiment=two", "logger=wandb")
     assert code == 2
     assert "-m: the trial of a W&B sweep is one run, and this requests 2; list the mixes and seeds" in printed
@@ -108,6 +110,6 @@ def test_everything_that_the_file_sweeps_over_can_be_run() -> None:
     assert SWEEP["method"] == "grid"
     assert SWEEP["metric"]["name"].startswith("val/"), "nothing is chosen by the test images"
     schema.register()
-    for mix in SWEEP["parameters"]["mix"]["values"]:
-        assert [job.key.arm for job in jobs_of(f"mix={mix}", "seed=0")] == [mix]
+    mixes = SWEEP["parameters"]["mix"]["values"]
+    assert [job.key.arm for job in jobs_of("-m", f"mix={','.join(map(str, mixes))}", "seed=0")] == mixes
     assert "wandb" not in {path.stem for path in schema.EXPERIMENTS.glob("*.yaml")}, "no study config"

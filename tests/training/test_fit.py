@@ -187,12 +187,9 @@ def test_dropout_draws_the_same_after_a_resume(study: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "model",
     [
-        {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1, "synthetic_weight": 0.5},
-        {"batch_norm": "per_origin"},
-        {"train_stages": 0, "unfreeze_every": 1},
+        {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1, "synthetic_weight": 0.5, "schedule": "cosine"},
+        {"train_stages": 0, "unfreeze_every": 1, "schedule": "step", "step_epochs": 1, "gamma": 0.5},
         {"train_stages": 1, "head_batch_norm": True, "head_dropout": 0.5},
-        {"schedule": "step", "step_epochs": 1, "gamma": 0.5},
-        {"schedule": "cosine"},
         {"pretrain_epochs": 2, "batch_norm": "per_origin"},
         {"pretrain_epochs": 3},
     ],
@@ -429,19 +426,17 @@ def training_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("real", "synthetic", "passes"), [(1, 0, 4.0), (0.5, 0, 8.0), (1, 1.5, 1.6)], ids=["real", "fewer", "more"]
-)
-@pytest.mark.parametrize(
-    ("trainer", "steps", "done"),
+    ("real", "synthetic", "passes", "trainer", "steps", "done"),
     [
-        ({}, 16, 1.0),
-        ({"max_steps": 10}, 10, 10 / 16),
-        ({"accumulate_grad_batches": 3}, 8, 1.0),
-        ({"accumulate_grad_batches": 3, "max_steps": 5}, 5, 11 / 16),
-        ({"limit_train_batches": 3}, 12, 0.75),
-        ({"limit_train_batches": 0.5}, 8, 0.5),
+        (1, 0, 4.0, {}, 16, 1.0),
+        (0.5, 0, 8.0, {}, 16, 1.0),
+        (1, 1.5, 1.6, {}, 16, 1.0),
+        (0.5, 0, 8.0, {"max_steps": 10}, 10, 10 / 16),
+        (1, 1.5, 1.6, {"accumulate_grad_batches": 3}, 8, 1.0),
+        (0.5, 0, 8.0, {"accumulate_grad_batches": 3, "max_steps": 5}, 5, 11 / 16),
+        (0.5, 0, 8.0, {"limit_train_batches": 3}, 12, 0.75),
+        (1, 1.5, 1.6, {"limit_train_batches": 0.5}, 8, 0.5),
     ],
-    ids=str,
 )
 def test_with_equal_steps_arms_of_every_size_take_as_many(
     study: Path, tmp_path: Path, real: float, synthetic: float, passes: float, trainer: dict[str, Any], steps: int,
@@ -469,8 +464,9 @@ def test_the_baseline_is_the_same_run_with_both_budgets(study: Path, tmp_path: P
     assert same_run(tmp_path / "epochs", tmp_path / "steps")
 
 
-@pytest.mark.parametrize("epoch", [1, 3, None], ids=["second", "last", "test"])
-@pytest.mark.parametrize("model", [{}, {"pretrain_epochs": 2}], ids=str)
+@pytest.mark.parametrize(
+    ("epoch", "model"), [(1, {}), (3, {"pretrain_epochs": 2}), (None, {})], ids=["second", "last", "test"]
+)
 def test_a_stopped_run_of_equal_steps_goes_on_as_if_it_had_not_been(
     study: Path, tmp_path: Path, epoch: int | None, model: dict[str, Any]
 ) -> None:
