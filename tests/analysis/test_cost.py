@@ -104,9 +104,8 @@ def test_what_is_no_price_is_refused(price: float) -> None:
 def test_costs_in_words(tmp_path: Path) -> None:
     study = write_study(tmp_path, seconds="")
     prices = Prices(hour=36)
-    text = markdown(cost_text.document(list(costs(study, prices).values()), prices))
+    text = markdown(cost_text.document(list(costs(study, prices).values())))
     assert "| 64 | 2 | 82 s | 6 | not measured | - |" in text
-    assert "Without the seconds of generation there is no price of the hours." in text
 
 
 def test_the_command_prints_costs_where_it_is_given_a_price(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.text import arm_table, cost_text, format, robustness_text, sentences
 from synthaug.analysis.text.check_text import check_lines
-from synthaug.analysis.text.document import Heading, print_document, standard_console
+from synthaug.analysis.text.document import Heading, show, standard_console
 from synthaug.messages import plural
 
 _ENDLESS = 10_000  # columns, to measure a table that is not folded
@@ -37,11 +37,11 @@ def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Pr
         print_comparison(comparison, findings, console)
         for group, group_findings in zip(comparison.groups, findings, strict=True):
             if len(findings) > 1 and (group_findings.robustness or prices):
-                print_document([Heading(format.title(group), 1)], console)
+                show([Heading(format.title(group), 1)], console=console)
             if group_findings.robustness:
-                print_document(robustness_text.document(group_findings.robustness, whole=False), console)
+                show(robustness_text.document(group_findings.robustness, whole=False), console=console)
             if prices:
-                print_document(cost_text.document(group_findings.costs, prices), console)
+                show(cost_text.document(group_findings.costs), console=console)
     return text.get()
 
 

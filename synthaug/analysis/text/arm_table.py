@@ -19,28 +19,22 @@ HEADERS = (
 
 def table(group: Group) -> tuple[list[str], list[list[str]]]:
     """Return headers and rows; without the column of p values where nothing is tested, as with one seed."""
-    headers, *rows = (list(HEADERS), *(list(cells(arm, group)) for arm in group.arms))
-    place = headers.index(P_VALUE)
-    if all(row[place] == format.NONE for row in rows):
+    headers, *rows = (list(HEADERS), *(_cells(arm, group.n_test) for arm in group.arms))
+    if not any(arm.difference and arm.difference.adjusted_p is not None for arm in group.arms):
         for row in (headers, *rows):
-            del row[place]
+            del row[HEADERS.index(P_VALUE)]
     return headers, rows
 
 
-def cells(arm: Arm, group: Group) -> tuple[str, ...]:
-    """Return one row, under `HEADERS`.
-
-    Args:
-        arm: of the group.
-        group: with the number of test images.
-    """
-    return (
+def _cells(arm: Arm, n_test: int) -> list[str]:
+    return [
         arm.name,
-        *format.counts(arm),
+        f"{arm.real:g} {format.TIMES}" if arm.n_real is None else f"{arm.n_real:,}",
+        f"{arm.synthetic:g} {format.TIMES}" if arm.n_synthetic is None else f"{arm.n_synthetic:,}",
         format.share(arm.synthetic_fraction),
-        format.accuracy(arm.accuracy, group.n_test),
-        format.difference(arm.difference, group.n_test),
+        format.accuracy(arm.accuracy, n_test),
+        format.difference(arm.difference, n_test),
         format.p_value(arm.difference.adjusted_p if arm.difference else None),
         format.NONE if arm.steps is None else f"{arm.steps:,}",
         " ".join(map(str, arm.seeds)) or format.NONE,
-    )
+    ]

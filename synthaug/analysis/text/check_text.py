@@ -9,13 +9,11 @@ from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING
 _TITLES = {
     "runs": "planned runs",
     "class_shares": "synthetic share of the classes",
-    "unreadable_images": "readability of the images",
-    "power": "statistical power",
+    "real_images": "dataset of real images",
     "chance": "accuracy above chance",
     "origin_by_format": "domain gap in file format",
     "origin_by_size": "domain gap in image size",
     "origin_by_pixels": "domain gap in pixel statistics",
-    "near_duplicates": "near duplicates in the test set",
     "overlap_real": "real training images in the test set",
     "overlap_synthetic": "synthetic training images in the test set",
 }  # of the other checks, their code in words
@@ -40,23 +38,18 @@ def title(check: Check) -> str:
 
 def check_text(check: Check) -> CheckText:
     """Render a check."""
-    macro = "unchecked" if check.severity == UNCHECKED else check.code
+    macro = "unchecked" if check.severity == UNCHECKED else "differing" if "facts" in check.data else check.code
     is_silent = check.severity == PASSED and check.code not in _MEASURED
-    message = "" if is_silent else _CHECKS.sentence(macro, check.data)
-    is_problem = check.severity in (SERIOUS, WARNING)
-    remedy = _CHECKS.sentence("remedy_text", check.code, check.data) if is_problem else ""
+    data = {**check.data, "title": title(check)}
+    message = "" if is_silent else _CHECKS.sentence(macro, data)
+    remedy = _CHECKS.sentence("remedy", data, macro) if check.severity in (SERIOUS, WARNING) else ""
     return CheckText(check.severity, title(check), message, remedy)
 
 
 def check_lines(checks: Iterable[Check]) -> list[str]:
-    """Return a line for each serious check, with its remedy, and for each warning; not what the headline says."""
-    problems = [check for check in checks if check.severity in (SERIOUS, WARNING)]
-    texts = [
-        check_text(check)
-        for check in problems
-        if not (check.code == "seeds" and check.data["fewest"] == 1 and check.data["all_arms"])
-    ]
+    """Return a line for each serious check, with its remedy, and for each warning."""
     return [
         f"{text.severity.capitalize()}: {text.message} {text.remedy if text.severity == SERIOUS else ''}".rstrip()
-        for text in texts
+        for text in map(check_text, checks)
+        if text.severity in (SERIOUS, WARNING)
     ]

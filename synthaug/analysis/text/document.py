@@ -31,14 +31,9 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Points:
-    """A list; `numbered` where the order says something."""
+    """A list."""
 
     items: Sequence[str]
-    numbered: bool = False
-
-    def marked(self) -> list[tuple[str, str]]:
-        """Return each item with its dash or number."""
-        return [(f"{number}." if self.numbered else "-", item) for number, item in enumerate(self.items, start=1)]
 
 
 @dataclass(frozen=True)
@@ -60,28 +55,18 @@ class Commands:
 Block = Heading | Sentences | Points | Rows | Commands
 
 
-def show(blocks: Sequence[Block], as_markdown: bool) -> None:
-    """Print as Markdown, or as `print_document` does.
+def show(blocks: Sequence[Block], as_markdown: bool = False, console: Console | None = None) -> None:
+    """Print a document.
 
     Args:
         blocks: of the document.
-        as_markdown: to print Markdown.
-    """
-    if as_markdown:
-        print(markdown(blocks), end="")
-    else:
-        print_document(blocks)
-
-
-def print_document(blocks: Sequence[Block], console: Console | None = None) -> None:
-    """Print on a console.
-
-    Args:
-        blocks: of the document.
-        console: by default the terminal, or 120 columns without colour into a pipe.
+        as_markdown: to print Markdown instead.
+        console: by default `standard_console`.
     """
     console = console or standard_console()
-    for block in blocks:
+    if as_markdown:
+        print(markdown(blocks), end="")
+    for block in () if as_markdown else blocks:
         # Text, since a name such as "[red]" is markup in a plain string.
         if isinstance(block, Heading):
             console.print(Text(block.text, style="bold underline" if block.level == 1 else "bold"))
@@ -89,9 +74,8 @@ def print_document(blocks: Sequence[Block], console: Console | None = None) -> N
         if isinstance(block, Sentences):
             console.print(Text(block.text))
         elif isinstance(block, Points):
-            for mark, item in block.marked():
-                fold = TextWrapper(console.width, f"{mark} ", " " * (len(mark) + 1), break_on_hyphens=False)
-                console.print(Text(fold.fill(item)))
+            fold = TextWrapper(console.width, "- ", "  ", break_on_hyphens=False)
+            console.print(Text("\n".join(map(fold.fill, block.items))))
         elif isinstance(block, Commands):
             console.print(Text("\n".join(f"    {line}" for line in block.lines)), soft_wrap=True)
         else:
@@ -113,7 +97,7 @@ def markdown(blocks: Sequence[Block]) -> str:
         elif isinstance(block, Sentences):
             parts.append(_literal(block.text))
         elif isinstance(block, Points):
-            parts.append("\n".join(f"{mark} {_literal(item)}" for mark, item in block.marked()))
+            parts.append("\n".join(f"- {_literal(item)}" for item in block.items))
         elif isinstance(block, Commands):
             parts.append("\n".join(f"    {line}" for line in block.lines))
         else:

@@ -18,6 +18,7 @@ SHOWN = 10  # confusions, errors, prompts and lost files that are listed
 # What distinguishes ways of generating an image, for people; the rest is in the CSV.
 _GENERATOR = ("model", "revision", "weights", "scheduler", "steps", "guidance", "dtype")
 _VERSIONS = ("diffusers", "transformers", "torch", "python")
+_UNKNOWN = "provenance unknown, no manifest.csv beside the file lists its bytes"
 
 _TEMPLATE = Template("explain", SHOWN=SHOWN, REAL=REAL, SYNTHETIC=SYNTHETIC, layout=layout, reason_text=reason_text)
 
@@ -32,8 +33,9 @@ def document(explanation: Explanation) -> list[Block]:
         {
             "mix": counts_by_class([image.row for image in images]),
             "lost": [image for image in images if image.state != SAME],
-            "unknown": len(synthetic) - len(rows),
-            "generators": Counter(_line(_facts(row, _GENERATOR)) for row in rows).most_common(SHOWN),
+            "generators": Counter(_line(_facts(image.made, _GENERATOR)) or _UNKNOWN for image in synthetic).most_common(
+                SHOWN
+            ),
             "prompts": Counter((row.prompt, row.negative_prompt) for row in rows).most_common(SHOWN),
             "examples": list({image.row.label: image for image in reversed(synthetic)}.values())[::-1],
             "machine": [_line(explanation.result.get(key, {})) for key in ("machine", "versions")],

@@ -1,8 +1,10 @@
 """Number formats of tables and sentences: percentages, points, intervals, p values, counts. The only place for them."""
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
-from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.inference.intervals import Estimate
 
 NONE = "-"
@@ -68,28 +70,20 @@ def _decimals(n: int) -> int:
     return 2 if n >= FEW_IMAGES else 1
 
 
-def accuracy(estimate: Estimate | None, n: int) -> str:
+def accuracy(estimate: Estimate | None, n: int, number: Callable[[float, int], str] = percent) -> str:
     """Format an accuracy in percent with its interval: "96.13 [95.04, 96.99]".
 
     Args:
         estimate: fractions; None gives "-".
         n: number of test images.
+        number: format of a single number.
     """
     if estimate is None:
         return NONE
-    return f"{percent(estimate.value, n)} [{percent(estimate.low, n)}, {percent(estimate.high, n)}]"
+    return f"{number(estimate.value, n)} [{number(estimate.low, n)}, {number(estimate.high, n)}]"
 
 
-def difference(estimate: Estimate | None, n: int) -> str:
-    """Format a difference in points with its interval: "+0.52 [-0.10, +1.14]".
-
-    Args:
-        estimate: differences of fractions; None gives "-".
-        n: number of test images.
-    """
-    if estimate is None:
-        return NONE
-    return f"{points(estimate.value, n)} [{points(estimate.low, n)}, {points(estimate.high, n)}]"
+difference = partial(accuracy, number=points)  # of accuracies, in points: "+0.52 [-0.10, +1.14]"
 
 
 def p_value(value: float | None) -> str:
@@ -111,13 +105,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def counts(arm: Arm) -> tuple[str, str]:
-    """Format the numbers of real and synthetic training images; without a finished run, the requested multiples."""
-    if arm.n_real is None or arm.n_synthetic is None:
-        return f"{arm.real:g} {TIMES}", f"{arm.synthetic:g} {TIMES}"
-    return f"{arm.n_real:,}", f"{arm.n_synthetic:,}"
 
 
 def title(group: Group) -> str:

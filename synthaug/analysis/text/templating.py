@@ -6,7 +6,6 @@ line between them. What a template fills in is always text: a name such as "# x 
 
 import builtins
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,36 +24,20 @@ class Template:
     """The macros of one file."""
 
     def __init__(self, name: str, **constants: object) -> None:
-        """Remember which file; it is read at its first use.
-
-        Args:
-            name, **constants: the file in `templates/` without its ending, and what all of its macros may use.
-        """
+        """Remember the file `templates/<name>.md.j2`, read at its first use, and what all of its macros may use."""
         self._name, self._constants = name, constants
 
     def document(self, macro: str, *values: object) -> list[Block]:
-        """Return the blocks that a macro writes.
-
-        Args:
-            macro, *values: its name and arguments.
-        """
+        """Return the blocks that a macro writes with these arguments."""
         parts = re.split(r"\n(?:[ \t]*\n)+", self._filled(macro, *values))
         return [_block(part.strip("\n").rstrip()) for part in parts if part.strip()]
 
     def sentence(self, macro: str, *values: object) -> str:
-        """Return the text of a macro on one line.
-
-        Args:
-            macro, *values: its name and arguments.
-        """
+        """Return the text of a macro on one line."""
         return _line(self._filled(macro, *values))
 
     def sentences(self, macro: str, *values: object) -> list[str]:
-        """Return the items of the lists that a macro writes.
-
-        Args:
-            macro, *values: its name and arguments.
-        """
+        """Return the items of the lists that a macro writes."""
         return [item for block in self.document(macro, *values) if isinstance(block, Points) for item in block.items]
 
     def _filled(self, macro: str, *values: object) -> str:
@@ -78,7 +61,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    formats = {name: item for name, item in vars(format).items() if inspect.isfunction(item)}
+    formats = {name: item for name, item in vars(format).items() if callable(item)}
     environment.globals.update(f=format, plural=plural)
     environment.filters.update(formats, blocks=_Blocks, fmt=builtins.format, join_words=join_words, plural=plural)
     return environment
@@ -96,8 +79,8 @@ def _block(part: str) -> Block:
     """One part of a document, whose kind its first characters show."""
     if heading := re.match(r"(#+) ", part):
         return Heading(_line(part[heading.end() :]), len(heading[1]))
-    if part.startswith(("- ", "1. ")):
-        return Points([_line(item) for item in re.split(r"^(?:-|1\.) ", part, flags=re.MULTILINE)[1:]], part[0] == "1")
+    if part.startswith("- "):
+        return Points([_line(item) for item in re.split("^- ", part, flags=re.MULTILINE)[1:]])
     if part.startswith("    "):
         return Commands([_line(line) for line in part.splitlines()])
     return _rows(part.splitlines()) if part.startswith("|") else Sentences(_line(part))

@@ -37,9 +37,8 @@ def test_wording(tmp_path: Path) -> None:
 def test_no_number_is_folded(tmp_path: Path, width: int) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms={"real": (1.0, 0.0), "real20": (0.2, 0.0)}))
     words = printed(study, width).partition("confidence")[0].split()
-    for arm in compare(study).groups[0].arms:
-        cells = arm_table.cells(arm, compare(study).groups[0])
-        assert set(" ".join((*cells[:3], *cells[4:7])).split()) <= set(words)
+    for cells in arm_table.table(compare(study).groups[0])[1]:
+        assert set(" ".join((*cells[:3], *cells[4:6])).split()) <= set(words)
 
 
 @pytest.mark.parametrize(

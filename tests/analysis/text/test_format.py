@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.analysis.comparison.model import Arm
 from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.text import format
 
@@ -69,11 +68,6 @@ def test_intervals() -> None:
     assert format.difference(estimate, 1500) == f"{MINUS}1.20 [{MINUS}2.10, {MINUS}0.30]"
     assert format.accuracy(Estimate(0.95, 0.941, 0.957), 50) == "95.0 [94.1, 95.7]"
     assert format.accuracy(None, 50) == format.difference(None, 50) == "-"
-
-
-def test_arms_without_a_run_have_the_requested_multiples() -> None:
-    assert format.counts(Arm("64", 0.4, 0.6, False, 1)) == ("0.4 \u00d7", "0.6 \u00d7")
-    assert format.counts(Arm("64", 0.4, 0.6, False, 1, (0,), 1400, 2100)) == ("1,400", "2,100")
 
 
 @pytest.mark.parametrize(

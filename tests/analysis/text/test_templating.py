@@ -21,8 +21,6 @@ goes on.
   folded
 {% endfor %}
 
-1. {{ name }}
-
     run {{ name }}
 
 | arm<br>name | n |
@@ -61,7 +59,6 @@ def test_values_are_text_and_the_template_makes_the_blocks(template: Template, n
         Heading(plain, 1),
         Sentences(f"{plain} goes on."),
         Points([f"{plain} folded", "z folded"]),
-        Points([plain], numbered=True),
         Commands([f"run {plain}"]),
         Rows(["arm\nname", "n"], [[plain, str(len(name))], ["z", "1"]]),
         Heading("7", 3),
