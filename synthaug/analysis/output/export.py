@@ -42,7 +42,7 @@ def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
 
 def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
     """Table and sentences of a group."""
-    results = [f"{arm.name}: {text}" for arm in group.arms if (text := sentences.arm_result(arm, group))]
+    results = sentences.arm_results(group)
     lines = check_lines(findings.listed_checks)
     headers, rows = arm_table.table(group)
     return [

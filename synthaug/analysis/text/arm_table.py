@@ -1,6 +1,6 @@
 """The table of the arms: its columns and cells, the same on the console, on the page and in the files."""
 
-from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.text import format
 
 P_VALUE = "adjusted\np"
@@ -19,22 +19,22 @@ HEADERS = (
 
 def table(group: Group) -> tuple[list[str], list[list[str]]]:
     """Return headers and rows; without the column of p values where nothing is tested, as with one seed."""
-    headers, *rows = (list(HEADERS), *(_cells(arm, group.n_test) for arm in group.arms))
+    headers, n = list(HEADERS), group.n_test
+    rows = [
+        [
+            arm.name,
+            f"{arm.real:g} {format.TIMES}" if arm.n_real is None else f"{arm.n_real:,}",
+            f"{arm.synthetic:g} {format.TIMES}" if arm.n_synthetic is None else f"{arm.n_synthetic:,}",
+            format.share(arm.synthetic_fraction),
+            format.accuracy(arm.accuracy, n),
+            format.difference(arm.difference, n),
+            format.p_value(arm.difference.adjusted_p if arm.difference else None),
+            format.NONE if arm.steps is None else f"{arm.steps:,}",
+            " ".join(map(str, arm.seeds)) or format.NONE,
+        ]
+        for arm in group.arms
+    ]
     if not any(arm.difference and arm.difference.adjusted_p is not None for arm in group.arms):
         for row in (headers, *rows):
             del row[HEADERS.index(P_VALUE)]
     return headers, rows
-
-
-def _cells(arm: Arm, n_test: int) -> list[str]:
-    return [
-        arm.name,
-        f"{arm.real:g} {format.TIMES}" if arm.n_real is None else f"{arm.n_real:,}",
-        f"{arm.synthetic:g} {format.TIMES}" if arm.n_synthetic is None else f"{arm.n_synthetic:,}",
-        format.share(arm.synthetic_fraction),
-        format.accuracy(arm.accuracy, n_test),
-        format.difference(arm.difference, n_test),
-        format.p_value(arm.difference.adjusted_p if arm.difference else None),
-        format.NONE if arm.steps is None else f"{arm.steps:,}",
-        " ".join(map(str, arm.seeds)) or format.NONE,
-    ]

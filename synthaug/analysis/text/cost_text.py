@@ -11,16 +11,16 @@ HEADERS = ("arm", "runs", "training", "synthetic images", "generation", "price")
 
 def document(costs: Sequence[Cost]) -> list[Block]:
     """Render the costs of the arms and of all of them; nothing where there are none."""
+    rows = [
+        (
+            cost.name,
+            f"{cost.runs}",
+            duration(cost.training_seconds),
+            f"{cost.generated:,}",
+            "not measured" if cost.generation_seconds is None else duration(cost.generation_seconds),
+            NONE if cost.money is None else f"{cost.money:,.2f}",
+        )
+        for cost in costs
+    ]
     note = "Training is that of all seeds; arms share synthetic images, which the last row counts once."
-    return [Heading("Cost"), Rows(HEADERS, list(map(_cells, costs))), Sentences(note)] if costs else []
-
-
-def _cells(cost: Cost) -> tuple[str, ...]:
-    return (
-        cost.name,
-        f"{cost.runs}",
-        duration(cost.training_seconds),
-        f"{cost.generated:,}",
-        "not measured" if cost.generation_seconds is None else duration(cost.generation_seconds),
-        NONE if cost.money is None else f"{cost.money:,.2f}",
-    )
+    return [Heading("Cost"), Rows(HEADERS, rows), Sentences(note)] if costs else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import TextWrapper
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -79,7 +79,13 @@ def show(blocks: Sequence[Block], as_markdown: bool = False, console: Console | 
         elif isinstance(block, Commands):
             console.print(Text("\n".join(f"    {line}" for line in block.lines)), soft_wrap=True)
         else:
-            console.print(_table(block))
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+            for column, header in enumerate(block.headers):
+                side: JustifyMethod = "left" if column in block.left else "right"
+                table.add_column(Text(header), justify=side, vertical="bottom", overflow="fold")
+            for row in block.rows:
+                table.add_row(*map(Text, row))
+            console.print(table)
         console.print()
 
 
@@ -110,13 +116,3 @@ def markdown(blocks: Sequence[Block]) -> str:
 def _literal(text: str) -> str:
     """Markdown that shows `text` as it is: names are the user's and may hold anything."""
     return re.sub(r"([\\`*_<|~]|(?<=\])\()", r"\\\1", " ".join(text.split()))
-
-
-def _table(block: Rows) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column, header in enumerate(block.headers):
-        is_text = column in block.left
-        table.add_column(Text(header), justify="left" if is_text else "right", vertical="bottom", overflow="fold")
-    for row in block.rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table

@@ -12,31 +12,29 @@ from synthaug.analysis.text.templating import Template
 from synthaug.analysis.training_images import SAME
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.generation.synthetic_set import ManifestRow
-from synthaug.runs import layout
 
 SHOWN = 10  # confusions, errors, prompts and lost files that are listed
 # What distinguishes ways of generating an image, for people; the rest is in the CSV.
 _GENERATOR = ("model", "revision", "weights", "scheduler", "steps", "guidance", "dtype")
 _VERSIONS = ("diffusers", "transformers", "torch", "python")
-_UNKNOWN = "provenance unknown, no manifest.csv beside the file lists its bytes"
+_UNKNOWN = "unknown, no manifest.csv beside the file lists its bytes"
 
-_TEMPLATE = Template("explain", SHOWN=SHOWN, REAL=REAL, SYNTHETIC=SYNTHETIC, layout=layout, reason_text=reason_text)
+_TEMPLATE = Template("explain", SHOWN=SHOWN, REAL=REAL, SYNTHETIC=SYNTHETIC, reason_text=reason_text)
 
 
 def document(explanation: Explanation) -> list[Block]:
     """Render the whole explanation."""
     synthetic, images = explanation.synthetic, explanation.images or ()
-    rows = [image.made for image in synthetic if image.made]
+    ways = [_line(_facts(image.made, _GENERATOR)) or f"provenance {_UNKNOWN}" for image in synthetic]
+    prompts = [(image.made.prompt, image.made.negative_prompt) for image in synthetic if image.made]
     return _TEMPLATE.document(
         "document",
         explanation,
         {
             "mix": counts_by_class([image.row for image in images]),
             "lost": [image for image in images if image.state != SAME],
-            "generators": Counter(_line(_facts(image.made, _GENERATOR)) or _UNKNOWN for image in synthetic).most_common(
-                SHOWN
-            ),
-            "prompts": Counter((row.prompt, row.negative_prompt) for row in rows).most_common(SHOWN),
+            "generators": Counter(ways).most_common(SHOWN),
+            "prompts": Counter(prompts).most_common(SHOWN),
             "examples": list({image.row.label: image for image in reversed(synthetic)}.values())[::-1],
             "machine": [_line(explanation.result.get(key, {})) for key in ("machine", "versions")],
         },
@@ -47,8 +45,9 @@ def image_document(report: ImageReport) -> list[Block]:
     """Render what a study knows of one image."""
     if report.training is None:
         return _TEMPLATE.document("test_image", report)
-    names = ("prompt", "negative_prompt", "seed", *_GENERATOR, *_VERSIONS)
-    return _TEMPLATE.document("training_image", report, _facts(report.training.made, names))
+    facts = _facts(report.training.made, ("prompt", "negative_prompt", "seed", *_GENERATOR, *_VERSIONS))
+    unknown = {"provenance": _UNKNOWN} if report.training.row.origin == SYNTHETIC else {}
+    return _TEMPLATE.document("training_image", report, facts or unknown)
 
 
 def _facts(row: ManifestRow | None, names: Sequence[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def percent(value: float, n: int) -> str:
         value: a fraction, 0 to 1.
         n: number of test images, which sets the number of decimals.
     """
-    return f"{100 * value:.{_decimals(n)}f}"
+    return f"{100 * value:.{2 if n >= FEW_IMAGES else 1}f}"
 
 
 def points(value: float, n: int) -> str:
@@ -29,7 +29,7 @@ def points(value: float, n: int) -> str:
         value: a difference of two fractions.
         n: number of test images, which sets the number of decimals.
     """
-    return signed(100 * value, _decimals(n))
+    return signed(Decimal(percent(value, n)))
 
 
 def signed(value: float | Decimal, decimals: int | None = None) -> str:
@@ -64,10 +64,6 @@ def size_in_points(size: float, margin: float | None = None) -> str:
 def share(fraction: float) -> str:
     """Format a share of images: 0.6 -> "60 %"."""
     return f"{100 * fraction:.3g} %"
-
-
-def _decimals(n: int) -> int:
-    return 2 if n >= FEW_IMAGES else 1
 
 
 def accuracy(estimate: Estimate | None, n: int, number: Callable[[float, int], str] = percent) -> str:

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from synthaug.analysis.inference.power_analysis import MOST_SEEDS, ArmPower, Expected, GroupPower, Power
-from synthaug.analysis.inference.sample_size import MOST_IMAGES
+from synthaug.analysis.inference.power_analysis import ArmPower, Expected, GroupPower, Power
 from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.format import in_points
 from synthaug.analysis.text.templating import Template
 
-_TEMPLATE = Template("power", MOST_IMAGES=MOST_IMAGES, MOST_SEEDS=MOST_SEEDS)
+_TEMPLATE = Template("power")
 
 
 def plan_document(power: Power, source: str = "") -> list[Block]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from synthaug.analysis.comparison.model import Arm, Group, Reason
+from synthaug.analysis.comparison.model import Group, Reason
 from synthaug.analysis.findings import headline_arm
 from synthaug.analysis.text.templating import Template
 
@@ -15,14 +15,10 @@ def headline(group: Group) -> str:
     return _STUDY.sentence("headline", headline_arm(group), group)
 
 
-def arm_result(arm: Arm, group: Group) -> str:
-    """Return what the table does not show of an arm; empty where that is nothing.
-
-    Args:
-        arm: of the group.
-        group: with the number of test images and the margin.
-    """
-    return _STUDY.sentence("arm", arm, group)
+def arm_results(group: Group) -> list[str]:
+    """Return what the table does not show, a line for each arm of which there is something."""
+    texts = {arm.name: _STUDY.sentence("arm", arm, group) for arm in group.arms}
+    return [f"{name}: {text}" for name, text in texts.items() if text]
 
 
 def trend(group: Group) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup  # text of a macro that writes several blocks, whose lines stay lines
 
 from synthaug.analysis.text import format
 from synthaug.analysis.text.document import Block, Commands, Heading, Points, Rows, Sentences
@@ -46,24 +47,18 @@ class Template:
         return fill(*values)
 
 
-class _Blocks(str):
-    """Text of a macro that writes several blocks, whose lines stay lines."""
-
-    __slots__ = ()
-
-
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        finalize=lambda value: value if isinstance(value, _Blocks) else _protect(str(value)),
+        finalize=lambda value: value if isinstance(value, Markup) else _protect(str(value)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     formats = {name: item for name, item in vars(format).items() if callable(item)}
     environment.globals.update(f=format, plural=plural)
-    environment.filters.update(formats, blocks=_Blocks, fmt=builtins.format, join_words=join_words, plural=plural)
+    environment.filters.update(formats, blocks=Markup, fmt=builtins.format, join_words=join_words, plural=plural)
     return environment
 
 

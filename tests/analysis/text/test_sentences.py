@@ -70,7 +70,7 @@ REASONS = (
 def test_wording() -> None:
     lines = ["# arms"]
     for case, arm in ARMS.items():
-        lines += [f"[{case}]", f"{arm.name}: {sentences.arm_result(arm, make_group(arm))}"]
+        lines += [f"[{case}]", *sentences.arm_results(make_group(arm))]
     lines.append("\n# headlines")
     for case, arms in GROUPS.items():
         lines += [f"[{case}]", sentences.headline(make_group(*arms))]
@@ -90,6 +90,6 @@ def test_wording() -> None:
 def test_nothing_to_say_no_sentence() -> None:
     assert sentences.trend(make_group(make_arm(0.6))) == ""
     assert sentences.reason_text(None) == ""
-    assert sentences.arm_result(make_arm(0.0, baseline=True), make_group()) == ""
+    assert sentences.arm_results(make_group(make_arm(0.0, baseline=True))) == []
     tested, one_seed = make_group(make_arm(0.6, BELOW)), make_group(make_arm(0.6, ONE_SEED))
     assert sentences.groups_note([tested]) == sentences.groups_note([one_seed, one_seed]) == ""
