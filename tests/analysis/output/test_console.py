@@ -80,7 +80,7 @@ def test_console_page_and_json_have_the_same_checks(tmp_path: Path, capsys: pyte
     edit_result(run_folder(study, "64"), {"settings.model.lr": 0.002})
     comparison = compare(study)
     (group_findings,) = findings(comparison)
-    lines = check_lines(group_findings.checks)
+    lines = check_lines(group_findings.listed_checks)
     assert any("model.lr is 0.001 in real, 0.002 in 64" in line for line in lines)
     assert main([str(study)]) == 0
     console = " ".join(capsys.readouterr().out.split())
