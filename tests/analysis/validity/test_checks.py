@@ -77,7 +77,7 @@ def test_checks_of_images_are_kept_until_a_file_changes(tmp_path: Path, monkeypa
     assert read
     content = read_json(study / checks.CACHE)
     assert {tuple(check) for group in content["groups"].values() for check in group["checks"]} == {
-        ("code", "severity", "data")
+        ("code", "severity", "data", "in_headline")
     }
     read.clear()
     assert checks_of(study) == first
