@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.analysis.inference.contrasts import Values
+from synthaug.analysis.inference.intervals import cluster_means
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ class Variation:
     None where every arm has one seed.
     """
 
-    n_images: int
+    n_images: float  # as many independent ones as there would be without near duplicates
     seeds: tuple[frozenset[int], ...]  # of each arm
     correlation: Floats  # (arms, arms) of the answers, over images
     within: float  # share of an answer's variance that is new with every seed
@@ -63,11 +64,16 @@ def errors(answers: Sequence[Values]) -> Floats:
     return np.array([1 - np.mean([right.mean() for right in arm.values()]) for arm in answers])
 
 
-def variation(answers: Sequence[Values]) -> Variation:
-    """Estimate what varies from the predictions of all arms on the same test images."""
-    images = len(next(iter(answers[0].values())))
+def variation(answers: Sequence[Values], clusters: NDArray[np.int64] | None = None) -> Variation:
+    """Estimate what varies from the predictions of all arms on the same test images.
+
+    Args:
+        answers: for each arm, seed → right or wrong for each test image.
+        clusters: of near duplicates among the test images, see `intervals.cluster_means`.
+    """
+    images, answers = _independent(answers, clusters)
     means = np.array([1 - np.mean(list(arm.values()), axis=0) for arm in answers])
-    binomial = means.mean(axis=1) * (1 - means.mean(axis=1))
+    binomial = means.mean(axis=1) * (1 - means.mean(axis=1)) * (means.shape[1] / images)
     several = [index for index, arm in enumerate(answers) if len(arm) > 1]
     new = sum(float(np.var(list(answers[index].values()), axis=0, ddof=1).mean()) for index in several)
     base = float(binomial[several].sum())
@@ -83,6 +89,23 @@ def variation(answers: Sequence[Values]) -> Variation:
         _shared(answers, several, means.mean(axis=1), scale, power, images),
         sum(len(answers[index]) - 1 for index in several),
     )
+
+
+def _independent(answers: Sequence[Values], clusters: NDArray[np.int64] | None) -> tuple[float, Sequence[Values]]:
+    """Return the number of independent images, and the answers by cluster.
+
+    Clusters of different sizes weigh differently: their number is divided by how much more their answers vary than
+    those of single images (the design effect of Kish, L. (1965). Survey sampling. Wiley).
+    """
+    images = len(next(iter(answers[0].values())))
+    clustered = [{seed: cluster_means(right, clusters) for seed, right in arm.items()} for arm in answers]
+    n_clusters = len(next(iter(clustered[0].values())))
+    if n_clusters == images:
+        return images, answers
+    runs = [run for arm in clustered for run in arm.values()]
+    variance = sum(float(np.var(run)) for run in runs)
+    binomial = sum(float(run.mean() * (1 - run.mean())) for run in runs)
+    return n_clusters / max(variance / binomial, 1.0) if binomial > 0 else n_clusters, clustered
 
 
 def _correlation(means: Floats) -> Floats:
@@ -116,7 +139,7 @@ def _correlation(means: Floats) -> Floats:
 
 
 def _seed_variance(
-    answers: Sequence[Values], several: Sequence[int], error: Floats, images: int
+    answers: Sequence[Values], several: Sequence[int], error: Floats, images: float
 ) -> tuple[float | None, float]:
     """Scale and power of the variance of a run's error, by maximum likelihood of the arms' sample variances."""
     if not several:
@@ -141,7 +164,7 @@ def _seed_variance(
 
 
 def _shared(
-    answers: Sequence[Values], several: Sequence[int], error: Floats, scale: float | None, power: float, images: int
+    answers: Sequence[Values], several: Sequence[int], error: Floats, scale: float | None, power: float, images: float
 ) -> float:
     """Correlation of two arms' runs of the same seed, the mean over all pairs; at least 0."""
     if not scale:

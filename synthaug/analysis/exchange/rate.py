@@ -147,6 +147,7 @@ def fit(
     labels: NDArray[np.int64] | None = None,
     class_names: Sequence[str] = (),
     *,
+    clusters: NDArray[np.int64] | None = None,
     along: bool = True,
     confidence: float = CONFIDENCE,
 ) -> Exchange:
@@ -158,6 +159,7 @@ def fit(
             of shape (arms, seeds, images).
         labels: class of each test image; with them every class gets an exchange rate of its own.
         class_names: names of the classes, one for each number in `labels`.
+        clusters: of near duplicates among the test images, see `intervals.cluster_means`.
         along: whether to follow the value along the number of synthetic images, which takes most of the time.
         confidence: of all intervals.
 
@@ -172,7 +174,7 @@ def fit(
     order = sorted(range(len(arms)), key=lambda i: (arms[i].n_real, arms[i].n_synthetic, arms[i].name))
     used = [i for i in order if arms[i].n_real > 0]
     left_out = tuple(arms[i] for i in order if arms[i].n_real <= 0)
-    overall = _fit([arms[i] for i in used], [answers[i] for i in used], left_out, along, confidence)
+    overall = _fit([arms[i] for i in used], [answers[i] for i in used], clusters, left_out, along, confidence)
     if labels is None:
         return overall
     classes = []
@@ -181,7 +183,8 @@ def fit(
         if not inside.any():
             continue
         correct_of_class = [{seed: right[inside] for seed, right in answers[i].items()} for i in used]
-        of_class = _fit([arms[i] for i in used], correct_of_class, left_out, False, confidence)
+        inner = None if clusters is None else clusters[inside]
+        of_class = _fit([arms[i] for i in used], correct_of_class, inner, left_out, False, confidence)
         classes.append(ClassExchange(name, int(inside.sum()), of_class))
     return replace(overall, classes=tuple(classes))
 
@@ -196,7 +199,7 @@ def group_exchange(group: Group, *, along: bool = True) -> Exchange:
     arms, correct = arms_of(group)
     if not arms:
         return Exchange((), (), _few_reasons([]))
-    return fit(arms, correct, group.labels, group.class_names, along=along)
+    return fit(arms, correct, group.labels, group.class_names, clusters=group.clusters, along=along)
 
 
 def arms_of(group: Group) -> tuple[list[Amounts], list[Values]]:
@@ -218,15 +221,17 @@ def _mappings(correct: Sequence[Values] | NDArray[np.bool_]) -> list[Values]:
 def _fit(
     arms: Sequence[Amounts],
     answers: Sequence[Values],
+    clusters: NDArray[np.int64] | None,
     left_out: tuple[Amounts, ...],
     along: bool,
     confidence: float,
 ) -> Exchange:
     if not arms:
         return Exchange((), left_out, _few_reasons([]))
-    error, how = errors(answers), variation(answers)
+    error, how = errors(answers), variation(answers, clusters)
     reasons = _design_reasons(arms) + ((Reason(ALL_RIGHT),) if error.max() == 0 else ())
-    about: dict[str, Any] = {"n_images": how.n_images, "one_seed": how.seed_scale is None, "confidence": confidence}
+    n_images = len(next(iter(answers[0].values())))
+    about: dict[str, Any] = {"n_images": n_images, "one_seed": how.seed_scale is None, "confidence": confidence}
     if reasons:
         return Exchange(_points(arms, error, how.covariance(error), error), left_out, reasons, **about)
     problem, profile, how = _reweighted(arms, error, how)

@@ -58,11 +58,12 @@ def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Estimate
 
 
 def cluster_means(tables: NDArray[np.float64], clusters: NDArray[np.int64] | None) -> NDArray[np.float64]:
-    """Let near duplicates count as one image: sum them up, scaled so that the mean stays as it is.
+    """Let near duplicates count as one image: a value for each cluster, whose mean is that of the images.
 
     What is computed over images may then be computed over clusters, whose number is the sample size: the images of one
-    cluster are answered alike, so that a second one tells next to nothing. The variance of the mean is that of a
-    cluster sample: Cochran, W. G. (1977). Sampling techniques, 3rd edition, section 9A. Wiley.
+    cluster are answered alike, so that a second one tells next to nothing. A cluster's value is the mean and what its
+    images add to it, so that the variance of the mean is that of a ratio to the clusters' sizes: Cochran, W. G.
+    (1977). Sampling techniques, 3rd edition, section 9A. Wiley.
 
     Args:
         tables: (..., images).
@@ -76,9 +77,10 @@ def cluster_means(tables: NDArray[np.float64], clusters: NDArray[np.int64] | Non
     numbers, members = np.unique(clusters, return_inverse=True)
     if len(numbers) == tables.shape[-1]:
         return tables
+    mean = tables.mean(axis=-1, keepdims=True)
     sums = np.zeros((len(numbers), *tables.shape[:-1]))
-    np.add.at(sums, members, np.moveaxis(tables, -1, 0))
-    return np.asarray(np.moveaxis(sums, 0, -1) * (len(numbers) / tables.shape[-1]))
+    np.add.at(sums, members, np.moveaxis(tables - mean, -1, 0))
+    return np.asarray(mean + np.moveaxis(sums, 0, -1) * (len(numbers) / tables.shape[-1]))
 
 
 def accuracy_over_seeds(

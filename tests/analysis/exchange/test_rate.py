@@ -108,6 +108,30 @@ def test_the_covariance_is_that_of_repeated_studies() -> None:
     assert contrast @ mean @ contrast == pytest.approx(contrast @ true @ contrast, rel=0.35)
 
 
+@given(st.integers(0, 10_000), st.integers(1, 4), st.integers(1, 4), st.integers(2, 30), st.integers(2, 4))
+@settings(max_examples=30)
+def test_copies_of_every_test_image_change_nothing(draw: int, arms: int, seeds: int, images: int, times: int) -> None:
+    right = (np.random.default_rng(draw).random((arms, seeds, images)) < 0.7).astype(float)
+    once, repeated = ([dict(enumerate(arm)) for arm in table] for table in (right, np.repeat(right, times, axis=-1)))
+    error = errors(once)
+    clusters = np.repeat(np.arange(images), times)
+    assert np.allclose(variation(repeated, clusters).covariance(error), variation(once).covariance(error))
+
+
+def test_the_covariance_is_that_of_repeated_studies_with_near_duplicates() -> None:
+    """Half of the images stand there once, the others in clusters of four."""
+    arms, single = GRID[3:9], 300
+    clusters = np.concatenate([np.arange(single), np.repeat(np.arange(single, 2 * single), 4)])
+    measured = [answers(arms=arms, run=0.02, draw=draw, images=2 * single)[..., clusters] for draw in range(150)]
+    means = np.array([1 - right.mean(axis=(1, 2)) for right in measured])
+    tables = [[dict(enumerate(arm.astype(float))) for arm in right] for right in measured]
+    estimated = [variation(table, clusters).covariance(mean) for table, mean in zip(tables, means, strict=True)]
+    true, mean = np.cov(means.T), np.mean(estimated, axis=0)
+    assert np.allclose(np.diag(mean), np.diag(true), rtol=0.35)
+    without = np.mean([variation(table).covariance(mean) for table, mean in zip(tables, means, strict=True)], axis=0)
+    assert (np.diag(without) < 0.7 * np.diag(mean)).all(), "images alone would be too sure"
+
+
 # --- the exchange rate -------------------------------------------------------------------------------
 
 

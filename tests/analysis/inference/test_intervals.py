@@ -431,3 +431,13 @@ def test_copies_of_images_add_nothing() -> None:
         once, estimate = accuracy_over_seeds(correct[:seeds]), accuracy_over_seeds(copies[:seeds], clusters=clusters)
         assert [estimate.low, estimate.high] == pytest.approx([once.low, once.high])
     assert accuracy_over_seeds(np.ones((1, 150)), clusters=clusters).low == wilson(50, 50).low
+
+
+def test_clusters_of_different_sizes_cost_no_more_than_they_tell() -> None:
+    """Twenty of 520 images stand there four times: hardly anything is lost, and the size of a cluster is no answer."""
+    random = np.random.default_rng(0)
+    clusters = np.concatenate([np.arange(500), np.repeat(np.arange(500, 520), 4)])
+    correct = (random.random((1, 520)) < 0.97).astype(float)[:, clusters]
+    estimate, alone = accuracy_over_seeds(correct, clusters=clusters), accuracy_over_seeds(correct)
+    assert estimate.value == alone.value
+    assert 0.9 < (estimate.high - estimate.low) / (alone.high - alone.low) < 1.5
