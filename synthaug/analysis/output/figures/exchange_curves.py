@@ -27,12 +27,17 @@ _ERROR_TICKS = (0.1, 0.2, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 70,
 
 
 @style()
-def error_curves(exchange: Exchange) -> Figure | None:
+def error_curves(exchange: Exchange, n_classes: int) -> Figure | None:
     """Draw error against real images: a curve of the law and points per number of synthetic images.
 
-    The law is the form that fits best; None where there is none.
+    The law is the form that fits best; None where it is not identified, since a curve would claim what the arms
+    cannot tell. The axis ends at chance.
+
+    Args:
+        exchange: of the group.
+        n_classes: number of classes, of which guessing gets one right.
     """
-    if exchange.law is None:
+    if exchange.law is None or not exchange.identifiable:
         return None
     law = next((form.law for form in exchange.forms if form.name == exchange.better), exchange.law)
     amounts = sorted({point.arm.n_synthetic for point in exchange.points})
@@ -47,6 +52,10 @@ def error_curves(exchange: Exchange) -> Figure | None:
     for index, (amount, text) in enumerate(zip(amounts, texts, strict=True)):
         colour = palette.INK if amount == 0 else palette.ARMS[(index - (amounts[0] == 0)) % len(palette.ARMS)]
         ends.append((text, *_draw_amount(axes, exchange, law, amount, colour), colour))
+    chance = 1 - 1 / n_classes
+    axes.set_ylim(top=100 * max([chance, *(point.error for point in exchange.points)]))
+    axes.annotate(f"chance: {100 * chance:.3g} %", (0, 1), xytext=(0, 2 * GAP), xycoords="axes fraction",
+                  textcoords="offset points", color=palette.FAINT, fontsize=8)  # fmt: skip
     _set_ticks(axes, sorted({point.arm.n_real for point in exchange.points}))
     axes.set_xlabel("real training images")
     axes.set_ylabel("error on real test images (%)")

@@ -82,7 +82,7 @@ def exchange(content: Content) -> Mapping[str, Any] | None:
         return None
     rate = content.findings.exchange
     figures = {
-        "error": exchange_curves.error_curves(rate),
+        "error": exchange_curves.error_curves(rate, len(content.group.class_names)),
         "value": exchange_curves.values_by_amount(rate),
         "value-by-class": exchange_curves.class_values(rate),
     }

@@ -16,12 +16,14 @@ def error(arm: Amounts) -> float:
 
 
 EXCHANGE = Exchange(
-    points=tuple(Point(arm, error(arm) + 0.01, 0.002, error(arm)) for arm in GRID), left_out=(), reasons=(), law=LAW
-)
+    points=tuple(Point(arm, error(arm) + 0.01, 0.002, error(arm)) for arm in GRID), left_out=(), reasons=(), law=LAW,
+    value=Value(2000, 0.5, 0.3, 0.8),
+    forms=(Form("constant", 4, misfit=1.0, aicc=5.0, law=LAW),),
+)  # fmt: skip
 
 
 def test_one_curve_per_number_of_synthetic_images() -> None:
-    curves = [np.array(line) for line in lines(error_curves(EXCHANGE)) if len(line) > 2]
+    curves = [np.array(line) for line in lines(error_curves(EXCHANGE, 10)) if len(line) > 2]
     assert len(curves) == 3
     for curve, amount in zip(curves, (0, 500, 2000), strict=True):
         assert curve[:, 1] == pytest.approx(100 * LAW.error(curve[:, 0], amount), abs=1e-4)
@@ -29,13 +31,13 @@ def test_one_curve_per_number_of_synthetic_images() -> None:
 
 
 def test_curves_are_named_where_they_end() -> None:
-    ends = labels(error_curves(EXCHANGE))
+    ends = labels(error_curves(EXCHANGE, 10))
     for amount in (0, 500, 2000):
         assert ends[f"{amount:,}"] == pytest.approx((1000, 100 * LAW.error(1000, amount)), abs=1e-4)
 
 
 def test_points_are_the_measured_errors_with_their_intervals() -> None:
-    figure = error_curves(EXCHANGE)
+    figure = error_curves(EXCHANGE, 10)
     expected = [(arm.n_real, 100 * (error(arm) + 0.01)) for arm in GRID]
     assert np.array(sorted(markers(figure))) == pytest.approx(np.array(sorted(expected)), abs=1e-4)
     intervals = [line for line in lines(figure) if len(line) == 2]
@@ -48,11 +50,26 @@ def test_the_law_that_fits_best_is_drawn() -> None:
     form = Form("shifted", 5, misfit=1.0, aicc=1.0, law=best)
     curves = [
         line
-        for line in lines(error_curves(dataclasses.replace(EXCHANGE, forms=(form,), better="shifted")))
+        for line in lines(error_curves(dataclasses.replace(EXCHANGE, forms=(form,), better="shifted"), 10))
         if len(line) > 2
     ]
     assert curves[0][-1] == pytest.approx((1000, 100 * best.error(1000, 0)), abs=1e-4)
-    assert error_curves(dataclasses.replace(EXCHANGE, law=None)) is None
+
+
+@pytest.mark.parametrize("limit", [None, Value(2000, 0.5, 0.3, None)])
+def test_a_law_that_is_not_identified_has_no_curve(limit: Value | None) -> None:
+    assert error_curves(dataclasses.replace(EXCHANGE, value=None, limit=limit), 10) is None
+    assert error_curves(dataclasses.replace(EXCHANGE, law=None), 10) is None
+
+
+@pytest.mark.parametrize(("n_classes", "chance"), [(2, 50), (10, 90)])
+def test_the_axis_ends_at_chance(n_classes: int, chance: float) -> None:
+    steep = dataclasses.replace(LAW, scale=0.5)
+    figure = error_curves(dataclasses.replace(EXCHANGE, law=steep), n_classes)
+    assert steep.error(50, 0) > 1
+    assert axes_of(figure).get_ylim()[1] == pytest.approx(chance)
+    worse = (dataclasses.replace(EXCHANGE.points[0], error=0.95), *EXCHANGE.points[1:])
+    assert axes_of(error_curves(dataclasses.replace(EXCHANGE, points=worse), n_classes)).get_ylim()[1] >= 95
 
 
 def test_values_stand_in_rows_with_their_intervals() -> None:
@@ -66,8 +83,8 @@ def test_values_stand_in_rows_with_their_intervals() -> None:
 def test_an_interval_without_end_has_an_arrow() -> None:
     classes = (
         ClassExchange("cat", 100, dataclasses.replace(EXCHANGE, value=Value(500, 0.6, 0.3, 0.8))),
-        ClassExchange("cow", 100, EXCHANGE),
-        ClassExchange("dog", 100, dataclasses.replace(EXCHANGE, limit=Value(500, 0.9, 0.5, None))),
+        ClassExchange("cow", 100, dataclasses.replace(EXCHANGE, value=None)),
+        ClassExchange("dog", 100, dataclasses.replace(EXCHANGE, value=None, limit=Value(500, 0.9, 0.5, None))),
     )
     figure = class_values(dataclasses.replace(EXCHANGE, classes=classes))
     assert row_names(figure) == ["cat", "cow", "dog"]
