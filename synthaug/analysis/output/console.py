@@ -102,9 +102,9 @@ def _cells(group: Group, layout: str) -> tuple[list[str], list[list[str]]]:
     kept = [column for column, header in enumerate(headers) if header not in _WIDE_ONLY]
     headers = [headers[column].replace(" from", "\nfrom") for column in kept]
     rows = [[row[0], *(row[column].replace(" [", "\n[") for column in kept[1:])] for row in rows]
-    for row, arm in zip(rows, group.arms, strict=True):
+    for row, arm in zip(rows, arm_table.ordered(group), strict=True):
         row[-1] = _seed_ranges(arm.seeds) or row[-1]
-    if layout == "narrowest":
+    if layout == "narrowest" and "synthetic" in headers:
         headers[1:3] = [",\n".join(headers[1:3])]
         for row in rows:
             row[:3] = [_folded_name(row[0]), "\n".join(row[1:3])]

@@ -1,6 +1,7 @@
 """The table of the arms: its columns and cells, the same on the console, on the page and in the files."""
 
-from synthaug.analysis.comparison.model import Group
+from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.text import format
 
 P_VALUE = "adjusted\np"
@@ -17,12 +18,30 @@ HEADERS = (
 )
 
 
+def labels(group: Group) -> dict[str, str]:
+    """Return how each arm is called, by its name: by its numbers of images in a grid, else by its name."""
+    names = {arm.name: arm.name for arm in group.arms}
+    grid = grid_of(group)
+    return names | ({arm.name: format.amounts(*cell) for cell, arm in grid.arms.items()} if grid else {})
+
+
+def ordered(group: Group) -> list[Arm]:
+    """Return the arms in the order of the rows: in a grid by real images, the most first, then by synthetic ones."""
+    if grid_of(group) is None:
+        return list(group.arms)
+    return sorted(group.arms, key=lambda arm: (-(arm.n_real or 0), arm.n_synthetic or 0))
+
+
 def table(group: Group) -> tuple[list[str], list[list[str]]]:
-    """Return headers and rows; without the column of p values where nothing is tested, as with one seed."""
-    headers, n = list(HEADERS), group.n_test
+    """Return headers and rows, in the order of `ordered`.
+
+    There is no column of p values where nothing is tested, as with one seed, and none of images where arms are called
+    by them.
+    """
+    arm_labels, n = labels(group), group.n_test
     rows = [
         [
-            arm.name,
+            arm_labels[arm.name],
             f"{arm.real:g} {format.TIMES}" if arm.n_real is None else f"{arm.n_real:,}",
             f"{arm.synthetic:g} {format.TIMES}" if arm.n_synthetic is None else f"{arm.n_synthetic:,}",
             format.share(arm.synthetic_fraction),
@@ -32,9 +51,10 @@ def table(group: Group) -> tuple[list[str], list[list[str]]]:
             format.NONE if arm.steps is None else f"{arm.steps:,}",
             " ".join(map(str, arm.seeds)) or format.NONE,
         ]
-        for arm in group.arms
+        for arm in ordered(group)
     ]
-    if not any(arm.difference and arm.difference.adjusted_p is not None for arm in group.arms):
-        for row in (headers, *rows):
-            del row[HEADERS.index(P_VALUE)]
+    tested = any(arm.difference and arm.difference.adjusted_p is not None for arm in group.arms)
+    dropped = [*([] if tested else [P_VALUE]), *(["real", "synthetic"] if grid_of(group) is not None else [])]
+    kept = [column for column, header in enumerate(HEADERS) if header not in dropped]
+    headers, *rows = ([row[column] for column in kept] for row in (HEADERS, *rows))
     return headers, rows

@@ -103,6 +103,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def amounts(n_real: int, n_synthetic: int) -> str:
+    """Name a training set by its numbers of images: "100 real + 400 synthetic".
+
+    Args:
+        n_real: real images.
+        n_synthetic: synthetic images.
+    """
+    parts = [f"{number:,} {kind}" for number, kind in ((n_real, "real"), (n_synthetic, "synthetic")) if number]
+    return " + ".join(parts)
+
+
 def title(group: Group) -> str:
     """Name a group in one line: "digits · tiny_digits · resnet18"."""
     return f"{group.dataset} · {group.generator} · {group.model}"

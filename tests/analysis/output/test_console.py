@@ -60,6 +60,17 @@ def test_80_columns_hold_the_table_and_fold_a_long_name_at_its_hyphens(
     assert sum(line.endswith(" 0–9") for line in lines) == 2
 
 
+def test_80_columns_hold_a_grid_whose_arms_are_called_by_their_images(tmp_path: Path) -> None:
+    arms = {"real": (1.0, 0.0)} | {
+        f"real{real}-synthetic{synthetic}": (real, synthetic) for real in (1, 0.1, 0.4) for synthetic in (0.5, 2)
+    }
+    lines = printed(make_study(tmp_path / "study", MadeUp(arms=arms, seeds=(0, 1, 2), n_test=300)), 80).splitlines()
+    table = [line.rstrip() for line in lines[: next(n for n, line in enumerate(lines) if "confidence" in line)]]
+    assert max(map(len, table)) <= 80
+    for row in ("1,000 real", "400 real + 2,000 synthetic", "100 real + 500 synthetic"):
+        assert any(line.strip().startswith(f"{row}  ") and line.endswith(" 0–2") for line in table)
+
+
 @pytest.mark.parametrize(
     ("seeds", "text"), [((), ""), ((0,), "0"), ((0, 1), "0 1"), ((0, 1, 2, 5), "0–2 5"), ((1, 3, 4, 5, 6), "1 3–6")]
 )

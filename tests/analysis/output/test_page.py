@@ -332,3 +332,17 @@ def test_longer_training_is_named_beside_the_exchange_rate(full: Path) -> None:
     longer = dataclasses.replace(group, arms=(dataclasses.replace(group.arms[0], steps=9_999), *group.arms[1:]))
     of_group = dataclasses.replace(of_group, exchange=EXCHANGE)
     assert "9,999 optimizer steps" in words(render(dataclasses.replace(comparison, groups=(longer,)), [of_group]))
+
+
+def test_a_grid_of_arms_is_a_heat_map_and_its_walls_are_folded(tmp_path: Path) -> None:
+    arms = {f"real{real}-synthetic{synthetic}": (real, synthetic) for real in (1.0, 0.1, 0.4) for synthetic in (0.5, 2)}
+    content = dataclasses.replace(TINY, arms={"real": (1.0, 0.0), **arms}, seeds=(0, 1), n_test=120)
+    page = page_of(make_study(tmp_path / "study", content))
+    (figures,) = page.figures
+    assert "result/accuracy" in figures
+    assert "curve" not in sections_of(page)
+    assert "400 real + 2,000 synthetic" in Parser(page.html).text
+    for section in ("classes", "confusion", "protocol"):
+        (inside,) = re.findall(rf'<section id="{section}-1".*?</section>', page.html, re.DOTALL)
+        assert re.search(r"</h3>\s*<details>", inside)
+        assert "real0.4-synthetic2" not in inside

@@ -138,7 +138,9 @@ def axes_in_inches(
     return figure, axes
 
 
-def row_axes(names: Sequence[str], label: str, *, width: float, row: float) -> tuple[Figure, Axes]:
+def row_axes(
+    names: Sequence[str], label: str, *, width: float, row: float, longest: int = MAX_NAME
+) -> tuple[Figure, Axes]:
     """Return a figure with one horizontal row per name; row i is at y = i, the first on top.
 
     Args:
@@ -146,8 +148,9 @@ def row_axes(names: Sequence[str], label: str, *, width: float, row: float) -> t
         label: of the x axis.
         width: of the rows, in inches.
         row: height of one, in inches.
+        longest: letters of a name, from which on it is cut.
     """
-    labels = [shorten(name) for name in names]
+    labels = [shorten(name, longest) for name in names]
     left = text_width(labels)
     figure, axes = axes_in_inches(left + width, 0.72 + row * len(labels), left=left, bottom=0.5, top=0.12, right=0.15)
     axes.set_ylim(len(labels) - 0.4, -0.6)

@@ -1,6 +1,6 @@
 """What losing real images costs each arm, and what its synthetic images give back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,21 +11,23 @@ from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import row_axes, style
 
 BAR = 0.32  # of a row
+MAX_LABEL = 28  # letters of an arm's label: "1,000 real + 2,000 synthetic"
 
 
 @style()
-def loss_and_gain(arms: Sequence[Arm]) -> Figure:
+def loss_and_gain(arms: Sequence[Arm], labels: Mapping[str, str] | None = None) -> Figure:
     """Draw per arm a bar from real to its control and one from there to the arm; lines are 95 % intervals.
 
     Arms without a control are left out; an arm that keeps all real images has no first bar.
 
     Args:
         arms: all arms of the group, which decides on the colours.
+        labels: how arms are called, by name; by default by their names.
     """
     colour = palette.arm_colours(arms)
     controlled = [arm for arm in arms if arm.gain is not None]
-    names = [arm.name for arm in controlled]
-    figure, axes = row_axes(names, "difference from real (points)", width=4.2, row=0.62)
+    names = [(labels or {}).get(arm.name, arm.name) for arm in controlled]
+    figure, axes = row_axes(names, "difference from real (points)", width=4.2, row=0.62, longest=MAX_LABEL)
     figure.set_label("What losing real images costs and synthetic images give back")
     for row, arm in enumerate(controlled):
         if arm.loss is not None:

@@ -2,17 +2,19 @@
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from synthaug.analysis.comparison.compare import MAX_CONFUSION_CLASSES
 from synthaug.analysis.comparison.model import controls_of
+from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.output.figures import exchange_curves, forest, palette
 from synthaug.analysis.output.figures.confusion import MAX_CELL_TEXT, confusion_matrix
 from synthaug.analysis.output.figures.curve import accuracy_by_share, marker_legend
 from synthaug.analysis.output.figures.decomposition import loss_and_gain
 from synthaug.analysis.output.figures.learning import Curve, learning_curves
 from synthaug.analysis.output.page.content import Content
-from synthaug.analysis.text import exchange_text
+from synthaug.analysis.text import arm_table, exchange_text
 from synthaug.analysis.text.document import Heading, Points, Rows
 from synthaug.runs import contents
 
@@ -24,6 +26,8 @@ LOGGED = (("val/accuracy", "validation accuracy (%)", 100.0), ("train/loss", "tr
 def curve(content: Content) -> Mapping[str, Any] | None:
     """Draw accuracy against the synthetic share, and the differences from real beside it."""
     figures = {}
+    if grid_of(content.group) is not None:
+        return None  # its shares mean little, and its arms cover one another: the result has a heat map
     if any(arm.accuracy for arm in content.group.arms):
         figures["accuracy"] = accuracy_by_share(content.group.arms)
     if any(arm.difference for arm in content.group.arms):
@@ -36,7 +40,10 @@ def curve(content: Content) -> Mapping[str, Any] | None:
 def decomposition(content: Content) -> Mapping[str, Any] | None:
     """Draw what losing real images costs and synthetic images give back, for the arms that have a control."""
     arms = [arm for arm in content.group.arms if arm.gain is not None]
-    return {FIGURES: {"loss-and-gain": loss_and_gain(content.group.arms)}, "arms": arms} if arms else None
+    if not arms:
+        return None
+    figure = loss_and_gain(content.group.arms, arm_table.labels(content.group))
+    return {FIGURES: {"loss-and-gain": figure}, "arms": arms}
 
 
 def classes(content: Content) -> Mapping[str, Any] | None:
@@ -45,6 +52,7 @@ def classes(content: Content) -> Mapping[str, Any] | None:
     if not arms:
         return None
     colour, controls = palette.arm_colours(content.group.arms), controls_of(content.group.arms)
+    labels = arm_table.labels(content.group)
     drawn = forest.largest_differences(arms, MAX_CLASS_ROWS)
     limits = {  # one axis for the arms and one for the controls, whose differences may be many times as large
         control: forest.axis_limits(
@@ -53,15 +61,19 @@ def classes(content: Content) -> Mapping[str, Any] | None:
         for control in (False, True)
     }
     figures = {
-        arm.name: forest.class_differences(arm, drawn, limits[arm.name in controls], colour[arm.name]) for arm in arms
+        arm.name: forest.class_differences(
+            replace(arm, name=labels[arm.name]), drawn, limits[arm.name in controls], colour[arm.name]
+        )
+        for arm in arms
     }
     return {FIGURES: figures, "controls": controls, "limit": MAX_CLASS_ROWS}
 
 
 def confusion(content: Content) -> Mapping[str, Any] | None:
     """Draw a confusion matrix per arm, as long as there are few enough classes."""
+    labels = arm_table.labels(content.group)
     figures = {
-        arm.name: confusion_matrix(arm.name, arm.confusion, content.group.class_names)
+        arm.name: confusion_matrix(labels[arm.name], arm.confusion, content.group.class_names)
         for arm in content.group.arms
         if arm.confusion is not None
     }

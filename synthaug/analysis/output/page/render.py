@@ -12,14 +12,19 @@ from markupsafe import Markup
 
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.cost import Prices
+from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import Drawing, draw
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS, Context, Section
-from synthaug.analysis.text import cost_text, format, sentences
+from synthaug.analysis.text import arm_table, cost_text, format, sentences
 from synthaug.messages import plural
 
+# What shows every arm by itself; a grid has a dozen or more.
+_FOLDED_IN_A_GRID = frozenset((
+    "decomposition", "classes", "verdicts", "power", "learning", "confusion", "hardest", "cost", "protocol"
+))  # fmt: skip
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -48,15 +53,24 @@ def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices 
     parts, figures = [], []
     for number, (group, of_group) in enumerate(zip(comparison.groups, findings, strict=True), 1):
         contexts = _contexts(comparison, group, of_group, number)
+        grid = grid_of(group) is not None
         shared = {
             "comparison": comparison,
             "prices": prices,
             "group": group,
             "number": number,
             "colour": palette.arm_colours(group.arms),
+            "labels": arm_table.labels(group),
+            "grid": grid,
         }
         parts.append(
-            (group, [(section, _fill(section, {**shared, **context})) for section, context in contexts.items()])
+            (
+                group,
+                [
+                    (section, _fill(section, {**shared, **context}), grid and section.name in _FOLDED_IN_A_GRID)
+                    for section, context in contexts.items()
+                ],
+            )
         )
         figures.append(_figures(contexts))
     frame = _environment().get_template("page.html.j2")

@@ -6,10 +6,12 @@ there is nothing to show; matplotlib figures stand in it under `FIGURES`, name â
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from synthaug.analysis.comparison.model import controls_of
+from synthaug.analysis.exchange.grid import grid_of
+from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.text import arm_table, check_text, exchange_text, power_text, robustness_text
@@ -43,7 +45,9 @@ def result(content: Content) -> Context:
         else ""
     )
     headers, rows = arm_table.table(content.group)
+    grid = grid_of(content.group)
     return {
+        FIGURES: {} if grid is None else {"accuracy": accuracy_grid(grid)},
         "exchange": exchange,
         "controls": {
             arm.control: arm.name
@@ -51,7 +55,7 @@ def result(content: Content) -> Context:
             if arm.control in controls_of(content.group.arms)
         },
         "headers": headers,
-        "rows": list(zip(content.group.arms, rows, strict=True)),
+        "rows": list(zip(arm_table.ordered(content.group), rows, strict=True)),
         "serious": [check_text.title(check) for check in content.findings.listed_checks if check.severity == SERIOUS],
     }
 
@@ -60,7 +64,12 @@ def verdicts(content: Content) -> Context | None:
     """Return whether synthetic images help each class, arm by arm, and the mix that each class should have."""
     if not any(item.p_neutral is not None for arm in content.findings.verdicts.values() for item in arm):
         return None  # nothing was tested: one seed, or unequal steps
-    mixes = [exchange_text.mix_sentence(mix, content.group.margin_fraction) for mix in content.findings.mixes]
+    labels = arm_table.labels(content.group)
+    named = (
+        replace(mix, best=labels[mix.best], tied=tuple(labels[arm] for arm in mix.tied), cheapest=labels[mix.cheapest])
+        for mix in content.findings.mixes
+    )
+    mixes = [exchange_text.mix_sentence(mix, content.group.margin_fraction) for mix in named]
     return {"verdicts": content.findings.verdicts, "mixes": mixes}
 
 
@@ -73,8 +82,9 @@ def robustness(content: Content) -> Context | None:
 
 def power(content: Content) -> Context | None:
     """Return the smallest difference that each arm could have shown, and what the margin would take."""
+    labels = arm_table.labels(content.group)
     arms = {
-        arm.name: (arm.power, f"{arm.name}: {power_text.sentence(arm.power)}")
+        arm.name: (arm.power, f"{labels[arm.name]}: {power_text.sentence(arm.power)}")
         for arm in content.group.treatment_arms
         if arm.power and arm.power.variances
     }
