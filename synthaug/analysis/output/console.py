@@ -65,7 +65,7 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
             console.print(Text(line, style="dim"))
         if line := sentences.trend(group):
             console.print(Text(line))
-        for line in check_lines(group_findings.listed_checks):
+        for line in check_lines(group_findings.listed_checks, arm_table.grid_labels(group)):
             console.print(Text(line))
     if line := sentences.groups_note(comparison.groups):
         console.print(Text(line, style="dim"))
@@ -104,7 +104,10 @@ def _cells(group: Group, layout: str) -> tuple[list[str], list[list[str]]]:
     rows = [[row[0], *(row[column].replace(" [", "\n[") for column in kept[1:])] for row in rows]
     for row, arm in zip(rows, arm_table.ordered(group), strict=True):
         row[-1] = _seed_ranges(arm.seeds) or row[-1]
-    if layout == "narrowest" and "synthetic" in headers:
+    if "synthetic" not in headers:  # a grid, whose arms are called by both numbers
+        for row in rows:
+            row[0] = row[0].replace(" + ", "\n+ ")
+    elif layout == "narrowest":
         headers[1:3] = [",\n".join(headers[1:3])]
         for row in rows:
             row[:3] = [_folded_name(row[0]), "\n".join(row[1:3])]

@@ -43,7 +43,7 @@ def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
 def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
     """Table and sentences of a group."""
     results = sentences.arm_results(group)
-    lines = check_lines(findings.listed_checks)
+    lines = check_lines(findings.listed_checks, arm_table.grid_labels(group))
     headers, rows = arm_table.table(group)
     return [
         Heading(f"{study}: {format.title(group)} ({plural(group.n_test, 'test image')})"),

@@ -25,6 +25,12 @@ def labels(group: Group) -> dict[str, str]:
     return names | ({arm.name: format.amounts(*cell) for cell, arm in grid.arms.items()} if grid else {})
 
 
+def grid_labels(group: Group) -> dict[str, str]:
+    """Return the labels of the arms of a grid by name, but of its baseline: "real" is also an origin of images."""
+    baselines = {arm.name for arm in group.arms if arm.baseline}
+    return {name: label for name, label in labels(group).items() if label != name and name not in baselines}
+
+
 def ordered(group: Group) -> list[Arm]:
     """Return the arms in the order of the rows: in a grid by real images, the most first, then by synthetic ones."""
     if grid_of(group) is None:

@@ -1,7 +1,8 @@
 """Sentences on the checks of a study; the words are in `templates/checks.md.j2`."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from synthaug.analysis.text.templating import Template
 from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
@@ -36,8 +37,15 @@ def title(check: Check) -> str:
     return _TITLES.get(check.code) or check.code.replace("_", " ")
 
 
-def check_text(check: Check) -> CheckText:
-    """Render a check."""
+def check_text(check: Check, labels: Mapping[str, str] | None = None) -> CheckText:
+    """Render a check.
+
+    Args:
+        check: of a group.
+        labels: what arms are called, by name; by default by their names.
+    """
+    if labels:
+        check = replace(check, data=_labelled(check.data, labels))
     macro = "unchecked" if check.severity == UNCHECKED else "differing" if "facts" in check.data else check.code
     is_silent = check.severity == PASSED and check.code not in _MEASURED
     data = {**check.data, "title": title(check)}
@@ -46,10 +54,25 @@ def check_text(check: Check) -> CheckText:
     return CheckText(check.severity, title(check), message, remedy)
 
 
-def check_lines(checks: Iterable[Check]) -> list[str]:
-    """Return a line for each serious check, with its remedy, and for each warning."""
+def check_lines(checks: Iterable[Check], labels: Mapping[str, str] | None = None) -> list[str]:
+    """Return a line for each serious check, with its remedy, and for each warning.
+
+    Args:
+        checks: of a group.
+        labels: as in `check_text`.
+    """
+    texts = (check_text(check, labels) for check in checks)
     return [
         f"{text.severity.capitalize()}: {text.message} {text.remedy if text.severity == SERIOUS else ''}".rstrip()
-        for text in map(check_text, checks)
+        for text in texts
         if text.severity in (SERIOUS, WARNING)
     ]
+
+
+def _labelled(data: Any, labels: Mapping[str, str]) -> Any:
+    """Return the data of a check with each name of an arm replaced by its label."""
+    if isinstance(data, str):
+        return labels.get(data, data)
+    if isinstance(data, Mapping):
+        return {labels.get(key, key): _labelled(value, labels) for key, value in data.items()}
+    return [_labelled(item, labels) for item in data] if isinstance(data, list | tuple) else data

@@ -129,3 +129,12 @@ def test_lines_are_of_serious_checks_and_warnings() -> None:
     ]
     checks.append(Check("files", UNCHECKED, {"unavailable": "test"}))
     assert [line.partition(":")[0] for line in check_text.check_lines(checks)] == ["Serious", "Warning"]
+
+
+def test_arms_in_a_check_are_called_by_their_labels() -> None:
+    check = Check("x", WARNING, {"arms": ["a", {"a": 1.0, "b": ("a", 2)}], "name": "a", "class": "b"})
+    assert check_text._labelled(check.data, {"a": "A"}) == {
+        "arms": ["A", {"A": 1.0, "b": ["A", 2]}],
+        "name": "A",
+        "class": "b",
+    }

@@ -103,8 +103,8 @@ def runs(content: Content) -> Context:
 
 def checks(content: Content) -> Context | None:
     """Return all checks of the study's validity, the most severe first."""
-    checks = content.findings.listed_checks
-    return {"checks": [check_text.check_text(check) for check in checks]} if checks else None
+    checks, labels = content.findings.listed_checks, arm_table.grid_labels(content.group)
+    return {"checks": [check_text.check_text(check, labels) for check in checks]} if checks else None
 
 
 SECTIONS = (
