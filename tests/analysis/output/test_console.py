@@ -10,8 +10,8 @@ from rich.console import Console
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.findings import findings
 from synthaug.analysis.output.console import _seed_ranges, print_comparison
-from synthaug.analysis.text import arm_table
-from synthaug.analysis.text.check_text import check_lines
+from synthaug.analysis.text import arm_table, sentences
+from synthaug.analysis.text.check_text import check_lines, check_text
 from synthaug.files import read_json
 from synthaug.report.__main__ import main
 from tests.factories.golden import assert_golden
@@ -102,7 +102,21 @@ def test_console_page_and_json_have_the_same_checks(tmp_path: Path, capsys: pyte
     page = (study / "report.html").read_text(encoding="utf-8")
     assert all(line in console for line in lines)
     assert "model.lr is 0.001 in real, 0.002 in 64" in page
+    in_headline = [check_text(check).message for check in group_findings.checks if check.in_headline]
+    assert in_headline
+    assert not any(message in text for message in in_headline for text in (console, page))
     recorded = read_json(study / "results.json")["groups"][0]["checks"]
     assert [(check["code"], check["severity"]) for check in recorded] == [
         (check.code, check.severity) for check in group_findings.checks
     ]
+
+
+def test_groups_are_said_not_to_be_corrected_for_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for model in ("resnet18", "resnet50"):
+        study = make_study(tmp_path / "study", MadeUp(arms=SMALL, seeds=(0, 1), n_test=40, model=model))
+    note = sentences.groups_note(compare(study).groups)
+    assert note
+    assert main([str(study)]) == 0
+    files = [(study / name).read_text(encoding="utf-8") for name in ("report.html", "results.md")]
+    for text in (capsys.readouterr().out, *files):
+        assert " ".join(text.split()).count(note) == 1
