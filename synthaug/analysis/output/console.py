@@ -41,7 +41,7 @@ def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Pr
             if group_findings.robustness:
                 show(robustness_text.document(group_findings.robustness, whole=False), console=console)
             if prices:
-                show(cost_text.document(group_findings.costs), console=console)
+                show(cost_text.document(group_findings.costs, arm_table.grid_labels(group)), console=console)
     return text.get()
 
 

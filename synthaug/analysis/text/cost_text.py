@@ -1,6 +1,6 @@
 """The costs of a study as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from synthaug.analysis.cost import Cost
 from synthaug.analysis.text.document import Block, Heading, Rows, Sentences
@@ -9,11 +9,16 @@ from synthaug.analysis.text.format import NONE, duration
 HEADERS = ("arm", "runs", "training", "synthetic images", "generation", "price")
 
 
-def document(costs: Sequence[Cost]) -> list[Block]:
-    """Render the costs of the arms and of all of them; nothing where there are none."""
+def document(costs: Sequence[Cost], labels: Mapping[str, str] | None = None) -> list[Block]:
+    """Render the costs of the arms and of all of them; nothing where there are none.
+
+    Args:
+        costs: of each arm, and of all.
+        labels: what arms are called, where not by their names.
+    """
     rows = [
         (
-            cost.name,
+            (labels or {}).get(cost.name, cost.name),
             f"{cost.runs}",
             duration(cost.training_seconds),
             f"{cost.generated:,}",

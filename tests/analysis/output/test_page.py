@@ -342,7 +342,7 @@ def test_a_grid_of_arms_is_a_heat_map_and_its_walls_are_folded(tmp_path: Path) -
     assert "result/accuracy" in figures
     assert "curve" not in sections_of(page)
     assert "400 real + 2,000 synthetic" in Parser(page.html).text
-    for section in ("classes", "confusion", "protocol"):
+    for section in ("classes", "confusion", "protocol", "learning", "hardest", "cost"):
         (inside,) = re.findall(rf'<section id="{section}-1".*?</section>', page.html, re.DOTALL)
         assert re.search(r"</h3>\s*<details>", inside)
         assert "real0.4-synthetic2" not in inside

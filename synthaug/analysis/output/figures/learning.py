@@ -1,6 +1,6 @@
 """Learning curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,13 @@ class Curve:
 
 
 @style()
-def learning_curves(curves: Sequence[Curve], label: str, arms: Sequence[Arm], scale: float = 1.0) -> Figure:
+def learning_curves(
+    curves: Sequence[Curve],
+    label: str,
+    arms: Sequence[Arm],
+    scale: float = 1.0,
+    names: Mapping[str, str] | None = None,
+) -> Figure:
     """Draw a faint line per run and a strong one for the mean of each arm's runs; controls are dashed.
 
     Args:
@@ -39,13 +45,15 @@ def learning_curves(curves: Sequence[Curve], label: str, arms: Sequence[Arm], sc
         label: of the y axis.
         arms: all arms of the group, which decides on the colours.
         scale: factor of the values.
+        names: what arms are called in the figure, where not by their names.
     """
+    names = {arm.name: arm.name for arm in arms} | dict(names or {})
     colour = palette.arm_colours(arms)
     controls = controls_of(arms)
     by_arm: dict[str, list[Curve]] = {}
     for curve in curves:
         by_arm.setdefault(curve.arm, []).append(curve)
-    space = text_width([shorten(name) for name in by_arm], 8) + 0.12
+    space = text_width([shorten(names[name]) for name in by_arm], 8) + 0.12
     height = max(2.8, 0.7 + len(by_arm) * LINE / 72)
     figure, axes = axes_in_inches(4.2, height, left=0.62, bottom=0.5, top=0.15, right=space)
     figure.set_label(f"{label} per epoch, by arm")
@@ -63,7 +71,7 @@ def learning_curves(curves: Sequence[Curve], label: str, arms: Sequence[Arm], sc
     axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     edge = axes.get_xlim()[1]
-    write_labels(axes, [Label(shorten(name), x, y, colour[name], "right", edge) for name, x, y in ends], 8)
+    write_labels(axes, [Label(shorten(names[name]), x, y, colour[name], "right", edge) for name, x, y in ends], 8)
     return figure
 
 

@@ -110,6 +110,8 @@ def exchange(content: Content) -> Mapping[str, Any] | None:
 
 def learning(content: Content) -> Mapping[str, Any] | None:
     """Draw what was logged per epoch, and list the runs whose log cannot be read."""
+    labels = arm_table.labels(content.group).items()
+    short = {name: label.replace(" real", "").replace(" synthetic", "") for name, label in labels if label != name}
     curves: dict[str, list[Curve]] = {column: [] for column, _, _ in LOGGED}
     unreadable = []
     for item in content.group.runs:
@@ -122,7 +124,7 @@ def learning(content: Content) -> Mapping[str, Any] | None:
         except (OSError, ValueError, LookupError, csv.Error):
             unreadable.append(item.run.key.label)
     figures = {
-        column: learning_curves(curves[column], label, content.group.arms, scale)
+        column: learning_curves(curves[column], label, content.group.arms, scale, short)
         for column, label, scale in LOGGED
         if curves[column]
     }

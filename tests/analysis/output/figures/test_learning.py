@@ -24,6 +24,12 @@ def test_epochs_count_from_one() -> None:
     assert labels(figure) == {"real": (3, 80)}
 
 
+def test_arms_are_called_by_other_names_where_they_have_some() -> None:
+    curves = [Curve("real", [0], [0.5]), Curve("55", [0], [0.25])]
+    figure = learning_curves(curves, "loss", ARMS, names={"55": "500 + 500"})
+    assert labels(figure) == {"real": (1, 0.5), "500 + 500": (1, 0.25)}
+
+
 def test_an_arm_of_several_runs_has_their_mean_and_each_of_them() -> None:
     runs = [Curve("55", [0, 1, 2], [2.0, 1.0, 0.5]), Curve("55", [0, 1], [1.0, 0.5])]
     figure = learning_curves(runs, "loss", ARMS)
