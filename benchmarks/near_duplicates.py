@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from scipy.sparse.csgraph import connected_components
 from sklearn.linear_model import LogisticRegression
 
+from synthaug.data.decoding import decode
 from synthaug.data.fingerprints import SHORT_SIDE, distances, fingerprint, groups, near_duplicates, perceptual_hash
-from synthaug.data.pixels import decode
 from synthaug.data.sources.digits import write_digits
 from synthaug.data.split_rule import Rule, draw
 from synthaug.errors import UserError

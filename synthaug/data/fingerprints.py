@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug.data import registration
-from synthaug.data.pixels import large_photographs, try_decode
+from synthaug.data.decoding import large_photographs, try_decode
 from synthaug.data.registration import Thumbnails
 
 BITS = 64

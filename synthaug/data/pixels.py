@@ -6,39 +6,29 @@ exceeds the store's are shrunk to it, none is enlarged. Several processes may sh
 lock, and readers use what the index told them when they opened it.
 """
 
-import contextlib
 import csv
 import hashlib
-import io
 import os
-import threading
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
+from synthaug.data.decoding import decode as decode
+from synthaug.data.decoding import large_photographs
+from synthaug.data.decoding import try_decode as try_decode
 from synthaug.files import write_rows
 
-# Pillow warns of images above its limit, which might be made to fill the memory, and refuses those of twice as many
-# pixels. Its own limit refuses panoramas of 180 megapixels. One gigapixel takes 4 GB while it is decoded, 8 GB if it
-# lies on its side: as much as a machine that trains on photographs has, and more than any camera's stitched panorama.
-MOST_PIXELS = 1_000_000_000
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
-# Beyond this number of pixels (Pillow's own limit), images are decoded one at a time, and coarser where they will be
-# shrunk anyway. Those below are decoded in full, so that a photograph has the same bits on every machine.
-HUGE = 89_478_485
-_one_huge_image = threading.Lock()
-
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # what telephones write unless told not to
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
 
@@ -129,7 +119,7 @@ class PixelStore:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = threads.map(lambda item: try_decode(item[0], item[1], self.short_side), chunk)
+            decoded = _map_ahead(threads, lambda item: try_decode(item[0], item[1], self.short_side), chunk)
             for (key, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
@@ -185,142 +175,20 @@ def padded(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDAr
     return pixels, sizes
 
 
-def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
-    """Decode an image file to upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
-
-    Pillow decodes, and fully: torchvision's decoder crashes the process on some damaged files, and the header alone
-    does not show that a file is truncated. Of an animation the first frame is decoded.
-
-    Args:
-        path: of the file, or an open one.
-        short_side: in pixels.
-
-    Raises:
-        Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
-    """
-    if isinstance(path, Path):
-        # By its name, Pillow would map a TIFF file, and rotated ones wrongly.
-        with path.open("rb") as stream:
-            return decode(stream, short_side)
-    with Image.open(path) as opened:
-        if opened.width * opened.height > HUGE:
-            with _one_huge_image:
-                image, (width, height) = _load_huge(opened, short_side)
-        else:
-            opened.load()
-            image = as_rgb(ImageOps.exif_transpose(opened))
-            width, height = image.size
-    shortest = min(width, height)
-    if shortest > short_side:
-        scale = short_side / shortest
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = image.resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(image)
-
-
-def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Return upright RGB, shrunk to no less than twice the final size, and the (width, height) it had before.
-
-    No second copy of the pixels is held, unless they must be turned.
-    """
-    width, height = opened.size
-    finest = 2 * short_side
-    if min(width, height) > finest:  # a JPEG's decoder can leave out what is too fine; other formats ignore this
-        shortest = min(width, height)
-        opened.draft(None, (width * finest // shortest, height * finest // shortest))
-    opened.load()
-    ImageOps.exif_transpose(opened, in_place=True)
-    if (opened.width < opened.height) != (width < height):
-        width, height = height, width
-    times = min(opened.size) // finest
-    # Of other modes, the means of values are no means of colours (palettes), or Pillow cannot take them.
-    image = opened.reduce(times) if times > 1 and opened.mode in ("L", "RGB", "CMYK") else opened
-    return as_rgb(image), (width, height)
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Convert any Pillow mode to 8-bit RGB, where `convert` alone would show 16-bit grey as white.
-
-    16-bit grey is scaled to 8 bits (so is 32-bit grey, unless it holds no more than 8), float grey is read as
-    0…1 (or 0…255 where it exceeds 1), and transparent parts become white instead of showing the colour hidden
-    under them. CIELAB, and CMYK with the profile of the press it was made for, are converted by their definition.
-    """
-    managed = _by_profile(image)
-    if managed is not None:
-        return managed
-    if image.mode.startswith("I") or image.mode == "F":
-        values = np.nan_to_num(np.asarray(image).astype(np.float64))
-        if image.mode == "F":
-            scale = 255.0 if values.max() <= 1 else 1.0
-        else:
-            scale = 1 / 257 if image.mode != "I" or values.max() > 255 else 1.0
-        return Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        ground = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(ground, layered).convert("RGB")
-    return image.convert("RGB")
-
-
-def _by_profile(image: Image.Image) -> Image.Image | None:
-    """Convert CIELAB or profiled CMYK to sRGB by colour management; None for other modes and damaged profiles.
-
-    RGB stays as it is: a camera's profile moves its colours little, and every photograph would change.
-    """
-    if image.mode == "LAB":
-        profile: Any = ImageCms.createProfile("LAB")
-    elif image.mode == "CMYK" and image.info.get("icc_profile"):
-        profile = io.BytesIO(image.info["icc_profile"])
-    else:
-        return None
-    try:
-        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except ImageCms.PyCMSError:
-        return None
-
-
-def try_decode(key: str | None, path: Path, short_side: int) -> NDArray[np.uint8] | str:
-    """Return the decoded image, or the reason why there is none.
-
-    Args:
-        key: file hash; None: of a file that nobody has listed.
-        path: of the file.
-        short_side: as for `decode`.
-    """
-    try:
-        content = path.read_bytes()
-        if not content:
-            return "the file is empty (0 bytes)"
-        # The file may have been replaced since: under its old hash, the other pixels would stay for good.
-        if key is not None and (current := hashlib.sha256(content).hexdigest()) != key:
-            return f"its content is not what was listed (sha256 {current[:12]} instead of {key[:12]})"
-        return decode(io.BytesIO(content), short_side)
-    except UnidentifiedImageError:
-        if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
-            return "HEIC, which Pillow cannot read: convert it to JPEG"
-        return "not an image that Pillow can read"
-    except Image.DecompressionBombError as error:
-        return f"too large ({error})"
-    except MemoryError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno:
-            return f"cannot be read ({error.strerror})"
-        return f"damaged ({str(error) or type(error).__name__})"
-
-
-@contextlib.contextmanager
-def large_photographs() -> Iterator[None]:
-    """Silence Pillow's warning of images of half `MOST_PIXELS`; larger ones still raise.
-
-    Held around all threads at once: `catch_warnings` swaps a list that they share.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        yield
-
-
 def _chunks(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple[str, Path]]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def _map_ahead(
+    threads: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item]
+) -> Iterator[_Result]:
+    """Map in order, with few results waiting: `ThreadPoolExecutor.map` would hold all of them."""
+    waiting: deque[Future[_Result]] = deque()
+    for item in items:
+        waiting.append(threads.submit(function, item))
+        if len(waiting) > 4 * (os.cpu_count() or 1):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

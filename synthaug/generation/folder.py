@@ -15,8 +15,8 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
+from synthaug.data.decoding import large_photographs, try_decode
 from synthaug.data.hash_cache import HASHES, HashCache
-from synthaug.data.pixels import try_decode
 from synthaug.data.samples import SYNTHETIC, Sample, class_files, class_folders
 from synthaug.errors import UserError
 from synthaug.files import write_rows
@@ -145,7 +145,7 @@ class FolderPool:
             results = _read_results(path)
             new = {key: image for key, image in images.items() if key not in results}
             if new:
-                with ThreadPoolExecutor(os.cpu_count()) as threads:
+                with large_photographs(), ThreadPoolExecutor(os.cpu_count()) as threads:
                     reasons = threads.map(_screen_image, new.keys(), new.values())
                     bar = tqdm(reasons, "screening", len(new), unit="image", disable=None, leave=False)
                     results |= zip(new, bar, strict=True)

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from synthaug.analysis.validity import check
-from synthaug.data.pixels import decode
+from synthaug.data.decoding import decode
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.runs.contents import Predictions
 from synthaug.tracking import run_ids

@@ -14,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from synthaug.data.augment import View
-from synthaug.data.pixels import large_photographs, padded, try_decode
+from synthaug.data.decoding import large_photographs, try_decode
+from synthaug.data.pixels import padded
 from synthaug.errors import UserError
 from synthaug.files import write_rows
 from synthaug.models.classifier import Classifier

@@ -83,7 +83,7 @@ def test_files_that_are_left_out_are_named_with_their_reasons(root: Path, caplog
     (message,) = caplog.messages
     assert message.splitlines() == [
         "2 files: left out, since they are not whole images:",
-        f"  - {root / 'train/cat/notes.txt'}: not an image that Pillow can read",
+        f"  - {root / 'train/cat/notes.txt'}: not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image",
         f"  - {root / 'val/dog/empty.png'}: the file is empty (0 bytes)",
     ]
 
@@ -104,7 +104,7 @@ def test_what_a_split_leaves_out_is_named_and_counted(root: Path, caplog: pytest
     assert [message.splitlines() for message in caplog.messages] == [
         [
             "1 file: left out, since they are not whole images:",
-            f"  - {flat / 'cat/notes.txt'}: not an image that Pillow can read",
+            f"  - {flat / 'cat/notes.txt'}: not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image",
         ],
         [
             "1 image is a near duplicate of validation or test images and left out:",

@@ -13,6 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from synthaug import files
 from synthaug.data import registration
+from synthaug.data.decoding import decode
 from synthaug.data.fingerprints import (
     Fingerprint,
     distances,
@@ -22,7 +23,6 @@ from synthaug.data.fingerprints import (
     near_duplicates,
     perceptual_hash,
 )
-from synthaug.data.pixels import decode
 from synthaug.data.sources.digits import write_digits
 from tests.factories.images import image
 

@@ -459,7 +459,7 @@ def test_files_that_are_no_images_stop_before_the_split_or_are_left_out(root: Pa
     assert not (root.parent / "splits" / IMAGES).exists()
     first = divided(root, refuse=skip)
     assert {path.name: reason for path, reason in first.bad.items()} == {
-        "notes.txt": "not an image that Pillow can read"
+        "notes.txt": "not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image"
     }
     assert sum(len(samples) for samples in first.real.splits.values()) == 30
     assert divided(root, refuse=skip) == first

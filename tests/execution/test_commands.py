@@ -270,7 +270,7 @@ def test_files_that_are_no_images_stop_the_run_or_are_counted(swept: Commands) -
     assert code == 1
     assert "3 files are not whole images:" in printed
     for line in (
-        "bad/test/cat/notes.txt: not an image that Pillow can read",
+        "bad/test/cat/notes.txt: not a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF image",
         "bad/train/cat/empty.png: the file is empty (0 bytes)",
         "bad/val/dog/cut.png: damaged (",
     ):

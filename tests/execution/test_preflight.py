@@ -179,7 +179,7 @@ def test_a_folder_that_cannot_be_split_stops_the_first_run(tmp_path: Path, photo
     (tmp_path / "flat" / "cat" / "notes.txt").write_text("no image")
     for path in sorted((tmp_path / "flat" / "dog").iterdir())[2:]:
         path.unlink()
-    with pytest.raises(UserError, match=r"notes\.txt: not an image(?s:.)*dataset\.on_bad_image=skip"):
+    with pytest.raises(UserError, match=r"notes\.txt: not a JPEG(?s:.)*dataset\.on_bad_image=skip"):
         check(jobs_of(tmp_path / "flat"))
     with pytest.raises(UserError, match="dog: too small to be split: 2 images"):
         check(jobs_of(tmp_path / "flat", "dataset.on_bad_image=skip"))

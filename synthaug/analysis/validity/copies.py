@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from synthaug import files
 from synthaug.data import fingerprints
+from synthaug.data.decoding import large_photographs, try_decode
 from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
-from synthaug.data.pixels import large_photographs, try_decode
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthaug.analysis.inference.intervals import Estimate, wilson
-from synthaug.data.pixels import decode
+from synthaug.data.decoding import decode, open_image
 
 FOLDS = 5
 MIN_IMAGES = 4 * FOLDS  # images of an origin: with fewer the interval holds nearly everything
@@ -55,7 +55,7 @@ class Traits:
 def read_traits(path: Path) -> Traits | None:
     """Read the traits of an image file; None where it is missing or damaged."""
     try:
-        with Image.open(path) as opened:
+        with path.open("rb") as stream, open_image(stream) as opened:
             kind = _format(opened)
             width, height = opened.size
         rgb = decode(path, SIDE)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from PIL import Image
 from tqdm import tqdm
 
+from synthaug.data.decoding import open_image
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError, raise_all
 from synthaug.files import whole_folder
@@ -265,7 +265,7 @@ def _write_split(folder: Path, table: Any, rows: Sequence[int], names: Sequence[
 def _suffix(content: bytes) -> str:
     """Return the usual suffix of an image file; files that are no images are reported when they are decoded."""
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with open_image(io.BytesIO(content)) as opened:
             return f".{(opened.format or 'img').lower()}".replace("jpeg", "jpg")
     except OSError:
         return ".img"

@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug.data import fingerprints
-from synthaug.data.pixels import decode, large_photographs
+from synthaug.data.decoding import decode, large_photographs
 from synthaug.data.samples import SPLITS
 from synthaug.data.sources import dataset_record, download
 from synthaug.errors import UserError, raise_all

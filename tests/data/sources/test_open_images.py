@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from synthaug.data import fingerprints
-from synthaug.data.pixels import decode
+from synthaug.data.decoding import decode
 from synthaug.data.samples import SPLITS, scan
 from synthaug.data.sources import download, open_images
 from synthaug.data.sources.open_images import ATTRIBUTION, upright, write_open_images

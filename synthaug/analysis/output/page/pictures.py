@@ -12,7 +12,7 @@ from PIL import Image
 from synthaug.analysis.comparison.disagreement import HardImage, disputed, never_right
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.training_images import listed_images, locator, with_most
-from synthaug.data.pixels import decode
+from synthaug.data.decoding import decode
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.runs.contents import MixRow

@@ -1,0 +1,401 @@
+"""Image files to RGB pixels: by Pillow alone, in full, once, within limits of bytes and pixels.
+
+Only the formats in `FORMATS` are opened. Pillow knows others that start programs (PostScript) or draw (WMF), and it
+goes by a file's content, whatever its name.
+"""
+
+import contextlib
+import hashlib
+import io
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+
+from synthaug.messages import join_words
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+_NAMES = [name.replace("WEBP", "WebP") for name in FORMATS]
+
+# Pillow warns of images above its limit, which might be made to fill the memory, and refuses those of twice as many
+# pixels. Its own limit refuses panoramas of 180 megapixels.
+MOST_PIXELS = 1_000_000_000
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+MOST_FILE_BYTES = 2**30
+# Memory in which all threads together decode, and so the most that one image may take: small files may be many pixels.
+MOST_MEMORY = 2**31
+# Beyond this number of pixels (Pillow's own limit), images are decoded one at a time, and coarser where they will be
+# shrunk anyway. Those below are decoded in full, so that a photograph has the same bits on every machine.
+HUGE = 89_478_485
+_LARGE_FILE = 2**26  # bytes; larger files are read one at a time
+_one_huge_image, _one_large_file = threading.Lock(), threading.Lock()
+_BAND = 2**22  # pixels that are converted at once
+
+# Drawing programs keep a workflow or a thumbnail beside the pixels; a megabyte is Pillow's own limit.
+PngImagePlugin.MAX_TEXT_CHUNK = 2**24
+_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # what telephones write unless told not to
+_LFS_POINTER, _ANNEX_POINTER = b"version https://git-lfs", b"/annex/objects/"
+
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # that Pillow holds per pixel; of other modes 4
+_WHITE_IS_ZERO = 0  # PhotometricInterpretation of a TIFF
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class RefusedImageError(ValueError):
+    """A whole image that is not decoded; the message is the reason."""
+
+
+class _Memory:
+    """Bytes that threads share: whoever wants some waits until they are free.
+
+    Args:
+        total: bytes.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self._used = 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Hold `size` bytes, at most the total, within the block."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._used + size <= self.total)
+            self._used += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._used -= size
+                self._changed.notify_all()
+
+
+_memory = _Memory(MOST_MEMORY)
+
+
+def open_image(stream: BinaryIO) -> Image.Image:
+    """Open an image of one of the `FORMATS`, without decoding it.
+
+    Args:
+        stream: of the file. By a path, Pillow would map a TIFF file, and rotated ones wrongly.
+
+    Raises:
+        UnidentifiedImageError: no such image.
+    """
+    return Image.open(stream, formats=FORMATS)
+
+
+def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
+    """Decode an image file to upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
+
+    Pillow decodes, and fully: torchvision's decoder crashes the process on some damaged files, and the header alone
+    does not show that a file is truncated. Of an animation the first frame is decoded.
+
+    Args:
+        path: of the file, or an open one.
+        short_side: in pixels.
+
+    Raises:
+        RefusedImageError: too large, or of values whose scale cannot be known.
+        Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
+    """
+    if isinstance(path, Path):
+        with path.open("rb") as stream:
+            return decode(stream, short_side)
+    try:
+        return _decode(path, short_side)
+    except RefusedImageError:
+        raise
+    except ValueError:  # what Pillow raises where the text of a PNG exceeds its limits
+        path.seek(0)
+        content = path.read()
+        pixels_alone = _without_metadata(content)
+        if pixels_alone == content:
+            raise
+        return _decode(io.BytesIO(pixels_alone), short_side)
+
+
+def _decode(stream: BinaryIO, short_side: int) -> NDArray[np.uint8]:
+    with open_image(stream) as opened:
+        huge = opened.width * opened.height > HUGE
+        with _one_huge_image if huge else contextlib.nullcontext():
+            if huge:
+                image, (width, height) = _load_huge(opened, short_side)
+            else:
+                with _memory.hold(_needed(opened)):
+                    image = _in_bands(_load(opened), _white_is_zero(opened))
+                width, height = image.size
+    shortest = min(width, height)
+    if shortest > short_side:
+        scale = short_side / shortest
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def _load(opened: Image.Image) -> Image.Image:
+    """Decode an image and turn it upright.
+
+    Pillow's `exif_transpose` writes the EXIF data anew, which fails for odd ones.
+    """
+    opened.load()
+    try:
+        turn = _TURNS.get(opened.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF data, which says nothing of the pixels
+        turn = None
+    return opened if turn is None else opened.transpose(turn)
+
+
+def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Return upright RGB, shrunk to no less than twice the final size, and the (width, height) it had before.
+
+    No second copy of the pixels is held, unless they must be turned.
+    """
+    width, height = opened.size
+    finest = 2 * short_side
+    scans = width * height * 6 if opened.info.get("progressive") else 0  # coefficients, which libjpeg holds in full
+    if min(width, height) > finest:  # a JPEG's decoder can leave out what is too fine; other formats ignore this
+        shortest = min(width, height)
+        opened.draft(None, (width * finest // shortest, height * finest // shortest))
+    with _memory.hold(_needed(opened, short_side, scans)):
+        image = _load(opened)
+        if (image.width < image.height) != (width < height):
+            width, height = height, width
+        times = min(image.size) // finest
+        # Of other modes, the means of values are no means of colours (palettes), or Pillow cannot take them.
+        reduced = image.reduce(times) if times > 1 and image.mode in ("L", "RGB", "CMYK") else image
+        return _in_bands(reduced, _white_is_zero(opened)), (width, height)
+
+
+def _needed(opened: Image.Image, short_side: int | None = None, scans: int = 0) -> int:
+    """Return the bytes that decoding takes at most.
+
+    Args:
+        opened: not yet decoded.
+        short_side: of an image that is reduced before it is converted; None: it is converted whole.
+        scans: bytes that the decoder needs beside the pixels.
+
+    Raises:
+        RefusedImageError: more than `MOST_MEMORY`.
+    """
+    stored = _BYTES.get(opened.mode, 4)
+    reduced = short_side is not None and opened.mode in ("L", "RGB", "CMYK") and min(opened.size) >= 4 * short_side
+    per_pixel = 2 * stored + (0 if reduced else 4)  # it may have to be turned; and once more as RGB
+    if opened.format in ("WEBP", "AVIF"):
+        per_pixel += 8  # the decoder's own copies
+    needed = opened.width * opened.height * per_pixel + scans
+    if needed > MOST_MEMORY:
+        size = f"{opened.width:,} × {opened.height:,} pixels"
+        raise RefusedImageError(
+            f"too large ({size} take {needed / 2**30:.1f} GiB to decode, at most {MOST_MEMORY >> 30})"
+        )
+    return needed
+
+
+def _without_metadata(content: bytes) -> bytes:
+    """Return a PNG file without text and colour profile, which Pillow does not apply; other content as it is."""
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return content
+    kept, start = [content[:8]], 8
+    while start + 8 <= len(content):
+        length, kind = struct.unpack(">I4s", content[start : start + 8])
+        if kind not in _METADATA:
+            kept.append(content[start : start + length + 12])
+        start += length + 12
+    return b"".join(kept)
+
+
+def _white_is_zero(opened: Image.Image) -> bool:
+    """Whether a TIFF file of deep grey has black as its largest value; Pillow turns those of 8 bits alone."""
+    tags = getattr(opened, "tag_v2", {})
+    return bool(tags.get(262) == _WHITE_IS_ZERO) and _is_deep(opened)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _in_bands(image: Image.Image, white_is_zero: bool) -> Image.Image:
+    """Convert to RGB as `as_rgb` does, a band at a time where the image is large."""
+    if _is_deep(image):
+        return _deep_grey(image, white_is_zero)
+    if image.mode in ("RGB", "LAB", "CMYK") and not image.has_transparency_data:
+        return as_rgb(image)
+    bands = list(_bands(image))
+    if len(bands) == 1:
+        return as_rgb(image)
+    converted = Image.new("RGB", image.size)
+    for band in bands:
+        converted.paste(as_rgb(image.crop(band)), band[:2])
+    return converted
+
+
+def _bands(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Return boxes (left, top, right, bottom) of rows, of few pixels each."""
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Convert any Pillow mode to 8-bit RGB, where `convert` alone would show 16-bit grey as white.
+
+    16-bit grey is scaled to 8 bits; for 32-bit and float grey see `_deep_grey`. Transparent parts become white instead
+    of showing the colour hidden under them. CIELAB, and CMYK with the profile of the press it was made for, are
+    converted by their definition.
+
+    Raises:
+        RefusedImageError: grey of values whose scale cannot be known.
+    """
+    managed = _by_profile(image)
+    if managed is not None:
+        return managed
+    if _is_deep(image):
+        return _deep_grey(image, white_is_zero=False)
+    if image.has_transparency_data:
+        layered = image.convert("RGBA")
+        ground = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(ground, layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def _deep_grey(image: Image.Image, white_is_zero: bool) -> Image.Image:
+    """Scale grey of 16 or 32 bits, or float, to 8 bits.
+
+    32-bit grey may hold 8 or 16 bits, float grey 0…1 or 0…255 (holes, which are no numbers, are black).
+
+    Args:
+        image: of such a mode.
+        white_is_zero: whether the largest value is black.
+
+    Raises:
+        RefusedImageError: values whose scale cannot be known.
+    """
+    scale = 1 / 257 if image.mode.startswith("I;16") else _scale(image, white_is_zero)
+    converted = Image.new("L", image.size)
+    for band in _bands(image):
+        grey = (_values(image, band) * scale).round().clip(0, 255).astype(np.uint8)
+        converted.paste(Image.fromarray(255 - grey if white_is_zero else grey), band[:2])
+    return converted.convert("RGB")
+
+
+def _scale(image: Image.Image, white_is_zero: bool) -> float:
+    """Return what makes 0…255 of 32-bit or float grey."""
+    extremes = [(values.min(), values.max()) for values in (_values(image, band) for band in _bands(image))]
+    low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
+    if image.mode == "F":
+        if low >= 0 and high <= 1:
+            return 255.0
+        if low >= 0 and 1.25 <= high <= 255:
+            return 1.0
+        what = f"float grey from {low:.4g} to {high:.4g}, neither 0…1 nor 0…255"
+    elif white_is_zero:
+        what = "32-bit grey with white as 0"
+    elif low >= 0 and high <= 65535:
+        return 1 / 257 if high > 255 else 1.0
+    else:
+        what = f"32-bit grey from {low:.0f} to {high:.0f}, neither 0…255 nor 0…65535"
+    raise RefusedImageError(f"{what}: save it with 8 or 16 bits")
+
+
+def _values(image: Image.Image, band: tuple[int, int, int, int]) -> NDArray[np.float64]:
+    """Return a band of a grey image, its holes black."""
+    return np.nan_to_num(np.asarray(image.crop(band)).astype(np.float64), posinf=np.inf, neginf=-np.inf)
+
+
+def _by_profile(image: Image.Image) -> Image.Image | None:
+    """Convert CIELAB or profiled CMYK to sRGB by colour management; None for other modes and damaged profiles.
+
+    RGB stays as it is: a camera's profile moves its colours little, and every photograph would change.
+    """
+    if image.mode == "LAB":
+        profile: Any = ImageCms.createProfile("LAB")
+    elif image.mode == "CMYK" and image.info.get("icc_profile"):
+        profile = io.BytesIO(image.info["icc_profile"])
+    else:
+        return None
+    try:
+        return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except ImageCms.PyCMSError:
+        return None
+
+
+def try_decode(key: str | None, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+    """Return the decoded image, or the reason why there is none.
+
+    Args:
+        key: file hash; None: of a file that nobody has listed.
+        path: of the file.
+        short_side: as for `decode`.
+    """
+    content = b""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return "cannot be read (Permission denied)" if path.is_dir() else "not a regular file"
+        if status.st_size > MOST_FILE_BYTES:
+            return f"too large ({status.st_size / 2**30:.1f} GiB, at most {MOST_FILE_BYTES / 2**30:.1f})"
+        with _one_large_file if status.st_size > _LARGE_FILE else contextlib.nullcontext():
+            with path.open("rb") as stream:
+                content = stream.read(MOST_FILE_BYTES)
+            if not content:
+                return "the file is empty (0 bytes)"
+            # The file may have been replaced since: under its old hash, the other pixels would stay for good.
+            if key is not None and (current := hashlib.sha256(content).hexdigest()) != key:
+                return f"its content is not what was listed (sha256 {current[:12]} instead of {key[:12]})"
+            return decode(io.BytesIO(content), short_side)
+    except UnidentifiedImageError:
+        return _explain_unidentified(content)
+    except RefusedImageError as error:
+        return str(error)
+    except Image.DecompressionBombError as error:
+        return f"too large ({error})"
+    except MemoryError:
+        raise
+    except Exception as error:
+        if path.is_symlink() and isinstance(error, FileNotFoundError | RuntimeError):
+            return f"a link to {path.readlink()}, which does not exist"
+        if isinstance(error, OSError) and error.errno:
+            return f"cannot be read ({error.strerror})"
+        return f"damaged ({str(error) or type(error).__name__})"
+
+
+def _explain_unidentified(content: bytes) -> str:
+    if content.startswith(_LFS_POINTER):
+        return "a pointer of Git LFS in the place of the image: git lfs pull fetches it"
+    if content.startswith(_ANNEX_POINTER):
+        return "a pointer of git-annex in the place of the image: git annex get fetches it"
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC:
+        return "HEIC, which Pillow cannot read: convert it to JPEG"
+    return f"not a {join_words(_NAMES, 'or')} image"
+
+
+@contextlib.contextmanager
+def large_photographs() -> Iterator[None]:
+    """Silence Pillow's warnings: of damaged metadata, and of images of half `MOST_PIXELS`, of which larger ones raise.
+
+    Held around all threads at once: `catch_warnings` swaps a list that they share.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        yield
