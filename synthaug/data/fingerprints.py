@@ -21,7 +21,7 @@ from synthaug.data.decoding import large_photographs, try_decode
 from synthaug.data.registration import Thumbnails
 
 BITS = 64
-RULE = 1  # raise it with any change of what counts as a copy
+RULE = 2  # raise it with any change of what counts as a copy
 # Images are compared at this short side in pixels: enough to tell any two photographs apart, and fast.
 SHORT_SIDE = 256
 

@@ -18,6 +18,7 @@ SIDE = 32  # of a thumbnail, in pixels
 MIN_CORRELATION = 0.93  # of coarse thumbnails
 MAX_RESIDUAL = 0.13  # of the worst block: root mean square, as a share of the standard deviation of all pixels
 _HOPELESS = 0.5  # a residual of all pixels, in grey, that alignment does not mend
+_CLOSE = 0.25  # one that may be that of a copy before its alignment
 _COARSE = 8  # cells along each side of a coarse thumbnail
 _SCALES = (0.97, 0.94, 0.9)  # sides of the windows
 _GRID, _BLOCKS = 16, 4  # points, and blocks of them, along each side at which aligned thumbnails are compared
@@ -26,7 +27,7 @@ _STEPS, _STRIDE = 6, 0.03  # number of steps, and the longest one as a share of 
 _SLACK = 0.02  # by which a copy may reach over the edge
 _BLUR = 1  # standard deviation in pixels of the thumbnail: finer detail depends on where pixels begin
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
-_BRIGHT = 235  # means above may be of pixels of which some are clipped to white
+_BRIGHT = 235  # means above, or beside such, may be of pixels of which some are clipped to white
 _GAINS = 0.6, 1.6  # of contrast
 _ROWS = 512  # pictures whose correlations with all others are held in memory at once
 _PAIRS = 256  # that are aligned at once
@@ -172,16 +173,24 @@ def _residuals(first: Values, second: Values, windows: Values) -> NDArray[np.flo
     identity = np.tile(np.array([1, 0, 1, 0], dtype=np.float32), (len(first), 1))
     target, _, _ = _sample(second, *_places(identity, points))
     grey, grey_target = (first @ _GREY)[..., None], (target @ _GREY)[..., None]
-    promising = np.arange(len(first))
+    residuals, promising = np.full(len(first), np.inf), np.arange(len(first))
     for step in range(_STEPS):
-        warp[promising], residual = _step(grey[promising], grey_target[promising], warp[promising], points)
+        moved, residual = _step(grey[promising], grey_target[promising], warp[promising], points)
+        if step == 0:  # steps may lead away from where a clipped copy is best
+            close = np.flatnonzero(residual <= _CLOSE)
+            residuals[close] = _compared(first[close], target[close], warp[close], points)
+        warp[promising] = moved
         promising = promising[residual <= _HOPELESS / (1 + step / 2)]
-    residuals = np.full(len(first), np.inf)
-    first, target = first[promising], target[promising]
-    values, _, _ = _sample(first, *_places(warp[promising], points))
-    worst = [_worst_block(_difference(values, target, *tone)) for tone in _tones(values, target)]
-    residuals[promising] = np.sqrt(np.min(worst, axis=0)) / _deviation(target)
+    aligned = _compared(first[promising], target[promising], warp[promising], points)
+    residuals[promising] = np.minimum(residuals[promising], aligned)
     return residuals
+
+
+def _compared(pictures: Values, target: Values, warp: Values, points: Values) -> NDArray[np.float64]:
+    """Return how much the target differs, in its worst block, from pictures at some warp, of all tones the best."""
+    values, _, _ = _sample(pictures, *_places(warp, points))
+    worst = [_worst_block(_difference(values, target, *tone)) for tone in _tones(values, target)]
+    return np.asarray(np.sqrt(np.min(worst, axis=0)) / _deviation(target))
 
 
 def _difference(values: Values, target: Values, gain: Values, offset: Values) -> Values:
@@ -189,10 +198,8 @@ def _difference(values: Values, target: Values, gain: Values, offset: Values) ->
 
     Where brightening clips some of the pixels that a value is the mean of, all between the two tones is right.
     """
-    from scipy.ndimage import maximum_filter
-
     fitted = (gain * values + offset).clip(min=0)
-    clips = maximum_filter(fitted, (1, 3, 3, 1)) > 255
+    clips = _around(fitted) > _BRIGHT
     high = fitted.clip(max=255)
     low = np.where(clips, np.minimum(values, high), high)
     white = (high > _BRIGHT) & (target > _BRIGHT)
@@ -259,9 +266,10 @@ def _tone(values: Values, target: Values) -> tuple[Values, Values]:
 
 
 def _tones(values: Values, target: Values) -> Iterator[tuple[Values, Values]]:
-    """Return no change, then gain and offset by least squares, and a gain alone, of dark pixels and of all.
+    """Return no change, then gain and offset by least squares, and a gain alone: of dark pixels, of all, of unclipped.
 
-    Brightening clips to white, so that pixels which may be clipped do not fit; on white ground only they are clipped.
+    Brightening clips to white, so that pixels which may be clipped do not fit; on white ground only they are clipped,
+    and which ones follows from the gain.
     """
     dark = ((values < _BRIGHT) & (target < _BRIGHT)).astype(np.float32)
     none = np.ones_like(values[:, :1, :1, :1])
@@ -272,8 +280,23 @@ def _tones(values: Values, target: Values) -> Iterator[tuple[Values, Values]]:
         variance = _sum(weights * (values - centre) ** 2).clip(min=total)
         gain = (_sum(weights * (values - centre) * (target - target_centre)) / variance).clip(*_GAINS)
         yield gain, target_centre - gain * centre
-        ratio = (_sum(weights * values * target) / _sum(weights * values**2).clip(min=1)).clip(*_GAINS)
+        ratio = _ratio(weights, values, target)
         yield ratio, 0 * ratio
+    for _ in range(2):
+        ratio = _ratio((_around(ratio * values) < _BRIGHT).astype(np.float32), values, target)
+    yield ratio, 0 * ratio
+
+
+def _ratio(weights: Values, values: Values, target: Values) -> Values:
+    """Return the gain of least squares without an offset."""
+    return np.asarray(_sum(weights * values * target) / _sum(weights * values**2).clip(min=1)).clip(*_GAINS)
+
+
+def _around(values: Values) -> Values:
+    """Return the largest value at each point and at those beside it."""
+    from scipy.ndimage import maximum_filter
+
+    return np.asarray(maximum_filter(values, (1, 3, 3, 1)))
 
 
 def _sum(values: Values) -> Values:

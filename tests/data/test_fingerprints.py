@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from synthaug import files
 from synthaug.data import registration
@@ -105,6 +105,23 @@ def test_copies_of_small_pictures(name: str, digits: Path) -> None:
     fours = read_digits(digits, "4")[:10]
     pairs = near_duplicates(prints(fours), prints([CHANGES[name](item) for item in fours]))
     assert pairs == [(number, number) for number in range(10)]
+
+
+def on_white(seed: int) -> Image.Image:
+    """Draw some coloured discs on white."""
+    random = np.random.default_rng(seed)
+    drawn = Image.new("RGB", (200, 200), "white")
+    for x, y, radius in zip(*random.integers(50, 150, (2, 4)), random.integers(12, 45, 4), strict=True):
+        colour = tuple(int(value) for value in random.integers(20, 220, 3))
+        ImageDraw.Draw(drawn).ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    return drawn
+
+
+def test_brightened_objects_on_white_are_copies_although_colours_are_clipped() -> None:
+    objects = [on_white(seed) for seed in range(20)]
+    pairs = near_duplicates(prints(objects), prints([CHANGES["brighter"](item) for item in objects]))
+    assert set(pairs) <= {(number, number) for number in range(20)}
+    assert len(pairs) >= 18
 
 
 def test_handwritten_ones_are_no_copies_of_one_another(digits: Path) -> None:
