@@ -27,6 +27,9 @@ DRAWS = (
 )
 
 
+_MOST_FLOATS = 2**27  # values of a batch: a batch of 128 photographs at twice the usual 224 pixels has fewer
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Augmentation of training images; the default leaves them as they are.
@@ -227,10 +230,20 @@ def _warp(
     x = torch.minimum(x.clamp(min=0.5), width - 0.5)
     canvas_h, canvas_w = pixels.shape[-2:]
     grid = torch.stack([x * 2 / canvas_w - 1, y * 2 / canvas_h - 1], dim=-1)
-    images = torch.nn.functional.grid_sample(pixels.float() / 255, grid, mode="bilinear", align_corners=False)
+    images = torch.cat(
+        [
+            torch.nn.functional.grid_sample(part.float() / 255, points, mode="bilinear", align_corners=False)
+            for part, points in zip(_parts(pixels, pixels), _parts(grid, pixels), strict=True)
+        ]
+    )
     if supersample > 1:  # `grid_sample` does not antialias
         images = torch.nn.functional.avg_pool2d(images, supersample)
     return images.clamp_(0, 1)  # the weights of a white spot may add up to 1.0000001
+
+
+def _parts(values: Tensor, pixels: Tensor) -> Sequence[Tensor]:
+    """Split a batch along its first axis so that few of its pixels are floats at once; most batches stay whole."""
+    return values.split(max(1, _MOST_FLOATS // pixels[0].numel()))
 
 
 def _colour(images: Tensor, draw: dict[str, Tensor], augmentation: Augmentation) -> Tensor:

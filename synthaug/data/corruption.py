@@ -46,8 +46,14 @@ class CorruptedPixels:
         self.pixels = pixels
         self.supersample = samples_per_pixel(store.short_side, image_size, crop_pct)
 
-    def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def batch(
+        self, keys: Sequence[str], places: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2).
+
+        Args:
+            keys: B file hashes.
+            places: unused, since what evaluation shows is the middle.
 
         Raises:
             UserError: the transform fails, or returns no image.

@@ -10,10 +10,12 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from synthaug.data.augment import Augmentation, evaluation_view, samples_per_pixel, training_view, uniforms
+from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, samples_per_pixel, training_view, uniforms
 from synthaug.data.batches import Batches
 from synthaug.data.pixels import Pixels
 from synthaug.data.samples import SYNTHETIC, Sample
+
+_CENTRE = [DRAWS.index("y"), DRAWS.index("x")]
 
 
 class RawBatch(NamedTuple):
@@ -56,8 +58,8 @@ class Rows(Dataset[RawBatch]):
         """PyTorch's fetcher asks for a whole batch here, so that no per-image tensors are stacked."""
         rows = torch.tensor([row for _, row in items])
         keys = [self.keys[row] for _, row in items]
-        pixels, sizes = self.store.batch(keys)
         draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], keys)
+        pixels, sizes = self.store.batch(keys, None if draws is None else draws[:, _CENTRE].numpy())
         return RawBatch(
             torch.from_numpy(pixels),
             torch.from_numpy(sizes),

@@ -30,6 +30,8 @@ from synthaug.files import write_rows
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+LONGEST = 3  # ratio of the sides of images in a batch; photographs of usual cameras are within it
+
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
 
 
@@ -53,8 +55,15 @@ class Pixels(Protocol):
 
     short_side: int
 
-    def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+    def batch(
+        self, keys: Sequence[str], places: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return images as `padded` does.
+
+        Args:
+            keys: B file hashes.
+            places: of what is kept of long images.
+        """
         ...
 
 
@@ -104,9 +113,16 @@ class PixelStore:
         """Return the place of the image with this file hash."""
         return self._places[key]
 
-    def batch(self, keys: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Return images as one padded array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
-        return padded([self.image(key) for key in keys])
+    def batch(
+        self, keys: Sequence[str], places: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return images as `padded` does.
+
+        Args:
+            keys: B file hashes.
+            places: of what is kept of long images.
+        """
+        return padded([self.image(key) for key in keys], places)
 
     def image(self, key: str) -> NDArray[np.uint8]:
         """Return the image with this file hash, (H, W, 3)."""
@@ -165,14 +181,40 @@ class PixelStore:
         )
 
 
-def padded(images: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images (H, W, 3) as one array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2)."""
+def padded(
+    images: Sequence[NDArray[np.uint8]], places: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return images (H, W, 3) as one array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2).
+
+    Of an image that is longer than `LONGEST` times its short side, so much is kept: one panorama and one screenshot
+    would pad a whole batch to the width of the one and the height of the other.
+
+    Args:
+        images: B of them.
+        places: of what is kept, (B, 2): 0 is at the top and on the left, 1 at the bottom and on the right; None is
+            the middle. At the place of a crop's centre, crops are drawn from all of the image.
+    """
+    centres = np.full((len(images), 2), 0.5, dtype=np.float32) if places is None else places
+    images = [_shortened(image, centre) for image, centre in zip(images, centres, strict=True)]
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
     height, width = sizes.max(axis=0)
     pixels = np.zeros((len(images), 3, height, width), dtype=np.uint8)
     for row, image in enumerate(images):
         pixels[row, :, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
     return pixels, sizes
+
+
+def _shortened(image: NDArray[np.uint8], place: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the part of a long image at a place (vertical, horizontal)."""
+    most = LONGEST * min(image.shape[:2])
+    for axis in (0, 1):
+        surplus = image.shape[axis] - most
+        if surplus > 0:
+            surplus += surplus % 2  # the middle of the part is that of the image
+            start = round(float(place[axis]) * surplus)
+            kept = slice(start, start + image.shape[axis] - surplus)
+            image = image[kept] if axis == 0 else image[:, kept]
+    return image
 
 
 def _chunks(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple[str, Path]]]:

@@ -17,7 +17,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import adjust_hue
 
+from synthaug.data import augment
 from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, training_view, uniforms
+from synthaug.data.pixels import padded
 from synthaug.data.policies import POLICIES, apply_policy
 from synthaug.errors import UserError
 from synthaug.models.backbones import IMAGENET_MEAN
@@ -245,6 +247,33 @@ def test_views_are_batches_of_finite_numbers_from_0_to_1(width: int, height: int
 
 
 # --- what training varies --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(200, 20), (20, 201), (20, 63), (200, 21)])
+@pytest.mark.parametrize("drawn", [0.0, 0.31, 0.5, 0.99])
+def test_a_long_image_is_shown_as_if_the_batch_held_all_of_it(size: tuple[int, int], drawn: float) -> None:
+    images = [picture(1, *size), picture(2, 24, 20)]
+    whole, whole_sizes = stack(images)
+    numbers = draws(2, x=drawn, y=drawn)
+    short, sizes = map(torch.from_numpy, padded(images, np.full((2, 2), drawn, dtype=np.float32)))
+    middle, middle_sizes = map(torch.from_numpy, padded(images))
+    assert max(short.shape[2:]) <= 3 * 21
+    expected = training_view(whole, whole_sizes, numbers, 16, Augmentation())
+    differing = (training_view(short, sizes, numbers, 16, Augmentation()) - expected).abs().mean(dim=(1, 2, 3))
+    assert differing[0] < 0.07  # a part begins at a whole pixel
+    assert differing[1] < 1e-5
+    expected = evaluation_view(whole, whole_sizes, 16, 0.875)
+    assert_same(evaluation_view(middle, middle_sizes, 16, 0.875), expected, 1e-4)
+
+
+def test_a_batch_in_parts_has_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels, sizes = stack([picture(seed, 20 + seed, 24) for seed in range(7)])
+    numbers = torch.from_numpy(uniforms(3, 4, keys(7)))
+    whole = training_view(pixels, sizes, numbers, 16, Augmentation(scale=(0.3, 1)), 2)
+    monkeypatch.setattr(augment, "_MOST_FLOATS", 3 * pixels[0].numel() - 1)
+    assert torch.equal(training_view(pixels, sizes, numbers, 16, Augmentation(scale=(0.3, 1)), 2), whole)
+    monkeypatch.setattr(augment, "_MOST_FLOATS", 1)
+    assert torch.equal(training_view(pixels, sizes, numbers, 16, Augmentation(scale=(0.3, 1)), 2), whole)
 
 
 @pytest.mark.parametrize(("size", "side"), [(16, 16), (16, 8), (16, 24), (15, 7), (3, 12)])

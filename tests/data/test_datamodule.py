@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as lightning
 import torch
+from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from synthaug import files
@@ -278,3 +279,15 @@ def test_a_started_process_reads_the_same(real: RealImages, store: PixelStore) -
     expected = listed.__getitems__(items).pixels
     right: Rows = pickle.loads(pickle.dumps(listed))  # which is how a process is given it where fork is unknown
     assert torch.equal(right.__getitems__(items).pixels, expected)
+
+
+def test_training_sees_all_of_a_long_image(tmp_path: Path) -> None:
+    Image.fromarray(np.tile(np.arange(160, dtype=np.uint8)[None, :, None], (16, 1, 3))).save(tmp_path / "wide.png")
+    sample = Sample(tmp_path / "wide.png", 0, "cat", SYNTHETIC, files.sha256(tmp_path / "wide.png"))
+    store = PixelStore(tmp_path / "pixels", 16)
+    assert store.add({sample.sha256: sample.path}) == {}
+    rows = Rows([sample], store, seed=3)
+    starts = [int(rows[epoch, 0].pixels[0, 0, 0, 0]) for epoch in range(200)]
+    assert rows[0, 0].pixels.shape == (1, 3, 16, 48)
+    assert min(starts) < 10
+    assert max(starts) > 102

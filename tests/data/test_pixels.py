@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 from synthaug import files
 from synthaug.data import decoding, pixels
 from synthaug.data.decoding import as_rgb, decode
-from synthaug.data.pixels import PixelStore
+from synthaug.data.pixels import PixelStore, padded
 from synthaug.files import write_rows
 from tests.factories.images import image
 
@@ -248,18 +248,33 @@ def test_pickling_takes_the_index_along_but_not_the_pixels(tmp_path: Path) -> No
 
 
 def test_a_batch_is_padded_with_zeros_to_its_largest_image(tmp_path: Path) -> None:
-    images = {**save(tmp_path / "a", [0], (20, 16)), **save(tmp_path / "b", [1], (5, 30))}
+    images = {**save(tmp_path / "a", [0], (20, 16)), **save(tmp_path / "b", [1], (10, 30))}
     store = PixelStore(tmp_path / "store", WHOLE)
     store.add(images)
     wide, tall = images
     batch, sizes = store.batch([wide, tall, wide])
     assert batch.shape == (3, 3, 30, 20)
     assert batch.dtype == np.uint8
-    assert sizes.tolist() == [[16, 20], [30, 5], [16, 20]]
+    assert sizes.tolist() == [[16, 20], [30, 10], [16, 20]]
     assert not batch[0, :, 16:].any()
     assert not batch[1, :, :, 5:].any()
     assert np.array_equal(batch[0], batch[2])
-    assert np.array_equal(batch[1, :, :, :5].transpose(1, 2, 0), decode(images[tall], WHOLE))
+    assert np.array_equal(batch[1, :, :, :10].transpose(1, 2, 0), decode(images[tall], WHOLE))
+
+
+def test_a_panorama_and_a_screenshot_do_not_pad_a_batch_to_both() -> None:
+    wide = np.arange(10 * 200 * 3, dtype=np.uint8).reshape(10, 200, 3)
+    tall = wide.transpose(1, 0, 2)
+    ordinary = wide[:, :30]
+    batch, sizes = padded([wide, tall, ordinary])
+    assert (batch.shape, sizes.tolist()) == ((3, 3, 30, 30), [[10, 30], [30, 10], [10, 30]])
+    assert np.array_equal(batch[0, :, :10].transpose(1, 2, 0), wide[:, 85:115])
+    assert np.array_equal(batch[2, :, :10].transpose(1, 2, 0), ordinary)
+    places = np.array([[0.7, 0], [1, 0.2], [0, 1]], dtype=np.float32)
+    batch, _ = padded([wide, tall, ordinary], places)
+    assert np.array_equal(batch[0, :, :10].transpose(1, 2, 0), wide[:, :30])
+    assert np.array_equal(batch[1, :, :, :10].transpose(1, 2, 0), tall[170:])
+    assert np.array_equal(batch[2, :, :10].transpose(1, 2, 0), ordinary)
 
 
 def test_content_is_of_the_pixels_and_their_shape(tmp_path: Path) -> None:
