@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from synthaug.data.samples import files_below
+from synthaug.data.folders import files_below
 from synthaug.errors import UserError, disk_is_full, explain, raise_all
 from synthaug.messages import bullets, plural
 from synthaug.runs import discovery, layout

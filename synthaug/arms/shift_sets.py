@@ -15,9 +15,10 @@ from typing import Any
 from synthaug import files
 from synthaug.arms import build
 from synthaug.arms.shifts import HeldOut, Shift, ShiftSet, absent_classes, require_unseen
+from synthaug.data.folders import Hash
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import Hash, RealImages, Sample, per_class
+from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator

@@ -23,7 +23,8 @@ from synthaug.config.schema import (
     SplitConfig,
     target_kwargs,
 )
-from synthaug.data.samples import existing_folders, is_litter, layout_problems, more_problems
+from synthaug.data.folders import is_litter
+from synthaug.data.samples import existing_folders, layout_problems, more_problems
 from synthaug.messages import join_words, suggest
 from synthaug.runs.layout import DEBUG_SUFFIX
 

@@ -241,9 +241,10 @@ def _warp(
     return images.clamp_(0, 1)  # the weights of a white spot may add up to 1.0000001
 
 
-def _parts(values: Tensor, pixels: Tensor) -> Sequence[Tensor]:
+def _parts(values: Tensor, pixels: Tensor) -> list[Tensor]:
     """Split a batch along its first axis so that few of its pixels are floats at once; most batches stay whole."""
-    return values.split(max(1, _MOST_FLOATS // pixels[0].numel()))
+    size = max(1, _MOST_FLOATS // pixels[0].numel())
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def _colour(images: Tensor, draw: dict[str, Tensor], augmentation: Augmentation) -> Tensor:

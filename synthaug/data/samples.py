@@ -2,12 +2,14 @@
 
 import functools
 import hashlib
-import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from synthaug import files
+from synthaug.data.folders import Hash, class_files, class_folders, content_hash, is_litter, nameless
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
 
@@ -15,15 +17,16 @@ REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
 MORE = "more"
 
-# Usual names of a split's folder, whatever the configuration calls it.
+# Usual names of a split's folder, whatever the configuration calls it; one word of the name is enough.
 _USUAL = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "tests", "testing", "eval"),
+    split: re.compile(rf"({names})(set|data|images)?")
+    for split, names in (
+        ("train", "train|training"),
+        ("val", "val|valid|validation|dev"),
+        ("test", "tests?|testing|eval|evaluation"),
+    )
 }
-
-# Left by operating systems in any folder that was opened; never meant as an image.
-_LITTER = {"thumbs.db", "desktop.ini"}
+CLASSES_IN_ROOT = "."  # dataset.train, where the folders in the root itself are the classes
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,6 @@ class RealImages:
         return RealImages(self.classes, **splits)
 
 
-Hash = Callable[[Path], str]  # a file's SHA-256, `files.sha256` or that of a `HashCache`
-
-
 def scan(
     root: Path, split_folders: Mapping[str, str], can_split: bool = False, sha256: Hash = files.sha256
 ) -> RealImages:
@@ -111,7 +111,7 @@ def scan(
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     for split, by_class in listed.items():
         samples[split] = [
-            Sample(path, label, classes[label], REAL, sha256(path))
+            Sample(path, label, classes[label], REAL, content_hash(path, sha256))
             for label, paths in enumerate(by_class)
             for path in paths
         ]
@@ -134,11 +134,11 @@ def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha2
     problems = more_problems(root, name)
     if not problems:
         listed = [class_files(folder, class_name) for class_name in real.classes]
-        problems = [*_unknown_classes(folder, real.classes, "dataset.train"), *_nameless(folder, listed)]
+        problems = [*_unknown_classes(folder, real.classes, "dataset.train"), *nameless(folder, chain(*listed))]
     if problems:
         raise UserError("\n  - ".join([f"dataset.more={name} cannot be used:", *problems]))
     more = [
-        Sample(path, label, real.classes[label], REAL, sha256(path))
+        Sample(path, label, real.classes[label], REAL, content_hash(path, sha256))
         for label, paths in enumerate(listed)
         for path in paths
     ]
@@ -177,18 +177,20 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
     expected = "/, ".join(split_folders.values())
     if not any(root.iterdir()):
         return [f"it is empty; expected {expected}/ with one folder of images per class in each"]
+    misnamed = _misnamed_splits(root, split_folders)
     if can_split:
-        misnamed = _misnamed_splits(root, split_folders)
-        if misnamed:
-            return misnamed
+        problems = [line for lines in misnamed.values() for line in lines] or _unlikely_classes(root, split_folders)
+        if problems:
+            return problems
         split_folders = existing_folders(root, split_folders)
     hint = "" if can_split else "; or have images drawn for it by 'split: {}' in the dataset's YAML"
-    problems = [
+    missing = [
         f"it has no folder '{name}/' (key dataset.{split}); expected {expected}/ with one folder of images per class"
         + hint
         for split, name in split_folders.items()
-        if not (root / name).is_dir()
+        if not (root / name).is_dir() and not misnamed.get(split)
     ]
+    problems = [line for lines in misnamed.values() for line in lines] + missing
     if can_split and problems:
         problems += [_class_hint(split, name) for split, name in split_folders.items() if (root / name).is_dir()]
     by_folder: dict[Path, list[str]] = {}
@@ -203,7 +205,8 @@ def layout_problems(root: Path, split_folders: Mapping[str, str], can_split: boo
 
 
 def _class_hint(split: str, name: str) -> str:
-    return f"if '{name}' is a class and not a split, give dataset.{split}=<another name>"
+    other = CLASSES_IN_ROOT if split == "train" else "<another name>"
+    return f"if '{name}' is a class and not a split, give dataset.{split}={other}"
 
 
 def existing_folders(root: Path, split_folders: Mapping[str, str]) -> dict[str, str]:
@@ -218,17 +221,60 @@ def existing_folders(root: Path, split_folders: Mapping[str, str]) -> dict[str, 
     return {"train": split_folders["train"], **names} if names else {"train": "."}
 
 
-def _misnamed_splits(root: Path, split_folders: Mapping[str, str]) -> list[str]:
-    """List folders that look like the missing one of a split: images would be drawn for it instead."""
+def _misnamed_splits(root: Path, split_folders: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return split → folders that look like its missing one: images would be drawn for it instead."""
+    if split_folders["train"] == CLASSES_IN_ROOT:
+        return {}
     missing = [split for split, name in split_folders.items() if not (root / name).is_dir()]
-    others = [name for name in class_folders(root) if name not in split_folders.values()]
-    return [
-        f"it has no folder '{split_folders[split]}/' (key dataset.{split}), but '{name}/': use that one with "
-        f"dataset.{split}={name}, or give it another name if it is none"
+    used = {Path(name).parts[0] for name in split_folders.values()}
+    others = [name for name in class_folders(root) if name not in used and class_folders(root / name)]
+    return {
+        split: [
+            f"it has no folder '{split_folders[split]}/' (key dataset.{split}), but '{inner}/': use that one with "
+            f"dataset.{split}={inner}, or give it another name if it is none"
+            for name in others
+            for inner in [_unwrapped(root, name)]
+            if any(_USUAL[split].fullmatch(word) for word in re.split(r"[^a-z]+", name.lower()))
+        ]
         for split in missing
-        for name in others
-        if name.lower() in _USUAL[split] and class_folders(root / name)
-    ]
+    }
+
+
+def _unwrapped(root: Path, name: str) -> str:
+    """Return the folder in a folder that holds no other, as archives make them."""
+    inner = class_folders(root / name)
+    if len(inner) == 1 and class_folders(root / name / inner[0]):
+        return _unwrapped(root, f"{name}/{inner[0]}")
+    return name
+
+
+def _unlikely_classes(root: Path, split_folders: Mapping[str, str]) -> list[str]:
+    """List what makes it unlikely that the folders which would be taken for the classes are."""
+    if split_folders["train"] == CLASSES_IN_ROOT:
+        return []
+    folders = class_folders(root)
+    existing = [split for split, name in split_folders.items() if (root / name).is_dir()]
+    if existing == ["train"] and split_folders["train"] in folders:
+        train = split_folders["train"]
+        beside = [name for name in folders if name != train and _has_files(root / name)]
+        listed = ", ".join(beside[:5]) + (" …" if len(beside) > 5 else "")
+        what = f"beside '{train}/' it has other folders of images ({listed})"
+        move = "move them out of it if they are no classes"
+        return [f"{what}: {_class_hint('train', train)}; {move}"] if beside else []
+    inner = {name: class_folders(root / name) for name in folders}
+    if existing or not all(inner.values()):
+        return []
+    first = next(iter(inner), "")
+    if len(inner) == 1:
+        return [f"it holds one folder, '{first}/': if the dataset lies in it, give dataset.root={root / first}"]
+    same = inner and len(inner[first]) > 1 and all(names == inner[first] for names in inner.values())
+    what = f"its folders {', '.join(folders)} all hold the same folders ({', '.join(inner[first][:5])})" if same else ""
+    splits = f"if they are splits, name them: dataset.train={first} dataset.test={folders[-1]}" if same else ""
+    return [f"{what}: {splits}; if they are the classes, give dataset.train={CLASSES_IN_ROOT}"] if same else []
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() and not is_litter(path, folder) for path in folder.iterdir())
 
 
 def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
@@ -306,43 +352,6 @@ def digest(samples: Iterable[Sample]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders that are classes, sorted."""
-    with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-
-
-def class_files(folder: Path, name: str) -> list[Path]:
-    """Return the files of a class, sorted. All but litter count: decoding finds what is no image.
-
-    Args:
-        folder: of a split.
-        name: of the class.
-    """
-    return files_below(folder / name, folder)
-
-
-def files_below(folder: Path, root: Path) -> list[Path]:
-    """Return all files in a folder and its folders but litter, sorted.
-
-    Args:
-        folder: to be listed.
-        root: itself or a folder above it; hidden folders from there on are left out.
-    """
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_litter(path, root))
-
-
-def is_litter(path: Path, folder: Path) -> bool:
-    """Whether a file is hidden, in a hidden folder (.ipynb_checkpoints holds copies of images), or the system's.
-
-    Args:
-        path: of the file.
-        folder: above it, whose own path may have hidden parts.
-    """
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return hidden or path.name.lower() in _LITTER
-
-
 def _class_problems(
     folders: Mapping[str, Path], classes: Sequence[str], listed: Mapping[str, Sequence[Sequence[Path]]]
 ) -> list[str]:
@@ -357,7 +366,7 @@ def _class_problems(
     for split, by_class in listed.items():
         empty = [name for name, paths in zip(classes, by_class, strict=True) if not paths]
         problems += [f"{folders[split]} has no images of {', '.join(empty)}"] if empty else []
-        problems += _nameless(folders[split], by_class)
+        problems += nameless(folders[split], chain(*by_class))
     return problems
 
 
@@ -368,21 +377,3 @@ def _unknown_classes(folder: Path, classes: Sequence[str], train: str) -> Iterat
             f"{folder} has classes that {train} has not: {', '.join(unknown)}; rename or remove them, or add them to "
             f"{train}"
         )
-
-
-def _nameless(folder: Path, by_class: Iterable[Sequence[Path]]) -> Iterator[str]:
-    nameless = [path for paths in by_class for path in paths if not _is_text(path)]
-    if nameless:
-        yield (
-            f"{folder} has {plural(len(nameless), 'file')} with names that are no valid Unicode, such as "
-            f"{str(nameless[0]).encode(errors='backslashreplace').decode()}; rename them"
-        )
-
-
-def _is_text(path: Path) -> bool:
-    """Whether the name can be written into the run's files; Linux allows any bytes."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

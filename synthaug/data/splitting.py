@@ -22,12 +22,10 @@ from filelock import FileLock
 from synthaug import files
 from synthaug.data import fingerprints
 from synthaug.data.fingerprints import Fingerprint
+from synthaug.data.folders import Hash, class_files, class_folders
 from synthaug.data.samples import (
-    Hash,
     RealImages,
     Sample,
-    class_files,
-    class_folders,
     existing_folders,
     layout_problems,
     per_class,

@@ -16,9 +16,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug.data.decoding import large_photographs, try_decode
+from synthaug.data.folders import class_files, class_folders, content_hash, nameless
 from synthaug.data.hash_cache import HASHES, HashCache
-from synthaug.data.samples import SYNTHETIC, Sample, class_files, class_folders
-from synthaug.errors import UserError
+from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.errors import UserError, raise_all
 from synthaug.files import write_rows
 from synthaug.generation.screening import rejection
 from synthaug.messages import bullets, plural, suggest
@@ -63,6 +64,10 @@ class FolderPool:
         """
         self._check_exists()
         classes = class_folders(self.root)
+        raise_all(
+            f"generator.root={self.root} cannot be used:",
+            nameless(self.root, (path for name in classes for path in class_files(self.root, name))),
+        )
         unknown = [name for name in classes if name not in counts]
         absent = [name for name in counts if name not in classes]
         if len(absent) == len(counts):
@@ -127,7 +132,7 @@ class FolderPool:
             self._check_exists()
             with HashCache(self.folder / HASHES) as hashes:
                 listed = {
-                    name: {hashes.sha256(path): path for path in reversed(class_files(self.root, name))}
+                    name: {content_hash(path, hashes.sha256): path for path in reversed(class_files(self.root, name))}
                     for name in class_folders(self.root)
                 }
             rejected = self._screen({key: path for files in listed.values() for key, path in files.items()})

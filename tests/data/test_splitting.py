@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import math
 import shutil
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -138,7 +139,7 @@ def test_names_places_and_order_do_not_matter(root: Path, tmp_path: Path) -> Non
     expected = hashes(divided(root).real)
     elsewhere = tmp_path / "elsewhere" / "photos"
     for number, path in enumerate(sorted(root.rglob("*.png"), reverse=True)):
-        place = elsewhere / path.parent.name / f"deep{number % 3}" / f"猫{number}.png"
+        place = elsewhere / path.parent.name / f"{path.parent.name}{number % 3}" / f"猫{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, place)
     assert hashes(divided(elsewhere).real) == expected
@@ -494,6 +495,48 @@ def test_a_split_under_another_name_is_not_drawn_anew(tmp_path: Path, split: str
 
 def test_a_class_called_train_is_told_apart(root: Path) -> None:
     (root / "cat").rename(root / "train")
-    assert "if 'train' is a class and not a split, give dataset.train=<another name>" in refusal(root)
-    real = divide(root, {**SPLIT_FOLDERS, "train": "none"}, FIFTH, root.parent / "splits", stop).real
+    assert "if 'train' is a class and not a split, give dataset.train=." in refusal(root)
+    (root / "train" / "steam").mkdir()
+    (root / "train" / "electric").mkdir()
+    assert "if 'train' is a class and not a split, give dataset.train=." in refusal(root)
+    real = divide(root, {**SPLIT_FOLDERS, "train": "."}, FIFTH, root.parent / "splits", stop).real
     assert real.classes == ["dog", "train"]
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("TrainData", "Testing"),
+        ("2.train-images", "3 evaluation"),
+    ],
+)
+def test_folders_that_look_like_splits_are_named_with_their_keys(tmp_path: Path, train: str, test: str) -> None:
+    flat = write_flat(tmp_path / "flat", {"cat": 20, "dog": 20})
+    root = tmp_path / "photos"
+    shutil.copytree(flat, root / train)
+    shutil.copytree(flat, root / test)
+    message = refusal(root)
+    assert f"dataset.train={train}, or" in message
+    assert f"dataset.test={test}, or" in message
+
+
+def test_folders_of_other_names_that_hold_the_same_folders_are_refused_unless_they_are_called_classes(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "photos"
+    for name in ("a", "b"):
+        write_flat(root / name, {"cat": 20, "dog": 20})
+        for path in sorted(root.glob(f"{name}/*/*.png")):
+            image(zlib.crc32(str(path.relative_to(root)).encode())).save(path)
+    message = refusal(root)
+    assert "dataset.train=a dataset.test=b" in message
+    assert "if they are the classes, give dataset.train=." in message
+    real = divide(root, {**SPLIT_FOLDERS, "train": "."}, FIFTH, tmp_path / "splits", stop).real
+    assert real.classes == ["a", "b"]
+
+
+def test_a_folder_in_a_folder_is_named(tmp_path: Path) -> None:
+    write_flat(tmp_path / "photos" / "photos", {"cat": 4, "dog": 4})
+    assert f"give dataset.root={tmp_path / 'photos' / 'photos'}" in refusal(tmp_path / "photos")

@@ -1,7 +1,10 @@
 """A pool of images made elsewhere: its classes, what is left out of it, and what a mix takes from it."""
 
 import logging
+import os
 import re
+import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +153,23 @@ def test_prompts_for_a_pool_are_refused(tmp_path: Path) -> None:
     settings = {"output_dir": str(tmp_path), "prompts": {**NONE, "name": "clip", "templates": ["{class_name}"]}}
     with pytest.raises(UserError, match=r"prompts=clip: .*generator.root=pool"):
         arms.synthetic_images(settings, "photos", "pool", FolderGenerator("pool"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_names_that_cannot_be_written_down_are_refused_at_once(tmp_path: Path) -> None:
+    root = write_pool(tmp_path / "pool", cat=3, dog=3)
+    (root / "dog" / "0.png").rename(root / "dog" / os.fsdecode(b"caf\xe9.png"))
+    with pytest.raises(UserError, match=r"1 file with names that are no valid Unicode.*caf\\udce9\.png") as caught:
+        pool(root, tmp_path).check({"cat": 1, "dog": 1})
+    str(caught.value).encode()
+
+
+def test_a_pool_of_another_unicode_form_with_litter_and_a_dangling_link(tmp_path: Path) -> None:
+    name = unicodedata.normalize("NFC", "Zürich")
+    root = write_pool(tmp_path / "pool", **{unicodedata.normalize("NFD", name): 3, "dog": 2, "__MACOSX": 1})
+    (root / "@eaDir").mkdir()
+    (root / "dog" / "gone.png").symlink_to("/nowhere.png")
+    (root / "dog" / "0.png:Zone.Identifier").write_text("[ZoneTransfer]")
+    images = pool(root, tmp_path)
+    images.check({name: 3, "dog": 2})
+    assert images.available({name: 9, "dog": 9}) == {name: 3, "dog": 2}

@@ -1,0 +1,143 @@
+"""Folders of classes as people have them: their images listed in a fixed order, without what systems leave behind.
+
+Listed is whatever lies below a class, through links as well; what leads nowhere or may not be read is listed too, so
+that decoding names it. A name may be written in several Unicode forms (macOS decomposes accents): they are one class.
+"""
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from synthaug.errors import UserError
+from synthaug.messages import plural
+
+Hash = Callable[[Path], str]  # a file's SHA-256, `files.sha256` or that of a `HashCache`
+
+# Left by operating systems, file servers and archivers in any folder that they opened; never meant as an image.
+_LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r"}
+_LITTER_FOLDERS = {
+    *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
+    *("__macosx", "__pycache__", "system volume information", "lost+found", "network trash folder", "temporary items"),
+}
+# Windows marks where a file came from in a stream of this name; other systems make a file of it, some without colon.
+_LITTER_SUFFIXES = ("zone.identifier", ":mshield", ":sec.endpointdlp")
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders that are classes, composed (NFC) and sorted.
+
+    Raises:
+        UserError: the folder cannot be listed.
+    """
+    return sorted({unicodedata.normalize("NFC", entry.name) for entry in _folders(folder)})
+
+
+def class_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of a class, sorted. All but litter count: decoding finds what is no image.
+
+    Args:
+        folder: of a split.
+        name: of the class, composed.
+    """
+    same = [Path(entry.path) for entry in _folders(folder) if unicodedata.normalize("NFC", entry.name) == name]
+    return sorted(path for class_folder in same for path in files_below(class_folder, folder))
+
+
+def files_below(folder: Path, root: Path) -> list[Path]:
+    """Return all files in a folder and its folders but litter, sorted.
+
+    Args:
+        folder: to be listed.
+        root: itself or a folder above it; hidden folders from there on are left out.
+    """
+    return [] if is_litter(folder, root) else sorted(_walk(folder, (folder.resolve(),)))
+
+
+def is_litter(path: Path, folder: Path) -> bool:
+    """Whether a file is hidden, in a hidden folder (.ipynb_checkpoints holds copies of images), or the system's.
+
+    Args:
+        path: of the file.
+        folder: above it, whose own path may have hidden parts.
+    """
+    return any(_is_litter(part) for part in path.relative_to(folder).parts)
+
+
+def content_hash(path: Path, sha256: Hash) -> str:
+    """Return a file's SHA-256, or a stand-in for one that cannot be read, which decoding will name.
+
+    Args:
+        path: of the file.
+        sha256: of a file.
+    """
+    try:
+        if path.is_file():
+            return sha256(path)
+    except OSError:
+        pass
+    return hashlib.sha256(b"unreadable\0" + os.fsencode(path)).hexdigest()
+
+
+def nameless(folder: Path, paths: Iterable[Path]) -> list[str]:
+    """Return one problem where names of files are no valid Unicode, which no run could write down.
+
+    Args:
+        folder: with the files.
+        paths: of the files.
+    """
+    unwritable = [path for path in paths if not _is_text(path)]
+    if not unwritable:
+        return []
+    first = str(unwritable[0]).encode(errors="backslashreplace").decode()
+    what = plural(len(unwritable), "file")
+    return [f"{folder} has {what} with names that are no valid Unicode, such as {first}; rename them"]
+
+
+def _folders(folder: Path) -> list["os.DirEntry[str]"]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if _is_folder(entry) and not _is_litter(entry.name)]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed ({error.strerror}): give yourself the right to read it.") from None
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """Yield what is not a folder; a link to a folder that holds the present one is not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            listed = [(Path(entry.path), _is_folder(entry), entry.is_symlink()) for entry in entries]
+    except OSError:
+        yield folder  # to be named by decoding
+        return
+    for path, is_folder, is_link in listed:
+        if _is_litter(path.name):
+            continue
+        if not is_folder:
+            yield path
+            continue
+        target = path.resolve() if is_link else above[-1] / path.name
+        if not (is_link and any(present.is_relative_to(target) for present in above)):
+            yield from _walk(path, (*above, target))
+
+
+def _is_litter(name: str) -> bool:
+    lower = name.lower()
+    return name.startswith(".") or lower in _LITTER_FILES | _LITTER_FOLDERS or lower.endswith(_LITTER_SUFFIXES)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the name can be written into the run's files; Linux allows any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
