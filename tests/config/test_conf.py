@@ -305,5 +305,7 @@ class OneImage:
         self.image = image
         self.short_side = image.shape[1]
 
-    def batch(self, keys: Sequence[str], places: NDArray[np.float32] | None = None) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def batch(
+        self, keys: Sequence[str], places: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         return np.stack([self.image] * len(keys)), np.array([self.image.shape[1:]] * len(keys))
