@@ -20,6 +20,7 @@ from synthaug.data.samples import (
     RealImages,
     Sample,
     digest,
+    label_conflicts,
     per_class,
     repeated,
     require_distinct,
@@ -49,12 +50,14 @@ class RealData:
         store: its pixels.
         left_out: number of files that are no images and were skipped.
         scanned: split → `digest` of its files from `list_real`, including those that were left out later.
+        conflicts: number of images that were left out since they are in more than one class.
     """
 
     real: RealImages
     store: PixelStore
     left_out: int
     scanned: dict[str, str]
+    conflicts: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Arm:
         store: pixels of all of them.
         left_out: number of files that are no images and were skipped.
         scanned: digests of the dataset, from `read_real`.
+        conflicts: number of images that were left out since they are in more than one class.
     """
 
     real: RealImages
@@ -74,6 +78,7 @@ class Arm:
     store: PixelStore
     left_out: int
     scanned: dict[str, str]
+    conflicts: int = 0
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -91,6 +96,7 @@ class Arm:
             "val": len(self.real.val),
             "test": len(self.real.test),
             "left_out": self.left_out,
+            **({"label_conflicts": self.conflicts} if self.conflicts else {}),
         }
 
     @property
@@ -147,6 +153,7 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
             output_dir / "splits" / dataset["name"],
             lambda bad: refuse_bad(bad, dataset),
             hashes.sha256,
+            drops_conflicts(dataset),
         )
         more = dataset.get(MORE)
         return replace(divided, real=scan_more(root, more, divided.real, hashes.sha256)) if more else divided
@@ -182,6 +189,14 @@ def read_real(
         listed = bullets([str(path) for path in divided.copies], limit=3)
         log.warning("%s of validation or test images and left out:\n%s", what, listed)
     real = real.without(bad)
+    conflicts = list(divided.conflicts)
+    if drops_conflicts(dataset):
+        all_samples = [sample for samples in real.splits.values() for sample in samples]
+        conflicts += [sample.path for sample in label_conflicts(all_samples, lambda key: store.place(key).content)]
+        real = real.without(conflicts)
+    if conflicts:
+        what = plural(len(conflicts), "image is", "images are")
+        log.warning("%s in more than one class and left out:\n%s", what, bullets([str(path) for path in conflicts]))
     require_every_class(real)
     require_distinct(real, lambda key: store.place(key).content)
     for split, samples in real.splits.items():
@@ -189,7 +204,7 @@ def read_real(
         if again:
             repeats = plural(len(again), "image repeats", "images repeat")
             log.warning("%s: %s another one of its class:\n%s", split, repeats, bullets(again, limit=3))
-    return RealData(real, store, len(left_out), scanned)
+    return RealData(real, store, len(left_out), scanned, len(conflicts))
 
 
 def _short_side(dataset: Mapping[str, Any]) -> int:
@@ -307,7 +322,7 @@ def build(
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
     _require_foreign(train, real, data.store)
-    return Arm(real, train, data.store, data.left_out, data.scanned)
+    return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts)
 
 
 def _sibling_counts(real: RealImages, kept: float, synthetic: float, debug: bool) -> dict[str, Counts]:
@@ -370,6 +385,11 @@ def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
     """
     reasons = store.add({sample.sha256: sample.path for sample in samples})
     return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
+
+
+def drops_conflicts(dataset: Mapping[str, Any]) -> bool:
+    """Whether images whose pixels are in more than one class are left out instead of refused."""
+    return bool(dataset.get("on_label_conflict") == "drop")
 
 
 def refuse_bad(bad: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:

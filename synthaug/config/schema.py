@@ -44,6 +44,13 @@ class OnBadImage(Enum):
     skip = "skip"
 
 
+class OnLabelConflict(Enum):
+    """What happens to images of the same pixels in more than one class."""
+
+    stop = "stop"
+    drop = "drop"
+
+
 class Budget(Enum):
     """What all arms have equally much of: epochs, or optimizer steps."""
 
@@ -103,6 +110,7 @@ class DatasetConfig:
     image_size: int = 224
     crop_pct: float = 0.875
     on_bad_image: OnBadImage = OnBadImage.stop
+    on_label_conflict: OnLabelConflict = OnLabelConflict.stop
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 

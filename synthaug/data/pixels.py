@@ -1,13 +1,15 @@
 """The pixel store: every distinct image file is decoded once, for all arms, seeds and epochs.
 
-A store is a folder of two files: `pixels.bin`, the RGB bytes of all images one after the other, memory-mapped
-when read; and `index.csv`, one row per image with its place. Images keep their shape; those whose short side
-exceeds the store's are shrunk to it, none is enlarged. Several processes may share a store: writing holds a
-lock, and readers use what the index told them when they opened it.
+A store is a folder of files: `pixels.bin`, the RGB bytes of all images one after the other, memory-mapped when read;
+`index.csv`, one row per image with its place and hash; and `verified.json`, the state of both when they were last
+written or verified. In another state every image is verified, and what has changed is decoded again. Images keep their
+shape; those whose short side exceeds the store's are shrunk to it, none is enlarged. Several processes may share a
+store: writing holds a lock, and readers use what the index told them when they opened it.
 """
 
 import csv
 import hashlib
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +27,12 @@ from tqdm import tqdm
 from synthaug.data.decoding import decode as decode
 from synthaug.data.decoding import large_photographs
 from synthaug.data.decoding import try_decode as try_decode
-from synthaug.files import write_rows
+from synthaug.data.hash_cache import Stamp
+from synthaug.errors import UserError
+from synthaug.files import read_json, write_json, write_rows
+from synthaug.messages import plural
+
+log = logging.getLogger(__name__)
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -94,11 +101,12 @@ class PixelStore:
         Returns:
             File hash → reason, for the files that are no whole images or not those that were listed.
         """
-        if all(key in self._places for key in images):
+        if all(key in self._places for key in images) and self._is_verified():
             return {}
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
             self._places = self._read_index()
+            self._verify()
             missing = {key: path for key, path in images.items() if key not in self._places}
             bad: dict[str, str] = {}
             bar = tqdm(total=len(missing), desc="decoding", unit="image", disable=None, leave=False)
@@ -141,14 +149,40 @@ class PixelStore:
                     bad[key] = image
                     continue
                 height, width, _ = image.shape
-                content = hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
-                added[key] = Place(stream.tell(), height, width, content)
+                added[key] = Place(stream.tell(), height, width, content_hash(image))
                 stream.write(image.tobytes())
             stream.flush()
             os.fsync(stream.fileno())
         self._write_index(self._places | added)
         self._places |= added
+        self._record_state()
         return bad
+
+    def _verify(self) -> None:
+        """Forget images whose bytes are not those that were written; they are decoded again behind the others."""
+        if self._is_verified() or not self._places:
+            return
+        self._bytes = None
+        changed = [key for key, place in self._places.items() if content_hash(self.image(key)) != place.content]
+        if changed:
+            what = plural(len(changed), "stored image has", "stored images have")
+            log.warning("%s: %s changed on the disk: decoded again", self.folder, what)
+            self._places = {key: place for key, place in self._places.items() if key not in set(changed)}
+            self._write_index(self._places)
+        self._record_state()
+
+    def _is_verified(self) -> bool:
+        path = self.folder / "verified.json"
+        try:
+            return bool(read_json(path) == self._state())
+        except (OSError, ValueError, UserError):
+            return False
+
+    def _record_state(self) -> None:
+        write_json(self.folder / "verified.json", self._state())
+
+    def _state(self) -> dict[str, list[int]]:
+        return {name: list(Stamp.of(self.folder / name)) for name in ("pixels.bin", "index.csv")}
 
     def _open_end(self) -> Any:
         """Open `pixels.bin`, cut to the index's end: a killed process may have left half an image behind."""
@@ -202,6 +236,12 @@ def padded(
     for row, image in enumerate(images):
         pixels[row, :, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
     return pixels, sizes
+
+
+def content_hash(image: NDArray[np.uint8]) -> str:
+    """Return the hex SHA-256 of RGB pixels (H, W, 3) and their shape."""
+    height, width, _ = image.shape
+    return hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
 
 
 def _shortened(image: NDArray[np.uint8], place: NDArray[np.float32]) -> NDArray[np.uint8]:

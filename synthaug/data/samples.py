@@ -75,9 +75,9 @@ class RealImages:
         """Split name → digest of its samples."""
         return {split: digest(samples) for split, samples in self.splits.items()}
 
-    def without(self, bad: Iterable[Path]) -> "RealImages":
-        """Return the same lists without the files `bad`."""
-        left_out = set(bad)
+    def without(self, paths: Iterable[Path]) -> "RealImages":
+        """Return the same lists without some files."""
+        left_out = set(paths)
         splits = {name: [s for s in samples if s.path not in left_out] for name, samples in self.splits.items()}
         return RealImages(self.classes, **splits)
 
@@ -305,7 +305,26 @@ def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
         if pairs
     ]
     if problems:
-        raise UserError("\n".join([*problems, "Remove one of each pair and run the same command again."]))
+        raise UserError("\n".join([*problems, _remedy(classes)]))
+
+
+def _remedy(conflicts: Sequence[str]) -> str:
+    drop = ", or leave all images with two labels out with dataset.on_label_conflict=drop" if conflicts else ""
+    return f"Remove one of each pair{drop}; then run the same command again."
+
+
+def label_conflicts(samples: Iterable[Sample], content: Callable[[str], str]) -> list[Sample]:
+    """Return the images whose pixels are in more than one class.
+
+    Args:
+        samples: of all splits.
+        content: file hash → hash of its decoded pixels.
+    """
+    samples = list(samples)
+    classes: dict[str, set[str]] = {}
+    for sample in samples:
+        classes.setdefault(content(sample.sha256), set()).add(sample.class_name)
+    return [sample for sample in samples if len(classes[content(sample.sha256)]) > 1]
 
 
 def require_every_class(real: RealImages) -> None:

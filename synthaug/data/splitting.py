@@ -13,7 +13,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from synthaug.data.samples import (
     RealImages,
     Sample,
     existing_folders,
+    label_conflicts,
     layout_problems,
     per_class,
     require_distinct,
@@ -52,11 +53,13 @@ class Divided:
         real: the dataset.
         bad: file → why it is no whole image, for those left out before the split.
         copies: files that were left out as near duplicates of validation or test images.
+        conflicts: files that were left out since their pixels are in more than one class.
     """
 
     real: RealImages
     bad: dict[Path, str]
     copies: list[Path]
+    conflicts: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def divide(
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
     sha256: Hash = files.sha256,
+    drop_conflicts: bool = False,
 ) -> Divided:
     """List a dataset whose folder is split by hand, in part, or not at all.
 
@@ -91,6 +95,7 @@ def divide(
         folder: where the split is recorded.
         refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
         sha256: of a file.
+        drop_conflicts: whether images whose pixels are in more than one class are left out instead of refused.
 
     Raises:
         UserError: the folder cannot be used or split, or is not the one that was split before.
@@ -102,13 +107,13 @@ def divide(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         if (folder / IMAGES).is_file():
-            rows, bad = _update(root, real, rule, drawn, folder, refuse)
+            rows, bad, conflicts = _update(root, real, rule, drawn, folder, refuse, drop_conflicts)
         else:
-            rows, bad = _draw_first(root, real, rule, drawn, folder, refuse)
+            rows, bad, conflicts = _draw_first(root, real, rule, drawn, folder, refuse, drop_conflicts)
     split_of = {row.sha256: row.split for row in rows}
     lists = {split: [s for s in real.train if split_of.get(s.sha256) == split] for split in ("train", *drawn)}
     copies = [sample.path for sample in real.train if split_of.get(sample.sha256) == LEFT_OUT]
-    return Divided(RealImages(real.classes, **{**real.splits, **lists}), bad, copies)
+    return Divided(RealImages(real.classes, **{**real.splits, **lists}), bad, copies, conflicts)
 
 
 def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tuple[int, bool]:
@@ -151,11 +156,11 @@ def _draw_first(
     drawn: Sequence[str],
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
-) -> tuple[list[_Row], dict[Path, str]]:
+    drop_conflicts: bool,
+) -> tuple[list[_Row], dict[Path, str], list[Path]]:
     """Draw the split and record it."""
     prints, bad = _fingerprints(real.train, refuse)
-    usable = [sample for sample in real.train if sample.sha256 in prints]
-    require_distinct(RealImages(real.classes, usable, [], []), lambda key: prints[key].pixels)
+    usable, conflicts = _without_conflicts(real, real.train, prints, drop_conflicts)
     group_of: dict[Path, str] = {}
     groups: dict[str, dict[str, list[str]]] = {}
     for name, samples in per_class(usable, real.classes).items():
@@ -194,7 +199,7 @@ def _draw_first(
     if copies["groups"]:
         what = f"{copies['images']} images are copies of one another"
         log.warning("%s: %s, in %s that stay together", root, what, plural(copies["groups"], "group"))
-    return rows, bad
+    return rows, bad, conflicts
 
 
 def _count_copies(groups: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, int]:
@@ -213,7 +218,8 @@ def _update(
     drawn: Sequence[str],
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
-) -> tuple[list[_Row], dict[Path, str]]:
+    drop_conflicts: bool,
+) -> tuple[list[_Row], dict[Path, str], list[Path]]:
     """Return the split as it was recorded, with the images that are new since."""
     recorded = _read(folder)
     _require_same_rule(folder, rule, drawn)
@@ -221,8 +227,7 @@ def _update(
     by_hash = {row.sha256: row for row in recorded}
     new = [sample for sample in real.train if sample.sha256 not in by_hash]
     prints, bad = _fingerprints(new, refuse)
-    joining = [sample for sample in new if sample.sha256 in prints]
-    require_distinct(RealImages(real.classes, joining, [], []), lambda key: prints[key].pixels)
+    joining, conflicts = _without_conflicts(real, new, prints, drop_conflicts)
     unseen = [s for s in real.train if s.sha256 in by_hash and by_hash[s.sha256].split in ("val", "test")]
     near = _near_unseen(joining, unseen, prints) if rule.near_duplicates else {}
     by_hash |= {row.sha256: row for row in _join(root, joining, prints, recorded, near)}
@@ -236,7 +241,7 @@ def _update(
     if joined:
         what = plural(joined, "new image joins", "new images join")
         log.warning("%s: %s the training images (see %s)", root, what, folder / IMAGES)
-    return rows, bad
+    return rows, bad, conflicts
 
 
 def _require_same_rule(folder: Path, rule: Rule, drawn: Sequence[str]) -> None:
@@ -332,6 +337,17 @@ def _fingerprints(
     bad = {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
     refuse(bad)
     return prints, bad
+
+
+def _without_conflicts(
+    real: RealImages, samples: Iterable[Sample], prints: Mapping[str, Fingerprint], drop: bool
+) -> tuple[list[Sample], list[Path]]:
+    """Return the images that can be used, and the files that are left out since their pixels are in two classes."""
+    usable = [sample for sample in samples if sample.sha256 in prints]
+    dropped = {sample.path for sample in label_conflicts(usable, lambda key: prints[key].pixels)} if drop else set()
+    usable = [sample for sample in usable if sample.path not in dropped]
+    require_distinct(RealImages(real.classes, usable, [], []), lambda key: prints[key].pixels)
+    return usable, sorted(dropped)
 
 
 def _rule_settings(rule: Rule, drawn: Sequence[str]) -> dict[str, Any]:

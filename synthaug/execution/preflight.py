@@ -5,7 +5,7 @@ does not know the classes must not come to light when the arms before it are don
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthaug.arms import build, shift_sets, smoke_test
@@ -68,7 +68,7 @@ def check_runs(
     """
     scans = {} if scans is None else scans
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
-    problems = _trial_problems(jobs)
+    problems = [*_trial_problems(jobs), *_name_problems(jobs)]
     conflicts: dict[tuple[str, ...], list[Path]] = {}
     for job in jobs:
         key = dataset_key(job)
@@ -103,10 +103,25 @@ def _trial_problems(jobs: Sequence[Job]) -> list[str]:
     return []
 
 
+def _name_problems(jobs: Sequence[Job]) -> Iterator[str]:
+    """Report datasets of one name in several folders: their runs, splits and pixels would share folders."""
+    roots: dict[tuple[Path, str], dict[Path, str]] = {}
+    for job in jobs:
+        root = job.settings["dataset"]["root"]
+        by_place = roots.setdefault((job.output_dir, job.key.dataset), {})
+        by_place.setdefault(Path(root).expanduser().resolve(), root)
+    for (_, name), by_place in roots.items():
+        if len(by_place) > 1:
+            yield (
+                f"dataset.root={','.join(by_place.values())}: both are called {name}, and their runs would share "
+                "folders; start one command for each, with dataset.name=<another name> for all but one."
+            )
+
+
 def dataset_key(job: Job) -> DatasetKey:
     """Return what the scan of a run's dataset depends on."""
     dataset = job.settings["dataset"]
-    keys = ("root", *SPLITS, MORE, "split", "name", "on_bad_image")
+    keys = ("root", *SPLITS, MORE, "split", "name", "on_bad_image", "on_label_conflict")
     return (str(job.output_dir), *(str(dataset.get(key)) for key in keys))
 
 

@@ -88,6 +88,29 @@ def test_files_that_are_left_out_are_named_with_their_reasons(root: Path, caplog
     ]
 
 
+@pytest.mark.parametrize("drawn", [False, True])
+def test_images_with_two_labels_are_refused_or_dropped_and_counted(
+    root: Path, drawn: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    where: dict[str, Any] = {"root": root}
+    if drawn:
+        where = {"root": root / "train", "split": {"val": 0.3, "test": 0.3, "seed": 0, "near_duplicates": True}}
+    cat = root / "train/cat/000.png"
+    dog = root / ("train" if drawn else "test") / "dog/copy.bmp"
+    with Image.open(cat) as opened:
+        opened.save(dog)
+    with pytest.raises(UserError, match=r"in more than one class(?s:.)*dataset\.on_label_conflict=drop"):
+        read(**where)
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            data = read(**where, on_label_conflict="drop")
+        assert data.conflicts == 2
+        assert data.left_out == 0
+        assert not {cat, dog} & {sample.path for samples in data.real.splits.values() for sample in samples}
+        assert sum(str(cat) in text and str(dog) in text for text in caplog.messages) == 1
+
+
 def test_what_a_split_leaves_out_is_named_and_counted(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     rule = {"val": 0.3, "test": 0.3, "seed": 0, "near_duplicates": True}
     flat = root / "train"

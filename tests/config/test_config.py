@@ -417,6 +417,7 @@ def test_unknown_key_of_a_sweep_is_listed_once() -> None:
         ("seed=x", "Integer"),
         ("mix.real=half", "Float"),
         ("dataset.on_bad_image=ignore", "[stop, skip]"),
+        ("dataset.on_label_conflict=keep", "[stop, drop]"),
         ("mix=real,55", "-m"),
         ("seed=0,1", "-m"),
         ("mix=[55,64]", "-m mix=<choice>,<choice>"),

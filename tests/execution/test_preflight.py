@@ -57,6 +57,16 @@ def test_nothing_in_the_way(photos: Path) -> None:
     check(jobs_of(photos, "mix=real,55,82"))
 
 
+def test_two_datasets_of_one_name_are_refused(photos: Path, tmp_path: Path) -> None:
+    other = write_dataset(tmp_path / "new" / "photos", train=10, val=3, test=4)
+    jobs = [*jobs_of(photos, "mix=real"), *jobs_of(other, "mix=real")]
+    with pytest.raises(UserError, match=r"dataset\.name="):
+        check(jobs)
+    check([*jobs_of(photos, "mix=real"), *jobs_of(other, "mix=real", "dataset.name=more")])
+    (tmp_path / "link").symlink_to(photos)
+    check([*jobs_of(photos, "mix=real"), *jobs_of(tmp_path / "link", "mix=real", "dataset.name=photos")])
+
+
 def test_a_finished_run_of_the_same_images_is_no_obstacle(photos: Path) -> None:
     jobs = jobs_of(photos)
     finish(jobs[0], real_of(jobs[0]))
