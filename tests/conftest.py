@@ -10,6 +10,7 @@ from hypothesis import settings
 
 # Tests run side by side, and two OpenMP teams on one core wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["SYNTHAUG_TARGETS"] = "tests"  # which is allowed to be called, as a package of a user's would be
 
 # A slow moment of the machine is no failure; 40 examples are drawn anew in each run.
 settings.register_profile("steady", deadline=None, max_examples=40)

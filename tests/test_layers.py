@@ -18,6 +18,7 @@ ROOMS = (
     "synthaug.messages",
     "synthaug.errors",
     "synthaug.files",
+    "synthaug.yaml_files",
     "synthaug.data",
     "synthaug.generation",
     "synthaug.models",
@@ -67,7 +68,7 @@ ONLY_IN = {
     "matplotlib": ("synthaug.analysis.output.figures",),
     "jinja2": ("synthaug.analysis.text", "synthaug.analysis.output"),
     "rich": ("synthaug.analysis.text", "synthaug.analysis.output", "synthaug.report"),
-    "yaml": ("synthaug.analysis.audit.published", "synthaug.generation.prompts"),
+    "yaml": ("synthaug.analysis.audit.published", "synthaug.generation.prompts", "synthaug.yaml_files"),
 }
 
 HEAVY = {

@@ -16,13 +16,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from synthaug.config import hydra_guard
 from synthaug.config.command_line import PLAIN_KEYS, key_of, typed_form
 from synthaug.config.derivation import Templates
 from synthaug.config.naming import plain_data
 from synthaug.config.schema import CONF, GROUPS, SEVERAL, VERSION_BASE
+from synthaug.config.targets import RefusedConfigurationError
 from synthaug.config.validation import NO_SUCH_KEY, unknown_key
 from synthaug.errors import UserError
 from synthaug.messages import suggest
+
+hydra_guard.install()
 
 
 class Composer:
@@ -75,6 +79,12 @@ class Composer:
                 if failure and len(usable) == len(overrides):
                     raise failure
                 config = self.compose(usable)
+            except RefusedConfigurationError as error:
+                reasons |= error.problems
+                config = error.config
+            except UserError as error:  # a file that is too large to be read
+                reasons[" ".join(usable)] = str(error)
+                break
             except Exception as error:  # of Hydra, of OmegaConf or of the YAML reader
                 failure = None
                 culprits = self._culprits(usable, error)

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from synthaug import yaml_files
 from synthaug.config.schema import AugmentConfig, folder_name
 
 DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
@@ -35,6 +36,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
 
 @functools.cache
 def _read_version(path: Path, mtime_ns: int) -> Mapping[str, Any]:
+    yaml_files.check_file(path)
     content = OmegaConf.load(path)
     return plain_data(content, resolve=False) if isinstance(content, DictConfig) else {}
 

@@ -40,7 +40,7 @@ class UnknownTargetError(Exception):
 
 
 class _UnclearError(Exception):
-    """The source does not settle the answer."""
+    """The source does not settle the answer; the argument is the module at which the path ends."""
 
 
 def argument_problems(target: str, arguments: Mapping[str, object], program: Collection[str] = ()) -> list[str]:
@@ -115,6 +115,27 @@ def read_signature(target: str) -> Signature:
         return _imported_signature(target)
 
 
+def is_of_module(target: str) -> bool:
+    """Return whether a dotted path is a name of a module, and not of a class or of what a module has imported."""
+    module, _, name = target.rpartition(".")
+    try:
+        return bool(module and name.isidentifier()) and _spec(module) is not None
+    except _UnclearError:
+        return False
+
+
+@functools.cache
+def defining_module(target: str) -> str | None:
+    """Return the module that a name of a module comes from, as far as it can be followed; None where there is none."""
+    module, _, name = target.rpartition(".")
+    try:
+        return _definition(module, name)[0]
+    except KeyError:
+        return None
+    except _UnclearError as error:
+        return str(error) or None
+
+
 @functools.cache
 def _spec(module: str) -> ModuleSpec | None:
     """Return the spec of a module without importing its parents, as `importlib.util.find_spec` would."""
@@ -134,11 +155,11 @@ def _tree(module: str) -> tuple[list[ast.stmt], dict[str, list[ast.AST]]]:
     """Return the statements of a module, and each name that it binds outside of functions → what binds it."""
     spec = _spec(module)
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        raise _UnclearError
+        raise _UnclearError(module)
     try:
         body = ast.parse(Path(spec.origin).read_bytes()).body
     except (SyntaxError, ValueError, OSError) as error:
-        raise _UnclearError from error
+        raise _UnclearError(module) from error
     names: dict[str, list[ast.AST]] = {}
     for name, node in _bindings(body):
         names.setdefault(name, []).append(node)
@@ -169,9 +190,9 @@ def _definition(module: str, name: str, depth: int = 0) -> tuple[str, _Node]:
     if not bound and not {"*", "__getattr__"} & names.keys() and _spec(f"{module}.{name}") is None:
         raise KeyError(name)
     if len(bound) != 1 or bound[0] not in body or depth > 10:
-        raise _UnclearError
+        raise _UnclearError(module)
     if any(body.index(star) > body.index(bound[0]) for star in names.get("*", []) if star in body):
-        raise _UnclearError
+        raise _UnclearError(module)
     match bound[0]:
         case ast.ImportFrom(module=origin, names=aliases, level=level):
             spec = _spec(module)
@@ -181,7 +202,7 @@ def _definition(module: str, name: str, depth: int = 0) -> tuple[str, _Node]:
             return _definition(source, imported, depth + 1)
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() as node:
             return module, node
-    raise _UnclearError
+    raise _UnclearError(module)
 
 
 def _signature(module: str, node: _Node) -> Signature:

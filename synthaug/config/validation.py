@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
-from synthaug.config import signatures, synonyms
+from synthaug.config import signatures, synonyms, targets
 from synthaug.config.naming import plain_data, typed_augment
 from synthaug.config.schema import (
     PROGRAM_ARGUMENTS,
@@ -156,14 +156,21 @@ def validate(plain: DictConfig) -> list[str]:
     Args:
         plain: from `without_hydra`.
     """
-    unusable = dict(_unusable_keys(plain))  # left out of all further checks
+    try:
+        nodes = list(targets.walk(plain))
+    except targets.TooLargeError as error:
+        return [f"{error}: interpolations lead to ever more values; write them out, or leave the key out"]
+    unusable = {key: reason for key, _, reason in nodes if reason is not None}  # left out of all further checks
+    refused = {key: problem for key, value, _ in nodes if (problem := targets.call_problem(key, value))}
 
     def is_usable(*keys: str) -> bool:
+        bad_keys = [*unusable, *refused]
         return not any(
-            f"{bad}.".startswith(f"{key}.") or f"{key}.".startswith(f"{bad}.") for bad in unusable for key in keys
+            f"{bad}.".startswith(f"{key}.") or f"{key}.".startswith(f"{bad}.") for bad in bad_keys for key in keys
         )
 
     problems = [f"{key}: {reason}" for key, reason in [*_unknown_keys(plain), *unusable.items()] if reason]
+    problems += [f"{key}={value}: {refused[key]}" for key, value, _ in nodes if key in refused]
     for key, (is_valid, words) in _RULES.items():
         if is_usable(key) and not is_valid(value := OmegaConf.select(plain, key)):
             problems.append(f"{key}={value!r}: must be {words}")
@@ -216,26 +223,6 @@ def unknown_key(name: str, names: Sequence[str], parent: str, config: Mapping[st
     listed = f"{parent or 'the configuration'} has {', '.join(names)}"
     hint = suggest(name, names, limit=1, prefix=f"{parent}." if parent else "", suffix=rest)
     return f"{NO_SUCH_KEY}; {hint or listed}"
-
-
-def _unusable_keys(node: DictConfig | ListConfig, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Keys without a value, or whose interpolation leads nowhere, each with the reason unless another key has it."""
-    names: list[Any] = list(node) if isinstance(node, DictConfig) else list(range(len(node)))
-    for name in names:
-        key = f"{prefix}{name}"
-        if OmegaConf.is_missing(node, name):
-            yield key, f"has no value; give one with {key}=<value>"
-            continue
-        try:
-            value = node[name]
-        except InterpolationToMissingValueError:
-            yield key, ""  # the key that it leads to is named itself
-        except OmegaConfBaseException as error:
-            reason = str(error).partition("\n")[0]
-            yield key, re.sub(r'.* raised while resolving interpolation: "?([^"]*)"?', r"\1", reason)
-        else:
-            if isinstance(value, (DictConfig, ListConfig)):
-                yield from _unusable_keys(value, f"{key}.")
 
 
 # --- keys that must go together --------------------------------------------------------------------

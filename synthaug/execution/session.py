@@ -22,6 +22,7 @@ from synthaug.config.command_line import normalize_argv
 from synthaug.config.compose import Composer
 from synthaug.config.job import Job, build_job, without_hydra
 from synthaug.config.sweep import Combination
+from synthaug.config.targets import RefusedConfigurationError
 from synthaug.config.validation import validate
 from synthaug.errors import UserError
 
@@ -89,9 +90,9 @@ class Session:
         gc.disable()
         try:
             hydra.main(config_path=str(schema.CONF), config_name="config", version_base=schema.VERSION_BASE)(self)()
-        except UserError:
-            raise
         except Exception as error:
+            if isinstance(error, UserError) and not isinstance(error, RefusedConfigurationError):
+                raise
             if not self.jobs and not command_line.has_other_config:
                 # Says what is wrong, if it is the configuration.
                 sweep.requested_jobs(command_line, error if isinstance(error, HydraException) else None)

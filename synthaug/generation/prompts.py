@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from synthaug import yaml_files
 from synthaug.errors import UserError, raise_all
 from synthaug.messages import suggest
 
@@ -25,6 +26,7 @@ PLACEHOLDERS = {
 }
 # Vowels that sound like consonants, and the reverse.
 _AN = re.compile(r"(?!eu|uni([^mn]|$)|us[eu]|one\b|once\b|ufo)[aeiou]|hour|heir|hono[u]?r|honest", re.IGNORECASE)
+_MAX_PROMPTS = 1_000_000  # of a file, with all its classes
 _FILE_FORMAT = "It must map each class to a list of prompts:\n  cat:\n    - a cat on a sofa\n    - a cat in the grass"
 
 
@@ -115,7 +117,9 @@ def article(name: str) -> str:
 def _read_file(path: Path) -> dict[str, list[str]]:
     """Read a YAML (or JSON) file that maps each class to its list of prompts."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        yaml_files.check_text(text, f"prompts.file={path}", max_nodes=_MAX_PROMPTS)
+        content = yaml_files.read_text_keys(text)
     except OSError as error:
         raise UserError(f"prompts.file={path} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -125,7 +129,6 @@ def _read_file(path: Path) -> dict[str, list[str]]:
     malformed = [str(name) for name, texts in content.items() if not _is_list_of_text(texts)]
     if malformed:
         raise UserError(f"prompts.file={path} has no list of prompts for {', '.join(malformed)}. {_FILE_FORMAT}")
-    # YAML reads a class called 7 or yes as a number or a truth value.
     return {str(name): texts for name, texts in content.items()}
 
 

@@ -26,7 +26,7 @@ VALUES = {
     "mix": st.sampled_from(["real", "'55'", "strong", "absent"]),
     "mix.real": st.sampled_from(["0.3", "1"]),
     "+experiments": st.sampled_from(["controls", "exchange"]),
-    "hydra.job.chdir": st.sampled_from(["true", "false"]),
+    "hydra.job.name": st.sampled_from(["a", "b"]),
 }
 
 
@@ -69,7 +69,7 @@ def _content(composition: Callable[[], DictConfig]) -> object:
 @example((["dataset.split.val=0.1", "dataset.split={val: 0.3}"], ["dataset.split.val=0.2", "dataset.split={val: 0.3}"]))
 @example((["experiment=null"], ["experiment=a"]))
 @example((["dataset.augment={erasing: 0.25, policy: trivial}"], ["dataset.augment={erasing: 0.5}"]))
-@example((["hydra.job.chdir=true"], ["hydra.job.chdir=false"]))
+@example((["hydra.job.name=a"], ["hydra.job.name=b"]))
 @example((["seed=0"], ["seed=a"]))
 @example((["+experiments=controls", "mix=strong", "seed=0"], ["+experiments=controls", "mix='55'", "seed=1"]))
 @example((["mix=real", "mix.real=0.3"], ["mix=strong", "mix.real=0.3"]))

@@ -578,7 +578,7 @@ def default_config() -> DictConfig:
         ("seed=???", "seed", ""),
         ("generator.prompt=???", "generator.prompt", ""),
         ("~model", "model", ""),
-        ("generator._target_=5", "generator", ""),
+        ("generator._target_=5", "generator._target_=5", ""),
         ("+logger.csv=5", "logger.csv", ""),
         ("trainer.max_epochs=many", "trainer", "must be Optional[int]"),
         ("+model.lrr=1", "model", "did you mean 'lr'?"),

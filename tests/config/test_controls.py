@@ -208,11 +208,11 @@ def test_a_study_that_fixes_the_numbers_is_told_so(tmp_path: Path, monkeypatch: 
 
 
 def test_another_sweeper_is_refused() -> None:
-    node = {"_target_": "hydra_plugins.elsewhere.Sweeper", "params": {}}
+    node = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper", "params": {}}
     ConfigStore.instance().store(group="hydra/sweeper", name="elsewhere", node=node, provider="test")
     message = refusal("-m", "mix=64", "hydra/sweeper=elsewhere", "controls=true")
     assert "controls=true" in message
-    assert "hydra_plugins.elsewhere.Sweeper" in message
+    assert "hydra._internal.core_plugins.basic_sweeper.BasicSweeper" in message
     assert "mix=64,real40" in message
 
 

@@ -1,0 +1,105 @@
+"""Checks between Hydra's composition and what Hydra does with it by itself.
+
+Hydra calls what its own node names (launcher, sweeper, callbacks, logging) before the program's first line runs, and
+opens the files of its loggers. So each composition is checked where Hydra makes it, and each file before it is read.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from synthaug import yaml_files
+from synthaug.config.targets import RefusedConfigurationError, TooLargeError, call_problem, walk
+
+# Where Hydra would put its files, and the value that each key has here.
+_FIXED: Mapping[str, tuple[Any, str]] = {
+    "hydra.run.dir": (".", "runs lie in <output_dir>/<experiment>/; choose them with output_dir=<folder>"),
+    "hydra.sweep.subdir": (".", "runs lie in <output_dir>/<experiment>/; choose them with output_dir=<folder>"),
+    "hydra.sweep.dir": ("${output_dir}/${study_name:${experiment},${debug}}", "choose it with output_dir=<folder>"),
+    "hydra.output_subdir": (None, "each run folder has its config.yaml"),
+    "hydra.job.chdir": ((None, False), "folders of runs are relative to the one that the command was typed in"),
+    "hydra.job.env_set": ({}, "set variables in the environment of the command"),
+}
+_LOG = "${output_dir}/${study_name:${experiment},${debug}}/log.txt"
+
+
+def install() -> None:
+    """Put the checks into Hydra, once in a process."""
+    if not hasattr(ConfigLoaderImpl.load_configuration, "__wrapped__"):
+        for owner, name, wrap in (
+            (ConfigLoaderImpl, "load_configuration", _checked),
+            (ConfigRepository, "load_config", _measured),
+        ):
+            setattr(owner, name, wrap(getattr(owner, name)))
+
+
+def _checked(load: Any) -> Any:
+    @functools.wraps(load)
+    def load_configuration(*args: Any, **kwargs: Any) -> DictConfig:
+        config: DictConfig = load(*args, **kwargs)
+        if problems := dict(hydra_problems(config)):
+            raise RefusedConfigurationError(problems, config)
+        return config
+
+    return load_configuration
+
+
+def _measured(load: Any) -> Any:
+    @functools.wraps(load)
+    def load_config(repository: ConfigRepository, config_path: str) -> Any:
+        for source in repository.get_sources():
+            if source.scheme() == "file":
+                yaml_files.check_file(Path(source.path) / source._normalize_file_name(config_path))
+        return load(repository, config_path)
+
+    return load_config
+
+
+def hydra_problems(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Yield (key, reason) of what Hydra itself would call or write for a configuration and may not.
+
+    Args:
+        config: as Hydra composed it, with its node `hydra`.
+    """
+    for key, (value, remedy) in _FIXED.items():
+        raw = _raw(config, key)
+        if raw != value and not (isinstance(value, tuple) and raw in value):
+            yield f"{key}={raw}", f"cannot be changed: {remedy}"
+    for node in ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging"):
+        try:
+            for key, value, reason in walk(OmegaConf.select(config, f"hydra.{node}") or {}, f"hydra.{node}."):
+                problem = _problem(config, key, value, reason)
+                if problem:
+                    yield f"{key}={value}" if isinstance(value, str) else key, problem
+        except TooLargeError as error:
+            yield f"hydra.{node}", f"its interpolations lead to ever more values (at {error})"
+        except (OmegaConfBaseException, RecursionError) as error:
+            yield f"hydra.{node}", str(error).partition("\n")[0]
+
+
+def _problem(config: DictConfig, key: str, value: Any, reason: str | None) -> str | None:
+    name = key.rpartition(".")[2]
+    if name in ("_target_", "()", "class") and "${" in str(_raw(config, key)):
+        return "must be written out, without an interpolation"
+    if "_logging." in key and name in ("filename", "mode") and (name, _raw(config, key)) not in (
+        ("filename", _LOG), ("mode", "a"),
+    ):  # fmt: skip
+        return "the log is log.txt in the folder of the study; choose that with output_dir=<folder>"
+    return call_problem(key, value) if reason is None else None
+
+
+def _raw(config: DictConfig, key: str) -> Any:
+    """Return a value as it is written, its interpolations left; None where there is no such key."""
+    parent, _, name = key.rpartition(".")
+    try:
+        node = OmegaConf.select(config, parent)
+    except OmegaConfBaseException:
+        return None
+    raw = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else None
+    return raw.get(name) if isinstance(raw, dict) else None

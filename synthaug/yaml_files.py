@@ -1,0 +1,109 @@
+"""YAML of other people, measured before anything is built from it.
+
+An alias is a reference while YAML is parsed and a copy once it is a configuration: nine short lines can stand for a
+thousand million values. The events of the parser tell how many there would be, without building one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from synthaug.errors import UserError
+
+MAX_BYTES, MAX_NODES, MAX_DEPTH = 8_000_000, 20_000, 40
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _TextKeys(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+    """Reads keys as they are written: `no`, `01` and `3.10` are names of classes as well as any."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                key.tag = "tag:yaml.org,2002:str"
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def read_text_keys(text: str) -> Any:
+    """Return what a YAML text holds, the keys of its mappings as they are written.
+
+    Args:
+        text: that `check_text` has seen.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, Loader=_TextKeys)
+
+
+def check_file(path: Path) -> None:
+    """Check that a YAML file is small once its aliases are written out.
+
+    Raises:
+        UserError: it is not; a file that is no YAML, or cannot be read, is left to its reader.
+    """
+    try:
+        size = path.stat().st_size
+        text = path.read_text(encoding="utf-8") if size <= MAX_BYTES else ""
+    except (OSError, UnicodeDecodeError):
+        return
+    if size > MAX_BYTES:
+        raise UserError(f"{path} has {size:,} bytes; at most {MAX_BYTES:,} are read: split it.")
+    check_text(text, str(path))
+
+
+def check_text(text: str, source: str, max_nodes: int = MAX_NODES) -> None:
+    """Check that YAML is small once its aliases are written out.
+
+    Args:
+        text: the YAML.
+        source: where it comes from, for the message.
+        max_nodes: largest number of values.
+
+    Raises:
+        UserError: it is too large or too deep, or holds itself.
+    """
+    try:
+        problem = _measure(text, max_nodes)
+    except yaml.YAMLError:
+        return
+    if problem:
+        raise UserError(f"{source}: {problem}; write it without aliases (*name), or do not use it.")
+
+
+def _measure(text: str, max_nodes: int) -> str:
+    """Return why YAML is too large to be read; empty where it is not."""
+    sizes: dict[str, tuple[int, int]] = {}  # anchor → values and depth of what it names
+    stack: list[list[Any]] = [["", 0, 0]]  # anchor, values and depth of each open collection
+    for event in yaml.parse(text, Loader=_Loader):
+        size, depth = 1, 0
+        match event:
+            case yaml.CollectionStartEvent():
+                stack.append([event.anchor, 1, 1])
+                if event.anchor:
+                    sizes.pop(event.anchor, None)
+                if len(stack) > MAX_DEPTH:
+                    return f"is nested deeper than {MAX_DEPTH} levels"
+                continue
+            case yaml.AliasEvent():
+                if event.anchor not in sizes:
+                    return f"*{event.anchor} stands inside of what it names"
+                size, depth = sizes[event.anchor]
+            case yaml.CollectionEndEvent():
+                anchor, size, depth = stack.pop()
+                if anchor:
+                    sizes[anchor] = size, depth
+            case yaml.ScalarEvent():
+                if event.anchor:
+                    sizes[event.anchor] = 1, 0
+            case _:
+                continue
+        stack[-1][1] += size
+        stack[-1][2] = max(stack[-1][2], depth + 1)
+        if stack[-1][1] > max_nodes:
+            return f"has more than {max_nodes:,} values once its aliases are written out"
+        if len(stack) + depth > MAX_DEPTH:
+            return f"is nested deeper than {MAX_DEPTH} levels"
+    return ""

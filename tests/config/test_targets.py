@@ -1,0 +1,150 @@
+"""What a configuration may call, and what Hydra's own node may say."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hydra import compose
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from synthaug.config import hydra_guard, schema
+from synthaug.config.compose import initialized_hydra
+from synthaug.config.targets import RefusedConfigurationError, TooLargeError, call_problem, walk
+from synthaug.errors import UserError
+from tests.factories.commands import jobs_of
+
+
+@pytest.fixture(autouse=True)
+def registered() -> None:
+    schema.register()
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("generator", "synthaug.generation.diffusion.DiffusionGenerator"),
+        ("model", "synthaug.models.classifier.Classifier"),
+        ("model.head", "torch.nn.Linear"),
+        ("model.steps.0", "torch.optim.lr_scheduler.StepLR"),
+        ("model.network", "torchvision.models.resnet18"),
+        ("dataset.prepare", "synthaug.data.sources.digits.write_digits"),
+        ("trainer", "lightning.pytorch.Trainer"),
+        ("trainer.strategy", "pytorch_lightning.strategies.DDPStrategy"),
+        ("logger.mine", "pytorch_lightning.loggers.CSVLogger"),
+        ("shift.mine", "synthaug.arms.shifts.Folder"),
+        ("hydra.launcher", "hydra._internal.core_plugins.basic_launcher.BasicLauncher"),
+        ("hydra.callbacks.mine", "hydra.experimental.callbacks.LogJobReturnCallback"),
+        ("generator", "tests.factories.commands.Painter"),  # of a package that the environment allows
+    ],
+)
+def test_what_builds_may_be_called(place: str, target: str) -> None:
+    if target.startswith("lightning."):
+        pytest.importorskip("lightning")
+    assert call_problem(f"{place}._target_", target) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("generator", "torch.load"),
+        ("generator", "tests.factories.commands.signal.raise_signal"),  # imported there
+        ("generator", "tests.factories.commands.Commands.attach"),  # of a class
+        ("model", "synthaug.models.classifier.Classifier.load_from_checkpoint"),
+        ("model", "synthaug.models.classifier.Path"),
+        ("model", "torchvision.models.resnet.load_state_dict_from_url"),
+        ("model", "torchvision.models.get_model"),
+        ("model.part", "synthaug.data.sources.digits.write_digits"),  # writes, and is allowed in one place only
+        ("model.part", "torch.nn.modules.module.OrderedDict"),
+        ("dataset.prepare", "synthaug.files.remove_unfinished"),
+        ("trainer", "runpy.run_path"),
+        ("logger.mine", "builtins.exec"),
+        ("shift.mine", "synthaug.files.write_text"),
+        ("hydra.sweeper", "subprocess.check_output"),
+        ("hydra.callbacks.mine", "torch.nn.Linear"),
+        ("hydra.launcher.executor", "shutil.rmtree"),
+        ("generator", "synthaug.generation.diffusion.DiffusionGenerator.sample"),
+        ("generator", 5),
+    ],
+)
+def test_what_does_not_build_is_refused(place: str, target: object) -> None:
+    assert call_problem(f"{place}._target_", target)
+
+
+def test_only_the_environment_allows_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, target = "generator._target_", "tests.factories.commands.Painter"
+    monkeypatch.setenv("SYNTHAUG_TARGETS", "tests.factories.images, other")
+    problem = call_problem(key, target)
+    assert problem
+    assert "SYNTHAUG_TARGETS=tests" in problem
+    monkeypatch.setenv("SYNTHAUG_TARGETS", "other,tests.factories")
+    assert call_problem(key, target) is None
+    assert "SYNTHAUG" not in (call_problem(key, "os.remove") or "SYNTHAUG")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "keys"),
+    [
+        (["model.part={_target_: os.remove}", "sede=1"], ["model.part._target_=os.remove", "sede=1"]),
+        (["model.part=[{_target_: os.remove}]"], ["model.part.0._target_=os.remove"]),
+        (["shift=corruptions_small", "shift.jpeg.transform=os.remove"], ["shift.jpeg.transform=os.remove"]),
+        ([r"model.part='\${oc.decode:x}'"], ["model.part=${oc.decode:x}"]),  # Hydra would read it once more
+        (
+            ["+hydra.callbacks.x._target_=os.remove", "mix.real=3"],
+            ["hydra.callbacks.x._target_=os.remove", "mix.real=3.0"],
+        ),
+        (["hydra.launcher._target_=os.remove"], ["hydra.launcher._target_=os.remove"]),
+        (["+hydra.job_logging.handlers.x.class=os.remove"], ["hydra.job_logging.handlers.x.class=os.remove"]),
+        (["hydra.job_logging.handlers.console.stream=ext://os.name"], ["hydra.job_logging.handlers.console.stream"]),
+        (["hydra.job_logging.handlers.file.filename=a.log"], ["hydra.job_logging.handlers.file.filename=a.log"]),
+        (["+hydra.job_logging.handlers.file.mode=w"], ["hydra.job_logging.handlers.file.mode=w"]),
+        (["hydra.run.dir=b", "hydra.job.chdir=true"], ["hydra.run.dir=b", "hydra.job.chdir=True"]),
+        (["-m", "mix=real,64", "hydra.sweep.dir=b"], ["hydra.sweep.dir=b"]),
+        (["hydra.output_subdir=b"], ["hydra.output_subdir=b"]),
+        (["+hydra.job.env_set.PYTHONPATH=b"], ["hydra.job.env_set"]),
+    ],
+)
+def test_a_configuration_is_refused_with_every_key(overrides: Sequence[str], keys: Sequence[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        jobs_of(*overrides)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == len(keys)
+    for key in keys:
+        assert any(line.startswith(f"  - {key}") for line in lines), str(caught.value)
+
+
+def test_hydra_itself_gets_no_configuration_that_it_may_not_carry_out() -> None:
+    node = {"hydra": {"callbacks": {"x": {"_target_": "os.remove", "path": "a"}}}}
+    ConfigStore.instance().store(group="experiments", name="strange", node=node, package="_global_")
+    with initialized_hydra(None), pytest.raises(RefusedConfigurationError):
+        compose("config", ["+experiments=strange"])
+
+
+@pytest.mark.parametrize(
+    ("node", "key"),
+    [
+        ({"callbacks": {"x": {"_target_": "${name}"}}}, "hydra.callbacks.x._target_"),
+        ({"callbacks": {"x": "${oc.create:${text}}"}}, "hydra.callbacks.x._target_=os.remove"),
+        ({"job_logging": {"filters": {"x": {"()": "os.remove"}}}}, "hydra.job_logging.filters.x.()=os.remove"),
+        ({"hydra_logging": {"handlers": {"x": {"filename": "a"}}}}, "hydra.hydra_logging.handlers.x.filename=a"),
+    ],
+)
+def test_interpolations_and_factories_of_hydra(node: dict[str, object], key: str) -> None:
+    fixed = {"run": {"dir": "."}, "sweep": {"dir": hydra_guard._FIXED["hydra.sweep.dir"][0], "subdir": "."}}
+    values = {"name": "hydra.experimental.callbacks.LogJobReturnCallback", "text": "{_target_: os.remove}"}
+    config = OmegaConf.create(values | {"hydra": {**fixed, "job": {"env_set": {}}, **node}})
+    assert [problem for problem, _ in hydra_guard.hydra_problems(config) if problem.startswith(key)]
+
+
+def test_interpolations_that_multiply_are_stopped() -> None:
+    config = {"a0": list(range(10))} | {f"a{i}": [f"${{a{i - 1}}}"] * 10 for i in range(1, 9)}
+    with pytest.raises(TooLargeError):
+        list(walk(OmegaConf.create(config)))
+
+
+def test_a_file_whose_aliases_multiply_is_not_composed(tmp_path: Path) -> None:
+    lines = ["p0: &p0 [1, 2, 3, 4, 5]", *(f"p{i}: &p{i} {[f'*p{i - 1}'] * 8}".replace("'", "") for i in range(1, 12))]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "wide.yaml").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=r"wide\.yaml"):
+        jobs_of(f"--config-dir={tmp_path}", "model=wide")
