@@ -114,6 +114,9 @@ class _Reader:
             if key in keys and len(entries) < fewest:
                 self._complain(keys[key], f"must be lines <name>: ..., each without a dash, at least {fewest}")
         published_arms = tuple(self._arm(name, entry, counts) for name, entry in arms.items())
+        if published_arms and not unit and not self.problems and all(arm.accuracy <= 1 for arm in published_arms):
+            text = "unit: is missing, and every accuracy is at most 1; write unit: fraction or unit: percent"
+            self.problems.append((0, text))
         sized = ["n_test"] if published_arms and all(arm.n_test for arm in published_arms) else []
         missing = {"n_test", "baseline", "arms"}.difference(keys, sized)
         self.problems += [(0, f"{key}: is missing; {KEYS} explains the keys") for key in missing]

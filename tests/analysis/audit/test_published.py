@@ -170,6 +170,12 @@ def test_a_percentage_where_fractions_were_announced(tmp_path: Path) -> None:
     assert "line 5, arms.real='98.15': must be a number from 0 to 1, such as 0.9420, or unit: percent" in lines
 
 
+def test_fractions_that_nobody_announced_are_asked_about(tmp_path: Path) -> None:
+    fractions = FINE.replace("98.15", "0.9815").replace("94.20", "0.940")
+    assert [line.partition(":")[0] for line in problems(tmp_path, fractions)] == ["unit"]
+    assert read(tmp_path, fractions + "unit: percent\n").arms[0].accuracy == Decimal("0.9815")
+
+
 def test_all_mistakes_at_once_from_top_to_bottom(tmp_path: Path) -> None:
     text = "basline: real\narms:\n  real: 101\n  real: 4\n  b: 94,2\nunit: parts\n"
     assert [line.partition(":")[0] for line in problems(tmp_path, text)] == [
