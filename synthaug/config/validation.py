@@ -131,6 +131,10 @@ _RULES: Mapping[str, Rule] = {
     "trainer.limit_val_batches": _ALL,
     "trainer.limit_test_batches": _ALL,
     "trainer.fast_dev_run": (lambda run: not run, "false: a run is evaluated on all validation and test images"),
+    "logger.wandb.project": (
+        lambda project: project is None or bool(re.fullmatch(r"[^/\\#?%:]{1,128}", str(project))),
+        "a name of 1 to 128 letters, without / \\ # ? % and :, as W&B wants it",
+    ),
     "dataset.name": _NAME,
     "generator.name": _NAME,
     "model.name": _NAME,

@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import secrets
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,9 @@ def upload_hint(study: Path) -> str:
     """Return the command that uploads the offline runs of a study; empty if there are none."""
     if is_debug(study) or not any((study / "wandb").glob("offline-run-*")):
         return ""
-    hint = f"W&B ran offline. To upload:\n  wandb login && wandb sync {study / 'wandb'}/offline-run-*"
+    hint = f"W&B ran offline. To upload:\n  wandb login && wandb sync {shlex.quote(str(study / 'wandb'))}/offline-run-*"
     if read_record(study) and not read_record(study).get("view"):
-        hint += f"\nThen save a view of the study there:\n  python -m synthaug.report {study} --wandb"
+        hint += f"\nThen save a view of the study there:\n  python -m synthaug.report {shlex.quote(str(study))} --wandb"
     return hint
 
 

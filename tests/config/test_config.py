@@ -391,6 +391,14 @@ def test_unknown_choices_are_named_with_the_choices_all_at_once() -> None:
     assert generator.endswith(", tiny_digits")
 
 
+@pytest.mark.parametrize(("typed", "project"), [([], "thesis"), (["logger.wandb.project=mine"], "mine")])
+def test_the_project_of_the_environment_holds_unless_one_is_typed(
+    typed: list[str], project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_PROJECT", "thesis")
+    assert job_of("logger=wandb", *typed).settings["logger"]["wandb"]["project"] == project
+
+
 def test_unknown_choices_of_a_sweep() -> None:
     lines = problems("-m", "mix=real,56,reel", "seed=0,1")
     assert [line.partition(":")[0] for line in lines] == ["mix=56", "mix=reel"]
@@ -573,6 +581,8 @@ def default_config() -> DictConfig:
         ("+model.pretrain_epochs=8", "model.pretrain_epochs=8", ""),
         ("+model.head_batch_norm=2", "model", "must be bool"),
         ("margin=0", "margin=0.0", ""),
+        ("logger.wandb.project=a/b", "logger.wandb.project='a/b'", "W&B"),
+        ("logger.wandb.project=''", "logger.wandb.project=''", "W&B"),
         ("margin=100", "margin=100.0", ""),
         ("margin=nan", "margin=nan", ""),
         ("seed=???", "seed", ""),

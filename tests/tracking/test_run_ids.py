@@ -1,6 +1,7 @@
 """Which W&B run a folder is: one for each, the sweep's in a sweep, the same after a resume."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,14 @@ def test_a_server_out_of_reach_is_no_reason_not_to_train(
     assert run_ids._reachable_mode() == "offline"
     assert "no route to host" in caplog.text
     run_ids._reachable_mode.cache_clear()
+
+
+def test_the_command_for_uploading_can_be_pasted(tmp_path: Path) -> None:
+    study = tmp_path / "a study"
+    (study / "wandb" / "offline-run-1").mkdir(parents=True)
+    command = run_ids.upload_hint(study).splitlines()[1].partition("wandb sync ")[2]
+    done = subprocess.run(["bash", "-c", f"printf '%s\n' {command}"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str(study / "wandb" / "offline-run-1")]
 
 
 def test_uploading_is_told_of_only_where_there_is_something_to_upload(tmp_path: Path) -> None:
