@@ -12,7 +12,7 @@ INCIDENTAL = frozenset({
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.prepare._target_",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
-    "trainer.accelerator", "trainer.strategy", "trainer.log_every_n_steps",
+    "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",
 })  # fmt: skip
 
 # Nodes whose keys are arguments of their target: an absent one has the target's default, which None need not be.

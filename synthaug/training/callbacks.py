@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from synthaug.data.samples import Sample
@@ -93,6 +93,9 @@ class Checkpoints(Checkpoint):
     def __init__(self, folder: Path, history: History) -> None:
         self.folder = folder
         self.history = history
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["callbacks"].pop(Timer.__qualname__, None)  # trainer.max_time is that of an attempt
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.history.last_is_best:

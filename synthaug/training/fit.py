@@ -79,6 +79,7 @@ def fit_and_test(
         _log_arm(loggers, folder, key, settings, arm)
     last, best = folder / layout.LAST, folder / layout.CHECKPOINT
     trainer.fit(model, datamodule=data, ckpt_path=last if last.is_file() else None)
+    lightning_rules.require_all_epochs(trainer, len(history.rows))
     if not best.is_file():
         raise UserError(
             f"There is no {best} to test: no epoch was finished and validated (trainer.max_epochs, "

@@ -5,6 +5,8 @@ import warnings
 from typing import Any
 
 import pytorch_lightning as lightning
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning.callbacks.timer import Interval, Timer
 
 from synthaug.errors import UserError, raise_all
 from synthaug.models.classifier import Classifier
@@ -60,11 +62,38 @@ def require_fine_tuning(model: Classifier, trainer: lightning.Trainer) -> None:
 
 
 def save_whole_epochs(trainer: lightning.Trainer) -> None:
-    """Make a checkpoint resume after the epoch that ended.
+    """Make a run stop and resume between epochs only, from our own checkpoints.
 
-    Under trainer.max_steps Lightning takes every checkpoint for one within an epoch; ours are written at the end.
+    Under trainer.max_steps Lightning takes every checkpoint for one within an epoch; ours are written at the end. Under
+    trainer.max_time it stops within an epoch, and on a signal of Slurm it writes a checkpoint of its own there.
     """
     trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Timer):
+            callback._interval = Interval.epoch
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment):
+        environment.auto_requeue = False
+
+
+def require_all_epochs(trainer: lightning.Trainer, epochs: int) -> None:
+    """Check that a run was not stopped by its time limit.
+
+    Args:
+        trainer: after the training.
+        epochs: that the run has had, earlier attempts included.
+
+    Raises:
+        UserError: some are missing.
+    """
+    remaining = [callback.time_remaining() for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+    is_over = any(seconds is not None and seconds <= 0 for seconds in remaining)
+    wanted = trainer.max_epochs or -1
+    if is_over and epochs != wanted and trainer.global_step != trainer.max_steps:
+        raise UserError(
+            f"trainer.max_time was over after {epochs} of {'so many' if wanted == -1 else wanted} epochs. They are "
+            "kept: the same command goes on with the next one."
+        )
 
 
 def _never() -> bool:  # no lambda: a trainer that starts further processes is pickled

@@ -5,6 +5,7 @@ import json
 import math
 import re
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -398,6 +399,31 @@ def test_a_stopped_run_of_so_many_steps_goes_on_as_if_it_had_not_been(
     train(tmp_path / "run", run_settings(study), **steps)
     assert same_run(tmp_path / "whole", tmp_path / "run")
     assert contents.read_history(tmp_path / "run")["step"] == [4, 8, 10]
+
+
+def test_a_run_whose_time_is_over_goes_on_with_the_next_epoch(study: Path, tmp_path: Path) -> None:
+    for attempt in (1, 2, 3):
+        with pytest.raises(UserError, match=rf"{attempt} of 4 epochs"):
+            train(tmp_path / "run", run_settings(study), max_time={"microseconds": 1})
+        assert contents.read_history(tmp_path / "run")["step"] == [4 * epoch for epoch in range(1, attempt + 1)]
+        assert not (tmp_path / "run" / layout.RESULT).exists()
+    train(tmp_path / "run", run_settings(study), max_time={"microseconds": 1})
+    assert same_run(study / "run", tmp_path / "run")
+
+
+def test_slurm_leaves_no_checkpoint_of_its_own(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("NTASKS", "1"), ("JOB_NAME", "study"), ("JOB_ID", "1"), ("PROCID", "0"), ("LOCALID", "0")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    before = signal.getsignal(signal.SIGUSR1)
+    handlers: list[object] = []
+
+    class Look(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            handlers.append(signal.getsignal(signal.SIGUSR1))
+
+    train(tmp_path / "run", run_settings(study), callbacks=[Look()])
+    assert handlers == [before]
+    assert same_run(study / "run", tmp_path / "run")
 
 
 @pytest.mark.parametrize("accumulated", [1, 3])
