@@ -14,6 +14,7 @@ from synthaug.config.job import Job
 from synthaug.errors import UserError, explain, underlying
 from synthaug.execution.factory import make_generator
 from synthaug.execution.session import Session
+from synthaug.terminal import tolerant_output
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ HELP = CommandHelp(
 )
 
 
+@tolerant_output()
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
     try:

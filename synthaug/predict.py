@@ -15,6 +15,7 @@ from synthaug.data.folders import files_below
 from synthaug.errors import UserError, disk_is_full, explain, raise_all
 from synthaug.messages import bullets, plural
 from synthaug.runs import discovery, layout
+from synthaug.terminal import tolerant_output
 
 if TYPE_CHECKING:  # imports torch, which --help and a wrong folder do without
     from synthaug.training.prediction import Classified
@@ -42,6 +43,7 @@ class _Model:
     label: str
 
 
+@tolerant_output()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the arguments, classify, write; return the exit code."""
     parser = ArgumentParser(

@@ -12,6 +12,7 @@ from synthaug.config.command_help import CommandHelp
 from synthaug.errors import UserError, disk_is_full, explain
 from synthaug.execution import training_steps
 from synthaug.execution.session import Session, is_first_process
+from synthaug.terminal import tolerant_output
 from synthaug.tracking import run_ids
 
 HELP = CommandHelp(
@@ -32,6 +33,7 @@ HELP = CommandHelp(
 )
 
 
+@tolerant_output()
 def main() -> None:
     """Check everything, run what is not finished, compare.
 

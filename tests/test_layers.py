@@ -16,6 +16,7 @@ COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report", "synthaug.
 # The rooms of the package, from the ground up: each imports only what stands before it in this list.
 ROOMS = (
     "synthaug.messages",
+    "synthaug.terminal",
     "synthaug.errors",
     "synthaug.files",
     "synthaug.yaml_files",

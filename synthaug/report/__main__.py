@@ -10,10 +10,12 @@ import sys
 from collections.abc import Sequence
 
 from synthaug.errors import UserError
+from synthaug.terminal import tolerant_output
 
 QUESTIONS = ("audit", "explain", "plan", "power")  # first words; anything else is the folder of a study
 
 
+@tolerant_output()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Answer the question that the first word names, else report a study, and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
