@@ -17,6 +17,7 @@ COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report", "synthaug.
 ROOMS = (
     "synthaug.messages",
     "synthaug.terminal",
+    "synthaug.environment",
     "synthaug.errors",
     "synthaug.files",
     "synthaug.yaml_files",

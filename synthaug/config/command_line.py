@@ -14,6 +14,13 @@ _ARGUMENT = re.compile(
 )
 PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
 _OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
+# Keys whose values are text, and what Hydra would read as a number or a truth value: 2024_05 is 202405 to it.
+_TEXT_KEY = re.compile(
+    r"\+{0,2}(experiment|output_dir|dataset\.(name|root|train|val|test|more|prepare\.(id|revision|config))"
+    r"|prompts\.(name|file|(names|settings)\.[^=]+)|generator\.(name|root|model|revision|variant|prompt|negative_prompt)"
+    r"|model\.(name|backbone|weights)|logger\.\w+\.(project|entity)|shift\.\w+\.(name|root))"
+)
+_OTHER_TYPE = re.compile(r"[+-]?([\d_]+\.?[\d_]*|\.\d[\d_]*)(e[+-]?[\d_]+)?|[+-]?(inf|nan)|true|false", re.IGNORECASE)
 # Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.
 _GRAMMAR = re.compile(
     r"(^|,)\s*['\"\[{]|\$\{|\\|^\s*(choice|range|interval|glob|shuffle|sort|tag|extend_list|int|float|str|bool|json_str)\s*\("
@@ -124,7 +131,8 @@ def normalize_override(argument: str) -> str:
     that take one elsewhere take none; a class with spaces becomes the key of a mapping.
     """
     if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but that of a mapping may
-        return "++{}={{{}: {}}}".format(*of_class.groups())
+        parent, name, value = of_class.groups()
+        return f"++{parent}={{{name}: {_as_text(value)}}}"
     if argument.startswith("+") and key_of(argument) in PLAIN_KEYS:
         argument = argument.lstrip("+")
     argument = _quote_text(argument)
@@ -147,9 +155,16 @@ def key_of(override: str) -> str:
 def _quote_text(argument: str) -> str:
     """Quote plain values that hold letters and signs of which Hydra's grammar knows nothing; `~` is the home folder."""
     key, equals, value = argument.partition("=")
+    if equals and _TEXT_KEY.fullmatch(key) and not _GRAMMAR.search(value):
+        value = ",".join(map(_as_text, value.split(",")))
+        argument = f"{key}={value}"
     if not equals or not re.fullmatch(r"\+{0,2}\w[^=\s]*", key) or _GRAMMAR.search(value):
         return argument
     return f"{key}={','.join(map(_quoted, value.split(',')))}"
+
+
+def _as_text(value: str) -> str:
+    return f"'{value}'" if _OTHER_TYPE.fullmatch(value) else value
 
 
 def _quoted(value: str) -> str:

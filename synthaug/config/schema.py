@@ -5,6 +5,7 @@ type, or names a `_target_` whose signature is read from its source (`signatures
 """
 
 import functools
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
+from omegaconf.resolvers import oc
 
+from synthaug import environment
 from synthaug.errors import UserError
 from synthaug.runs import layout
 
@@ -185,6 +188,17 @@ PROGRAM_KEYS = ("name",)
 
 # At import: processes that a launcher starts resolve the names of folders before anything of ours is called.
 OmegaConf.register_new_resolver("study_name", layout.study_name, replace=True)
+
+
+def _read_variable(name: str, *default: Any) -> Any:
+    """Resolve `${oc.env:name}`, and remember its text."""
+    value = oc.env(name, *default)
+    if isinstance(value, str) and name in os.environ:
+        environment.remember(name, value)
+    return value
+
+
+OmegaConf.register_new_resolver("oc.env", _read_variable, replace=True)
 
 
 def target_kwargs(node: Mapping[str, Any]) -> dict[str, Any]:

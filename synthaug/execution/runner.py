@@ -21,6 +21,7 @@ from synthaug.config.job import Job
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
+from synthaug.environment import hidden
 from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.execution import preflight, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
@@ -296,7 +297,7 @@ def _record_failure(job: Job, error: Exception) -> None:
     try:
         if not isinstance(error, RefusedError) and not (job.folder / layout.RESULT).is_file():
             job.folder.mkdir(parents=True, exist_ok=True)
-            failure = {"error": message, "type": type(error).__name__, "when": when}
+            failure = {"error": hidden(message), "type": type(error).__name__, "when": when}
             write_json(job.folder / layout.FAILED, failure)
     except OSError as second:  # the disk is full, most likely: the screen has it
         log.error("%s: the failure could not be written down (%s)", job.key.label, second)

@@ -4,6 +4,8 @@ import logging
 import sys
 from pathlib import Path
 
+from synthaug.environment import hidden
+
 
 class TerminalFilter(logging.Filter):
     """Leaves records with the extra `file_only` out of a terminal, where a bar says the same."""
@@ -21,6 +23,9 @@ class StudyFileHandler(logging.FileHandler):
     def __init__(self, filename: str, mode: str = "a", encoding: str = "utf-8", delay: bool = True) -> None:
         super().__init__(filename, mode, encoding, delay)
         self._waiting: list[logging.LogRecord] = []
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hidden(super().format(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         self._waiting.append(record)

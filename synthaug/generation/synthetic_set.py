@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from synthaug import files
 from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.environment import hidden, hidden_settings
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json, write_rows
 from synthaug.generation.prompts import Prompts
@@ -238,8 +239,11 @@ class SyntheticSet:
             with files.whole_file(path) as temporary:
                 image.save(temporary)
         sha256 = "" if reason else files.sha256(path)
-        origin = {**provenance, **self.generator.seed_provenance(seed)}
-        return ManifestRow(name, index, reason or "", sha256, prompt, self.generator.negative_prompt, seed, **origin)
+        origin = {
+            key: hidden(str(text)) for key, text in {**provenance, **self.generator.seed_provenance(seed)}.items()
+        }
+        texts = hidden(prompt), hidden(self.generator.negative_prompt)
+        return ManifestRow(name, index, reason or "", sha256, *texts, seed, **origin)
 
     def _write(self, rows: list[ManifestRow]) -> None:
         rows.sort(key=lambda row: (row.class_name, row.index))
@@ -272,7 +276,7 @@ class SyntheticSet:
     def _write_settings(self) -> None:
         """Record the settings once the first images exist: a model that fails to load reserves no folder."""
         if not self._has_images():
-            write_json(self._settings_path, {"settings": self.generator.settings})
+            write_json(self._settings_path, {"settings": hidden_settings(self.generator.settings)})
 
     def _check_images(self, classes: Sequence[str]) -> None:
         """Check that the set's images of these classes are of the current prompts and settings."""
@@ -281,7 +285,7 @@ class SyntheticSet:
             f"image {row.index} of {row.class_name}: recorded {row.prompt!r}, now {text!r}"
             for row in self._manifest()
             if row.class_name in classes
-            for text in [self.prompts.prompt(row.class_name, row.index)]
+            for text in [hidden(self.prompts.prompt(row.class_name, row.index))]
             if row.prompt != text
         ]
         if changed:
@@ -293,7 +297,7 @@ class SyntheticSet:
             self._check_settings()
 
     def _check_settings(self) -> None:
-        recorded, current = read_json(self._settings_path).get("settings"), self.generator.settings
+        recorded, current = read_json(self._settings_path).get("settings"), hidden_settings(self.generator.settings)
         if not isinstance(recorded, dict):
             raise UserError(
                 f"{self._settings_path} is damaged (it has no settings): move {self.folder} away to generate its "
@@ -314,7 +318,7 @@ class SyntheticSet:
         """Check that the loaded model is the one that generated the set, by more than its name."""
         changed = []
         for key in ("revision", "weights", "dtype"):
-            current = provenance[key]
+            current = hidden(provenance[key])
             recorded = sorted({getattr(row, key) for row in rows} - {current})
             changed += [f"{key}: recorded {recorded[0] or 'none'}, now {current or 'none'}"] if recorded else []
         if changed:
