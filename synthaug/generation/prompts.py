@@ -52,7 +52,8 @@ class Prompts:
         """Check that every class has prompts.
 
         Raises:
-            UserError: malformed templates, classes without a prompt or without a setting, all at once.
+            UserError: malformed templates, classes without a prompt or without a setting, prompts of two classes, all
+                at once.
         """
         if self.by_class is not None:
             problems = _missing("list of prompts", classes, self.by_class)
@@ -62,7 +63,19 @@ class Prompts:
                 problems = _missing("entry in prompts.settings", classes, self.settings)
                 problems += [f'add one, such as prompts.settings.{name}="in the garden"' for name in classes
                              if name not in self.settings][:1]  # fmt: skip
-        raise_all(f"The prompts cannot be used ({self.source}):", problems)
+        raise_all(f"The prompts cannot be used ({self.source}):", problems or self._shared(classes))
+
+    def _shared(self, classes: Sequence[str]) -> list[str]:
+        """Report prompts of two classes, whose images would show one thing under two labels."""
+        first: dict[str, str] = {}
+        pairs = {
+            (first[text], name): text
+            for name in classes
+            for text in self.distinct(name)
+            if first.setdefault(text, name) != name
+        }
+        remedy = "list prompts of its own" if self.by_class is not None else "name it with prompts.names.<class>=<name>"
+        return [f"{' and '.join(pair)} have the same prompt, {text!r}; {remedy}" for pair, text in pairs.items()]
 
     def prompt(self, class_name: str, index: int) -> str:
         """Return the prompt of an image.

@@ -203,3 +203,15 @@ def test_a_file_with_anything_that_it_would_leave_unused(unused: dict[str, Seque
     keys = ", ".join(f"prompts.{key}" for key in unused)
     with pytest.raises(UserError, match=f"prompts.file=x.yaml .* {keys} "):
         read_prompts({**EMPTY, "file": "x.yaml", **unused}, None)
+
+
+def test_two_classes_of_one_prompt_are_refused() -> None:
+    named = Prompts(["a {class_name}", "one {class_name}"], names={"crane_2": "crane"})
+    from_file = Prompts(by_class={"cat": ["a pet", "a cat"], "dog": ["a dog", "a pet"], "cow": ["a cow"]})
+    cases = [(named, "crane", "crane_2"), (from_file, "cat", "dog")]
+    for prompts, first, second in cases:
+        with pytest.raises(UserError) as caught:
+            prompts.check([first, second, "cow"])
+        _, line = str(caught.value).splitlines()
+        assert line.startswith(f"  - {first} and {second} have the same prompt")
+        prompts.check([first, "cow"])
