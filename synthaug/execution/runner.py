@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import gc
 import logging
 import sys
 import textwrap
@@ -57,6 +58,8 @@ def execute(session: Session, job: Job) -> None:
     except Exception as error:
         session.failed.append(job.key.label)
         _record_failure(job, underlying(error))
+    finally:
+        gc.collect()  # Trainer and network refer to each other: those of finished runs would pile up
 
 
 def run(session: Session, job: Job) -> None:
