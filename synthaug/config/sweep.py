@@ -14,7 +14,7 @@ from synthaug.config.command_line import CommandLine, key_of, typed_form
 from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.controls import SweptMix
 from synthaug.config.job import Job, build_job, without_hydra
-from synthaug.config.schema import CONF
+from synthaug.config.schema import CONF, quote_choices
 from synthaug.config.validation import NO_SUCH_KEY, validate
 from synthaug.errors import UserError, raise_all
 from synthaug.runs import identity
@@ -71,7 +71,7 @@ def sweep_jobs(
         master = composer.compose_valid(list(fixed.values()), errors, failure)
     values: dict[str, list[str]] = {}
     if master is not None and _has_study_sweeper(master):
-        params = [f"{key}={value}" for key, value in (master.hydra.sweeper.params or {}).items()]
+        params = [quote_choices(f"{key}={value}") for key, value in (master.hydra.sweeper.params or {}).items()]
         values = _expanded([*composer.parse(params, errors), *parsed], errors)
     combinations = list(itertools.product(*values.values())) if values or not fixed else [tuple(fixed.values())]
     if errors and master is not None:  # nothing will run: a wrong key needs no composition of each run
@@ -198,7 +198,7 @@ def _expanded(overrides: Iterable[Override], errors: dict[str, str]) -> dict[str
             values[key] = [f"{key}={override.get_value_element_as_str()}"]
         elif override.is_discrete_sweep():
             try:
-                values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+                values[key] = [quote_choices(f"{key}={value}") for value in override.sweep_string_iterator()]
             except Exception as error:  # of Hydra: a range without an end, for instance
                 errors[line] = " ".join(str(error).split())
         else:

@@ -590,6 +590,7 @@ def default_config() -> DictConfig:
         ("~model", "model", ""),
         ("generator._target_=5", "generator._target_=5", ""),
         ("+logger.csv=5", "logger.csv", ""),
+        ("trainer.precision=16-true", "trainer.precision='16-true'", "16-mixed"),
         ("trainer.max_epochs=many", "trainer", "must be Optional[int]"),
         ("+model.lrr=1", "model", "did you mean 'lr'?"),
         ("~generator.prompt", "generator", "'prompt'"),
