@@ -75,6 +75,12 @@ class CommandLine:
         """Whether another primary configuration than ours is to be read."""
         return "--config-name" in self.values or "--config-path" in self.values
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether what Hydra does by itself may be changed: by files of somebody's, or by a key of its own."""
+        changed = any(key_of(override).startswith("hydra.") for override in self.overrides)
+        return self.has_other_config or self.config_dir is not None or changed
+
 
 def normalize_argv(arguments: Sequence[str]) -> CommandLine:
     """Read a command line: options on one side, overrides on the other, those as Hydra's grammar needs them.

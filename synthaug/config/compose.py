@@ -26,8 +26,6 @@ from synthaug.config.validation import NO_SUCH_KEY, unknown_key
 from synthaug.errors import UserError
 from synthaug.messages import suggest
 
-hydra_guard.install()
-
 
 class Composer:
     """Compositions of one command, each made once. Hydra must be initialized, as it is inside of `@hydra.main`.
@@ -49,6 +47,7 @@ class Composer:
         if key not in self._composed:
             try:
                 config = self._templates.derive(key) or self._compose_files(key)
+                hydra_guard.check(config)
                 self._templates.add(key, config)
                 self._composed[key] = config
             except Exception as error:
@@ -149,25 +148,34 @@ class Composer:
 
 
 @contextlib.contextmanager
-def initialized_hydra(config_dir: str | None) -> Iterator[Composer]:
+def initialized_hydra(
+    config_dir: str | None, config_path: str | None = None, config_name: str = "config"
+) -> Iterator[Composer]:
     """Initialize Hydra outside of `@hydra.main`, with the same search path.
 
     Args:
         config_dir: the user's own configuration folder.
+        config_path: folder in the place of `conf`.
+        config_name: of the primary configuration.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or one of its files is too large.
     """
     search_path: list[str] = []
     if config_dir is not None:
         folder = Path(config_dir).absolute()
         if not folder.is_dir():
             raise UserError(f"--config-dir {config_dir}: there is no folder {folder}")
+        hydra_guard.check_files(folder)
         quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
         search_path = [f"hydra.searchpath=['file://{quoted}']"]
+    if config_path is not None:
+        if not Path(config_path).is_absolute():
+            raise UserError(f"--config-path {config_path}: must be absolute, such as {Path(config_path).absolute()}")
+        hydra_guard.check_files(Path(config_path))
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), job_name="synthaug", version_base=VERSION_BASE):
-        yield Composer(search_path)
+    with initialize_config_dir(config_path or str(CONF), job_name="synthaug", version_base=VERSION_BASE):
+        yield Composer(search_path, config_name)
 
 
 def _misuse(override: str) -> str | None:

@@ -1,16 +1,13 @@
-"""Checks between Hydra's composition and what Hydra does with it by itself.
+"""What Hydra would call or open by itself for a configuration, checked before Hydra gets it.
 
 Hydra calls what its own node names (launcher, sweeper, callbacks, logging) before the program's first line runs, and
-opens the files of its loggers. So each composition is checked where Hydra makes it, and each file before it is read.
+opens the files of its loggers.
 """
 
-import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -29,36 +26,24 @@ _FIXED: Mapping[str, tuple[Any, str]] = {
 _LOG = "${output_dir}/${study_name:${experiment},${debug}}/log.txt"
 
 
-def install() -> None:
-    """Put the checks into Hydra, once in a process."""
-    if not hasattr(ConfigLoaderImpl.load_configuration, "__wrapped__"):
-        for owner, name, wrap in (
-            (ConfigLoaderImpl, "load_configuration", _checked),
-            (ConfigRepository, "load_config", _measured),
-        ):
-            setattr(owner, name, wrap(getattr(owner, name)))
+def check_files(folder: Path) -> None:
+    """Check that each YAML file of a configuration folder can be read.
+
+    Raises:
+        UserError: one is too large, as it is or with its aliases written out.
+    """
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.glob("*/*/*.yaml")]):
+        yaml_files.check_file(path)
 
 
-def _checked(load: Any) -> Any:
-    @functools.wraps(load)
-    def load_configuration(*args: Any, **kwargs: Any) -> DictConfig:
-        config: DictConfig = load(*args, **kwargs)
-        if problems := dict(hydra_problems(config)):
-            raise RefusedConfigurationError(problems, config)
-        return config
+def check(config: DictConfig) -> None:
+    """Check the node `hydra` of a composed configuration.
 
-    return load_configuration
-
-
-def _measured(load: Any) -> Any:
-    @functools.wraps(load)
-    def load_config(repository: ConfigRepository, config_path: str) -> Any:
-        for source in repository.get_sources():
-            if source.scheme() == "file":
-                yaml_files.check_file(Path(source.path) / source._normalize_file_name(config_path))
-        return load(repository, config_path)
-
-    return load_config
+    Raises:
+        RefusedConfigurationError: Hydra may not carry it out.
+    """
+    if problems := dict(hydra_problems(config)):
+        raise RefusedConfigurationError(problems, config)
 
 
 def hydra_problems(config: DictConfig) -> Iterator[tuple[str, str]]:

@@ -44,6 +44,31 @@ def requested_jobs(command_line: CommandLine, failure: Exception | None = None) 
         return list(jobs.values())
 
 
+def check_before_hydra(command_line: CommandLine) -> None:
+    """Check what Hydra will compose first, before it calls what that configuration names.
+
+    Args:
+        command_line: as it was typed.
+
+    Raises:
+        UserError: a file that is too large, or a configuration that Hydra may not carry out.
+    """
+    if not command_line.is_foreign:
+        return
+    values = command_line.values
+    with initialized_hydra(
+        command_line.config_dir, values.get("--config-path"), values.get("--config-name", "config")
+    ) as composer:
+        parsed = composer.parse(command_line.overrides, {})
+        fixed = [override.input_line or "" for override in parsed if not override.is_sweep_override()]
+        try:
+            composer.compose(fixed)
+        except UserError:
+            raise
+        except Exception:
+            return  # of Hydra, OmegaConf or the YAML reader: Hydra stops there as well
+
+
 def sweep_jobs(
     composer: Composer,
     overrides: Sequence[str],

@@ -89,6 +89,7 @@ class Session:
         # Configurations are many small objects that stay: looking for garbage among them takes a tenth of the time.
         gc.disable()
         try:
+            sweep.check_before_hydra(command_line)
             hydra.main(config_path=str(schema.CONF), config_name="config", version_base=schema.VERSION_BASE)(self)()
         except Exception as error:
             if isinstance(error, UserError) and not isinstance(error, RefusedConfigurationError):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict, read_write
 
 from synthaug.config.compose import Composer
@@ -19,7 +20,8 @@ def kept_compositions(monkeypatch: pytest.MonkeyPatch) -> None:
     def compose_once(composer: Composer, overrides: tuple[str, ...]) -> DictConfig:
         if composer._hydra_overrides or any("experiments" in override for override in overrides):
             return compose_files(composer, overrides)
-        key = (*overrides, composer._config_name, *sorted(ConfigStore.instance().repo.get("mix", {})))
+        folders = str(GlobalHydra.instance().config_loader().get_search_path())
+        key = (*overrides, folders, composer._config_name, *sorted(ConfigStore.instance().repo.get("mix", {})))
         if key not in _KEPT:
             _KEPT[key] = compose_files(composer, overrides)
         config = _KEPT[key].copy()

@@ -1,17 +1,17 @@
 """What a configuration may call, and what Hydra's own node may say."""
 
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hydra import compose
-from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from synthaug.config import hydra_guard, schema
-from synthaug.config.compose import initialized_hydra
-from synthaug.config.targets import RefusedConfigurationError, TooLargeError, call_problem, walk
+from synthaug.config.targets import TooLargeError, call_problem, walk
 from synthaug.errors import UserError
+from synthaug.execution.session import Session
 from tests.factories.commands import jobs_of
 
 
@@ -113,11 +113,29 @@ def test_a_configuration_is_refused_with_every_key(overrides: Sequence[str], key
         assert any(line.startswith(f"  - {key}") for line in lines), str(caught.value)
 
 
-def test_hydra_itself_gets_no_configuration_that_it_may_not_carry_out() -> None:
-    node = {"hydra": {"callbacks": {"x": {"_target_": "os.remove", "path": "a"}}}}
-    ConfigStore.instance().store(group="experiments", name="strange", node=node, package="_global_")
-    with initialized_hydra(None), pytest.raises(RefusedConfigurationError):
-        compose("config", ["+experiments=strange"])
+def test_hydra_gets_no_configuration_that_it_may_not_carry_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "precious"
+    target.touch()
+    study = tmp_path / "mine" / "experiments" / "strange.yaml"
+    study.parent.mkdir(parents=True)
+    callback = f"_target_: os.remove, path: '{target}'"
+    study.write_text(f"# @package _global_\nhydra: {{callbacks: {{x: {{{callback}}}}}}}\n", encoding="utf-8")
+    other = tmp_path / "other"
+    shutil.copytree(schema.CONF, other)
+    with (other / "config.yaml").open("a", encoding="utf-8") as stream:
+        stream.write(f"  callbacks: {{x: {{{callback}}}}}\n")
+    for words in (
+        ["--config-dir", "mine", "+experiments=strange"],
+        ["--config-dir", "mine", "-m", "+experiments=strange", "mix=real,55"],
+        ["--config-path", str(other)],
+        [f"+hydra.callbacks.x={{_target_: os.remove, path: '{target}'}}"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["train", *words])
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # set by the session; taken back after the test
+        with pytest.raises(UserError, match=r"hydra\.callbacks"):
+            Session(lambda session, job: None).run()
+        assert target.exists()
 
 
 @pytest.mark.parametrize(
