@@ -47,7 +47,12 @@ class Templates:
         self._by_shape: dict[tuple[str, ...], Template | None] = {}
 
     def add(self, overrides: tuple[str, ...], config: DictConfig) -> None:
-        """Let further configurations be derived from a composed one."""
+        """Let further configurations be derived from a composed one.
+
+        Args:
+            overrides: that it was composed with.
+            config: the configuration.
+        """
         self._by_shape.setdefault(_shape(overrides), Template(overrides, config))
 
     def derive(self, overrides: tuple[str, ...]) -> DictConfig | None:
