@@ -188,6 +188,10 @@ PROGRAM_KEYS = ("name",)
 
 # At import: processes that a launcher starts resolve the names of folders before anything of ours is called.
 OmegaConf.register_new_resolver("study_name", layout.study_name, replace=True)
+# Not by `oc.env`, whose texts are hidden: the name of a project is no secret.
+OmegaConf.register_new_resolver(
+    "wandb_project", lambda default: os.environ.get("WANDB_PROJECT") or default, replace=True
+)
 
 
 def _read_variable(name: str, *default: Any) -> Any:
