@@ -119,7 +119,7 @@ def call_problem(key: str, value: Any) -> str | None:
     if isinstance(value, str) and "${" in value and re.match(_INSTANTIATED, key):
         return "would be read as an interpolation a second time; leave ${ out of it"
     in_logging = re.match(r"hydra\.(job|hydra)_logging\.", key)
-    if in_logging and isinstance(value, str) and re.match(r"\w+://", value):
+    if in_logging and isinstance(value, str) and re.match(r"(ext|cfg)://", value):
         allowed = value in ("ext://sys.stdout", "ext://sys.stderr")
         return None if allowed else "a log goes to ext://sys.stdout, ext://sys.stderr or the log of the study"
     if name == "transform" and re.fullmatch(r"shift\.[^.]+", place):

@@ -244,7 +244,7 @@ def test_settings_are_plain() -> None:
     ],
 )
 def test_numbers_without_a_file_name_the_arm(overrides: list[str], arm: str) -> None:
-    job = job_of(*overrides, "logger=none")
+    job = job_of(*overrides)
     assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
 
 
@@ -291,7 +291,7 @@ def test_another_model_comes_without_the_commit_and_the_file_variant_of_the_one_
     ],
 )
 def test_an_arms_own_augmentation_is_in_its_name(overrides: list[str], arm: str) -> None:
-    job = job_of(*overrides, "logger=none")
+    job = job_of(*overrides)
     assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
     assert job.planned.augment == job.settings["mix"]["augment"]
     assert job.recorded == job.settings
@@ -936,11 +936,11 @@ def test_text_from_the_environment_is_used_but_not_written_down(mine: Path, monk
         "negative_prompt: ${.model}\n"
         "num_inference_steps: ${oc.decode:${oc.env:STEPS}}\n",
     )
-    monkeypatch.setenv("STORE", "user:password@host")
+    monkeypatch.setenv("STORE", "https://user:password@host")
     monkeypatch.setenv("STEPS", "7")
     job = job_of("--config-dir=mine", "generator=private", "output_dir=${oc.env:STORE}")
     used, recorded = job.settings["generator"], job.recorded["generator"]
-    assert used["model"] == used["negative_prompt"] == "user:password@host/model"
+    assert used["model"] == used["negative_prompt"] == "https://user:password@host/model"
     assert recorded["model"] == recorded["negative_prompt"] == "${oc.env:STORE}/model"
     assert used["num_inference_steps"] == recorded["num_inference_steps"] == 7
     assert recorded["name"] == "private"
@@ -950,7 +950,7 @@ def test_text_from_the_environment_is_used_but_not_written_down(mine: Path, monk
 
 
 def test_nothing_else_is_recorded_otherwise() -> None:
-    job = job_of("dataset.augment.scale=[0.5,1]", "model.weights=DEFAULT", "logger=none")
+    job = job_of("dataset.augment.scale=[0.5,1]", "model.weights=DEFAULT")
     assert job.recorded == job.settings
 
 
