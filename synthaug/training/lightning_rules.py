@@ -9,6 +9,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks.timer import Interval, Timer
 
 from synthaug.errors import UserError, raise_all
+from synthaug.messages import plural
 from synthaug.models.classifier import Classifier
 
 # Of every Trainer here: the run folder has the facts, `Progress` the bar, and `Batches` distributes the rows itself.
@@ -90,10 +91,8 @@ def require_all_epochs(trainer: lightning.Trainer, epochs: int) -> None:
     is_over = any(seconds is not None and seconds <= 0 for seconds in remaining)
     wanted = trainer.max_epochs or -1
     if is_over and epochs != wanted and trainer.global_step != trainer.max_steps:
-        raise UserError(
-            f"trainer.max_time was over after {epochs} of {'so many' if wanted == -1 else wanted} epochs. They are "
-            "kept: the same command goes on with the next one."
-        )
+        count = plural(epochs, "epoch") if wanted == -1 else f"{epochs} of {wanted} epochs"
+        raise UserError(f"trainer.max_time ended the training after {count}; the same command continues it.")
 
 
 def _never() -> bool:  # no lambda: a trainer that starts further processes is pickled
