@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from synthaug import files
-from synthaug.data.folders import Hash, class_files, class_folders, content_hash, nameless
+from synthaug.data.folders import Hash, class_files, class_folders, file_hash, name_problems
 from synthaug.data.samples import REAL, SYNTHETIC, RealImages, Sample, digest, per_class
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
@@ -113,7 +113,7 @@ class Folder:
             raise UserError(f"shift.{name}.root={self.root} is no test set of this dataset:\n{bullets(problems)}")
         folders = class_folders(self.root)
         samples = [
-            Sample(path, label, class_name, self.origin, content_hash(path, sha256))
+            Sample(path, label, class_name, self.origin, file_hash(path, sha256))
             for label, class_name in enumerate(real.classes)
             if class_name in folders
             for path in class_files(self.root, class_name)
@@ -135,7 +135,7 @@ class Folder:
         return [
             *(f"{name}/: the dataset has no such class; rename or remove it" for name in unknown),
             *(f"{name}/: holds no image; add some or remove it" for name in empty),
-            *nameless(self.root, (path for name in folders for path in class_files(self.root, name))),
+            *name_problems(self.root, (path for name in folders for path in class_files(self.root, name))),
         ]
 
 

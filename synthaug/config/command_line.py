@@ -76,10 +76,10 @@ class CommandLine:
         return "--config-name" in self.values or "--config-path" in self.values
 
     @property
-    def is_foreign(self) -> bool:
-        """Whether what Hydra does by itself may be changed: by files of somebody's, or by a key of its own."""
-        changed = any(key_of(override).startswith("hydra.") for override in self.overrides)
-        return self.has_other_config or self.config_dir is not None or changed
+    def may_change_hydra(self) -> bool:
+        """Whether configuration files of the user, or a key of `hydra`, may change what Hydra does by itself."""
+        typed = any(key_of(override).startswith("hydra.") for override in self.overrides)
+        return typed or self.has_other_config or self.config_dir is not None
 
 
 def normalize_argv(arguments: Sequence[str]) -> CommandLine:

@@ -6,7 +6,6 @@ A composition merges some twenty files. Runs that differ in their mix and in sin
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.config_store import ConfigStore
@@ -14,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from synthaug.config.command_line import key_of
-from synthaug.config.naming import plain_data, read_settings, registered_mix
+from synthaug.config.naming import choice_file, config_folders, plain_data, read_settings, registered_mix
 from synthaug.config.schema import GROUPS, MixConfig
 
 # A mix as no study has it: a configuration that was composed with it shows whether something else sets numbers of it.
@@ -110,8 +109,7 @@ def _registered_probe() -> Iterator[None]:
 
 def _choose_mix(config: DictConfig, choice: str) -> None:
     """Put the mix of a name into a configuration; raise where Hydra does more than merging its file there."""
-    folders = [Path(source.path) / "mix" for source in config.hydra.runtime.config_sources if source.schema == "file"]
-    path = next((path for folder in folders if (path := folder / f"{choice}.yaml").is_file()), None)
+    path = choice_file("mix", choice, config_folders(config.hydra))
     content = read_settings(path) if path else registered_mix(choice)
     if content is None or (path and "@package" in path.read_text(encoding="utf-8")):
         raise LookupError(choice)

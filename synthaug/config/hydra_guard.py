@@ -86,5 +86,7 @@ def _raw(config: DictConfig, key: str) -> Any:
         node = OmegaConf.select(config, parent)
     except OmegaConfBaseException:
         return None
-    raw = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else None
-    return raw.get(name) if isinstance(raw, dict) else None
+    if not isinstance(node, DictConfig) or name not in node:
+        return None
+    raw = OmegaConf.to_container(OmegaConf.masked_copy(node, name), resolve=False)
+    return raw[name] if isinstance(raw, dict) else None

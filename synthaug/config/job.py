@@ -7,7 +7,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug.config.naming import DEFAULT_PROMPTS, LOADED_KEY, arm_name, loaded_name, plain_data, typed_augment
+from synthaug.config.naming import (
+    DEFAULT_PROMPTS,
+    LOADED_KEY,
+    arm_name,
+    config_folders,
+    loaded_name,
+    plain_data,
+    typed_augment,
+)
 from synthaug.runs.layout import RunKey, study_name
 from synthaug.runs.planning import PlannedRun
 
@@ -64,7 +72,7 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
         _shorten(plain)
     settings, recorded = plain_data(plain), _recorded(plain)
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
-    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    folders = config_folders(hydra)
     names = {"mix": arm_name(hydra.runtime.choices["mix"], settings["mix"], [folder / "mix" for folder in folders])}
     for group in ("dataset", "generator", "prompts", "model"):
         name = settings[group].get("name")

@@ -53,6 +53,26 @@ def typed_augment(augment: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): typed[name] for name in augment}
 
 
+def config_folders(hydra: Any) -> list[Path]:
+    """Return the folders that a configuration was composed from; of two files of one name that in the first holds.
+
+    Args:
+        hydra: the node of that name.
+    """
+    return [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+
+
+def choice_file(group: str, choice: str, folders: Iterable[Path]) -> Path | None:
+    """Return the file of a choice; None where it has none.
+
+    Args:
+        group: of the choice.
+        choice: its name.
+        folders: from `config_folders`.
+    """
+    return next((path for folder in folders if (path := folder / group / f"{choice}.yaml").is_file()), None)
+
+
 def registered_mix(choice: str) -> dict[str, Any] | None:
     """Return a mix that the program itself registered with Hydra, where no file has it (see `controls`)."""
     entry = ConfigStore.instance().repo.get("mix", {}).get(f"{choice}.yaml")
@@ -95,7 +115,7 @@ def loaded_name(group: str, choice: str, node: Mapping[str, Any], folders: Itera
         folders: config folders, the first of which with such a file holds.
     """
     key = LOADED_KEY[group]
-    path = next((path for folder in folders if (path := folder / group / f"{choice}.yaml").is_file()), None)
+    path = choice_file(group, choice, folders)
     in_file, current = read_settings(path).get(key) if path else None, str(node.get(key))
     if in_file in (None, current) or "${" in current:
         return choice

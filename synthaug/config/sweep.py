@@ -14,6 +14,7 @@ from synthaug.config.command_line import CommandLine, key_of, typed_form
 from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.controls import SweptMix
 from synthaug.config.job import Job, build_job, without_hydra
+from synthaug.config.naming import config_folders
 from synthaug.config.schema import CONF, quote_choices
 from synthaug.config.validation import NO_SUCH_KEY, validate
 from synthaug.errors import UserError, raise_all
@@ -53,7 +54,7 @@ def check_before_hydra(command_line: CommandLine) -> None:
     Raises:
         UserError: a file that is too large, or a configuration that Hydra may not carry out.
     """
-    if not command_line.is_foreign:
+    if not command_line.may_change_hydra:
         return
     values = command_line.values
     with initialized_hydra(
@@ -267,8 +268,7 @@ def _with_controls(
             )
         amounts = map(repr, dict.fromkeys([*(mix.synthetic for mix in mixes), 0.0]))
         return {**values, "mix.synthetic": [f"mix.synthetic={amount}" for amount in amounts]}
-    sources = composer.compose(next(iter(jobs))).hydra.runtime.config_sources
-    folders = [Path(source.path) / "mix" for source in sources if source.schema == "file"]
+    folders = [folder / "mix" for folder in config_folders(composer.compose(next(iter(jobs))).hydra)]
     choices = controls.with_controls(dict.fromkeys(mix.choice for mix in mixes), mixes, folders)
     return {**values, "mix": [f"mix='{choice}'" for choice in choices]}
 

@@ -4,7 +4,6 @@ Near duplicates are copies that were re-encoded, resized, brightened, mirrored, 
 (`registration`); two photographs of one scene are none.
 """
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from synthaug.data import registration
 from synthaug.data.decoding import large_photographs, try_decode
+from synthaug.data.pixels import content_hash
 from synthaug.data.registration import Thumbnails
 
 BITS = 64
@@ -73,11 +73,9 @@ def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
     """Return the fingerprint of RGB pixels (H, W, 3)."""
-    height, width, _ = image.shape
-    pixels = hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
     size = (registration.SIDE, registration.SIDE)
     thumbnail = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    return Fingerprint(pixels, thumbnail, min(height, width))
+    return Fingerprint(content_hash(image), thumbnail, min(image.shape[:2]))
 
 
 def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint]) -> list[tuple[int, int]]:

@@ -65,7 +65,7 @@ def is_litter(path: Path, folder: Path) -> bool:
     return any(_is_litter(part) for part in path.relative_to(folder).parts)
 
 
-def content_hash(path: Path, sha256: Hash) -> str:
+def file_hash(path: Path, sha256: Hash) -> str:
     """Return a file's SHA-256, or a stand-in for one that cannot be read, which decoding will name.
 
     Args:
@@ -80,7 +80,7 @@ def content_hash(path: Path, sha256: Hash) -> str:
     return hashlib.sha256(b"unreadable\0" + os.fsencode(path)).hexdigest()
 
 
-def nameless(folder: Path, paths: Iterable[Path]) -> list[str]:
+def name_problems(folder: Path, paths: Iterable[Path]) -> list[str]:
     """Return one problem where names of files are no valid Unicode, which no run could write down.
 
     Args:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from synthaug import files
-from synthaug.data.folders import Hash, class_files, class_folders, content_hash, is_litter, nameless
+from synthaug.data.folders import Hash, class_files, class_folders, file_hash, is_litter, name_problems
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
 
@@ -111,7 +111,7 @@ def scan(
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     for split, by_class in listed.items():
         samples[split] = [
-            Sample(path, label, classes[label], REAL, content_hash(path, sha256))
+            Sample(path, label, classes[label], REAL, file_hash(path, sha256))
             for label, paths in enumerate(by_class)
             for path in paths
         ]
@@ -134,11 +134,11 @@ def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha2
     problems = more_problems(root, name)
     if not problems:
         listed = [class_files(folder, class_name) for class_name in real.classes]
-        problems = [*_unknown_classes(folder, real.classes, "dataset.train"), *nameless(folder, chain(*listed))]
+        problems = [*_unknown_classes(folder, real.classes, "dataset.train"), *name_problems(folder, chain(*listed))]
     if problems:
         raise UserError("\n  - ".join([f"dataset.more={name} cannot be used:", *problems]))
     more = [
-        Sample(path, label, real.classes[label], REAL, content_hash(path, sha256))
+        Sample(path, label, real.classes[label], REAL, file_hash(path, sha256))
         for label, paths in enumerate(listed)
         for path in paths
     ]
@@ -385,7 +385,7 @@ def _class_problems(
     for split, by_class in listed.items():
         empty = [name for name, paths in zip(classes, by_class, strict=True) if not paths]
         problems += [f"{folders[split]} has no images of {', '.join(empty)}"] if empty else []
-        problems += nameless(folders[split], chain(*by_class))
+        problems += name_problems(folders[split], chain(*by_class))
     return problems
 
 

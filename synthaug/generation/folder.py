@@ -16,7 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug.data.decoding import large_photographs, try_decode
-from synthaug.data.folders import class_files, class_folders, content_hash, nameless
+from synthaug.data.folders import class_files, class_folders, file_hash, name_problems
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError, raise_all
@@ -66,7 +66,7 @@ class FolderPool:
         classes = class_folders(self.root)
         raise_all(
             f"generator.root={self.root} cannot be used:",
-            nameless(self.root, (path for name in classes for path in class_files(self.root, name))),
+            name_problems(self.root, (path for name in classes for path in class_files(self.root, name))),
         )
         unknown = [name for name in classes if name not in counts]
         absent = [name for name in counts if name not in classes]
@@ -132,7 +132,7 @@ class FolderPool:
             self._check_exists()
             with HashCache(self.folder / HASHES) as hashes:
                 listed = {
-                    name: {content_hash(path, hashes.sha256): path for path in reversed(class_files(self.root, name))}
+                    name: {file_hash(path, hashes.sha256): path for path in reversed(class_files(self.root, name))}
                     for name in class_folders(self.root)
                 }
             rejected = self._screen({key: path for files in listed.values() for key, path in files.items()})

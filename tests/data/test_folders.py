@@ -10,7 +10,7 @@ import pytest
 
 from synthaug import files
 from synthaug.data.decoding import try_decode
-from synthaug.data.folders import class_files, class_folders, content_hash, files_below
+from synthaug.data.folders import class_files, class_folders, file_hash, files_below
 from synthaug.errors import UserError
 from tests.factories.images import image
 
@@ -61,22 +61,22 @@ def test_what_leads_nowhere_is_listed_and_named_by_decoding(root: Path) -> None:
     gone = root / "cat" / "gone.png"
     gone.symlink_to("/nowhere/a.png")
     assert gone in class_files(root, "cat")
-    key = content_hash(gone, files.sha256)
+    key = file_hash(gone, files.sha256)
     assert len(key) == 64
-    assert key != content_hash(root / "cat" / "a.png", files.sha256) == files.sha256(root / "cat" / "a.png")
+    assert key != file_hash(root / "cat" / "a.png", files.sha256) == files.sha256(root / "cat" / "a.png")
     assert try_decode(key, gone, 8) == "a link to /nowhere/a.png, which does not exist"
 
 
 def test_pipes_are_never_read(root: Path) -> None:
     os.mkfifo(root / "cat" / "pipe")
-    assert content_hash(root / "cat" / "pipe", lambda path: pytest.fail("read")) != ""
+    assert file_hash(root / "cat" / "pipe", lambda path: pytest.fail("read")) != ""
 
 
 def test_files_and_folders_that_may_not_be_read_are_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    assert len(content_hash(root / "cat" / "a.png", refused)) == 64
+    assert len(file_hash(root / "cat" / "a.png", refused)) == 64
     (root / "cat" / "locked").mkdir()
     scandir = os.scandir
 
