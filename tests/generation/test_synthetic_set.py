@@ -537,8 +537,8 @@ def test_an_image_that_is_made_again_has_no_old_row_while_that_lasts(tmp_path: P
 # --- several processes -----------------------------------------------------------------------------
 
 
-def start(folder: Path, journal: Path, amount: int, seconds: float, lives: int = -1) -> "subprocess.Popen[str]":
-    arguments = [str(value) for value in (folder, journal, amount, seconds, lives)]
+def start(folder: Path, journal: Path, amount: int, lives: int = -1) -> "subprocess.Popen[str]":
+    arguments = [str(value) for value in (folder, journal, amount, lives)]
     return subprocess.Popen(
         [sys.executable, __file__, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -559,7 +559,7 @@ def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]") ->
 def test_a_killed_process_is_resumed_and_nothing_is_made_twice(tmp_path: Path) -> None:
     folder, journal = tmp_path / "set", tmp_path / "journal"
     hangs = tmp_path / "journal.hangs"
-    process = start(folder, journal, 5, 0, lives=2)
+    process = start(folder, journal, 5, lives=2)
     with process:
         wait_for(hangs.exists, process)  # two batches of three stand, the third is being sampled
         process.send_signal(signal.SIGKILL)
@@ -578,38 +578,43 @@ def test_a_killed_process_is_resumed_and_nothing_is_made_twice(tmp_path: Path) -
 
 def test_two_processes_make_one_set_between_them(tmp_path: Path) -> None:
     folder, journal = tmp_path / "set", tmp_path / "journal"
-    first, second = (start(folder, journal, 10, 0.6) for _ in range(2))
-    with first, second:
-        outputs = [process.communicate(timeout=60) for process in (first, second)]
+    first = start(folder, journal, 10, lives=2)
+    with first:
+        wait_for(journal.with_name("journal.hangs").exists, first)
+        second = start(folder, journal, 10)
+        with second:
+            assert second.stderr is not None
+            assert any("Waiting for another process" in line for line in iter(second.stderr.readline, ""))
+            journal.with_name("journal.goes_on").touch()
+            outputs = [process.communicate(timeout=60) for process in (first, second)]
     assert [process.returncode for process in (first, second)] == [0, 0], outputs
-    assert sorted(int(out) for out, _ in outputs) == [0, 20]
-    assert "Waiting for another process" in outputs[0][1] + outputs[1][1]
+    assert [int(out) for out, _ in outputs] == [20, 0]
     seeds = journal.read_text(encoding="utf-8").split()
     assert len(seeds) == len(set(seeds)) == 20
     assert_consistent(SyntheticSet(folder, Painter()), {"cat": 10, "sea_lion": 10})
 
 
-class Slow(Painter):
-    """Takes its time, and hangs for good at its last batch."""
+class Hanging(Painter):
+    """Hangs after `lives` batches, until a file says that it goes on."""
 
-    def __init__(self, journal: Path, seconds: float, lives: int) -> None:
+    def __init__(self, journal: Path, lives: int) -> None:
         super().__init__(journal)
-        self.seconds, self.lives = seconds, lives
+        self.lives = lives
 
     def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
         assert self.journal is not None
         if self.lives == 0:
             self.journal.with_name("journal.hangs").touch()
-            time.sleep(600)
+            while not self.journal.with_name("journal.goes_on").exists():
+                time.sleep(0.01)
         self.lives -= 1
-        time.sleep(self.seconds)
         return super().sample(prompts, seeds)
 
 
 def main() -> None:
-    folder, journal, amount, seconds, lives = sys.argv[1:]
-    slow = Slow(Path(journal), float(seconds), int(lives))
-    print(SyntheticSet(Path(folder), slow).ensure(dict.fromkeys(CLASSES, int(amount))))
+    folder, journal, amount, lives = sys.argv[1:]
+    painter = Hanging(Path(journal), int(lives))
+    print(SyntheticSet(Path(folder), painter).ensure(dict.fromkeys(CLASSES, int(amount))))
 
 
 if __name__ == "__main__":
