@@ -1,7 +1,12 @@
-"""Files and folders that are either whole or absent: written under a temporary name, then renamed."""
+"""Files and folders that are either whole or absent: written under a temporary name, then renamed.
+
+JSON files end in a checksum of their content, so that what changed on the disk later is noticed where it is read.
+"""
 
 import contextlib
 import csv
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -12,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError
+
+CHECKSUM = "checksum"  # key of JSON files
+_KEY = "[0-9a-f]" * 8
 
 
 @contextlib.contextmanager
@@ -24,20 +32,26 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's: its files are private (0600), results are shared like any other file of the user's.
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    temporary.touch(exist_ok=False)
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as mark:
+        _try_lock(mark.fileno())  # tells `remove_unfinished` that somebody writes it
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; it becomes `path` only if the block succeeds."""
+    """Yield a temporary folder beside `path`; it becomes `path` only if the block succeeds.
+
+    What killed processes left of the same folder is removed, so no other process may be writing it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}-{_KEY}"):
+        shutil.rmtree(leftover, ignore_errors=True)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     temporary.mkdir()
     try:
@@ -48,9 +62,20 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what `whole_file` left in a folder where a process was killed; no other process may write to it."""
-    for path in folder.glob(f".*-{'[0-9a-f]' * 8}.*"):
-        path.unlink()
+    """Remove what `whole_file` left in a folder where a process was killed; what others are writing stays."""
+    for path in folder.glob(f".*-{_KEY}.*"):
+        with contextlib.suppress(OSError), path.open("rb") as leftover:
+            if _try_lock(leftover.fileno()):
+                path.unlink()
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed; False where another process has locked it, or the disk knows no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -80,13 +105,20 @@ def sha256(path: Path) -> str:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically.
+    """Write a JSON file atomically, with a checksum that `read_json` verifies.
 
     Args:
         path: of the file.
         content: without NaN, which raises ValueError.
     """
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    plain = json.loads(json.dumps(content, allow_nan=False))
+    text = json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -104,15 +136,22 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object as `write_json` has written it; without a checksum it is taken as it is.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or cannot be read.
     """
+    remedy = "move it away and run the same command again"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}): move it away and run the same command again.") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path} does not hold a JSON object: move it away and run the same command again.")
+        if not isinstance(content, dict):
+            raise UserError(f"{path} does not hold a JSON object: {remedy}.")
+        recorded = content.pop(CHECKSUM, None)
+        computed = _checksum(content)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): give yourself the right to read it.") from None
+    except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, of numbers without end, of NaN
+        raise UserError(f"{path} is damaged ({error}): {remedy}.") from None
+    if recorded not in (None, computed):
+        raise UserError(f"{path} is damaged (its content is not what was written): {remedy}.")
     return content

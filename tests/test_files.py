@@ -45,14 +45,15 @@ def test_the_file_has_its_name_only_after_the_block(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_killed_process_leaves_can_be_removed(tmp_path: Path) -> None:
+def test_what_a_killed_process_leaves_can_be_removed_and_what_others_write_stays(tmp_path: Path) -> None:
     write_text(tmp_path / "best-0123abcd.ckpt", "whole")
     write_text(tmp_path / ".lock", "")
-    killed = whole_file(tmp_path / "best.ckpt")
-    killed.__enter__()
-    assert len(list(tmp_path.iterdir())) == 3
-    remove_unfinished(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"best-0123abcd.ckpt", ".lock"}
+    (tmp_path / ".best-89abcdef.ckpt").write_bytes(b"half")
+    with whole_file(tmp_path / "best.ckpt") as temporary:
+        remove_unfinished(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"best-0123abcd.ckpt", ".lock", temporary.name}
+        temporary.write_bytes(b"whole")
+    assert (tmp_path / "best.ckpt").read_bytes() == b"whole"
 
 
 def test_an_older_file_is_whole_until_the_new_one_is(tmp_path: Path) -> None:
@@ -133,7 +134,16 @@ def test_json_is_readable_and_holds_no_nan(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(b'{"half": ', "is damaged"), (b"", "is damaged"), (b"\xff\xfe", "is damaged"), (b"[1]", "JSON object")],
+    [
+        (b'{"half": ', "is damaged"),
+        (b"", "is damaged"),
+        (b"\xff\xfe", "is damaged"),
+        (b"[1]", "JSON object"),
+        (b"[" * 100_000, "is damaged"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "is damaged"),
+        (b'{"loss": NaN}', "is damaged"),
+        (b'{"name": "\\ud800"}', "is damaged"),
+    ],
 )
 def test_a_damaged_json_file_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "result.json"
@@ -142,6 +152,26 @@ def test_a_damaged_json_file_is_named(tmp_path: Path, content: bytes, problem: s
         read_json(path)
     assert str(path) in str(caught.value)
     assert "move it away and run the same command again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("0.93", "0.98"), ('"seed"', '"sead"'), (' "b": null,', ""), ("猫", "犬")]
+)
+def test_content_that_changed_on_the_disk_is_noticed(tmp_path: Path, before: str, after: str) -> None:
+    path = tmp_path / "result.json"
+    write_json(path, {"accuracy": 0.93, "seed": {"a": 1, "b": None, "c": ("猫",), 2: "number"}})
+    assert read_json(path)["seed"] == {"a": 1, "b": None, "c": ["猫"], "2": "number"}
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged"):
+        read_json(path)
+    path.write_text(text.replace("\n", "").replace(" ", ""), encoding="utf-8")  # the same content, written otherwise
+    assert read_json(path)["accuracy"] == 0.93
+
+
+def test_a_json_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        read_json(tmp_path)
 
 
 def test_the_bytes_are_on_the_disk_before_the_file_gets_its_name(
@@ -192,6 +222,13 @@ def test_a_folder_takes_the_place_of_no_other_one(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "data"):
         pass
     assert [item.name for item in tmp_path.rglob("*")] == ["data", "a.txt"]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_removed_with_the_next_one(tmp_path: Path) -> None:
+    for name in (".da[t]a-0123abcd", ".data-0123abcd", ".da[t]a-notes"):
+        write_text(tmp_path / name / "a.txt", "half")
+    with whole_folder(tmp_path / "da[t]a") as temporary:
+        assert {path.name for path in tmp_path.iterdir()} == {".data-0123abcd", ".da[t]a-notes", temporary.name}
 
 
 def test_the_state_of_a_file_tells_that_it_was_replaced(tmp_path: Path) -> None:

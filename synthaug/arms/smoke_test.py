@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from synthaug import locks
 from synthaug.arms.mixing import Counts
 from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
@@ -83,11 +82,8 @@ def clear(study: Path) -> None:
 
 
 def _is_locked(run: Path) -> bool:
-    try:
-        with FileLock(run / ".lock").acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
+    with locks.without_waiting(run / ".lock") as is_free:
+        return not is_free
 
 
 def _spread(total: int, available: Mapping[str, int]) -> dict[str, int]:

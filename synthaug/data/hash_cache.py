@@ -1,12 +1,12 @@
 """Content hashes of files by (path, size, modification time): a file is read once per change, not once per run."""
 
-import csv
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from synthaug import files
+from synthaug.checked_rows import read_checked_rows, write_checked_rows
 
 HASHES = "hashes.csv"
 # A file may be written again within one tick of the clock that stamps it (2 s on FAT), with the stamp unchanged.
@@ -33,13 +33,16 @@ class Stamp(NamedTuple):
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
+_COLUMNS = ("path", *Stamp._fields, "sha256")
+
+
 class HashCache:
     """SHA-256 of files, kept in a CSV file from one `with` block to the next.
 
     Of two commands that end their blocks at once the entries of one are lost, and those files are hashed again.
 
     Args:
-        path: the CSV file; a missing or damaged one is an empty cache.
+        path: the CSV file; what is damaged in it is hashed again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +60,7 @@ class HashCache:
         if self._added:
             entries = self._read() | self._added
             rows = ([name, *stamp, sha256] for name, (stamp, sha256) in entries.items())
-            files.write_rows(self.path, ["path", *Stamp._fields, "sha256"], rows)
+            write_checked_rows(self.path, _COLUMNS, rows)
             self._added = {}
 
     def sha256(self, path: Path) -> str:
@@ -75,12 +78,10 @@ class HashCache:
 
     def _read(self) -> dict[str, tuple[Stamp, str]]:
         try:
-            with self.path.open(newline="", encoding="utf-8") as stream:
-                return {
-                    name: (Stamp(*map(int, stamp)), sha256) for name, *stamp, sha256 in list(csv.reader(stream))[1:]
-                }
-        except (OSError, ValueError, TypeError, csv.Error):
+            rows, _ = read_checked_rows(self.path, _COLUMNS)
+        except OSError:
             return {}
+        return {name: (Stamp(*map(int, stamp)), sha256) for name, *stamp, sha256 in rows}
 
 
 def _is_text(name: str) -> bool:

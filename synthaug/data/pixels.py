@@ -7,7 +7,6 @@ shape; those whose short side exceeds the store's are shrunk to it, none is enla
 store: writing holds a lock, and readers use what the index told them when they opened it.
 """
 
-import csv
 import hashlib
 import logging
 import os
@@ -20,16 +19,17 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from synthaug import locks
+from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.decoding import decode as decode
 from synthaug.data.decoding import large_photographs
 from synthaug.data.decoding import try_decode as try_decode
 from synthaug.data.hash_cache import Stamp
 from synthaug.errors import UserError
-from synthaug.files import read_json, write_json, write_rows
+from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.messages import plural
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ _Result = TypeVar("_Result")
 
 LONGEST = 3  # ratio of the sides of images in a batch; photographs of usual cameras are within it
 
+_COLUMNS = ("sha256", "offset", "height", "width", "content")  # of the index
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
 
 
@@ -104,7 +105,8 @@ class PixelStore:
         if all(key in self._places for key in images) and self._is_verified():
             return {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
+        with locks.exclusive(self.folder / ".lock", "decodes images"):
+            remove_unfinished(self.folder)
             self._places = self._read_index()
             self._verify()
             missing = {key: path for key, path in images.items() if key not in self._places}
@@ -199,18 +201,19 @@ class PixelStore:
         path, pixels = self.folder / "index.csv", self.folder / "pixels.bin"
         if not path.is_file() or not pixels.is_file():
             return {}
-        with path.open(newline="", encoding="utf-8") as stream:
-            places = {
-                row["sha256"]: Place(int(row["offset"]), int(row["height"]), int(row["width"]), row["content"])
-                for row in csv.DictReader(stream)
-            }
+        rows, damaged = read_checked_rows(path, _COLUMNS)
+        if damaged:
+            log.warning("%s: %s damaged: decoded again", path, plural(len(damaged), "line is", "lines are"))
+        places = {
+            key: Place(int(offset), int(height), int(width), content) for key, offset, height, width, content in rows
+        }
         size = pixels.stat().st_size
         return {key: place for key, place in places.items() if place.stop <= size}
 
     def _write_index(self, places: Mapping[str, Place]) -> None:
-        write_rows(
+        write_checked_rows(
             self.folder / "index.csv",
-            ["sha256", "offset", "height", "width", "content"],
+            _COLUMNS,
             ([key, p.offset, p.height, p.width, p.content] for key, p in places.items()),
         )
 

@@ -7,19 +7,19 @@ An image is identified by the hash of its file, so it keeps its split when it is
 (see `fingerprints`) are drawn together, so that no test image has a near duplicate in training.
 """
 
-import csv
+import hashlib
 import importlib.metadata
 import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from synthaug import files
+from synthaug import files, locks
+from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data import fingerprints
 from synthaug.data.fingerprints import Fingerprint
 from synthaug.data.folders import Hash, class_files, class_folders
@@ -35,14 +35,15 @@ from synthaug.data.samples import (
 )
 from synthaug.data.split_rule import IN_WORDS, Rule, apportion, draw
 from synthaug.errors import UserError, raise_all
-from synthaug.files import read_json, write_json, write_rows
+from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
 
 RULE, IMAGES = "split.json", "split.csv"
 LEFT_OUT = "left out"
-FORMAT = 2
+FROZEN = "validation_and_test"  # key of the digest of what never changes
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def divide(
     if rule is None or not drawn:
         return Divided(real, {}, [])
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with locks.exclusive(folder / ".lock", f"splits the images of {root}"):
+        remove_unfinished(folder)
         if (folder / IMAGES).is_file():
             rows, bad, conflicts = _update(root, real, rule, drawn, folder, refuse, drop_conflicts)
         else:
@@ -182,6 +184,12 @@ def _draw_first(
     sizes = Counter((row.split, row.class_name) for row in rows)
     counts = {split: {name: sizes[split, name] for name in real.classes} for split in ("train", *drawn)}
     copies = _count_copies(groups)
+    frozen = _frozen(rows)
+    if (folder / RULE).is_file() and read_json(folder / RULE).get(FROZEN) not in (None, frozen):
+        raise UserError(
+            f"{folder / IMAGES} is gone, and the images have changed since they were split: bring it back from a copy, "
+            f"or move {folder} away to have a new split drawn; what was tested on the old one does not compare with it."
+        )
     write_json(
         folder / RULE,
         {
@@ -190,6 +198,7 @@ def _draw_first(
             "rule": IN_WORDS,
             "counts": counts,
             "copies": copies,
+            FROZEN: frozen,
             "versions": {name: importlib.metadata.version(name) for name in ("pillow", "numpy", "scipy")},
         },
     )
@@ -222,7 +231,10 @@ def _update(
 ) -> tuple[list[_Row], dict[Path, str], list[Path]]:
     """Return the split as it was recorded, with the images that are new since."""
     recorded = _read(folder)
-    _require_same_rule(folder, rule, drawn)
+    written = read_json(folder / RULE) if (folder / RULE).is_file() else {}
+    if written.get(FROZEN) != _frozen(recorded):
+        raise _damaged(folder, "images are missing that were drawn" if written else f"{RULE} is gone")
+    _require_same_rule(folder, written, rule, drawn)
     _require_present(root, real.train, recorded, folder)
     by_hash = {row.sha256: row for row in recorded}
     new = [sample for sample in real.train if sample.sha256 not in by_hash]
@@ -244,8 +256,7 @@ def _update(
     return rows, bad, conflicts
 
 
-def _require_same_rule(folder: Path, rule: Rule, drawn: Sequence[str]) -> None:
-    recorded = read_json(folder / RULE) if (folder / RULE).is_file() else {}
+def _require_same_rule(folder: Path, recorded: Mapping[str, Any], rule: Rule, drawn: Sequence[str]) -> None:
     differing = [
         f"{key}: {recorded.get(key)} there, {value} now"
         for key, value in _rule_settings(rule, drawn).items()
@@ -362,21 +373,24 @@ def _row(root: Path, sample: Sample, split: str, group: str, pixels: str) -> _Ro
 
 
 def _write(folder: Path, rows: Iterable[_Row]) -> None:
-    write_rows(
-        folder / IMAGES,
-        _HEADER,
-        ([r.path, r.class_name, r.split, r.sha256, r.group, r.pixels] for r in rows),
-    )
+    write_checked_rows(folder / IMAGES, _HEADER, map(astuple, rows))
 
 
 def _read(folder: Path) -> list[_Row]:
-    with (folder / IMAGES).open(newline="", encoding="utf-8") as stream:
-        try:
-            rows = [_Row(*(row[name] for name in _HEADER)) for row in csv.DictReader(stream)]
-        except (KeyError, UnicodeDecodeError, csv.Error):
-            rows = []
-    if not rows or any(value is None for row in rows for value in (row.split, row.sha256, row.pixels)):
-        raise UserError(
-            f"{folder / IMAGES} is damaged: bring it back from a copy, or move {folder} away to have a new split drawn."
-        )
-    return rows
+    cells, damaged = read_checked_rows(folder / IMAGES, _HEADER)
+    if damaged:
+        raise _damaged(folder, f"line {damaged[0]}")
+    return list(starmap(_Row, cells))
+
+
+def _frozen(rows: Iterable[_Row]) -> str:
+    """Return a digest of the validation and test images, which stay as they were drawn."""
+    unseen = sorted({(row.split, row.sha256) for row in rows if row.split in ("val", "test")})
+    return hashlib.sha256(repr(unseen).encode()).hexdigest()
+
+
+def _damaged(folder: Path, place: str) -> UserError:
+    return UserError(
+        f"{folder / IMAGES} is damaged ({place}): bring it back from a copy, or move {folder} away to have a new split "
+        "drawn; what was tested on the old one does not compare with it."
+    )

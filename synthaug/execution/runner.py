@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from synthaug import locks
 from synthaug.arms import build, shift_sets
 from synthaug.arms.shifts import ShiftSet
 from synthaug.config.job import Job
@@ -27,7 +27,7 @@ from synthaug.errors import UserError, disk_is_full, explain, underlying
 from synthaug.execution import preflight, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.session import Session, is_first_process
-from synthaug.files import write_json, write_text
+from synthaug.files import remove_unfinished, write_json, write_text
 from synthaug.messages import plural
 from synthaug.runs import contents, layout
 
@@ -107,11 +107,10 @@ def finished_message(job: Job) -> str:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    try:
-        lock = FileLock(folder / ".lock").acquire(timeout=0)
-    except Timeout:
-        raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.") from None
-    with lock:
+    with locks.without_waiting(folder / ".lock") as is_free:
+        if not is_free:
+            raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.")
+        remove_unfinished(folder)
         yield
 
 

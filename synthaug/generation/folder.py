@@ -4,28 +4,29 @@ Every image is screened once: one that cannot be decoded or is one flat colour (
 returns) is not trained on. The results are kept in `screened.csv` by the content of the files.
 """
 
-import csv
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
+from synthaug import locks
+from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.decoding import large_photographs, try_decode
 from synthaug.data.folders import class_files, class_folders, file_hash, name_problems
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError, raise_all
-from synthaug.files import write_rows
+from synthaug.files import remove_unfinished
 from synthaug.generation.screening import rejection
 from synthaug.messages import bullets, plural, suggest
 
 log = logging.getLogger(__name__)
 
+_COLUMNS = ("sha256", "rejected")
 _SIDE = 64  # pixels of the short side at which images are screened: a flat colour stays flat
 
 
@@ -146,7 +147,8 @@ class FolderPool:
         """Return SHA-256 → why the image is rejected, "" for an accepted one."""
         path = self.folder / "screened.csv"
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
+        with locks.exclusive(self.folder / ".lock", f"screens the images of {self.root}"):
+            remove_unfinished(self.folder)
             results = _read_results(path)
             new = {key: image for key, image in images.items() if key not in results}
             if new:
@@ -154,7 +156,7 @@ class FolderPool:
                     reasons = threads.map(_screen_image, new.keys(), new.values())
                     bar = tqdm(reasons, "screening", len(new), unit="image", disable=None, leave=False)
                     results |= zip(new, bar, strict=True)
-                write_rows(path, ["sha256", "rejected"], sorted(results.items()))
+                write_checked_rows(path, _COLUMNS, sorted(results.items()))
                 rejected = [f"{image}: {results[key]}" for key, image in new.items() if results[key]]
                 if rejected:
                     log.warning("%s of the pool rejected:\n%s", plural(len(rejected), "image"), bullets(rejected))
@@ -175,8 +177,8 @@ def _screen_image(key: str, path: Path) -> str:
 def _read_results(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as stream:
-        return {row["sha256"]: row["rejected"] for row in csv.DictReader(stream)}
+    rows, _ = read_checked_rows(path, _COLUMNS)  # what is damaged is screened again
+    return {row[0]: row[1] for row in rows}
 
 
 def _shorten(names: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ Image n of a class always has the same prompt and seed. An image counts once its
 process leaves at most one batch without rows, which is generated again, as is an image that somebody deleted.
 """
 
-import csv
 import hashlib
 import logging
 import time
@@ -19,18 +18,18 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
 from PIL import Image
 from tqdm import tqdm
 
-from synthaug import files
+from synthaug import files, locks
+from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.environment import hidden, hidden_settings
 from synthaug.errors import UserError
-from synthaug.files import read_json, write_json, write_rows
+from synthaug.files import read_json, write_json
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import rejection
-from synthaug.messages import bullets
+from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +102,9 @@ class ManifestRow:
     seconds: str  # of sampling, the image's share of its batch
 
 
+_COLUMNS = tuple(field.name for field in fields(ManifestRow))
+
+
 class SyntheticSet:
     """The images of one generator for one dataset's classes.
 
@@ -145,7 +147,7 @@ class SyntheticSet:
             return 0
         self.generator.check(list(counts))
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._lock():
+        with locks.exclusive(self.folder / ".lock", f"generates into {self.folder}"):
             missing = self.count_missing(counts)
             if not missing:  # another process generated them while this one waited
                 return 0
@@ -247,8 +249,8 @@ class SyntheticSet:
 
     def _write(self, rows: list[ManifestRow]) -> None:
         rows.sort(key=lambda row: (row.class_name, row.index))
-        names = [field.name for field in fields(ManifestRow)]
-        write_rows(self._manifest_path, names, map(attrgetter(*names), rows))  # astuple would copy every text
+        # astuple would copy every text
+        write_checked_rows(self._manifest_path, _COLUMNS, map(attrgetter(*_COLUMNS), rows))
 
     def _remove_temporary_files(self) -> None:
         """Remove what processes left that were killed while writing; ours is the lock."""
@@ -339,15 +341,6 @@ class SyntheticSet:
                     f"checker of the model; then delete {self.folder} and run the same command again."
                 )
 
-    def _lock(self) -> FileLock:
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=1)
-            lock.release()
-        except Timeout:
-            log.warning("Waiting for another process that generates into %s", self.folder)
-        return lock
-
 
 def read_manifest(folder: Path) -> list[ManifestRow]:
     """Return every row of a set's manifest, deleted images included; empty without a manifest.
@@ -358,17 +351,17 @@ def read_manifest(folder: Path) -> list[ManifestRow]:
     path = folder / MANIFEST
     if not path.is_file():
         return []
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            lines = csv.DictReader(stream)
-            if "index" not in (lines.fieldnames or []):
-                raise ValueError("its first line does not name the columns")
-            return [_parse_row(line) for line in lines]
-    except (TypeError, ValueError, KeyError, csv.Error) as error:
+    cells, damaged = read_checked_rows(path, _COLUMNS)
+    rows = {(row.class_name, row.index): row for row in map(_parse_row, cells)}
+    problem = f"line {damaged[0]} is not what was written" if damaged else ""
+    if not problem and len(rows) < len(cells):
+        problem = f"{plural(len(cells) - len(rows), 'image is', 'images are')} listed twice"
+    if problem:
         raise UserError(
-            f"{path} is damaged ({error!r}): restore an earlier copy, or move {folder} away to generate its images "
+            f"{path} is damaged ({problem}): restore an earlier copy, or move {folder} away to generate its images "
             "again."
-        ) from error
+        )
+    return list(rows.values())
 
 
 def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
@@ -388,7 +381,8 @@ def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator
             index += 1
 
 
-def _parse_row(line: dict[str, Any]) -> ManifestRow:
+def _parse_row(cells: Sequence[str]) -> ManifestRow:
+    line: dict[str, Any] = dict(zip(_COLUMNS, cells, strict=True))
     return ManifestRow(**{**line, "index": int(line["index"]), "seed": int(line["seed"])})
 
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
-from synthaug.files import read_json, write_json
+from synthaug import locks
+from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RunKey
 
 DEFAULT_MARGIN = 1.0  # percentage points
@@ -55,7 +55,8 @@ def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = 
         margin_points: smallest difference in accuracy that matters, in percentage points; None keeps the plan's.
     """
     study.mkdir(parents=True, exist_ok=True)
-    with FileLock(study / ".planned.lock"):  # a cluster starts many commands at once
+    with _locked(study):  # a cluster starts many commands at once
+        remove_unfinished(study)
         recorded = _read(study)
         planned = {run.key: run for run in (*_runs(recorded), *runs)}
         margin = recorded["margin"] if margin_points is None else margin_points
@@ -74,11 +75,15 @@ def record_looks(study: Path, looks: Iterable[int]) -> None:
         study: its folder.
         looks: numbers of seeds at which conclusions were drawn.
     """
-    with FileLock(study / ".planned.lock"):
+    with _locked(study):
         recorded = _looks(study)
         together = sorted({*recorded, *looks})
         if together != recorded:
             write_json(study / LOOKS, {"format": FORMAT, "seeds": together})
+
+
+def _locked(study: Path) -> AbstractContextManager[None]:
+    return locks.exclusive(study / ".planned.lock", f"writes the plan of {study}")
 
 
 def read_plan(study: Path) -> StudyPlan:

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,15 @@ def test_a_damaged_cache_is_an_empty_one(tmp_path: Path, content: bytes, hashed:
     (tmp_path / "hashes.csv").write_bytes(content)
     assert digest(tmp_path, path) == digest(tmp_path, path) == files.sha256(path)
     assert hashed["a.png"] == 2  # with the line above
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("damage", [lambda text: text[:-20], lambda text: text.translate({48: "1", 49: "0"})])
+def test_a_hash_that_changed_on_the_disk_is_computed_again(tmp_path: Path, damage: Callable[[str], str]) -> None:
+    path, cache = write(tmp_path / "a.png", "a"), tmp_path / "hashes.csv"
+    expected = digest(tmp_path, path)
+    cache.write_text(damage(cache.read_text(encoding="utf-8")), encoding="utf-8")
+    assert digest(tmp_path, path) == expected
 
 
 @pytest.mark.usefixtures("clock")

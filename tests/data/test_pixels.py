@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from synthaug import files
+from synthaug.checked_rows import write_checked_rows
 from synthaug.data import decoding, pixels
 from synthaug.data.decoding import as_rgb, decode
 from synthaug.data.pixels import PixelStore, padded
-from synthaug.files import write_rows
 from tests.factories.images import image
 
 WHOLE = 1000  # a short side that shrinks none of the images here
@@ -135,14 +135,14 @@ from pathlib import Path
 from synthaug import files
 from synthaug.data import decoding, pixels
 
-write_rows = pixels.write_rows
+write_rows = pixels.write_checked_rows
 
 def wait_and_write(*arguments):
     print("has written the pixels", flush=True)
     sys.stdin.readline()
     write_rows(*arguments)
 
-pixels.write_rows = wait_and_write
+pixels.write_checked_rows = wait_and_write
 images = {files.sha256(path): path for path in sorted(Path(sys.argv[2]).iterdir())}
 pixels.PixelStore(Path(sys.argv[1]), 1000).add(images)
 """
@@ -164,6 +164,21 @@ def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
     store = PixelStore(tmp_path / "store", WHOLE)
     assert holds(store, first | second)
     assert (store.folder / "pixels.bin").stat().st_size == 14 * 20 * 16 * 3  # each image is there once
+
+
+@pytest.mark.parametrize("damage", [lambda rows: rows[:-30], lambda rows: rows.replace(b",20,", b",x0,", 1)])
+def test_images_of_damaged_lines_of_the_index_are_decoded_again(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    images = save(tmp_path / "images", range(4))
+    store = PixelStore(tmp_path / "store", WHOLE)
+    store.add(images)
+    index = store.folder / "index.csv"
+    index.write_bytes(damage(index.read_bytes()))
+    again = PixelStore(tmp_path / "store", WHOLE)
+    assert again.add(images) == {}
+    assert holds(again, images)
+    assert holds(PixelStore(tmp_path / "store", WHOLE), images)
 
 
 def test_bytes_of_a_killed_process_beyond_the_index_are_written_over(tmp_path: Path) -> None:
@@ -188,10 +203,10 @@ def test_pixels_are_on_the_disk_before_the_index_lists_them(tmp_path: Path, monk
 
     def recorded_rows(*arguments: object) -> None:
         events.append("index")
-        write_rows(*arguments)  # type: ignore[arg-type]
+        write_checked_rows(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
-    monkeypatch.setattr(pixels, "write_rows", recorded_rows)
+    monkeypatch.setattr(pixels, "write_checked_rows", recorded_rows)
     store.add(save(tmp_path / "images", range(3)))
     written = (store.folder / "pixels.bin").stat()
     assert events[:2] == [(written.st_ino, 3 * 20 * 16 * 3), "index"]
@@ -291,9 +306,9 @@ def test_a_failure_to_write_loses_at_most_a_chunk(tmp_path: Path, monkeypatch: p
         calls.append(arguments)
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
-        write_rows(*arguments)  # type: ignore[arg-type]
+        write_checked_rows(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pixels, "write_rows", full)
+    monkeypatch.setattr(pixels, "write_checked_rows", full)
     with pytest.raises(OSError, match="No space left"):
         store.add(images)
     assert [key in store._places for key in images] == [True] * 4 + [False] * 2

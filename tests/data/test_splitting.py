@@ -429,26 +429,64 @@ def test_a_split_of_another_folder_is_refused(root: Path, tmp_path: Path) -> Non
     assert "dataset.name=<name>" in message
 
 
-@pytest.mark.parametrize("content", ["path,class\na,b\n", "", "path,class,split,sha256,group,pixels\na\n"])
-def test_a_damaged_split_is_named(root: Path, content: str) -> None:
-    divided(root)
-    (root.parent / "splits" / IMAGES).write_text(content, encoding="utf-8")
-    message = refusal(root)
-    assert message.startswith(f"{root.parent / 'splits' / IMAGES} is damaged: bring it back from a copy, or move")
+def damage(path: Path, change: Callable[[list[str]], list[str]]) -> None:
+    path.write_text("".join(change(path.read_text(encoding="utf-8").splitlines(keepends=True))), encoding="utf-8")
 
 
-def test_a_split_whose_end_is_lost_is_damaged(root: Path) -> None:
+def rewritten(word: str, new: str) -> Callable[[list[str]], list[str]]:
+    def change(rows: list[str]) -> list[str]:
+        row = next(number for number, text in enumerate(rows) if word in text)
+        return [*rows[:row], rows[row].replace(word, new, 1), *rows[row + 1 :]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: [],
+        lambda rows: ["path,class\n", "a,b\n"],
+        lambda rows: [*rows[:-1], rows[-1][:-20]],
+        lambda rows: [rows[0].replace("split", "spilt"), *rows[1:]],
+        lambda rows: [text for text in rows if ",val," not in text],  # whole rows, but not all of them
+        rewritten(",test,", ",tset,"),
+        rewritten(",test,", ",train,"),
+        rewritten(",train,", ",left out,"),
+        rewritten(",cat,", ",dog,"),
+        rewritten(",cat,", ',"cat,'),
+        rewritten(",cat,", ",c\0t,"),
+    ],
+)
+def test_a_damaged_split_is_named(root: Path, change: Callable[[list[str]], list[str]]) -> None:
     divided(root)
     path = root.parent / "splits" / IMAGES
-    *rows, last = path.read_text(encoding="utf-8").splitlines()
-    path.write_text("\n".join([*rows, last[: last.rindex(",")]]), encoding="utf-8")
+    damage(path, change)
+    assert refusal(root).startswith(f"{path} is damaged")
+
+
+def test_bytes_that_are_no_text_damage_a_split(root: Path) -> None:
+    divided(root)
+    path = root.parent / "splits" / IMAGES
+    path.write_bytes(path.read_bytes().replace(b",train,", b",tr\xffin,", 1))
     assert refusal(root).startswith(f"{path} is damaged")
 
 
 def test_a_lost_rule_is_no_licence_for_another(root: Path) -> None:
     divided(root)
     (root.parent / "splits" / RULE).unlink()
-    assert "drawn by another rule" in refusal(root)
+    assert f"{RULE} is gone" in refusal(root)
+
+
+def test_a_lost_split_is_drawn_again_if_it_comes_out_the_same(root: Path) -> None:
+    first = divided(root)
+    path = root.parent / "splits" / IMAGES
+    path.unlink()
+    assert divided(root).real == first.real
+    for number in range(40, 60):  # which change what is drawn
+        image(number).save(root / "cat" / f"{number}.png")
+    divided(root)
+    path.unlink()
+    assert f"{path} is gone" in refusal(root)
 
 
 # --- files that are no images ----------------------------------------------------------------------

@@ -69,6 +69,18 @@ def test_flat_damaged_and_repeated_images_are_rejected_and_logged_once(
     assert (tmp_path / "kept" / "screened.csv").read_text().count("flat") == 1
 
 
+def test_verdicts_that_are_damaged_are_reached_again(tmp_path: Path) -> None:
+    root = write_pool(tmp_path / "pool", cat=2)
+    Image.new("RGB", (32, 32)).save(root / "cat" / "flat.png")
+    assert len(pool(root, tmp_path).samples(["cat"])) == 2
+    screened = tmp_path / "kept" / "screened.csv"
+    text = screened.read_text(encoding="utf-8")
+    for damaged in (text[:-15], re.sub(",[^,]*flat[^,]*,", ",,", text), ""):
+        screened.write_text(damaged, encoding="utf-8")
+        assert len(pool(root, tmp_path).samples(["cat"])) == 2
+        assert screened.read_text(encoding="utf-8") == text
+
+
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"generator.root={tmp_path / 'no'}: "):
         pool(tmp_path / "no", tmp_path).check({"cat": 1})

@@ -334,6 +334,31 @@ def test_damage_is_named(tmp_path: Path, name: str, content: str) -> None:
     assert "move" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda rows: [*rows, rows[2]],
+        lambda rows: [*rows[:-1], rows[-1][:-12]],
+        lambda rows: [*rows[:-1], rows[-1].replace("a photo of", "a painting of")],
+        lambda rows: [rows[0], *(re.sub(r",\d{10,},", ",12345,", row) for row in rows[1:])],
+        lambda rows: [rows[0], rows[1].replace("cat,0", "cat,1"), *rows[2:]],
+        lambda rows: [rows[0].replace("seed", "sead"), *rows[1:]],
+    ],
+)
+def test_a_manifest_that_is_not_what_was_written_is_damaged(
+    tmp_path: Path, damage: Callable[[list[str]], list[str]]
+) -> None:
+    SyntheticSet(tmp_path, Painter()).ensure({"cat": 3})
+    manifest = tmp_path / "manifest.csv"
+    rows = re.split(r"(?<=\n)(?=cat,)", manifest.read_text(encoding="utf-8"))  # a cell may have several lines
+    assert len(read_manifest(tmp_path)) == len(rows) - 1
+    assert damage(rows) != rows
+    manifest.write_text("".join(damage(rows)), encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged") as caught:
+        read_manifest(tmp_path)
+    assert str(manifest) in str(caught.value)
+
+
 # --- rejected images -------------------------------------------------------------------------------
 
 
@@ -498,7 +523,7 @@ def test_a_manifest_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monke
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(synthetic_set, "write_rows", full)
+    monkeypatch.setattr(synthetic_set, "write_checked_rows", full)
     with pytest.raises(OSError, match="No space left"):
         synthetic.ensure({"cat": 6})
     monkeypatch.undo()

@@ -6,10 +6,10 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
+from synthaug import locks
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError
 from synthaug.files import whole_folder
@@ -44,7 +44,7 @@ def write_digits(root: Path) -> None:
     if root.exists():
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
+    with locks.exclusive(root.parent / f".{root.name}.lock", f"writes {root}"):
         if root.exists():
             return
         parts = _digit_parts()

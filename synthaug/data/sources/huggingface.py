@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from tqdm import tqdm
 
+from synthaug import locks
 from synthaug.data.decoding import open_image
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError, raise_all
@@ -70,7 +70,7 @@ def write_huggingface(
     if dataset_record.is_made(root, request):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
+    with locks.exclusive(root.parent / f".{root.name}.lock", f"writes {root}"):
         if dataset_record.is_made(root, request):
             return
         if importlib.util.find_spec("datasets") is None:

@@ -18,10 +18,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
+from synthaug import locks
 from synthaug.data import fingerprints
 from synthaug.data.decoding import decode, large_photographs
 from synthaug.data.samples import SPLITS
@@ -127,7 +127,7 @@ def write_open_images(
         return
     cache = root.parent / "open_images"
     (cache / "images").mkdir(parents=True, exist_ok=True)
-    with FileLock(cache / ".lock"):
+    with locks.exclusive(cache / ".lock", f"downloads into {cache}"):
         if dataset_record.is_made(root, request):
             return
         try:

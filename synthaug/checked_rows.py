@@ -1,0 +1,52 @@
+"""CSV files whose rows end in a check of their cells: a row that changed on the disk, or was cut, is noticed."""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from synthaug.files import write_rows
+
+CHECK = "check"  # the last column
+
+
+def write_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV file atomically, as UTF-8, each row with its check.
+
+    Args:
+        path: of the file.
+        header: names of the columns, without that of the check.
+        rows: one value per column.
+    """
+    write_rows(path, [*header, CHECK], ([*row, _check(map(str, row))] for row in rows))
+
+
+def read_checked_rows(path: Path, header: Sequence[str]) -> tuple[list[list[str]], list[int]]:
+    """Read what `write_checked_rows` wrote.
+
+    Args:
+        path: of the file.
+        header: names of the columns, without that of the check.
+
+    Returns:
+        The rows that are as they were written, without their checks, and the numbers of the lines that are not.
+    """
+    whole: list[list[str]] = []
+    damaged: list[int] = []
+    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
+        reader = csv.reader(stream)
+        try:
+            if next(reader, None) != [*header, CHECK]:
+                damaged.append(1)
+            for *cells, check in filter(None, reader):
+                if len(cells) == len(header) and check == _check(cells):
+                    whole.append(cells)
+                else:
+                    damaged.append(reader.line_num)
+        except csv.Error:  # a cell without end
+            damaged.append(reader.line_num)
+    return whole, damaged
+
+
+def _check(cells: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(cells).encode(errors="replace")).hexdigest()[:8]

@@ -1,0 +1,60 @@
+"""Rows that changed on the disk are told from those that are as they were written."""
+
+from pathlib import Path
+
+import pytest
+
+from synthaug.checked_rows import read_checked_rows, write_checked_rows
+
+HEADER = ("name", "count")
+ROWS = [['a, "b"', "1"], ["", "2"], ["käse\n猫", "3"]]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    write_checked_rows(tmp_path / "a.csv", HEADER, ROWS)
+    return tmp_path / "a.csv"
+
+
+def test_rows_come_back_as_text(table: Path) -> None:
+    assert read_checked_rows(table, HEADER) == (ROWS, [])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left", "lines"),
+    [
+        (b",2,", b",3,", [0, 2], [3]),  # a cell
+        (b"\n,2", b"\n2,", [0, 2], [3]),  # columns that changed places
+        ("käse".encode(), b"k\xffse", [0, 1], [5]),  # no text
+        ("käse".encode(), b"k\0se", [0, 1], [5]),
+        (b"name,", b"mane,", [0, 1, 2], [1]),
+        (b"name,count,check\n", b"", [1, 2], [1]),
+        (b"\n,2", b"\n,2,2", [0, 2], [3]),  # a cell more
+    ],
+)
+def test_a_row_that_changed_is_named_by_its_line(
+    table: Path, before: bytes, after: bytes, left: list[int], lines: list[int]
+) -> None:
+    content = table.read_bytes()
+    assert before in content
+    table.write_bytes(content.replace(before, after, 1))
+    assert read_checked_rows(table, HEADER) == ([ROWS[row] for row in left], lines)
+
+
+@pytest.mark.parametrize("cut", [1, 3, 9, 14])
+def test_a_row_that_was_cut_is_damaged(table: Path, cut: int) -> None:
+    content = table.read_bytes()
+    table.write_bytes(content[:-cut])
+    rows, damaged = read_checked_rows(table, HEADER)
+    assert rows == (ROWS if cut == 1 else ROWS[:2])  # the end of the line is no part of it
+    assert bool(damaged) == (cut > 1)
+
+
+def test_an_empty_file_has_a_damaged_first_line(table: Path) -> None:
+    table.write_bytes(b"")
+    assert read_checked_rows(table, HEADER) == ([], [1])
+
+
+def test_a_cell_without_end_is_damaged(table: Path) -> None:
+    table.write_bytes(table.read_bytes() + b'"' + b"x" * 200_000)
+    assert read_checked_rows(table, HEADER) == (ROWS, [6])
