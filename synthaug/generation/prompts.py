@@ -15,7 +15,7 @@ import yaml
 
 from synthaug import yaml_files
 from synthaug.errors import UserError, raise_all
-from synthaug.messages import suggest
+from synthaug.messages import plural, suggest
 
 # Placeholders of a template.
 CLASS, ARTICLE, SETTING = "class_name", "a", "setting"
@@ -25,7 +25,17 @@ PLACEHOLDERS = {
     SETTING: "the class's entry of prompts.settings",
 }
 # Vowels that sound like consonants, and the reverse.
-_AN = re.compile(r"(?!eu|uni([^mn]|$)|us[eu]|one\b|once\b|ufo)[aeiou]|hour|heir|hono[u]?r|honest", re.IGNORECASE)
+_AN = re.compile(
+    r"(?!eu|uni([^mn]|$)|us[eu]|one\b|once\b|ufo)[aeiou]|hour|heir|hono[u]?r|honest|8|1[18](?!\d)", re.IGNORECASE
+)
+# Spoken letter by letter: "X-ray", "SUV", "HDTV"; and the letters that begin with a vowel then.
+_SPELLED = re.compile(r"([A-Z]{1,3}|[B-DF-HJ-NP-TV-Z]{4,})(?![A-Za-z])")
+_AN_LETTERS = "AEFHILMNORSX"
+# Names of folders that are no words: n02085620-Chihuahua, 001.Black_footed_Albatross, class_3, GoldenRetriever.
+_NO_WORDS = re.compile(
+    r"[A-Za-z]{0,2}\d{2,}([-_.]|$)|.*([^\W\d]\.\w|__|[a-z][A-Z])|(class|label|category|c|id)[-_ ]?\d+$"
+)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)  # what a key on the command line ends in
 _MAX_PROMPTS = 1_000_000  # of a file, with all its classes
 _FILE_FORMAT = "It must map each class to a list of prompts:\n  cat:\n    - a cat on a sofa\n    - a cat in the grass"
 
@@ -61,7 +71,7 @@ class Prompts:
             problems = [problem for template in self.templates for problem in _template_problems(template)]
             if not problems and any(SETTING in _placeholders(template) for template in self.templates):
                 problems = _missing("entry in prompts.settings", classes, self.settings)
-                problems += [f'add one, such as prompts.settings.{name}="in the garden"' for name in classes
+                problems += [f'add one, such as {_key("settings", name, "in the garden")}' for name in classes
                              if name not in self.settings][:1]  # fmt: skip
         raise_all(f"The prompts cannot be used ({self.source}):", problems or self._shared(classes))
 
@@ -74,8 +84,35 @@ class Prompts:
             for text in self.distinct(name)
             if first.setdefault(text, name) != name
         }
-        remedy = "list prompts of its own" if self.by_class is not None else "name it with prompts.names.<class>=<name>"
-        return [f"{' and '.join(pair)} have the same prompt, {text!r}; {remedy}" for pair, text in pairs.items()]
+        return [
+            f"{' and '.join(pair)} have the same prompt, {text!r}; "
+            + ("list prompts of its own" if self.by_class is not None else f"name it with {_key('names', pair[1])}")
+            for pair, text in pairs.items()
+        ]
+
+    def shown(self, classes: Sequence[str]) -> list[str]:
+        """Return a line for each class with its first prompt."""
+        texts = {name: self.distinct(name) for name in classes}
+        return [
+            f"{name}: {first}" + (f" (and {plural(len(others), 'other')})" if others else "")
+            for name, (first, *others) in texts.items()
+        ]
+
+    def doubts(self, classes: Sequence[str]) -> list[str]:
+        """Return a line for each class whose prompts do not seem to be meant: the article, or no words."""
+        lines = []
+        for name in classes:
+            spoken = self._spoken(name)
+            wrong = re.compile(rf"\b{'a' if article(spoken) == 'an' else 'an'} {re.escape(spoken)}\b", re.IGNORECASE)
+            if text := next(filter(wrong.search, self.distinct(name)), ""):
+                written = "" if self.by_class is not None else " (the placeholder {a} writes it)"
+                lines.append(f"{text!r}: is it '{article(spoken)} {spoken}'?{written}")
+            if self.by_class is None and name not in self.names and _NO_WORDS.match(name):
+                lines.append(f"{self.prompt(name, 0)!r}: describe the class in words with {_key('names', name)}")
+        return lines
+
+    def _spoken(self, class_name: str) -> str:
+        return self.names.get(class_name, class_name.replace("_", " "))
 
     def prompt(self, class_name: str, index: int) -> str:
         """Return the prompt of an image.
@@ -87,7 +124,7 @@ class Prompts:
         if self.by_class is not None:
             texts = self.by_class[class_name]
             return texts[index % len(texts)]
-        name = self.names.get(class_name, class_name.replace("_", " "))
+        name = self._spoken(class_name)
         values = {CLASS: name, ARTICLE: article(name), SETTING: self.settings.get(class_name, "")}
         return self.templates[index % len(self.templates)].format(**values)
 
@@ -123,8 +160,16 @@ def read_prompts(settings: Mapping[str, Any], default: str | None) -> Prompts:
 
 
 def article(name: str) -> str:
-    """Return the indefinite article of an English noun, by its first letters: "an eagle", "a unicorn"."""
-    return "an" if _AN.match(name) else "a"
+    """Return the indefinite article of an English noun, by its first letters: "an eagle", "a unicorn", "an X-ray"."""
+    is_an = name[0] in _AN_LETTERS if _SPELLED.match(name) else _AN.match(name)
+    return "an" if is_an else "a"
+
+
+def _key(node: str, class_name: str, text: str = "<name>") -> str:
+    """Return how a class's name or setting is typed, or where else its prompts can stand."""
+    if _PLAIN_NAME.fullmatch(class_name):
+        return f"prompts.{node}.{class_name}={text if text.startswith('<') else repr(text)}"
+    return "a file of prompts: prompts=file prompts.file=<file>"
 
 
 def _read_file(path: Path) -> dict[str, list[str]]:
@@ -132,7 +177,7 @@ def _read_file(path: Path) -> dict[str, list[str]]:
     try:
         text = path.read_text(encoding="utf-8")
         yaml_files.check_text(text, f"prompts.file={path}", max_nodes=_MAX_PROMPTS)
-        content = yaml_files.read_text_keys(text)
+        content = yaml_files.read_text(text)
     except OSError as error:
         raise UserError(f"prompts.file={path} cannot be read ({error.strerror}).") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

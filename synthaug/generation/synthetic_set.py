@@ -8,6 +8,7 @@ Image n of a class always has the same prompt and seed. An image counts once its
 process leaves at most one batch without rows, which is generated again, as is an image that somebody deleted.
 """
 
+import functools
 import hashlib
 import logging
 import time
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 MANIFEST = "manifest.csv"
 _MAX_REJECTED = 0.9  # share of a class's candidates above which generation stops
 _MIN_CANDIDATES = 20  # of a class, before that share is looked at
+_MOST_PROMPTS = 100  # lines shown
 
 
 class SyntheticImages(Protocol):
@@ -131,6 +133,7 @@ class SyntheticSet:
         """
         if self.count_missing(counts):
             self.generator.check(list(counts))
+            self._show_prompts(list(counts))
 
     def available(self, counts: Mapping[str, int]) -> dict[str, int]:
         """Return `counts`: all of it can be generated."""
@@ -191,6 +194,7 @@ class SyntheticSet:
         return self._cached[1]
 
     def _generate(self, counts: Mapping[str, int], missing: int) -> int:
+        self._show_prompts(list(counts))
         rows = self.rows()
         self._check_rejection_rate(rows, counts)
         self._remove_temporary_files()
@@ -212,6 +216,11 @@ class SyntheticSet:
         if rejected := len(rows) - first - accepted:
             log.warning("%d more were rejected: see the column 'rejected' of %s", rejected, self._manifest_path)
         return accepted
+
+    def _show_prompts(self, classes: Sequence[str]) -> None:
+        _show_once(logging.INFO, f"prompts:\n{bullets(self.prompts.shown(classes), limit=_MOST_PROMPTS)}")
+        if doubts := self.prompts.doubts(classes):
+            _show_once(logging.WARNING, f"Prompts that may not be meant:\n{bullets(doubts)}")
 
     def _sample(
         self, batch: Sequence[tuple[str, int]], provenance: Mapping[str, str], rows: list[ManifestRow]
@@ -362,6 +371,11 @@ def read_manifest(folder: Path) -> list[ManifestRow]:
             "again."
         )
     return list(rows.values())
+
+
+@functools.cache  # every arm of a sweep checks its images
+def _show_once(level: int, text: str) -> None:
+    log.log(level, "%s", text)
 
 
 def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:

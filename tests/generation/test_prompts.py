@@ -53,6 +53,11 @@ def test_a_class_may_be_named_twice_and_braces_be_meant() -> None:
 @pytest.mark.parametrize(
     ("noun", "expected"),
     [(noun, "an") for noun in ["eagle", "Owl", "umbrella", "hour", "ape", "orange", "uninhabited", "honest"]]
+    + [(noun, "an") for noun in ["RV", "S-bend", "LCD_screen", "NMR tube", "HDTV", "MP3s", "8", "11", "18"]]
+    + [
+        (noun, "a")
+        for noun in ["TV", "U-turn", "USB stick", "NASA rocket", "Xylophone", "Mask", "PVC pipe", "1", "111"]
+    ]
     + [
         (noun, "a")
         for noun in [
@@ -161,6 +166,12 @@ def test_a_file_has_a_list_for_each_class(tmp_path: Path) -> None:
     assert prompts.prompt("7", 4) == "seven"
 
 
+def test_a_file_has_text_alone(tmp_path: Path) -> None:
+    prompts = read_file(tmp_path / "p.yaml", "off: [007, 1_5]\n2_0: [yes]\n")
+    prompts.check(["off", "2_0"])
+    assert [prompts.distinct(name) for name in ("off", "2_0")] == [["007", "1_5"], ["yes"]]
+
+
 def test_a_file_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "p.yaml").write_text("cat: [a cat]", encoding="utf-8")
@@ -182,7 +193,7 @@ def test_a_class_missing_in_the_file_is_named_with_what_is_close(tmp_path: Path)
         ("cat: [a, b", "not YAML"),
         ("- cat\n- dog\n", "no classes"),
         ("", "no classes"),
-        ("cat: a cat\ndog: []\nbird: [1]\nfish: ['', x]\nok: [x]", "for cat, dog, bird, fish\\."),
+        ("cat: a cat\ndog: []\nbird: [[1]]\nfish: ['', x]\nok: [x]", "for cat, dog, bird, fish\\."),
         ("cat: \x00", "not YAML"),
     ],
 )
@@ -215,3 +226,27 @@ def test_two_classes_of_one_prompt_are_refused() -> None:
         _, line = str(caught.value).splitlines()
         assert line.startswith(f"  - {first} and {second} have the same prompt")
         prompts.check([first, "cow"])
+
+
+def test_what_is_probably_not_meant_is_doubted() -> None:
+    classes = ["RV", "eel", "n0123-Ibex", "007.Sea_Lion", "class_4", "RedPanda", "b__c", "cow", "St. Paul", "sea_bass"]
+    named = {"n0123-Ibex": "ibex"}
+    lines = Prompts(["a {class_name}", "{a} {class_name}"], names=named).doubts(classes)
+    doubted = ["an RV", "an eel", "an ibex", "prompts.file", "names.class_4=", "names.RedPanda=", "names.b__c="]
+    assert [word in line for word, line in zip(doubted, lines, strict=True)] == [True] * len(doubted)
+    assert not Prompts(["{a} {class_name}", "data of {class_name}"]).doubts(["RV", "eel", "cow", "owl"])
+    from_file = Prompts(by_class={"eel": ["an eel", "A eel"], "n0123": ["an ibex"], "cow": ["an cow"]})
+    assert [line.partition(":")[0] for line in from_file.doubts(["eel", "n0123", "cow"])] == ["'A eel'", "'an cow'"]
+
+
+def test_the_first_prompt_of_each_class_is_shown() -> None:
+    prompts = Prompts(["{a} {class_name}", "two {class_name}", "three"])
+    assert prompts.shown(["cow", "eel"]) == ["cow: a cow (and 2 others)", "eel: an eel (and 2 others)"]
+    assert Prompts(by_class={"cow": ["a cow", "a cow"]}).shown(["cow"]) == ["cow: a cow"]
+
+
+@pytest.mark.parametrize(("name", "key"), [("a-b", "prompts.settings.a-b="), ("a.b", "prompts.file"), ("01", ".file")])
+def test_a_class_that_cannot_be_typed_is_sent_to_a_file(name: str, key: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Prompts(["{class_name} {setting}"]).check([name])
+    assert key in str(caught.value).splitlines()[-1]
