@@ -4,8 +4,10 @@ An alias is a reference while YAML is parsed and a copy once it is a configurati
 thousand million values. The events of the parser tell how many there would be, without building one.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -15,19 +17,14 @@ MAX_BYTES, MAX_NODES, MAX_DEPTH = 8_000_000, 20_000, 40
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _TextKeys(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
-    """Reads keys as they are written: `no`, `01` and `3.10` are names of classes as well as any."""
+class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+    """Reads everything as it is written: `no`, `01` and `3.10` are names of classes as well as any."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                key.tag = "tag:yaml.org,2002:str"
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+    yaml_implicit_resolvers: ClassVar = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # the merge of mappings
 
 
-def read_text_keys(text: str) -> Any:
-    """Return what a YAML text holds, the keys of its mappings as they are written.
+def read_text(text: str) -> Any:
+    """Return what a YAML text holds, whatever looks like a number or a truth value as it is written.
 
     Args:
         text: that `check_text` has seen.
@@ -35,7 +32,25 @@ def read_text_keys(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is not YAML.
     """
-    return yaml.load(text, Loader=_TextKeys)
+    return yaml.load(text, Loader=_TextLoader)
+
+
+def plain_texts(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (dotted key, text) of what a file says without quotes; the key of a key itself ends in a dot.
+
+    Args:
+        path: of a file that `check_file` has seen; nothing is yielded of one that cannot be read.
+    """
+    with contextlib.suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        yield from _plain_texts(yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader), "")
+
+
+def _plain_texts(node: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else []:
+        for dotted, scalar in ((prefix, key), (f"{prefix}{key.value}", value)):
+            if isinstance(scalar, yaml.ScalarNode) and not scalar.style:
+                yield dotted, scalar.value
+        yield from _plain_texts(value, f"{prefix}{key.value}.")
 
 
 def check_file(path: Path) -> None:

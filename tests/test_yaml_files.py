@@ -42,8 +42,20 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytes
     yaml_files.check_file(tmp_path / "absent.yaml")
 
 
-def test_keys_are_read_as_they_are_written() -> None:
-    text = "no: [a]\n01: [b]\n3.10: [c]\n2024-05-01: [d]\n~: [e]\nrest: &r {1_0: 2}\nmerged: {<<: *r, on: 3}\n"
-    content = yaml_files.read_text_keys(text)
+def test_everything_is_read_as_it_is_written() -> None:
+    text = "no: [a, 01]\n01: [b]\n3.10: [c]\n2024-05-01: [d]\n~: [e]\nrest: &r {1_0: 2}\nmerged: {<<: *r, on: off}\n"
+    content = yaml_files.read_text(text)
     assert list(content) == ["no", "01", "3.10", "2024-05-01", "~", "rest", "merged"]
-    assert content["merged"] == {"1_0": 2, "on": 3}
+    assert content["no"] == ["a", "01"]
+    assert content["merged"] == {"1_0": "2", "on": "off"}
+
+
+def test_plain_texts_are_named_by_their_keys(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: {b: 01, 'c': 'quoted', d: [1_0]}\n'no': yes\n", encoding="utf-8")
+    assert list(yaml_files.plain_texts(path)) == [
+        ("", "a"), ("a.", "b"), ("a.b", "01"), ("a.", "d"), ("no", "yes"),
+    ]  # fmt: skip
+    path.write_text("a: [", encoding="utf-8")
+    assert not list(yaml_files.plain_texts(path))
+    assert not list(yaml_files.plain_texts(tmp_path / "absent.yaml"))

@@ -13,9 +13,10 @@ _ARGUMENT = re.compile(
     r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
 PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
-_OF_CLASS = re.compile(r"(prompts\.(?:settings|names))\.([^=.]*\s[^=.]*)=(.*)")
+_OF_CLASS = re.compile(r"\+{0,2}(prompts\.(?:settings|names))\.(?!([A-Za-z_][\w-]*|0|[1-9]\d*)=)([^=]+)=(.*)", re.ASCII)
+_CLASSES = re.compile(r"\+\+(prompts\.(?:settings|names))=\{(.*)\}")
 # Keys whose values are text, and what Hydra would read as a number or a truth value: 2024_05 is 202405 to it.
-_TEXT_KEY = re.compile(
+TEXT_KEY = re.compile(
     r"\+{0,2}(experiment|output_dir|dataset\.(name|root|train|val|test|more|prepare\.(id|revision|config))"
     r"|prompts\.(name|file|(names|settings)\.[^=]+)|generator\.(name|root|model|revision|variant|prompt|negative_prompt)"
     r"|model\.(name|backbone|weights)|logger\.\w+\.(project|entity)|shift\.\w+\.(name|root))"
@@ -106,7 +107,17 @@ def normalize_argv(arguments: Sequence[str]) -> CommandLine:
             options.append(value)
         if name:
             values[name] = value
-    return CommandLine(options, overrides, values)
+    return CommandLine(options, _with_joined_classes(overrides), values)
+
+
+def _with_joined_classes(overrides: list[str]) -> list[str]:
+    """Return overrides with one mapping of classes for each key, or a sweep would use the last alone."""
+    mappings: dict[str, list[str]] = {}
+    for override in overrides:
+        if of_classes := _CLASSES.fullmatch(override):
+            mappings.setdefault(of_classes[1], []).append(of_classes[2])
+    joined = [f"++{key}={{{', '.join(entries)}}}" for key, entries in mappings.items()]
+    return [override for override in overrides if not _CLASSES.fullmatch(override)] + joined
 
 
 def _is_option(argument: str) -> bool:
@@ -134,11 +145,12 @@ def normalize_override(argument: str) -> str:
     """Return an override as Hydra must have it to read it as it was meant.
 
     Choices that begin with a digit and text beyond ASCII are quoted; arguments of targets need no plus; the few keys
-    that take one elsewhere take none; a class with spaces becomes the key of a mapping.
+    that take one elsewhere take none; a class with spaces or dots becomes the key of a mapping.
     """
-    if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces, but that of a mapping may
-        parent, name, value = of_class.groups()
-        return f"++{parent}={{{name}: {_as_text(value)}}}"
+    if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces and dots, but that of a mapping may
+        parent, _, name, value = of_class.groups()
+        name = re.sub(r"([\\()\[\]{}:,])", r"\\\1", name)
+        return f"++{parent}={{{name}: {_as_text(value) if _OTHER_TYPE.fullmatch(value) else _quoted(value)}}}"
     if argument.startswith("+") and key_of(argument) in PLAIN_KEYS:
         argument = argument.lstrip("+")
     argument = _quote_text(argument)
@@ -161,7 +173,7 @@ def key_of(override: str) -> str:
 def _quote_text(argument: str) -> str:
     """Quote plain values that hold letters and signs of which Hydra's grammar knows nothing; `~` is the home folder."""
     key, equals, value = argument.partition("=")
-    if equals and _TEXT_KEY.fullmatch(key) and not _GRAMMAR.search(value):
+    if equals and TEXT_KEY.fullmatch(key) and not _GRAMMAR.search(value):
         value = ",".join(map(_as_text, value.split(",")))
         argument = f"{key}={value}"
     if not equals or not re.fullmatch(r"\+{0,2}\w[^=\s]*", key) or _GRAMMAR.search(value):

@@ -12,7 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from synthaug import yaml_files
+from synthaug.config.command_line import TEXT_KEY
+from synthaug.config.naming import plain_data
 from synthaug.config.targets import RefusedConfigurationError, TooLargeError, call_problem, walk
+from synthaug.errors import raise_all
 
 # Where Hydra would put its files, and the value that each key has here.
 _FIXED: Mapping[str, tuple[Any, str]] = {
@@ -27,13 +30,37 @@ _LOG = "${output_dir}/${study_name:${experiment},${debug}}/log.txt"
 
 
 def check_files(folder: Path) -> None:
-    """Check that each YAML file of a configuration folder can be read.
+    """Check that each YAML file of a configuration folder can be read, and keeps its text.
 
     Raises:
-        UserError: one is too large, as it is or with its aliases written out.
+        UserError: files that are too large, as they are or with their aliases written out; text that looks like a
+            number or a truth value, all of it at once.
     """
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.glob("*/*/*.yaml")]):
+    paths = sorted([*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.glob("*/*/*.yaml")])
+    for path in paths:
         yaml_files.check_file(path)
+    raise_all("YAML would change what is text:", [text for path in paths for text in _changed_texts(path, folder)])
+
+
+def _changed_texts(path: Path, folder: Path) -> Iterator[str]:
+    """Report text of a file that OmegaConf reads as something else, such as the name 2024_05."""
+    group = "".join(f"{name}." for name in path.relative_to(folder).parent.parts)
+    for key, text in yaml_files.plain_texts(path):
+        name = key.removeprefix("hydra.sweeper.params.")
+        is_key = key.endswith(".")
+        # A file may be of its group's package, or of the global one.
+        if not any(TEXT_KEY.fullmatch(f"{prefix}{name}{'*' if is_key else ''}") for prefix in ("", group)):
+            continue
+        value = _as_read(text)
+        if not isinstance(value, str) and (is_key or (value is not None and str(value) != text)):
+            yield f"{path}: {key.rstrip('.')}: {text} is read as {value}; write it in quotes, '{text}'"
+
+
+def _as_read(text: str) -> Any:
+    try:
+        return plain_data(OmegaConf.create(f"text: {text}"), resolve=False)["text"]
+    except Exception:  # of the YAML reader, which stops at it
+        return text
 
 
 def check(config: DictConfig) -> None:

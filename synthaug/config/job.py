@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from synthaug.config.command_line import key_of
 from synthaug.config.naming import (
     DEFAULT_PROMPTS,
     LOADED_KEY,
@@ -98,9 +99,20 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return plain
 
 
+def typed_keys(hydra: Any) -> set[str]:
+    """Return the keys that were typed, less those that the YAML of a study sweeps over.
+
+    Args:
+        hydra: the node of that name.
+    """
+    overrides = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(overrides, list)
+    return set(map(key_of, overrides)) - set(map(key_of, hydra.sweeper.get("params") or {}))
+
+
 def _drop_keys_of_replaced_model(generator: DictConfig, overrides: Iterable[str]) -> None:
     """Where only `generator.model` was set, the commit and file variant beside it in the YAML are another model's."""
-    keys = {override.lstrip("+").partition("=")[0] for override in overrides}
+    keys = set(map(key_of, overrides))
     if "generator.model" in keys:
         for name in ("revision", "variant"):
             if name in generator and f"generator.{name}" not in keys:

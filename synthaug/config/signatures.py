@@ -69,6 +69,7 @@ def argument_problems(target: str, arguments: Mapping[str, object], program: Col
         problems += [f"missing argument {name!r} of {target}" for name in missing]
     return problems + [
         f"{name}={value!r} of {target}: must be {keywords[name].annotation}"
+        + (", text in quotes" if "str" in keywords[name].annotation and isinstance(value, int | float) else "")
         for name, value in arguments.items()
         if name in keywords and not _fits(value, keywords[name].annotation)
     ]

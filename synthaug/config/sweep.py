@@ -9,13 +9,13 @@ from types import MappingProxyType
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from synthaug.config import controls
-from synthaug.config.command_line import CommandLine, key_of, typed_form
+from synthaug.config import controls, hydra_guard
+from synthaug.config.command_line import CommandLine, key_of, normalize_override, typed_form
 from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.controls import SweptMix
-from synthaug.config.job import Job, build_job, without_hydra
+from synthaug.config.job import Job, build_job, typed_keys, without_hydra
 from synthaug.config.naming import config_folders
-from synthaug.config.schema import CONF, quote_choices
+from synthaug.config.schema import CONF, EXPERIMENTS, quote_choices
 from synthaug.config.validation import NO_SUCH_KEY, validate
 from synthaug.errors import UserError, raise_all
 from synthaug.runs import identity
@@ -52,8 +52,16 @@ def check_before_hydra(command_line: CommandLine) -> None:
         command_line: as it was typed.
 
     Raises:
-        UserError: a file that is too large, or a configuration that Hydra may not carry out.
+        UserError: a file that is too large or would change text, a configuration that Hydra may not carry out, an
+            option that runs what no check has seen.
     """
+    if "--experimental-rerun" in command_line.values:
+        raise UserError(
+            "--experimental-rerun: runs a pickle of Hydra's, which could run anything; type the command of that run "
+            "again, or give the settings in its config.yaml as overrides."
+        )
+    for folder in (CONF, EXPERIMENTS):
+        hydra_guard.check_files(folder)
     if not command_line.may_change_hydra:
         return
     values = command_line.values
@@ -97,11 +105,11 @@ def sweep_jobs(
         master = composer.compose_valid(list(fixed.values()), errors, failure)
     values: dict[str, list[str]] = {}
     if master is not None and _has_study_sweeper(master):
-        params = [quote_choices(f"{key}={value}") for key, value in (master.hydra.sweeper.params or {}).items()]
+        params = [normalize_override(f"{key}={value}") for key, value in (master.hydra.sweeper.params or {}).items()]
         values = _expanded([*composer.parse(params, errors), *parsed], errors)
     combinations = list(itertools.product(*values.values())) if values or not fixed else [tuple(fixed.values())]
     if errors and master is not None:  # nothing will run: a wrong key needs no composition of each run
-        problems = validate(without_hydra(master))
+        problems = validate(without_hydra(master), typed_keys(master.hydra))
         checked = {line for key in fixed.keys() & values.keys() for line in values[key]}
         problems += _checked_jobs(composer, combinations, errors, is_sweep=True, seen=checked)[1]
         _raise_problems(errors, problems, {})
@@ -162,7 +170,9 @@ def _checked_jobs(
         if config is None:
             continue
         plain = without_hydra(config)
-        wrong = validate(plain) + unswept_problems(config.hydra, plain.controls and not is_sweep, combination)
+        wrong = validate(plain, typed_keys(config.hydra)) + unswept_problems(
+            config.hydra, plain.controls and not is_sweep, combination
+        )
         problems += wrong
         if not wrong:
             jobs[combination] = build_job(plain, config.hydra)

@@ -7,7 +7,7 @@ runs, writes or deletes. A user adds packages in the environment, which no YAML 
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -54,6 +54,8 @@ _LISTED = {
 _INSTANTIATED = r"(generator|model|trainer|logger|shift|dataset\.prepare|hydra)\."
 # Functions of the allowed modules that fetch and unpickle, or read a registry of whatever was imported.
 _NOT_BUILDING = re.compile(r".*\.(load\w*|get_\w+|list_\w+|register_\w+|from_\w+)$")
+# Arguments with which a library reads pickles, or runs code that comes with a model → the value that does.
+_TRUSTING = {"allow_pickle": True, "trust_remote_code": True, "use_safetensors": False, "weights_only": False}
 
 
 class RefusedConfigurationError(UserError):
@@ -130,6 +132,20 @@ def call_problem(key: str, value: Any) -> str | None:
         return "must be the dotted name of what is called"
     patterns = [pattern for at, pattern in _AT.items() if re.fullmatch(at, place)]
     return _target_problem(value, "|".join([*patterns, *([] if place.startswith("hydra") else [_PARTS])]))
+
+
+def trust_problem(key: str, value: Any, typed: Collection[str]) -> str | None:
+    """Return why an argument may not have files read that can run code; None where it does not, or was typed.
+
+    Args:
+        key: dotted, with the place in the configuration.
+        value: of the key.
+        typed: keys of the command line, which is not a stranger's.
+    """
+    name = key.rpartition(".")[2]
+    if key in typed or value is None or not re.match(_INSTANTIATED, key) or _TRUSTING.get(name) is not bool(value):
+        return None
+    return f"reads files that can run code, which no YAML file may ask for; if you trust them, type {key}={value}"
 
 
 def _target_problem(target: Any, allowed: str) -> str | None:

@@ -3,7 +3,7 @@
 import importlib.util
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -158,18 +158,23 @@ _TYPED_NODES: Mapping[str, type] = {
 # --- a whole configuration -------------------------------------------------------------------------
 
 
-def validate(plain: DictConfig) -> list[str]:
+def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     """Return everything that is wrong with a composed configuration, as far as can be seen without running it.
 
     Args:
         plain: from `without_hydra`.
+        typed: keys of the command line, from `typed_keys`.
     """
     try:
         nodes = list(targets.walk(plain))
     except targets.TooLargeError as error:
         return [f"{error}: interpolations lead to ever more values; write them out, or leave the key out"]
     unusable = {key: reason for key, _, reason in nodes if reason is not None}  # left out of all further checks
-    refused = {key: problem for key, value, _ in nodes if (problem := targets.call_problem(key, value))}
+    refused = {
+        key: problem
+        for key, value, _ in nodes
+        if (problem := targets.call_problem(key, value) or targets.trust_problem(key, value, typed))
+    }
 
     def is_usable(*keys: str) -> bool:
         bad_keys = [*unusable, *refused]

@@ -20,7 +20,7 @@ from synthaug.config import schema, sweep
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.command_line import normalize_argv
 from synthaug.config.compose import Composer
-from synthaug.config.job import Job, build_job, without_hydra
+from synthaug.config.job import Job, build_job, typed_keys, without_hydra
 from synthaug.config.sweep import Combination
 from synthaug.config.targets import RefusedConfigurationError
 from synthaug.config.validation import validate
@@ -136,7 +136,7 @@ class Session:
     def _validated_job(self, config: DictConfig, node: Any) -> Job:
         """Return the run of a configuration that no sweep of ours has checked."""
         plain = without_hydra(config)
-        problems = validate(plain)
+        problems = validate(plain, typed_keys(node))
         if node.mode == RunMode.MULTIRUN:
             self.is_sweep = True
             problems += [sweep.controls_under_sweeper(node.sweeper._target_)] if config.controls else []

@@ -181,7 +181,7 @@ class TestProblems:
         [
             ("lr", "fast", "float"),
             ("lr", True, "float"),
-            ("schedule", 3, "str"),
+            ("schedule", 3, "str, text in quotes"),
             ("weights", 1.5, "str | None"),
             ("weights", None, None),
             ("lr", 1, None),
@@ -189,7 +189,7 @@ class TestProblems:
     )
     def test_values_of_plain_types(self, name: str, value: object, wanted: str | None) -> None:
         problems = argument_problems("synthaug.models.classifier.Classifier", {name: value}, program=["classes"])
-        assert [problem.endswith(f"must be {wanted}") for problem in problems] == [True] * (wanted is not None)
+        assert [f"must be {wanted}" in problem for problem in problems] == [True] * (wanted is not None)
 
     def test_optional_in_the_old_spelling(self) -> None:
         (problem,) = argument_problems("pytorch_lightning.Trainer", {"max_epochs": "many"})

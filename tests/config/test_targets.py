@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from synthaug.config import hydra_guard, schema
+from synthaug.config import hydra_guard, schema, sweep
+from synthaug.config.command_line import normalize_argv
 from synthaug.config.targets import TooLargeError, call_problem, walk
 from synthaug.errors import UserError
 from synthaug.execution.session import Session
@@ -176,3 +177,39 @@ def test_a_file_whose_aliases_multiply_is_not_composed(tmp_path: Path) -> None:
     (tmp_path / "model" / "wide.yaml").write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(UserError, match=r"wide\.yaml"):
         jobs_of(f"--config-dir={tmp_path}", "model=wide")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "key"),
+    [
+        ("generator: {allow_pickle: true}", "generator.allow_pickle"),
+        ("generator: {allow_pickle: 'yes'}", "generator.allow_pickle"),
+        ("trainer: {reader: [{weights_only: 0}]}", "trainer.reader.0.weights_only"),
+        ("model: {part: {trust_remote_code: true}}", "model.part.trust_remote_code"),
+        ("hydra: {sweeper: {params: {++generator.allow_pickle: 'true'}}}", "generator.allow_pickle"),
+    ],
+)
+def test_a_file_may_not_ask_for_pickles(tmp_path: Path, nodes: str, key: str) -> None:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "strange.yaml").write_text(f"# @package _global_\n{nodes}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"(?m)^  - {key}=.*trust"):
+        jobs_of("-m", f"--config-dir={tmp_path}", "+experiments=strange", "generator=sd15", "mix=real")
+
+
+def test_whoever_types_it_may_have_pickles_read() -> None:
+    for flags in ([], ["-m"]):
+        (job,) = jobs_of(*flags, "generator=sd15", "mix=real", "generator.allow_pickle=true")
+        assert job.settings["generator"]["allow_pickle"] is True
+
+
+@pytest.mark.parametrize("option", ["--experimental-rerun=a.pickle", "--exp"])
+def test_a_pickled_command_is_not_run(option: str) -> None:
+    with pytest.raises(UserError, match="pickle"):
+        sweep.check_before_hydra(normalize_argv(["mix=real", option, "a.pickle"]))
+
+
+def test_files_of_the_checkout_are_checked_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.yaml").write_text("experiment: 2023_11_02\n", encoding="utf-8")
+    monkeypatch.setattr(sweep, "EXPERIMENTS", tmp_path)
+    with pytest.raises(UserError, match="2023_11_02"):
+        sweep.check_before_hydra(normalize_argv(["mix=real"]))

@@ -1,9 +1,12 @@
 """Keys that hold text keep it as it is typed."""
 
+from pathlib import Path
+
 import pytest
 
 from synthaug.config import schema
 from synthaug.config.command_line import normalize_override
+from synthaug.errors import UserError
 from tests.factories.commands import jobs_of
 
 
@@ -29,3 +32,59 @@ def test_a_study_has_the_name_that_was_typed(name: str) -> None:
 )
 def test_numbers_among_texts_are_quoted(typed: str, normalized: str) -> None:
     assert normalize_override(typed) == normalized
+
+
+@pytest.mark.parametrize("flags", [["mix=55"], ["-m", "mix=real,55"]])
+def test_classes_are_named_whatever_their_folders_are_called(flags: list[str]) -> None:
+    schema.register()
+    names = {"007.Sea_Lion": "sea lion", "Mt. Cook": "peak, high", "01": "1_0", "Fox (red)": "fox", "x-1": "it's"}
+    for job in jobs_of(*flags, *(f"prompts.names.{name}={value}" for name, value in names.items())):
+        assert job.settings["prompts"]["names"] == names
+
+
+@pytest.mark.parametrize("name", ["2.50", "лиса", "a'b"])
+def test_a_class_that_no_command_line_can_name_is_sent_to_a_file(name: str) -> None:
+    schema.register()
+    with pytest.raises(UserError, match=r"prompts\.file"):
+        jobs_of("mix=55", f"prompts.names.{name}=cat")
+
+
+FILES = {
+    "experiments/mine.yaml": "# @package _global_\nexperiment: 2023_11_02\ndataset: {root: on, train: 7, val: '1_0'}\n",
+    "dataset/flags.yaml": "name: 3.10\nroot: flags\nimage_size: 0x20\nmore: null\n",
+    "prompts/flags.yaml": "names: {no: Norway, 01: one, se: 1_000}\nsettings: {'no': in snow}\n",
+    "generator/mine.yaml": "revision: 1e3\nnum_inference_steps: 1_0\n",
+    "experiments/several.yaml": "# @package _global_\nhydra: {sweeper: {params: {experiment: 7_1}}}\n",
+}
+CHANGED = {
+    "experiments/mine.yaml": ["2023_11_02", "on"],
+    "dataset/flags.yaml": ["3.10"],
+    "prompts/flags.yaml": ["no", "01", "1_000"],
+    "generator/mine.yaml": ["1e3"],
+    "experiments/several.yaml": ["7_1"],
+}
+
+
+def test_text_of_a_file_that_would_be_a_number_is_refused(tmp_path: Path) -> None:
+    schema.register()
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        jobs_of("--config-dir", str(tmp_path), "mix=real")
+    lines = str(caught.value).splitlines()[1:]
+    assert sorted(lines) == sorted(
+        line for name, texts in CHANGED.items() for text in texts for line in lines
+        if str(tmp_path / name) in line and f"'{text}'" in line
+    )  # fmt: skip
+    assert len(lines) == sum(map(len, CHANGED.values()))
+
+
+def test_a_study_of_a_file_sweeps_over_texts(tmp_path: Path) -> None:
+    schema.register()
+    study = "# @package _global_\nhydra: {sweeper: {params: {experiment: '2023_11,1e3', seed: '0,1_0'}}}\n"
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "texts.yaml").write_text(study, encoding="utf-8")
+    jobs = jobs_of("-m", "--config-dir", str(tmp_path), "+experiments=texts", "mix=real")
+    swept = {(job.settings["experiment"], job.settings["seed"]) for job in jobs}
+    assert swept == {(name, seed) for name in ("2023_11", "1e3") for seed in (0, 10)}
