@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import synthaug
 
 COMMANDS = {
+    "check": "check the images of a dataset before training, and record their hashes",
     "train": "train arms and compare them; finished runs are never computed again",
     "generate": "generate synthetic images and nothing else",
     "report": "compare the runs of a study, or answer a question about one",
@@ -32,6 +33,7 @@ _synthaug_completion() {
                 local line="synthaug-$command ${COMP_LINE#* * }"
                 choices="$(COMP_LINE="$line" synthaug "$command" -sc query=bash 2>/dev/null)" ;;
             report) [ "$COMP_CWORD" -eq 2 ] && choices="audit explain plan power" ;;
+            check) [[ "$word" == -* ]] && choices="--output --accept --help" ;;
             predict) [[ "$word" == -* ]] && choices="--output --batch-size --device --skip-unreadable --help" ;;
         esac
     fi

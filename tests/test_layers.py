@@ -11,7 +11,7 @@ import pytest
 import synthaug
 
 PACKAGE = Path(synthaug.__file__).parent
-COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report", "synthaug.predict")
+COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report", "synthaug.predict", "synthaug.check")
 
 # The rooms of the package, from the ground up: each imports only what stands before it in this list.
 ROOMS = (
@@ -34,6 +34,7 @@ ROOMS = (
     "synthaug.training",
     "synthaug.execution",
     "synthaug.report",
+    "synthaug.check",
     "synthaug.predict",
     "synthaug.generate",
     "synthaug.train",
@@ -52,6 +53,7 @@ INSIDE = {
         "synthaug.analysis.explain",
         "synthaug.analysis.validity",
         "synthaug.analysis.cost",
+        "synthaug.analysis.dataset",
         "synthaug.analysis.findings",
         "synthaug.analysis.text",
         "synthaug.analysis.output",

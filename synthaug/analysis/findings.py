@@ -10,7 +10,7 @@ from synthaug.analysis.exchange import rate as exchange
 from synthaug.analysis.exchange.class_verdicts import ClassMix, ClassVerdict
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.robustness.shift_effects import Robustness, robustness
-from synthaug.analysis.validity.check import Check
+from synthaug.analysis.validity.check_result import Check
 from synthaug.analysis.validity.checks import validity_checks
 
 

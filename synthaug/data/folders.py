@@ -16,7 +16,7 @@ from synthaug.messages import plural
 Hash = Callable[[Path], str]  # a file's SHA-256, `files.sha256` or that of a `HashCache`
 
 # Left by operating systems, file servers and archivers in any folder that they opened; never meant as an image.
-_LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r"}
+_LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "sha256sums"}
 _LITTER_FOLDERS = {
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
     *("__macosx", "__pycache__", "system volume information", "lost+found", "network trash folder", "temporary items"),

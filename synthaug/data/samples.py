@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from synthaug import files
+from synthaug.data import checksums
 from synthaug.data.folders import Hash, class_files, class_folders, file_hash, is_litter, name_problems
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
@@ -95,7 +96,7 @@ def scan(
         sha256: of a file.
 
     Raises:
-        UserError: all that is wrong with the folder.
+        UserError: all that is wrong with the folder, or files that are not as its manifest says.
     """
     problems = layout_problems(root, split_folders, can_split)
     if not problems:
@@ -115,6 +116,7 @@ def scan(
             for label, paths in enumerate(by_class)
             for path in paths
         ]
+    _verify(root, chain(*samples.values()))
     return RealImages(classes, **samples)
 
 
@@ -142,7 +144,12 @@ def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha2
         for label, paths in enumerate(listed)
         for path in paths
     ]
+    _verify(root, more)
     return replace(real, more=more)
+
+
+def _verify(root: Path, samples: Iterable[Sample]) -> None:
+    checksums.verify(root, ((sample.path, sample.sha256) for sample in samples))
 
 
 def more_problems(root: Path, name: str) -> list[str]:

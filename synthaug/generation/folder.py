@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from synthaug import locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.data import checksums
 from synthaug.data.decoding import large_photographs, try_decode
 from synthaug.data.folders import class_files, class_folders, file_hash, name_problems
 from synthaug.data.hash_cache import HASHES, HashCache
@@ -136,6 +137,7 @@ class FolderPool:
                     name: {file_hash(path, hashes.sha256): path for path in reversed(class_files(self.root, name))}
                     for name in class_folders(self.root)
                 }
+            checksums.verify(self.root, ((path, key) for files in listed.values() for key, path in files.items()))
             rejected = self._screen({key: path for files in listed.values() for key, path in files.items()})
             self._images = {
                 name: sorted(((path, key) for key, path in files.items() if not rejected[key]))

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image, ImageOps
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from synthaug.analysis.validity import check
+from synthaug.analysis.validity import check_result
 from synthaug.data.decoding import decode
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.runs.contents import Predictions
@@ -58,7 +58,7 @@ def log_arm(folder: Path, loggers: Sequence[Logger], config: Mapping[str, Any], 
             run_ids.update_record(folder, {"project": run.project, "entity": run.entity})
         run.config.update(dict(config), allow_val_change=True)
         if config.get("debug"):
-            run.tags = (*(run.tags or ()), check.DEBUG)
+            run.tags = (*(run.tags or ()), check_result.DEBUG)
         chooser = random.Random(0)  # the same places in every arm
         for origin in (REAL, SYNTHETIC):
             samples = [sample for sample in train if sample.origin == origin]

@@ -14,7 +14,7 @@ from synthaug.analysis.inference.intervals import CONFIDENCE
 from synthaug.analysis.output.records import as_json
 from synthaug.analysis.pipeline import StudyReport
 from synthaug.analysis.text import sentences
-from synthaug.analysis.validity import check
+from synthaug.analysis.validity import check_result
 from synthaug.files import sha256
 from synthaug.runs import layout
 from synthaug.tracking import run_ids
@@ -75,7 +75,7 @@ def _publish(report: StudyReport, settings: Mapping[str, Any]) -> None:
         run_ids.update_record(study, {"project": run.project, "entity": run.entity})
         run.config.update(configuration(comparison), allow_val_change=True)
         _replace_summary(run.summary, summary(report, groups))
-        run.tags = tuple(sorted(({*(run.tags or ())} - check.TAGS) | tags(report)))
+        run.tags = tuple(sorted(({*(run.tags or ())} - check_result.TAGS) | tags(report)))
         # Figures as text and not as pixels: sharp at any size, and their words can be searched.
         drawn = {name: wandb.Html(_SHEET.format(svg), inject=False) for name, svg in figures.items()}
         with (study / layout.PAGE).open(encoding="utf-8") as page:
@@ -146,13 +146,14 @@ def summary(report: StudyReport, groups: Sequence[Mapping[str, Any]]) -> dict[st
         for name, row in (*((arm["arm"], arm) for arm in content["arms"]), *questions.items()):
             values = {column: value for column, value in row.items() if column not in (*_NAMES, "margin")}
             metrics |= {f"{prefix}{name}/{column}": value for column, value in _scalars(values).items()}
-        checks += [f"{item.severity}: {prefix}{item.code}" for item in findings.checks if item.severity != check.PASSED]
+        recorded = (item for item in findings.checks if item.severity != check_result.PASSED)
+        checks += [f"{item.severity}: {prefix}{item.code}" for item in recorded]
     return metrics | {"complete": report.comparison.complete, "checks": "\n".join(checks)}
 
 
 def tags(report: StudyReport) -> set[str]:
     """Return the tags of a study: incomplete, underpowered."""
-    return check.tags(item for findings in report.findings for item in findings.checks)
+    return check_result.tags(item for findings in report.findings for item in findings.checks)
 
 
 def figure_names(report: StudyReport) -> dict[str, str]:

@@ -15,7 +15,7 @@ from wandb.sdk.wandb_run import Run
 from synthaug.analysis.output.records import as_json, rows
 from synthaug.analysis.pipeline import StudyReport, make_report
 from synthaug.analysis.text import sentences
-from synthaug.analysis.validity.check import Check
+from synthaug.analysis.validity.check_result import Check
 from synthaug.report import __main__
 from synthaug.runs import discovery
 from synthaug.tracking import run_ids, summary_run, workspace

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from synthaug.analysis.text.templating import Template
-from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 
 _TITLES = {
     "runs": "planned runs",

@@ -12,7 +12,7 @@ from typing import Any
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import locator
 from synthaug.analysis.validity import design, overlap, run_agreement, shortcuts, sources
-from synthaug.analysis.validity.check import Check, by_severity
+from synthaug.analysis.validity.check_result import Check, by_severity
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 

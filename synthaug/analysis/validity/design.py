@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from synthaug.analysis.comparison.model import Arm, Group
-from synthaug.analysis.validity.check import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
 
 ENOUGH_SEEDS = 5
 _ROUNDING = 1e-9

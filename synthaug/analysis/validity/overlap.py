@@ -8,7 +8,7 @@ import numpy as np
 
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import SAME, state
-from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.copies import Copy, ListedImage, Picture, find_copies, read_pictures
 from synthaug.analysis.validity.sources import Sources
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from synthaug.analysis.comparison.model import NOT_COMPARABLE, ComparedRun, Group
-from synthaug.analysis.validity.check import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
 from synthaug.runs import identity
 
 UNEQUAL_SHARES = 0.05  # difference of the synthetic share between two classes of a run

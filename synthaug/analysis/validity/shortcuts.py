@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.analysis.training_images import SAME, state
-from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.probe import MIN_IMAGES, PROBES, Traits, classify_origin, read_traits
 from synthaug.analysis.validity.sources import Sources
 from synthaug.data.samples import REAL, SYNTHETIC

@@ -18,7 +18,8 @@ from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings, findings
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
-from synthaug.analysis.output.page.render import TEMPLATES, Page, render
+from synthaug.analysis.output.page.frame import TEMPLATES
+from synthaug.analysis.output.page.render import Page, render
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS
 from synthaug.analysis.text import format
 from synthaug.files import read_json, write_json

@@ -5,7 +5,7 @@ from typing import Any
 
 from synthaug.analysis.text import check_text
 from synthaug.analysis.text.templating import TEMPLATES
-from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from tests.factories.golden import assert_golden
 
 FAILED = {"code": "failed", "data": {"type": "ValueError", "error": "loss is nan", "when": ""}}

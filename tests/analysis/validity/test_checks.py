@@ -6,7 +6,7 @@ import pytest
 
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.validity import checks, probe, shortcuts
-from synthaug.analysis.validity.check import (
+from synthaug.analysis.validity.check_result import (
     INCOMPLETE,
     PASSED,
     SERIOUS,

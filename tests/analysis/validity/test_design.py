@@ -10,7 +10,7 @@ import pytest
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.inference.intervals import Estimate
-from synthaug.analysis.validity.check import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
 from synthaug.analysis.validity.design import arm_checks
 from tests.factories.arms import make_arm, make_difference, make_group
 from tests.factories.studies import MadeUp, make_study, one_group

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from synthaug.analysis.validity import copies, overlap
-from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.sources import Sources
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.files import sha256

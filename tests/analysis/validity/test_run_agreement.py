@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from synthaug.analysis.validity.check import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
 from synthaug.analysis.validity.run_agreement import run_checks
 from tests.factories.studies import SWEEP, MadeUp, edit_result, make_study, one_group, run_folder
 

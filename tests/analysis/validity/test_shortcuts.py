@@ -13,7 +13,7 @@ from PIL import Image
 from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.validity import probe, shortcuts
-from synthaug.analysis.validity.check import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.sources import Sources
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.files import sha256

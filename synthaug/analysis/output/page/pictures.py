@@ -1,18 +1,14 @@
 """Sections with pictures: training images, real beside synthetic, and the hardest test images."""
 
-import base64
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from PIL import Image
-
 from synthaug.analysis.comparison.disagreement import HardImage, disputed, never_right
 from synthaug.analysis.output.page.content import Content
+from synthaug.analysis.output.page.thumbnails import Thumbnail, thumbnail
 from synthaug.analysis.training_images import listed_images, locator, with_most
-from synthaug.data.decoding import decode
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.runs.contents import MixRow
@@ -23,16 +19,6 @@ PICTURES_PER_CLASS = 6
 MAX_TRIES = 24  # files looked for per class and origin, so that a vanished folder costs no minutes
 MAX_DISPUTED = 12
 MAX_NEVER_RIGHT = 24
-THUMBNAIL = 96  # pixels
-SMALL = 64  # up to here a picture is kept exactly and its pixels are shown as squares
-
-
-@dataclass(frozen=True)
-class Thumbnail:
-    """A picture as a data URI."""
-
-    source: str
-    small: bool
 
 
 @dataclass(frozen=True)
@@ -131,19 +117,3 @@ def _thumbnails(
             else:
                 pictures[name].append(picture)
     return pictures, lost
-
-
-def thumbnail(path: Path) -> Thumbnail | None:
-    """Return the picture as training sees it, small enough for a page; None where there is none."""
-    try:
-        pixels = decode(path, THUMBNAIL)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        return None
-    image = Image.fromarray(pixels)
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    small = max(image.size) <= SMALL
-    stream = io.BytesIO()
-    # Photographs as PNG would make the page ten times as large.
-    image.save(stream, format="PNG" if small else "JPEG", quality=85, optimize=True)
-    kind = "png" if small else "jpeg"
-    return Thumbnail(f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}", small)

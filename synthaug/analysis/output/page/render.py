@@ -1,13 +1,8 @@
 """From a comparison to the page: the frame around the sections that have something to show."""
 
-import base64
-import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from synthaug.analysis.comparison.model import Comparison, Group
@@ -17,15 +12,14 @@ from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import Drawing, draw
 from synthaug.analysis.output.page.content import Content
+from synthaug.analysis.output.page.frame import environment, policy, style_sheet
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS, Context, Section
-from synthaug.analysis.text import arm_table, cost_text, format, sentences
-from synthaug.messages import plural
+from synthaug.analysis.text import arm_table
 
 # What shows every arm by itself; a grid has a dozen or more.
 _FOLDED_IN_A_GRID = frozenset((
     "decomposition", "classes", "verdicts", "power", "learning", "confusion", "hardest", "cost", "protocol"
 ))  # fmt: skip
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,7 @@ def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices 
         findings: by group.
         prices: that the costs were computed with.
     """
-    style = _environment().get_template("style.css.j2").render(theme=palette.THEME)
+    style = style_sheet()
     parts, figures = [], []
     for number, (group, of_group) in enumerate(zip(comparison.groups, findings, strict=True), 1):
         contexts = _contexts(comparison, group, of_group, number)
@@ -73,33 +67,15 @@ def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices 
             )
         )
         figures.append(_figures(contexts))
-    frame = _environment().get_template("page.html.j2")
-    html = frame.render(comparison=comparison, parts=parts, style=Markup(style), policy=_policy(style))
+    frame = environment().get_template("page.html.j2")
+    html = frame.render(comparison=comparison, parts=parts, style=Markup(style), policy=policy(style))
     return Page(html, tuple(figures))
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(cost_text=cost_text, format=format, plural=plural, sentences=sentences)
-    environment.filters.update(
-        themed=palette.themed,
-        kind=lambda block: type(block).__name__,
-        transposed=lambda rows: zip(*rows, strict=True),
-    )
-    return environment
 
 
 def _fill(section: Section, context: Context) -> Markup:
     # Markup: the figures have escaped their text themselves.
     figures = {name: Markup(drawing.element) for name, drawing in context[FIGURES].items()}
-    template = _environment().get_template(f"sections/{section.name}.html.j2")
+    template = environment().get_template(f"sections/{section.name}.html.j2")
     return Markup(template.render({**context, FIGURES: figures}))
 
 
@@ -123,9 +99,3 @@ def _figures(contexts: Mapping[Section, Context]) -> dict[str, Drawing]:
         for section, context in contexts.items()
         for name, drawing in context[FIGURES].items()
     }
-
-
-def _policy(style: str) -> str:
-    """Return a Content-Security-Policy (W3C, level 3): this style sheet, pictures within the page, and no more."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"

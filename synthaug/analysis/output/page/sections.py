@@ -15,7 +15,7 @@ from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.text import arm_table, check_text, exchange_text, power_text, robustness_text
-from synthaug.analysis.validity.check import SERIOUS
+from synthaug.analysis.validity.check_result import SERIOUS
 
 Context = Mapping[str, Any]
 FIGURES = charts.FIGURES
