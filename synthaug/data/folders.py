@@ -16,13 +16,14 @@ from synthaug.messages import plural
 Hash = Callable[[Path], str]  # a file's SHA-256, `files.sha256` or that of a `HashCache`
 
 # Left by operating systems, file servers and archivers in any folder that they opened; never meant as an image.
-_LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "sha256sums"}
+_LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "zbthumbnail.info", "sha256sums"}
 _LITTER_FOLDERS = {
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
     *("__macosx", "__pycache__", "system volume information", "lost+found", "network trash folder", "temporary items"),
 }
 # Windows marks where a file came from in a stream of this name; other systems make a file of it, some without colon.
-_LITTER_SUFFIXES = ("zone.identifier", ":mshield", ":sec.endpointdlp")
+# Editors keep a copy (~), cameras and photo programs what was changed in an image, beside it.
+_LITTER_SUFFIXES = ("zone.identifier", ":mshield", ":sec.endpointdlp", "~", ".aae", ".xmp", ".thm")
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -131,7 +132,7 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 
 def _is_litter(name: str) -> bool:
     lower = name.lower()
-    return name.startswith(".") or lower in _LITTER_FILES | _LITTER_FOLDERS or lower.endswith(_LITTER_SUFFIXES)
+    return name.startswith((".", "~$")) or lower in _LITTER_FILES | _LITTER_FOLDERS or lower.endswith(_LITTER_SUFFIXES)
 
 
 def _is_text(path: Path) -> bool:

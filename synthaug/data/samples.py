@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import logging
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -13,6 +15,8 @@ from synthaug.data import checksums
 from synthaug.data.folders import Hash, class_files, class_folders, file_hash, is_litter, name_problems
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
+
+log = logging.getLogger(__name__)
 
 REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
@@ -27,6 +31,7 @@ _USUAL = {
         ("test", "tests?|testing|eval|evaluation"),
     )
 }
+_ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
 CLASSES_IN_ROOT = "."  # dataset.train, where the folders in the root itself are the classes
 
 
@@ -109,6 +114,8 @@ def scan(
             problems.append(_class_hint("train", names["train"]))
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
+    for twins in _twins(classes):
+        log.warning("%s: classes that differ in case or spaces alone: %s", root, ", ".join(map(repr, twins)))
     samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
     for split, by_class in listed.items():
         samples[split] = [
@@ -241,7 +248,7 @@ def _misnamed_splits(root: Path, split_folders: Mapping[str, str]) -> dict[str, 
             f"dataset.{split}={inner}, or give it another name if it is none"
             for name in others
             for inner in [_unwrapped(root, name)]
-            if any(_USUAL[split].fullmatch(word) for word in re.split(r"[^a-z]+", name.lower()))
+            if any(_USUAL[split].fullmatch(word) for word in _words(name))
         ]
         for split in missing
     }
@@ -263,13 +270,17 @@ def _unlikely_classes(root: Path, split_folders: Mapping[str, str]) -> list[str]
     existing = [split for split, name in split_folders.items() if (root / name).is_dir()]
     if existing == ["train"] and split_folders["train"] in folders:
         train = split_folders["train"]
-        beside = [name for name in folders if name != train and _has_files(root / name)]
+        beside = [name for name in folders if name != train and _files_in(root / name)]
         listed = ", ".join(beside[:5]) + (" …" if len(beside) > 5 else "")
         what = f"beside '{train}/' it has other folders of images ({listed})"
         move = "move them out of it if they are no classes"
         return [f"{what}: {_class_hint('train', train)}; {move}"] if beside else []
     inner = {name: class_folders(root / name) for name in folders}
-    if existing or not all(inner.values()):
+    if existing:
+        return []
+    if splits := _splits_in_classes(inner):
+        return splits
+    if not all(inner.values()):
         return []
     first = next(iter(inner), "")
     if len(inner) == 1:
@@ -280,8 +291,40 @@ def _unlikely_classes(root: Path, split_folders: Mapping[str, str]) -> list[str]
     return [f"{what}: {splits}; if they are the classes, give dataset.train={CLASSES_IN_ROOT}"] if same else []
 
 
-def _has_files(folder: Path) -> bool:
-    return any(path.is_file() and not is_litter(path, folder) for path in folder.iterdir())
+def _splits_in_classes(inner: Mapping[str, Sequence[str]]) -> list[str]:
+    """List where the classes hold the splits, cat/train/, or are named after them, cat_train/: all would be mixed.
+
+    Args:
+        inner: folder → those in it.
+    """
+    rest = {name: [word for word in _words(name) if not _is_split(word)] for name in inner}
+    named = [name for name in inner if 0 < len(rest[name]) < len(_words(name))]
+    if inner and all(names and all(map(_is_split, names)) for names in inner.values()):
+        name, names = next(iter(inner.items()))
+        example, wanted = f"{name}/{names[0]}/", f"{names[0]}/{name}/"
+    elif len(named) == len(inner) > len({tuple(words) for words in rest.values()}):
+        name = named[0]
+        example, wanted = f"{name}/", f"{next(filter(_is_split, _words(name)))}/{' '.join(rest[name])}/"
+    else:
+        return []
+    return [
+        (
+            f"its classes seem to be split within their folders or by their names ({example}): make {wanted} of it, and "
+            f"so on; if they are the classes, or to have all images split anew, give dataset.train={CLASSES_IN_ROOT}"
+        )
+    ]
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z]+", name.lower()) if word]
+
+
+def _is_split(name: str) -> bool:
+    return any(pattern.fullmatch(name.lower()) for pattern in _USUAL.values())
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not is_litter(path, folder))
 
 
 def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
@@ -385,15 +428,35 @@ def _class_problems(
     if len(classes) < 2:
         problems.append(
             f"{folders['train']} holds {plural(len(classes), 'class', 'classes')} ({', '.join(classes) or 'none'}); "
-            "a classifier needs at least two folders"
+            f"a classifier needs at least two folders{_describe_strays(folders['train'])}"
         )
     for split in [name for name in ("val", "test") if name in folders]:
         problems += _unknown_classes(folders[split], classes, str(folders["train"]))
     for split, by_class in listed.items():
         empty = [name for name, paths in zip(classes, by_class, strict=True) if not paths]
-        problems += [f"{folders[split]} has no images of {', '.join(empty)}"] if empty else []
+        strays = _describe_strays(folders[split]) if len(empty) == len(classes) else ""
+        problems += [f"{folders[split]} has no images of {', '.join(empty)}{strays}"] if empty else []
         problems += name_problems(folders[split], chain(*by_class))
     return problems
+
+
+def _twins(classes: Sequence[str]) -> list[list[str]]:
+    """Return classes that a careless hand may have written in two ways, such as Cat and cat."""
+    written: dict[str, list[str]] = {}
+    for name in classes:
+        written.setdefault("".join(unicodedata.normalize("NFKC", name).casefold().split()), []).append(name)
+    return [names for names in written.values() if len(names) > 1]
+
+
+def _describe_strays(folder: Path) -> str:
+    """Say what lies beside the classes where there is not one: archives, or images without a class."""
+    strays = _files_in(folder) if folder.is_dir() else []
+    archives = [path.name for path in strays if path.suffix.lower() in _ARCHIVES]
+    if archives:
+        return f"; unpack {', '.join(archives[:3])}"
+    if not strays:
+        return ""
+    return f"; it holds {plural(len(strays), 'file')} in no folder of a class, such as {strays[0].name}"
 
 
 def _unknown_classes(folder: Path, classes: Sequence[str], train: str) -> Iterator[str]:

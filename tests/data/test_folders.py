@@ -32,6 +32,7 @@ def root(tmp_path: Path) -> Path:
         *("@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/._a.png", "#recycle/a.png", "$RECYCLE.BIN/a.png"),
         *("a.png:Zone.Identifier", "a.png\uf03aZone.Identifier", "a.png.Zone.Identifier", "Thumbs.db", "ehthumbs.db"),
         *(".a.png", ".thumbnails/a.png", "deep/@eaDir/a.png", "lost+found/a.png", "@Recycle/deep/a.png", "Icon\r"),
+        *("~$a.png", "a.png~", "a.xmp", "a.AAE", "ZbThumbnail.info"),
     ],
 )
 def test_litter_is_ignored_among_classes_and_in_them(root: Path, litter: str) -> None:

@@ -175,6 +175,54 @@ def test_no_class(tmp_path: Path) -> None:
     assert "holds 0 classes (none)" in scan_error(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("folders", "wanted"),
+    [
+        (("cat/train", "cat/test", "dog/train", "dog/test"), "test/cat/"),
+        (("cat/Training", "dog/Training", "dog/Testing"), "Training/cat/"),
+        (("cat_train", "cat_test", "dog_train", "dog_test"), "test/cat/"),
+        (("test-cat", "train-cat", "train-dog"), "test/cat/"),
+    ],
+)
+def test_classes_that_hold_the_splits_are_not_mixed(folders: tuple[str, ...], wanted: str, tmp_path: Path) -> None:
+    for number, name in enumerate(folders):
+        (tmp_path / name).mkdir(parents=True)
+        image(number).save(tmp_path / name / "0.png")
+    with pytest.raises(UserError, match=wanted):
+        scan(tmp_path, SPLIT_FOLDERS, can_split=True)
+    assert len(scan(tmp_path, {**SPLIT_FOLDERS, "train": "."}, can_split=True).train) == len(folders)
+
+
+@pytest.mark.parametrize(
+    "folders", [("freight train", "passenger train"), ("train station", "bus"), ("cat/a", "dog/train")]
+)
+def test_words_of_a_split_in_the_names_of_classes(folders: tuple[str, ...], tmp_path: Path) -> None:
+    for number, name in enumerate(folders):
+        (tmp_path / name).mkdir(parents=True)
+        image(number).save(tmp_path / name / "0.png")
+    assert len(scan(tmp_path, SPLIT_FOLDERS, can_split=True).classes) == 2
+
+
+@pytest.mark.parametrize(("file", "hint"), [("photos.zip", "unpack photos.zip"), ("cat_1.png", r"cat_1\.png")])
+def test_what_lies_there_instead_of_classes_is_said(file: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(UserError, match=hint):
+        scan(tmp_path, SPLIT_FOLDERS, can_split=True)
+    root = write_dataset(tmp_path / "data")
+    shutil.rmtree(root / "test")
+    (root / "test").mkdir()
+    (root / "test" / file).touch()
+    with pytest.raises(UserError, match=hint):
+        scan(root, SPLIT_FOLDERS)
+
+
+def test_classes_written_in_two_ways_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = write_dataset(tmp_path / "data", classes=("Sea lion", "sea  Lion", "dog"))
+    assert len(scan(root, SPLIT_FOLDERS).classes) == 3
+    assert "'Sea lion', 'sea  Lion'" in caplog.text
+    assert "dog" not in caplog.text
+
+
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_a_class_that_train_does_not_know(tmp_path: Path, split: str) -> None:
     root = write_dataset(tmp_path / "data")
