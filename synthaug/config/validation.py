@@ -24,7 +24,7 @@ from synthaug.config.schema import (
     target_kwargs,
 )
 from synthaug.data.folders import is_litter
-from synthaug.data.samples import existing_folders, layout_problems, more_problems
+from synthaug.data.layouts import existing_folders, layout_problems, more_problems
 from synthaug.messages import join_words, suggest
 from synthaug.runs.layout import DEBUG_SUFFIX
 

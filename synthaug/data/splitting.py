@@ -23,12 +23,11 @@ from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data import fingerprints
 from synthaug.data.fingerprints import Fingerprint
 from synthaug.data.folders import Hash, class_files, class_folders
+from synthaug.data.layouts import existing_folders, layout_problems
 from synthaug.data.samples import (
     RealImages,
     Sample,
-    existing_folders,
     label_conflicts,
-    layout_problems,
     per_class,
     require_distinct,
     scan,

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from synthaug import files
+from synthaug.data.layouts import layout_problems
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
     REAL,
     RealImages,
-    layout_problems,
     per_class,
     repeated,
     require_distinct,

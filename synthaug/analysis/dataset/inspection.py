@@ -14,7 +14,7 @@ from synthaug.data import fingerprints
 from synthaug.data.decoding import large_photographs, open_image, try_decode
 from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
 from synthaug.data.folders import class_files, class_folders, is_litter
-from synthaug.data.samples import existing_folders, layout_problems
+from synthaug.data.layouts import existing_folders, layout_problems
 from synthaug.errors import UserError
 
 NO_SPLIT = ""  # of images that are still to be split
