@@ -1,7 +1,7 @@
 """Pre-flight checks of all requested runs, before the first of them begins.
 
 A sweep takes hours: an arm that cannot be run, a folder that belongs to another configuration or a generator that
-does not know the classes must not come to light when the arms before it are done. Imports no torch.
+does not know the classes must not come to light when the arms before it are done. What needs torch comes last.
 """
 
 import json
@@ -15,7 +15,7 @@ from synthaug.config.naming import read_settings
 from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all
-from synthaug.execution import factory
+from synthaug.execution import factory, networks
 from synthaug.execution.session import DatasetKey, Session, is_first_process
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -44,6 +44,9 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         smoke_test.clear(study)
         print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
     check_runs(jobs, session.scans)
+    if session.is_sequential or not session.is_sweep:  # or they run on other machines, which may have other devices
+        pending = [job for job in jobs if not is_complete(job)]
+        raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job)))
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
         planning.plan(study, [job.planned for job in runs], runs[-1].settings["margin"])
@@ -68,7 +71,7 @@ def check_runs(
     """
     scans = {} if scans is None else scans
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
-    problems = [*_trial_problems(jobs), *_name_problems(jobs)]
+    problems = [*_trial_problems(jobs), *_name_problems(jobs), *_login_problems(jobs)]
     conflicts: dict[tuple[str, ...], list[Path]] = {}
     for job in jobs:
         key = dataset_key(job)
@@ -96,11 +99,27 @@ def check_runs(
     raise_all("No run was started:", list(dict.fromkeys(problems)))
 
 
+def is_complete(job: Job) -> bool:
+    """Whether a run is trained and tested, and shall stay."""
+    return not job.settings["overwrite"] and (job.folder / layout.RESULT).is_file()
+
+
+def _classes(session: Session, job: Job) -> list[str]:
+    """Return the classes of a run's dataset; any two where it is yet to be written."""
+    scan = session.scans.get(dataset_key(job))
+    return scan.real.classes if isinstance(scan, Divided) else ["a", "b"]
+
+
 def _trial_problems(jobs: Sequence[Job]) -> list[str]:
     if len(jobs) > 1 and run_ids.is_sweep_trial() and any(job.is_in_wandb for job in jobs):
         remedy = "list the mixes and seeds in experiments/wandb/sweep.yaml, or choose another logger with logger=csv"
         return [f"-m: the trial of a W&B sweep is one run, and this requests {len(jobs)}; {remedy}."]
     return []
+
+
+def _login_problems(jobs: Sequence[Job]) -> list[str]:
+    is_needed = any(job.is_in_wandb and not is_complete(job) for job in jobs)
+    return [reason] if is_needed and (reason := run_ids.login_problem()) else []
 
 
 def _name_problems(jobs: Sequence[Job]) -> Iterator[str]:

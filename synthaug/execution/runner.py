@@ -24,7 +24,7 @@ from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
 from synthaug.errors import UserError, disk_is_full, explain, underlying
-from synthaug.execution import preflight, sweep_time
+from synthaug.execution import networks, preflight, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import remove_unfinished, write_json, write_text
@@ -228,23 +228,16 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     _announce_power(session, job, len(data.real.test))
     synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
 
-    def check_model() -> None:
-        """Build the network once: one that cannot take the images should not fail after hours of generating."""
-        from synthaug.training import lightning_rules
-
-        lightning_rules.quiet_libraries()
-        model = make_group(job, "model", classes=data.real.classes, seed=settings["seed"])
-        model.check_image_size(settings["dataset"]["image_size"])
-        trainer = make_group(job, "trainer", logger=False, enable_checkpointing=False)
-        lightning_rules.require_whole_evaluation(trainer)
-        lightning_rules.require_fine_tuning(model, trainer)
-
     siblings = [
         (sibling.planned.real, sibling.planned.synthetic)
         for sibling in session.jobs.values()
         if (sibling.key.dataset, sibling.key.generator) == (job.key.dataset, job.key.generator)
     ]
-    return build.build(data, settings["mix"], settings["seed"], synthetic, siblings, check_model, settings["debug"])
+
+    def check() -> None:  # a network that cannot take the images should not fail after hours of generating
+        networks.check_network(job, data.real.classes)
+
+    return build.build(data, settings["mix"], settings["seed"], synthetic, siblings, check, settings["debug"])
 
 
 def _read_real(session: Session, job: Job) -> build.RealData:

@@ -14,6 +14,7 @@ from synthaug.messages import suggest
 from synthaug.models import heads
 
 TIMM = "timm/"
+_AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -36,7 +37,7 @@ def build_backbone(name: str, weights: str | None, num_classes: int, fetch: bool
     Args:
         name: a classifier of torchvision ("resnet18"), or of timm ("timm/resnet18").
         weights: None for random ones; "DEFAULT" or another name that the library knows for pretrained ones;
-            or the path of a state dict (.pth or .safetensors) of this network with the head of its library.
+            or the path of a state dict (.pth or .safetensors) of this network, whatever its head.
         num_classes: outputs of the new head.
         fetch: False only builds the network that the weights fit, for those of a checkpoint.
 
@@ -172,15 +173,19 @@ def _load_state(network: nn.Module, path: Path) -> None:
     except Exception as error:  # both raise whatever the file's bytes provoke, torch.load with bad advice
         raise UserError(f"model.weights={path} holds no tensors that can be read ({type(error).__name__}).") from error
     try:
-        network.load_state_dict(state)
+        # What is replaced or removed afterwards may have any shape, as in weights that were trained on other classes.
+        replaced = tuple(f"{part}." for part in (*heads.find_head(network), *_AUXILIARY_HEADS))
+        head = {name: value for name, value in network.state_dict().items() if name.startswith(replaced)}
+        network.load_state_dict({name: v for name, v in state.items() if not name.startswith(replaced)} | head)
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"model.weights={path} holds no state dict of this network: {reason:.300}") from error
+        remedy = "save one with torch.save(network.state_dict(), <path>)"
+        raise UserError(f"model.weights={path} holds no state dict of this network: {reason:.300}; {remedy}") from error
 
 
 def _drop_auxiliary_heads(network: nn.Module) -> None:
     """Remove the heads by which GoogLeNet and Inception return several logits while they train."""
-    for name in ("aux1", "aux2", "AuxLogits"):
+    for name in _AUXILIARY_HEADS:
         if hasattr(network, name):
             setattr(network, name, None)
             network.aux_logits = False  # type: ignore[assignment]

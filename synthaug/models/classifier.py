@@ -1,5 +1,6 @@
 """The LightningModule: a backbone with a new head, its loss, learning rate and metrics."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -194,6 +195,28 @@ class Classifier(LightningModule):
                 module.training = training
         if shape != (2, len(self.classes)):
             raise UserError(self._image_size_error(image_size, f"its output for two images has the shape {shape}"))
+
+    def check_batch_size(self, batch_size: int, image_size: int) -> None:
+        """Check that the network can train on batches of so many images.
+
+        Args:
+            batch_size: images of a batch.
+            image_size: side in pixels.
+
+        Raises:
+            UserError: a batch normalisation gets one value per channel, which has no variance.
+        """
+        if batch_size > 1:
+            return
+        network = copy.deepcopy(self.network)  # whose statistics change
+        try:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                network(torch.zeros(1, 3, image_size, image_size, device=self.device))
+        except ValueError as error:
+            raise UserError(
+                f"batch_size={batch_size}: model.backbone={self.backbone} has a batch normalisation, and one image of "
+                f"dataset.image_size={image_size} has no variance to normalise by ({error}); raise batch_size."
+            ) from error
 
     def _image_size_error(self, image_size: int, reason: str) -> str:
         usual = self.trained_on.image_size

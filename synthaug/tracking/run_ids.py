@@ -98,6 +98,20 @@ def configure_mode(study: Path) -> str:
     return mode
 
 
+def login_problem() -> str:
+    """Return why W&B cannot be used online although `WANDB_MODE` wants it so; empty where it can, or does not."""
+    mode = os.environ.get("WANDB_MODE")
+    if mode not in ("online", "shared"):
+        return ""
+    import wandb
+
+    try:
+        reason = "" if wandb.login(prompt=False) else "nobody is logged in"
+    except Exception as error:  # a wrong key, a server that is down
+        reason = " ".join(str(error).split())
+    return f"WANDB_MODE={mode}: {reason}; run `wandb login`, or set WANDB_MODE=offline." if reason else ""
+
+
 def upload_hint(study: Path) -> str:
     """Return the command that uploads the offline runs of a study; empty if there are none."""
     if is_debug(study) or not any((study / "wandb").glob("offline-run-*")):

@@ -58,6 +58,7 @@ def fit_and_test(
     model = make_model(classes=arm.real.classes, seed=settings["seed"])
     model.check_image_size(settings["dataset"]["image_size"])
     data = datamodule(arm, settings, model.pretrain_epochs)
+    model.check_batch_size(data.train_batches().batch_size, settings["dataset"]["image_size"])
     history = History(folder, first=model.pretrain_epochs)
     trainer = make_trainer(
         logger=list(loggers) or False,

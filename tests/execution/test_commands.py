@@ -156,7 +156,7 @@ def test_a_mistake_is_found_before_generating_and_can_be_mended(swept: Commands)
     }
     for mistake, message in mistakes.items():
         code, printed = swept.run("mix=55", "experiment=mended", "generator.name=unused", mistake, "logger=none")
-        assert code == 1, printed
+        assert code == 2, printed
         assert message in printed
         assert "Traceback" not in printed
     assert not list(swept.folder.glob("outputs/synthetic/*/unused/*"))
@@ -385,8 +385,8 @@ def test_an_image_in_train_and_test_is_refused(swept: Commands) -> None:
 
 def test_a_network_that_cannot_be_built_is_explained(swept: Commands) -> None:
     code, printed = swept.run("mix=real", "experiment=network", "model.backbone=resnet19")
-    assert code == 1
-    assert "real-seed0 failed: model.backbone=resnet19: torchvision has no such classifier; did you mean" in printed
+    assert code == 2
+    assert printed.count("model.backbone=resnet19: torchvision has no such classifier; did you mean") == 1
     assert "Traceback" not in printed
 
 

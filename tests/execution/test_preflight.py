@@ -14,7 +14,8 @@ from synthaug.config.job import Job
 from synthaug.data.samples import RealImages, digest
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
-from synthaug.execution import preflight
+from synthaug.execution import preflight, training_steps
+from synthaug.execution.session import Session
 from synthaug.files import write_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
@@ -233,3 +234,38 @@ def test_answers_to_another_test_set_are_refused_unless_set_aside(photos: Path) 
         check([job], shifts={"held": Synthetic(4)})
     (again,) = jobs_of(photos, "mix=real", "shift=synthetic", "overwrite=true")
     check([again], shifts={"held": Synthetic(4)})
+
+
+def test_a_wrong_network_is_named_once_and_nothing_is_planned(photos: Path) -> None:
+    jobs = jobs_of(photos, "mix=real,real50", "seed=0,1", "dataset.image_size=32", "batch_size=1", "model.weights=null")
+    session = Session(training_steps.execute)
+    session.is_sweep = session.is_sequential = True
+    with pytest.raises(UserError) as caught:
+        preflight.check_and_plan(session, jobs)
+    assert [line[:16] for line in str(caught.value).splitlines()[1:]] == ["  - batch_size=1"]
+    assert not (jobs[0].study / layout.PLANNED).exists()
+    session.is_sequential = False  # another machine may have what this one lacks
+    preflight.check_and_plan(session, jobs)
+    assert (jobs[0].study / layout.PLANNED).exists()
+
+
+def test_the_network_of_a_finished_run_is_not_built(photos: Path) -> None:
+    (job,) = jobs_of(photos, "mix=real", "dataset.image_size=32", "batch_size=1", "model.weights=null")
+    finish(job, real_of(job))
+    session = Session(training_steps.execute)
+    preflight.check_and_plan(session, [job])
+
+
+@pytest.mark.parametrize("mode", ["online", "shared"])
+def test_whoever_wants_to_be_online_must_be_logged_in(photos: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    jobs = jobs_of(photos, "mix=real,55", "logger=wandb")
+    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.setattr("wandb.login", lambda **_: False)
+    with pytest.raises(UserError, match=rf"WANDB_MODE={mode}.*wandb login"):
+        check(jobs)
+    check(jobs_of(photos, "mix=real,55", "logger=csv"))
+    monkeypatch.setattr("wandb.login", lambda **_: True)
+    check(jobs)
+    monkeypatch.setattr("wandb.login", lambda **_: False)
+    monkeypatch.setenv("WANDB_MODE", "")
+    check(jobs)

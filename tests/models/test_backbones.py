@@ -60,7 +60,7 @@ def test_a_network_from_scratch_has_one_output_per_class(name: str) -> None:
 )
 def test_weights_of_a_file_are_kept_but_for_the_head(name: str, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"weights.{suffix}"
-    pretrained = build_backbone(name, None, 1000).state_dict()
+    pretrained = build_backbone(name, None, 7).state_dict()  # of other classes
     if suffix == "pth":
         torch.save(pretrained, path)
     else:

@@ -191,6 +191,18 @@ def test_images_that_a_network_cannot_take_are_found_out(backbone: str, size: in
     classifier.check_image_size(usual)
 
 
+def test_a_batch_of_one_image_that_has_no_variance_is_found_out() -> None:
+    state = Classifier(["a", "b"], backbone="resnet18").state_dict()
+    classifier = Classifier(["a", "b"], backbone="resnet18")
+    classifier.load_state_dict(state)
+    with pytest.raises(UserError, match=r"batch_size=1.*raise batch_size"):
+        classifier.check_batch_size(1, 32)
+    classifier.check_batch_size(2, 32)
+    classifier.check_batch_size(1, 64)
+    assert all(torch.equal(value, classifier.state_dict()[name]) for name, value in state.items())
+    Classifier(["a", "b"], backbone="vgg11", batch_norm="shared").check_batch_size(1, 32)
+
+
 def test_an_answer_that_is_no_logits_is_found_out() -> None:
     classifier = Classifier(["a", "b"], backbone=NETWORK)
     classifier.network = torch.nn.Flatten()
