@@ -14,11 +14,11 @@ from typing import Any
 
 from synthaug import files
 from synthaug.arms import build
-from synthaug.arms.shifts import HeldOut, Shift, ShiftSet, absent_classes, require_unseen
+from synthaug.arms.shifts import TEST, HeldOut, Shift, ShiftSet, absent_classes, require_unseen
 from synthaug.data.folders import Hash
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import RealImages, Sample, per_class
+from synthaug.data.samples import RealImages, Sample, label_conflicts, per_class
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -197,13 +197,20 @@ def prepare_sets(
 
 
 def _decode(shift_set: ShiftSet, store: PixelStore, dataset: Mapping[str, Any]) -> ShiftSet:
-    """Return the set with its images in the store, without files that are no whole images."""
+    """Return the set with its images in the store, without those that are not whole or, if so set, in two classes."""
     bad = build.decode(store, shift_set.samples)
     build.refuse_bad(bad, dataset)
-    if bad:
-        listed = bullets([f"{path}: {reason}" for path, reason in sorted(bad.items())])
-        log.warning("%s: %s left out:\n%s", shift_set.name, plural(len(bad), "file"), listed)
     samples = [sample for sample in shift_set.samples if sample.path not in bad]
+    conflicts: list[Path] = []
+    if build.drops_conflicts(dataset) and shift_set.paired_with != TEST:
+        conflicts = [sample.path for sample in label_conflicts(samples, lambda key: store.place(key).content)]
+    for lines, what in (
+        ([f"{path}: {reason}" for path, reason in sorted(bad.items())], "left out"),
+        (list(map(str, conflicts)), "left out, since their images are in more than one class"),
+    ):
+        if lines:
+            log.warning("%s: %s %s:\n%s", shift_set.name, plural(len(lines), "file"), what, bullets(lines))
+    samples = [sample for sample in samples if sample.path not in set(conflicts)]
     if not samples:
-        raise UserError(f"shift.{shift_set.name}: no whole image is left.")
-    return replace(shift_set, samples=samples, clusters=build.clusters(samples, store))
+        raise UserError(f"shift.{shift_set.name}: no usable image is left.")
+    return replace(shift_set, samples=samples, clusters=build.clusters(samples, store), label_conflicts=len(conflicts))

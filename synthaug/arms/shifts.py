@@ -47,6 +47,7 @@ class ShiftSet:
         corruption: what is done to each image; None: nothing.
         paired_with: "test" where image i is the test's image i, corrupted; None for other images.
         clusters: of its images, once they are decoded: near duplicates have the same number.
+        label_conflicts: number of images that were left out since they are in more than one class.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ShiftSet:
     corruption: Corruption | None = None
     paired_with: str | None = None
     clusters: Sequence[int] = ()
+    label_conflicts: int = 0
 
     @property
     def digest(self) -> str:
@@ -230,7 +232,9 @@ def require_unseen(
         *_list_pairs(shift_set.name, classes, "image is in more than one class", "images are in more than one class"),
     ]
     if problems:
-        raise UserError("\n".join([*problems, "Remove them from the test set and run the same command again."]))
+        drop = ", or leave out what is in two classes with dataset.on_label_conflict=drop" if classes else ""
+        remedy = f"Remove them from the test set{drop}; then run the same command again."
+        raise UserError("\n".join([*problems, remedy]))
 
 
 def _list_pairs(name: str, pairs: Sequence[str], singular: str, several: str) -> list[str]:

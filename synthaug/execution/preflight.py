@@ -72,6 +72,7 @@ def check_runs(
     scans = {} if scans is None else scans
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
     problems = [*_trial_problems(jobs), *_name_problems(jobs), *_login_problems(jobs)]
+    mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
     conflicts: dict[tuple[str, ...], list[Path]] = {}
     for job in jobs:
         key = dataset_key(job)
@@ -86,7 +87,8 @@ def check_runs(
             conflicts.setdefault(tuple(differing), []).append(job.folder)
         if real is None:
             continue
-        problems += _mix_problems(job, real, make_generator)
+        if reason := _mix_problem(job, real, make_generator):
+            mixes.setdefault(reason, {})[job.key.arm] = None
         if shifts := make_shifts(job):
             shift_key = repr((key, job.key.generator, job.settings["shift"]))
             if shift_key not in sets:
@@ -95,6 +97,7 @@ def check_runs(
             problems += sets[shift_key][1]
             if not job.settings["overwrite"]:
                 problems += shift_sets.describe_changes(job.folder, sets[shift_key][0])
+    problems += [f"mix={','.join(arms)}: {reason}" for reason, arms in mixes.items()]
     problems += [taken_message(folders, differing) for differing, folders in conflicts.items()]
     raise_all("No run was started:", list(dict.fromkeys(problems)))
 
@@ -197,8 +200,8 @@ def taken_message(folders: Sequence[Path], differing: Iterable[str]) -> str:
     return "\n    ".join([f"{folders[0]} {verb} a run of another configuration:", *differing, remedy])
 
 
-def _mix_problems(job: Job, real: RealImages, make_generator: MakeGenerator) -> list[str]:
-    """Why the images at hand do not make the mix, and why the missing ones could not be generated."""
+def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator) -> str:
+    """Return why the images at hand do not make the mix, or the missing ones could not be generated."""
     mix = job.settings["mix"]
     try:
         counts = build.mix_counts(real, mix)
@@ -209,8 +212,8 @@ def _mix_problems(job: Job, real: RealImages, make_generator: MakeGenerator) -> 
             synthetic = build.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator)
             synthetic.check({name: count.synthetic for name, count in counts.items()})
     except UserError as error:
-        return [str(error)]
-    return []
+        return str(error)
+    return ""
 
 
 def _held_out(job: Job, make_generator: MakeGenerator) -> SyntheticSet | UserError:

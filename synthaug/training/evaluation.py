@@ -153,6 +153,7 @@ def _result(shift_set: ShiftSet, predictions: Predictions) -> dict[str, Any]:
         "origin": shift_set.origin,
         "paired_with": shift_set.paired_with,
         "n": len(labels),
+        **({"label_conflicts": shift_set.label_conflicts} if shift_set.label_conflicts else {}),
         "accuracy": float(correct.double().mean()),
         "macro_f1": round(float(f1[present].mean()), 7),
         "calibration_error": round(float(error), 7),

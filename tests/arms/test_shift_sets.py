@@ -107,3 +107,32 @@ def test_held_out_images_are_checked_for_every_class_before_any_is_made(
 
     sets, problems = shift_sets.list_sets({"held": Synthetic(7)}, data.real, HeldOut())  # type: ignore[arg-type]
     assert (sets, problems, checked) == ([], ["cannot be made"], [{"cat": 7, "dog": 7}])
+
+
+def test_images_in_two_classes_of_a_set_are_refused_or_left_out_and_counted(
+    study: tuple[dict[str, Any], RealData], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset, data = study
+    for number, names in enumerate((["cat"], ["cat", "dog"], ["dog"])):
+        for name in names:
+            (tmp_path / "dusk" / name).mkdir(parents=True, exist_ok=True)
+            image(950 + number).save(tmp_path / "dusk" / name / f"{number}.{'bmp' if name == 'dog' else 'png'}")
+    shifts: dict[str, Shift] = {"dusk": Folder(str(tmp_path / "dusk"))}
+
+    def prepare(**settings_of_dataset: str) -> ShiftSet:
+        (shift_set,) = shift_sets.prepare_sets(
+            tmp_path, shifts, dataset | settings_of_dataset, data.real, data.store, [], none
+        )
+        return shift_set
+
+    with pytest.raises(UserError, match=r"dataset\.on_label_conflict=drop"):
+        prepare()
+    with caplog.at_level("WARNING", "synthaug"):
+        shift_set = prepare(on_label_conflict="drop")
+    assert [sample.path.name for sample in shift_set.samples] == ["0.png", "2.bmp"]
+    assert (shift_set.label_conflicts, len(shift_set.clusters)) == (2, 2)
+    assert "dusk: 2 files left out" in caplog.text
+    for name in ("0.png", "2.bmp"):
+        next((tmp_path / "dusk").glob(f"*/{name}")).unlink()
+    with pytest.raises(UserError, match="no usable image"):
+        prepare(on_label_conflict="drop")

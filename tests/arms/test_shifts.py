@@ -164,7 +164,7 @@ def test_an_image_that_training_knows_is_refused_with_where_it_is(split: str, re
     assert str(error.value) == (
         "shift.dusk: 1 image was trained on, or chose the checkpoint:\n"
         f"  - {copy.path}  =  {split}: {seen.path}\n"
-        "Remove them from the test set and run the same command again."
+        "Remove them from the test set; then run the same command again."
     )
 
 
