@@ -11,8 +11,8 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.cost import Cost, Prices
 from synthaug.analysis.text import cost_text
 from synthaug.analysis.text.document import markdown
+from synthaug.checked_rows import write_checked_rows
 from synthaug.errors import UserError
-from synthaug.files import write_rows
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
@@ -28,7 +28,7 @@ def write_study(folder: Path, seconds: str = "2.5") -> Path:
     study = make_study(folder / "study", CONTENT)
     listed = [manifest_row(name, index, seconds) for name in CONTENT.classes for index in range(6)]
     names = [field.name for field in dataclasses.fields(ManifestRow)]
-    write_rows(folder / "set" / MANIFEST, names, map(dataclasses.astuple, listed))
+    write_checked_rows(folder / "set" / MANIFEST, names, map(dataclasses.astuple, listed))
     for arm, count in (("real", 0), ("64", 3), ("82", 4)):
         rows = [
             MixRow(str(folder / "set" / name / f"{index:06d}.png"), name, "synthetic", f"{name} {index}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.files import write_rows
+from synthaug.checked_rows import write_checked_rows
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, discovery
@@ -35,7 +35,7 @@ def write_set(study: Path, seconds: list[str]) -> None:
         for index, text in enumerate(seconds)
     ]
     names = [field.name for field in dataclasses.fields(ManifestRow)]
-    write_rows(folder / MANIFEST, names, map(dataclasses.astuple, rows))
+    write_checked_rows(folder / MANIFEST, names, map(dataclasses.astuple, rows))
     for run in discovery.find_runs(study):
         images = [MixRow(str(folder / "cat" / f"{row.index:06d}.png"), "cat", "synthetic", "0" * 64) for row in rows]
         contents.write_mix(run.folder, [image for image, row in zip(images, rows, strict=True) if not row.rejected])

@@ -15,9 +15,10 @@ from synthaug.analysis.text import explain_text
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, markdown
 from synthaug.analysis.text.sentences import reason_text
 from synthaug.analysis.training_images import CHANGED, GONE, SAME
+from synthaug.checked_rows import write_checked_rows
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
-from synthaug.files import read_json, sha256, write_json, write_rows
+from synthaug.files import read_json, sha256, write_json
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
@@ -57,7 +58,7 @@ def _write(folder: Path, origin: str, count: int) -> list[MixRow]:
             manifest.append(_manifest_row(name, index, rows[-1].sha256))
     if origin == SYNTHETIC:
         names = [field.name for field in dataclasses.fields(ManifestRow)]
-        write_rows(folder / origin / MANIFEST, names, map(dataclasses.astuple, manifest))
+        write_checked_rows(folder / origin / MANIFEST, names, map(dataclasses.astuple, manifest))
     return rows
 
 
