@@ -4,19 +4,17 @@ Near duplicates are copies that were re-encoded, resized, brightened, mirrored, 
 (`registration`); two photographs of one scene are none.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from synthaug.data import registration
-from synthaug.data.decoding import large_photographs, try_decode
+from synthaug.data.decoding import try_decode
+from synthaug.data.parallel import map_images
 from synthaug.data.pixels import content_hash
 from synthaug.data.registration import Thumbnails
 
@@ -50,25 +48,14 @@ def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint
     Returns:
         File hash → fingerprint, and file hash → reason for the files that are no whole images.
     """
-    prints: dict[str, Fingerprint] = {}
-    bad: dict[str, str] = {}
 
     def compute(item: tuple[str, Path]) -> Fingerprint | str:
         image = try_decode(*item, SHORT_SIDE)
         return image if isinstance(image, str) else fingerprint(image)
 
-    with (
-        tqdm(total=len(images), desc="comparing", unit="image", disable=None, leave=False) as bar,
-        large_photographs(),
-        ThreadPoolExecutor(os.cpu_count()) as threads,
-    ):
-        for key, result in zip(images, threads.map(compute, images.items()), strict=True):
-            if isinstance(result, str):
-                bad[key] = result
-            else:
-                prints[key] = result
-            bar.update()
-    return prints, bad
+    results = dict(zip(images, map_images(compute, list(images.items()), "comparing"), strict=True))
+    prints = {key: result for key, result in results.items() if not isinstance(result, str)}
+    return prints, {key: result for key, result in results.items() if isinstance(result, str)}
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:

@@ -5,20 +5,18 @@ returns) is not trained on. The results are kept in `screened.csv` by the conten
 """
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from synthaug import locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data import checksums
-from synthaug.data.decoding import large_photographs, try_decode
+from synthaug.data.decoding import try_decode
 from synthaug.data.folders import class_files, class_folders, file_hash, name_problems
 from synthaug.data.hash_cache import HASHES, HashCache
+from synthaug.data.parallel import map_images
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError, raise_all
 from synthaug.files import remove_unfinished
@@ -154,10 +152,7 @@ class FolderPool:
             results = _read_results(path)
             new = {key: image for key, image in images.items() if key not in results}
             if new:
-                with large_photographs(), ThreadPoolExecutor(os.cpu_count()) as threads:
-                    reasons = threads.map(_screen_image, new.keys(), new.values())
-                    bar = tqdm(reasons, "screening", len(new), unit="image", disable=None, leave=False)
-                    results |= zip(new, bar, strict=True)
+                results |= zip(new, map_images(_screen_image, list(new.items()), "screening"), strict=True)
                 write_checked_rows(path, _COLUMNS, sorted(results.items()))
                 rejected = [f"{image}: {results[key]}" for key, image in new.items() if results[key]]
                 if rejected:
@@ -171,8 +166,8 @@ class FolderPool:
             )
 
 
-def _screen_image(key: str, path: Path) -> str:
-    pixels = try_decode(key, path, _SIDE)
+def _screen_image(image: tuple[str, Path]) -> str:
+    pixels = try_decode(*image, _SIDE)
     return pixels if isinstance(pixels, str) else rejection(Image.fromarray(pixels)) or ""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from synthaug.analysis.dataset.defects import MANIFEST_CODES, SERIOUS, Finding, find_all
 from synthaug.analysis.dataset.inspection import Inspected, inspect, list_files
 from synthaug.data import checksums
+from synthaug.data.parallel import map_images
 from synthaug.errors import UserError
 
 
@@ -61,7 +62,7 @@ def check_dataset(root: Path, split_folders: Mapping[str, str], accept: bool = F
     """
     listing = list_files(root, split_folders)
     recorded = _read_manifest(root, accept)
-    inspected = inspect(listing.files)
+    inspected = map_images(inspect, listing.files, "reading")
     hashes = {item.listed.path: item.sha256 for item in inspected if item.sha256 is not None and _is_text(item)}
     changes = None if recorded is None else checksums.compare(root, recorded, hashes)
     return DatasetCheck(

@@ -1,17 +1,14 @@
 """The files of a dataset, each read in full once: its hash, its pixels' fingerprint and what its header says."""
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from synthaug import files
 from synthaug.data import fingerprints
-from synthaug.data.decoding import large_photographs, open_image, try_decode
+from synthaug.data.decoding import open_image, try_decode
 from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
 from synthaug.data.folders import class_files, class_folders, is_litter
 from synthaug.data.layouts import existing_folders, layout_problems
@@ -123,24 +120,6 @@ def list_files(root: Path, split_folders: Mapping[str, str]) -> Listing:
     return Listing(listed, strays, classes)
 
 
-def inspect(listed: Sequence[DatasetFile]) -> list[Inspected]:
-    """Read files, all processors at once.
-
-    Args:
-        listed: the files.
-    """
-    with (
-        tqdm(total=len(listed), desc="reading", unit="image", disable=None, leave=False) as bar,
-        large_photographs(),
-        ThreadPoolExecutor(os.cpu_count()) as threads,
-    ):
-        inspected = []
-        for item in threads.map(_inspect, listed):
-            inspected.append(item)
-            bar.update()
-    return inspected
-
-
 def _strays(folders: set[Path]) -> Iterator[Path]:
     """Yield files with the suffix of an image that lie beside the classes."""
     suffixes = Image.registered_extensions()
@@ -154,7 +133,8 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _inspect(listed: DatasetFile) -> Inspected:
+def inspect(listed: DatasetFile) -> Inspected:
+    """Read a file."""
     try:
         sha256 = files.sha256(listed.file) if listed.file.is_file() else None
     except OSError:

@@ -1,17 +1,14 @@
 """The same picture among training and test images: with the same pixels, or re-encoded, resized, cropped, mirrored."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from synthaug import files
 from synthaug.data import fingerprints
-from synthaug.data.decoding import large_photographs, try_decode
+from synthaug.data.decoding import try_decode
 from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
+from synthaug.data.parallel import map_images
 
 
 @dataclass(frozen=True)
@@ -49,15 +46,7 @@ class Copy:
 
 def read_pictures(images: Sequence[ListedImage]) -> tuple[list[Picture], list[ListedImage]]:
     """Decode image files; return the pictures, and the images whose files are missing or damaged."""
-    with (
-        tqdm(total=len(images), desc="comparing", unit="image", disable=None, leave=False) as bar,
-        large_photographs(),
-        ThreadPoolExecutor(os.cpu_count()) as threads,
-    ):
-        pictures = []
-        for picture in threads.map(_picture, images):
-            pictures.append(picture)
-            bar.update()
+    pictures = map_images(_picture, images, "comparing")
     missing = [listed for listed, picture in zip(images, pictures, strict=True) if picture is None]
     return [picture for picture in pictures if picture is not None], missing
 
