@@ -79,8 +79,10 @@ def _check(root: Path, split_folders: dict[str, str], output: Path | None, accep
     from synthaug.analysis.output import dataset_report
 
     root = root.expanduser()
-    check = check_dataset(root, split_folders, accept)
     folder = output or Path("outputs/checks") / (root.resolve().name or "root")
+    if root.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)  # rather than fail when all images are read
+    check = check_dataset(root, split_folders, accept)
     dataset_report.print_check(check)
     dataset_report.write(folder, check)
     print(f"See {folder / dataset_report.PAGE} and {dataset_report.TABLE} beside it.")

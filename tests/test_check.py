@@ -1,6 +1,8 @@
 """The command that checks a dataset: what it writes, and its exit codes."""
 
 import csv
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,15 @@ def test_a_dataset_that_cannot_be_written_to_is_checked_all_the_same(
     monkeypatch.setattr(checksums, "write", refuse)
     assert check.main([str(root)]) == 0
     assert checksums.MANIFEST in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_a_name_that_cannot_be_written_down_is_escaped(root: Path) -> None:
+    (root / "train/cat/000.png").rename(root / "train/cat" / os.fsdecode(b"caf\xe9.png"))
+    assert check.main([str(root)]) == 1
+    (row,) = findings(Path("outputs/checks/photos"))
+    assert (row["finding"], row["path"]) == ("bad_name", "train/cat/caf\\udce9.png")
+    assert len(checksums.read(root) or {}) == 25
 
 
 def test_an_output_that_cannot_be_written_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,7 +88,7 @@ def name_problems(folder: Path, paths: Iterable[Path]) -> list[str]:
         folder: with the files.
         paths: of the files.
     """
-    unwritable = [path for path in paths if not _is_text(path)]
+    unwritable = [path for path in paths if not is_text(path)]
     if not unwritable:
         return []
     first = str(unwritable[0]).encode(errors="backslashreplace").decode()
@@ -135,7 +135,7 @@ def _is_litter(name: str) -> bool:
     return name.startswith((".", "~$")) or lower in _LITTER_FILES | _LITTER_FOLDERS or lower.endswith(_LITTER_SUFFIXES)
 
 
-def _is_text(path: Path) -> bool:
+def is_text(path: Path) -> bool:
     """Whether the name can be written into the run's files; Linux allows any bytes."""
     try:
         str(path).encode()

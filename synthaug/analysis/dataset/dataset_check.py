@@ -8,6 +8,7 @@ from pathlib import Path
 from synthaug.analysis.dataset.defects import MANIFEST_CODES, SERIOUS, Finding, find_all
 from synthaug.analysis.dataset.inspection import Inspected, inspect, list_files
 from synthaug.data import checksums
+from synthaug.data.folders import is_text
 from synthaug.data.parallel import map_images
 from synthaug.errors import UserError
 
@@ -63,7 +64,9 @@ def check_dataset(root: Path, split_folders: Mapping[str, str], accept: bool = F
     listing = list_files(root, split_folders)
     recorded = _read_manifest(root, accept)
     inspected = map_images(inspect, listing.files, "reading")
-    hashes = {item.listed.path: item.sha256 for item in inspected if item.sha256 is not None and _is_text(item)}
+    hashes = {
+        item.listed.path: item.sha256 for item in inspected if item.sha256 is not None and is_text(item.listed.file)
+    }
     changes = None if recorded is None else checksums.compare(root, recorded, hashes)
     return DatasetCheck(
         root,
@@ -89,8 +92,3 @@ def _count(inspected: Sequence[Inspected], split: str) -> Mapping[str, int]:
     return Counter(
         item.listed.class_name for item in inspected if item.listed.split == split and item.header is not None
     )
-
-
-def _is_text(item: Inspected) -> bool:
-    """Whether the path can be written down; Linux allows any bytes."""
-    return item.listed.path.isprintable() or item.listed.path.encode(errors="ignore").decode() == item.listed.path

@@ -17,7 +17,7 @@ from PIL import Image
 from synthaug.analysis.dataset.inspection import NO_SPLIT, DatasetFile, Header, Inspected, Listing
 from synthaug.data import fingerprints
 from synthaug.data.checksums import Changes
-from synthaug.data.folders import name_problems
+from synthaug.data.folders import is_text
 from synthaug.data.pixels import LONGEST
 from synthaug.data.samples import SPLITS
 
@@ -105,7 +105,7 @@ def _unusable(inspected: Iterable[Inspected]) -> Iterator[Finding]:
     for item in inspected:
         if item.reason:
             yield Finding("unreadable", item.listed, data={"reason": item.reason})
-        if name_problems(item.listed.file.parent, [item.listed.file]):
+        if not is_text(item.listed.file):
             yield Finding("bad_name", item.listed)
 
 

@@ -22,7 +22,7 @@ class DatasetFile:
     """A file in the folder of a class.
 
     Attributes:
-        path: relative to the dataset's root.
+        path: relative to the dataset's root; bytes that are no Unicode are escaped.
         file: where it is.
         split: "train", "val", "test" or `NO_SPLIT`.
         class_name: of its folder; "" for a file beside the classes.
@@ -130,7 +130,7 @@ def _strays(folders: set[Path]) -> Iterator[Path]:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return path.relative_to(root).as_posix().encode(errors="backslashreplace").decode()
 
 
 def inspect(listed: DatasetFile) -> Inspected:
