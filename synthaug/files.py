@@ -5,13 +5,13 @@ JSON files end in a checksum of their content, so that what changed on the disk 
 
 import contextlib
 import csv
-import fcntl
 import glob
 import hashlib
 import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,15 +32,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile's: its files are private (0600), results are shared like any other file of the user's.
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    with temporary.open("xb") as mark:
-        _try_lock(mark.fileno())  # tells `remove_unfinished` that somebody writes it
-        try:
+    temporary.touch(exist_ok=False)
+    try:
+        with _marked(temporary):
             yield temporary
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -69,13 +69,31 @@ def remove_unfinished(folder: Path) -> None:
                 path.unlink()
 
 
-def _try_lock(descriptor: int) -> bool:
-    """Lock an open file until it is closed; False where another process has locked it, or the disk knows no locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+if sys.platform == "win32":  # where an open file can neither be renamed nor removed
+
+    def _marked(path: Path) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def _try_lock(descriptor: int) -> bool:
         return False
-    return True
+
+else:
+    import fcntl
+
+    @contextlib.contextmanager
+    def _marked(path: Path) -> Iterator[None]:
+        """Tell `remove_unfinished` of other processes that a file is being written."""
+        with path.open("rb") as mark:
+            _try_lock(mark.fileno())
+            yield
+
+    def _try_lock(descriptor: int) -> bool:
+        """Lock an open file until it is closed; False where another process has, or the disk knows no locks."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
 
 def write_text(path: Path, text: str) -> None:
