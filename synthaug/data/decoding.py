@@ -10,6 +10,7 @@ import io
 import stat
 import struct
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from synthaug.messages import join_words
 
@@ -36,6 +37,8 @@ MOST_MEMORY = 2**31
 HUGE = 89_478_485
 _LARGE_FILE = 2**26  # bytes; larger files are read one at a time
 _one_huge_image, _one_large_file = threading.Lock(), threading.Lock()
+MOST_SECONDS = 60  # of computing for an image, where it is read piece by piece
+_PIECE = 2**12  # bytes of a JPEG, GIF or PNG that are decoded at once
 _BAND = 2**22  # pixels that are converted at once
 
 # Drawing programs keep a workflow or a thumbnail beside the pixels; a megabyte is Pillow's own limit.
@@ -104,34 +107,50 @@ def open_image(stream: BinaryIO) -> Image.Image:
     return Image.open(stream, formats=FORMATS)
 
 
-def decode(path: Path | BinaryIO, short_side: int) -> NDArray[np.uint8]:
+class _TimedContent(io.BytesIO):
+    """The content of an image file, which yields no more once a thread has computed on it for too long.
+
+    Pillow reads JPEG, PNG, GIF and BMP piece by piece while it decodes, so that they end there. A file of few bytes may
+    take hours: a progressive JPEG goes through all pixels again for every hundred bytes.
+
+    Args:
+        content: of the file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._end = time.thread_time() + MOST_SECONDS
+
+    def read(self, size: int | None = -1) -> bytes:
+        if time.thread_time() > self._end:
+            raise RefusedImageError(f"takes too long to decode (more than {MOST_SECONDS} seconds of computing)")
+        return super().read(size)
+
+
+def decode(source: Path | bytes, short_side: int) -> NDArray[np.uint8]:
     """Decode an image file to upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
 
     Pillow decodes, and fully: torchvision's decoder crashes the process on some damaged files, and the header alone
     does not show that a file is truncated. Of an animation the first frame is decoded.
 
     Args:
-        path: of the file, or an open one.
+        source: the file, or its content.
         short_side: in pixels.
 
     Raises:
-        RefusedImageError: too large, or of values whose scale cannot be known.
+        RefusedImageError: too large, too slow, or of values whose scale cannot be known.
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
-    if isinstance(path, Path):
-        with path.open("rb") as stream:
-            return decode(stream, short_side)
+    content = source.read_bytes() if isinstance(source, Path) else source
     try:
-        return _decode(path, short_side)
+        return _decode(_TimedContent(content), short_side)
     except RefusedImageError:
         raise
     except ValueError:  # what Pillow raises where the text of a PNG exceeds its limits
-        path.seek(0)
-        content = path.read()
         pixels_alone = _without_metadata(content)
         if pixels_alone == content:
             raise
-        return _decode(io.BytesIO(pixels_alone), short_side)
+        return _decode(_TimedContent(pixels_alone), short_side)
 
 
 def _decode(stream: BinaryIO, short_side: int) -> NDArray[np.uint8]:
@@ -157,6 +176,8 @@ def _load(opened: Image.Image) -> Image.Image:
 
     Pillow's `exif_transpose` writes the EXIF data anew, which fails for odd ones.
     """
+    if isinstance(opened, ImageFile.ImageFile):
+        opened.decodermaxblock = _PIECE
     opened.load()
     try:
         turn = _TURNS.get(opened.getexif().get(ExifTags.Base.Orientation, 1))
@@ -362,7 +383,7 @@ def try_decode(key: str | None, path: Path, short_side: int) -> NDArray[np.uint8
             # The file may have been replaced since: under its old hash, the other pixels would stay for good.
             if key is not None and (current := hashlib.sha256(content).hexdigest()) != key:
                 return f"its content is not what was listed (sha256 {current[:12]} instead of {key[:12]})"
-            return decode(io.BytesIO(content), short_side)
+            return decode(content, short_side)
     except UnidentifiedImageError:
         return _explain_unidentified(content)
     except RefusedImageError as error:

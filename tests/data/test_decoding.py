@@ -35,6 +35,44 @@ def pixels_of(path: Path) -> NDArray[np.uint8]:
     return answer
 
 
+# --- seconds ---------------------------------------------------------------------------------------------------------
+
+
+def many_scans(side: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated: each goes through all pixels again."""
+    stream = io.BytesIO()
+    Image.new("L", (side, side), 128).save(stream, "JPEG", progressive=True)
+    content = stream.getvalue()
+    last = content[content.rindex(b"\xff\xc4") : -2]
+    return content[:-2] + scans * last + content[-2:]
+
+
+def test_an_image_of_endless_work_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(many_scans(900, 20))
+    assert pixels_of(path).shape == (900, 900, 3)
+    path.write_bytes(many_scans(900, 30_000))
+    monkeypatch.setattr(decoding, "MOST_SECONDS", 0.1)
+    started = time.thread_time()
+    assert why_not(path).startswith("takes too long")
+    assert time.thread_time() - started < 1
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.gif", "a.bmp"])
+def test_formats_that_are_read_piece_by_piece_have_a_limit(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image(5, SIZE).save(tmp_path / name)
+    load = decoding._load
+
+    def load_late(opened: Image.Image) -> Image.Image:
+        opened.fp._end = 0  # type: ignore[attr-defined]
+        return load(opened)
+
+    monkeypatch.setattr(decoding, "_load", load_late)
+    assert why_not(tmp_path / name).startswith("takes too long")
+
+
 # --- formats ---------------------------------------------------------------------------------------------------------
 
 

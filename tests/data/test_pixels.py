@@ -592,8 +592,7 @@ def test_a_large_photograph_is_shrunk(tmp_path: Path) -> None:
 def test_shrinking_keeps_the_aspect_and_nothing_is_enlarged(width: int, height: int, short_side: int) -> None:
     stream = io.BytesIO()
     Image.new("RGB", (width, height)).save(stream, "PNG")
-    stream.seek(0)
-    new_height, new_width, _ = decode(stream, short_side).shape
+    new_height, new_width, _ = decode(stream.getvalue(), short_side).shape
     assert min(new_height, new_width) == min(height, width, short_side)
     assert (new_height == height) == (new_width == width)
     scale = min(new_height, new_width) / min(height, width)
