@@ -171,5 +171,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # of JSON, of UTF-8, of numbers without end, of NaN
         raise UserError(f"{path} is damaged ({error}): {remedy}.") from None
     if recorded not in (None, computed):
-        raise UserError(f"{path} is damaged (its content is not what was written): {remedy}.")
+        raise UserError(
+            f"{path} is not as it was written: if you edited it, delete its line {CHECKSUM!r} as well; if not, it is "
+            f"damaged: {remedy}."
+        )
     return content
