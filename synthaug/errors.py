@@ -3,9 +3,20 @@
 import errno
 from collections.abc import Sequence
 
+from synthaug.terminal import printable
+
+# A disk, its rights, or what stands in the place of a file or folder; mended outside of the program.
+_ENVIRONMENT = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ESTALE, errno.EMFILE,
+}  # fmt: skip
+
 
 class UserError(Exception):
     """Something outside the code is wrong; shown without a traceback."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 def raise_all(headline: str, problems: Sequence[str]) -> None:
@@ -26,15 +37,27 @@ def underlying(error: Exception) -> Exception:
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk is full, in the words of any library."""
-    return (isinstance(error, OSError) and error.errno == errno.ENOSPC) or "No space left" in str(error)
+    """Whether an error says that the disk, or the user's part of it, is full, in the words of any library."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+
+
+def is_environmental(error: BaseException) -> bool:
+    """Whether an error is of a file or folder that cannot be read or written, which the user can mend."""
+    return disk_is_full(error) or (isinstance(error, OSError) and bool(error.filename) and error.errno in _ENVIRONMENT)
 
 
 def explain(error: BaseException) -> str:
-    """Return what to tell the user of any exception: the message, and for a full disk the remedy."""
+    """Return what to tell the user of any exception: the message, and for a file that cannot be used the remedy."""
     if disk_is_full(error):
         return (
             f"The disk is full ({error}). Nothing finished is lost: free some space and run the same command again, "
             "or write elsewhere with output_dir=<folder>."
         )
-    return str(error) or type(error).__name__
+    if isinstance(error, OSError) and is_environmental(error):
+        return printable(
+            f"{error.filename2 or error.filename} cannot be read or written ({error.strerror}): give yourself the "
+            "right to it or make room for it, then run the same command again, or write elsewhere with "
+            "output_dir=<folder>."
+        )
+    return printable(str(error) or type(error).__name__)

@@ -61,6 +61,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def why_not_writable(folder: Path) -> str:
+    """Return why nothing can be written into a folder, which need not exist; empty if it can."""
+    for path in (folder, *folder.absolute().parents):
+        try:
+            if path.is_dir():
+                return "" if os.access(path, os.W_OK | os.X_OK) else f"{path} is read-only, or not yours"
+            if path.is_symlink() and not path.exists():
+                return f"{path} is a link that leads nowhere"
+            if path.exists():
+                return f"{path} is no folder"
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+    return ""
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what `whole_file` left in a folder where a process was killed; what others are writing stays."""
     for path in folder.glob(f".*-{_KEY}.*"):
@@ -122,15 +137,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], editable: bool = False) -> None:
     """Write a JSON file atomically, with a checksum that `read_json` verifies.
 
     Args:
         path: of the file.
         content: without NaN, which raises ValueError.
+        editable: whether users may change it, so that it has no checksum.
     """
     plain = json.loads(json.dumps(content, allow_nan=False))
-    text = json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2, ensure_ascii=False)
+    end = {} if editable else {CHECKSUM: _checksum(plain)}
+    text = json.dumps({**plain, **end}, indent=2, ensure_ascii=False)
     write_text(path, text + "\n")
 
 

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
-from synthaug.errors import UserError, explain, underlying
+from synthaug.errors import UserError, explain, is_environmental, underlying
 from synthaug.execution.factory import make_generator
 from synthaug.execution.session import Session
 from synthaug.terminal import tolerant_output
@@ -47,6 +47,11 @@ def main() -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # before the images
+        if not is_environmental(error):
+            raise
+        print(explain(error), file=sys.stderr)
+        sys.exit(1)
 
 
 def execute(session: Session, job: Job) -> None:

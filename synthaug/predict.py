@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from synthaug.data.folders import files_below
 from synthaug.errors import UserError, disk_is_full, explain, raise_all
+from synthaug.files import why_not_writable
 from synthaug.messages import bullets, plural
 from synthaug.runs import discovery, layout
-from synthaug.terminal import tolerant_output
+from synthaug.terminal import printable, tolerant_output
 
 if TYPE_CHECKING:  # imports torch, which --help and a wrong folder do without
     from synthaug.training.prediction import Classified
@@ -61,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         model, images, output = _check(parsed.run, parsed.images, parsed.output, parsed.batch_size)
+        if reason := why_not_writable(output.parent):
+            print(f"{output} cannot be written: {reason}.", file=sys.stderr)
+            return 1
         classified = _classify(model, images, parsed.device, parsed.batch_size, parsed.skip_unreadable)
         from synthaug.training.prediction import write_classified
 
@@ -76,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     counts = Counter(classified.predicted)
     listed = ", ".join(f"{name}: {counts[name]:,}" for name in classified.classes if counts[name])
-    print(f"{plural(len(classified.paths), 'image')} classified ({listed}); see {output}")
+    print(printable(f"{plural(len(classified.paths), 'image')} classified ({listed}); see {output}"))
     return 0
 
 
@@ -114,6 +118,7 @@ def _find_model(path: Path) -> _Model:
             f"There is no {checkpoint} to classify with: it was removed. Restore it, or train the run again with "
             "overwrite=true."
         )
+    layout.require_as_written(path, layout.CHECKPOINT, run.result)
     settings = (run.result or {}).get("settings", {})
     return _Model(checkpoint, settings.get("model", {}).get("_target_"), run.key.label)
 
@@ -142,7 +147,7 @@ def _classify(
         if not skip_unreadable or not classified.paths:
             remedy = "Remove them, or leave them out with --skip-unreadable."
             raise UserError(f"Nothing was written: {what}:\n{listed}\n{remedy}")
-        print(f"{what} and left out:\n{listed}", file=sys.stderr)
+        print(printable(f"{what} and left out:\n{listed}"), file=sys.stderr)
     return classified
 
 

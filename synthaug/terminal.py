@@ -2,23 +2,79 @@
 
 import contextlib
 import io
+import logging
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
+
+_LINES = "\n\t"
+# Cc: escapes and the like; Cs: halves of signs; Zl and Zp: ends of lines.
+_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
+_REVERSING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 @contextlib.contextmanager
 def tolerant_output() -> Iterator[None]:
-    """Let no command fail by what it prints: signs that a terminal lacks are replaced, and a closed pipe ends it."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    """Let no command fail by what it prints, nor a terminal obey it.
+
+    Signs that a terminal lacks are replaced, control characters in messages of the log written out; a closed pipe ends
+    the command.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed before the command began
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 for the whole command
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(_PrintableRecord)
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()
+            _flush()
     except BrokenPipeError:
-        # What is left in the buffer would be written, and fail, once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         sys.exit(1)  # as rich ends a command
+    finally:
+        logging.setLogRecordFactory(factory)
+
+
+def printable(text: str) -> str:
+    """Return a text whose control characters are written out: names and messages of files may hold any.
+
+    A terminal obeys them: they move the cursor, change its title, or hide what follows.
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign.encode("unicode_escape").decode() if _is_obeyed(sign) else sign for sign in text)
+
+
+class _PrintableRecord(logging.LogRecord):
+    def getMessage(self) -> str:  # noqa: N802 as logging calls it
+        return printable(super().getMessage())
+
+
+def _is_obeyed(sign: str) -> bool:
+    """Whether a terminal does something else with a sign than to show it; some reverse the order of what follows."""
+    if sign in _LINES:
+        return False
+    return unicodedata.category(sign) in _CATEGORIES or unicodedata.bidirectional(sign) in _REVERSING
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # into a file on a full disk
+        _forget_output()
+        print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(1)
+
+
+def _forget_output() -> None:
+    """Drop what is left in the buffer: it would be written, and fail, once more when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from synthaug.config.command_help import CommandHelp
-from synthaug.errors import UserError, disk_is_full, explain
+from synthaug.errors import UserError, explain, is_environmental
 from synthaug.execution import training_steps
 from synthaug.execution.session import Session, is_first_process
 from synthaug.terminal import tolerant_output
@@ -62,7 +62,7 @@ def main() -> None:
         print("Interrupted; the same command begins again.", file=sys.stderr)
         sys.exit(130)
     except OSError as error:  # outside of a run: the plan, or the report
-        if not disk_is_full(error):
+        if not is_environmental(error):
             raise
         print(explain(error), file=sys.stderr)
         sys.exit(1)

@@ -5,6 +5,7 @@ thousand million values. The events of the parser tell how many there would be, 
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ import yaml
 
 from synthaug.errors import UserError
 
+YamlError = yaml.YAMLError
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 8_000_000, 20_000, 40
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -82,10 +84,16 @@ def check_text(text: str, source: str, max_nodes: int = MAX_NODES) -> None:
     """
     try:
         problem = _measure(text, max_nodes)
-    except yaml.YAMLError:
-        return
+    except yaml.YAMLError:  # its reader says so, unless it would go down until no memory is left
+        problem = f"is nested deeper than {MAX_DEPTH} levels" if _open_brackets(text) > MAX_DEPTH else ""
     if problem:
         raise UserError(f"{source}: {problem}; write it without aliases (*name), or do not use it.")
+
+
+def _open_brackets(text: str) -> int:
+    """Return the largest number of brackets that are open at once."""
+    steps = ((sign in "[{") - (sign in "]}") for sign in text)
+    return max(itertools.accumulate(steps), default=0)
 
 
 def _measure(text: str, max_nodes: int) -> str:

@@ -18,6 +18,7 @@ from synthaug.files import (
     sha256,
     whole_file,
     whole_folder,
+    why_not_writable,
     write_json,
     write_rows,
     write_text,
@@ -229,6 +230,20 @@ def test_what_a_killed_process_left_of_a_folder_is_removed_with_the_next_one(tmp
         write_text(tmp_path / name / "a.txt", "half")
     with whole_folder(tmp_path / "da[t]a") as temporary:
         assert {path.name for path in tmp_path.iterdir()} == {".data-0123abcd", ".da[t]a-notes", temporary.name}
+
+
+def test_why_a_folder_cannot_be_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    for name in ("", "new/deep", "linked/new"):
+        assert why_not_writable(tmp_path / name) == ""
+    for name in ("file", "file/deep/er", "loop", "loop/deep", "dangling", "dangling/deep", "x" * 300):
+        assert name.split("/")[0] in why_not_writable(tmp_path / name)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    assert str(tmp_path) in why_not_writable(tmp_path / "new/deep")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "loop", "dangling", "linked"}
 
 
 def test_the_state_of_a_file_tells_that_it_was_replaced(tmp_path: Path) -> None:

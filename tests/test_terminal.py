@@ -1,11 +1,15 @@
-"""Output goes on whatever a terminal can show, and ends quietly with its pipe."""
+"""Output goes on whatever a terminal can show, tells it to do nothing, and ends quietly with its pipe."""
 
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from synthaug.errors import UserError, explain, raise_all
+from synthaug.terminal import printable, tolerant_output
 
 ROOT = Path(__file__).parents[1]
 POWER = "report power --accuracy 0.95 --n 1500 --seeds 5 --difference 1"
@@ -41,3 +45,51 @@ def test_a_closed_pipe_ends_a_command_without_a_word(command: str, tmp_path: Pat
             check=False,
         )
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[2Jowned", "\\x1b[2Jowned"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("hid\rden\x08", "hid\\rden\\x08"),
+        ("\x9b31m\x7f\0", "\\x9b31m\\x7f\\x00"),
+        ("jpg.\u202efdp", "jpg.\\u202efdp"),
+        ("\ud800", "\\ud800"),
+        ("a\u2028b", "a\\u2028b"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("käse 猫 👩\u200d🔬 a\u00a0b \u3000", "käse 猫 👩\u200d🔬 a\u00a0b \u3000"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_written_out(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_errors_and_the_log_tell_a_terminal_to_do_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    name = "cat\x1b[2J.png"
+    with pytest.raises(UserError) as caught:
+        raise_all("Files:", [name])
+    assert "\x1b" not in f"{caught.value} {explain(ValueError(name))} {explain(OSError(13, 'denied', name))}"
+    with tolerant_output():
+        handler = logging.StreamHandler()
+        log = logging.Logger("of its own")
+        log.addHandler(handler)
+        log.warning("%s is left out", name)
+    assert capfd.readouterr().err == "cat\\x1b[2J.png is left out\n"
+    assert logging.getLogRecordFactory() is logging.LogRecord
+
+
+@pytest.mark.parametrize("to", ["closed", "full"])
+def test_output_that_nobody_takes_ends_in_a_sentence(to: str, tmp_path: Path) -> None:
+    redirection = {"closed": ">&-", "full": "> /dev/full"}[to]
+    done = subprocess.run(
+        f"'{sys.executable}' -m synthaug.{POWER} {redirection}",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, len(done.stderr.splitlines())) == ((0, 0) if to == "closed" else (1, 1))

@@ -1,5 +1,6 @@
 """From a study's folder to the files that compare its runs; what the commands report and train share."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from synthaug.analysis.output.export import write_files
 from synthaug.analysis.output.report_cache import StoredReport
 from synthaug.analysis.training_images import locator, manifest_files
 from synthaug.analysis.validity.sources import sources
-from synthaug.files import write_text
+from synthaug.files import why_not_writable, write_text
 from synthaug.runs import layout
 from synthaug.runs.planning import record_looks
+from synthaug.terminal import printable
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,8 @@ def make_report(study: Path, prices: Prices | None = None) -> StudyReport:
     from synthaug.analysis.output.figures.vector_files import remove_stale, write_vector_files
     from synthaug.analysis.output.page.render import render
 
-    comparison = compare(study)
+    comparison, by_group = _analyse(study, prices)
     record_looks(study, {seeds for group in comparison.groups for seeds in group.looks})
-    by_group = findings(comparison, prices)
     write_files(comparison, by_group)
     page = render(comparison, by_group, prices)
     write_text(study / layout.PAGE, page.html)
@@ -59,13 +60,23 @@ def make_report(study: Path, prices: Prices | None = None) -> StudyReport:
     return StudyReport(comparison, by_group, tuple(elements), written)
 
 
+def _analyse(study: Path, prices: Prices | None) -> tuple[Comparison, tuple[Findings, ...]]:
+    comparison = compare(study)
+    return comparison, findings(comparison, prices)
+
+
 def show_report(study: Path, prices: Prices | None = None) -> StudyReport:
-    """Make the report, print its table and the path of its page.
+    """Make the report, print its table and the path of its page; of a study that is read-only, print the table alone.
 
     Args:
         study: the folder.
         prices: to print the cost of each arm, too.
     """
+    if study.is_dir() and (reason := why_not_writable(study)):
+        comparison, by_group = _analyse(study, prices)
+        print(report_text(comparison, by_group, prices), end="")
+        print(printable(f"No file is written: {reason}."), file=sys.stderr)
+        return StudyReport(comparison, by_group, ())
     inputs = report_cache.inputs(study)
     report = make_report(study, prices)
     text = report_text(report.comparison, report.findings, prices)

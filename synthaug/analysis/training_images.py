@@ -1,6 +1,5 @@
 """The images that a run was trained on: where the files are by now, whether they are the same, who made them."""
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, read_manifest
 from synthaug.runs import layout
-from synthaug.runs.contents import MixRow
+from synthaug.runs.contents import MixRow, UnreadableFileError
 from synthaug.runs.discovery import Run
 
 SAME, CHANGED, GONE = "the same", "changed", "gone"
@@ -46,8 +45,8 @@ def listed_images(run: Run, origin: str) -> list[MixRow]:
     """
     try:
         return [row for row in run.mix if row.origin == origin]
-    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
-        raise UserError(f"{layout.MIX} of {run.key.label} cannot be read ({error})") from error
+    except UnreadableFileError as error:
+        raise UserError(f"{layout.MIX} of {run.key.label} cannot be read ({error.reason})") from error
 
 
 def with_most(runs: Sequence[Run], origin: str) -> Run | None:
@@ -66,7 +65,10 @@ def _count(run: Run, origin: str) -> int:
 
 
 def locator(study: Path) -> Callable[[str], Path]:
-    """Return a function that finds files by recorded paths: relative to the working folder or above the study."""
+    """Return a function that finds files by recorded paths: relative to the working folder or above the study.
+
+    What is there and no regular file is not opened: a pipe would be waited for, and a device has no end.
+    """
     bases = [Path(), *study.resolve().parents]
 
     def locate(path: str) -> Path:
@@ -102,9 +104,11 @@ def state(file: Path, sha256: str) -> str:
         sha256: hexadecimal.
     """
     try:
-        return SAME if files.sha256(file) == sha256 else CHANGED
+        if file.is_file():
+            return SAME if files.sha256(file) == sha256 else CHANGED
     except OSError:
-        return GONE
+        pass
+    return GONE
 
 
 def set_folder(row: MixRow) -> str:

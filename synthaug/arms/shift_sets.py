@@ -134,7 +134,10 @@ def describe_changes(run: Path, sets: Iterable[ShiftSet]) -> list[str]:
         folder = layout.shift_folder(run, shift_set.name)
         if not is_evaluated(run, shift_set.name):
             continue
-        recorded, requested = read_json(folder / layout.RESULT)["settings"], shift_set.settings
+        recorded, requested = read_json(folder / layout.RESULT).get("settings"), shift_set.settings
+        if not isinstance(recorded, Mapping):
+            problems.append(f"{folder / layout.RESULT} is damaged (it has no settings): move {folder} away.")
+            continue
         lines = [
             f"{key}: {_shorten(recorded.get(key))} there, {_shorten(requested.get(key))} now"
             for key in sorted({*recorded, *requested})

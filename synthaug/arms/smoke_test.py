@@ -65,7 +65,7 @@ def clear(study: Path) -> None:
         UserError: it holds a run of another kind.
     """
     runs = [path.parent for path in study.glob(f"{'*/' * layout.STUDY_DEPTH}{layout.CONFIG}")]
-    foreign = [run for run in runs if "debug: true" not in (run / layout.CONFIG).read_text("utf-8").splitlines()]
+    foreign = [run for run in runs if b"debug: true" not in (run / layout.CONFIG).read_bytes().splitlines()]
     if foreign or not layout.is_debug(study):
         raise UserError(
             f"debug=true: would clear {study}, where {foreign[0] if foreign else 'a study'} is no smoke test; move it "

@@ -8,9 +8,11 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from synthaug import yaml_files
 from synthaug.config.schema import AugmentConfig, folder_name
+from synthaug.errors import UserError
 
 DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 # Groups whose choice is named after what it loads, where that was changed: the key that says what.
@@ -32,6 +34,21 @@ def plain_data(config: Any, resolve: bool = True) -> dict[str, Any]:
 def read_settings(path: Path) -> Mapping[str, Any]:
     """Return what a YAML file holds, interpolations as they are; a file is read again only once it has changed."""
     return _read_version(path, path.stat().st_mtime_ns)
+
+
+def read_recorded(path: Path) -> Mapping[str, Any]:
+    """Return the settings that a run has written down.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        return read_settings(path)
+    except (OSError, UnicodeDecodeError, yaml_files.YamlError, OmegaConfBaseException) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{path} is damaged ({reason:.200}): move {path.parent} away and run the same command again."
+        ) from None
 
 
 @functools.cache

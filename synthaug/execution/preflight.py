@@ -11,7 +11,7 @@ from pathlib import Path
 from synthaug.arms import build, shift_sets, smoke_test
 from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.job import Job
-from synthaug.config.naming import read_settings
+from synthaug.config.naming import read_recorded
 from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all
@@ -21,7 +21,7 @@ from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator, SyntheticSet
 from synthaug.messages import plural
-from synthaug.runs import identity, layout, planning
+from synthaug.runs import discovery, identity, layout, planning
 from synthaug.tracking import run_ids
 
 Scans = dict[DatasetKey, Divided | UserError | None]
@@ -170,13 +170,18 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
         job: the requested run.
         real: its dataset, to be compared with the one that a finished run was made with; None leaves that out.
     """
-    folder, settings = job.folder, job.folder / layout.CONFIG
-    begun = any((folder / name).is_file() for name in (layout.RESULT, layout.CHECKPOINT, layout.LAST))
+    folder, requested = job.folder, json.loads(json.dumps(job.recorded))
     result = read_json(folder / layout.RESULT) if (folder / layout.RESULT).is_file() else {}
+    names = (layout.RESULT, layout.CHECKPOINT, layout.LAST, layout.PREVIOUS)
+    begun = any((folder / name).is_file() for name in names)
     lines = []
-    # A result has the settings as well, and JSON takes a hundredth of the time of YAML.
-    if begun and settings.is_file() and result.get("settings") != json.loads(json.dumps(job.recorded)):
-        lines += identity.describe_differences(read_settings(settings), job.recorded)
+    discovery.check_result(result, folder)
+    if "settings" in result:
+        lines += identity.describe_differences(result["settings"], requested)
+    elif begun and not (folder / layout.CONFIG).is_file():
+        lines.append(f"its {layout.CONFIG} is gone, so nothing says which")
+    elif begun:
+        lines += identity.describe_differences(read_recorded(folder / layout.CONFIG), requested)
     if real is not None and result:
         recorded = result["data"].get("scanned", {})
         lines += [

@@ -23,11 +23,11 @@ from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
-from synthaug.errors import UserError, disk_is_full, explain, underlying
+from synthaug.errors import UserError, explain, is_environmental, underlying
 from synthaug.execution import networks, preflight, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.session import Session, is_first_process
-from synthaug.files import remove_unfinished, write_json, write_text
+from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
 from synthaug.runs import contents, layout
 
@@ -185,7 +185,8 @@ def _evaluate_finished(session: Session, job: Job) -> bool:
     if not shift_sets.pending(job.folder, make_shifts(job)):
         return False
     data = _read_real(session, job)
-    trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder)]
+    result = read_json(job.folder / layout.RESULT)
+    trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder, result)]
     sets = _pending_shift_sets(job, data.real, data.store, trained)
     from synthaug.training import lightning_rules
 
@@ -286,7 +287,7 @@ def _record_failure(job: Job, error: Exception) -> None:
     """Log what happened, and write it into the run's folder, where the report looks for it."""
     message = explain(error)
     log.error("%s failed: %s", job.key.label, message)
-    if not isinstance(error, UserError) and not disk_is_full(error):
+    if not isinstance(error, UserError) and not is_environmental(error):
         log.error("%s", "".join(traceback.format_exception(error)))
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:

@@ -7,7 +7,7 @@ first run begins. A single run, or one that another sweeper has chosen, is check
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -24,7 +24,8 @@ from synthaug.config.job import Job, build_job, typed_keys, without_hydra
 from synthaug.config.sweep import Combination
 from synthaug.config.targets import RefusedConfigurationError
 from synthaug.config.validation import validate
-from synthaug.errors import UserError
+from synthaug.errors import UserError, raise_all
+from synthaug.files import why_not_writable
 
 if TYPE_CHECKING:  # numpy and Pillow, which a wrong key does without
     from synthaug.data.splitting import Divided
@@ -146,10 +147,25 @@ class Session:
         return build_job(plain, node)
 
     def _admit(self, jobs: dict[Combination, Job]) -> None:
+        _require_writable(jobs.values())
         self._check(self, list(jobs.values()))
         for job in jobs.values():
             job.study.mkdir(parents=True, exist_ok=True)
         self.jobs |= jobs
+
+
+def _require_writable(jobs: Iterable[Job]) -> None:
+    """Raise UserError where the folders of runs, or of what they share, cannot be written into."""
+    folders = {
+        (folder, job.settings["output_dir"])
+        for job in jobs
+        for name in ("splits", "pixels", "synthetic")
+        for folder in (job.folder, job.output_dir / name / job.key.dataset)
+    }
+    reasons = {f"output_dir={name}: {reason}" for folder, name in folders if (reason := why_not_writable(folder))}
+    if reasons:
+        remedy = "choose another folder with output_dir=<folder>"
+        raise_all("Nothing can be written:", [f"{reason}; {remedy}" for reason in sorted(reasons)])
 
 
 def is_first_process() -> bool:

@@ -9,7 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from synthaug.errors import UserError
+from synthaug.errors import UserError, disk_is_full, explain, is_environmental
 from synthaug.terminal import tolerant_output
 
 QUESTIONS = ("audit", "explain", "plan", "power")  # first words; anything else is the folder of a study
@@ -27,6 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except OSError as error:
+        if not is_environmental(error):
+            raise
+        print(explain(error), file=sys.stderr)
+        return 1 if disk_is_full(error) else 2
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,38 @@ from synthaug.files import read_json
 from synthaug.messages import bullets
 from synthaug.runs import contents
 from synthaug.runs.contents import MixRow
-from synthaug.runs.layout import CONFIG, FAILED, FORMAT, PLANNED, RESULT, SHIFTS, STUDY_DEPTH, RunKey
+from synthaug.runs.layout import (
+    CONFIG,
+    FAILED,
+    FORMAT,
+    PLANNED,
+    RESULT,
+    SHIFTS,
+    STUDY_DEPTH,
+    RunKey,
+    require_number,
+)
 from synthaug.runs.planning import StudyPlan, read_plan
 
 log = logging.getLogger(__name__)
 
-# What every report reads of a `result.json`.
-REQUIRED = (
-    "counts.real", "counts.synthetic", "counts.val", "test.accuracy", "test.calibration_error", "val.epoch",
-    "training.steps", "training.epochs", "training.batch_size", "training.seconds", "data.val", "data.test",
-    "machine", "versions", "started", "finished",
-)  # fmt: skip
+# What every report reads of a `result.json`, and of what type it is; "*" stands for any name.
+REQUIRED: Mapping[str, type] = {
+    **dict.fromkeys(("counts.real", "counts.synthetic", "counts.val", "val.epoch", "training.steps"), int),
+    **dict.fromkeys(("training.epochs", "training.batch_size"), int),
+    **dict.fromkeys(("test.accuracy", "test.calibration_error", "training.seconds"), float),
+    **dict.fromkeys(("data.val", "data.test"), str),
+    **dict.fromkeys(("started", "finished"), datetime),
+    **dict.fromkeys(("machine", "versions"), Mapping),
+}
+# What some of them have besides.
+OPTIONAL: Mapping[str, type] = {
+    **dict.fromkeys(("counts.test", "counts.left_out", "counts.per_class.*.real", "counts.per_class.*.synthetic"), int),
+    **dict.fromkeys(("test.macro_f1", "test.class_accuracy.*", "val.accuracy", "training.passes"), float),
+    **dict.fromkeys(("counts.per_class", "counts.per_class.*", "test.class_accuracy", "data.scanned"), Mapping),
+    **dict.fromkeys(("settings", "settings.model", "settings.generator", "mix.augment"), Mapping),
+    **dict.fromkeys(("data.train", "data.synthetic"), str),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +76,7 @@ class Run:
     @functools.cached_property
     def mix(self) -> Sequence[MixRow]:
         """The training images that its `mix.csv` lists, read once."""
-        return contents.read_mix(self.folder)
+        return contents.read_mix(self.folder, self.result)
 
     @functools.cached_property
     def shift_sets(self) -> frozenset[str]:
@@ -71,20 +94,61 @@ def check_result(result: Mapping[str, Any], folder: Path) -> None:
     Raises:
         UserError: it lacks some of that, and is as damaged as if it were no JSON.
     """
-    missing = [name for name in REQUIRED if not _has(result, name)] if result.get("format") == FORMAT else []
-    if missing:
-        raise UserError(
-            f"{folder / RESULT} is damaged (it lacks {', '.join(missing)}): move it away and run the same command "
-            "again."
-        )
+    if result.get("format") != FORMAT:
+        return
+    missing = [name for name in REQUIRED if not any(True for _ in _values(result, name))]
+    problems = [f"it lacks {', '.join(missing)}"] if missing else []
+    problems += [
+        f"{name} is {value!r:.60}"
+        for types, is_required in ((REQUIRED, True), (OPTIONAL, False))
+        for name, kind in types.items()
+        for value in _values(result, name)
+        if not _is(value, kind) and (is_required or value is not None)
+    ]
+    if problems:
+        raise _damaged(folder, "; ".join(problems))
 
 
-def _has(content: Any, name: str) -> bool:
-    for part in name.split("."):
-        if not isinstance(content, Mapping) or part not in content:
-            return False
-        content = content[part]
-    return True
+def _values(content: Any, name: str) -> Iterator[Any]:
+    """Yield what stands under a dotted name."""
+    first, _, rest = name.partition(".")
+    if isinstance(content, Mapping):
+        for key in content if first == "*" else (first,):
+            if key in content:
+                yield from _values(content[key], rest) if rest else (content[key],)
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if kind is not datetime:
+        return type(value) is kind or (kind is Mapping and isinstance(value, Mapping))
+    try:
+        return bool(datetime.fromisoformat(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _damaged(folder: Path, problem: str) -> UserError:
+    return UserError(f"{folder / RESULT} is damaged ({problem}): move {folder} away and run the same command again.")
+
+
+def _identified(result: Mapping[str, Any], folder: Path) -> tuple[RunKey, float, float, Mapping[str, Any] | None]:
+    """Return which run a result is of: its names, and the numbers and the augmentation of its mix.
+
+    Raises:
+        UserError: it says nothing of the kind, or is in the folder of another seed.
+    """
+    try:
+        key, mix = RunKey.of(result), result["mix"]
+        for name in ("real", "synthetic"):
+            require_number(mix[name], f"mix.{name}")
+    except (LookupError, TypeError, ValueError) as error:
+        raise _damaged(folder, f"{type(error).__name__}: {error}") from None
+    name = folder.resolve().name
+    if name.startswith("seed") and name != key.folder.name:
+        raise _damaged(folder, f"it is of {key.folder.name}")
+    return key, mix["real"], mix["synthetic"], mix.get("augment")
 
 
 def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: Mapping[str, Any] | None = None) -> Run:
@@ -101,7 +165,15 @@ def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: 
     run = Run(key, folder, real, synthetic, state, augment=augment)
     try:
         if (folder / RESULT).is_file():
-            return dataclasses.replace(run, state="finished", result=read_json(folder / RESULT))
+            result = read_json(folder / RESULT)
+            if result.get("format") == FORMAT and (recorded := _identified(result, folder)[:3]) != (
+                key,
+                real,
+                synthetic,
+            ):
+                what = f"the run {recorded[0].folder} with real={recorded[1]:g} synthetic={recorded[2]:g}"
+                raise _damaged(folder, f"it is of {what}; {PLANNED} has real={real:g} synthetic={synthetic:g}")
+            return dataclasses.replace(run, state="finished", result=result)
         if (folder / FAILED).is_file():
             return dataclasses.replace(run, state="failed", failure=read_json(folder / FAILED))
     except UserError as error:
@@ -123,19 +195,13 @@ def load_run(folder: Path) -> Run:
         raise _no_result(folder)
     result = read_json(folder / RESULT)
     check_result(result, folder)
-    try:
-        if result["format"] != FORMAT:
-            raise UserError(
-                f"{folder / RESULT} has format {result['format']}, this version reads {FORMAT}: use "
-                f"the version of synthaug that wrote it ({result.get('versions', {}).get('synthaug', 'not recorded')})."
-            )
-        key = RunKey(**{field.name: result[field.name] for field in dataclasses.fields(RunKey)})
-        mix = result["mix"]
-        return Run(key, folder, mix["real"], mix["synthetic"], "finished", result, augment=mix.get("augment"))
-    except (KeyError, TypeError) as error:
+    if result.get("format") != FORMAT:
         raise UserError(
-            f"{folder / RESULT} is damaged ({error!r}): move {folder} away and run the same command again."
-        ) from None
+            f"{folder / RESULT} has format {result.get('format')}, this version reads {FORMAT}: use "
+            f"the version of synthaug that wrote it ({next(_values(result, 'versions.synthaug'), 'not recorded')})."
+        )
+    key, real, synthetic, augment = _identified(result, folder)
+    return Run(key, folder, real, synthetic, "finished", result, augment=augment)
 
 
 def _no_result(folder: Path) -> UserError:
@@ -172,14 +238,11 @@ def find_runs(study: Path, plan: StudyPlan | None = None) -> list[Run]:
             continue
         try:
             result = read_json(path)
-            key = RunKey(result["dataset"], result["generator"], result["model"], result["arm"], result["seed"])
-            mix = result["mix"]
-        except (UserError, KeyError) as error:
+            key, real, synthetic, augment = _identified(result, path.parent)
+        except UserError as error:
             log.warning("%s belongs to no planned run and cannot be read, so it is left out: %s", path, error)
             continue
-        runs[key] = Run(
-            key, path.parent, mix["real"], mix["synthetic"], "finished", result=result, augment=mix.get("augment")
-        )
+        runs[key] = Run(key, path.parent, real, synthetic, "finished", result=result, augment=augment)
     return sorted(runs.values(), key=_order)
 
 

@@ -1,12 +1,16 @@
 """Where the files of a study and of a run are, and how a run is marked as finished."""
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from synthaug.files import remove_unfinished, write_json
+from synthaug.errors import UserError
+from synthaug.files import remove_unfinished, sha256, write_json
+from synthaug.messages import join_words
+from synthaug.terminal import printable
 
 FORMAT = 2  # of `planned.json`, `result.json` and `predictions.csv`
 
@@ -18,9 +22,11 @@ RESULTS_MARKDOWN, RESULTS_LATEX = "results.md", "results.tex"
 FIGURES = "figures"  # of the page, as vector files
 REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
-PREDICTIONS, HISTORY, CHECKPOINT, LAST = "predictions.csv", "history.csv", "best.ckpt", "last.ckpt"
+PREDICTIONS, HISTORY, CHECKPOINT = "predictions.csv", "history.csv", "best.ckpt"
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # to resume from; the second where the first is damaged
 SHIFTS = "shifts"
 DEBUG_SUFFIX = "-debug"  # of the names of studies that debug=true makes, and of no others
+_FILES = "files"  # key of `result.json`
 STUDY_DEPTH = 5  # folders from a study to a run
 
 
@@ -34,6 +40,22 @@ class RunKey:
     arm: str
     seed: int
 
+    @classmethod
+    def of(cls, names: Mapping[str, Any]) -> Self:
+        """Return the key with these names, as files have them.
+
+        Raises:
+            LookupError: some are missing.
+            ValueError: a name is none of a folder, or the seed is no number.
+        """
+        key = cls(**{field.name: names[field.name] for field in fields(cls)})
+        for name in (key.dataset, key.generator, key.model, key.arm):
+            if not isinstance(name, str) or name in ("", "..") or name != Path(name).name or name != printable(name):
+                raise ValueError(f"{name!r} is no name of a folder")
+        if type(key.seed) is not int:
+            raise ValueError(f"seed is {key.seed!r}")
+        return key
+
     @property
     def folder(self) -> Path:
         """Path of the run below its study's folder."""
@@ -43,6 +65,17 @@ class RunKey:
     def label(self) -> str:
         """Name of the run in logs and in W&B."""
         return f"{self.arm}-seed{self.seed}"
+
+
+def require_number(value: Any, name: str) -> None:
+    """Raise ValueError unless a value of a file is a number of 0 or more.
+
+    Args:
+        value: as it was read.
+        name: of the value.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value!r}")
 
 
 def study_name(experiment: str, debug: bool) -> str:
@@ -70,17 +103,56 @@ def shift_folder(run: Path, name: str) -> Path:
     return run / SHIFTS / name
 
 
-def finish(folder: Path, result: Mapping[str, Any]) -> None:
+def finish(folder: Path, result: Mapping[str, Any], written: Sequence[str] = (MIX, PREDICTIONS, HISTORY)) -> None:
     """Mark a run as finished: write `result.json` last and remove what only served a resume or a failure.
 
     Args:
-        folder: of the run.
-        result: content of `result.json`.
+        folder: of the run, or of one of its shift sets.
+        result: content of `result.json`, which gets the hashes of the files that it comes from.
+        written: names of these files.
+
+    Raises:
+        UserError: some of them are gone.
     """
-    write_json(folder / RESULT, result)
+    missing = [name for name in written if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder} has lost {join_words(missing)} while the run was working: move it away and run the same command "
+            "again."
+        )
+    write_json(folder / RESULT, {**result, _FILES: {name: sha256(folder / name) for name in written}})
     remove_unfinished(folder)
-    (folder / FAILED).unlink(missing_ok=True)
-    (folder / LAST).unlink(missing_ok=True)
+    for name in (FAILED, LAST, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def recorded_hash(result: Mapping[str, Any] | None, name: str) -> str | None:
+    """Return the hash that a result has of a file that it comes from; None where it has none.
+
+    Args:
+        result: content of `result.json`; None for a run that is not finished.
+        name: of the file.
+    """
+    recorded = (result or {}).get(_FILES)
+    return str(recorded[name]) if isinstance(recorded, Mapping) and name in recorded else None
+
+
+def require_as_written(folder: Path, name: str, result: Mapping[str, Any] | None) -> None:
+    """Check that a file is the one that the run wrote.
+
+    Args:
+        folder: of the run.
+        name: of the file.
+        result: content of its `result.json`.
+
+    Raises:
+        UserError: its bytes have changed since.
+    """
+    if recorded_hash(result, name) not in (None, sha256(folder / name)):
+        raise UserError(
+            f"{folder / name} is damaged, or of another run: bring it back from a copy, or train the run again with "
+            "overwrite=true."
+        )
 
 
 def set_aside(folder: Path) -> Path:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from synthaug import locks
+from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
-from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RunKey
+from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RunKey, require_number
 
 DEFAULT_MARGIN = 1.0  # percentage points
 
@@ -63,7 +64,7 @@ def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = 
         runs_by_key = [dataclasses.asdict(planned[key]) for key in sorted(planned)]
         updated = {"format": FORMAT, "margin": margin, "runs": runs_by_key}
         if updated != recorded:  # its time of change tells whether a report is up to date
-            write_json(study / PLANNED, updated)
+            write_json(study / PLANNED, updated, editable=True)  # who deletes an entry drops a run
 
 
 def record_looks(study: Path, looks: Iterable[int]) -> None:
@@ -87,20 +88,51 @@ def _locked(study: Path) -> AbstractContextManager[None]:
 
 
 def read_plan(study: Path) -> StudyPlan:
-    """Return what was requested of a study."""
+    """Return what was requested of a study.
+
+    Raises:
+        UserError: its plan is damaged.
+    """
     content = _read(study)
     return StudyPlan(tuple(_runs(content)), float(content["margin"]), tuple(_looks(study)))
 
 
 def _read(study: Path) -> dict[str, Any]:
+    """Return the content of the plan, whose runs and margin can be used."""
     path = study / PLANNED
-    return read_json(path) if path.is_file() else {"margin": DEFAULT_MARGIN, "runs": []}
+    if not path.is_file():
+        return {"margin": DEFAULT_MARGIN, "runs": []}
+    content = read_json(path)
+    try:
+        _runs(content)
+        require_number(content["margin"], "margin")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, error) from None
+    return content
 
 
 def _looks(study: Path) -> list[int]:
     path = study / LOOKS
-    return list(read_json(path)["seeds"]) if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return [int(seeds) for seeds in read_json(path)["seeds"]]
+    except (LookupError, TypeError, ValueError) as error:
+        raise _damaged(path, error) from None
 
 
 def _runs(content: Mapping[str, Any]) -> list[PlannedRun]:
-    return [PlannedRun(**{**entry, "key": RunKey(**entry["key"])}) for entry in content["runs"]]
+    runs = [PlannedRun(**{**entry, "key": RunKey.of(entry["key"])}) for entry in content["runs"]]
+    for run in runs:
+        require_number(run.real, "real")
+        require_number(run.synthetic, "synthetic")
+        if not isinstance(run.augment, Mapping | None):
+            raise TypeError(f"augment is {run.augment!r}")
+    return runs
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is damaged ({type(error).__name__}: {error}): bring it back from a copy, or move it away and run the "
+        "same commands again."
+    )

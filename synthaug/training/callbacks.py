@@ -4,6 +4,8 @@ import io
 import logging
 import math
 import time
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ from pytorch_lightning.callbacks import Checkpoint, Timer
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from synthaug.data.samples import Sample
+from synthaug.errors import UserError
 from synthaug.files import whole_file, write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import Predictions, write_predictions
 from synthaug.runs.epoch_choice import first_best_epoch
-from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST
+from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST, MIX, PREVIOUS
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +90,8 @@ class History(Callback):
 class Checkpoints(Checkpoint):
     """`best.ckpt`, the first of the best epochs on real validation images, and `last.ckpt`, to resume from.
 
-    Lightning's ModelCheckpoint forgets its best score when the folder was moved between two attempts.
+    The checkpoint before the last is kept as `previous.ckpt`, for a disk that loses the end of the last. Lightning's
+    ModelCheckpoint forgets its best score when the folder was moved between two attempts.
     """
 
     def __init__(self, folder: Path, history: History) -> None:
@@ -98,9 +102,37 @@ class Checkpoints(Checkpoint):
         checkpoint["callbacks"].pop(Timer.__qualname__, None)  # trainer.max_time is that of an attempt
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero and not (self.folder / MIX).is_file():
+            raise UserError(f"{self.folder} was removed while the run was training: run the same command again.")
         if self.history.last_is_best:
             trainer.save_checkpoint(self.folder / CHECKPOINT, weights_only=True)
+        if trainer.is_global_zero and (self.folder / LAST).is_file():
+            (self.folder / LAST).replace(self.folder / PREVIOUS)
         trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+
+
+def resumable(folder: Path) -> Path | None:
+    """Return the checkpoint to resume a run from: the last one that is whole; None where the run begins anew.
+
+    Args:
+        folder: of the run.
+    """
+    names = [name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
+    damaged = [name for name in (CHECKPOINT, *names) if (folder / name).is_file() and not is_whole(folder / name)]
+    whole = next((name for name in names if name not in damaged), None) if CHECKPOINT not in damaged else None
+    if damaged:
+        course = "begins anew" if whole is None else f"continues from {whole}, one epoch earlier"
+        log.warning("%s is damaged: the run %s", " and ".join(str(folder / name) for name in damaged), course)
+    return folder / whole if whole else None
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether the bytes of a checkpoint are those that were written, by the checksums in it."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError):
+        return False
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -17,7 +17,7 @@ from synthaug.data.corruption import CorruptedPixels
 from synthaug.data.datamodule import MixDataModule
 from synthaug.data.pixels import Pixels
 from synthaug.errors import UserError, raise_all
-from synthaug.files import write_json
+from synthaug.files import read_json
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import Predictions
@@ -59,6 +59,7 @@ def evaluate(
             f"There is no {best} to evaluate on shift sets: it was removed. Restore it, leave the sets out with "
             "shift=none, or train the run again with overwrite=true."
         )
+    layout.require_as_written(run, layout.CHECKPOINT, read_json(run / layout.RESULT))
     model = make_model(classes=list(classes), seed=settings["seed"])
     model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
     writer = PredictionWriter(run, [], [], classes)
@@ -74,7 +75,7 @@ def evaluate(
             computed_with = computed_with or provenance(trainer)  # known once the processes have started
             result = _result(shift_set, contents.read_predictions(writer.folder))
             finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            write_json(writer.folder / layout.RESULT, {**result, **computed_with, "finished": finished})
+            layout.finish(writer.folder, {**result, **computed_with, "finished": finished}, (layout.PREDICTIONS,))
             log.info("%s: accuracy %.1f %% on %d images", shift_set.name, 100 * result["accuracy"], result["n"])
 
 

@@ -19,7 +19,7 @@ from synthaug.runs.contents import MixRow
 from synthaug.runs.epoch_choice import first_best_epoch
 from synthaug.runs.layout import RunKey
 from synthaug.training import lightning_rules
-from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter
+from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter, resumable
 from synthaug.training.progress import Progress, SweepPlace
 from synthaug.training.provenance import provenance
 
@@ -78,14 +78,17 @@ def fit_and_test(
     logs = bool(loggers) and trainer.is_global_zero  # other processes of a distributed run have dummies for loggers
     if logs:
         _log_arm(loggers, folder, key, settings, arm)
-    last, best = folder / layout.LAST, folder / layout.CHECKPOINT
-    trainer.fit(model, datamodule=data, ckpt_path=last if last.is_file() else None)
+    last, best = resumable(folder), folder / layout.CHECKPOINT
+    if last is None and trainer.is_global_zero:
+        for name in (layout.CHECKPOINT, layout.LAST, layout.PREVIOUS):  # of an attempt that is not continued
+            (folder / name).unlink(missing_ok=True)
+    trainer.fit(model, datamodule=data, ckpt_path=last)
     lightning_rules.require_all_epochs(trainer, len(history.rows))
     if not best.is_file():
         raise UserError(
             f"There is no {best} to test: no epoch was finished and validated (trainer.max_epochs, "
-            f"trainer.max_steps; epochs of pretraining do not count), or it was removed; in that case delete {last} "
-            "too, and run the same command again."
+            f"trainer.max_steps; epochs of pretraining do not count), or it was removed; in that case move {folder} "
+            "away, and run the same command again."
         )
     trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
@@ -103,7 +106,7 @@ def fit_and_test(
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        layout.finish(folder, result)
+        layout.finish(folder, result, (layout.MIX, layout.PREDICTIONS, layout.HISTORY, layout.CHECKPOINT))
     return f"test accuracy {100 * test['accuracy']:.2f} %"
 
 
@@ -207,13 +210,14 @@ def write_mix(folder: Path, arm: Arm) -> None:
         UserError: the run was started with other images.
     """
     rows = [MixRow(str(s.path), s.class_name, s.origin, s.sha256) for s in arm.train]
-    if (folder / layout.LAST).is_file() and (folder / layout.MIX).is_file():
+    begun = any((folder / name).is_file() for name in (layout.LAST, layout.PREVIOUS))
+    if begun and (folder / layout.MIX).is_file():
         recorded = sorted((row.label, row.sha256) for row in contents.read_mix(folder))
         if recorded != sorted((row.label, row.sha256) for row in rows):
             raise UserError(
                 f"{folder} was started with other training images (see its {layout.MIX}): the dataset or the synthetic "
-                "set has changed since. Restore the images, or start a new study with experiment=<name>, or delete "
-                f"{folder / layout.LAST}."
+                "set has changed since. Restore the images, or start a new study with experiment=<name>, or move "
+                f"{folder} away."
             )
     contents.write_mix(folder, rows)
 

@@ -20,6 +20,7 @@ from synthaug.errors import UserError
 from synthaug.files import write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import PROBABILITY
+from synthaug.training.callbacks import is_whole
 
 CLASSIFIER = "synthaug.models.classifier.Classifier"
 
@@ -59,6 +60,8 @@ def load_classifier(checkpoint: Path, device: str = "auto", target: str = CLASSI
     """
     place = _device(device)
     try:
+        if not is_whole(checkpoint):
+            raise ValueError("its bytes are not those that were written")
         kind: type[Classifier] = pkgutil.resolve_name(target)
         classifier = kind.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).to(place)
         if classifier.view is None:

@@ -16,13 +16,14 @@ from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
 from synthaug.execution import preflight, training_steps
 from synthaug.execution.session import Session
-from synthaug.files import write_json
+from synthaug.files import read_json, write_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.runs import layout
 from tests.factories import commands
 from tests.factories.commands import Painter
 from tests.factories.images import image, write_dataset
+from tests.factories.studies import MadeUp, make_study, run_folder
 
 
 @pytest.fixture
@@ -116,6 +117,68 @@ def test_an_attempt_without_a_finished_epoch_may_be_mended(photos: Path) -> None
     (job.folder / layout.LAST).touch()
     with pytest.raises(UserError, match=r"model\.lr: 0\.001 there, 0\.5 now"):
         check(jobs_of(photos, "model.lr=0.5"))
+
+
+def test_the_settings_of_a_finished_run_do_not_depend_on_its_configuration_file(photos: Path) -> None:
+    (job,) = jobs_of(photos)
+    finish(job, real_of(job))
+    recorded = read_json(job.folder / layout.RESULT)
+    write_json(job.folder / layout.RESULT, recorded | {"settings": job.recorded})
+    (job.folder / layout.CONFIG).unlink()
+    check([job])
+    with pytest.raises(UserError, match=r"batch_size: \d+ there, 7 now"):
+        check(jobs_of(photos, "batch_size=7"))
+
+
+def test_an_attempt_without_its_configuration_file_is_of_nobody_knows_which(photos: Path) -> None:
+    (job,) = jobs_of(photos)
+    finish(job, real_of(job))
+    for name in (layout.RESULT, layout.CONFIG):
+        (job.folder / name).unlink()
+    (job.folder / layout.LAST).touch()
+    with pytest.raises(UserError, match=layout.CONFIG):
+        check([job])
+
+
+@pytest.mark.parametrize("content", [b"a: [1, 2", b"a: \xff", b"\t:", b"[" * 50_000, b"a: ${"])
+def test_a_configuration_file_that_cannot_be_read_is_named(photos: Path, content: bytes) -> None:
+    (job,) = jobs_of(photos)
+    finish(job, real_of(job))
+    (job.folder / layout.RESULT).unlink()
+    (job.folder / layout.LAST).touch()
+    (job.folder / layout.CONFIG).write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        check([job])
+    assert str(job.folder / layout.CONFIG) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"counts": {"real": "many"}},
+        {"training": 3},
+        {"started": "yesterday"},
+        {"test": {"accuracy": float}},
+        {"counts": {"per_class": {"cat": 3}}},
+        {"settings": [1]},
+    ],
+)
+def test_a_result_of_which_something_is_of_another_type_is_named(
+    photos: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    study = make_study(tmp_path / "made_up", MadeUp(arms={"real": (1, 0)}, n_test=20))
+    whole = read_json(run_folder(study, "real") / layout.RESULT)
+    (job,) = jobs_of(photos)
+    job.folder.mkdir(parents=True)
+    for name, value in change.items():
+        whole[name] = (
+            whole[name] | {k: "high" if v is float else v for k, v in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
+    write_json(job.folder / layout.RESULT, whole)
+    with pytest.raises(UserError, match=r"result\.json is damaged"):
+        check([job])
 
 
 def test_a_later_arm_that_cannot_be_made_stops_the_first(photos: Path) -> None:

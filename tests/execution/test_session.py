@@ -1,6 +1,7 @@
 """One command: how often it composes and parses, what runs, and that nothing runs where something is wrong."""
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -149,3 +150,18 @@ def test_a_file_is_read_again_only_once_it_has_changed(tmp_path: Path, monkeypat
         assert naming.read_settings(path) == {"real": 1}
     path.write_text("real: 0.5\n", encoding="utf-8")
     assert naming.read_settings(path) == {"real": 0.5}
+
+
+def test_an_output_folder_that_cannot_be_written_into_is_refused_before_anything_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "deep")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "pixels").write_text("a file")
+    for folder in ("file", "file/out", "dangling", "dangling/out", "half", "x" * 300):
+        recorded = Recorded()
+        monkeypatch.setattr(sys, "argv", ["train", f"output_dir={folder}", QUIET])
+        with pytest.raises(UserError, match=re.escape(f"output_dir={folder}: ")):
+            recorded.session.run()
+        assert (recorded.checked, recorded.ran) == ([], [])

@@ -3,14 +3,17 @@
 import csv
 import dataclasses
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from synthaug.files import write_rows
+from synthaug.files import read_json, write_rows
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.contents import MixRow, Predictions, UnreadableFileError
+from tests.factories.runs import result
 
 # Classes may be named like the columns, like their prefix, like numbers; paths may hold whatever a path may.
 NAMES = ["path", "label", "p:", "p:cat", "1.0", "", "a,b", 'a"b', "a\nb", "猫", " ", "nan"]
@@ -70,3 +73,69 @@ def test_the_history_has_nan_where_a_cell_is_empty(tmp_path: Path) -> None:
 def test_a_history_without_epochs_is_empty(tmp_path: Path) -> None:
     write_rows(tmp_path / layout.HISTORY, ["epoch"], [])
     assert contents.read_history(tmp_path) == {}
+
+
+FILES = (layout.MIX, layout.PREDICTIONS, layout.HISTORY)
+
+
+def finished(folder: Path) -> Mapping[str, Any]:
+    """A run's files, and what `result.json` has of them."""
+    contents.write_mix(folder, [MixRow(f"train/cat/{i}.png", "cat", "real", f"{i:064}") for i in range(3)])
+    contents.write_predictions(folder, predictions(["cat", "dog"], ["a", "b", "c"]))
+    write_rows(folder / layout.HISTORY, ["epoch", "val/accuracy"], [[0, 0.4], [1, 0.5]])
+    layout.finish(folder, result(), FILES)
+    return read_json(folder / layout.RESULT)
+
+
+def read(name: str, folder: Path, recorded: Mapping[str, Any] | None) -> object:
+    if name == layout.PREDICTIONS:
+        return contents.read_predictions(folder, result=recorded)
+    return (contents.read_mix if name == layout.MIX else contents.read_history)(folder, recorded)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:-2],
+        lambda content: content[: content.rindex(b"\n", 0, -1) + 1],
+        lambda content: content + content[content.rindex(b"\n", 0, -1) + 1 :],
+        lambda content: content.replace(b"0.", b"1.", 1).replace(b"cat/0", b"cat/9", 1),
+        lambda content: content.replace(b"\n", b"\n\xff", 1),
+        lambda content: content.replace(b",", b",\0", 3),
+    ],
+)
+def test_a_file_that_is_not_the_one_of_the_run_cannot_be_read(
+    tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    recorded, path = finished(tmp_path), tmp_path / name
+    assert read(name, tmp_path, recorded)
+    content = path.read_bytes()
+    assert damage(content) != content
+    path.write_bytes(damage(content))
+    with pytest.raises(UnreadableFileError) as caught:
+        read(name, tmp_path, recorded)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    "content", ["", "x\n", "path,label\na,b\n", "path,label,predicted,cluster,p:a\na,a,a,0,much\n"]
+)
+def test_a_file_of_another_shape_cannot_be_read_although_nothing_is_recorded(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    if (name, content) != (layout.HISTORY, "x\n"):
+        with pytest.raises(UnreadableFileError):
+            read(name, tmp_path, None)
+
+
+def test_a_file_that_is_missing_or_no_file_cannot_be_read(tmp_path: Path) -> None:
+    for name in FILES:
+        with pytest.raises(UnreadableFileError):
+            read(name, tmp_path, None)
+        (tmp_path / name).mkdir()
+        with pytest.raises(UnreadableFileError):
+            read(name, tmp_path, None)

@@ -27,7 +27,7 @@ def test_the_states_of_a_run(tmp_path: Path) -> None:
     assert state() == "failed"
     (tmp_path / layout.LAST).write_bytes(b"x")
     (tmp_path / ".best-0123abcd.ckpt").write_bytes(b"x")  # the process was killed while it wrote
-    layout.finish(tmp_path, result())
+    layout.finish(tmp_path, result(), ())
     assert state() == "finished"
     assert {path.name for path in tmp_path.iterdir()} == {layout.CONFIG, layout.RESULT}
 

@@ -1,11 +1,18 @@
 """The plan of a study: every requested run once, and the margin of the last command."""
 
+import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from synthaug.runs import discovery, planning
+import pytest
+
+from synthaug.errors import UserError
+from synthaug.files import read_json, write_json
+from synthaug.runs import discovery, layout, planning
 from synthaug.runs.planning import StudyPlan
 from tests.factories.runs import planned
 
@@ -18,10 +25,10 @@ from tests.factories.runs import planned
 
 write_json = planning.write_json
 
-def wait_and_write(path, content):
+def wait_and_write(path, content, editable):
     print("has read the plan", flush=True)
     sys.stdin.readline()
-    write_json(path, content)
+    write_json(path, content, editable)
 
 planning.write_json = wait_and_write
 planning.plan(Path(sys.argv[1]), [planned("slow", 0)])
@@ -50,6 +57,46 @@ def test_the_margin_of_the_last_command_is_kept(tmp_path: Path) -> None:
     planning.plan(tmp_path, [], margin_points=2)
     plan = planning.read_plan(tmp_path)
     assert (plan.margin, len(plan.runs)) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda plan: {},
+        lambda plan: {**plan, "runs": {}} | {"runs": None},
+        lambda plan: {**plan, "runs": [{**plan["runs"][0], "sead": 1}]},
+        lambda plan: {**plan, "runs": [{"key": plan["runs"][0]["key"]}]},
+        lambda plan: {**plan, "runs": [{**plan["runs"][0], "real": "all"}]},
+        lambda plan: {**plan, "runs": [{**plan["runs"][0], "augment": "much"}]},
+        lambda plan: {**plan, "runs": [{**plan["runs"][0], "key": {**plan["runs"][0]["key"], "dataset": "../digits"}}]},
+        lambda plan: {**plan, "runs": ["real"]},
+        lambda plan: {**plan, "margin": "1"},
+        lambda plan: {**plan, "margin": -1},
+    ],
+)
+def test_a_plan_that_cannot_be_used_is_named(tmp_path: Path, damage: Callable[[Any], dict[str, Any]]) -> None:
+    planning.plan(tmp_path, [planned("real", 0)])
+    path = tmp_path / layout.PLANNED
+    write_json(path, damage(read_json(path)))
+    for use in (lambda: planning.read_plan(tmp_path), lambda: planning.plan(tmp_path, [planned("64", 0)])):
+        with pytest.raises(UserError, match="is damaged") as caught:
+            use()
+        assert str(path) in str(caught.value)
+
+
+def test_an_entry_may_be_deleted_by_hand(tmp_path: Path) -> None:
+    planning.plan(tmp_path, [planned("real", 0), planned("64", 0)])
+    path = tmp_path / layout.PLANNED
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "runs": content["runs"][1:]}), encoding="utf-8")
+    assert planning.read_plan(tmp_path).runs == (planned("real", 0),)
+
+
+@pytest.mark.parametrize("content", [{}, {"seeds": 3}, {"seeds": ["many"]}])
+def test_looks_that_cannot_be_read_are_named(tmp_path: Path, content: dict[str, Any]) -> None:
+    write_json(tmp_path / layout.LOOKS, content)
+    with pytest.raises(UserError, match="is damaged"):
+        planning.read_plan(tmp_path)
 
 
 def test_two_processes_that_plan_at_once_lose_no_run(tmp_path: Path) -> None:

@@ -246,6 +246,14 @@ def test_a_run_without_its_checkpoint_says_so(study: Path, run: Path) -> None:
         evaluate(study, run, {"same": SAME})
 
 
+def test_a_checkpoint_that_is_not_the_one_of_the_run_is_not_evaluated(study: Path, run: Path) -> None:
+    content = bytearray((run / layout.CHECKPOINT).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / layout.CHECKPOINT).write_bytes(content)
+    with pytest.raises(UserError, match=r"best\.ckpt is damaged"):
+        evaluate(study, run, {"same": SAME})
+
+
 def test_a_set_that_changed_under_its_name_is_refused(study: Path, run: Path) -> None:
     evaluate(study, run, {"noise": NOISE})
     real = build.read_real(run_settings(study)["dataset"], study).real

@@ -164,6 +164,57 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(study: Path, tmp_p
     assert read_json(folder / layout.RESULT)["training"]["epochs"] == 4
 
 
+@pytest.mark.parametrize(
+    ("damage", "first"),
+    [
+        ({layout.LAST: 0.5}, 1),
+        ({layout.LAST: 0}, 1),
+        ({layout.LAST: None}, 1),
+        ({layout.LAST: "flipped"}, 1),
+        ({layout.LAST: 0.9, layout.PREVIOUS: "flipped"}, 0),
+        ({layout.CHECKPOINT: 0.5}, 0),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_is_not_whole_costs_an_epoch_and_no_result(
+    study: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: dict[str, float | str | None], first: int
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        train(folder, run_settings(study), callbacks=[Interrupt(2)])
+    for name, kind in damage.items():
+        path = folder / name
+        content = bytearray(path.read_bytes())
+        if kind is None:
+            path.unlink()
+        elif kind == "flipped":
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+        else:
+            path.write_bytes(content[: int(len(content) * float(kind))])
+    epochs = Epochs()
+    train(folder, run_settings(study), callbacks=[epochs])
+    assert min(epochs.trained) == first
+    assert same_run(study / "run", folder)
+    warned = [name for name in damage if any(name in record.getMessage() for record in caplog.records)]
+    assert warned == [name for name, kind in damage.items() if kind is not None]
+    assert not (folder / layout.PREVIOUS).exists()
+
+
+def test_a_run_whose_folder_is_removed_ends_at_the_next_epoch(study: Path, tmp_path: Path) -> None:
+    class Remove(Callback):
+        def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if trainer.current_epoch == 2:
+                shutil.rmtree(tmp_path / "run")
+
+    epochs = Epochs()
+    with pytest.raises(UserError, match="removed"):
+        train(tmp_path / "run", run_settings(study), callbacks=[Remove(), epochs])
+    assert epochs.trained == {0, 1, 2}
+    assert not (tmp_path / "run" / layout.RESULT).exists()
+    assert not (tmp_path / "run" / layout.LAST).exists()
+
+
 def test_workers_read_what_they_would_have_read_after_a_resume(study: Path, tmp_path: Path) -> None:
     changed = run_settings(study)  # its schedule asks for the loader before the progress of the run is restored
     changed["num_workers"] = 1

@@ -10,7 +10,7 @@ import torch
 
 from synthaug import predict
 from synthaug.errors import UserError
-from synthaug.files import write_json
+from synthaug.files import read_json, write_json
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.training import prediction
@@ -135,12 +135,29 @@ def test_runs_without_a_checkpoint_say_what_to_do(
     (begun / layout.RESULT).write_bytes((run / layout.RESULT).read_bytes())
     assert "best.ckpt to classify with: it was removed" in error_of(begun)
     (begun / layout.CHECKPOINT).write_bytes(b"PK no checkpoint")
+    assert "or of another run" in error_of(begun)
+    recorded = read_json(begun / layout.RESULT)
+    write_json(begun / layout.RESULT, recorded | {"files": {}})
+    assert "it is damaged" in error_of(begun)
+    content = bytearray((run / layout.CHECKPOINT).read_bytes())
+    content[len(content) // 2] ^= 1
+    (begun / layout.CHECKPOINT).write_bytes(content)
     assert "it is damaged" in error_of(begun)
     weights = torch.load(run / layout.CHECKPOINT, weights_only=True)
     del weights["hyper_parameters"]
     torch.save(weights, begun / layout.CHECKPOINT)
     assert "an earlier version wrote it" in error_of(begun)
     assert str(begun) in error_of(tmp_path)  # a folder with runs in it
+
+
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_classified(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "_classify", None)
+    output = photographs(tmp_path / "new", 1) / "a" / "b.csv"
+    output.parent.write_text("a file")
+    assert predict.main([str(run), str(tmp_path / "new"), "-o", str(output)]) == 1
+    assert str(output) in capsys.readouterr().err
 
 
 def test_an_unknown_device_is_refused(run: Path) -> None:

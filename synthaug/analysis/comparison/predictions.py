@@ -1,6 +1,5 @@
 """Predictions of every run on the same test images; which runs have none, and why."""
 
-import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,9 +97,9 @@ def _load(run: Run, result: Mapping[str, Any], confidence: bool) -> _Loaded | Re
     if result.get("format") != layout.FORMAT:
         return Reason("other_format", {"format": result.get("format"), "readable": layout.FORMAT})
     try:
-        predictions = contents.read_predictions(run.folder, probabilities=confidence)
-    except (OSError, ValueError, LookupError, csv.Error) as error:
-        return Reason("unreadable_predictions", {"type": type(error).__name__, "error": str(error)})
+        predictions = contents.read_predictions(run.folder, confidence, result)
+    except contents.UnreadableFileError as error:
+        return Reason("unreadable_predictions", {"error": error.reason})
     if len(predictions.labels) == 0:
         return Reason("no_test_images")
     if not confidence:

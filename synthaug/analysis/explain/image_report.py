@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from synthaug.analysis.explain.prediction_counts import Prediction, prediction
-from synthaug.analysis.explain.run_explanation import UNREADABLE, cause
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
 from synthaug.errors import UserError
 from synthaug.messages import bullets
 from synthaug.runs import contents, discovery, layout
-from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.contents import MixRow, Predictions, UnreadableFileError
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
 
@@ -57,11 +56,8 @@ def find_image(folder: Path, part: str) -> ImageReport:
     """
     run = discovery.load_run(folder)
     study = folder.resolve().parents[layout.STUDY_DEPTH - 1]
-    try:
-        predictions = contents.read_predictions(folder)
-        mix = contents.read_mix(folder)
-    except UNREADABLE as error:
-        raise UserError(f"{folder}: {layout.PREDICTIONS} or {layout.MIX} cannot be read ({cause(error)}).") from None
+    predictions = contents.read_predictions(folder, result=run.result)
+    mix = contents.read_mix(folder, run.result)
     path = _single([*predictions.paths, *(row.path for row in mix)], part, folder)
     runs = [item for item in discovery.find_runs(study) if item.result is not None] or [run]
     if path in predictions.paths:
@@ -92,8 +88,8 @@ def _predictions_for(
     """Return the predictions of all runs for an image, by its path or, where the folder has moved, by its end."""
     for run in runs:
         try:
-            predictions = loaded.get(run.key) or contents.read_predictions(run.folder)
-        except UNREADABLE:
+            predictions = loaded.get(run.key) or contents.read_predictions(run.folder, result=run.result)
+        except UnreadableFileError:
             continue
         rows = [row for row, candidate in enumerate(predictions.paths) if candidate == path]
         if not rows:
@@ -107,8 +103,8 @@ def _users(image: MixRow, runs: Sequence[Run], loaded: Mapping[RunKey, Sequence[
     """Return the runs that trained on the same bytes under the same label."""
     for run in runs:
         try:
-            rows = loaded.get(run.key) or contents.read_mix(run.folder)
-        except UNREADABLE:
+            rows = loaded.get(run.key) or contents.read_mix(run.folder, run.result)
+        except UnreadableFileError:
             continue
         if any((row.label, row.sha256) == (image.label, image.sha256) for row in rows):
             yield run.key

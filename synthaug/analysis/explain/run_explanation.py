@@ -4,7 +4,6 @@ Every number of `result.json` that the files beside it give again is counted aga
 problem by name.
 """
 
-import csv
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,12 +19,11 @@ from synthaug.errors import UserError
 from synthaug.files import write_rows
 from synthaug.generation.synthetic_set import ManifestRow
 from synthaug.runs import contents, discovery, layout
-from synthaug.runs.contents import MixRow
+from synthaug.runs.contents import MixRow, UnreadableFileError
 from synthaug.runs.discovery import Run
 from synthaug.runs.epoch_choice import first_best_epoch
 
 IMAGES_UNKNOWN = "training_images_unknown"  # a problem
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, csv.Error)
 _TOLERANCE = 1e-4  # result.json has single-precision metrics
 _MANIFEST_COLUMNS = [
     field.name for field in fields(ManifestRow) if field.name not in ("class_name", "index", "rejected", "sha256")
@@ -117,8 +115,8 @@ def pretrain_epochs(result: Mapping[str, Any]) -> int:
 
 def _counts(run: Run, problems: list[Reason]) -> PredictionCounts | None:
     try:
-        counts = count_predictions(contents.read_predictions(run.folder))
-    except UNREADABLE as error:
+        counts = count_predictions(contents.read_predictions(run.folder, result=run.result))
+    except (UnreadableFileError, ValueError) as error:
         problems.append(Reason("accuracy_not_counted", {"error": cause(error)}))
         return None
     recorded = (run.result or {}).get("test", {})
@@ -128,16 +126,22 @@ def _counts(run: Run, problems: list[Reason]) -> PredictionCounts | None:
     for key, value in (("accuracy", counts.accuracy.value), ("macro_f1", counts.macro_f1)):
         if key in recorded and abs(recorded[key] - value) > _TOLERANCE:
             problems.append(Reason("other_metric", {"metric": key, "recorded": recorded[key], "counted": value}))
+    by_class = recorded.get("class_accuracy", {})
+    for item in counts.classes:
+        value = item.correct / item.n_test if item.n_test else 0.0
+        if item.name in by_class and not abs(by_class[item.name] - value) <= _TOLERANCE:
+            data = {"class": item.name, "recorded": by_class[item.name], "counted": value}
+            problems.append(Reason("other_class_accuracy", data))
     return counts
 
 
 def _history(run: Run, problems: list[Reason]) -> dict[str, list[float]] | None:
     """Learning curves; the epoch that was tested must be the first of the best among them."""
     try:
-        history = contents.read_history(run.folder)
+        history = contents.read_history(run.folder, run.result)
         accuracies = history["val/accuracy"]
         epochs = [int(epoch) for epoch in history["epoch"]]
-    except UNREADABLE as error:
+    except (UnreadableFileError, KeyError) as error:
         problems.append(Reason("epoch_not_checked", {"error": cause(error)}))
         return None
     chosen = (run.result or {}).get("val", {})
@@ -154,8 +158,8 @@ def _history(run: Run, problems: list[Reason]) -> dict[str, list[float]] | None:
 
 def _images(run: Run, study: Path, problems: list[Reason]) -> tuple[TrainingImage, ...] | None:
     try:
-        rows = contents.read_mix(run.folder)
-    except UNREADABLE as error:
+        rows = contents.read_mix(run.folder, run.result)
+    except UnreadableFileError as error:
         problems.append(Reason(IMAGES_UNKNOWN, {"error": cause(error)}))
         return None
     problems += _mix_problems(rows, run.result or {})
@@ -194,4 +198,4 @@ def counts_by_class(rows: Sequence[MixRow]) -> dict[str, Counter[str]]:
 
 def cause(error: Exception) -> str:
     """Return why a file cannot be read."""
-    return f"{type(error).__name__}: {error}"
+    return error.reason if isinstance(error, UnreadableFileError) else f"{type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from synthaug.analysis.text import arm_table, cost_text, format, robustness_text
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Heading, show, standard_console
 from synthaug.messages import plural
+from synthaug.terminal import printable
 
 _ENDLESS = 10_000  # columns, to measure a table that is not folded
 # The first that fits is taken. A narrow one has no synthetic share and steps, intervals on a line of their own and
@@ -77,7 +78,7 @@ def _table(comparison: Comparison, group: Group, layout: str) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=narrow, title_justify="left", title_style="bold"
     )
-    table.title = Text(f"{comparison.study}: {format.title(group)} ({plural(group.n_test, 'test image')})")
+    table.title = Text(printable(f"{comparison.study}: {format.title(group)} ({plural(group.n_test, 'test image')})"))
     headers, rows = _cells(group, layout)
     for header in headers:
         is_text = header in ("arm", "seeds")
@@ -90,7 +91,8 @@ def _table(comparison: Comparison, group: Group, layout: str) -> Table:
             no_wrap=narrow and not is_text,
         )
     for row in rows:
-        table.add_row(*map(Text, row))  # Text, since a name such as "[red]" is markup in a plain string
+        # Text, since a name such as "[red]" is markup in a plain string.
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

@@ -184,7 +184,7 @@ def _results(
         folder = layout.shift_folder(run.folder, name)
         try:
             facts = read_json(folder / layout.RESULT)
-            stand_in = {"format": facts["format"], "data": {"test": facts["digest"]}}
+            stand_in = {**facts, "data": {"test": facts["digest"]}}
         except (UserError, KeyError) as error:
             reason = Reason("unreadable_result", {"path": str(folder / layout.RESULT), "error": str(error)})
             notes.append(ShiftNote(EXCLUDED, (name,), (run.key.label,), reason))

@@ -11,6 +11,8 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from synthaug.terminal import printable
+
 PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
 
 
@@ -65,7 +67,7 @@ def show(blocks: Sequence[Block], as_markdown: bool = False, console: Console | 
     """
     console = console or standard_console()
     if as_markdown:
-        print(markdown(blocks), end="")
+        print(printable(markdown(blocks)), end="")
     for block in () if as_markdown else blocks:
         # Text, since a name such as "[red]" is markup in a plain string.
         if isinstance(block, Heading):
@@ -84,7 +86,7 @@ def show(blocks: Sequence[Block], as_markdown: bool = False, console: Console | 
                 side: JustifyMethod = "left" if column in block.left else "right"
                 table.add_column(Text(header), justify=side, vertical="bottom", overflow="fold")
             for row in block.rows:
-                table.add_row(*map(Text, row))
+                table.add_row(*(Text(printable(cell)) for cell in row))
             console.print(table)
         console.print()
 

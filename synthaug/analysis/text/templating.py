@@ -16,6 +16,7 @@ from markupsafe import Markup  # text of a macro that writes several blocks, who
 from synthaug.analysis.text import format
 from synthaug.analysis.text.document import Block, Commands, Heading, Points, Rows, Sentences
 from synthaug.messages import join_words, plural
+from synthaug.terminal import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 _VALUE, _PIPE = "\x00", "\x01"  # before each value that was filled in; for each | in one
@@ -67,7 +68,7 @@ def _protect(value: str) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.replace(_VALUE, "").replace(_PIPE, "|").split())
+    return printable(" ".join(text.replace(_VALUE, "").replace(_PIPE, "|").split()))
 
 
 def _block(part: str) -> Block:

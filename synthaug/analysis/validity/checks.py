@@ -4,6 +4,7 @@
 ...     print(check.severity, check.code, check.data)
 """
 
+import contextlib
 import dataclasses
 import hashlib
 from pathlib import Path
@@ -42,7 +43,8 @@ def _image_checks(study: Path, group: Group) -> list[Check]:
         return [Check(**check) for check in cache[name]["checks"]]
     checks = [*shortcuts.origin_checks(images, locate), *overlap.overlap_checks(images, locate)]
     cache[name] = {"inputs": inputs, "checks": [dataclasses.asdict(check) for check in checks]}
-    write_json(study / CACHE, {"format": FORMAT, "groups": cache})
+    with contextlib.suppress(OSError):  # a study of somebody else: computed again the next time
+        write_json(study / CACHE, {"format": FORMAT, "groups": cache})
     return checks
 
 

@@ -53,8 +53,10 @@ def read_pictures(images: Sequence[ListedImage]) -> tuple[list[Picture], list[Li
 
 def _picture(listed: ListedImage) -> Picture | None:
     try:
-        sha256 = files.sha256(listed.file)
+        sha256 = files.sha256(listed.file) if listed.file.is_file() else ""
     except OSError:
+        return None
+    if not sha256:
         return None
     pixels = try_decode(sha256, listed.file, SHORT_SIDE)
     if isinstance(pixels, str):

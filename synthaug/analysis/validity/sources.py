@@ -10,7 +10,7 @@ from synthaug.analysis.training_images import listed_images, with_most
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.files import file_state
-from synthaug.runs.contents import MixRow
+from synthaug.runs.contents import MixRow, UnreadableFileError
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ def sources(group: Group) -> Sources:
         try:
             train[origin] = tuple(listed_images(run, origin))
         except UserError as error:
-            problems[origin] = Reason("unreadable_mix", {"run": run.key.label, "error": str(error.__cause__)})
+            cause = error.__cause__
+            reason = cause.reason if isinstance(cause, UnreadableFileError) else str(error)
+            problems[origin] = Reason("unreadable_mix", {"run": run.key.label, "error": reason})
     test = tuple(zip(group.paths, (group.class_names[label] for label in group.labels), strict=True))
     return Sources(train, test, group.test_digest, problems)
 

@@ -173,6 +173,12 @@ def test_a_run_without_errors_and_without_synthetic_images(tmp_path: Path) -> No
     ("part", "values", "code", "data"),
     [
         ("test", {"accuracy": 0.5}, "other_metric", {"metric": "accuracy", "recorded": 0.5}),
+        (
+            "test",
+            {"class_accuracy": {"cat": 0.01}},
+            "other_class_accuracy",
+            {"class": "cat", "recorded": 0.01},
+        ),
         ("test", {"macro_f1": 0.25}, "other_metric", {"metric": "macro_f1", "recorded": 0.25}),
         ("counts", {"test": 41}, "other_test_count", {"recorded": 41, "counted": 40}),
         ("val", {"epoch": 0}, "other_epoch", {"recorded": 1}),
@@ -211,7 +217,7 @@ def test_files_that_are_gone_leave_the_rest(tmp_path: Path, name: str, code: str
     (run / name).unlink()
     (problem,) = run_explanation.explain(run).problems
     assert problem.code == code
-    assert problem.data["error"].startswith("FileNotFoundError")
+    assert problem.data["error"].startswith("No such file")
     assert Heading("The checkpoint that was tested") in explain_text.document(run_explanation.explain(run))
 
 
@@ -332,7 +338,7 @@ def test_no_image_or_several(tmp_path: Path, part: str, problem: str) -> None:
 def test_an_image_of_a_run_without_its_lists(tmp_path: Path) -> None:
     run = run_folder(study_with_manifest(tmp_path))
     (run / layout.MIX).unlink()
-    with pytest.raises(UserError, match=r"predictions\.csv or mix\.csv cannot be read"):
+    with pytest.raises(UserError, match=r"mix\.csv cannot be read"):
         find_image(run, "dog")
 
 

@@ -84,9 +84,9 @@ def test_seeds_in_a_row_are_a_range(seeds: tuple[int, ...], text: str) -> None:
 
 def test_names_are_literal_and_not_cut(tmp_path: Path) -> None:
     long = "real0.4-synthetic0.6-erasing_0.25-policy_"
-    arms = {"real": (1.0, 0.0), "[red]x[/red]": (0.4, 0.6), f"{long}trivial": (0.4, 0.6), f"{long}rand": (0.4, 0.6)}
+    arms = {"real": (1.0, 0.0), "[red]x[red]": (0.4, 0.6), f"{long}trivial": (0.4, 0.6), f"{long}rand": (0.4, 0.6)}
     text = printed(make_study(tmp_path / "study", MadeUp(arms=arms, n_test=40)), width=100)
-    assert "[red]x[/red]" in text
+    assert "[red]x[red]" in text
     assert "\u2026" not in text.partition("confidence")[0]
 
 

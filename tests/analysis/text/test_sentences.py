@@ -46,7 +46,7 @@ REASONS = (
     Reason("unreadable_mix", {"run": "64-seed0", "error": "'label'"}),
     Reason("unreadable_result", {"path": "shifts/noise-1/result.json", "error": "'digest'"}),
     Reason("other_format", {"format": 99, "readable": 1}),
-    Reason("unreadable_predictions", {"type": "KeyError", "error": "'b'"}),
+    Reason("unreadable_predictions", {"error": "KeyError: 'b'"}),
     Reason("no_test_images"),
     Reason("other_classes", {"unexpected": ["nine"], "missing": ["9"]}),
     Reason("other_classes", {"unexpected": [], "missing": ["6", "7", "8", "9"]}),

@@ -24,6 +24,7 @@ from matplotlib.ticker import MaxNLocator
 
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.palette import FAINT, INK
+from synthaug.terminal import printable
 
 STYLE: Any = {  # matplotlib types the keys one by one
     "svg.fonttype": "none",
@@ -210,7 +211,8 @@ def draw(figure: Figure, name: str) -> Drawing:
     stream = io.StringIO()
     with style(), matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Drawing(figure, stream.getvalue(), _element(figure, stream.getvalue()))
+    svg = printable(stream.getvalue())  # XML has no control characters
+    return Drawing(figure, svg, _element(figure, svg))
 
 
 def pdf(figure: Figure) -> bytes:

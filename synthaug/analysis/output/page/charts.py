@@ -1,6 +1,5 @@
 """Sections that are figures first."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.text import arm_table, exchange_text
 from synthaug.analysis.text.document import Heading, Points, Rows
 from synthaug.runs import contents
+from synthaug.runs.contents import UnreadableFileError
 
 FIGURES = "figures"  # in the context of a section: name → matplotlib figure
 MAX_CLASS_ROWS = 30
@@ -118,10 +118,10 @@ def learning(content: Content) -> Mapping[str, Any] | None:
         if not item.compared:
             continue
         try:
-            history = contents.read_history(item.run.folder)
+            history = contents.read_history(item.run.folder, item.run.result)
             for column, of_column in curves.items():
                 of_column.append(Curve(item.run.key.arm, history["epoch"], history[column]))
-        except (OSError, ValueError, LookupError, csv.Error):
+        except (UnreadableFileError, LookupError):
             unreadable.append(item.run.key.label)
     figures = {
         column: learning_curves(curves[column], label, content.group.arms, scale, short)
