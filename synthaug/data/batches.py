@@ -19,6 +19,7 @@ class Batches:
     - equal steps (with `baseline`): every epoch has the steps that one through `baseline` rows would have, in batches
       of the same size. One pass after the other, each in an order of its own, makes a stream of rows, and an epoch goes
       on in it where the last one stopped: fewer rows come several times in an epoch, more rows take several epochs.
+      As many rows as the baseline has are trained on as with equal epochs, batch by batch.
 
     Pretraining on synthetic images: the first `pretrain_epochs` epochs go through synthetic rows alone and the later
     ones through real rows alone, or through all of them where there are none of that origin. An epoch keeps the
@@ -65,7 +66,7 @@ class Batches:
         self.synthetic = np.array(synthetic, dtype=bool)
         self.pretrain_epochs = pretrain_epochs
         self.size = size
-        self.one_pass = baseline is None
+        self.one_pass = baseline in (None, count)
         # Fewer images than one batch per process: train on smaller batches rather than on none.
         self.batch_size = batch_size if seed is None else max(1, min(batch_size, size // world))
         self.epoch = 0
