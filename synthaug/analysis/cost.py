@@ -9,6 +9,7 @@ from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import Manifest, listed_images, locator, manifests, place, set_folder
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
+from synthaug.runs import layout
 from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 
@@ -59,7 +60,7 @@ def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost
         group: of the study.
         prices: of an hour and a kilowatt-hour; None where money is not asked for.
     """
-    finished = [item.run for item in group.runs if item.run.result is not None]
+    finished = [item.run for item in group.runs if (item.run.result or {}).get("format") == layout.FORMAT]
     if not finished:
         return ()
     images = {run.key: _synthetic(run) for run in finished}

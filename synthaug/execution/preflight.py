@@ -175,7 +175,8 @@ def differences(job: Job, real: RealImages | None) -> list[str]:
     names = (layout.RESULT, layout.CHECKPOINT, layout.LAST, layout.PREVIOUS)
     begun = any((folder / name).is_file() for name in names)
     lines = []
-    discovery.check_result(result, folder)
+    if (folder / layout.RESULT).is_file():
+        discovery.check_result(result, folder)
     if "settings" in result:
         lines += identity.describe_differences(result["settings"], requested)
     elif begun and not (folder / layout.CONFIG).is_file():

@@ -179,5 +179,7 @@ def _table(file: Path, result: Mapping[str, Any] | None) -> Iterator[tuple[list[
         yield header, rows
     except OSError as error:
         raise UnreadableFileError(file, str(error.strerror)) from None
-    except (ValueError, LookupError, csv.Error) as error:
-        raise UnreadableFileError(file, f"{type(error).__name__}: {error}") from None
+    except KeyError as error:
+        raise UnreadableFileError(file, f"{error} is no class of it") from None
+    except (ValueError, csv.Error) as error:
+        raise UnreadableFileError(file, str(error)) from None

@@ -94,7 +94,9 @@ def check_result(result: Mapping[str, Any], folder: Path) -> None:
     Raises:
         UserError: it lacks some of that, and is as damaged as if it were no JSON.
     """
-    if result.get("format") != FORMAT:
+    if "format" not in result:
+        raise _damaged(folder, "it lacks format")
+    if result["format"] != FORMAT:
         return
     missing = [name for name in REQUIRED if not any(True for _ in _values(result, name))]
     problems = [f"it lacks {', '.join(missing)}"] if missing else []
@@ -166,7 +168,9 @@ def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: 
     try:
         if (folder / RESULT).is_file():
             result = read_json(folder / RESULT)
-            if result.get("format") == FORMAT and (recorded := _identified(result, folder)[:3]) != (
+            if "format" not in result:
+                raise _damaged(folder, "it lacks format")
+            if result["format"] == FORMAT and (recorded := _identified(result, folder)[:3]) != (
                 key,
                 real,
                 synthetic,

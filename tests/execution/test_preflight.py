@@ -46,7 +46,7 @@ def finish(job: Job, real: RealImages) -> None:
     job.folder.mkdir(parents=True)
     (job.folder / layout.CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.create(job.recorded)), encoding="utf-8")
     scanned = {split: digest(samples) for split, samples in real.splits.items()}
-    write_json(job.folder / layout.RESULT, {"data": {"scanned": scanned}})
+    write_json(job.folder / layout.RESULT, {"format": "made up", "data": {"scanned": scanned}})
 
 
 def real_of(job: Job) -> RealImages:

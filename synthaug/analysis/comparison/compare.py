@@ -73,8 +73,10 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
 
 def _whole(run: Run) -> Run:
     """Return the run; as a failed one where its result lacks what every report reads."""
+    if run.result is None:
+        return run
     try:
-        discovery.check_result(run.result or {}, run.folder)
+        discovery.check_result(run.result, run.folder)
     except UserError as error:
         return dataclasses.replace(run, state="failed", result=None, failure={"error": str(error), "type": "damaged"})
     return run

@@ -364,6 +364,15 @@ def test_only_shared_seeds_are_compared(tmp_path: Path) -> None:
     assert arm_of(group, "64").difference is not None
 
 
+@pytest.mark.parametrize("content", [{}, {"format": 99}, {"format": None}])
+def test_a_result_that_holds_nothing_does_not_stop_the_report(tmp_path: Path, content: dict[str, object]) -> None:
+    study = make_study(tmp_path / "study")
+    write_json(run_folder(study, "64") / layout.RESULT, content)
+    comparison = compare(study)
+    assert [item.run.key.arm for item in comparison.groups[0].left_out] == ["64"]
+    assert findings(comparison)[0].costs[-1].runs == 4
+
+
 def test_a_result_that_lacks_something_is_damaged(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study")
     path = run_folder(study, "64") / layout.RESULT
