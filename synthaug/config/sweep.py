@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
@@ -131,8 +132,12 @@ def unswept_problems(hydra: DictConfig, lacks_controls: bool, overrides: Iterabl
         lacks_controls: whether `controls` is true and nobody adds them.
         overrides: of the run.
     """
-    keys = {key_of(override) for override in overrides}
+    typed = {key_of(override): override.partition("=")[2].strip("'\"") for override in overrides}
+    keys, name = typed.keys(), typed.get("experiment", "")
     problems = []
+    if "experiments" not in keys and f"{name}.yaml" in ConfigStore.instance().repo.get("experiments", {}):
+        remedy = f"use them with +experiments={name} (and -m), or choose another name"
+        problems.append(f"experiment={name}: is the name of a study, whose settings are not used so; {remedy}")
     # A study may ask for controls, and one of its runs may be chosen all the same.
     if lacks_controls and "controls" in keys:
         problems.append("controls=true: control arms are runs of their own; request several runs with -m")

@@ -87,6 +87,7 @@ class Session:
             print(self._help.text(command_line.config_dir))
             return
         os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra would print its errors itself, and exit
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # or the hub's library would print each of its attempts
         # Configurations are many small objects that stay: looking for garbage among them takes a tenth of the time.
         gc.disable()
         try:

@@ -58,7 +58,7 @@ def test_several_choices_at_once_and_values_of_each() -> None:
     nodes = shift_of(
         "shift=[corruptions_small,folder,synthetic]", "shift.folder.root=photos/Füchse", "shift.synthetic.per_class=7"
     )
-    assert {"gaussian_noise", "jpeg", "folder", "synthetic"} <= nodes.keys()
+    assert {"small_gaussian_noise", "small_jpeg", "folder", "synthetic"} <= nodes.keys()
     assert (nodes["folder"]["root"], nodes["folder"]["name"]) == ("photos/Füchse", "Füchse")
     assert nodes["synthetic"]["per_class"] == 7
     assert shift_of("shift=folder", "shift.folder.root=x", "shift.folder.origin=synthetic")["folder"]["origin"]

@@ -88,7 +88,7 @@ def test_only_the_environment_allows_a_package(monkeypatch: pytest.MonkeyPatch) 
     [
         (["model.part={_target_: os.remove}", "sede=1"], ["model.part._target_=os.remove", "sede=1"]),
         (["model.part=[{_target_: os.remove}]"], ["model.part.0._target_=os.remove"]),
-        (["shift=corruptions_small", "shift.jpeg.transform=os.remove"], ["shift.jpeg.transform=os.remove"]),
+        (["shift=corruptions_small", "shift.small_jpeg.transform=os.remove"], ["shift.small_jpeg.transform=os.remove"]),
         ([r"model.part='\${oc.decode:x}'"], ["model.part=${oc.decode:x}"]),  # Hydra would read it once more
         (
             ["+hydra.callbacks.x._target_=os.remove", "mix.real=3"],

@@ -88,3 +88,12 @@ def test_a_study_of_a_file_sweeps_over_texts(tmp_path: Path) -> None:
     jobs = jobs_of("-m", "--config-dir", str(tmp_path), "+experiments=texts", "mix=real")
     swept = {(job.settings["experiment"], job.settings["seed"]) for job in jobs}
     assert swept == {(name, seed) for name in ("2023_11", "1e3") for seed in (0, 10)}
+
+
+def test_the_name_of_a_study_is_not_its_settings() -> None:
+    schema.register()
+    for flags in (["mix=55"], ["-m", "mix=real,55"]):
+        with pytest.raises(UserError, match=r"\+experiments=controls"):
+            jobs_of(*flags, "experiment=controls")
+        jobs_of(*flags, "experiment=controls-2")
+    assert jobs_of("-m", "+experiments=controls", "experiment=controls", "mix=real", "seed=0")

@@ -1,6 +1,7 @@
 """One command: how often it composes and parses, what runs, and that nothing runs where something is wrong."""
 
 import argparse
+import os
 import re
 import sys
 from collections import Counter
@@ -39,7 +40,9 @@ class Recorded:
 @pytest.fixture(autouse=True)
 def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # set by the session; taken back after the test
+    for name in ("HYDRA_FULL_ERROR", "HF_HUB_VERBOSITY"):  # set by the session; taken back after the test
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -165,3 +168,11 @@ def test_an_output_folder_that_cannot_be_written_into_is_refused_before_anything
         with pytest.raises(UserError, match=re.escape(f"output_dir={folder}: ")):
             recorded.session.run()
         assert (recorded.checked, recorded.ran) == ([], [])
+
+
+def test_the_hub_is_told_to_print_no_attempts_unless_it_was_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for level in ("error", "debug"):
+        monkeypatch.setattr(sys, "argv", ["train", "mix=real", QUIET])
+        Recorded().session.run()
+        assert os.environ["HF_HUB_VERBOSITY"] == level
+        monkeypatch.setenv("HF_HUB_VERBOSITY", "debug")

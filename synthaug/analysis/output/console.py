@@ -81,7 +81,7 @@ def _table(comparison: Comparison, group: Group, layout: str) -> Table:
     table.title = Text(printable(f"{comparison.study}: {format.title(group)} ({plural(group.n_test, 'test image')})"))
     headers, rows = _cells(group, layout)
     for header in headers:
-        is_text = header in ("arm", "seeds")
+        is_text = header in ("arm", arm_table.SEEDS, arm_table.ONE_SEED)
         # Folded, not cut: names of arms may differ in their last letters.
         table.add_column(
             header,

@@ -86,7 +86,7 @@ def _label(study: str, group: Group) -> str:
     return re.sub(r"[^A-Za-z0-9:-]+", "-", ":".join((study, group.dataset, group.generator, group.model)))
 
 
-_NOT_IN_LATEX = ("synthetic\nshare", "steps", "seeds")
+_NOT_IN_LATEX = ("synthetic\nshare", "steps", arm_table.SEEDS, arm_table.ONE_SEED)
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

@@ -5,6 +5,7 @@ from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.text import format
 
 P_VALUE = "adjusted\np"
+SEEDS, ONE_SEED = "seeds", "seed"
 HEADERS = (
     "arm",
     "real",
@@ -14,7 +15,7 @@ HEADERS = (
     "difference from real,\npoints [95 % CI]",
     P_VALUE,
     "steps",
-    "seeds",
+    SEEDS,
 )
 
 
@@ -63,4 +64,6 @@ def table(group: Group) -> tuple[list[str], list[list[str]]]:
     dropped = [*([] if tested else [P_VALUE]), *(["real", "synthetic"] if grid_of(group) is not None else [])]
     kept = [column for column, header in enumerate(HEADERS) if header not in dropped]
     headers, *rows = ([row[column] for column in kept] for row in (HEADERS, *rows))
+    if all(len(arm.seeds) <= 1 for arm in group.arms):  # or 0 reads as the number of them
+        headers[-1] = ONE_SEED
     return headers, rows

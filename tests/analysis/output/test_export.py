@@ -83,4 +83,5 @@ def test_no_column_of_p_values_where_nothing_is_tested(tmp_path: Path) -> None:
     for seeds, columns in (((0,), 8), ((0, 1), 9)):
         headers, rows_of_table = arm_table.table(one_group(make_study(tmp_path / "study", MadeUp(seeds=seeds))))
         assert (arm_table.P_VALUE in headers) == (len(seeds) > 1)
+        assert headers[-1] == (arm_table.SEEDS if len(seeds) > 1 else arm_table.ONE_SEED)
         assert {len(row) for row in (headers, *rows_of_table)} == {columns}
