@@ -30,6 +30,7 @@ from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
 from synthaug.runs import contents, layout
+from synthaug.tracking import run_ids
 
 if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
     from pytorch_lightning.loggers import Logger
@@ -101,8 +102,24 @@ def is_finished(job: Job) -> bool:
 
 
 def finished_message(job: Job) -> str:
-    """Return the message on a run that is skipped."""
-    return f"{job.key.label}: already finished ({job.folder})"
+    """Return the message on a run that is skipped, and what W&B lacks of it."""
+    lacks = ""
+    if job.is_in_wandb and run_ids.is_lost(job.study, job.folder):
+        lacks = f"its W&B run is gone from {job.study / 'wandb'}, which matters if it was not uploaded"
+    elif job.is_in_wandb and _logs_model(job.settings) and not _logs_model(_recorded(job)):
+        lacks = "W&B does not have its model"
+    note = f"; {lacks}: overwrite=true trains it again" if lacks else ""
+    return f"{job.key.label}: already finished ({job.folder}){note}"
+
+
+def _recorded(job: Job) -> dict[str, Any]:
+    """Return the settings that a finished run was made with."""
+    settings: dict[str, Any] = read_json(job.folder / layout.RESULT)["settings"]
+    return settings
+
+
+def _logs_model(settings: Mapping[str, Any]) -> bool:
+    return any(node.get("log_model") for node in (settings.get("logger") or {}).values())
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Weights & Biases, TensorBoard and CSV: what is logged beyond Lightning's curves, and how a logger is closed."""
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,10 @@ from synthaug.analysis.validity import check_result
 from synthaug.data.decoding import decode
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.runs.contents import Predictions
+from synthaug.runs.layout import LAST
 from synthaug.tracking import run_ids
+
+log = logging.getLogger(__name__)
 
 SHOWN_PER_ORIGIN = 8
 
@@ -27,6 +31,8 @@ def logger_arguments(target: str, label: str, study: Path, folder: Path) -> dict
         folder: the run's folder.
     """
     if target.endswith("WandbLogger"):
+        if (folder / LAST).is_file() and run_ids.is_lost(study, folder):
+            log.warning("%s: its W&B run is gone from %s and begins anew with the next epoch", label, study / "wandb")
         return {
             **run_ids.init_arguments(folder),  # before `configure_mode`, which makes W&B read its environment
             "name": label,

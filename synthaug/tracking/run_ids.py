@@ -68,6 +68,18 @@ def update_record(folder: Path, values: Mapping[str, Any]) -> None:
         write_json(folder / _RECORD, updated)
 
 
+def is_lost(study: Path, folder: Path) -> bool:
+    """Return whether W&B's files of a run that was logged offline are gone; they may have been uploaded before.
+
+    Args:
+        study: folder of the study, which holds W&B's files.
+        folder: of the run.
+    """
+    record = read_record(folder)
+    was_offline = record.get("project") and not record.get("entity")
+    return bool(was_offline) and not any((study / "wandb").glob(f"*run-*-{record['id']}"))
+
+
 def is_published(study: Path) -> bool:
     """Return whether nothing is left to publish: the comparison in the study's folder is in W&B, or W&B is disabled."""
     if os.environ.get("WANDB_MODE") == "disabled":

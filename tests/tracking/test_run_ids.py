@@ -1,6 +1,7 @@
 """Which W&B run a folder is: one for each, the sweep's in a sweep, the same after a resume."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -133,3 +134,18 @@ def test_uploading_is_told_of_only_where_there_is_something_to_upload(tmp_path: 
     assert run_ids.upload_hint(tmp_path).endswith(view)
     run_ids.update_record(tmp_path, {"view": "https://wandb.example"})
     assert view not in run_ids.upload_hint(tmp_path)
+
+
+def test_a_run_that_was_logged_offline_is_lost_with_its_files(tmp_path: Path) -> None:
+    study, folder = tmp_path, tmp_path / "real" / "seed0"
+    folder.mkdir(parents=True)
+    assert not run_ids.is_lost(study, folder), "it was never logged"
+    begun = run_ids.init_arguments(folder)["id"]
+    assert not run_ids.is_lost(study, folder), "W&B was not started"
+    run_ids.update_record(folder, {"project": "mine"})
+    assert run_ids.is_lost(study, folder)
+    (study / "wandb" / f"offline-run-20260102_030405-{begun}").mkdir(parents=True)
+    assert not run_ids.is_lost(study, folder)
+    shutil.rmtree(study / "wandb")
+    run_ids.update_record(folder, {"entity": "me"})
+    assert not run_ids.is_lost(study, folder), "it is online"
