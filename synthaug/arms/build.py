@@ -364,7 +364,10 @@ def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:
     """
     keys = [sample.sha256 for sample in samples]
     path = store.folder / CLUSTERS
-    recorded = read_json(path) if path.is_file() else {}
+    try:
+        recorded = read_json(path) if path.is_file() else {}
+    except UserError:  # damaged: computed again
+        recorded = {}
     name = hashlib.sha256("\n".join([str(fingerprints.RULE), *keys]).encode()).hexdigest()
     if name not in recorded:
         recorded[name] = fingerprints.groups([fingerprints.fingerprint(store.image(key)) for key in keys], near=True)

@@ -79,6 +79,11 @@ class Run:
         return contents.read_mix(self.folder, self.result)
 
     @functools.cached_property
+    def history(self) -> Mapping[str, Sequence[float]]:
+        """The learning curves of its `history.csv`, read once."""
+        return contents.read_history(self.folder, self.result)
+
+    @functools.cached_property
     def shift_sets(self) -> frozenset[str]:
         """Names of the shift sets that it was evaluated on."""
         return frozenset(path.parent.name for path in (self.folder / SHIFTS).glob(f"*/{RESULT}"))

@@ -126,6 +126,25 @@ def resumable(folder: Path) -> Path | None:
     return folder / whole if whole else None
 
 
+def load_tensors(checkpoint: Path) -> dict[str, Any]:
+    """Load a checkpoint into the memory of the CPU; nothing in it is called, whatever the library's default.
+
+    Raises:
+        UserError: it holds something else than tensors and plain values, or is damaged.
+    """
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if "state_dict" not in content:
+            raise KeyError("state_dict")
+    except Exception as error:  # of whatever kind the bytes provoke
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{checkpoint} cannot be loaded ({type(error).__name__}: {reason:.200}): it is damaged, or not of this "
+            f"program. Move {checkpoint.parent} away and run the same command again."
+        ) from error
+    return dict(content)
+
+
 def is_whole(checkpoint: Path) -> bool:
     """Whether the bytes of a checkpoint are those that were written, by the checksums in it."""
     try:
@@ -136,7 +155,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes each checkpoint to a temporary file beside its place, then renames it.
+    """Writes each checkpoint to a temporary file beside its place, then renames it; reads no pickles but tensors.
 
     Lightning goes through the system's temporary folder: from another disk that is a copy, which a kill or a full
     disk cuts short.
@@ -147,6 +166,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, content)
         with whole_file(Path(path)) as temporary:
             temporary.write_bytes(content.getbuffer())
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        return load_tensors(Path(path))
 
 
 class PredictionWriter(Callback):

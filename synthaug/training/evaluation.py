@@ -21,7 +21,7 @@ from synthaug.files import read_json
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import Predictions
-from synthaug.training.callbacks import PredictionWriter
+from synthaug.training.callbacks import PredictionWriter, load_tensors
 from synthaug.training.lightning_rules import TRAINER_ARGUMENTS
 from synthaug.training.provenance import provenance
 
@@ -61,7 +61,7 @@ def evaluate(
         )
     layout.require_as_written(run, layout.CHECKPOINT, read_json(run / layout.RESULT))
     model = make_model(classes=list(classes), seed=settings["seed"])
-    model.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    model.load_state_dict(load_tensors(best)["state_dict"])
     writer = PredictionWriter(run, [], [], classes)
     trainer = make_trainer(
         logger=False, callbacks=[writer], default_root_dir=run, enable_checkpointing=False, **TRAINER_ARGUMENTS

@@ -229,6 +229,10 @@ def test_near_duplicates_in_the_test_are_clusters_and_compared_once(
     assert arm.clusters == expected
     monkeypatch.setattr(fingerprints, "groups", None)
     assert build_arm(settings(root, root.parent, 0.5, 0.0)).clusters == expected
+    monkeypatch.undo()
+    (kept,) = root.parent.glob(f"pixels/*/*/{arms.CLUSTERS}")
+    kept.write_text("{", encoding="utf-8")
+    assert build_arm(settings(root, root.parent, 0.5, 0.0)).clusters == expected
 
 
 def test_a_class_that_loses_all_images_of_a_split_is_refused(root: Path) -> None:

@@ -201,6 +201,29 @@ def test_a_checkpoint_that_is_not_whole_costs_an_epoch_and_no_result(
     assert not (folder / layout.PREVIOUS).exists()
 
 
+class Command:
+    """What a pickle may hold: a call that is made while it is read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("name", [layout.LAST, layout.CHECKPOINT])
+def test_a_checkpoint_calls_nothing(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # the default of libraries
+    folder = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        train(folder, run_settings(study), callbacks=[Interrupt(None)])
+    content = torch.load(folder / name, weights_only=True)
+    torch.save({**content, "more": Command(tmp_path / "called")}, folder / name)
+    with pytest.raises(UserError, match=rf"{name} cannot be loaded"):
+        train(folder, run_settings(study))
+    assert not (tmp_path / "called").exists()
+
+
 def test_a_run_whose_folder_is_removed_ends_at_the_next_epoch(study: Path, tmp_path: Path) -> None:
     class Remove(Callback):
         def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -9,6 +9,7 @@ from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, 
 
 _TITLES = {
     "runs": "planned runs",
+    "run_files": "files of the runs",
     "class_shares": "synthetic share of the classes",
     "real_images": "dataset of real images",
     "chance": "accuracy above chance",

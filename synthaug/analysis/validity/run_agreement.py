@@ -6,7 +6,9 @@ from typing import Any
 
 from synthaug.analysis.comparison.model import NOT_COMPARABLE, ComparedRun, Group
 from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
-from synthaug.runs import identity
+from synthaug.runs import identity, layout
+from synthaug.runs.contents import UnreadableFileError
+from synthaug.runs.discovery import Run
 
 UNEQUAL_SHARES = 0.05  # difference of the synthetic share between two classes of a run
 ACCURACY_ROUNDING = 1e-4  # of `result.json`
@@ -21,7 +23,7 @@ def run_checks(group: Group) -> list[Check]:
     checks: list[Check | None] = [_smoke_test(runs), _runs(group)]
     if runs:
         checks += [_training_length(runs), _class_shares(runs), _settings(runs), _recorded_accuracy(runs)]
-        checks += [_unreadable_images(runs)]
+        checks += [_unreadable_images(runs), _run_files(runs)]
         checks += [
             _same(code, severity, [(run, facts(_result(run))) for run in runs]) for code, severity, facts in _SAME
         ]
@@ -93,6 +95,22 @@ def _unreadable_images(runs: Sequence[ComparedRun]) -> Check:
     counts = {item.run.key.label: int(_result(item)["counts"].get("left_out", 0)) for item in runs}
     data = {"most": max(counts.values()), "runs": [label for label, count in counts.items() if count]}
     return Check("unreadable_images", WARNING if data["runs"] else PASSED, data)
+
+
+def _run_files(runs: Sequence[ComparedRun]) -> Check | None:
+    """Name lists and learning curves that are not those that the runs wrote; no number comes from them."""
+    readers: Mapping[str, Callable[[Run], object]] = {
+        layout.MIX: lambda run: run.mix,
+        layout.HISTORY: lambda run: run.history,
+    }
+    damaged = []
+    for item in runs:
+        for name, read in readers.items():
+            try:
+                read(item.run)
+            except UnreadableFileError as error:
+                damaged.append({"run": item.run.key.label, "file": name, "error": error.reason})
+    return Check("run_files", SERIOUS, {"files": damaged}) if damaged else None
 
 
 # --- what should be the same in all runs -------------------------------------------------------------

@@ -62,6 +62,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("recorded_accuracy", PASSED, {"runs": []}),
     ("recorded_accuracy", WARNING, {"runs": [{"run": "64-seed0", "recorded": 0.5, "computed": 0.9513}] * 4}),
     ("smoke_test", SERIOUS, {"runs": ["real-seed0", "64-seed0"]}),
+    (
+        "run_files",
+        SERIOUS,
+        {"files": [{"run": f"64-seed{seed}", "file": "mix.csv", "error": "it was cut"} for seed in range(5)]},
+    ),
     ("unreadable_images", PASSED, {"most": 0, "runs": []}),
     ("unreadable_images", WARNING, {"most": 1, "runs": ["64-seed0"]}),
     ("unreadable_images", WARNING, {"most": 3, "runs": ["64-seed0", "64-seed1"]}),

@@ -7,6 +7,8 @@ import pytest
 
 from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
 from synthaug.analysis.validity.run_agreement import run_checks
+from synthaug.files import read_json
+from synthaug.runs import layout
 from tests.factories.studies import SWEEP, MadeUp, edit_result, make_study, one_group, run_folder
 
 SMALL = {name: SWEEP[name] for name in ("real", "64")}
@@ -101,6 +103,20 @@ def test_unreadable_images(tmp_path: Path) -> None:
     assert checks_of(study)["unreadable_images"] == Check(
         "unreadable_images", WARNING, {"most": 3, "runs": ["64-seed0"]}
     )
+
+
+@pytest.mark.parametrize("name", [layout.MIX, layout.HISTORY])
+def test_files_that_are_not_those_of_the_run_are_named(tmp_path: Path, name: str) -> None:
+    study = small_study(tmp_path)
+    folder = run_folder(study, "64")
+    layout.finish(folder, read_json(folder / layout.RESULT), (layout.MIX, layout.HISTORY))
+    assert "run_files" not in checks_of(study)
+    with (folder / name).open("a", encoding="utf-8") as stream:
+        stream.write("more")
+    check = checks_of(study)["run_files"]
+    assert check.severity == SERIOUS
+    (item,) = check.data["files"]
+    assert (item["run"], item["file"]) == ("64-seed0", name)
 
 
 def test_a_smoke_test_comes_first(tmp_path: Path) -> None:

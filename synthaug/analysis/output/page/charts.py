@@ -15,7 +15,6 @@ from synthaug.analysis.output.figures.learning import Curve, learning_curves
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.text import arm_table, exchange_text
 from synthaug.analysis.text.document import Heading, Points, Rows
-from synthaug.runs import contents
 from synthaug.runs.contents import UnreadableFileError
 
 FIGURES = "figures"  # in the context of a section: name → matplotlib figure
@@ -118,7 +117,7 @@ def learning(content: Content) -> Mapping[str, Any] | None:
         if not item.compared:
             continue
         try:
-            history = contents.read_history(item.run.folder, item.run.result)
+            history = item.run.history
             for column, of_column in curves.items():
                 of_column.append(Curve(item.run.key.arm, history["epoch"], history[column]))
         except (UnreadableFileError, LookupError):
