@@ -13,7 +13,9 @@ _ARGUMENT = re.compile(
     r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
 PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
-_OF_CLASS = re.compile(r"\+{0,2}(prompts\.(?:settings|names))\.(?!([A-Za-z_][\w-]*|0|[1-9]\d*)=)([^=]+)=(.*)", re.ASCII)
+_OF_CLASS = re.compile(
+    r"\+{0,2}(prompts\.(?:settings|names))\.(?!([A-Za-z_][\w-]*|0|[1-9][\d_]*)=)([^=]+)=(.*)", re.ASCII
+)
 _CLASSES = re.compile(r"\+\+(prompts\.(?:settings|names))=\{(.*)\}")
 # Keys whose values are text, and what Hydra would read as a number or a truth value: 2024_05 is 202405 to it.
 TEXT_KEY = re.compile(

@@ -218,7 +218,7 @@ def explain_hydra_error(error: Exception, override: str, before: list[str], comp
     if "Config group override must be" in text:
         names = ", ".join(composer.choices(group))
         return f"this is not a name; choices: {names} (in YAML, a number among them is written \"'55'\")"
-    if group.startswith(("prompts.names", "prompts.settings")) and re.search(r"Exception:|mismatched|\(float\)", text):
+    if group.startswith(("prompts.names", "prompts.settings")) and re.search("Exception:|mismatched|with .str.", text):
         return "Hydra cannot read this; list prompts of the class in a file: prompts=file prompts.file=<file>"
     full_key = re.search(r"full_key: (.+)", text)
     inside = full_key is not None and (group in GROUPS or full_key[1].startswith(f"{group}."))

@@ -37,12 +37,20 @@ def test_numbers_among_texts_are_quoted(typed: str, normalized: str) -> None:
 @pytest.mark.parametrize("flags", [["mix=55"], ["-m", "mix=real,55"]])
 def test_classes_are_named_whatever_their_folders_are_called(flags: list[str]) -> None:
     schema.register()
-    names = {"007.Sea_Lion": "sea lion", "Mt. Cook": "peak, high", "01": "1_0", "Fox (red)": "fox", "x-1": "it's"}
+    names = {
+        "007.Sea_Lion": "sea lion",
+        "Mt. Cook": "peak, high",
+        "01": "1_0",
+        "2_0": "x",
+        "no": "y",
+        "Fox (red)": "fox",
+        "x-1": "it's",
+    }
     for job in jobs_of(*flags, *(f"prompts.names.{name}={value}" for name, value in names.items())):
         assert job.settings["prompts"]["names"] == names
 
 
-@pytest.mark.parametrize("name", ["2.50", "лиса", "a'b"])
+@pytest.mark.parametrize("name", ["2.50", "7e2", "-5", "лиса", "a'b"])
 def test_a_class_that_no_command_line_can_name_is_sent_to_a_file(name: str) -> None:
     schema.register()
     with pytest.raises(UserError, match=r"prompts\.file"):
