@@ -2,10 +2,11 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from synthaug.files import write_rows
+from synthaug.files import open_regular, write_rows
 
 CHECK = "check"  # the last column
 
@@ -33,7 +34,7 @@ def read_checked_rows(path: Path, header: Sequence[str]) -> tuple[list[list[str]
     """
     whole: list[list[str]] = []
     damaged: list[int] = []
-    with path.open(newline="", encoding="utf-8", errors="replace") as stream:
+    with open_regular(path) as content, io.TextIOWrapper(content, "utf-8", "replace", newline="") as stream:
         reader = csv.reader(stream)
         try:
             if next(reader, None) != [*header, CHECK]:

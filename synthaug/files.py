@@ -5,8 +5,10 @@ JSON files end in a checksum of their content, so that what changed on the disk 
 
 import contextlib
 import csv
+import errno
 import glob
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -131,9 +133,20 @@ def file_state(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
+def open_regular(path: Path) -> io.BufferedReader:
+    """Open a file to read its bytes: a pipe would be waited for, and a device has no end.
+
+    Raises:
+        OSError: it is no regular file, or cannot be read.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.open("rb")
+
+
 def sha256(path: Path) -> str:
     """Return the hex SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -178,7 +191,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     remedy = "move it away and run the same command again"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as stream:
+            content = json.loads(stream.read().decode("utf-8"))
         if not isinstance(content, dict):
             raise UserError(f"{path} does not hold a JSON object: {remedy}.")
         recorded = content.pop(CHECKSUM, None)

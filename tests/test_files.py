@@ -175,6 +175,15 @@ def test_a_json_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_json(tmp_path)
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UserError, match="regular file"):
+            read_json(path)
+        with pytest.raises(OSError, match="regular file"):
+            sha256(path)
+
+
 def test_the_bytes_are_on_the_disk_before_the_file_gets_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

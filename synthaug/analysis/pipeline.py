@@ -15,7 +15,7 @@ from synthaug.analysis.output.export import write_files
 from synthaug.analysis.output.report_cache import StoredReport
 from synthaug.analysis.training_images import locator, manifest_files
 from synthaug.analysis.validity.sources import sources
-from synthaug.files import why_not_writable, write_text
+from synthaug.files import remove_unfinished, why_not_writable, write_text
 from synthaug.runs import layout
 from synthaug.runs.planning import record_looks
 from synthaug.terminal import printable
@@ -50,6 +50,8 @@ def make_report(study: Path, prices: Prices | None = None) -> StudyReport:
     from synthaug.analysis.output.page.render import render
 
     comparison, by_group = _analyse(study, prices)
+    for folder in (study, study / layout.FIGURES):
+        remove_unfinished(folder)
     record_looks(study, {seeds for group in comparison.groups for seeds in group.looks})
     write_files(comparison, by_group)
     page = render(comparison, by_group, prices)

@@ -58,6 +58,7 @@ class HashCache:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._added:
+            files.remove_unfinished(self.path.parent)
             entries = self._read() | self._added
             rows = ([name, *stamp, sha256] for name, (stamp, sha256) in entries.items())
             write_checked_rows(self.path, _COLUMNS, rows)

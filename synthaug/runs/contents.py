@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.errors import UserError
-from synthaug.files import write_rows
+from synthaug.files import open_regular, write_rows
 from synthaug.runs.layout import HISTORY, MIX, PREDICTIONS, recorded_hash
 
 _COLUMNS = ("path", "label", "predicted", "cluster")
@@ -169,7 +169,8 @@ def read_history(folder: Path, result: Mapping[str, Any] | None = None) -> dict[
 def _table(file: Path, result: Mapping[str, Any] | None) -> Iterator[tuple[list[str], list[list[str]]]]:
     """Yield header and rows of a CSV file; whatever is wrong with them becomes an `UnreadableFileError`."""
     try:
-        content = file.read_bytes()
+        with open_regular(file) as stream:
+            content = stream.read()
         if recorded_hash(result, file.name) not in (None, hashlib.sha256(content).hexdigest()):
             raise ValueError("it is not what the run wrote")
         header, *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))

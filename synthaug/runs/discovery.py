@@ -203,13 +203,13 @@ def load_run(folder: Path) -> Run:
     if not (folder / RESULT).is_file():
         raise _no_result(folder)
     result = read_json(folder / RESULT)
-    check_result(result, folder)
-    if result.get("format") != FORMAT:
+    if "format" in result and result["format"] != FORMAT:
         raise UserError(
             f"{folder / RESULT} has format {result.get('format')}, this version reads {FORMAT}: use "
             f"the version of synthaug that wrote it ({next(_values(result, 'versions.synthaug'), 'not recorded')})."
         )
     key, real, synthetic, augment = _identified(result, folder)
+    check_result(result, folder)
     return Run(key, folder, real, synthetic, "finished", result, augment=augment)
 
 
@@ -248,6 +248,8 @@ def find_runs(study: Path, plan: StudyPlan | None = None) -> list[Run]:
         try:
             result = read_json(path)
             key, real, synthetic, augment = _identified(result, path.parent)
+            if study / key.folder != path.parent:
+                raise _damaged(path.parent, f"it is of the run {key.folder}")
         except UserError as error:
             log.warning("%s belongs to no planned run and cannot be read, so it is left out: %s", path, error)
             continue

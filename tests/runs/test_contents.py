@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,10 @@ def test_a_file_of_another_shape_cannot_be_read_although_nothing_is_recorded(
 
 def test_a_file_that_is_missing_or_no_file_cannot_be_read(tmp_path: Path) -> None:
     for name in FILES:
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UnreadableFileError):
+            read(name, tmp_path, None)
+        (tmp_path / name).unlink()
         with pytest.raises(UnreadableFileError):
             read(name, tmp_path, None)
         (tmp_path / name).mkdir()

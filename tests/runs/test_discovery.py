@@ -98,6 +98,29 @@ def test_an_unplanned_result_that_cannot_be_read_does_not_stop_the_others(
     assert str(stray) in caplog.text
 
 
+def test_a_result_in_the_folder_of_another_run_is_none_of_the_study(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = planned("real", 0).key
+    for folder in (key.folder, Path("other", *key.folder.parts[1:]), key.folder.with_name("seed7")):
+        (tmp_path / folder).mkdir(parents=True)
+        write_json(tmp_path / folder / layout.RESULT, result(key, 1, 0))
+    assert [run.folder for run in discovery.find_runs(tmp_path)] == [tmp_path / key.folder]
+    assert len(caplog.records) == 2
+    with pytest.raises(UserError, match="seed0"):
+        discovery.load_run(tmp_path / key.folder.with_name("seed7"))
+
+
+@pytest.mark.parametrize(("real", "synthetic"), [(0.9, 0.6), (0.4, 0.1)])
+def test_a_plan_with_other_numbers_than_the_result_is_a_contradiction(
+    tmp_path: Path, real: float, synthetic: float
+) -> None:
+    write_json(tmp_path / layout.RESULT, result(KEY, 0.4, 0.6))
+    assert discovery.read_run(tmp_path, KEY, 0.4, 0.6).state == "finished"
+    run = discovery.read_run(tmp_path, KEY, real, synthetic)
+    assert (run.state, (run.failure or {})["type"]) == ("failed", "damaged")
+
+
 def test_a_damaged_failure_is_still_a_failed_run(tmp_path: Path) -> None:
     (tmp_path / layout.FAILED).write_text("{", encoding="utf-8")
     run = discovery.read_run(tmp_path, layout.RunKey("d", "g", "m", "real", 0), 1, 0)

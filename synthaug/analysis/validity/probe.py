@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthaug.analysis.inference.intervals import Estimate, wilson
-from synthaug.data.decoding import decode, open_image
+from synthaug.data.decoding import open_image, try_decode
 
 FOLDS = 5
 MIN_IMAGES = 4 * FOLDS  # images of an origin: with fewer the interval holds nearly everything
@@ -54,13 +54,15 @@ class Traits:
 
 def read_traits(path: Path) -> Traits | None:
     """Read the traits of an image file; None where it is missing or damaged."""
+    rgb = try_decode(None, path, SIDE)
+    if isinstance(rgb, str):
+        return None
     try:
         with path.open("rb") as stream, open_image(stream) as opened:
             kind = _format(opened)
             width, height = opened.size
-        rgb = decode(path, SIDE)
         size = path.stat().st_size
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+    except Exception:  # Pillow's plugins raise what they like
         return None
     measures = {
         "width": math.log(width),

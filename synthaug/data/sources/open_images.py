@@ -27,7 +27,7 @@ from synthaug.data.decoding import decode, large_photographs
 from synthaug.data.samples import SPLITS
 from synthaug.data.sources import dataset_record, download
 from synthaug.errors import UserError, raise_all
-from synthaug.files import whole_file, whole_folder, write_rows
+from synthaug.files import remove_unfinished, whole_file, whole_folder, write_rows
 from synthaug.messages import plural, suggest
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ def write_open_images(
     cache = root.parent / "open_images"
     (cache / "images").mkdir(parents=True, exist_ok=True)
     with locks.exclusive(cache / ".lock", f"downloads into {cache}"):
+        for folder in (cache, cache / "images"):
+            remove_unfinished(folder)
         if dataset_record.is_made(root, request):
             return
         try:
