@@ -28,8 +28,9 @@ def tolerant_output() -> Iterator[None]:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 for the whole command
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    factory = logging.getLogRecordFactory()
+    factory, raises = logging.getLogRecordFactory(), logging.raiseExceptions
     logging.setLogRecordFactory(_PrintableRecord)
+    logging.raiseExceptions = False  # a run goes on where nobody reads its log, without a traceback for each line
     try:
         try:
             yield
@@ -40,6 +41,7 @@ def tolerant_output() -> Iterator[None]:
         sys.exit(1)  # as rich ends a command
     finally:
         logging.setLogRecordFactory(factory)
+        logging.raiseExceptions = raises
 
 
 def printable(text: str) -> str:

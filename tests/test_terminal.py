@@ -79,6 +79,20 @@ def test_errors_and_the_log_tell_a_terminal_to_do_nothing(capfd: pytest.CaptureF
     assert logging.getLogRecordFactory() is logging.LogRecord
 
 
+def test_a_log_that_nobody_reads_is_no_matter(capfd: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    log = logging.Logger("of its own")
+    with os.fdopen(writing, "w", buffering=1) as pipe:
+        log.addHandler(logging.StreamHandler(pipe))
+        with tolerant_output():
+            log.warning("a line")
+        assert capfd.readouterr().err == ""
+        log.warning("a line")
+        assert "BrokenPipeError" in capfd.readouterr().err
+        os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())  # or closing it would fail
+
+
 @pytest.mark.parametrize("to", ["closed", "full"])
 def test_output_that_nobody_takes_ends_in_a_sentence(to: str, tmp_path: Path) -> None:
     redirection = {"closed": ">&-", "full": "> /dev/full"}[to]
