@@ -120,7 +120,7 @@ def login_problem() -> str:
     try:
         reason = "" if wandb.login(prompt=False) else "nobody is logged in"
     except Exception as error:  # a wrong key, a server that is down
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
     return f"WANDB_MODE={mode}: {reason}; run `wandb login`, or set WANDB_MODE=offline." if reason else ""
 
 
