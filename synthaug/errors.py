@@ -57,7 +57,6 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and is_environmental(error):
         return printable(
             f"{error.filename2 or error.filename} cannot be read or written ({error.strerror}): give yourself the "
-            "right to it or make room for it, then run the same command again, or write elsewhere with "
-            "output_dir=<folder>."
+            "right to it, make room for it, or name another place; then run the same command again."
         )
     return printable(str(error) or type(error).__name__)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from synthaug.data.folders import files_below
-from synthaug.errors import UserError, disk_is_full, explain, raise_all
+from synthaug.errors import UserError, explain, raise_all
 from synthaug.files import why_not_writable
 from synthaug.messages import bullets, plural
 from synthaug.runs import discovery, layout
@@ -60,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; by default a GPU where there is one")
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out files that are no whole images")
     parsed = parser.parse_args(arguments)
+    if reason := why_not_writable((parsed.output or Path()).parent):
+        print(f"The predictions cannot be written: {reason}; give another file with --output.", file=sys.stderr)
+        return 1
     try:
         model, images, output = _check(parsed.run, parsed.images, parsed.output, parsed.batch_size)
-        if reason := why_not_writable(output.parent):
-            print(f"{output} cannot be written: {reason}.", file=sys.stderr)
-            return 1
         classified = _classify(model, images, parsed.device, parsed.batch_size, parsed.skip_unreadable)
         from synthaug.training.prediction import write_classified
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Interrupted; nothing is written.", file=sys.stderr)
         return 130
     except OSError as error:
-        print(explain(error) if disk_is_full(error) else f"{output} cannot be written: {error}", file=sys.stderr)
+        print(explain(error), file=sys.stderr)
         return 1
     counts = Counter(classified.predicted)
     listed = ", ".join(f"{name}: {counts[name]:,}" for name in classified.classes if counts[name])
@@ -91,8 +91,8 @@ def _check(run: Path, folder: Path, output: Path | None, batch_size: int) -> tup
     def attempt(find: Callable[[], _T]) -> _T | None:
         try:
             return find()
-        except UserError as error:
-            problems.append(str(error))
+        except (UserError, OSError) as error:
+            problems.append(explain(error))
             return None
 
     model = attempt(lambda: _find_model(run))

@@ -35,10 +35,16 @@ def tolerant_output() -> Iterator[None]:
         try:
             yield
         finally:
-            _flush()
+            sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
         sys.exit(1)  # as rich ends a command
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _forget_output()  # a file on a full disk
+        print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(1)
     finally:
         logging.setLogRecordFactory(factory)
         logging.raiseExceptions = raises
@@ -64,17 +70,6 @@ def _is_obeyed(sign: str) -> bool:
     if sign in _LINES:
         return False
     return unicodedata.category(sign) in _CATEGORIES or unicodedata.bidirectional(sign) in _REVERSING
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # into a file on a full disk
-        _forget_output()
-        print(f"The output cannot be written: {error.strerror}.", file=sys.stderr)
-        sys.exit(1)
 
 
 def _forget_output() -> None:

@@ -77,6 +77,13 @@ def test_nothing_is_left_behind_by_a_failure(tmp_path: Path, error: type[BaseExc
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_that_cannot_be_written_is_called_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    with pytest.raises(OSError, match="too long") as caught, whole_file(path):
+        pass
+    assert caught.value.filename == str(path)
+
+
 def test_a_rename_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(OSError, match="directory"), whole_file(tmp_path / "a"):

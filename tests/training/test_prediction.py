@@ -1,6 +1,7 @@
 """New photographs: classified as the run classified its test images, whatever their number, format and folder."""
 
 import csv
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from synthaug import predict
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.models.classifier import Classifier
-from synthaug.runs import contents, layout
+from synthaug.runs import contents, discovery, layout
 from synthaug.training import prediction
 from tests.factories.commands import settings, train
 from tests.factories.images import image, write_dataset
@@ -157,7 +158,18 @@ def test_a_file_that_cannot_be_written_is_named_before_anything_is_classified(
     output = photographs(tmp_path / "new", 1) / "a" / "b.csv"
     output.parent.write_text("a file")
     assert predict.main([str(run), str(tmp_path / "new"), "-o", str(output)]) == 1
-    assert str(output) in capsys.readouterr().err
+    assert str(output.parent) in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(discovery, "load_run", refuse)  # root may read everything
+    assert predict.main([str(tmp_path / "run"), str(photographs(tmp_path / "new", 1))]) == 2
+    assert str(tmp_path / "run") in capsys.readouterr().err
 
 
 def test_an_unknown_device_is_refused(run: Path) -> None:
