@@ -97,6 +97,8 @@ def is_finished(job: Job) -> bool:
         and not shift_sets.pending(job.folder, make_shifts(job))
     )
     if finished and is_first_process():
+        with contextlib.suppress(OSError):  # a study that may only be read
+            layout.remove_leftovers(job.folder)
         print(finished_message(job))
     return finished
 

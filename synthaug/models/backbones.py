@@ -15,6 +15,7 @@ from synthaug.models import heads
 
 TIMM = "timm/"
 _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")
+_SAVE_WEIGHTS = "save one with torch.save(network.state_dict(), <path>)"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -171,7 +172,8 @@ def _load_state(network: nn.Module, path: Path) -> None:
         safe = path.suffix == ".safetensors"
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both raise whatever the file's bytes provoke, torch.load with bad advice
-        raise UserError(f"model.weights={path} holds no tensors that can be read ({type(error).__name__}).") from error
+        reason = f"holds no tensors that can be read ({type(error).__name__})"
+        raise UserError(f"model.weights={path} {reason}; {_SAVE_WEIGHTS}.") from error
     try:
         # What is replaced or removed afterwards may have any shape, as in weights that were trained on other classes.
         replaced = tuple(f"{part}." for part in (*heads.find_head(network), *_AUXILIARY_HEADS))
@@ -179,8 +181,8 @@ def _load_state(network: nn.Module, path: Path) -> None:
         network.load_state_dict({name: v for name, v in state.items() if not name.startswith(replaced)} | head)
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        remedy = "save one with torch.save(network.state_dict(), <path>)"
-        raise UserError(f"model.weights={path} holds no state dict of this network: {reason:.300}; {remedy}") from error
+        what = f"holds no state dict of this network: {reason:.300}"
+        raise UserError(f"model.weights={path} {what}; {_SAVE_WEIGHTS}.") from error
 
 
 def _drop_auxiliary_heads(network: nn.Module) -> None:

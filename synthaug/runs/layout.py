@@ -121,6 +121,11 @@ def finish(folder: Path, result: Mapping[str, Any], written: Sequence[str] = (MI
             "again."
         )
     write_json(folder / RESULT, {**result, _FILES: {name: sha256(folder / name) for name in written}})
+    remove_leftovers(folder)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a finished run needs no more; a process may have been killed before it did."""
     remove_unfinished(folder)
     for name in (FAILED, LAST, PREVIOUS):
         (folder / name).unlink(missing_ok=True)

@@ -46,3 +46,19 @@ def test_a_model_that_is_not_logged_any_more_is_told_of(
     job.folder.mkdir(parents=True)
     write_json(job.folder / layout.RESULT, {"settings": {"logger": {"wandb": {"log_model": earlier}}}})
     assert ("overwrite=true" in runner.finished_message(job)) == lacks
+
+
+def test_what_a_killed_process_left_of_a_finished_run_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema.register()
+    (job,) = jobs_of("mix=real", "logger=none")
+    job.folder.mkdir(parents=True)
+    for name in (layout.LAST, layout.PREVIOUS, layout.CHECKPOINT):
+        (job.folder / name).touch()
+    assert not runner.is_finished(job)
+    assert (job.folder / layout.LAST).exists()
+    write_json(job.folder / layout.RESULT, {})
+    assert runner.is_finished(job)
+    assert {path.name for path in job.folder.iterdir()} == {layout.CHECKPOINT, layout.RESULT}
