@@ -49,9 +49,9 @@ def many_scans(side: int, scans: int) -> bytes:
 
 def test_an_image_of_endless_work_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.jpg"
-    path.write_bytes(many_scans(900, 20))
-    assert pixels_of(path).shape == (900, 900, 3)
-    path.write_bytes(many_scans(900, 30_000))
+    path.write_bytes(many_scans(2000, 20))
+    assert pixels_of(path).shape == (WHOLE, WHOLE, 3)
+    path.write_bytes(many_scans(2000, 30_000))
     monkeypatch.setattr(decoding, "MOST_SECONDS", 0.1)
     started = time.thread_time()
     assert why_not(path).startswith("takes too long")
