@@ -128,8 +128,8 @@ _RULES: Mapping[str, Rule] = {
     "model.pretrain_epochs": _number(0),
     "trainer.max_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 1 or epochs == -1, "at least 1"),
     "trainer.precision": (
-        lambda precision: str(precision) not in ("16-true", "bf16-true"),
-        "32-true, 16-mixed or bf16-mixed: images stay in 32 bits, and weights in fewer cannot read them",
+        lambda precision: str(precision) not in ("16-true", "bf16-true", "64-true", "64"),
+        "32-true, 16-mixed or bf16-mixed: images stay in 32 bits, and weights of more or fewer cannot read them",
     ),
     # A part of the images must neither choose the checkpoint nor be the test.
     "trainer.limit_val_batches": _ALL,

@@ -591,6 +591,8 @@ def default_config() -> DictConfig:
         ("generator._target_=5", "generator._target_=5", ""),
         ("+logger.csv=5", "logger.csv", ""),
         ("trainer.precision=16-true", "trainer.precision='16-true'", "16-mixed"),
+        ("trainer.precision=64", "trainer.precision=64", "16-mixed"),
+        ("trainer.precision=64-true", "trainer.precision='64-true'", "16-mixed"),
         ("trainer.max_epochs=many", "trainer", "must be Optional[int]"),
         ("+model.lrr=1", "model", "did you mean 'lr'?"),
         ("~generator.prompt", "generator", "'prompt'"),
