@@ -12,7 +12,7 @@ from synthaug.config.command_help import CommandHelp
 from synthaug.errors import UserError, explain, is_environmental
 from synthaug.execution import training_steps
 from synthaug.execution.session import Session, is_first_process
-from synthaug.terminal import tolerant_output
+from synthaug.terminal import printable, tolerant_output
 from synthaug.tracking import run_ids
 
 HELP = CommandHelp(
@@ -49,11 +49,12 @@ def main() -> None:
         if not session.is_sweep and not session.failed:
             from synthaug.execution import conclusion
 
-            print(*[line for job in session.jobs.values() for line in conclusion.conclusion(job)], sep="\n")
+            for job in session.jobs.values():
+                print(printable("\n".join(conclusion.conclusion(job))))
         complete = [_compare(session, study) for study in studies] if session.is_sweep else []
         for study in studies:
             if hint := run_ids.upload_hint(study):
-                print(hint)
+                print(printable(hint))
         sys.exit(0 if all(complete) and not session.failed else 1)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -30,6 +30,7 @@ from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
 from synthaug.runs import contents, layout
+from synthaug.terminal import printable
 from synthaug.tracking import run_ids
 
 if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
@@ -99,7 +100,7 @@ def is_finished(job: Job) -> bool:
     if finished and is_first_process():
         with contextlib.suppress(OSError):  # a study that may only be read
             layout.remove_leftovers(job.folder)
-        print(finished_message(job))
+        print(printable(finished_message(job)))
     return finished
 
 

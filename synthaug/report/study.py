@@ -7,6 +7,7 @@ from pathlib import Path
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.pipeline import StudyReport, show_report
 from synthaug.report.arguments import report_parser
+from synthaug.terminal import printable
 
 _DESCRIPTION = """Compare the runs of a study, or answer a question about one, from files alone. Questions:
 
@@ -51,5 +52,5 @@ def _publish(report: StudyReport) -> bool:
     logging.getLogger("synthaug").setLevel(logging.INFO)
     published = summary_run.publish(report)
     if hint := run_ids.upload_hint(report.comparison.folder):
-        print(hint)
+        print(printable(hint))
     return published

@@ -15,6 +15,7 @@ from typing import Any
 from synthaug.errors import UserError
 from synthaug.files import file_state, read_json, write_json
 from synthaug.runs import layout
+from synthaug.terminal import printable
 
 FORMAT = 1
 CACHE = "report_cache.json"
@@ -93,7 +94,7 @@ def show(study: Path, text: str) -> None:
         text: what was printed to begin with.
     """
     print(text, end="")
-    print(study / layout.PAGE)
+    print(printable(str(study / layout.PAGE)))
 
 
 def _runs(study: Path) -> dict[str, str]:
