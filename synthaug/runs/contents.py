@@ -171,6 +171,8 @@ def _table(file: Path, result: Mapping[str, Any] | None) -> Iterator[tuple[list[
     try:
         with open_regular(file) as stream:
             content = stream.read()
+        if not content:
+            raise ValueError("it is empty")
         if recorded_hash(result, file.name) not in (None, hashlib.sha256(content).hexdigest()):
             raise ValueError("it is not what the run wrote")
         header, *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
