@@ -106,9 +106,19 @@ class Checkpoints(Checkpoint):
             raise UserError(f"{self.folder} was removed while the run was training: run the same command again.")
         if self.history.last_is_best:
             trainer.save_checkpoint(self.folder / CHECKPOINT, weights_only=True)
-        if trainer.is_global_zero and (self.folder / LAST).is_file():
-            (self.folder / LAST).replace(self.folder / PREVIOUS)
+        if trainer.is_global_zero:
+            _keep(self.folder / LAST, self.folder / PREVIOUS)
         trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+
+
+def _keep(last: Path, previous: Path) -> None:
+    """Give a checkpoint that is about to be written over a second name; at no moment is there none."""
+    if last.is_file():
+        try:
+            previous.unlink(missing_ok=True)
+            previous.hardlink_to(last)
+        except OSError:  # a disk without such names
+            last.replace(previous)
 
 
 def resumable(folder: Path) -> Path | None:

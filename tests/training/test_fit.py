@@ -1,6 +1,7 @@
 """A run: the same every time, whatever interrupts it, chosen on validation alone, and whole when it is finished."""
 
 import csv
+import errno
 import json
 import math
 import re
@@ -21,7 +22,7 @@ from synthaug.errors import UserError
 from synthaug.files import read_json, write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
-from synthaug.training import fit, progress
+from synthaug.training import callbacks, fit, progress
 from synthaug.training.callbacks import COLUMNS
 from tests.factories.commands import KEY, build_arm, settings, train
 from tests.factories.images import image, write_dataset
@@ -222,6 +223,22 @@ def test_a_checkpoint_calls_nothing(study: Path, tmp_path: Path, monkeypatch: py
     with pytest.raises(UserError, match=rf"{name} cannot be loaded"):
         train(folder, run_settings(study))
     assert not (tmp_path / "called").exists()
+
+
+def test_a_run_has_a_last_checkpoint_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last, previous = tmp_path / layout.LAST, tmp_path / layout.PREVIOUS
+    for text in ("first", "second"):
+        callbacks._keep(last, previous)
+        last.unlink(missing_ok=True)
+        last.write_text(text)
+    assert (last.read_text(), previous.read_text()) == ("second", "first")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    callbacks._keep(last, previous)
+    assert previous.read_text() == "second"
 
 
 def test_a_run_whose_folder_is_removed_ends_at_the_next_epoch(study: Path, tmp_path: Path) -> None:
