@@ -322,6 +322,7 @@ def build(
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
     _require_foreign(train, real, data.store)
+    _warn_of_two_labels([sample for sample in train if sample.origin != REAL], data.store)
     return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts)
 
 
@@ -351,6 +352,14 @@ def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStor
             f"{plural(len(copies), 'synthetic image is a real one', 'synthetic images are real ones')}:\n"
             f"{bullets(copies)}\nRemove them from the synthetic images."
         )
+
+
+def _warn_of_two_labels(synthetic: Sequence[Sample], store: PixelStore) -> None:
+    """Warn of synthetic images that are in more than one class: no way out but another pool or other prompts."""
+    conflicts = label_conflicts(synthetic, lambda key: store.place(key).content)
+    if conflicts:
+        what = plural(len(conflicts), "synthetic image is", "synthetic images are")
+        log.warning("%s in more than one class:\n%s", what, bullets([str(sample.path) for sample in conflicts]))
 
 
 def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:

@@ -1,6 +1,7 @@
 """From settings to the images of an arm: what is stored, said, left out and refused on the way."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_a_small_crop_keeps_its_detail(root: Path) -> None:
     shown = view.permute(1, 2, 0).numpy()
     assert shown.std() > 0.65 * ideal.std()
     assert np.corrcoef(shown.ravel(), ideal.ravel())[0, 1] > 0.95
+
+
+def test_synthetic_images_in_two_classes_are_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Blind(Painter):
+        """Makes the same picture for every class."""
+
+        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+            return super().sample(["a picture"] * len(prompts), list(range(len(seeds))))
+
+    job = settings(root, root.parent, 0.5, 0.5)
+    build_arm(job)
+    assert "more than one class" not in caplog.text
+    synthetic = SyntheticSet(root.parent / "blind", Blind())
+    arms.build(arms.read_real(job["dataset"], root.parent / "outputs"), job["mix"], 0, synthetic)
+    assert "more than one class" in caplog.text
 
 
 def test_files_that_are_left_out_are_named_with_their_reasons(root: Path, caplog: pytest.LogCaptureFixture) -> None:
