@@ -127,13 +127,21 @@ def resumable(folder: Path) -> Path | None:
     Args:
         folder: of the run.
     """
-    names = [name for name in (LAST, PREVIOUS) if (folder / name).is_file()]
-    damaged = [name for name in (CHECKPOINT, *names) if (folder / name).is_file() and not is_whole(folder / name)]
-    whole = next((name for name in names if name not in damaged), None) if CHECKPOINT not in damaged else None
+    damaged: list[Path] = []
+    whole: Path | None = None
+    for path in (folder / LAST, folder / PREVIOUS):
+        if whole is None and path.is_file():
+            if is_whole(path):
+                whole = path
+            else:
+                damaged.append(path)
+    best = folder / CHECKPOINT
+    if best.is_file() and not is_whole(best):
+        damaged, whole = [*damaged, best], None
     if damaged:
-        course = "begins anew" if whole is None else f"continues from {whole}, one epoch earlier"
-        log.warning("%s is damaged: the run %s", " and ".join(str(folder / name) for name in damaged), course)
-    return folder / whole if whole else None
+        course = "begins anew" if whole is None else f"continues from {whole.name}, one epoch earlier"
+        log.warning("%s is damaged: the run %s", " and ".join(map(str, damaged)), course)
+    return whole
 
 
 def load_tensors(checkpoint: Path) -> dict[str, Any]:
