@@ -66,6 +66,7 @@ CHANGES: Mapping[str, Change] = {
     "cropped 5 %": _cropped(0.05),
     "cropped 10 %": _cropped(0.1),
     "mirrored": lambda image, _: ImageOps.mirror(image),
+    "upside down": lambda image, _: ImageOps.flip(image),
     "brightened 20 %": _brightened(1.2),
     "darkened 20 %": _brightened(0.8),
 }

@@ -16,7 +16,7 @@ from synthaug.terminal import tolerant_output
 
 _DESCRIPTION = """Read every image of a dataset and report those that are unusable, twice there,
 in more than one split or class (by bytes, by pixels, and re-encoded, resized,
-cropped or mirrored), named as another class, or odd. Writes findings.csv and
+cropped or flipped), named as another class, or odd. Writes findings.csv and
 report.html, and into the dataset's folder the manifest SHA256SUMS: runs refuse
 files that are no longer what it says, and `sha256sum -c SHA256SUMS` knows it."""
 _EPILOG = """examples:

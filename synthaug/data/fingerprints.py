@@ -1,6 +1,6 @@
 """Fingerprints of images: the same for the same pixels, and enough of a picture to confirm that another is its copy.
 
-Near duplicates are copies that were re-encoded, resized, brightened, mirrored, or cropped by up to a tenth
+Near duplicates are copies that were re-encoded, resized, brightened, flipped, or cropped by up to a tenth
 (`registration`); two photographs of one scene are none.
 """
 
@@ -19,7 +19,7 @@ from synthaug.data.pixels import content_hash
 from synthaug.data.registration import Thumbnails
 
 BITS = 64
-RULE = 2  # raise it with any change of what counts as a copy
+RULE = 3  # raise it with any change of what counts as a copy
 # Images are compared at this short side in pixels: enough to tell any two photographs apart, and fast.
 SHORT_SIDE = 256
 

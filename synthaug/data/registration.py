@@ -1,7 +1,7 @@
-"""Whether one picture is a copy of another: re-encoded, resized, brightened, mirrored, or cropped by up to a tenth.
+"""Whether one picture is a copy of another: re-encoded, resized, brightened, flipped, or cropped by up to a tenth.
 
 Pictures are compared as thumbnails. Candidates are those whose coarse grey thumbnails correlate: that of one picture
-with that of some window of the other, as it is or mirrored. A candidate is confirmed where the two thumbnails, laid
+with that of some window of the other, as it is or flipped. A candidate is confirmed where the two thumbnails, laid
 over each other to a fraction of a pixel and brought to one brightness and contrast, differ by little everywhere and in
 every colour. The alignment takes Gauss-Newton steps on the squared differences (Lucas, B. D., Kanade, T. (1981). An
 iterative image registration technique with an application to stereo vision. IJCAI, 674-679).
@@ -29,6 +29,7 @@ _BLUR = 1  # standard deviation in pixels of the thumbnail: finer detail depends
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 _BRIGHT = 235  # means above, or beside such, may be of pixels of which some are clipped to white
 _GAINS = 0.6, 1.6  # of contrast
+_FLIPS = (1, 1), (1, -1), (-1, 1), (-1, -1)  # steps through rows and columns; the last one turns by 180 degrees
 _ROWS = 512  # pictures whose correlations with all others are held in memory at once
 _PAIRS = 256  # that are aligned at once
 
@@ -53,17 +54,17 @@ class Thumbnails:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Pairs of pictures (first, second) of which the second may show a window of the first, perhaps mirrored.
+    """Pairs of pictures (first, second) of which the second may show a window of the first, perhaps flipped.
 
     Attributes:
         pairs: indices, (P, 2).
         windows: scale, left and top, as shares of the side of the first picture, (P, 3).
-        mirrored: whether the second one is mirrored, (P,).
+        flips: index into `_FLIPS` of what makes the second one show the window as the first does, (P,).
     """
 
     pairs: NDArray[np.int64]
     windows: Values
-    mirrored: NDArray[np.bool_]
+    flips: NDArray[np.int64]
 
 
 def find_windows(first: Thumbnails, second: Thumbnails) -> NDArray[np.int64]:
@@ -85,9 +86,7 @@ def find_windows(first: Thumbnails, second: Thumbnails) -> NDArray[np.int64]:
             rows = slice(start, start + _PAIRS)
             pairs = candidates.pairs[rows]
             left, right = pairs.T
-            shown = np.where(
-                candidates.mirrored[rows, None, None, None], blurred_second[right][:, :, ::-1], blurred_second[right]
-            )
+            shown = _flipped(blurred_second[right], candidates.flips[rows])
             lost = _lost(first.sides[left], second.sides[right])
             windows = candidates.windows[rows]
             residuals = _residuals(_reduced(blurred[left], lost), _reduced(shown, lost), windows)
@@ -102,7 +101,7 @@ def _candidates(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Iterator
     """Return the pairs that correlate, each with the window that correlates most."""
     whole, windows = _windows()[0], np.array(_windows(), dtype=np.float32)
     coarse = [_coarse(first, window) for window in _windows()]
-    targets = [_coarse(second, whole), _coarse(second[:, :, ::-1], whole)]
+    targets = [_coarse(second[:, ::down, ::across], whole) for down, across in _FLIPS]
     for start in range(0, len(first), _ROWS):
         best = np.full((len(first[start : start + _ROWS]), len(second)), MIN_CORRELATION, dtype=np.float32)
         which = np.full(best.shape, -1, dtype=np.int8)
@@ -111,8 +110,9 @@ def _candidates(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Iterator
             better = correlation > best
             best[better], which[better] = correlation[better], number
         rows, columns = np.nonzero(which >= 0)
-        choice = which[rows, columns]
-        yield _Candidates(np.stack([rows + start, columns], axis=1), windows[choice // 2], choice % 2 == 1)
+        choice = which[rows, columns].astype(np.int64)
+        pairs = np.stack([rows + start, columns], axis=1)
+        yield _Candidates(pairs, windows[choice // len(_FLIPS)], choice % len(_FLIPS))
 
 
 @cache
@@ -148,6 +148,15 @@ def _blurred(pixels: NDArray[np.uint8], sigma: float) -> Values:
     from scipy.ndimage import gaussian_filter  # a command that finds all runs finished does without scipy
 
     return np.asarray(gaussian_filter(pixels.astype(np.float32), (0, sigma, sigma, 0)))
+
+
+def _flipped(thumbnails: Values, flips: NDArray[np.int64]) -> Values:
+    """Return thumbnails, each flipped in its own way."""
+    flipped = thumbnails.copy()
+    for number, (down, across) in enumerate(_FLIPS):
+        chosen = flips == number
+        flipped[chosen] = thumbnails[chosen][:, ::down, ::across]
+    return flipped
 
 
 def _lost(sides: NDArray[np.int64], other_sides: NDArray[np.int64]) -> NDArray[np.float64]:

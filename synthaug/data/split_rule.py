@@ -10,7 +10,7 @@ from synthaug.messages import join_words, plural
 
 IN_WORDS = (
     "Within each class, an image and its copies are a group: those with the same pixels and, with near_duplicates, "
-    "those that aligned thumbnails confirm to be re-encoded, resized, brightened, mirrored, or cropped by up to a "
+    "those that aligned thumbnails confirm to be re-encoded, resized, brightened, flipped, or cropped by up to a "
     "tenth. The image with most copies takes them first; none joins by way of others. "
     "A share of all images, rounded, or their number is apportioned to the classes by largest remainders, at least one "
     "to each. Groups are ordered by SHA-256 of (seed, class, least pixel hash of the group), and fill first test, then "

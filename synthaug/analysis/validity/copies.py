@@ -1,4 +1,4 @@
-"""The same picture among training and test images: with the same pixels, or re-encoded, resized, cropped, mirrored."""
+"""The same picture among training and test images: with the same pixels, or re-encoded, resized, cropped, flipped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
