@@ -12,7 +12,7 @@ from synthaug.data import checksums
 from synthaug.data.samples import SPLITS
 from synthaug.errors import UserError, disk_is_full, explain
 from synthaug.messages import plural, suggest
-from synthaug.terminal import tolerant_output
+from synthaug.terminal import printable, tolerant_output
 
 _DESCRIPTION = """Read every image of a dataset and report those that are unusable, twice there,
 in more than one split or class (by bytes, by pixels, and re-encoded, resized,
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Interrupted; nothing is written.", file=sys.stderr)
         return 130
     except OSError as error:
-        print(explain(error) if disk_is_full(error) else f"The check cannot be written: {error}", file=sys.stderr)
+        message = explain(error) if disk_is_full(error) else f"The check cannot be written: {error}"
+        print(printable(message), file=sys.stderr)
         return 1
 
 
@@ -85,24 +86,26 @@ def _check(root: Path, split_folders: dict[str, str], output: Path | None, accep
     check = check_dataset(root, split_folders, accept)
     dataset_report.print_check(check)
     dataset_report.write(folder, check)
-    print(f"See {folder / dataset_report.PAGE} and {dataset_report.TABLE} beside it.")
+    manifest = printable(str(root / checksums.MANIFEST))
+    print(f"See {printable(str(folder / dataset_report.PAGE))} and {dataset_report.TABLE} beside it.")
     if check.manifest_differs and not accept:
-        print(f"{root / checksums.MANIFEST} is left as it was.")
+        print(f"{manifest} is left as it was.")
     elif check.manifest_differs or not check.recorded or check.added:
         _write_manifest(check.root, check.hashes)
     else:
-        print(f"All files are as {root / checksums.MANIFEST} says.")
+        print(f"All files are as {manifest} says.")
     return 1 if check.is_serious(accept) else 0
 
 
 def _write_manifest(root: Path, hashes: dict[str, str]) -> None:
+    manifest = printable(str(root / checksums.MANIFEST))
     try:
         checksums.write(root, hashes)
     except OSError as error:
-        reason = f"{root / checksums.MANIFEST} cannot be written ({error.strerror})"
+        reason = f"{manifest} cannot be written ({error.strerror})"
         print(f"{reason}, so runs will not notice changed files.", file=sys.stderr)
         return
-    print(f"{root / checksums.MANIFEST} has the hashes of {plural(len(hashes), 'file')}: runs refuse changed ones.")
+    print(f"{manifest} has the hashes of {plural(len(hashes), 'file')}: runs refuse changed ones.")
 
 
 if __name__ == "__main__":

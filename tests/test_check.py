@@ -98,6 +98,15 @@ def test_a_name_that_cannot_be_written_down_is_escaped(root: Path) -> None:
     assert len(checksums.read(root) or {}) == 25
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+def test_names_do_not_reach_the_terminal_as_commands(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "train/cat/000.png").rename(root / "train/cat/\x1b[31m.png")
+    (root / "train/cat/\x1b[31m.png").write_bytes(b"no image")
+    moved = root.rename(root.with_name("\x1b[2J"))
+    assert check.main([str(moved)]) == 1
+    assert "\x1b" not in "".join(capsys.readouterr())
+
+
 def test_an_output_that_cannot_be_written_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("taken").touch()
     assert check.main([str(root), "--output", "taken"]) == 1
