@@ -144,16 +144,20 @@ def resumable(folder: Path) -> Path | None:
     return whole
 
 
-def load_tensors(checkpoint: Path) -> dict[str, Any]:
+def load_tensors(checkpoint: Path, required: str = "state_dict") -> dict[str, Any]:
     """Load a checkpoint into the memory of the CPU; nothing in it is called, whatever the library's default.
+
+    Args:
+        checkpoint: the file.
+        required: key that it must have; empty for none.
 
     Raises:
         UserError: it holds something else than tensors and plain values, or is damaged.
     """
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if "state_dict" not in content:
-            raise KeyError("state_dict")
+        if required and required not in content:
+            raise KeyError(required)
     except Exception as error:  # of whatever kind the bytes provoke
         reason = " ".join(str(error).split())
         raise UserError(
@@ -172,6 +176,9 @@ def is_whole(checkpoint: Path) -> bool:
         return False
 
 
+_HANDED_OVER = ".temp.ckpt"
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes each checkpoint to a temporary file beside its place, then renames it; reads no pickles but tensors.
 
@@ -186,7 +193,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             temporary.write_bytes(content.getbuffer())
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        return load_tensors(Path(path))
+        # Weights alone: what Lightning hands over from processes that it has started.
+        return load_tensors(Path(path), required="" if Path(path).name == _HANDED_OVER else "state_dict")
 
 
 class PredictionWriter(Callback):

@@ -23,7 +23,7 @@ from synthaug.files import read_json, write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.training import callbacks, fit, progress
-from synthaug.training.callbacks import COLUMNS
+from synthaug.training.callbacks import COLUMNS, AtomicCheckpointIO
 from tests.factories.commands import KEY, build_arm, settings, train
 from tests.factories.images import image, write_dataset
 
@@ -607,6 +607,16 @@ def test_checkpoints_do_not_pass_through_the_temporary_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     train(tmp_path / "run", run_settings(study))
     assert same_run(study / "run", tmp_path / "run")
+
+
+def test_weights_that_lightning_hands_over_from_its_processes_are_loaded(tmp_path: Path) -> None:
+    """The two tests below take a minute; without them, a check of checkpoints refused these."""
+    weights = {"layer.weight": torch.ones(2)}
+    AtomicCheckpointIO().save_checkpoint(weights, tmp_path / ".temp.ckpt")
+    assert torch.equal(AtomicCheckpointIO().load_checkpoint(tmp_path / ".temp.ckpt")["layer.weight"], torch.ones(2))
+    AtomicCheckpointIO().save_checkpoint(weights, tmp_path / layout.LAST)
+    with pytest.raises(UserError, match="state_dict"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / layout.LAST)
 
 
 @pytest.mark.slow
