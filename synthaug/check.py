@@ -10,7 +10,9 @@ from pathlib import Path
 
 from synthaug.data import checksums
 from synthaug.data.samples import SPLITS
-from synthaug.errors import UserError, disk_is_full, explain
+from synthaug.errors import UserError
+from synthaug.exit_codes import exit_code
+from synthaug.files import why_not_writable
 from synthaug.messages import plural, suggest
 from synthaug.terminal import printable, tolerant_output
 
@@ -42,18 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="by default outputs/checks/<name of root>")
     parser.add_argument("--accept", action="store_true", help="write the manifest anew where files have changed")
     parsed = parser.parse_args(arguments)
-    try:
-        return _check(parsed.root, _split_folders(parsed.overrides), parsed.output, parsed.accept)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; nothing is written.", file=sys.stderr)
-        return 130
-    except OSError as error:
-        message = explain(error) if disk_is_full(error) else f"The check cannot be written: {error}"
-        print(printable(message), file=sys.stderr)
-        return 1
+    return exit_code(lambda: _check(parsed.root, _split_folders(parsed.overrides), parsed.output, parsed.accept))
 
 
 def _split_folders(overrides: Sequence[str]) -> dict[str, str]:
@@ -81,8 +72,10 @@ def _check(root: Path, split_folders: dict[str, str], output: Path | None, accep
 
     root = root.expanduser()
     folder = output or Path("outputs/checks") / (root.resolve().name or "root")
-    if root.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)  # rather than fail when all images are read
+    if reason := why_not_writable(folder):  # rather than fail when all images are read
+        message = f"The check cannot be written: {reason}; give another folder with --output."
+        print(printable(message), file=sys.stderr)
+        return 1
     check = check_dataset(root, split_folders, accept)
     dataset_report.print_check(check)
     dataset_report.write(folder, check)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from synthaug.data.folders import files_below
 from synthaug.errors import UserError, explain, raise_all
+from synthaug.exit_codes import exit_code
 from synthaug.files import why_not_writable
 from synthaug.messages import bullets, plural
 from synthaug.runs import discovery, layout
@@ -63,21 +64,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if reason := why_not_writable((parsed.output or Path()).parent):
         print(f"The predictions cannot be written: {reason}; give another file with --output.", file=sys.stderr)
         return 1
-    try:
-        model, images, output = _check(parsed.run, parsed.images, parsed.output, parsed.batch_size)
-        classified = _classify(model, images, parsed.device, parsed.batch_size, parsed.skip_unreadable)
-        from synthaug.training.prediction import write_classified
+    return exit_code(
+        lambda: _predict(
+            *_check(parsed.run, parsed.images, parsed.output, parsed.batch_size),
+            parsed.device,
+            parsed.batch_size,
+            parsed.skip_unreadable,
+        )
+    )
 
-        write_classified(output, classified)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; nothing is written.", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(explain(error), file=sys.stderr)
-        return 1
+
+def _predict(
+    model: _Model, images: Sequence[Path], output: Path, device: str, batch_size: int, skip_unreadable: bool
+) -> int:
+    classified = _classify(model, images, device, batch_size, skip_unreadable)
+    from synthaug.training.prediction import write_classified
+
+    write_classified(output, classified)
     counts = Counter(classified.predicted)
     listed = ", ".join(f"{name}: {counts[name]:,}" for name in classified.classes if counts[name])
     print(printable(f"{plural(len(classified.paths), 'image')} classified ({listed}); see {output}"))

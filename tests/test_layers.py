@@ -19,6 +19,7 @@ ROOMS = (
     "synthaug.terminal",
     "synthaug.environment",
     "synthaug.errors",
+    "synthaug.exit_codes",
     "synthaug.files",
     "synthaug.locks",
     "synthaug.checked_rows",
