@@ -254,7 +254,11 @@ def mix_counts(real: RealImages, mix: Mapping[str, Any], debug: bool = False) ->
 
 
 def synthetic_images(
-    settings: Mapping[str, Any], dataset: str, name: str, generator: Generator | FolderGenerator
+    settings: Mapping[str, Any],
+    dataset: str,
+    name: str,
+    generator: Generator | FolderGenerator,
+    announced: set[str] | None = None,
 ) -> SyntheticImages:
     """Return the images of a generator for a dataset, which all studies share.
 
@@ -263,6 +267,7 @@ def synthetic_images(
         dataset: its name.
         name: of the generator with its prompts.
         generator: not yet loaded.
+        announced: what the command has told already.
 
     Raises:
         UserError: prompts that cannot be read, or that would not be used.
@@ -276,7 +281,7 @@ def synthetic_images(
                 "prompts: set prompts=default, or a generator that makes images."
             )
         return FolderPool(folder, generator)
-    return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt))
+    return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt), announced=announced)
 
 
 def build(

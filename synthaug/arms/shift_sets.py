@@ -53,7 +53,11 @@ def is_evaluated(run: Path, name: str) -> bool:
 
 
 def held_out_images(
-    settings: Mapping[str, Any], dataset: str, name: str, generator: Generator | FolderGenerator
+    settings: Mapping[str, Any],
+    dataset: str,
+    name: str,
+    generator: Generator | FolderGenerator,
+    announced: set[str] | None = None,
 ) -> SyntheticSet:
     """Return the synthetic images that no arm trains on, of the same generator and prompts but with other seeds.
 
@@ -62,6 +66,7 @@ def held_out_images(
         dataset: its name.
         name: of the generator with its prompts.
         generator: not yet loaded.
+        announced: what the command has told already.
 
     Raises:
         UserError: a pool of existing images, of which any may be trained on.
@@ -73,7 +78,8 @@ def held_out_images(
             "shift=folder shift.folder.root=<folder> shift.folder.origin=synthetic."
         )
     folder = build.images_folder(settings) / "held_out" / dataset / name
-    return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt), series="held out")
+    prompts = read_prompts(settings["prompts"], generator.prompt)
+    return SyntheticSet(folder, generator, prompts, "held out", announced)
 
 
 def held_out_source(images: SyntheticSet, classes: Sequence[str]) -> HeldOut:

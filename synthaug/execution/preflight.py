@@ -43,7 +43,7 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     for study in sorted({job.study for job in jobs if job.settings["debug"]}):
         smoke_test.clear(study)
         print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
-    check_runs(jobs, session.scans)
+    check_runs(jobs, session.scans, announced=session.announced)
     if session.is_sequential or not session.is_sweep:  # or they run on other machines, which may have other devices
         pending = [job for job in jobs if not is_complete(job)]
         raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job)))
@@ -57,6 +57,7 @@ def check_runs(
     scans: Scans | None = None,
     make_generator: MakeGenerator = factory.make_generator,
     make_shifts: Callable[[Job], Mapping[str, Shift]] = factory.make_shifts,
+    announced: set[str] | None = None,
 ) -> None:
     """Raise everything that would stop one of the requested runs.
 
@@ -65,11 +66,13 @@ def check_runs(
         scans: gets the images of each dataset, so that they are listed and hashed once.
         make_generator: gives a run's generator, not yet loaded.
         make_shifts: gives a run's shifts by name.
+        announced: what the command has told already.
 
     Raises:
         UserError: all of it at once.
     """
     scans = {} if scans is None else scans
+    announced = set() if announced is None else announced
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
     problems = [*_trial_problems(jobs), *_name_problems(jobs), *_login_problems(jobs)]
     mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
@@ -87,13 +90,15 @@ def check_runs(
             conflicts.setdefault(tuple(differing), []).append(job.folder)
         if real is None:
             continue
-        if reason := _mix_problem(job, real, make_generator):
+        if reason := _mix_problem(job, real, make_generator, announced):
             mixes.setdefault(reason, {})[job.key.arm] = None
         if shifts := make_shifts(job):
             shift_key = repr((key, job.key.generator, job.settings["shift"]))
             if shift_key not in sets:
                 with build.hash_cache(job.settings["dataset"], job.output_dir) as hashes:
-                    sets[shift_key] = shift_sets.list_sets(shifts, real, _held_out(job, make_generator), hashes.sha256)
+                    sets[shift_key] = shift_sets.list_sets(
+                        shifts, real, _held_out(job, make_generator, announced), hashes.sha256
+                    )
             problems += sets[shift_key][1]
             if not job.settings["overwrite"]:
                 problems += shift_sets.describe_changes(job.folder, sets[shift_key][0])
@@ -206,7 +211,7 @@ def taken_message(folders: Sequence[Path], differing: Iterable[str]) -> str:
     return "\n    ".join([f"{folders[0]} {verb} a run of another configuration:", *differing, remedy])
 
 
-def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator) -> str:
+def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, announced: set[str]) -> str:
     """Return why the images at hand do not make the mix, or the missing ones could not be generated."""
     mix = job.settings["mix"]
     try:
@@ -215,15 +220,17 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator) -> s
             counts = build.mix_counts(real, mix, debug=True)
         if mix["synthetic"] > 0 and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
-            synthetic = build.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator)
+            synthetic = build.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator, announced)
             synthetic.check({name: count.synthetic for name, count in counts.items()})
     except UserError as error:
         return str(error)
     return ""
 
 
-def _held_out(job: Job, make_generator: MakeGenerator) -> SyntheticSet | UserError:
+def _held_out(job: Job, make_generator: MakeGenerator, announced: set[str]) -> SyntheticSet | UserError:
     try:
-        return shift_sets.held_out_images(job.settings, job.key.dataset, job.key.generator, make_generator(job))
+        return shift_sets.held_out_images(
+            job.settings, job.key.dataset, job.key.generator, make_generator(job), announced
+        )
     except UserError as error:
         return error

@@ -156,7 +156,9 @@ def _claim(session: Session, job: Job) -> bool:
 def _train(session: Session, job: Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
     arm = _build_arm(session, job)
-    sets = _pending_shift_sets(job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train])
+    sets = _pending_shift_sets(
+        session, job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train]
+    )
     from synthaug.analysis.text import format
     from synthaug.training import fit, lightning_rules
 
@@ -207,7 +209,7 @@ def _evaluate_finished(session: Session, job: Job) -> bool:
     data = _read_real(session, job)
     result = read_json(job.folder / layout.RESULT)
     trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder, result)]
-    sets = _pending_shift_sets(job, data.real, data.store, trained)
+    sets = _pending_shift_sets(session, job, data.real, data.store, trained)
     from synthaug.training import lightning_rules
 
     lightning_rules.quiet_libraries()
@@ -216,7 +218,7 @@ def _evaluate_finished(session: Session, job: Job) -> bool:
 
 
 def _pending_shift_sets(
-    job: Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
+    session: Session, job: Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
 ) -> list[ShiftSet]:
     """Return the shift sets that the run is still to be evaluated on; tried before anything is trained."""
     pending = shift_sets.pending(job.folder, make_shifts(job))
@@ -224,7 +226,9 @@ def _pending_shift_sets(
         return []
 
     def held_out(per_class: int) -> list[Sample]:
-        images = shift_sets.held_out_images(job.settings, job.key.dataset, job.key.generator, make_generator(job))
+        images = shift_sets.held_out_images(
+            job.settings, job.key.dataset, job.key.generator, make_generator(job), session.announced
+        )
         return shift_sets.held_out_source(images, real.classes)(per_class)
 
     sets = shift_sets.prepare_sets(job.folder, pending, job.settings["dataset"], real, store, trained, held_out)
@@ -247,7 +251,9 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     settings = job.settings
     data = _read_real(session, job)
     _announce_power(session, job, len(data.real.test))
-    synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
+    synthetic = build.synthetic_images(
+        settings, job.key.dataset, job.key.generator, make_generator(job), session.announced
+    )
 
     siblings = [
         (sibling.planned.real, sibling.planned.synthetic)

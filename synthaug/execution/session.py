@@ -50,7 +50,7 @@ class Session:
         is_expanded: whether `jobs` are all of them, as a sweeper of ours finds before the first begins.
         is_sequential: whether they run one after the other.
         scans: dataset → its images in their splits, why it cannot be used, or None where it is yet to be written.
-        announced: datasets of which the power was announced.
+        announced: what was told once: datasets of which the power was announced, prompts.
         unwritable: datasets that could not be written → why.
         failed: labels of the runs that could not be brought to their end.
     """

@@ -8,7 +8,6 @@ Image n of a class always has the same prompt and seed. An image counts once its
 process leaves at most one batch without rows, which is generated again, as is an image that somebody deleted.
 """
 
-import functools
 import hashlib
 import logging
 import time
@@ -115,13 +114,22 @@ class SyntheticSet:
         generator: what samples the images.
         prompts: of the images; None takes the generator's template.
         series: part of every seed, so that two series of the same prompts have no image in common.
+        announced: what a command has told already, which gets the prompts that are shown.
     """
 
-    def __init__(self, folder: Path, generator: Generator, prompts: Prompts | None = None, series: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        generator: Generator,
+        prompts: Prompts | None = None,
+        series: str = "",
+        announced: set[str] | None = None,
+    ) -> None:
         self.folder = folder
         self.series = series
         self.generator = generator
         self.prompts = prompts or Prompts([generator.prompt], source="generator.prompt")
+        self._announced = set() if announced is None else announced
         self._cached: tuple[tuple[int, int, int], list[ManifestRow]] | None = None
 
     def check(self, counts: Mapping[str, int]) -> None:
@@ -218,9 +226,14 @@ class SyntheticSet:
         return accepted
 
     def _show_prompts(self, classes: Sequence[str]) -> None:
-        _show_once(logging.INFO, f"prompts:\n{bullets(self.prompts.shown(classes), limit=_MOST_PROMPTS)}")
+        self._show_once(logging.INFO, f"prompts:\n{bullets(self.prompts.shown(classes), limit=_MOST_PROMPTS)}")
         if doubts := self.prompts.doubts(classes):
-            _show_once(logging.WARNING, f"Prompts that may not be meant:\n{bullets(doubts)}")
+            self._show_once(logging.WARNING, f"Prompts that may not be meant:\n{bullets(doubts)}")
+
+    def _show_once(self, level: int, text: str) -> None:
+        if text not in self._announced:  # every arm of a sweep checks its images
+            self._announced.add(text)
+            log.log(level, "%s", text)
 
     def _sample(
         self, batch: Sequence[tuple[str, int]], provenance: Mapping[str, str], rows: list[ManifestRow]
@@ -371,11 +384,6 @@ def read_manifest(folder: Path) -> list[ManifestRow]:
             "again."
         )
     return list(rows.values())
-
-
-@functools.cache  # every arm of a sweep checks its images
-def _show_once(level: int, text: str) -> None:
-    log.log(level, "%s", text)
 
 
 def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:

@@ -650,9 +650,10 @@ def test_prompts_are_shown_and_doubted_once_before_anything_is_sampled(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     prompts = Prompts(["a sketch of a {class_name}"])
+    announced: set[str] = set()  # by one command
     with caplog.at_level("INFO", "synthaug"):
         for name in ("first", "second"):
-            SyntheticSet(tmp_path / name, Painter(), prompts).check({"emu": 2, "yak": 2})
+            SyntheticSet(tmp_path / name, Painter(), prompts, announced=announced).check({"emu": 2, "yak": 2})
     assert ["emu: a sketch of a emu" in caplog.text, caplog.text.count("yak: a sketch of a yak")] == [True, 1]
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
     assert "an emu" in caplog.records[1].getMessage()
