@@ -61,6 +61,13 @@ class Budget(Enum):
     steps = "steps"
 
 
+class Sampling(Enum):
+    """How classes are resampled: each as often as the largest, or a class drawn for each place of a batch."""
+
+    oversample = "oversample"
+    balanced = "balanced"
+
+
 @dataclass
 class AugmentConfig:
     """Mirrors `data.augment.Augmentation`, which may not be imported here because it needs torch."""
@@ -149,6 +156,7 @@ class Config:
     seed: int = 0
     batch_size: int = 32
     budget: Budget = Budget.steps
+    sampling: Sampling | None = None
     num_workers: int = 0
     output_dir: str = "outputs"
     overwrite: bool = False

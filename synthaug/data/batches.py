@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.data.class_sampling import draw_pass, occurrences, pass_length
 from synthaug.errors import UserError
 
 
@@ -26,9 +27,11 @@ class Batches:
     number of steps it would have with all rows, so that arms of one size are trained for equally many: it goes through
     the rows of its origin again and again, each time in another order.
 
+    Resampling (`sampling`) changes what one pass is, and not how passes make epochs; see `class_sampling`.
+
     Yields batches of (draw, row): `draw` numbers the random numbers of the image's augmentation, and is another one
-    each time that a row comes. With equal steps it is the number of the pass. With equal epochs it is the epoch, and
-    for the n-th time that a row comes in one epoch, n · 2³² more.
+    each time that a row comes. With equal steps it is the number of the pass, with equal epochs the epoch; where a row
+    has come n times in that before, n · 2³² more.
 
     Args:
         count: rows.
@@ -38,6 +41,8 @@ class Batches:
         synthetic: which rows are; may be left out without pretraining.
         pretrain_epochs: how many epochs train on synthetic rows before those on real ones; 0: all on both.
         baseline: rows of the arm whose steps an epoch takes; None: an epoch is one pass.
+        labels: class number of each row; may be left out without `sampling`.
+        sampling: how classes are resampled; None: each row comes once in a pass.
 
     Raises:
         UserError: fewer training images than processes.
@@ -53,8 +58,13 @@ class Batches:
         synthetic: Sequence[bool] = (),
         pretrain_epochs: int = 0,
         baseline: int | None = None,
+        labels: Sequence[int] = (),
+        sampling: str | None = None,
     ) -> None:
-        size = count if baseline is None else baseline
+        self.labels = np.array(labels if sampling else [0] * count, dtype=np.int64)
+        self.sampling = sampling
+        one_pass = pass_length(self.labels, sampling) if count else 0
+        size = one_pass if baseline is None else baseline
         if seed is not None and size < world:
             raise UserError(
                 f"{size} training images cannot be shared by {world} processes: use fewer with trainer.devices=1."
@@ -66,7 +76,7 @@ class Batches:
         self.synthetic = np.array(synthetic, dtype=bool)
         self.pretrain_epochs = pretrain_epochs
         self.size = size
-        self.one_pass = baseline in (None, count)
+        self.one_pass = baseline in (None, one_pass)
         # Fewer images than one batch per process: train on smaller batches rather than on none.
         self.batch_size = batch_size if seed is None else max(1, min(batch_size, size // world))
         self.epoch = 0
@@ -96,8 +106,9 @@ class Batches:
         if not self.one_pass:
             return self._continued(self.seed, rows, needed * (self.epoch - begun), needed)
         generator = np.random.default_rng([self.seed, self.epoch])
-        orders = [generator.permutation(rows) for _ in range(-(-needed // len(rows)))]
-        return [(self.epoch + (number << 32), int(row)) for number, order in enumerate(orders) for row in order]
+        length = pass_length(self.labels[rows], self.sampling)
+        orders = [self._pass(rows, generator) for _ in range(-(-needed // length))]
+        return _numbered(self.epoch, np.concatenate(orders))
 
     def _rows(self) -> tuple[NDArray[np.int64], int]:
         """Return the rows that the epoch trains on, and the first epoch that trains on these."""
@@ -106,12 +117,23 @@ class Batches:
             return np.flatnonzero(self.synthetic == pretraining), 0 if pretraining else self.pretrain_epochs
         return np.arange(self.count), 0
 
-    @staticmethod
-    def _continued(seed: int, rows: NDArray[np.int64], start: int, needed: int) -> list[tuple[int, int]]:
-        """Return (pass, row) at the places [start, start + needed) of the stream of passes through `rows`."""
-        first, skipped = divmod(start, len(rows))
-        passes = range(first, -(-(start + needed) // len(rows)))
+    def _pass(self, rows: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        return np.asarray(rows[draw_pass(self.labels[rows], self.sampling, generator)])
+
+    def _continued(self, seed: int, rows: NDArray[np.int64], start: int, needed: int) -> list[tuple[int, int]]:
+        """Return (draw, row) at the places [start, start + needed) of the stream of passes through `rows`."""
+        length = pass_length(self.labels[rows], self.sampling)
+        first, skipped = divmod(start, length)
+        passes = range(first, -(-(start + needed) // length))
         drawn = [
-            (number, int(row)) for number in passes for row in np.random.default_rng([seed, number]).permutation(rows)
+            item
+            for number in passes
+            for item in _numbered(number, self._pass(rows, np.random.default_rng([seed, number])))
         ]
         return drawn[skipped : skipped + needed]
+
+
+def _numbered(number: int, rows: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return (draw, row): `number`, and 2³² more for each time that the row has come before."""
+    draws = number + (occurrences(rows) << 32)
+    return list(zip(draws.tolist(), rows.tolist(), strict=True))

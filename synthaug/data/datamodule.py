@@ -93,6 +93,7 @@ class MixDataModule(LightningDataModule):
         num_workers: of each loader; 0 reads in the training process.
         pretrain_epochs: so many epochs train on synthetic images alone, the later ones on real ones; see `Batches`.
         baseline: number of images of the arm that all arms take as many steps as; None: an epoch is one pass.
+        sampling: how classes are resampled, see `class_sampling`; None: not at all.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class MixDataModule(LightningDataModule):
         num_workers: int = 0,
         pretrain_epochs: int = 0,
         baseline: int | None = None,
+        sampling: str | None = None,
     ) -> None:
         super().__init__()
         self.train = train
@@ -124,6 +126,7 @@ class MixDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.pretrain_epochs = pretrain_epochs
         self.baseline = baseline
+        self.sampling = sampling
         # In every checkpoint, as plain data: what the classifier in it was shown.
         shown = {"image_size": image_size, "crop_pct": crop_pct, "short_side": store.short_side}
         self.save_hyperparameters({**shown, "augment": asdict(self.augmentation)}, logger=False)
@@ -144,9 +147,17 @@ class MixDataModule(LightningDataModule):
             rank: of the process.
             world: number of processes.
         """
-        synthetic = [sample.origin == SYNTHETIC for sample in self.train]
         return Batches(
-            len(self.train), self.batch_size, self.seed, rank, world, synthetic, self.pretrain_epochs, self.baseline
+            len(self.train),
+            self.batch_size,
+            self.seed,
+            rank,
+            world,
+            [sample.origin == SYNTHETIC for sample in self.train],
+            self.pretrain_epochs,
+            self.baseline,
+            [sample.label for sample in self.train],
+            self.sampling,
         )
 
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> Batch:

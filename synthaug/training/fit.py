@@ -182,6 +182,7 @@ def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) 
         num_workers=settings["num_workers"],
         pretrain_epochs=pretrain_epochs,
         baseline=len(arm.real.train) if settings["budget"] == "steps" else None,
+        sampling=settings.get("sampling"),
     )
 
 

@@ -33,7 +33,7 @@ from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 
 CARD = ["-m", "mix=real,55,64,73,82"]
-HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "num_workers", "output_dir"]
+HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "sampling", "num_workers", "output_dir"]
 HELP_KEYS += ["per_class", "controls", "margin", "debug", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, real, "
 
@@ -623,6 +623,7 @@ def test_value_that_cannot_be_used(override: str, key: str, part: str, default_c
     ("override", "part"),
     [
         ("budget=minutes", "[epochs, steps]"),
+        ("sampling=weighted", "[oversample, balanced]"),
         ("controls=true", "with -m"),
         ("dataset=imagefolder", "dataset.root=<value>"),
     ],

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthaug.data.batches import Batches
+from synthaug.data.class_sampling import BALANCED, OVERSAMPLE, occurrences
 from synthaug.errors import UserError
 
 counts = st.integers(1, 300)
@@ -258,3 +259,88 @@ def test_a_late_epoch_of_a_small_arm_costs_no_more_than_the_first() -> None:
     share = Batches(3, 4, 0, baseline=8)
     share.set_epoch(10**6)
     assert {math.floor(draw / 10**6) for batch in share for draw, _ in batch} == {2}
+
+
+# --- resampled classes -------------------------------------------------------------------------------------
+
+labels_of_rows = st.lists(st.integers(0, 3), min_size=1, max_size=60)
+
+
+@given(labels_of_rows, counts, batch_sizes, worlds, st.integers(0, 9), st.sampled_from([OVERSAMPLE, BALANCED]))
+def test_resampling_leaves_the_steps_of_the_budget_as_they_are(
+    labels: list[int], baseline: int, batch_size: int, world: int, seed: int, sampling: str
+) -> None:
+    if baseline < world:
+        return
+    plain = Batches(baseline, batch_size, 0, 0, world)
+    shares = [
+        Batches(len(labels), batch_size, seed, rank, world, baseline=baseline, labels=labels, sampling=sampling)
+        for rank in range(world)
+    ]
+    for share in shares:
+        share.set_epoch(1)
+        assert [len(batch) for batch in share] == [plain.batch_size] * len(plain)
+    drawn = [item for share in shares for batch in share for item in batch]
+    assert len(set(drawn)) == len(drawn)  # what comes again, in one pass or the next, is augmented otherwise
+
+
+@given(labels_of_rows, st.integers(0, 9), st.integers(1, 3))
+def test_oversampling_makes_classes_as_large_as_the_largest_and_rows_of_a_class_alike(
+    labels: list[int], seed: int, epochs: int
+) -> None:
+    largest = max(Counter(labels).values())
+    for baseline in (None, largest * len(set(labels))):
+        share = Batches(len(labels), 1, seed, baseline=baseline, labels=labels, sampling=OVERSAMPLE)
+        for epoch in range(epochs):
+            share.set_epoch(epoch)
+            seen = Counter(flat(share))
+            assert Counter(labels[row] for row in seen.elements()) == dict.fromkeys(labels, largest)
+            for label, size in Counter(labels).items():
+                times = {seen[row] for row, of_row in enumerate(labels) if of_row == label}
+                assert times <= {largest // size, -(-largest // size)}
+
+
+def test_balanced_sampling_draws_classes_alike_with_replacement() -> None:
+    labels = [0] * 3000 + [1] * 900 + [2] * 100
+    share = Batches(len(labels), 8, 0, labels=labels, sampling=BALANCED)
+    seen = Counter(flat(share))
+    by_class = Counter(labels[row] for row in seen.elements())
+    assert sum(by_class.values()) == 4000
+    assert max(abs(count - 4000 / 3) for count in by_class.values()) < 5 * math.sqrt(4000 * 2 / 9)
+    assert len([row for row in seen if labels[row] == 0]) == pytest.approx(3000 * (1 - math.exp(-4 / 9)), rel=0.1)
+
+
+@pytest.mark.parametrize("sampling", [OVERSAMPLE, BALANCED])
+def test_resampling_depends_on_seed_and_epoch_alone_and_goes_on_after_a_resume(sampling: str) -> None:
+    labels = [0] * 40 + [1] * 7
+
+    def epochs(seed: int, *numbers: int) -> list[list[tuple[int, int]]]:
+        share = Batches(47, 5, seed, baseline=60, labels=labels, sampling=sampling)
+        drawn = []
+        for number in numbers:
+            share.set_epoch(number)
+            drawn.append([item for batch in share for item in batch])
+        return drawn
+
+    assert epochs(0, 2, 3) == epochs(0, 0, 1, 2, 3)[2:]
+    assert epochs(0, 0) != epochs(1, 0)
+    assert epochs(0, 0) != epochs(0, 1)
+
+
+@pytest.mark.parametrize("sampling", [OVERSAMPLE, BALANCED])
+def test_pretraining_resamples_the_classes_of_an_origin(sampling: str) -> None:
+    labels = [0] * 30 + [1] * 10
+    synthetic = [row % 2 == 0 for row in range(40)]
+    for baseline in (None, 32):
+        share = Batches(40, 4, 0, 0, 1, synthetic, 1, baseline, labels, sampling)
+        for epoch in (0, 1):
+            share.set_epoch(epoch)
+            seen = flat(share)
+            assert {synthetic[row] for row in seen} == {epoch == 0}
+            assert 0.3 < sum(labels[row] == 0 for row in seen) / len(seen) < 0.7
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=50))
+def test_occurrences_are_counted_from_the_front(rows: list[int]) -> None:
+    expected = [rows[:place].count(row) for place, row in enumerate(rows)]
+    assert occurrences(np.array(rows)).tolist() == expected

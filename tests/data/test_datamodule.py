@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from synthaug import files
 from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
+from synthaug.data.class_sampling import OVERSAMPLE
 from synthaug.data.datamodule import Batch, MixDataModule, RawBatch, Rows
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import SYNTHETIC, RealImages, Sample, scan
@@ -162,6 +163,17 @@ def test_both_views_are_averaged(real: RealImages, synthetic: list[Sample], stor
 
 def test_without_an_augmentation_nothing_varies(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
     assert module(real, synthetic, store, augmentation=None).augmentation == Augmentation()
+
+
+@pytest.mark.parametrize(("sampling", "labels"), [(None, [9, 13]), (OVERSAMPLE, [13, 13])])
+def test_classes_are_as_often_in_a_pass_as_sampling_says(
+    real: RealImages, synthetic: list[Sample], store: PixelStore, sampling: str | None, labels: list[int]
+) -> None:
+    data = module(real, synthetic, store, batch_size=1, sampling=sampling)
+    batches = list(data.train_dataloader())
+    assert torch.bincount(torch.cat([batch.labels for batch in batches])).tolist() == labels
+    pixels = [str(batch.draws) + str(batch.rows) for batch in batches]
+    assert len(set(pixels)) == len(pixels)
 
 
 def test_processes_of_a_trainer_share_the_rows(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:

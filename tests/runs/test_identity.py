@@ -17,7 +17,8 @@ SAME_RUN = {
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "prompts.name",
 }  # fmt: skip
 OTHER_RUN = {
-    "seed", "batch_size", "budget", "dataset.name", "dataset.train", "dataset.val", "dataset.test", "dataset.more",
+    "seed", "batch_size", "budget", "sampling",
+    "dataset.name", "dataset.train", "dataset.val", "dataset.test", "dataset.more",
     "dataset.split.val", "dataset.split.test", "dataset.split.seed", "dataset.split.near_duplicates",
     "dataset.prepare", "dataset.image_size", "dataset.crop_pct",
     *(f"dataset.augment.{name}" for name in (

@@ -567,6 +567,13 @@ def test_with_equal_steps_arms_of_every_size_take_as_many(
     assert training["passes"] == pytest.approx(passes * done, abs=1e-4)
 
 
+def test_resampled_classes_take_the_steps_of_the_baseline(study: Path, tmp_path: Path) -> None:
+    settings = by_steps(study, 1, 0, sampling="balanced")
+    assert fit.datamodule(build_arm(settings), settings).train_batches().sampling == "balanced"
+    train(tmp_path / "run", settings)
+    assert training_of(tmp_path / "run")["steps"] == 16
+
+
 def test_with_equal_epochs_an_arm_takes_the_steps_of_its_size(study: Path, tmp_path: Path) -> None:
     train(tmp_path / "run", run_settings(study, real=0.5, synthetic=0))
     assert training_of(tmp_path / "run") | {"seconds": 0} == {
