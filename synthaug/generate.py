@@ -77,13 +77,14 @@ def execute(session: Session, job: Job) -> None:
 def generate(job: Job) -> None:
     """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, requests."""
     from synthaug.arms import build
+    from synthaug.arms.mixing import Mix
 
     settings = job.settings
     build.prepare(settings["dataset"], instantiate)
     debug = settings["debug"]
     real = build.read_real(settings["dataset"], job.output_dir, debug=debug).real
     per_class, mix = settings["per_class"], settings["mix"]
-    if per_class is None and mix["synthetic"] == 0:
+    if per_class is None and not Mix.of(mix).has_synthetic:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
     if per_class is not None:
         needed = dict.fromkeys(real.classes, min(per_class, 1) if debug else per_class)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.arms import mixing, smoke_test
-from synthaug.arms.mixing import Counts
+from synthaug.arms.mixing import Counts, Mix
 from synthaug.data import fingerprints, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
@@ -249,8 +249,8 @@ def mix_counts(real: RealImages, mix: Mapping[str, Any], debug: bool = False) ->
         UserError: the images do not allow the mix.
     """
     if debug:
-        return smoke_test.few_counts(real, mix["real"], mix["synthetic"])
-    return mixing.required(real.train, real.classes, mix["real"], mix["synthetic"], real.more)
+        return smoke_test.few_counts(real, Mix.of(mix))
+    return mixing.required(real.train, real.classes, Mix.of(mix), real.more)
 
 
 def synthetic_images(
@@ -289,7 +289,7 @@ def build(
     mix: Mapping[str, Any],
     seed: int,
     synthetic: SyntheticImages,
-    siblings: Iterable[tuple[float, float]] = (),
+    siblings: Iterable[Mapping[str, Any]] = (),
     check: Callable[[], object] = lambda: None,
     debug: bool = False,
 ) -> Arm:
@@ -300,8 +300,7 @@ def build(
         mix: the settings of the group `mix`.
         seed: of the run.
         synthetic: from `synthetic_images`.
-        siblings: (real, synthetic) of the study's other mixes, whose images are generated at once so that the model is
-            loaded once.
+        siblings: the study's other mixes, whose images are generated at once so that the model is loaded once.
         check: called before anything is generated; raises where hours of generation would be in vain.
         debug: whether a few images are enough.
 
@@ -311,12 +310,12 @@ def build(
     real = data.real
     class_counts = mix_counts(real, mix, debug)
     pool: Sequence[Sample] = []
-    if mix["synthetic"] > 0:
+    if Mix.of(mix).has_synthetic:
         needed = {name: count.synthetic for name, count in class_counts.items()}
         if synthetic.count_missing(needed):
             check()
             for sibling in siblings:  # an impossible one fails its own run, not this one
-                for name, count in _sibling_counts(real, *sibling, debug).items():
+                for name, count in _sibling_counts(real, Mix.of(sibling), debug).items():
                     needed[name] = max(needed[name], count.synthetic)
             synthetic.ensure(needed)
         available = synthetic.available({name: count.synthetic for name, count in class_counts.items()})
@@ -331,11 +330,11 @@ def build(
     return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts)
 
 
-def _sibling_counts(real: RealImages, kept: float, synthetic: float, debug: bool) -> dict[str, Counts]:
+def _sibling_counts(real: RealImages, mix: Mix, debug: bool) -> dict[str, Counts]:
     if debug:
-        return smoke_test.few_counts(real, kept, synthetic)
+        return smoke_test.few_counts(real, mix)
     by_class = per_class(real.train, real.classes)
-    return {name: mixing.counts(len(samples), kept, synthetic) for name, samples in by_class.items()}
+    return mixing.mix_counts({name: len(samples) for name, samples in by_class.items()}, mix)
 
 
 def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStore) -> None:

@@ -1,9 +1,11 @@
-"""Selection of the images that an arm trains on: a pure function of (sample lists, real, synthetic, seed).
+"""Selection of the images that an arm trains on: a pure function of (sample lists, mix, seed).
 
 A mix is two numbers, both multiples of the number of real training images of a class: `real` of them are
-kept and `synthetic` of them are added; above 1, further real images join all of those. Counts are exact in
-every class and depend on that class alone; what is kept at 0.4 is kept at 0.5 for the same seed; the order
-of the lists does not matter, and a class that gains images keeps most of its choice.
+kept and `synthetic` of them are added; above 1, further real images join all of those. In the place of the
+first there may be a number of images (`real_per_class`, shots), in that of the second a size up to which
+synthetic images fill each class (`fill`). Counts are exact in every class; what is kept at 0.4 is kept at
+0.5 for the same seed, and what is kept of 4 is kept of 8; the order of the lists does not matter, and a class
+that gains images keeps most of its choice.
 """
 
 import hashlib
@@ -11,10 +13,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from synthaug.data.samples import Sample, per_class
 from synthaug.errors import UserError
-from synthaug.messages import bullets, plural
+from synthaug.messages import bullets, join_words, plural
+
+LARGEST = "largest"
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,46 @@ class Counts:
 
     real: int
     synthetic: int
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How many images an arm has.
+
+    Attributes:
+        real: real images, a multiple of the real training images of each class.
+        synthetic: synthetic images, likewise.
+        real_per_class: real images of each class, in the place of `real`; None: as that says.
+        fill: images of each class after synthetic ones have been added to its real ones, where it has fewer:
+            `LARGEST` for as many as the largest class of the real training set, a number, or class name → number
+            (classes that are not named get none); in the place of `synthetic`. None: as that says.
+    """
+
+    real: float
+    synthetic: float
+    real_per_class: int | None = None
+    fill: str | int | Mapping[str, int] | None = None
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Mix":
+        """Return the mix that the settings of the group `mix` describe."""
+        return cls(
+            settings["real"], settings["synthetic"], settings.get("real_per_class"), settings.get("fill") or None
+        )
+
+    @property
+    def has_synthetic(self) -> bool:
+        """Whether it may have synthetic images."""
+        return self.synthetic > 0 or self.fill is not None
+
+    @property
+    def is_without_real(self) -> bool:
+        """Whether it has no real image on purpose."""
+        return self.real_per_class is None and self.real == 0
+
+    def __str__(self) -> str:
+        real = f"real={self.real:g}" if self.real_per_class is None else f"real_per_class={self.real_per_class}"
+        return f"{real} synthetic={self.synthetic:g}" if self.fill is None else f"{real} fill={self.fill}"
 
 
 def counts(available: int, real: float, synthetic: float) -> Counts:
@@ -42,42 +87,75 @@ def counts(available: int, real: float, synthetic: float) -> Counts:
     return Counts(kept, total - kept)
 
 
+def mix_counts(available: Mapping[str, int], mix: Mix) -> dict[str, Counts]:
+    """Count the images of every class in a mix.
+
+    Args:
+        available: class name → number of real training images.
+        mix: of the arm.
+    """
+    largest = max(available.values(), default=0)
+    class_counts = {}
+    for name, images in available.items():
+        count = counts(images, mix.real, mix.synthetic)
+        if mix.real_per_class is not None:
+            count = Counts(mix.real_per_class, counts(images, 0, mix.synthetic).synthetic)
+        if mix.fill is not None:
+            size = (
+                largest if mix.fill == LARGEST else mix.fill.get(name, 0) if isinstance(mix.fill, Mapping) else mix.fill
+            )
+            count = Counts(count.real, max(0, int(size) - count.real))
+        class_counts[name] = count
+    return class_counts
+
+
 def required(
-    train: Sequence[Sample], classes: Sequence[str], real: float, synthetic: float, more: Sequence[Sample] = ()
+    train: Sequence[Sample], classes: Sequence[str], mix: Mix, more: Sequence[Sample] = ()
 ) -> dict[str, Counts]:
     """Return class name → the counts of a mix.
 
     Args:
         train: real training images, by which the mix is measured.
         classes: names.
-        real: real images of the mix, a multiple of the real training set.
-        synthetic: synthetic images of the mix, likewise.
+        mix: of the arm.
         more: further real images.
 
     Raises:
         UserError: classes in which the mix would have no image at all, or none of an origin that it includes, or which
-            have too few real images for it.
+            have too few real images for it; a mix that fills nothing, or names other classes.
     """
     available = {name: len(samples) for name, samples in per_class(train, classes).items()}
-    class_counts = {name: counts(images, real, synthetic) for name, images in available.items()}
+    if isinstance(mix.fill, Mapping) and (unknown := [name for name in mix.fill if name not in available]):
+        raise UserError(
+            f"mix.fill names {join_words(unknown)}, but the dataset has no such "
+            f"{'class' if len(unknown) == 1 else 'classes'}; it has {', '.join(classes)}."
+        )
+    class_counts = mix_counts(available, mix)
     few = [
         f"{name}: {plural(available[name], 'real image')}, so {count.real} real and {count.synthetic} synthetic"
         for name, count in class_counts.items()
-        if (count.real == 0 and (real > 0 or count.synthetic == 0)) or (count.synthetic == 0 and synthetic > 0)
+        if (count.real == 0 and not (mix.is_without_real and count.synthetic))
+        or (count.synthetic == 0 and mix.synthetic > 0)
     ]
     if few:
         raise UserError(
-            f"The mix real={real:g} synthetic={synthetic:g} comes to 0 training images in "
+            f"The mix {mix} comes to 0 training images in "
             f"{plural(len(few), 'class', 'classes')}:\n{bullets(few)}\n"
             "Raise mix.real or mix.synthetic, or add photographs."
         )
     further = {name: len(samples) for name, samples in per_class(more, classes).items()}
-    _require_enough(class_counts, available, further, real)
+    _require_enough(class_counts, available, further, mix)
+    if mix.fill is not None and not any(count.synthetic for count in class_counts.values()):
+        smallest = min(class_counts, key=lambda name: class_counts[name].real)
+        raise UserError(
+            f"mix.fill={mix.fill} adds no synthetic image: the smallest class, {smallest}, has "
+            f"{plural(class_counts[smallest].real, 'real image')}. Raise mix.fill, or leave the arm out."
+        )
     return class_counts
 
 
 def _require_enough(
-    class_counts: Mapping[str, Counts], available: Mapping[str, int], further: Mapping[str, int], real: float
+    class_counts: Mapping[str, Counts], available: Mapping[str, int], further: Mapping[str, int], mix: Mix
 ) -> None:
     short = [
         f"{name}: {count.real} of {plural(available[name], 'training image')} and {further[name]} further ones"
@@ -85,10 +163,11 @@ def _require_enough(
         if count.real > available[name] + further[name]
     ]
     if short:
+        key = "mix.real" if mix.real_per_class is None else "mix.real_per_class"
         raise UserError(
-            f"The mix real={real:g} needs more real images than there are in "
+            f"The mix {str(mix).partition(' ')[0]} needs more real images than there are in "
             f"{plural(len(short), 'class', 'classes')}:\n{bullets(short)}\n"
-            "Lower mix.real, or put further images into the folder that dataset.more=<folder> names."
+            f"Lower {key}, or put further images into the folder that dataset.more=<folder> names."
         )
 
 

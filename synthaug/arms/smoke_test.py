@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from synthaug import locks
-from synthaug.arms.mixing import Counts
+from synthaug.arms.mixing import Counts, Mix
 from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
 from synthaug.runs import layout
@@ -35,13 +35,15 @@ def few_images(real: RealImages) -> RealImages:
     return replace(real, train=first(real.train, every), val=val, test=test, more=first(real.more, every))
 
 
-def few_counts(real: RealImages, real_share: float, synthetic_share: float) -> dict[str, Counts]:
+def few_counts(real: RealImages, mix: Mix) -> dict[str, Counts]:
     """Return class → the images of an arm, `IMAGES` in all, or one of every class where there are more of these.
 
     Args:
         real: the dataset.
-        real_share, synthetic_share: the numbers of the mix, whose proportion counts.
+        mix: whose proportion of real and synthetic images counts; half and half where they fill classes.
     """
+    real_share = mix.real if mix.real_per_class is None else 1.0
+    synthetic_share = mix.synthetic if mix.fill is None else 1.0
     classes = real.classes
     total = max(IMAGES, len(classes))
     kept = round(total * real_share / (real_share + synthetic_share))

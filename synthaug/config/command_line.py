@@ -10,13 +10,13 @@ from synthaug.config.schema import GROUPS, Config, quote_choices
 # Below these, keys are arguments of what a `_target_` names, or may be set without standing in any file.
 _ARGUMENT = re.compile(
     r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment)\.\w+=|mix\.augment="
-    r"|prompts\.(settings|names)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
+    r"|(prompts\.(settings|names)|mix\.fill)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
 )
 PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
 _OF_CLASS = re.compile(
-    r"\+{0,2}(prompts\.(?:settings|names))\.(?!([A-Za-z_][\w-]*|0|[1-9][\d_]*)=)([^=]+)=(.*)", re.ASCII
+    r"\+{0,2}(prompts\.(?:settings|names)|mix\.fill)\.(?!([A-Za-z_][\w-]*|0|[1-9][\d_]*)=)([^=]+)=(.*)", re.ASCII
 )
-_CLASSES = re.compile(r"\+\+(prompts\.(?:settings|names))=\{(.*)\}")
+_CLASSES = re.compile(r"\+\+(prompts\.(?:settings|names)|mix\.fill)=\{(.*)\}")
 # Keys whose values are text, and what Hydra would read as a number or a truth value: 2024_05 is 202405 to it.
 TEXT_KEY = re.compile(
     r"\+{0,2}(experiment|output_dir|dataset\.(name|root|train|val|test|more|prepare\.(id|revision|config))"
@@ -152,7 +152,9 @@ def normalize_override(argument: str) -> str:
     if of_class := _OF_CLASS.fullmatch(argument):  # a key may not have spaces and dots, but that of a mapping may
         parent, _, name, value = of_class.groups()
         name = re.sub(r"([\\()\[\]{}:,])", r"\\\1", name)
-        return f"++{parent}={{{name}: {_as_text(value) if _OTHER_TYPE.fullmatch(value) else _quoted(value)}}}"
+        if parent.startswith("prompts"):
+            value = _as_text(value) if _OTHER_TYPE.fullmatch(value) else _quoted(value)
+        return f"++{parent}={{{name}: {value}}}"
     if argument.startswith("+") and key_of(argument) in PLAIN_KEYS:
         argument = argument.lstrip("+")
     argument = _quote_text(argument)

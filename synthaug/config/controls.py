@@ -5,7 +5,7 @@ adds to a sweep those that it lacks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,41 @@ class SweptMix:
         choice: of the group `mix`.
         real, synthetic: its numbers, whatever else the sweep changes taken into account.
         augment: its own augmentation, if it has one.
+        real_per_class, fill: what it has in the place of the numbers.
     """
 
     choice: str
     real: float
     synthetic: float
     augment: Mapping[str, Any] | None = None
+    real_per_class: int | None = None
+    fill: Any = None
+
+    @property
+    def has_synthetic(self) -> bool:
+        """Whether it has synthetic images."""
+        return self.synthetic > 0 or self.fill is not None
 
     @property
     def needs_control(self) -> bool:
         """Whether it has synthetic images and lacks real ones."""
-        return self.synthetic > 0 and 0 < self.real < 1
+        return self.has_synthetic and (0 < self.real < 1 or self.real_per_class is not None)
+
+    @property
+    def control(self) -> "SweptMix":
+        """The same real images alone, under no name."""
+        return replace(self, choice="", synthetic=0, fill=None)
 
     def is_control_of(self, arm: "SweptMix") -> bool:
         """Whether it has the same real images alone."""
-        return self.synthetic == 0 and (self.real, self.augment) == (arm.real, arm.augment)
+        return not self.has_synthetic and replace(self, choice="") == arm.control
 
 
 def without_control(mixes: Sequence[SweptMix]) -> list[SweptMix]:
     """Return the mixes whose control is not among them, in their order; of several with one control the first."""
     uncontrolled: list[SweptMix] = []
     for mix in mixes:
-        candidates = [*mixes, *(SweptMix("", earlier.real, 0, earlier.augment) for earlier in uncontrolled)]
+        candidates = [*mixes, *(earlier.control for earlier in uncontrolled)]
         if mix.needs_control and not any(candidate.is_control_of(mix) for candidate in candidates):
             uncontrolled.append(mix)
     return uncontrolled
@@ -79,13 +92,13 @@ def _control_choice(mix: SweptMix, files: Mapping[str, Mapping[str, Any]]) -> st
 
     One made for it is registered with Hydra, whose launchers take it along to wherever a run is computed.
     """
-    control_mix = {"real": mix.real, "synthetic": 0, "augment": mix.augment}
+    control_mix = {name: value for name, value in asdict(mix.control).items() if value is not None and name != "choice"}
     for choice, content in files.items():
-        if {**content, "augment": content.get("augment") or None} == control_mix:
+        if {name: value for name, value in content.items() if value not in (None, {})} == control_mix:
             return choice
-    plain = f"real{100 * mix.real:.10g}{augment_suffix(mix.augment)}"
+    real = f"real{100 * mix.real:.10g}" if mix.real_per_class is None else f"shots{mix.real_per_class}"
+    plain = f"{real}{augment_suffix(mix.augment)}"
     name = plain if plain not in files else f"{plain}-control"
     if registered_mix(name) is None:
-        node = {key: value for key, value in control_mix.items() if value is not None}
-        ConfigStore.instance().store(group="mix", name=name, node=node)
+        ConfigStore.instance().store(group="mix", name=name, node=control_mix)
     return name

@@ -17,7 +17,13 @@ from synthaug.config.naming import choice_file, config_folders, plain_data, read
 from synthaug.config.schema import GROUPS, MixConfig
 
 # A mix as no study has it: a configuration that was composed with it shows whether something else sets numbers of it.
-_PROBE = {"real": 0.318309886, "synthetic": 2.718281828, "augment": {"erasing": 0.577215665}}
+_PROBE = {
+    "real": 0.318309886,
+    "synthetic": 2.718281828,
+    "real_per_class": 141421,
+    "fill": 173205,
+    "augment": {"erasing": 0.577215665},
+}
 _PROBE_CHOICE = "synthaug_probe"
 
 

@@ -69,6 +69,8 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
     """
     plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
     _drop_keys_of_replaced_model(plain.generator, hydra.overrides.task)
+    if isinstance(plain.mix.fill, DictConfig):
+        plain.mix.fill = {str(name): count for name, count in plain.mix.fill.items()}  # {1: 200} has a number for a key
     if plain.debug:
         _shorten(plain)
     settings, recorded = plain_data(plain), _recorded(plain)

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,17 +109,42 @@ def arm_name(choice: str, mix: Mapping[str, Any], folders: Iterable[Path]) -> st
     """
     files = [read_settings(path) for folder in folders if (path := folder / f"{choice}.yaml").is_file()]
     for content in [*files, registered_mix(choice) or {}]:
-        numbers = [content.get(name) for name in ("real", "synthetic")]
-        if numbers == [mix["real"], mix["synthetic"]] and (content.get("augment") or None) == mix["augment"]:
+        if _amounts(content) == _amounts(mix) and (content.get("augment") or None) == mix["augment"]:
             return choice.replace("/", "-")
-    return f"real{mix['real']:.12g}-synthetic{mix['synthetic']:.12g}{augment_suffix(mix['augment'])}"
+    return "-".join([*_real_part(mix), *_synthetic_part(mix)]) + augment_suffix(mix["augment"])
+
+
+def _amounts(mix: Mapping[str, Any]) -> list[Any]:
+    """Return what a mix says of its numbers of images; names of classes as text, whatever they look like in YAML."""
+    fill = mix.get("fill")
+    by_class = {str(name): count for name, count in fill.items()} if isinstance(fill, Mapping) else fill
+    return [*(mix.get(name) for name in ("real", "synthetic", "real_per_class")), by_class]
+
+
+def _real_part(mix: Mapping[str, Any]) -> list[str]:
+    if (shots := mix.get("real_per_class")) is not None:
+        return [f"shots{shots}"]
+    return [] if mix.get("fill") is not None and mix["real"] == 1 else [f"real{mix['real']:.12g}"]
+
+
+def _synthetic_part(mix: Mapping[str, Any]) -> list[str]:
+    if (fill := mix.get("fill")) is None:
+        has_shots = mix.get("real_per_class") is not None
+        return [] if has_shots and mix["synthetic"] == 0 else [f"synthetic{mix['synthetic']:.12g}"]
+    by_class = isinstance(fill, Mapping)
+    text = "-".join(f"{name}_{count}" for name, count in sorted(fill.items())) if by_class else str(fill)
+    return [f"fill-{text}" if re.fullmatch(r"[\w-]{1,60}", text) else f"fill_{_digest(text)}"]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def augment_suffix(augment: Mapping[str, Any] | None) -> str:
     """Return an arm's own augmentation as the end of its name; empty where it has none."""
     suffix = "".join(f"-{name}_{_name_part(value)}" for name, value in sorted((augment or {}).items()))
     if len(suffix) > 100:  # a folder's name ends at 255 letters, a run's in W&B at 128
-        suffix = f"-augment_{hashlib.sha256(suffix.encode()).hexdigest()[:12]}"
+        suffix = f"-augment_{_digest(suffix)}"
     return suffix
 
 

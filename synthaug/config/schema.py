@@ -128,12 +128,17 @@ class DatasetConfig:
 class MixConfig:
     """Both numbers are multiples of the number of real training images, in every class.
 
+    In their place there may be a number of real images of each class (`real_per_class`), with 1 as `real`, and a size
+    to which synthetic images fill each class (`fill`: "largest", a number, or class → number), and 0 as `synthetic`.
+
     `augment` makes strong classic augmentation an arm beside the others: its keys are those of `AugmentConfig`, and
     those that are given stand in the place of the dataset's, for this arm alone.
     """
 
     real: float = MISSING
     synthetic: float = MISSING
+    real_per_class: int | None = None
+    fill: Any = None
     augment: dict[str, Any] | None = field(default_factory=dict)  # null is fine, but no key can be set in it
 
 

@@ -283,6 +283,8 @@ def _with_controls(
             )
         amounts = map(repr, dict.fromkeys([*(mix.synthetic for mix in mixes), 0.0]))
         return {**values, "mix.synthetic": [f"mix.synthetic={amount}" for amount in amounts]}
+    if fill := [key for key in values if key_of(key) == "mix.fill"]:
+        return {**values, fill[0]: [*values[fill[0]], "++mix.fill=null"]}
     folders = [folder / "mix" for folder in config_folders(composer.compose(next(iter(jobs))).hydra)]
     choices = controls.with_controls(dict.fromkeys(mix.choice for mix in mixes), mixes, folders)
     return {**values, "mix": [f"mix='{choice}'" for choice in choices]}
@@ -302,5 +304,5 @@ def _swept_mixes(composer: Composer, jobs: Mapping[Combination, Job]) -> list[Sw
     mixes = []
     for combination, job in jobs.items():
         mix, choice = job.settings["mix"], composer.compose(combination).hydra.runtime.choices["mix"]
-        mixes.append(SweptMix(choice, mix["real"], mix["synthetic"], mix["augment"]))
+        mixes.append(SweptMix(choice, **{key: value for key, value in mix.items() if key != "name"}))
     return list({repr(mix): mix for mix in mixes}.values())

@@ -68,6 +68,17 @@ def _triple(low: float, words: str) -> Rule:
     return is_triple, words
 
 
+def _is_count(value: Any, low: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= MOST_IMAGES
+
+
+def _is_fill(fill: Any) -> bool:
+    if isinstance(fill, DictConfig):
+        return len(fill) > 0 and all(map(_is_count, fill.values()))
+    return fill in (None, "largest") or _is_count(fill)
+
+
+MOST_IMAGES = 10**6  # of a class, that anybody means
 NO_SUCH_KEY = "there is no such key"
 SHARED_FOLDERS = ("datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
 POLICIES = ("trivial", "rand", "augmix", "auto")  # the keys of `data.policies.POLICIES`, which imports torch
@@ -106,6 +117,11 @@ _RULES: Mapping[str, Rule] = {
     "margin": _number(0, 100, above=True, below=True, words="more than 0 and less than 100 points"),
     "mix.real": _number(0, 1e6, below=True, words="0 to 1: the share of the real training images that is kept"),
     "mix.synthetic": _number(0, 1e6, below=True, words="at least 0: a multiple of the real images' number"),
+    "mix.real_per_class": _number(1, MOST_IMAGES, words="a number of images, at least 1, or null"),
+    "mix.fill": (
+        _is_fill,
+        "largest, a number of images of at least 1, one for each class as in mix.fill.<class>=200, or null",
+    ),
     "dataset.image_size": _number(1, 4096, words="1 to 4096 pixels"),
     "dataset.crop_pct": _number(0, 1, above=True),
     **{f"dataset.augment.{name}": rule for name, rule in _AUGMENT_RULES.items()},
@@ -187,8 +203,8 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     for key, (is_valid, words) in _RULES.items():
         if is_usable(key) and not is_valid(value := OmegaConf.select(plain, key)):
             problems.append(f"{key}={value!r}: must be {words}")
-    if is_usable("mix") and plain.mix.real == plain.mix.synthetic == 0:
-        problems.append("mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them")
+    if is_usable("mix"):
+        problems += _mix_problems(plain.mix)
     if is_usable("mix.real", "dataset.more"):
         problems += _more_real_problems(plain)
     if is_usable("mix.augment", "dataset.augment"):
@@ -239,6 +255,22 @@ def unknown_key(name: str, names: Sequence[str], parent: str, config: Mapping[st
 
 
 # --- keys that must go together --------------------------------------------------------------------
+
+
+def _mix_problems(mix: DictConfig) -> Iterator[str]:
+    """Report a mix of nothing, and one that says the same number in two ways."""
+    if mix.real == mix.synthetic == 0 and mix.fill is None:
+        yield "mix.real=0, mix.synthetic=0: there is nothing to train on; raise one of them"
+    if mix.real_per_class is not None and mix.real != 1:
+        yield (
+            f"mix.real={mix.real!r}, mix.real_per_class={mix.real_per_class}: both say how many real images are kept; "
+            "give one of them (mix.real=1 leaves it to the other)"
+        )
+    if mix.fill is not None and mix.synthetic != 0:
+        yield (
+            f"mix.synthetic={mix.synthetic!r}, mix.fill={mix.fill}: both say how many synthetic images are added; "
+            "give one of them (mix.synthetic=0 leaves it to the other)"
+        )
 
 
 def _more_real_problems(config: DictConfig) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from synthaug.arms import build, shift_sets, smoke_test
+from synthaug.arms.mixing import Mix
 from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.job import Job
 from synthaug.config.naming import read_recorded
@@ -218,7 +219,7 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
         counts = build.mix_counts(real, mix)
         if job.settings["debug"]:  # an impossible mix is one in a smoke test as well
             counts = build.mix_counts(real, mix, debug=True)
-        if mix["synthetic"] > 0 and not (job.folder / layout.RESULT).is_file():
+        if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
             synthetic = build.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator, announced)
             synthetic.check({name: count.synthetic for name, count in counts.items()})

@@ -256,7 +256,7 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     )
 
     siblings = [
-        (sibling.planned.real, sibling.planned.synthetic)
+        sibling.settings["mix"]
         for sibling in session.jobs.values()
         if (sibling.key.dataset, sibling.key.generator) == (job.key.dataset, job.key.generator)
     ]

@@ -181,10 +181,26 @@ def test_an_arm_has_what_was_scanned_and_is_not_failed_by_another(root: Path, tm
     mix = {"real": 0.5, "synthetic": 0.5}
     with pytest.raises(UserError, match="comes to 0 training images in 2 classes"):
         arms.build(data, {"real": 0.01, "synthetic": 0.99}, 0, synthetic)
-    arm = arms.build(data, mix, 0, synthetic, siblings=[(0.01, 0.99), (0.0, 0.01), (0.0, 0.7)])
+    siblings = [{"real": 0.01 * (i == 0), "synthetic": amount} for i, amount in enumerate((0.99, 0.01, 0.7))]
+    arm = arms.build(data, mix, 0, synthetic, siblings=siblings)
     assert arm.scanned == data.scanned
     assert (arm.counts["real"], arm.counts["synthetic"]) == (10, 10)
     assert [len(list((tmp_path / "synthetic" / name).glob("*.png"))) for name in ("cat", "dog")] == [10, 10]
+
+
+def test_classes_are_filled_beside_few_real_images(root: Path, tmp_path: Path) -> None:
+    data = read(root)
+    synthetic = SyntheticSet(tmp_path / "synthetic", Painter())
+    filled = {"real": 1, "synthetic": 0, "fill": {"cat": 13}}
+    few = {"real": 1, "synthetic": 0, "real_per_class": 3}
+    arm = arms.build(data, few, 0, synthetic, siblings=[filled])
+    assert arm.counts["per_class"] == {name: {"real": 3, "synthetic": 0} for name in ("cat", "dog")}
+    arm = arms.build(data, filled, 0, synthetic)
+    assert arm.counts["per_class"] == {"cat": {"real": 10, "synthetic": 3}, "dog": {"real": 10, "synthetic": 0}}
+    assert len(list((tmp_path / "synthetic").rglob("*.png"))) == 3
+    both = arms.build(data, {**few, "fill": "largest"}, 0, synthetic, siblings=[filled, few])
+    assert both.counts["per_class"] == {name: {"real": 3, "synthetic": 7} for name in ("cat", "dog")}
+    assert both.scanned == arm.scanned
 
 
 def test_a_synthetic_image_that_was_replaced_is_made_anew(root: Path, tmp_path: Path) -> None:

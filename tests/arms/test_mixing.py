@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthaug.arms.mixing import Counts, counts, required, select, within
+from synthaug.arms.mixing import LARGEST, Counts, Mix, counts, mix_counts, required, select, within
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError
 from tests.factories.images import sample
@@ -210,9 +210,9 @@ def test_the_choice_stands_from_release_to_release() -> None:
 
 def test_a_class_that_the_mix_empties_is_named() -> None:
     train = reals(4) + reals(20, "dog", 1)
-    assert required(train, ["cat", "dog"], 0.2, 0) == {"cat": Counts(1, 0), "dog": Counts(4, 0)}
+    assert required(train, ["cat", "dog"], Mix(0.2, 0)) == {"cat": Counts(1, 0), "dog": Counts(4, 0)}
     with pytest.raises(UserError) as caught:
-        required(train, ["cat", "cow", "dog"], 0.1, 0)
+        required(train, ["cat", "cow", "dog"], Mix(0.1, 0))
     message = str(caught.value)
     assert "The mix real=0.1 synthetic=0 comes to 0 training images in 2 classes:" in message
     assert "  - cat: 4 real images, so 0 real and 0 synthetic\n  - cow: 0 real images, so 0 real" in message
@@ -231,13 +231,13 @@ def test_a_class_that_the_mix_empties_is_named() -> None:
 def test_a_share_that_rounds_to_no_image_is_refused(real: float, synthetic: float, line: str) -> None:
     train = reals(4) + reals(20, "dog", 1)
     with pytest.raises(UserError, match=f"comes to 0 training images in 1 class:\n  - {line}\n") as caught:
-        required(train, ["cat", "dog"], real, synthetic)
+        required(train, ["cat", "dog"], Mix(real, synthetic))
     assert "dog" not in str(caught.value)
 
 
 def test_a_share_of_0_asks_for_nothing() -> None:
-    assert required(reals(4), ["cat"], 0, 1) == {"cat": Counts(0, 4)}
-    assert required(reals(1), ["cat"], 1, 0) == {"cat": Counts(1, 0)}
+    assert required(reals(4), ["cat"], Mix(0, 1)) == {"cat": Counts(0, 4)}
+    assert required(reals(1), ["cat"], Mix(1, 0)) == {"cat": Counts(1, 0)}
 
 
 def test_every_class_whose_pool_is_too_small_is_named() -> None:
@@ -295,11 +295,65 @@ def test_what_is_taken_of_further_images_is_taken_when_more_are(n: int, real: li
 def test_too_few_further_images_are_counted_by_class() -> None:
     train = [*reals(4), *reals(4, "dog", 1)]
     more = [*further(4), sample(2000, "dog", 1)]
-    assert required(train, ["cat", "dog"], 1.25, 0, more) == {"cat": Counts(5, 0), "dog": Counts(5, 0)}
+    assert required(train, ["cat", "dog"], Mix(1.25, 0), more) == {"cat": Counts(5, 0), "dog": Counts(5, 0)}
     with pytest.raises(UserError) as caught:
-        required(train, ["cat", "dog"], 2, 0, more)
+        required(train, ["cat", "dog"], Mix(2, 0), more)
     assert str(caught.value) == (
         "The mix real=2 needs more real images than there are in 1 class:\n"
         "  - dog: 8 of 4 training images and 1 further ones\n"
         "Lower mix.real, or put further images into the folder that dataset.more=<folder> names."
     )
+
+
+# --- shots, and classes that are filled ----------------------------------------------------------------
+
+class_sizes = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 40), min_size=1)
+fills = st.none() | st.just(LARGEST) | st.integers(1, 60) | st.dictionaries(st.sampled_from("abcd"), st.integers(1, 60))
+shots = st.none() | st.integers(1, 40)
+
+
+@given(class_sizes, shares, shots, fills)
+def test_synthetic_images_fill_each_class_up_to_its_size_and_no_further(
+    available: dict[str, int], real: float, per_class: int | None, fill: str | int | dict[str, int] | None
+) -> None:
+    actual = mix_counts(available, Mix(real, 0, per_class, fill))
+    assert list(actual) == list(available)
+    for name, images in available.items():
+        kept = counts(images, real, 0).real if per_class is None else per_class
+        size = max(available.values()) if fill == LARGEST else fill.get(name, 0) if isinstance(fill, dict) else fill
+        assert actual[name].real == kept
+        assert actual[name].real + actual[name].synthetic == max(kept, int(size or 0))
+
+
+@given(st.integers(1, 40), st.tuples(st.integers(1, 40), st.integers(1, 40)).map(sorted), seeds, multiples)
+def test_what_is_kept_of_few_shots_is_kept_of_more(n: int, per_class: list[int], seed: int, synthetic: float) -> None:
+    fewer, more = (mix_counts({"cat": n}, Mix(1, synthetic, number))["cat"] for number in per_class)
+    assert fewer.synthetic == more.synthetic == counts(n, 0, synthetic).synthetic
+    train = reals(40)
+    chosen = [set(select(train, [], {"cat": Counts(count.real, 0)}, seed)) for count in (fewer, more)]
+    assert chosen[0] <= chosen[1]
+    assert [len(choice) for choice in chosen] == per_class
+
+
+def test_shots_above_what_a_class_has_are_refused_with_its_number() -> None:
+    train = reals(4) + reals(20, "dog", 1)
+    assert required(train, ["cat", "dog"], Mix(1, 0, 4)) == {"cat": Counts(4, 0), "dog": Counts(4, 0)}
+    with pytest.raises(UserError) as caught:
+        required(train, ["cat", "dog"], Mix(1, 0, 5))
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("The mix real_per_class=5 needs more real images")
+    assert lines[1] == "  - cat: 5 of 4 training images and 0 further ones"
+    assert lines[2].startswith("Lower mix.real_per_class")
+    assert required(train, ["cat", "dog"], Mix(1, 0, 5), further(1))["cat"] == Counts(5, 0)
+
+
+def test_a_fill_that_adds_nothing_or_names_other_classes_is_refused() -> None:
+    train = reals(4) + reals(20, "dog", 1)
+    assert required(train, ["cat", "dog"], Mix(1, 0, None, LARGEST)) == {"cat": Counts(4, 16), "dog": Counts(20, 0)}
+    assert required(train, ["cat", "dog"], Mix(1, 0, None, {"dog": 30})) == {"cat": Counts(4, 0), "dog": Counts(20, 10)}
+    with pytest.raises(UserError, match=r"mix\.fill=4 adds no synthetic image: the smallest class, cat, has 4 real"):
+        required(train, ["cat", "dog"], Mix(1, 0, None, 4))
+    with pytest.raises(UserError, match=r"mix\.fill names cow and fox, .* it has cat, dog\."):
+        required(train, ["cat", "dog"], Mix(1, 0, None, {"cow": 10, "dog": 30, "fox": 9}))
+    with pytest.raises(UserError, match=r"fill=\{'dog': 30\} comes to 0 training images in 1 class:\n  - cat"):
+        required(train, ["cat", "dog"], Mix(0, 0, None, {"dog": 30}))

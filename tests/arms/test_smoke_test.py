@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthaug.arms import smoke_test
+from synthaug.arms.mixing import Mix
 from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
 from synthaug.runs import layout
@@ -34,7 +35,7 @@ def dataset(classes: int, per_split: int = 40) -> RealImages:
 def test_an_arm_has_sixteen_images_of_every_class_and_origin(classes: int, real: float, synthetic: float) -> None:
     if real == synthetic == 0:
         return
-    counts = smoke_test.few_counts(dataset(classes), real, synthetic)
+    counts = smoke_test.few_counts(dataset(classes), Mix(real, synthetic))
     total = max(16, classes)
     kept, generated = (sum(getattr(count, origin) for count in counts.values()) for origin in ("real", "synthetic"))
     assert kept + generated == total
@@ -48,7 +49,15 @@ def test_an_arm_has_sixteen_images_of_every_class_and_origin(classes: int, real:
 def test_a_class_with_few_images_gives_what_it_has() -> None:
     real = dataset(2)
     real = RealImages(real.classes, [*real.train[:3], *real.train[40:]], real.val, real.test)
-    assert [count.real for count in smoke_test.few_counts(real, 1, 0).values()] == [3, 13]
+    assert [count.real for count in smoke_test.few_counts(real, Mix(1, 0)).values()] == [3, 13]
+
+
+def test_classes_that_are_filled_and_few_shots_have_both_origins_where_the_arm_has() -> None:
+    mixes = [Mix(1, 0, 200), Mix(1, 0, 200, "largest"), Mix(1, 0, None, {"class001": 500}), Mix(0, 0, None, 9)]
+    expected = [(16, 0), (8, 8), (8, 8), (0, 16)]
+    for mix, amounts in zip(mixes, expected, strict=True):
+        counts = smoke_test.few_counts(dataset(4), mix).values()
+        assert (sum(count.real for count in counts), sum(count.synthetic for count in counts)) == amounts
 
 
 @pytest.mark.parametrize(("classes", "expected"), [(2, 16), (10, 16), (25, 25)])

@@ -53,8 +53,9 @@ MIXES = {
     "synthetic": (0, 1),
     "synthetic1000": (0, 10),
     "strong": (1, 0),
+    "fill": (1, 0),
 }
-AUGMENT = {"strong": {"policy": "trivial", "erasing": 0.25}}
+FURTHER: dict[str, Any] = {"strong": {"augment": {"policy": "trivial", "erasing": 0.25}}, "fill": {"fill": "largest"}}
 
 # Keys that a choice leaves to the user.
 MANDATORY = {
@@ -145,8 +146,7 @@ def test_every_mix_says_what_its_name_says() -> None:
     assert sorted(choices("mix")) == sorted(MIXES)
     for name, numbers in MIXES.items():
         content = OmegaConf.load(schema.CONF / "mix" / f"{name}.yaml")
-        augment = {"augment": AUGMENT[name]} if name in AUGMENT else {}
-        assert content == dict(zip(("real", "synthetic"), numbers, strict=True)) | augment, name
+        assert content == {**dict(zip(("real", "synthetic"), numbers, strict=True)), **FURTHER.get(name, {})}, name
 
 
 def test_replacing_mixes_keep_the_size_and_have_a_control() -> None:

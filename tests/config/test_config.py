@@ -35,7 +35,7 @@ from tests.factories.images import write_dataset
 CARD = ["-m", "mix=real,55,64,73,82"]
 HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "sampling", "num_workers", "output_dir"]
 HELP_KEYS += ["per_class", "controls", "margin", "debug", "overwrite"]
-MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, real, "
+MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 
 
 @pytest.fixture(autouse=True)
@@ -227,7 +227,8 @@ def test_every_arm_has_every_seed() -> None:
 
 def test_settings_are_plain() -> None:
     settings = job_of("mix=82").settings
-    assert settings["mix"] == {"real": 0.2, "synthetic": 0.8, "augment": None, "name": "82"}
+    numbers = {"real": 0.2, "synthetic": 0.8, "real_per_class": None, "fill": None}
+    assert settings["mix"] == {**numbers, "augment": None, "name": "82"}
     assert (settings["dataset"]["name"], settings["dataset"]["on_bad_image"]) == ("digits", "stop")
     assert settings["dataset"]["root"] == "outputs/datasets/digits"
     assert "hydra" not in settings
@@ -301,6 +302,42 @@ def test_values_of_an_arms_own_augmentation_are_typed() -> None:
     mix = job_of("mix.augment={erasing:1,whole:off,scale:[0.5,1]}").settings["mix"]
     assert mix["augment"] == {"erasing": 1.0, "whole": False, "scale": [0.5, 1.0]}
     assert [type(value) for value in mix["augment"].values()] == [float, bool, list]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name", "fill"),
+    [
+        ([], "real", None),
+        (["mix=fill"], "fill", "largest"),
+        (["mix.fill=200"], "fill-200", 200),
+        (["mix.fill=largest", "mix.real=0.5"], "real0.5-fill-largest", "largest"),
+        (["mix.fill.1=200", "mix.fill.big cat=9"], None, {"1": 200, "big cat": 9}),
+        (["mix.fill={1:200,007:3}"], "fill-007_3-1_200", {"1": 200, "007": 3}),
+        (["mix.real_per_class=4"], "shots4", None),
+        (["mix=fill", "mix.real_per_class=4"], "shots4-fill-largest", "largest"),
+        (["mix.real_per_class=4", "mix.synthetic=1"], "shots4-synthetic1", None),
+        (["mix.real_per_class=4", "mix.augment.erasing=0.5"], "shots4-erasing_0.5", None),
+    ],
+)
+def test_shots_and_classes_that_are_filled_name_their_arm(typed: list[str], name: str | None, fill: object) -> None:
+    mix = job_of(*(["mix=real"] if "mix=fill" not in typed else []), *typed).settings["mix"]
+    assert mix["fill"] == fill
+    assert re.fullmatch(r"fill_[0-9a-f]{12}", mix["name"]) if name is None else mix["name"] == name
+
+
+@pytest.mark.parametrize("value", ["0", "small", "2.5", "{}", "{cat:0}", "{cat:x}", "true"])
+def test_a_fill_that_is_no_size_is_refused(value: str) -> None:
+    line = problem("mix=real", f"mix.fill={value}")
+    assert line.startswith("mix.fill=")
+    assert "mix.fill.<class>=200" in line
+
+
+def test_a_number_of_images_is_said_in_one_way() -> None:
+    lines = problems("mix=64", "mix.real_per_class=5", "mix.fill=200")
+    assert [line.partition(": ")[0] for line in lines] == [
+        "mix.real=0.4, mix.real_per_class=5",
+        "mix.synthetic=0.6, mix.fill=200",
+    ]
 
 
 _SHARES = st.floats(0, 1)
@@ -417,7 +454,7 @@ def test_unknown_key_of_a_sweep_is_listed_once() -> None:
         ("sed=1", "did you mean 'seed=1'?"),
         ("traner.max_epochs=3", "did you mean 'trainer.max_epochs=3'?"),
         ("dataset.augment.scales=[1,1]", "did you mean 'dataset.augment.scale=[1,1]'?"),
-        ("mix.fraction=0.3", "mix has real, synthetic, augment"),
+        ("mix.fraction=0.3", "mix has real, synthetic, real_per_class, fill, augment"),
         ("hydra.swep.dir=x", "did you mean 'hydra.sweep.dir=x'?"),
         ("dataset.augment={hues:1}", "its dataset.augment.hues: "),
         ("dataset={augment:{hues:1}}", "its dataset.augment.hues: "),
@@ -601,7 +638,8 @@ def default_config() -> DictConfig:
         ("+trainer.callbacks=[]", "trainer.callbacks", ""),
         ("+logger.wandb.mode=offline", "logger.wandb.mode", "WANDB_MODE=offline"),
         ("+expriment=mine", "expriment", "did you mean 'experiment'?"),
-        ("+mix.fraction=0.3", "mix.fraction", "real, synthetic, augment"),
+        ("+mix.fraction=0.3", "mix.fraction", "real, synthetic, real_per_class, fill, augment"),
+        ("mix.real_per_class=0", "mix.real_per_class=0", ""),
         ("+dataset.augment.scales=1", "dataset.augment.scales", "did you mean 'dataset.augment.scale'?"),
     ],
 )
@@ -914,7 +952,7 @@ def test_own_files_that_are_wrong(mine: Path) -> None:
     assert "broken.yaml" in problem("--config-dir=mine", "mix=broken")
     write(mine / "mix" / "text.yaml", "real: all\nsynthetic: 0\n")
     assert problem("--config-dir=mine", "mix=more") == (
-        "mix=more: its mix.colour: there is no such key; mix has real, synthetic, augment"
+        "mix=more: its mix.colour: there is no such key; mix has real, synthetic, real_per_class, fill, augment"
     )
     line = problem("--config-dir=mine", "mix=text")
     assert line.startswith("mix=text: its mix.real: ")

@@ -238,3 +238,21 @@ def test_a_registered_control_travels_to_where_a_run_is_computed() -> None:
     jobs_of("-m", "mix=37", "controls=true")
     state = pickle.loads(pickle.dumps(Singleton.get_state()["instances"][ConfigStore]))
     assert state.repo["mix"]["real70.yaml"].node == {"real": 0.7, "synthetic": 0}
+
+
+# --- shots, and classes that are filled ------------------------------------------------------------------
+
+
+def test_a_few_shots_without_synthetic_images_control_those_with_some() -> None:
+    for typed in (["mix=fill", "mix.real_per_class=1,4"], ["mix=real", "mix.real_per_class=1,4", "mix.fill=largest"]):
+        named = names("-m", *typed, "controls=true")
+        assert sorted(named) == ["shots1", "shots1-fill-largest", "shots4", "shots4-fill-largest"]
+    assert names("-m", "mix=real,fill", "mix.real_per_class=4", "controls=true") == ["shots4", "shots4-fill-largest"]
+    folder = own_mix("real: 1\nsynthetic: 2\nreal_per_class: 3\n")
+    assert names("-m", "mix=mine", "controls=true", "--config-dir", str(folder)) == ["mine", "shots3"]
+
+
+def test_the_control_of_classes_that_are_filled_has_the_same_real_images() -> None:
+    assert names("-m", "mix=real,fill", "controls=true") == ["real", "fill"]
+    typed = names("-m", "mix=real", "mix.real=0.5", "mix.fill=largest,200", "controls=true")
+    assert typed == ["real0.5-fill-largest", "real0.5-fill-200", "real0.5-synthetic0"]

@@ -128,7 +128,7 @@ def build(tmp_path: Path, root: Path, mix: dict[str, float], seed: int = 0, **op
     data = arms.read_real({**DATASET, "root": str(tmp_path / "photos")}, tmp_path / "outputs")
     settings = {"output_dir": str(tmp_path / "outputs"), "prompts": NONE}
     synthetic = arms.synthetic_images(settings, "photos", "pool", FolderGenerator(str(root), **options))
-    return arms.build(data, mix, seed, synthetic, siblings=[(0.0, 100.0)])
+    return arms.build(data, mix, seed, synthetic, siblings=[{"real": 0.0, "synthetic": 100.0}])
 
 
 def test_a_mix_draws_from_the_pool_by_its_seed(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ OTHER_RUN = {
         "scale", "ratio", "horizontal_flip", "rotation", "brightness", "contrast", "saturation", "whole",
         "vertical_flip", "hue", "grayscale", "blur", "policy", "erasing",
     )),
-    "mix.real", "mix.synthetic", "mix.augment", "prompts.templates", "prompts.settings", "prompts.names",
+    "mix.real", "mix.synthetic", "mix.real_per_class", "mix.fill", "mix.augment",
+    "prompts.templates", "prompts.settings", "prompts.names",
     "prompts.file", "generator", "model", "trainer",
 }  # fmt: skip
 ARGUMENTS_OF_THE_SAME_RUN = [
