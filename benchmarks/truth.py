@@ -25,6 +25,7 @@ class Truth:
         shared: share of the variance of seed effects that all arms of a seed have in common.
         image: variance of how easy an image is for all arms. The higher, the less arms and seeds disagree.
         arm: variance of how easy an image is for one arm, whatever the seed.
+        instability: by what the seed deviation of each arm is multiplied; of none by default.
     """
 
     accuracies: tuple[tuple[float, ...], ...]
@@ -32,11 +33,14 @@ class Truth:
     shared: float = 0.3
     image: float = 0.85
     arm: float = 0.01
+    instability: tuple[float, ...] = ()
 
     @cached_property
     def seed_effects(self) -> Array:
         """Standard deviation of the seed effect of each arm, on the scale of the threshold."""
-        return np.array([self._seed_effect(np.asarray(arm)) for arm in self.accuracies])
+        deviations = self.seed_deviation * np.array(self.instability or [1.0] * len(self.accuracies))
+        pairs = zip(self.accuracies, deviations.tolist(), strict=True)
+        return np.array([self._seed_effect(np.asarray(arm), deviation) for arm, deviation in pairs])
 
     @cached_property
     def levels(self) -> Array:
@@ -49,15 +53,15 @@ class Truth:
         """Accuracy of each arm over all images and seeds, the classes being equally large."""
         return np.asarray(np.mean(self.accuracies, axis=1))
 
-    def _seed_effect(self, classes: Array) -> float:
-        if self.seed_deviation == 0:
+    def _seed_effect(self, classes: Array, seed_deviation: float) -> float:
+        if seed_deviation == 0:
             return 0.0
 
         def excess(effect: float) -> float:
-            return self._deviation(effect, classes) - self.seed_deviation
+            return self._deviation(effect, classes) - seed_deviation
 
         if excess(MOST_SEED_EFFECT) < 0:
-            raise ValueError(f"accuracies {classes} cannot vary by {self.seed_deviation} between seeds")
+            raise ValueError(f"accuracies {classes} cannot vary by {seed_deviation} between seeds")
         return float(scipy.optimize.brentq(excess, 1e-6, MOST_SEED_EFFECT))
 
     @staticmethod

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from synthaug.analysis.inference.hypothesis_tests import holm
 from synthaug.analysis.inference.intervals import Difference, cluster_means, paired_difference, unpaired_difference
+from synthaug.analysis.inference.shared_seeds import SharedSeedVariance, borrowed_difference, shared_seed_variance
 
 # Seed -> one number per test image: 1 for a right answer, or an image's part in a metric.
 Values = Mapping[int, NDArray[np.float64]]
@@ -80,6 +81,31 @@ def difference(
         return unpaired_difference(table, reference)
     values = np.stack([first[seed][kept] - second[seed][kept] for seed in shared])
     return paired_difference(cluster_means(values, clusters))
+
+
+def borrowed_differences(
+    pairs: Sequence[tuple[Values, Values]], arms: Sequence[Values], clusters: NDArray[np.int64] | None = None
+) -> tuple[SharedSeedVariance | None, list[Difference | None]]:
+    """Estimate first minus second of each pair with the seeds' variance of all arms, over the seeds that all have.
+
+    Args:
+        pairs: of values, each of one of the arms.
+        arms: all of the study; none twice.
+        clusters: of near duplicates among the test images.
+
+    Returns:
+        The shared variance, None where there are too few arms or seeds in common, and the differences: None where there
+        is no shared variance, or the arms do not vary alike.
+    """
+    seeds = sorted(set.intersection(*map(set, arms))) if arms else []
+    shared = None
+    if len(seeds) > 1:
+        tables = np.stack([[arm[seed] for seed in seeds] for arm in arms])
+        shared = shared_seed_variance(cluster_means(tables, clusters))
+    if shared is None or shared.homogeneity.is_rejected:
+        return shared, [None] * len(pairs)
+    values = [np.stack([first[seed] - second[seed] for seed in seeds]) for first, second in pairs]
+    return shared, [borrowed_difference(cluster_means(table, clusters), shared) for table in values]
 
 
 def class_differences(

@@ -260,7 +260,7 @@ def paired_difference(
         reach: the largest difference there could be.
     """
     centre, variance = paired_mean_variance(differences, reach)
-    return _difference(float(differences.mean()), float(centre), variance, len(differences), confidence, reach)
+    return difference_around(float(differences.mean()), float(centre), variance, len(differences), confidence, reach)
 
 
 def paired_mean_variance(
@@ -293,7 +293,7 @@ def unpaired_difference(
     arms = [_padded(first, np.zeros(()), np.ones(())), _padded(second, np.ones(()), np.zeros(()))]
     of_images = arms[0].mean(axis=0) - arms[1].mean(axis=0)
     value, seeds = float(first.mean() - second.mean()), min(map(len, arms))
-    return _difference(value, float(of_images.mean()), _mean_variance(arms, of_images), seeds, confidence)
+    return difference_around(value, float(of_images.mean()), _mean_variance(arms, of_images), seeds, confidence)
 
 
 def difference_of_differences(
@@ -314,7 +314,7 @@ def difference_of_differences(
     seeds = min(first.seeds, second.seeds)
     variance = MeanVariance(images, (*first.variance.components, *second.variance.components) if seeds > 1 else ())
     value, centre = first.value - second.value, first.centre - second.centre
-    return _difference(value, centre, variance, seeds, confidence, reach)
+    return difference_around(value, centre, variance, seeds, confidence, reach)
 
 
 def _likeness(tables: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -347,9 +347,19 @@ def _mean_variance(arms: Sequence[NDArray[np.float64]], of_images: NDArray[np.fl
     return MeanVariance(images, (*components, VarianceComponent(remainder)))
 
 
-def _difference(
+def difference_around(
     value: float, centre: float, variance: MeanVariance, seeds: int, confidence: float, reach: float = 1.0
 ) -> Difference:
+    """Return a difference with the interval and the p value of its variance.
+
+    Args:
+        value: the mean difference.
+        centre: what the interval lies around.
+        variance: of the centre.
+        seeds: by which the variance between seeds was estimated.
+        confidence: of the interval.
+        reach: the largest difference there could be.
+    """
     half = float(variance.half_width(1 - confidence))
     # Pulled towards 0, the interval of answers that all differ would leave out the value itself.
     low, high = min(value, max(-reach, centre - half)), max(value, min(reach, centre + half))
