@@ -8,6 +8,7 @@ from synthaug.analysis.cost import Cost, Prices, costs
 from synthaug.analysis.exchange import class_verdicts
 from synthaug.analysis.exchange import rate as exchange
 from synthaug.analysis.exchange.class_verdicts import ClassMix, ClassVerdict
+from synthaug.analysis.exchange.equivalent import EquivalentSizes, group_equivalents
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.robustness.shift_effects import Robustness, robustness
 from synthaug.analysis.validity.check_result import Check
@@ -19,7 +20,8 @@ class Findings:
     """Findings of one group.
 
     Attributes:
-        exchange: what a synthetic image is worth in real ones, or why that cannot be estimated.
+        equivalents: how many real images alone do as well as each arm with synthetic ones.
+        exchange: what a synthetic image is worth in real ones under a law, or why that cannot be estimated.
         verdicts: by arm, whether synthetic images help each class.
         mixes: for each class, the arm to use.
         robustness: on shift sets; None where there are none.
@@ -27,6 +29,7 @@ class Findings:
         checks: of the validity of the comparison, the most severe first.
     """
 
+    equivalents: EquivalentSizes
     exchange: Exchange
     verdicts: Mapping[str, tuple[ClassVerdict, ...]]
     mixes: tuple[ClassMix, ...]
@@ -53,6 +56,7 @@ def findings(comparison: Comparison, prices: Prices | None = None) -> tuple[Find
 def _group_findings(comparison: Comparison, group: Group, prices: Prices | None) -> Findings:
     verdicts, mixes = class_verdicts.group_verdicts(group)
     return Findings(
+        group_equivalents(group),
         exchange.group_exchange(group),
         verdicts,
         mixes,

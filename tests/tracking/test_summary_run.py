@@ -63,7 +63,7 @@ def test_it_is_one_run_however_often_it_is_shown(shown: list[Path]) -> None:
 
 def test_every_number_of_the_table_is_a_summary_metric(report: StudyReport, closing: dict[str, Any]) -> None:
     (group,) = report.comparison.groups
-    for row in rows(group):
+    for row in rows(group, report.findings[0]):
         assert closing["summary"].get(f"{row['arm']}/accuracy") == pytest.approx(row["accuracy"])
         for column, value in row.items():
             if column == "margin":

@@ -197,25 +197,13 @@ class Problem:
 
     def _profile(self, values: Floats, powers: Floats, exponents: Floats, shape: Shape, unit: float) -> Profile:
         surfaces = [self._solve(values, float(power), exponents, shape, unit)[0] for power in powers]
-        misfits = np.stack([self._smoothed(surface) for surface in surfaces])  # (powers, values)
+        misfits = np.stack([smoothed(surface) for surface in surfaces])  # (powers, values)
         of_power, rows = misfits.argmin(axis=0), np.arange(len(values))
         best = exponents[np.stack([surface.argmin(axis=1) for surface in surfaces])[of_power, rows]]
         misfit = misfits[of_power, rows]
         row = int(misfit.argmin())
         law = self._law(float(values[row]), float(powers[of_power[row]]), float(best[row]), shape, unit)
         return Profile(values, misfit, best, law)
-
-    @staticmethod
-    def _smoothed(surface: Floats) -> Floats:
-        """Return each row's least between the grid's exponents: the vertex of the parabola through the lowest three."""
-        middle = np.clip(surface.argmin(axis=1), 1, surface.shape[1] - 2)
-        rows = np.arange(len(surface))
-        left, centre, right = (surface[rows, middle + step] for step in (-1, 0, 1))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            bend = left - 2 * centre + right
-            vertex = centre - (left - right) ** 2 / (8 * bend)
-        good = np.isfinite(vertex) & (bend > 0) & (np.abs(left - right) <= 2 * bend)
-        return np.asarray(np.where(good, np.maximum(vertex, 0), surface.min(axis=1)))
 
     def _law(self, value: float, power: float, near: float, shape: Shape, unit: float) -> Law:
         """Return the law at this value and power, its exponent found close to one that fits."""
@@ -249,7 +237,7 @@ class Problem:
             whole = curve, ones, error
             curve = curve - (curve @ share)[..., None] / length * share
             ones, error = ones - (ones @ share) / length * share, error - (error @ share) / length * share
-        floor, scale, misfit = _two_non_negative(ones, curve, error)
+        floor, scale, misfit = two_non_negative(ones, curve, error)
         shift = np.zeros_like(misfit)
         if shape.shifted:
             shift = (whole[2] @ share - floor * (whole[1] @ share) - scale * (whole[0] @ share)) / length
@@ -257,8 +245,25 @@ class Problem:
         return misfit, floor, scale, shift
 
 
-def _two_non_negative(ones: Floats, curve: Floats, error: Floats) -> tuple[Floats, Floats, Floats]:
-    """Least squares error ~ floor * ones + scale * curve with both at least 0: floor, scale, sum of squares."""
+def smoothed(surface: Floats) -> Floats:
+    """Return each row's least between the grid's exponents: the vertex of the parabola through the lowest three."""
+    middle = np.clip(surface.argmin(axis=1), 1, surface.shape[1] - 2)
+    rows = np.arange(len(surface))
+    left, centre, right = (surface[rows, middle + step] for step in (-1, 0, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bend = left - 2 * centre + right
+        vertex = centre - (left - right) ** 2 / (8 * bend)
+    good = np.isfinite(vertex) & (bend > 0) & (np.abs(left - right) <= 2 * bend)
+    return np.asarray(np.where(good, np.maximum(vertex, 0), surface.min(axis=1)))
+
+
+def two_non_negative(ones: Floats, curve: Floats, error: Floats) -> tuple[Floats, Floats, Floats]:
+    """Solve least squares error ~ floor * ones + scale * curve with both at least 0: floor, scale, sum of squares.
+
+    Args:
+        ones, error: (arms,), whitened.
+        curve: (..., arms), whitened.
+    """
     oo, oe, ee = float(ones @ ones), float(ones @ error), float(error @ error)
     oc, ce, cc = curve @ ones, curve @ error, np.einsum("...i,...i->...", curve, curve)
     determinant = np.maximum(oo * cc - oc * oc, 1e-12 * oo * cc)

@@ -11,7 +11,7 @@ from rich.text import Text
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.text import arm_table, cost_text, format, robustness_text, sentences
+from synthaug.analysis.text import arm_table, cost_text, equivalent_text, format, robustness_text, sentences
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Heading, show, standard_console
 from synthaug.messages import plural
@@ -62,6 +62,8 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
                 break
         console.print(table)
         console.print(Text(sentences.headline(group), style="bold"))
+        if group_findings.equivalents.estimated:
+            console.print(Text(equivalent_text.headline(group_findings.equivalents, arm_table.labels(group))))
         for line in sentences.caption(group):
             console.print(Text(line, style="dim"))
         if line := sentences.trend(group):

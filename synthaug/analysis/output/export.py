@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.records import as_json, rows
-from synthaug.analysis.text import arm_table, format, sentences
+from synthaug.analysis.text import arm_table, equivalent_text, format, sentences
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.files import write_json, write_rows, write_text
@@ -21,18 +21,15 @@ def write_files(comparison: Comparison, findings: Sequence[Findings]) -> None:
         comparison: of the study.
         findings: of each group.
     """
-    flat = [row for group in comparison.groups for row in rows(group)]
+    pairs = list(zip(comparison.groups, findings, strict=True))
+    flat = [row for group, group_findings in pairs for row in rows(group, group_findings)]
     write_rows(
         comparison.folder / layout.RESULTS_CSV,
         list(flat[0]),
         (["" if value is None else value for value in row.values()] for row in flat),
     )
     write_json(comparison.folder / layout.RESULTS_JSON, as_json(comparison, findings))
-    blocks = [
-        block
-        for group, group_findings in zip(comparison.groups, findings, strict=True)
-        for block in _blocks(comparison.study, group, group_findings)
-    ]
+    blocks = [block for group, group_findings in pairs for block in _blocks(comparison.study, group, group_findings)]
     if note := sentences.groups_note(comparison.groups):
         blocks.append(Sentences(note))
     write_text(comparison.folder / layout.RESULTS_MARKDOWN, markdown(blocks))
@@ -45,11 +42,13 @@ def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
     results = sentences.arm_results(group)
     lines = check_lines(findings.listed_checks, arm_table.grid_labels(group))
     headers, rows = arm_table.table(group)
+    sizes, labels = findings.equivalents, arm_table.labels(group)
     return [
         Heading(f"{study}: {format.title(group)} ({plural(group.n_test, 'test image')})"),
         Sentences(sentences.headline(group)),
         Rows([" ".join(header.split()) for header in headers], rows),
         *([Points(results)] if results else []),
+        *([Sentences(equivalent_text.headline(sizes, labels))] if sizes.estimated else []),
         Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
         *([Points(lines)] if lines else []),
     ]

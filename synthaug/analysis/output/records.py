@@ -5,16 +5,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from synthaug.analysis.comparison.model import ClassResult, ComparedRun, Comparison, Group, spaced
+from synthaug.analysis.exchange.equivalent import Equivalent, EquivalentSizes
 from synthaug.analysis.exchange.law import Law
-from synthaug.analysis.exchange.rate import Exchange, Value
+from synthaug.analysis.exchange.rate import Exchange, Point, Value
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.inference.intervals import CONFIDENCE, Difference, Estimate
 from synthaug.analysis.robustness.shift_effects import Robustness, ShiftSetResult
 from synthaug.runs import layout
 
 
-def rows(group: Group) -> list[dict[str, Any]]:
-    """Return one flat row per arm: fractions (`margin` in points), None where there is no number, seeds as "0 1 2"."""
+def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
+    """Return one flat row per arm: fractions (`margin` in points), None where there is no number, seeds as "0 1 2".
+
+    Args:
+        group: of a comparison.
+        findings: of the group.
+    """
+    equivalents = {item.arm.name: item for item in findings.equivalents.arms}
     return [
         {
             "dataset": group.dataset,
@@ -42,6 +49,7 @@ def rows(group: Group) -> list[dict[str, Any]]:
             "control": arm.control,
             **_tested("loss", arm.loss),
             **_tested("gain", arm.gain),
+            **_equivalent(equivalents.get(arm.name)),
             "smallest_detectable": arm.power.smallest if arm.power and arm.power.variances else None,
             "seeds": spaced(arm.seeds),
             "runs_planned": arm.runs_planned,
@@ -80,7 +88,7 @@ def as_json(comparison: Comparison, findings: Sequence[Findings]) -> dict[str, A
                 "trend": _trend(group),
                 "arms": [
                     row | {"per_class": [_class_row(item) for item in arm.classes]}
-                    for row, arm in zip(rows(group), group.arms, strict=True)
+                    for row, arm in zip(rows(group, group_findings), group.arms, strict=True)
                 ],
                 "runs": [_run_row(run) for run in group.runs],
                 **_findings(group_findings),
@@ -98,6 +106,7 @@ def _trend(group: Group) -> dict[str, Any] | None:
 
 def _findings(findings: Findings) -> dict[str, Any]:
     return {
+        "equivalents": equivalents_record(findings.equivalents),
         "exchange": exchange_record(findings.exchange),
         "class_verdicts": {
             arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in findings.verdicts.items()
@@ -106,6 +115,42 @@ def _findings(findings: Findings) -> dict[str, Any]:
         "robustness": robustness_record(findings.robustness) if findings.robustness else None,
         "costs": [dataclasses.asdict(item) for item in findings.costs],
         "checks": [dataclasses.asdict(item) for item in findings.checks],
+    }
+
+
+def _equivalent(item: Equivalent | None) -> dict[str, float | str | None]:
+    """Columns of an arm: as many real images alone do as well, at least `equivalent_low`, at most `equivalent_high`."""
+    return {
+        "equivalent": item.number if item else None,
+        "equivalent_low": item.low if item else None,
+        "equivalent_high": item.high if item else None,
+        "equivalent_bound": item.bound if item else None,
+    }
+
+
+def equivalents_record(sizes: EquivalentSizes) -> dict[str, Any]:
+    """Return equivalent numbers of real images as plain data; None where there is no number."""
+    return {
+        "reasons": [dataclasses.asdict(reason) for reason in sizes.reasons],
+        "law": _law_row(sizes.law),
+        "agreement": sizes.agreement,
+        "confidence": sizes.confidence,
+        "real": [_point_row(point) for point in sizes.real],
+        "arms": [
+            {
+                "arm": item.arm.name,
+                "n_real": item.arm.n_real,
+                "n_synthetic": item.arm.n_synthetic,
+                "error": item.error,
+                "standard_error": item.standard_error,
+                **_equivalent(item),
+                "worth": item.worth(item.number),
+                "worth_low": item.worth(item.low),
+                "worth_high": item.worth(item.high),
+                "reasons": [dataclasses.asdict(reason) for reason in item.reasons],
+            }
+            for item in sizes.arms
+        ],
     }
 
 
@@ -126,17 +171,7 @@ def exchange_record(exchange: Exchange) -> dict[str, Any]:
         "agreement": exchange.agreement,
         "inflation": exchange.inflation,
         "along": [_value_row(value) for value in exchange.along],
-        "points": [
-            {
-                "arm": point.arm.name,
-                "n_real": point.arm.n_real,
-                "n_synthetic": point.arm.n_synthetic,
-                "error": point.error,
-                "standard_error": point.standard_error,
-                "fitted": point.fitted,
-            }
-            for point in exchange.points
-        ],
+        "points": [_point_row(point) for point in exchange.points],
         "left_out": [arm.name for arm in exchange.left_out],
         "n_test": exchange.n_images,
         "one_seed": exchange.one_seed,
@@ -152,6 +187,17 @@ def exchange_record(exchange: Exchange) -> dict[str, Any]:
             }
             for item in exchange.classes
         ],
+    }
+
+
+def _point_row(point: Point) -> dict[str, Any]:
+    return {
+        "arm": point.arm.name,
+        "n_real": point.arm.n_real,
+        "n_synthetic": point.arm.n_synthetic,
+        "error": point.error,
+        "standard_error": point.standard_error,
+        "fitted": point.fitted,
     }
 
 

@@ -325,7 +325,7 @@ def test_real_with_an_augmentation_of_its_own_is_not_the_baseline(tmp_path: Path
     assert [arm.name for arm in group.arms] == ["real", "an_early_name", "strong", "64"]
     assert [arm.name for arm in group.arms if arm.baseline] == ["real"]
     assert all(arm.difference is not None for arm in group.arms[1:])
-    assert [row["augment"] for row in rows(group)] == ["", "hue 0.1", "erasing 0.25, policy trivial", ""]
+    assert [arm.augment for arm in group.arms] == ["", "hue 0.1", "erasing 0.25, policy trivial", ""]
 
 
 def test_without_real_an_augmented_arm_does_not_take_its_place(tmp_path: Path) -> None:
@@ -398,7 +398,8 @@ def test_csv_and_json_agree(tmp_path: Path) -> None:
         lines = list(csv.DictReader(stream))
     content = read_json(comparison.folder / "results.json")
     (group,) = content["groups"]
-    for line, arm, row in zip(lines, group["arms"], rows(comparison.groups[0]), strict=True):
+    flat = rows(comparison.groups[0], findings(comparison)[0])
+    for line, arm, row in zip(lines, group["arms"], flat, strict=True):
         assert {name: arm[name] for name in row} == row
         assert line == {name: "" if value is None else str(value) for name, value in row.items()}
     assert lines[1]["seeds"] == "0 1"

@@ -49,7 +49,7 @@ def test_csv_has_every_number_and_no_nan(comparison: Comparison) -> None:
 def test_json_has_the_rows_of_the_csv(comparison: Comparison) -> None:
     content = read_json(comparison.folder / "results.json")
     (group,) = content["groups"]
-    (flat,) = [rows(group) for group in comparison.groups]
+    flat = rows(comparison.groups[0], findings(comparison)[0])
     assert [{name: arm[name] for name in flat[0]} for arm in group["arms"]] == flat
     assert group["margin"] == flat[0]["margin"] == 1.0  # in points
     assert set(group["arms"][2]["per_class"][0]) >= {"difference", "difference_p_adjusted", "gain", "gain_low"}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from synthaug.analysis.exchange.law import Law
-from synthaug.analysis.exchange.rate import Exchange, Value
+from synthaug.analysis.exchange.rate import Exchange, Point, Value
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import (
     GAP,
@@ -56,7 +56,7 @@ def error_curves(exchange: Exchange, n_classes: int) -> Figure | None:
     axes.set_ylim(top=100 * max([chance, *(point.error for point in exchange.points)]))
     axes.annotate(f"chance: {100 * chance:.3g} %", (0, 1), xytext=(0, 2 * GAP), xycoords="axes fraction",
                   textcoords="offset points", color=palette.FAINT, fontsize=8)  # fmt: skip
-    _set_ticks(axes, sorted({point.arm.n_real for point in exchange.points}))
+    set_ticks(axes, sorted({point.arm.n_real for point in exchange.points}))
     axes.set_xlabel("real training images")
     axes.set_ylabel("error on real test images (%)")
     edge = axes.get_xlim()[1]
@@ -87,11 +87,7 @@ def _draw_amount(axes: Axes, exchange: Exchange, law: Law, amount: int, colour: 
     for point in exchange.points:
         if point.arm.n_synthetic != amount:
             continue
-        low = max(point.error - HALF_NORMAL * point.standard_error, 0.2 * point.error, 1e-4)
-        ends = [100 * low, 100 * (point.error + HALF_NORMAL * point.standard_error)]
-        axes.plot([point.arm.n_real] * 2, ends, color=colour, linewidth=1.2, alpha=0.55)
-        if point.error > 0:
-            axes.plot(point.arm.n_real, 100 * point.error, "o", color=colour, markersize=4.5)
+        draw_point(axes, point, colour)
     real = [point.arm.n_real for point in exchange.points]
     x = np.geomspace(min(real), max(real), 80)
     y = 100 * law.error(x, amount)
@@ -100,7 +96,28 @@ def _draw_amount(axes: Axes, exchange: Exchange, law: Law, amount: int, colour: 
     return float(x[-1]), float(y[-1])
 
 
-def _set_ticks(axes: Axes, real: Sequence[int]) -> None:
+def draw_point(axes: Axes, point: Point, colour: str) -> None:
+    """Draw an arm's measured error with its 95 % interval.
+
+    Args:
+        axes: error in percent by real images, both logarithmic.
+        point: the arm.
+        colour: of the arm.
+    """
+    low = max(point.error - HALF_NORMAL * point.standard_error, 0.2 * point.error, 1e-4)
+    ends = [100 * low, 100 * (point.error + HALF_NORMAL * point.standard_error)]
+    axes.plot([point.arm.n_real] * 2, ends, color=colour, linewidth=1.2, alpha=0.55)
+    if point.error > 0:
+        axes.plot(point.arm.n_real, 100 * point.error, "o", color=colour, markersize=4.5)
+
+
+def set_ticks(axes: Axes, real: Sequence[int]) -> None:
+    """Write the numbers of real images and round percentages on logarithmic axes.
+
+    Args:
+        axes: with their final limits.
+        real: numbers of real images.
+    """
     axes.set_xticks(real, [f"{n:,}" for n in real])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.minorticks_off()

@@ -7,13 +7,13 @@ from typing import Any
 from synthaug.analysis.comparison.compare import MAX_CONFUSION_CLASSES
 from synthaug.analysis.comparison.model import controls_of
 from synthaug.analysis.exchange.grid import grid_of
-from synthaug.analysis.output.figures import exchange_curves, forest, palette
+from synthaug.analysis.output.figures import equivalent_curve, exchange_curves, forest, palette
 from synthaug.analysis.output.figures.confusion import MAX_CELL_TEXT, confusion_matrix
 from synthaug.analysis.output.figures.curve import accuracy_by_share, marker_legend
 from synthaug.analysis.output.figures.decomposition import loss_and_gain
 from synthaug.analysis.output.figures.learning import Curve, learning_curves
 from synthaug.analysis.output.page.content import Content
-from synthaug.analysis.text import arm_table, exchange_text
+from synthaug.analysis.text import arm_table, equivalent_text, exchange_text
 from synthaug.analysis.text.document import Heading, Points, Rows
 from synthaug.runs.contents import UnreadableFileError
 
@@ -84,6 +84,20 @@ def confusion(content: Content) -> Mapping[str, Any] | None:
         "controls": controls_of(content.group.arms),
         "dense": dense,
         "limit": MAX_CONFUSION_CLASSES,
+    }
+
+
+def equivalent(content: Content) -> Mapping[str, Any] | None:
+    """Draw how many real images alone do as well as each arm, or say why not; None without synthetic images."""
+    if not any(arm.synthetic and arm.name in content.group.predicted for arm in content.group.arms):
+        return None
+    sizes, labels = content.findings.equivalents, arm_table.labels(content.group)
+    figure = equivalent_curve.equivalent_curve(sizes, labels, palette.arm_colours(content.group.arms))
+    blocks = equivalent_text.document(sizes, labels)[2:]  # heading and headline are the section's
+    return {
+        FIGURES: {"equivalent": figure} if figure else {},
+        "headline": equivalent_text.headline(sizes, labels),
+        "blocks": blocks,
     }
 
 

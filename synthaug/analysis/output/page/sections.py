@@ -14,7 +14,7 @@ from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
-from synthaug.analysis.text import arm_table, check_text, exchange_text, power_text, robustness_text
+from synthaug.analysis.text import arm_table, check_text, equivalent_text, exchange_text, power_text, robustness_text
 from synthaug.analysis.validity.check_result import SERIOUS
 
 Context = Mapping[str, Any]
@@ -37,18 +37,13 @@ class Section:
 
 
 def result(content: Content) -> Context:
-    """Return what the first screen shows: the exchange rate, serious checks, the table of arms."""
-    one_length = len(content.group.steps) == 1  # else longer training is a part of the exchange rate
-    exchange = (
-        exchange_text.headline(content.findings.exchange)
-        if content.findings.exchange.value is not None and one_length
-        else ""
-    )
+    """Return what the first screen shows: the equivalent numbers, serious checks, the table of arms."""
+    sizes = content.findings.equivalents
     headers, rows = arm_table.table(content.group)
     grid = grid_of(content.group)
     return {
         FIGURES: {} if grid is None else {"accuracy": accuracy_grid(grid)},
-        "exchange": exchange,
+        "equivalents": equivalent_text.headline(sizes, arm_table.labels(content.group)) if sizes.estimated else "",
         "controls": {
             arm.control: arm.name
             for arm in reversed(content.group.arms)
@@ -114,7 +109,8 @@ SECTIONS = (
     Section("decomposition", "Effect of synthetic images", charts.decomposition),
     Section("classes", "Difference from real by class", charts.classes),
     Section("verdicts", "Effect of synthetic images by class", verdicts),
-    Section("exchange", "Value of a synthetic image", charts.exchange),
+    Section("equivalent", "Value of a synthetic image", charts.equivalent),
+    Section("exchange", "Exchange rate under a law", charts.exchange),
     Section("robustness", "Shift sets", robustness),
     Section("power", "Statistical power", power),
     Section("learning", "Learning curves", charts.learning),
