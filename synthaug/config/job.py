@@ -127,6 +127,8 @@ def _shorten(plain: DictConfig) -> None:
     plain.trainer.max_epochs = 2
     if plain.model.get("pretrain_epochs"):
         plain.model.pretrain_epochs = 1
+    if (plain.model.get("warmup_epochs") or 0) > 1:
+        plain.model.warmup_epochs = 1
 
 
 def _recorded(config: DictConfig) -> dict[str, Any]:

@@ -142,6 +142,10 @@ _RULES: Mapping[str, Rule] = {
     "model.cutmix": _number(0, words="at least 0, which is none"),
     "model.synthetic_weight": _number(0, above=True),
     "model.pretrain_epochs": _number(0),
+    "model.momentum": _number(0, 1, below=True, words="at least 0 and less than 1, or null: 0.9 for SGD"),
+    "model.warmup_epochs": _number(0, above=True, words="more than 0: a share of all steps below 1, else epochs"),
+    "model.ema": _number(0, 1, above=True, below=True, words="more than 0 and less than 1, or null: none"),
+    "model.image_size": _number(1, 4096, words="1 to 4096 pixels, or null"),
     "trainer.max_epochs": (lambda epochs: not _is_number(epochs) or epochs >= 1 or epochs == -1, "at least 1"),
     "trainer.precision": (
         lambda precision: str(precision) not in ("16-true", "bf16-true", "64-true", "64"),
@@ -313,6 +317,15 @@ def _model_problems(config: DictConfig) -> Iterator[str]:
     if _is_number(before) and _is_number(epochs) and before > 0 and 0 <= epochs <= before:
         reason = f"must be less than trainer.max_epochs={epochs}, or no epoch is left to train on real images"
         yield f"model.pretrain_epochs={before}: {reason}"
+    warmup = OmegaConf.select(config, "model.warmup_epochs")
+    if _is_number(warmup) and _is_number(epochs) and warmup >= 1 and 0 <= epochs <= warmup:
+        yield f"model.warmup_epochs={warmup}: must be less than trainer.max_epochs={epochs}; below 1 it is a share"
+    weights, sampling = (OmegaConf.select(config, key) for key in ("model.class_weights", "sampling"))
+    if weights is not None and sampling is not None:
+        yield f"model.class_weights={weights}, sampling={sampling.name}: rare classes would count twice; drop either"
+    image_size, dataset_size = (OmegaConf.select(config, key) for key in ("model.image_size", "dataset.image_size"))
+    if image_size is not None and image_size != dataset_size:
+        yield f"model.image_size={image_size}: must be dataset.image_size={dataset_size}, or null"
     if OmegaConf.select(config, "model.head_batch_norm") is True and OmegaConf.select(config, "batch_size") == 1:
         yield "model.head_batch_norm=true, batch_size=1: one image has no variance to normalise by; raise batch_size"
 

@@ -1,6 +1,7 @@
 """Networks by name, from torchvision or timm, with a head for the classes of the dataset."""
 
 import logging
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,9 @@ class TrainedOn(NamedTuple):
     image_size: int
 
 
-def build_backbone(name: str, weights: str | None, num_classes: int, fetch: bool = True) -> nn.Module:
+def build_backbone(
+    name: str, weights: str | None, num_classes: int, fetch: bool = True, image_size: int | None = None
+) -> nn.Module:
     """Build a classifier that maps float images (B, 3, S, S) to logits (B, num_classes).
 
     Args:
@@ -41,15 +44,19 @@ def build_backbone(name: str, weights: str | None, num_classes: int, fetch: bool
             or the path of a state dict (.pth or .safetensors) of this network, whatever its head.
         num_classes: outputs of the new head.
         fetch: False only builds the network that the weights fit, for those of a checkpoint.
+        image_size: S, to which the positions of a transformer of timm are resampled; None leaves them.
 
     Raises:
-        UserError: an unknown name, with close matches; weights that are unknown or out of reach.
+        UserError: an unknown name, with close matches; weights that are unknown or out of reach; a network without
+            positions, or one that cannot have them for this size.
     """
     if name.startswith(TIMM):
-        return _from_timm(name.removeprefix(TIMM), weights if fetch else None, num_classes)
+        network = _from_timm(name.removeprefix(TIMM), weights if fetch else None, num_classes)
+        return network if image_size is None else _resized(name, network, image_size)
+    if image_size is not None:
+        raise _not_resizable(name, image_size)
     if name not in torchvision.models.list_models(torchvision.models):
         raise _unknown(name, torchvision.models.list_models(torchvision.models), "torchvision")
-    network: nn.Module
     if weights is None:
         network = torchvision.models.get_model(name, num_classes=num_classes)
     else:
@@ -156,6 +163,30 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
     finally:
         hub.setLevel(level)
     return network
+
+
+def _resized(name: str, network: nn.Module, image_size: int) -> nn.Module:
+    """Return a transformer of timm with its positions resampled, as timm does for weights of another size."""
+    resize: Any = getattr(network, "set_input_size", None)
+    if resize is None:
+        raise _not_resizable(name, image_size)
+    logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of each network that it resizes
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of PyTorch, about timm's own interpolation
+            resize(img_size=(image_size, image_size))
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"model.backbone={name} cannot be had for images of model.image_size={image_size} ({error}); choose a "
+            "multiple of its patches' size."
+        ) from error
+    return network
+
+
+def _not_resizable(name: str, image_size: int) -> UserError:
+    return UserError(
+        f"model.image_size={image_size}: only for transformers of timm, and model.backbone={name} has no positions "
+        "that could be resampled; leave it out."
+    )
 
 
 def _download(settings: Any) -> str:

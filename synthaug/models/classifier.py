@@ -1,6 +1,7 @@
 """The LightningModule: a backbone with a new head, its loss, learning rate and metrics."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -15,15 +16,17 @@ from torchmetrics.classification import MulticlassAccuracy
 from synthaug.data.augment import View
 from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError
+from synthaug.messages import plural
 from synthaug.models import batch_norm as batch_norms
-from synthaug.models import heads, schedules
+from synthaug.models import heads, loss, optimizers, schedules
+from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
 from synthaug.models.freezing import Freezing
 from synthaug.models.loss import Objective
 
 
 class Classifier(LightningModule):
-    """An image classifier trained by Adam.
+    """An image classifier.
 
     Args:
         classes: names; the new head has one output for each.
@@ -32,8 +35,8 @@ class Classifier(LightningModule):
         weights: None trains from scratch; "DEFAULT" or another entry of the model's weights enum
             (torchvision), or "DEFAULT" (timm: pretrained=True); or the path of a state dict.
         lr: learning rate; the highest of its schedule.
-        schedule: "constant", "one_cycle", "step" or "cosine"; see `schedules.lightning_schedule`.
-        weight_decay: of Adam, as an L2 penalty.
+        schedule: "constant", "one_cycle", "step", "cosine" or "warmup_cosine"; see `schedules.lightning_schedule`.
+        weight_decay: see `optimizers.build_optimizer`.
         mean: per channel, of images in [0, 1]; None: of the weights' training images; without weights, ImageNet's.
         std: like `mean`.
         step_epochs: the schedule "step" multiplies the rate by `gamma` every so many epochs; for no other schedule.
@@ -52,6 +55,14 @@ class Classifier(LightningModule):
         synthetic_weight: see `loss.Objective`.
         pretrain_epochs: the first so many epochs train on the synthetic images of the arm alone, the others on the
             real ones; 0: all on both. The data module needs the same number.
+        optimizer: "adam", "adamw" or "sgd"; see `optimizers.build_optimizer`.
+        momentum: of "sgd" alone; see there.
+        warmup_epochs: of the schedule "warmup_cosine" alone; see `schedules.warmup_steps`.
+        ema: decay of a moving average of the weights, which is what is evaluated; None: the weights themselves. See
+            `averaging.average_of`.
+        class_weights: see `loss.Objective`.
+        image_size: side of the images in pixels, for transformers of timm, whose positions are made for one size: they
+            are resampled to it; None: the network's own. Others take images of several sizes.
         fetch_weights: False builds the network that `weights` fit without them: a checkpoint replaces them anyway.
 
     A checkpoint of a run loads by itself, `Classifier.load_from_checkpoint(path)`, and fetches nothing.
@@ -72,7 +83,7 @@ class Classifier(LightningModule):
         weights: str | None = None,
         lr: float = 1e-4,
         schedule: str = "constant",
-        weight_decay: float = 0.0,
+        weight_decay: float | None = None,
         mean: tuple[float, float, float] | None = None,
         std: tuple[float, float, float] | None = None,
         step_epochs: int | None = None,
@@ -87,12 +98,24 @@ class Classifier(LightningModule):
         cutmix: float = 0.0,
         synthetic_weight: float = 1.0,
         pretrain_epochs: int = 0,
+        optimizer: str = "adam",
+        momentum: float | None = None,
+        warmup_epochs: float | None = None,
+        ema: float | None = None,
+        class_weights: str | None = None,
+        image_size: int | None = None,
         fetch_weights: bool = True,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)  # the loggers get the whole configuration
-        schedules.check_schedule(schedule, step_epochs, gamma)
-        _check_batch_norm(batch_norm, mixup, cutmix)
+        problems = [
+            *optimizers.option_problems(optimizer, weight_decay, momentum),
+            *schedules.option_problems(schedule, step_epochs, gamma, warmup_epochs),
+            *_batch_norm_problems(batch_norm, mixup, cutmix),
+            *loss.option_problems(class_weights),
+        ]
+        if problems:
+            raise UserError("\n".join(problems))
         num_classes = len(classes)
         self.classes = list(classes)
         self.seed = seed
@@ -103,8 +126,11 @@ class Classifier(LightningModule):
         self.step_epochs = step_epochs
         self.gamma = gamma
         self.pretrain_epochs = pretrain_epochs
-        self.objective = Objective(num_classes, label_smoothing, mixup, cutmix, synthetic_weight)
-        self.network = build_backbone(backbone, weights, num_classes, fetch_weights)
+        self.optimizer = optimizer
+        self.momentum = momentum
+        self.warmup_epochs = warmup_epochs
+        self.objective = Objective(num_classes, label_smoothing, mixup, cutmix, synthetic_weight, class_weights)
+        self.network = build_backbone(backbone, weights, num_classes, fetch_weights, image_size)
         self.trained_on = trained_on(backbone, weights, self.network)
         self.mean: Tensor
         self.std: Tensor
@@ -113,6 +139,7 @@ class Classifier(LightningModule):
         self.view: View | None = None
         self.freezing: Freezing | None = None
         self._apply_options(head_batch_norm, head_dropout, batch_norm, train_stages, unfreeze_every)
+        self.average = None if ema is None else average_of(self.network, ema)
         self.loss = nn.CrossEntropyLoss()
         metrics = MetricCollection(
             {
@@ -229,10 +256,11 @@ class Classifier(LightningModule):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (B, classes) of float images (B, 3, S, S) in [0, 1]."""
+        """Return logits (B, classes) of float images (B, 3, S, S) in [0, 1]; in evaluation of the averaged weights."""
+        network = self.network if self.training or self.average is None else self.average.module
         if self.seen_real is not None:
-            batch_norms.select(self.network, synthetic=not bool(self.seen_real))
-        logits: Tensor = self.network((images - self.mean) / self.std)
+            batch_norms.select(network, synthetic=not bool(self.seen_real))
+        logits: Tensor = network((images - self.mean) / self.std)
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -277,6 +305,11 @@ class Classifier(LightningModule):
                 self.freezing.begin(self.current_epoch)
                 self.train()
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        # Once per optimizer step, which may take several batches; both numbers are in the checkpoint.
+        if self.average is not None and self.trainer.global_step > int(self.average.n_averaged):
+            self.average.update_parameters(self.network)
+
     def on_train_epoch_end(self) -> None:
         self._log_loss("train", self.train_loss)
 
@@ -299,13 +332,28 @@ class Classifier(LightningModule):
         self._log_metrics("test", self.test_metrics)
 
     def configure_optimizers(self) -> Any:
-        parameters = list(self.parameters())
+        parameters = list(self.network.parameters())
         if self.freezing is not None:
             parameters = self.freezing.ever_trainable(parameters)
-        optimizer = torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay)
+        optimizer = optimizers.build_optimizer(self.optimizer, parameters, self.lr, self.weight_decay, self.momentum)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = schedules.lightning_schedule(optimizer, self.schedule, self.lr, steps, self.step_epochs, self.gamma)
+        schedule = schedules.lightning_schedule(
+            optimizer, self.schedule, self.lr, steps, self.step_epochs, self.gamma, self._warmup(steps)
+        )
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
+    def _warmup(self, steps: int) -> int:
+        """Return the steps of the warm-up, of all those of a run; an epoch may be of several batches a step."""
+        if self.schedule != "warmup_cosine":
+            return 0
+        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        warmup = schedules.warmup_steps(self.warmup_epochs, steps, per_epoch)
+        if warmup >= steps:
+            raise UserError(
+                f"model.warmup_epochs={self.warmup_epochs}: the run has {plural(steps, 'step')}, and none is left "
+                "after the warm-up; lower it (less than 1 is a share of all steps), or train longer."
+            )
+        return warmup
 
     def _evaluate(self, batch: Batch, metrics: MetricCollection, loss: MeanMetric) -> Tensor:
         logits: Tensor = self(batch.images)
@@ -339,12 +387,11 @@ def _channels(values: Sequence[float]) -> Tensor:
     return torch.tensor([float(value) for value in values])[:, None, None]
 
 
-def _check_batch_norm(batch_norm: str, mixup: float, cutmix: float) -> None:
+def _batch_norm_problems(batch_norm: str, mixup: float, cutmix: float) -> list[str]:
     if batch_norm not in ("shared", "per_origin"):
-        raise UserError(f"model.batch_norm={batch_norm}: there are 'shared' and 'per_origin'.")
+        return [f"model.batch_norm={batch_norm}: there are 'shared' and 'per_origin'."]
     blends = [f"model.{name}={alpha:g}" for name, alpha in (("mixup", mixup), ("cutmix", cutmix)) if alpha > 0]
     if blends and batch_norm == "per_origin":
-        raise UserError(
-            f"model.batch_norm=per_origin: with {' and '.join(blends)} an image is part real and part synthetic, so it "
-            "has no origin to be normalised by; leave one of them out."
-        )
+        reason = f"with {' and '.join(blends)} an image is part real and part synthetic, so it has no origin to be"
+        return [f"model.batch_norm=per_origin: {reason} normalised by; leave one of them out."]
+    return []

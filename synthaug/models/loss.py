@@ -1,9 +1,18 @@
 """Training loss: cross entropy, optionally of smoothed, weighted or blended targets."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 from torchvision.transforms import v2
+
+
+def option_problems(class_weights: str | None) -> list[str]:
+    """Return why the classes cannot be weighted so; see `Objective`."""
+    if class_weights in (None, "balanced"):
+        return []
+    return [f"model.class_weights={class_weights}: must be balanced, or null for none."]
 
 
 class Objective:
@@ -20,6 +29,9 @@ class Objective:
         cutmix: the same for the area of a rectangle that is pasted from another image (Yun et al. 2019). Given both,
             each batch goes through one of them, drawn with equal chances.
         synthetic_weight: of a synthetic example against a real one.
+        class_weights: None; or "balanced": an example of a class with n_c of the n training images of an arm, real and
+            synthetic, weighs n / (k · n_c) among k classes, so that all classes have the same mass (King, Zeng 2001,
+            "Logistic Regression in Rare Events Data", section 3.2; scikit-learn's `class_weight="balanced"`).
     """
 
     def __init__(
@@ -29,17 +41,31 @@ class Objective:
         mixup: float = 0.0,
         cutmix: float = 0.0,
         synthetic_weight: float = 1.0,
+        class_weights: str | None = None,
     ) -> None:
         self.num_classes = num_classes
+        self.class_weights = class_weights
+        self.weight_of_class = torch.ones(num_classes)
         self.label_smoothing = label_smoothing
         self.synthetic_weight = synthetic_weight
         both = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
         self.blends = [blend(alpha=float(alpha)) for blend, alpha in both if alpha > 0]
 
+    def weigh_classes(self, labels: Sequence[int]) -> None:
+        """Compute the weights of the classes, if they are to have any.
+
+        Args:
+            labels: of all training images.
+        """
+        if self.class_weights == "balanced":
+            counts = torch.bincount(torch.tensor(labels), minlength=self.num_classes)
+            self.weight_of_class = len(labels) / (self.num_classes * counts.clamp(min=1)).float()
+
     @property
     def is_plain(self) -> bool:
         """Return whether this is the mean cross entropy of classes and nothing else."""
-        return not self.blends and self.label_smoothing == 0 and self.synthetic_weight == 1
+        is_even = self.synthetic_weight == 1 and self.class_weights is None
+        return not self.blends and self.label_smoothing == 0 and is_even
 
     def examples(self, images: Tensor, labels: Tensor, synthetic: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the network is trained on.
@@ -60,6 +86,8 @@ class Objective:
         smooth = self.label_smoothing
         targets = one_hot(labels, self.num_classes).to(images) * (1 - smooth) + smooth / self.num_classes
         targets[synthetic] *= self.synthetic_weight
+        if self.class_weights is not None:
+            targets *= self.weight_of_class.to(targets)[labels][:, None]
         if self.blends:
             blend = self.blends[int(torch.randint(len(self.blends), ())) if len(self.blends) > 1 else 0]
             images, targets = blend(images, targets)

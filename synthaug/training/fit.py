@@ -57,6 +57,7 @@ def fit_and_test(
     write_mix(folder, arm)
     model = make_model(classes=arm.real.classes, seed=settings["seed"])
     model.check_image_size(settings["dataset"]["image_size"])
+    model.objective.weigh_classes([sample.label for sample in arm.train])
     data = datamodule(arm, settings, model.pretrain_epochs)
     model.check_batch_size(data.train_batches().batch_size, settings["dataset"]["image_size"])
     history = History(folder, first=model.pretrain_epochs)

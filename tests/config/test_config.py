@@ -422,7 +422,7 @@ def test_unknown_choices_are_named_with_the_choices_all_at_once() -> None:
     assert mix.startswith("mix=reel: ")
     assert f"did you mean 'real'? {MIX_CHOICES}" in mix
     assert model.startswith("model=resnet19: ")
-    assert "did you mean 'resnet18'? choices: convnext_tiny, " in model
+    assert "did you mean 'resnet18'? choices: clip_finetune, " in model
     assert generator.startswith("generator=midjourney: ")
     assert "did you mean" not in generator
     assert generator.endswith(", tiny_digits")
@@ -616,6 +616,12 @@ def default_config() -> DictConfig:
         ("+model.synthetic_weight=0", "model.synthetic_weight=0", ""),
         ("+model.pretrain_epochs=-1", "model.pretrain_epochs=-1", ""),
         ("+model.pretrain_epochs=8", "model.pretrain_epochs=8", ""),
+        ("+model.momentum=1", "model.momentum=1", ""),
+        ("+model.ema=0", "model.ema=0", ""),
+        ("+model.ema=1", "model.ema=1", ""),
+        ("+model.warmup_epochs=0", "model.warmup_epochs=0", ""),
+        ("+model.warmup_epochs=8", "model.warmup_epochs=8", "trainer.max_epochs=8"),
+        ("+model.image_size=224", "model.image_size=224", "dataset.image_size=32"),
         ("+model.head_batch_norm=2", "model", "must be bool"),
         ("margin=0", "margin=0.0", ""),
         ("logger.wandb.project=a/b", "logger.wandb.project='a/b'", "W&B"),
@@ -668,6 +674,13 @@ def test_value_that_cannot_be_used(override: str, key: str, part: str, default_c
 )
 def test_choice_that_cannot_be_used(override: str, part: str) -> None:
     assert part in problem(override)
+
+
+def test_rare_classes_may_not_count_twice() -> None:
+    (line,) = problems("sampling=oversample", "model.class_weights=balanced")
+    assert "model.class_weights=balanced" in line
+    assert "sampling=oversample" in line
+    jobs_of("model.class_weights=balanced")
 
 
 def test_a_head_that_normalises_needs_two_images() -> None:

@@ -9,16 +9,17 @@ from tests.factories.commands import jobs_of
 
 def test_a_smoke_test_is_a_study_of_its_own_of_two_epochs() -> None:
     schema.register()
-    arguments = ("trainer.max_epochs=25", "model.pretrain_epochs=10", "mix=64")
+    arguments = ("trainer.max_epochs=25", "model.pretrain_epochs=10", "model.warmup_epochs=5", "mix=64")
     (job,) = jobs_of(*arguments, "debug=true")
     (tried,) = jobs_of(*arguments)
     assert (job.study, tried.study) == (Path("outputs/default-debug"), Path("outputs/default"))
     assert job.key == tried.key
     for settings in (job.settings, job.recorded):
         assert (settings["trainer"]["max_epochs"], settings["model"]["pretrain_epochs"]) == (2, 1)
+        assert settings["model"]["warmup_epochs"] == 1
         assert settings["experiment"] == "default-debug"
     changed = identity.differing_settings(tried.settings, job.settings)
-    assert set(changed) == {"trainer.max_epochs", "model.pretrain_epochs"}
+    assert set(changed) == {"trainer.max_epochs", "model.pretrain_epochs", "model.warmup_epochs"}
 
 
 def test_runs_of_before_the_key_are_the_same() -> None:

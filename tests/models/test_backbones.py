@@ -112,6 +112,35 @@ def test_a_large_transformer_can_be_built(name: str) -> None:
         assert network(torch.rand(2, 3, 224, 224)).shape == (2, 5)
 
 
+@pytest.mark.parametrize("name", ["timm/test_vit", "timm/swin_tiny_patch4_window7_224"])
+def test_a_transformer_takes_images_of_another_size_with_its_weights(name: str, tmp_path: Path) -> None:
+    path, image_size = tmp_path / "weights.pth", 96
+    pretrained = build_backbone(name, None, 7).state_dict()
+    torch.save(pretrained, path)
+    state = build_backbone(name, str(path), 2, image_size=image_size).state_dict()
+    kept = [key for key, value in state.items() if key in pretrained and value.shape == pretrained[key].shape]
+    assert all(torch.equal(state[key], pretrained[key]) for key in kept if "relative_position_index" not in key)
+    assert len(kept) > 0.8 * len(pretrained)
+    assert outputs(build_backbone(name, None, 2, image_size=image_size), image_size) == 2
+
+
+def test_positions_are_resampled_and_not_drawn_anew() -> None:
+    torch.manual_seed(0)
+    native = build_backbone("timm/test_vit", None, 2)
+    torch.manual_seed(0)
+    resized = build_backbone("timm/test_vit", None, 2, image_size=320)
+    before, after = (network.get_parameter("pos_embed")[:, -100:].flatten() for network in (native, resized))
+    assert len(after) == len(before)
+    assert resized.get_parameter("pos_embed").shape[1] > native.get_parameter("pos_embed").shape[1]
+    assert torch.equal(native.get_parameter("head.weight"), resized.get_parameter("head.weight"))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "timm/test_resnet"])
+def test_what_has_no_positions_takes_no_size(name: str) -> None:
+    with pytest.raises(UserError, match=rf"^model\.image_size=64: .*model\.backbone={name}"):
+        build_backbone(name, None, 2, image_size=64)
+
+
 def test_every_classifier_of_torchvision_says_what_it_was_trained_on() -> None:
     for name in torchvision.models.list_models(torchvision.models):
         for weights in torchvision.models.get_model_weights(name):

@@ -20,6 +20,7 @@ from synthaug.files import read_json
 from synthaug.models.backbones import IMAGENET_MEAN, IMAGENET_STD, build_backbone
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
+from synthaug.training.prediction import classify
 from tests.factories.commands import NETWORK, settings, train
 from tests.factories.images import write_dataset
 
@@ -284,6 +285,69 @@ def test_what_stands_before_the_head_trains_with_it(tmp_path: Path) -> None:
     assert seen.held == [4] * 4
 
 
+def test_a_probe_of_a_transformer_moves_nothing_but_the_head(tmp_path: Path) -> None:
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    run_settings["model"] |= {"backbone": "timm/test_vit", "train_stages": 0, "image_size": 32, "optimizer": "sgd"}
+    seen = Snapshots()
+    train(tmp_path / "run", run_settings, callbacks=[seen])
+    assert seen.changed == [{"network.head"}] * 4
+
+
+def test_a_warm_up_of_the_whole_run_is_refused(tmp_path: Path) -> None:
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    run_settings["model"] |= {"schedule": "warmup_cosine", "warmup_epochs": 4}
+    with pytest.raises(UserError, match=r"^model\.warmup_epochs=4: the run has 12 steps"):
+        train(tmp_path / "run", run_settings)
+
+
+# --- the average of the weights ----------------------------------------------------------------------------
+
+
+class Averages(Callback):
+    """Computes the average again, after every optimizer step."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.steps = 0
+        self.expected: dict[str, Tensor] = {}
+
+    def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        self.catch_up(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.catch_up(trainer, pl_module)
+        assert isinstance(pl_module, Classifier)
+        assert pl_module.average is not None
+        assert int(pl_module.average.n_averaged) == trainer.global_step == self.steps
+        for name, value in pl_module.average.module.named_parameters():
+            torch.testing.assert_close(value, self.expected[name])
+
+    def catch_up(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step == self.steps:
+            return
+        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        assert isinstance(pl_module, Classifier)
+        for name, value in pl_module.network.named_parameters():
+            weights = value.detach().clone()
+            self.expected[name] = keep * self.expected[name] + (1 - keep) * weights if self.steps else weights
+        self.steps += 1
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_the_average_is_what_is_validated_tested_and_kept(tmp_path: Path, batches: int) -> None:
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    run_settings["model"] |= {"ema": 0.8}
+    train(tmp_path / "run", run_settings, callbacks=[Averages(0.8)], accumulate_grad_batches=batches)
+    checkpoint = tmp_path / "run" / layout.CHECKPOINT
+    classifier = Classifier.load_from_checkpoint(checkpoint, weights_only=True).eval()
+    recorded = contents.read_predictions(tmp_path / "run")
+    shown = classify(classifier, [Path(path) for path in recorded.paths])
+    np.testing.assert_allclose(shown.probabilities, recorded.probabilities, atol=1e-5)
+    classifier.average = None
+    plain = classify(classifier, [Path(path) for path in recorded.paths])
+    assert np.abs(plain.probabilities - recorded.probabilities).max() > 1e-3
+
+
 # --- batch normalisation per origin ------------------------------------------------------------------------
 
 
@@ -331,6 +395,10 @@ def test_one_batch_norm_for_all_is_the_default_and_leaves_the_checkpoint_as_it_w
         ({"backbone": "timm/test_vit", "batch_norm": "per_origin"}, "model.batch_norm=per_origin: this network has no"),
         ({"train_stages": 9}, "model.train_stages=9: this network has 5 stages"),
         ({"step_epochs": 2}, "model.step_epochs=2: only for model.schedule=step"),
+        (
+            {"optimizer": "sgd!", "schedule": "linear", "class_weights": "inverse", "batch_norm": "group"},
+            "model.optimizer=sgd!.*\nmodel.schedule=linear.*\nmodel.batch_norm=group.*\nmodel.class_weights=inverse",
+        ),
         ({"backbone": "squeezenet1_1", "head_dropout": 0.5}, "model.head_batch_norm and model.head_dropout stand"),
     ],
 )

@@ -41,6 +41,13 @@ STAGES = {
         "blocks.11 + norm",
     ],
 }
+BLOCKS = [f"blocks.{index}" for index in range(11)]
+STAGES |= {
+    "timm/vit_small_patch14_dinov2.lvd142m": ["patch_embed", *BLOCKS, "blocks.11 + norm"],
+    "timm/vit_small_patch16_dinov3.lvd1689m": ["patch_embed", *BLOCKS, "blocks.11 + norm"],
+    "timm/vit_base_patch16_clip_quickgelu_224.openai": ["patch_embed + norm_pre", *BLOCKS, "blocks.11 + norm"],
+    "timm/vit_base_patch16_siglip_224.v2_webli": ["patch_embed", *BLOCKS, "blocks.11 + norm", "attn_pool"],
+}
 
 
 @pytest.mark.parametrize("name", STAGES)

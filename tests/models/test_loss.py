@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from synthaug.models.loss import Objective
+from synthaug.models.loss import Objective, option_problems
 
 CLASSES = 3
 
@@ -51,6 +51,29 @@ def test_synthetic_examples_weigh_what_they_are_said_to() -> None:
     weights = torch.where(synthetic, 0.25, 1.0)
     expected = float((each * weights).sum() / weights.sum())
     assert loss_of(Objective(CLASSES, synthetic_weight=0.25)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_balanced_classes_weigh_the_inverse_of_their_number() -> None:
+    images, labels, synthetic, logits = batch()
+    objective = Objective(CLASSES, class_weights="balanced")
+    objective.weigh_classes([0] * 6 + [1] * 3 + [2])
+    weights = torch.tensor([10 / 18, 10 / 9, 10 / 3])
+    loss, mass = objective.loss(logits, objective.examples(images, labels, synthetic)[1])
+    assert float(loss) == pytest.approx(float(cross_entropy(logits, labels, weight=weights)), rel=1e-6)
+    assert float(mass) == pytest.approx(float(weights[labels].sum()))
+
+
+@given(st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=30))
+def test_balanced_classes_have_the_same_mass(labels: list[int]) -> None:
+    objective = Objective(CLASSES, class_weights="balanced")
+    objective.weigh_classes(labels)
+    masses = {label: labels.count(label) * float(objective.weight_of_class[label]) for label in labels}
+    assert list(masses.values()) == pytest.approx([len(labels) / CLASSES] * len(masses))
+
+
+def test_weights_of_classes_have_a_name() -> None:
+    assert option_problems(None) == option_problems("balanced") == []
+    assert "model.class_weights=inverse" in option_problems("inverse")[0]
 
 
 def test_a_weight_that_all_share_changes_nothing() -> None:

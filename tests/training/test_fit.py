@@ -284,6 +284,8 @@ def test_dropout_draws_the_same_after_a_resume(study: Path, tmp_path: Path) -> N
         {"train_stages": 1, "head_batch_norm": True, "head_dropout": 0.5},
         {"pretrain_epochs": 2, "batch_norm": "per_origin"},
         {"pretrain_epochs": 3},
+        {"optimizer": "sgd", "momentum": 0.8, "weight_decay": 1e-4, "schedule": "warmup_cosine", "warmup_epochs": 1},
+        {"optimizer": "adamw", "ema": 0.9, "class_weights": "balanced", "batch_norm": "per_origin"},
     ],
     ids=str,
 )
@@ -299,6 +301,20 @@ def test_whatever_the_model_a_stopped_run_goes_on_as_if_it_had_not_been(
     train(tmp_path / "stopped", changed)
     assert same_run(tmp_path / "whole", tmp_path / "stopped")
     assert not same_weights(tmp_path / "whole", study / "run")
+
+
+def test_classes_of_different_size_weigh_alike_if_they_are_told_to(tmp_path: Path) -> None:
+    photos = write_dataset(tmp_path / "photos", train=8)
+    for path in sorted((photos / "train" / "dog").iterdir())[4:]:
+        path.unlink()
+    runs = {}
+    for name in ("plain", "balanced"):
+        changed = settings(photos, tmp_path)
+        changed["model"] |= {"class_weights": "balanced"} if name == "balanced" else {}
+        train(tmp_path / name, changed)
+        runs[name] = contents.read_history(tmp_path / name)["train/loss"]
+    assert not same_weights(tmp_path / "plain", tmp_path / "balanced")
+    assert runs["plain"] != runs["balanced"]
 
 
 class Rates(Callback):
