@@ -10,7 +10,7 @@ from typing import Any
 
 from synthaug.arms import mixing, smoke_test
 from synthaug.arms.mixing import Counts, Mix
-from synthaug.data import fingerprints, splitting
+from synthaug.data import fingerprints, long_tail, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
@@ -141,7 +141,8 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
         output_dir: where drawn splits and content hashes are kept.
 
     Raises:
-        UserError: the folder cannot be used or split, or is not the one that was split under this name.
+        UserError: the folder cannot be used or split, or is not the one that was split under this name; classes that
+            have fewer images than they are to keep.
     """
     rule = dataset.get("split")
     root = Path(dataset["root"]).expanduser()
@@ -155,8 +156,25 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
             hashes.sha256,
             drops_conflicts(dataset),
         )
+        real = _with_few(divided.real, dataset)
         more = dataset.get(MORE)
-        return replace(divided, real=scan_more(root, more, divided.real, hashes.sha256)) if more else divided
+        return replace(divided, real=scan_more(root, more, real, hashes.sha256) if more else real)
+
+
+def _with_few(real: RealImages, dataset: Mapping[str, Any]) -> RealImages:
+    """Return a dataset of whose training images some classes keep few."""
+    imbalance, class_counts = dataset.get("imbalance"), dataset.get("class_counts")
+    if imbalance is None and class_counts is None:
+        return real
+    available = {name: len(samples) for name, samples in per_class(real.train, real.classes).items()}
+    if imbalance is not None:
+        sizes = long_tail.tail_sizes(available, imbalance, dataset.get("imbalance_seed"))
+    else:
+        sizes = long_tail.few_of(available, class_counts or {})
+    train = long_tail.keep(real.train, sizes)
+    listed = ", ".join(f"{name}: {size:,}" for name, size in sizes.items())
+    log.info("%s: %d of %d training images are kept (%s)", dataset["name"], len(train), len(real.train), listed)
+    return replace(real, train=train)
 
 
 def read_real(

@@ -7,16 +7,19 @@ from pathlib import Path
 
 from synthaug.config.schema import GROUPS, Config, quote_choices
 
+# Keys below which each class has one; classes are folders, whose names may have hyphens, spaces and dots.
+_BY_CLASS = r"prompts\.(?:settings|names)|mix\.fill|dataset\.class_counts"
 # Below these, keys are arguments of what a `_target_` names, or may be set without standing in any file.
 _ARGUMENT = re.compile(
     r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment)\.\w+=|mix\.augment="
-    r"|(prompts\.(settings|names)|mix\.fill)(\.[\w-]+)?="  # classes are folders, whose names may have hyphens
+    rf"|({_BY_CLASS})(\.[\w-]+)?="
 )
 PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
 _OF_CLASS = re.compile(
-    r"\+{0,2}(prompts\.(?:settings|names)|mix\.fill)\.(?!([A-Za-z_][\w-]*|0|[1-9][\d_]*)=)([^=]+)=(.*)", re.ASCII
+    rf"\+{{0,2}}({_BY_CLASS})\.(?!([A-Za-z_][\w-]*|0|[1-9][\d_]*)=)([^=]+)=(.*)",
+    re.ASCII,
 )
-_CLASSES = re.compile(r"\+\+(prompts\.(?:settings|names)|mix\.fill)=\{(.*)\}")
+_CLASSES = re.compile(rf"\+\+({_BY_CLASS})=\{{(.*)\}}")
 # Keys whose values are text, and what Hydra would read as a number or a truth value: 2024_05 is 202405 to it.
 TEXT_KEY = re.compile(
     r"\+{0,2}(experiment|output_dir|dataset\.(name|root|train|val|test|more|prepare\.(id|revision|config))"

@@ -69,8 +69,9 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
     """
     plain.mix.augment = typed_augment(plain.mix.augment) if plain.mix.augment else None
     _drop_keys_of_replaced_model(plain.generator, hydra.overrides.task)
-    if isinstance(plain.mix.fill, DictConfig):
-        plain.mix.fill = {str(name): count for name, count in plain.mix.fill.items()}  # {1: 200} has a number for a key
+    for node, name in ((plain.mix, "fill"), (plain.dataset, "class_counts")):
+        if isinstance(node[name], DictConfig):  # {1: 200} has a number for a key
+            node[name] = {str(class_name): count for class_name, count in node[name].items()}
     if plain.debug:
         _shorten(plain)
     settings, recorded = plain_data(plain), _recorded(plain)

@@ -106,7 +106,8 @@ class DatasetConfig:
     """A folder `<root>/<split>/<class>/<image>`, or a `_target_` that writes one there.
 
     With `split`, validation and test images that have no folder are drawn from the others. `more` is a folder of
-    further real images below `root`, which only arms with `mix.real` above 1 have.
+    further real images below `root`, which only arms with `mix.real` above 1 have. `imbalance` leaves a long tail of
+    the training images, `class_counts` (class → number) so many of single classes; see `data.long_tail`.
     """
 
     name: str | None = None
@@ -116,6 +117,9 @@ class DatasetConfig:
     test: str = "test"
     split: SplitConfig | None = None
     more: str | None = None
+    imbalance: float | None = None
+    imbalance_seed: int | None = None
+    class_counts: Any = None
     prepare: dict[str, Any] | None = None
     image_size: int = 224
     crop_pct: float = 0.875

@@ -122,6 +122,12 @@ _RULES: Mapping[str, Rule] = {
         _is_fill,
         "largest, a number of images of at least 1, one for each class as in mix.fill.<class>=200, or null",
     ),
+    "dataset.imbalance": _number(0, 1, above=True, words="more than 0, at most 1: the rarest class over the largest"),
+    "dataset.imbalance_seed": _number(0, 2**31 - 1, words="a number of at least 0, or null: classes in order of name"),
+    "dataset.class_counts": (
+        lambda counts: counts is None or (isinstance(counts, DictConfig) and _is_fill(counts)),
+        "a number of images for single classes, as in dataset.class_counts.<class>=10, or null",
+    ),
     "dataset.image_size": _number(1, 4096, words="1 to 4096 pixels"),
     "dataset.crop_pct": _number(0, 1, above=True),
     **{f"dataset.augment.{name}": rule for name, rule in _AUGMENT_RULES.items()},
@@ -216,6 +222,8 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
         problems += _arm_augment_problems(augment) or _crop_problems(plain.dataset.augment, augment)
     if is_usable("model", "trainer", "batch_size"):
         problems += _model_problems(plain)
+    if is_usable("dataset.imbalance", "dataset.class_counts"):
+        problems += _long_tail_problems(plain.dataset)
     if is_usable("dataset"):
         problems += _dataset_problems(plain.dataset) or _output_problems(plain.dataset, Path(plain.output_dir))
     paths = ["generator", "model", "trainer"]
@@ -259,6 +267,14 @@ def unknown_key(name: str, names: Sequence[str], parent: str, config: Mapping[st
 
 
 # --- keys that must go together --------------------------------------------------------------------
+
+
+def _long_tail_problems(dataset: DictConfig) -> Iterator[str]:
+    if dataset.imbalance is not None and dataset.class_counts is not None:
+        yield (
+            f"dataset.imbalance={dataset.imbalance}, dataset.class_counts={dataset.class_counts}: both say how many "
+            "training images a class has; give one of them"
+        )
 
 
 def _mix_problems(mix: DictConfig) -> Iterator[str]:

@@ -25,6 +25,7 @@ from synthaug.messages import plural
 from synthaug.runs import discovery, identity, layout, planning
 from synthaug.tracking import run_ids
 
+LONG_TAIL = ("imbalance", "imbalance_seed", "class_counts")  # keys of the dataset
 Scans = dict[DatasetKey, Divided | UserError | None]
 MakeGenerator = Callable[[Job], Generator | FolderGenerator]
 
@@ -75,7 +76,7 @@ def check_runs(
     scans = {} if scans is None else scans
     announced = set() if announced is None else announced
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
-    problems = [*_trial_problems(jobs), *_name_problems(jobs), *_login_problems(jobs)]
+    problems = [*_trial_problems(jobs), *_name_problems(jobs), *_long_tail_problems(jobs), *_login_problems(jobs)]
     mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
     conflicts: dict[tuple[str, ...], list[Path]] = {}
     for job in jobs:
@@ -146,10 +147,24 @@ def _name_problems(jobs: Sequence[Job]) -> Iterator[str]:
             )
 
 
+def _long_tail_problems(jobs: Sequence[Job]) -> Iterator[str]:
+    """Report several sets of real training images under one name: the arms of a study are measured by one of them."""
+    values: dict[tuple[Path, str, str], dict[str, None]] = {}
+    for job in jobs:
+        for key in LONG_TAIL:
+            values.setdefault((job.study, job.key.dataset, key), {})[str(job.settings["dataset"].get(key))] = None
+    for (_, name, key), several in values.items():
+        if len(several) > 1:
+            yield (
+                f"dataset.{key}={','.join(several)}: all arms of a study have one real training set; give each its "
+                f"own name, as in dataset.name={name}-{next(reversed(several))}, in a command of its own."
+            )
+
+
 def dataset_key(job: Job) -> DatasetKey:
     """Return what the scan of a run's dataset depends on."""
     dataset = job.settings["dataset"]
-    keys = ("root", *SPLITS, MORE, "split", "name", "on_bad_image", "on_label_conflict")
+    keys = ("root", *SPLITS, MORE, "split", "name", "on_bad_image", "on_label_conflict", *LONG_TAIL)
     return (str(job.output_dir), *(str(dataset.get(key)) for key in keys))
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from synthaug.arms import build as arms
 from synthaug.data import fingerprints
 from synthaug.data.augment import DRAWS, Augmentation, training_view
-from synthaug.data.samples import SYNTHETIC, digest, scan
+from synthaug.data.samples import SYNTHETIC, digest, per_class, scan
 from synthaug.errors import UserError
 from synthaug.generation.synthetic_set import SyntheticSet
 from tests.factories.commands import Painter, build_arm, settings
@@ -272,6 +272,33 @@ def test_a_class_that_loses_all_images_of_a_split_is_refused(root: Path) -> None
         path.write_text("no image")
     with pytest.raises(UserError, match="val: no whole image of dog is left"):
         read(root, on_bad_image="skip")
+
+
+# --- classes with few images ---------------------------------------------------------------------------
+
+
+def test_training_images_alone_are_made_few_and_what_is_real_is_recorded(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = read(root)
+    with caplog.at_level(logging.INFO):
+        data = read(root, class_counts={"dog": 3})
+    assert "13 of 20 training images are kept (cat: 10, dog: 3)" in caplog.text
+    assert [len(listed) for listed in per_class(data.real.train, data.real.classes).values()] == [10, 3]
+    assert (data.real.val, data.real.test) == (before.real.val, before.real.test)
+    assert {split for split in data.scanned if data.scanned[split] != before.scanned[split]} == {"train"}
+    tail = read(root, imbalance=0.2).real.train
+    assert [len(listed) for listed in per_class(tail, data.real.classes).values()] == [10, 2]
+    assert set(tail) < set(data.real.train)
+    with pytest.raises(UserError, match="dog: 11 of 10 training images"):
+        read(root, class_counts={"dog": 11})
+
+
+def test_few_images_are_drawn_after_the_split(root: Path) -> None:
+    rule = {"val": 0.3, "test": 0.3, "seed": 0, "near_duplicates": True}
+    before, data = (read(root / "train", split=rule, **few) for few in ({}, {"class_counts": {"cat": 1}}))
+    assert (data.real.val, data.real.test) == (before.real.val, before.real.test)
+    assert len(per_class(data.real.train, data.real.classes)["cat"]) == 1
 
 
 # --- further real images -------------------------------------------------------------------------------

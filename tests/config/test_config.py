@@ -325,6 +325,17 @@ def test_shots_and_classes_that_are_filled_name_their_arm(typed: list[str], name
     assert re.fullmatch(r"fill_[0-9a-f]{12}", mix["name"]) if name is None else mix["name"] == name
 
 
+def test_numbers_of_single_classes_have_the_names_of_folders() -> None:
+    typed = ["dataset.class_counts.1=10", "dataset.class_counts.007.Sea_Lion=3", "dataset.class_counts.big cat=2"]
+    expected = {"1": 10, "007.Sea_Lion": 3, "big cat": 2}
+    assert job_of("mix=real", *typed).settings["dataset"]["class_counts"] == expected
+    assert job_of("mix=real", "dataset.class_counts={1:10}").settings["dataset"]["class_counts"] == {"1": 10}
+    lines = problems("mix=real", "dataset.class_counts.1=0")
+    assert [line.partition("=")[0] for line in lines] == ["dataset.class_counts"]
+    (line,) = problems("mix=real", "dataset.class_counts.1=3", "dataset.imbalance=0.1")
+    assert line.startswith("dataset.imbalance=0.1, dataset.class_counts=")
+
+
 @pytest.mark.parametrize("value", ["0", "small", "2.5", "{}", "{cat:0}", "{cat:x}", "true"])
 def test_a_fill_that_is_no_size_is_refused(value: str) -> None:
     line = problem("mix=real", f"mix.fill={value}")

@@ -69,6 +69,19 @@ def test_two_datasets_of_one_name_are_refused(photos: Path, tmp_path: Path) -> N
     check([*jobs_of(photos, "mix=real"), *jobs_of(tmp_path / "link", "mix=real", "dataset.name=photos")])
 
 
+def test_arms_of_a_study_share_their_long_tail(photos: Path) -> None:
+    check(jobs_of(photos, "mix=real,fill", "dataset.imbalance=0.2"))
+    with pytest.raises(UserError, match=r"dataset\.imbalance=None,0\.2: (?s:.)*dataset\.name=photos-0\.2"):
+        check([*jobs_of(photos), *jobs_of(photos, "dataset.imbalance=0.2")])
+    check([*jobs_of(photos), *jobs_of(photos, "dataset.imbalance=0.2", "dataset.name=few")])
+    with pytest.raises(UserError, match="cat: 11 of 10 training images"):
+        check(jobs_of(photos, "dataset.class_counts.cat=11"))
+    with pytest.raises(UserError, match=r"mix=fill: mix\.fill=largest adds no synthetic image"):
+        check(jobs_of(photos, "mix=real,fill"))
+    with pytest.raises(UserError, match=r"mix=shots12: (?s:.)*cat: 12 of 10 training images"):
+        check(jobs_of(photos, "mix=real", "mix.real_per_class=4,12"))
+
+
 def test_a_finished_run_of_the_same_images_is_no_obstacle(photos: Path) -> None:
     jobs = jobs_of(photos)
     finish(jobs[0], real_of(jobs[0]))

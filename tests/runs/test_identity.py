@@ -19,6 +19,7 @@ SAME_RUN = {
 OTHER_RUN = {
     "seed", "batch_size", "budget", "sampling",
     "dataset.name", "dataset.train", "dataset.val", "dataset.test", "dataset.more",
+    "dataset.imbalance", "dataset.imbalance_seed", "dataset.class_counts",
     "dataset.split.val", "dataset.split.test", "dataset.split.seed", "dataset.split.near_duplicates",
     "dataset.prepare", "dataset.image_size", "dataset.crop_pct",
     *(f"dataset.augment.{name}" for name in (
