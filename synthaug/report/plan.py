@@ -9,8 +9,12 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.cost import ALL, costs
 from synthaug.analysis.exchange.cheapest_mix import ImagePrices, Plan, plan
+from synthaug.analysis.exchange.equivalent import group_equivalents
+from synthaug.analysis.exchange.measured_mixes import MeasuredPlan, measured_plan
 from synthaug.analysis.exchange.rate import Exchange, group_exchange
+from synthaug.analysis.text import arm_table
 from synthaug.analysis.text.document import show
+from synthaug.analysis.text.equivalent_text import headline as equivalent_headline
 from synthaug.analysis.text.exchange_text import headline, plan_document
 from synthaug.analysis.text.format import title
 from synthaug.errors import UserError, raise_all
@@ -23,9 +27,10 @@ def main(arguments: Sequence[str]) -> int:
     """Plan for each group of the study and return the exit code."""
     parser = report_parser(
         "plan",
-        "Find the cheapest mix of real and synthetic images that reaches an accuracy, by the study's exchange rate.",
-        "0 there is a mix; 1 the accuracy is out of reach; 2 the study has no exchange rate, or the command line\n"
-        "is wrong.",
+        "Find the cheapest mix of real and synthetic images that reaches an accuracy: among the arms measured, and\n"
+        "between them by the study's exchange rate.",
+        "0 there is a mix; 1 the accuracy is out of reach; 2 the study has neither equivalent numbers of real images\n"
+        "nor an exchange rate, or the command line is wrong.",
         ["outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20"],
     )
     parser.add_argument("study", type=Path, help="folder of a study over several amounts, e.g. outputs/exchange")
@@ -39,17 +44,17 @@ def main(arguments: Sequence[str]) -> int:
     )
     parsed = parser.parse_args(arguments)
     plans = _plans(parsed)
-    for group, exchange, group_plan in plans:
-        show(plan_document(group, exchange, group_plan), parsed.markdown)
-    return 0 if any(group_plan.cheapest for _, _, group_plan in plans) else 1
+    for group, exchange, by_rate, measured in plans:
+        show(plan_document(group, exchange, by_rate, measured), parsed.markdown)
+    return 0 if any(item and item.cheapest for _, _, *both in plans for item in both) else 1
 
 
-def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan]]:
-    """Return a plan for every group of the study that has an exchange rate.
+def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan | None, MeasuredPlan | None]]:
+    """Return the plans of every group of the study that has an exchange rate or equivalent numbers of real images.
 
     Raises:
-        UserError: values out of range; no study; seconds neither given nor measured; no group with an exchange rate,
-            with the reason of each. All that can be known at once comes at once.
+        UserError: values out of range; no study; seconds neither given nor measured; no group with a plan, with the
+            reasons of each. All that can be known at once comes at once.
     """
     problems = list(_range_problems(request))
     try:
@@ -63,15 +68,20 @@ def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan]]:
         if measured is None
     ]
     raise_all(HEADLINE, problems)
-    rates = [(group, group_exchange(group)) for group in groups]
-    if not any(exchange.identifiable for _, exchange in rates):
-        raise_all(HEADLINE, [f"{title(group)}: {headline(exchange)}" for group, exchange in rates])
-    plans = []
-    for group, exchange in rates:
-        if exchange.identifiable:
+    plans: list[tuple[Group, Exchange, Plan | None, MeasuredPlan | None]] = []
+    for group in groups:
+        exchange, sizes = group_exchange(group), group_equivalents(group)
+        if exchange.identifiable or sizes.estimated:
             duration = seconds[title(group)] or 0
             prices = ImagePrices(request.price_photo, request.price_hour, duration, _held_out(group))
-            plans.append((group, exchange, plan(exchange, request.accuracy, prices)))
+            by_rate = plan(exchange, request.accuracy, prices) if exchange.identifiable else None
+            measured = measured_plan(sizes, request.accuracy, prices) if sizes.estimated else None
+            plans.append((group, exchange, by_rate, measured))
+        else:
+            reasons = f"{equivalent_headline(sizes, arm_table.labels(group))} {headline(exchange)}"
+            problems.append(f"{title(group)}: {reasons}")
+    if not plans:
+        raise_all(HEADLINE, problems)
     return plans
 
 

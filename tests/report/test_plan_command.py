@@ -17,7 +17,7 @@ from tests.factories.golden import assert_golden
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_exchange_study(tmp_path_factory.mktemp("outputs") / "study")
+    return write_exchange_study(tmp_path_factory.mktemp("outputs") / "study", seeds=3)
 
 
 def run_plan(study: Path, *arguments: str, accuracy: str = "0.9") -> int:
@@ -49,6 +49,18 @@ def test_a_plan(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_target_out_of_reach(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_plan(study, "--seconds-per-image", "2.1", "--markdown", accuracy="0.9999") == 1
     assert_golden("plan_out_of_reach.md", capsys.readouterr().out)
+
+
+def test_two_seeds_have_a_plan_by_the_exchange_rate_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_plan(write_exchange_study(tmp_path / "study"), "--seconds-per-image", "2.1", "--markdown") == 0
+    assert_golden("plan_by_rate.md", capsys.readouterr().out)
+
+
+def test_equivalent_numbers_without_an_exchange_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arms = [*(arm for arm in GRID if not arm.n_synthetic), GRID[4]]
+    study = write_exchange_study(tmp_path / "study", arms=arms[1:], seeds=3)
+    assert run_plan(study, "--seconds-per-image", "2.1", "--markdown") == 0
+    assert_golden("plan_of_arms.md", capsys.readouterr().out)
 
 
 def test_seconds_come_from_the_manifest_of_the_images_trained_on(

@@ -11,7 +11,7 @@ University Press). It holds no number beyond the arms without synthetic images: 
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy
@@ -28,6 +28,7 @@ FEWEST_SEEDS = 3  # with one or two, their spread is a guess
 FEWEST_AMOUNTS = 4  # one more than the curve has numbers: else nothing could contradict it
 WIDEST_STEP = 2.5  # ratio of neighbouring amounts, between which the law is relied upon
 CURVE_PARAMETERS = 3
+EXACT = 1e-4  # variance of an error that is known, in units of the least of those measured
 REWEIGHTINGS = 3
 NUMBERS = 160  # that are tried within the amounts measured
 BEYOND = 40  # that are tried on either side, to know whether the best one lies there
@@ -92,6 +93,7 @@ class EquivalentSizes:
         law: of the curve.
         agreement: p value of the curve against the errors of `real`.
         confidence: of the intervals.
+        curve: to read further errors off; None where there is none.
     """
 
     real: tuple[Point, ...] = ()
@@ -100,6 +102,7 @@ class EquivalentSizes:
     law: Law | None = None
     agreement: float | None = None
     confidence: float = CONFIDENCE
+    curve: "RealCurve | None" = field(default=None, compare=False, repr=False)
 
     @property
     def estimated(self) -> tuple[Equivalent, ...]:
@@ -132,15 +135,15 @@ def equivalent_sizes(
     error, how = errors(answers), variation(answers, clusters)
     if error[: len(real)].max() == 0:
         return EquivalentSizes(reasons=(Reason(ALL_RIGHT),), confidence=confidence)
-    curve = _RealCurve([arms[i] for i in real], error, how, confidence)
+    curve = RealCurve([arms[i] for i in real], error, how, confidence)
     estimates = tuple(curve.read_off(arms[i], row, len(correct[i])) for row, i in enumerate(mixed, start=len(real)))
     flat = all(NO_LIMITS in [reason.code for reason in item.reasons] for item in estimates)
     return EquivalentSizes(
-        curve.points(), estimates, (Reason(FLAT),) if flat else (), curve.law, curve.agreement, confidence
+        curve.points(), estimates, (Reason(FLAT),) if flat else (), curve.law, curve.agreement, confidence, curve
     )
 
 
-class _RealCurve:
+class RealCurve:
     """The arms without synthetic images, and how the errors of all arms vary together.
 
     Args:
@@ -162,8 +165,9 @@ class _RealCurve:
         self.law, rest = profile.law, n - CURVE_PARAMETERS
         self.agreement = float(scipy.stats.chi2.sf(profile.least, rest))
         # Degrees of freedom as for the exchange rate; benchmarks/equivalent.py has the coverage.
-        degrees = max(rest, how.seed_degrees // 2)
-        self._rise = float(scipy.stats.f.ppf(confidence, 1, degrees)) * max(1.0, profile.least / rest)
+        self._degrees = max(rest, how.seed_degrees // 2)
+        self._inflation = max(1.0, profile.least / rest)
+        self._confidence = confidence
 
     def points(self) -> tuple[Point, ...]:
         """Return the arms with their measured errors and those of the curve."""
@@ -185,21 +189,54 @@ class _RealCurve:
         if n_seeds < FEWEST_SEEDS:
             few = Reason(FEW_SEEDS, {"number": n_seeds, "needed": FEWEST_SEEDS})
             return Equivalent(arm, error, deviation, reasons=(few,))
-        number, low, high = self._interval(row)
+        used = [*range(len(self._real)), row]
+        number, low, high = self._interval(error, self._covariance[np.ix_(used, used)], self._confidence)
         if low is None and high is None:
             return Equivalent(arm, error, deviation, reasons=(Reason(NO_LIMITS),))
         if reason := _wide_step(self._amounts, [end for end in (low, high) if end is not None]):
             return Equivalent(arm, error, deviation, reasons=(reason,))
         return Equivalent(arm, error, deviation, number, low, high)
 
-    def _interval(self, row: int) -> tuple[float | None, float | None, float | None]:
-        """Best number and the ends of the interval; None for what lies beyond the amounts measured."""
+    def needed(self, error: float, confidence: float) -> Equivalent:
+        """Return the number of real images alone that have an error.
+
+        Args:
+            error: a fraction, known exactly.
+            confidence: of the interval.
+        """
+        n = len(self._real)
+        covariance = np.zeros((n + 1, n + 1))
+        covariance[:n, :n] = self._covariance[:n, :n]
+        covariance[n, n] = EXACT * np.diag(self._covariance).min()
+        return Equivalent(Amounts("", 0, 0), error, 0.0, *self._interval(error, covariance, confidence))
+
+    def probability(self, error: float, standard_error: float, target: float) -> float:
+        """Return the probability that the expected error of an arm is at most a target.
+
+        Args:
+            error: measured.
+            standard_error: of `error`.
+            target: a fraction.
+        """
+        return float(scipy.stats.t.cdf((target - error) / standard_error, self._degrees))
+
+    def _interval(
+        self, error: float, covariance: Floats, confidence: float
+    ) -> tuple[float | None, float | None, float | None]:
+        """Return the best number and the ends of the interval; None for what lies beyond the amounts measured.
+
+        Args:
+            error: that as many real images alone have.
+            covariance: of the errors of the curve's arms and, last, of `error`.
+            confidence: of the interval.
+        """
+        rise = float(scipy.stats.f.ppf(confidence, 1, self._degrees)) * self._inflation
         first, last = float(self._amounts[0]), float(self._amounts[-1])
         numbers = np.geomspace(first, last, NUMBERS)
         below, above = np.geomspace(first / FAR, first, BEYOND)[:-1], np.geomspace(last, last * FAR, BEYOND)[1:]
-        misfit = self._misfit(np.concatenate([below, numbers, above]), row)
+        misfit = self._misfit(np.concatenate([below, numbers, above]), error, covariance)
         best, inside = int(misfit.argmin()) - len(below), misfit[len(below) : len(below) + NUMBERS]
-        excess = inside - misfit.min() - self._rise
+        excess = inside - misfit.min() - rise
         within = np.flatnonzero(excess <= 0)
         if not len(within):
             return (None, None, first) if best < 0 else (None, last, None)
@@ -208,13 +245,13 @@ class _RealCurve:
         high = None if right == NUMBERS - 1 else _crossing(numbers, excess, right)
         return (float(numbers[best]) if 0 <= best < NUMBERS else None), low, high
 
-    def _misfit(self, numbers: Floats, row: int) -> Floats:
-        """Chi-squared of the curve through all of its arms and, at each number of real images, an arm."""
-        used = [*range(len(self._real)), row]
-        whiten = np.linalg.inv(np.linalg.cholesky(self._covariance[np.ix_(used, used)])).T
+    def _misfit(self, numbers: Floats, error: float, covariance: Floats) -> Floats:
+        """Chi-squared of the curve through all of its arms and, at each number of real images, an error."""
+        whiten = np.linalg.inv(np.linalg.cholesky(covariance)).T
+        measured = np.append(self._error[: len(self._real)], error)
         logs = np.log(np.column_stack([np.tile(self._amounts, (len(numbers), 1)), numbers]) / self.law.size)
         curve = np.exp(-EXPONENTS[:, None] * logs[:, None, :]) @ whiten  # (numbers, exponents, arms)
-        return smoothed(two_non_negative(np.ones(len(used)) @ whiten, curve, self._error[used] @ whiten)[2])
+        return smoothed(two_non_negative(np.ones(len(covariance)) @ whiten, curve, measured @ whiten)[2])
 
 
 def _crossing(numbers: Floats, excess: Floats, left: int) -> float:

@@ -3,13 +3,15 @@
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.exchange.cheapest_mix import SURE, Plan
 from synthaug.analysis.exchange.class_verdicts import ClassMix
+from synthaug.analysis.exchange.measured_mixes import MeasuredPlan
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.inference.intervals import ALPHA
+from synthaug.analysis.text import arm_table
 from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.format import title
 from synthaug.analysis.text.templating import Template
 
-_TEMPLATE, _PLAN = Template("exchange", ALPHA=ALPHA), Template("plan", SURE=SURE)
+_TEMPLATE, _PLAN = Template("exchange", ALPHA=ALPHA), Template("plan", SURE=SURE, LEAST_LIKELY=0.05, MOST_SHOWN=12)
 
 
 def document(exchange: Exchange) -> list[Block]:
@@ -37,11 +39,16 @@ def mix_sentence(item: ClassMix, margin: float) -> str:
     return _TEMPLATE.sentence("class_mix", item, margin)
 
 
-def plan_document(group: Group, exchange: Exchange, plan: Plan) -> list[Block]:
-    """Render the cheapest mix first, then the mixes to choose from, then the assumptions.
+def plan_document(group: Group, exchange: Exchange, plan: Plan | None, measured: MeasuredPlan | None) -> list[Block]:
+    """Render the cheapest mixes first, each with those to choose from, then the assumptions.
 
     Args:
         group, exchange: of the study.
-        plan: for one accuracy.
+        plan: by the exchange rate, for one accuracy; None where there is no rate.
+        measured: from the arms alone; None where there are no equivalent numbers. One of both is needed.
     """
-    return _PLAN.document("document", title(group), plan, [headline(exchange), *remarks(exchange)])
+    either = plan or measured
+    assert either is not None
+    of_law = [headline(exchange), *remarks(exchange)] if plan else []
+    labels = arm_table.labels(group)
+    return _PLAN.document("document", title(group), either.accuracy, either.prices, measured, plan, of_law, labels)
