@@ -272,9 +272,19 @@ def paired_mean_variance(
         differences: (..., seeds, images).
         reach: the largest difference there could be.
     """
-    size = reach * np.sqrt(_likeness(differences))
+    size = added_image(differences, reach)
     padded = _padded(differences, -size, size)
     return padded.mean(axis=(-2, -1)), _mean_variance([padded], padded.mean(axis=-2))
+
+
+def added_image(differences: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Return the size of the two images, plus and minus, that `paired_difference` adds.
+
+    Args:
+        differences: (..., seeds, images).
+        reach: the largest difference there could be.
+    """
+    return np.asarray(reach * np.sqrt(_likeness(differences)))
 
 
 def unpaired_difference(

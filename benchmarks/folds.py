@@ -1,0 +1,190 @@
+"""Simulate the interval of two arms in K folds, where training sets overlap: with classifiers that learn, and additive.
+
+Images are points of two classes with two blocks of features, which tell as much; one arm sees the first block, the
+other the second or half of it. What two arms truly differ by at this number of training images is the mean over all
+studies of a cell. In the additive truth, runs move accuracy, and each training image adds a part of its own to the
+networks that are trained on it.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from benchmarks.truth import Array
+from synthaug.analysis.inference.folds import folds_mean_variance
+from synthaug.analysis.inference.intervals import ALPHA, paired_mean_variance
+
+STUDIES = 1000
+CHUNK = 100
+FEATURES = 10
+DISTANCE = 1.2  # of each class's mean from the middle, in deviations: 88 % with infinitely many images
+HIDDEN = 30
+ACCURACY = 0.95
+Folds = NDArray[np.int64]  # of each image
+EFFECTS = ((0.0, 0.0, 0.0), (0.006, 0.0, 0.0), (0.006, 0.003, 0.0), (0.012, 0.003, 0.0), (0.006, 0.003, 0.006))
+# Training points, their classes (-1, 1), test points (studies, images, features), random numbers -> predicted classes.
+Learner = Callable[[Array, Array, Array, np.random.Generator], Array]
+
+
+def ridge(train: Array, classes: Array, test: Array, _random: np.random.Generator) -> Array:
+    """Classify by least squares with a ridge."""
+    learnt, inputs = (np.concatenate([part, np.ones((*part.shape[:2], 1))], axis=2) for part in (train, test))
+    products = learnt.transpose(0, 2, 1) @ learnt + np.eye(inputs.shape[2])
+    weights = np.linalg.solve(products, learnt.transpose(0, 2, 1) @ classes[:, None])
+    return np.asarray(np.sign((inputs @ weights)[..., 0]))
+
+
+def random_features(train: Array, classes: Array, test: Array, random: np.random.Generator) -> Array:
+    """Classify by least squares on a random hidden layer, another one in every run."""
+    weights = random.standard_normal((len(train), train.shape[2], HIDDEN)) / np.sqrt(train.shape[2])
+    biases = random.standard_normal((len(train), 1, HIDDEN))
+    return ridge(np.maximum(train @ weights + biases, 0), classes, np.maximum(test @ weights + biases, 0), random)
+
+
+def neighbours(train: Array, classes: Array, test: Array, _random: np.random.Generator) -> Array:
+    """Classify by the three nearest training images."""
+    distances = np.square(train).sum(axis=2)[:, None] - 2 * test @ train.transpose(0, 2, 1)
+    nearest = np.argpartition(distances, 3, axis=2)[..., :3]
+    return np.asarray(np.sign(classes[nearest].sum(axis=2)))
+
+
+def best_feature(train: Array, classes: Array, test: Array, _random: np.random.Generator) -> Array:
+    """Classify by the single feature that separates the classes best, an unstable choice."""
+    apart = (train * classes[:, None]).mean(axis=1)
+    chosen = np.abs(apart).argmax(axis=1)[:, None]
+    values = np.take_along_axis(test, chosen[:, None], axis=2)[..., 0]
+    middle = np.take_along_axis(train.mean(axis=1), chosen, axis=1)
+    return np.asarray(np.sign((values - middle) * np.take_along_axis(apart, chosen, axis=1)))
+
+
+LEARNERS: dict[str, tuple[Learner, tuple[int, ...]]] = {
+    "ridge": (ridge, (1,)),
+    "random features": (random_features, (1, 2, 3)),
+    "three neighbours": (neighbours, (1,)),
+    "best feature": (best_feature, (1,)),
+}
+
+
+def learnt(
+    learner: Learner, folds: Folds, seeds: int, studies: int, features: int, random: np.random.Generator
+) -> Iterator[Array]:
+    """Yield differences (studies, seeds, images) of two arms that learn.
+
+    Args:
+        learner: of both arms.
+        folds: (images,).
+        seeds: of each arm.
+        studies: their number.
+        features: that the second arm sees; the first sees `FEATURES` others.
+        random: source of random numbers.
+    """
+    images = len(folds)
+    classes = np.where(np.arange(images) % 2, 1.0, -1.0)
+    for start in range(0, studies, CHUNK):
+        shape = (min(CHUNK, studies - start), images, 2 * FEATURES)
+        points = random.standard_normal(shape) + classes[:, None] * DISTANCE / np.sqrt(FEATURES)
+        differences = np.empty((shape[0], seeds, images))
+        for seed, fold in itertools.product(range(seeds), np.unique(folds)):
+            train, test = folds != fold, folds == fold
+            first, second = (
+                learner(block[:, train], classes[train], block[:, test], random) == classes[test]
+                for block in (points[..., :FEATURES], points[..., FEATURES : FEATURES + features])
+            )
+            differences[:, seed, test] = second.astype(float) - first
+        yield differences
+
+
+def additive(
+    folds: Folds, seeds: int, studies: int, effects: tuple[float, float, float], random: np.random.Generator
+) -> Iterator[Array]:
+    """Yield differences (studies, seeds, images) of two equal arms, of the threshold model of `benchmarks.truth`.
+
+    Args:
+        folds: (images,).
+        seeds: of each arm.
+        studies: their number.
+        effects: deviation of an arm's accuracy by the run, by the training set, and by a seed in all its folds.
+        random: source of random numbers.
+    """
+    images, count = len(folds), len(np.unique(folds))
+    level = scipy.special.ndtri(ACCURACY)
+    of_run, of_training, of_seed = np.array(effects) / np.exp(-(level**2) / 2) * np.sqrt(2 * np.pi)
+    shared = (count - 2) / (count - 1)  # of the images of two training sets
+    for start in range(0, studies, CHUNK):
+        part = min(CHUNK, studies - start)
+
+        def normal(arms: int, repeats: int, numbers: int, part: int = part) -> Array:
+            return np.asarray(random.standard_normal((part, arms, repeats, numbers)))
+
+        effect = of_run * normal(2, seeds, count) + of_seed * normal(2, seeds, 1)
+        effect += of_training * (np.sqrt(1 - shared) * normal(2, 1, count) + np.sqrt(shared) * normal(2, 1, 1))
+        ease = (
+            np.sqrt(0.85) * normal(1, 1, images) + 0.1 * normal(2, 1, images) + np.sqrt(0.14) * normal(2, seeds, images)
+        )
+        correct = (level + ease + effect[..., folds] > 0).astype(float)
+        yield correct[:, 1] - correct[:, 0]
+
+
+Cell = tuple[str, Folds, tuple[int, ...], Iterator[Array]]
+
+
+def cells(random: np.random.Generator, studies: int) -> Iterator[Cell]:
+    """Yield truth, fold of each image, numbers of seeds, and differences of the studies with the most seeds.
+
+    Args:
+        random: source of random numbers.
+        studies: number of studies in each cell.
+    """
+    sizes = ((100, 5, FEATURES), (400, 5, FEATURES), (400, 10, FEATURES), (400, 5, FEATURES // 2))
+    for (name, (learner, seeds)), (images, count, features) in itertools.product(LEARNERS.items(), sizes):
+        numbers = np.asarray(np.arange(images) // 2 % count, dtype=np.int64)  # both classes in every fold
+        words = f"{name}, {'equal arms' if features == FEATURES else 'half of the features'}"
+        yield words, numbers, seeds, learnt(learner, numbers, max(seeds), studies, features, random)
+    for effects, count in itertools.product(EFFECTS, (5, 10)):
+        run, training, seed = (f"{100 * effect:g}" for effect in effects)
+        numbers = np.asarray(np.arange(1600) % count, dtype=np.int64)
+        words = f"runs ±{run}, training set ±{training}, seed ±{seed} points"
+        yield words, numbers, (1, 2, 3), additive(numbers, 3, studies, effects, random)
+
+
+def folds(random: np.random.Generator, studies: int = STUDIES) -> Iterator[Mapping[str, str | float]]:
+    """Yield a row for each truth and number of seeds.
+
+    Args:
+        random: source of random numbers.
+        studies: number of studies in each cell.
+    """
+    for name, numbers, all_seeds, parts in cells(random, studies):
+        drawn = np.concatenate(list(parts))
+        truth = float(drawn.mean()) if "half" in name else 0.0
+        for seeds in all_seeds:
+            count, images = len(np.unique(numbers)), len(numbers)
+            cell: dict[str, str | float] = {"truth": name, "folds": count, "seeds": seeds, "images": images}
+            yield cell | _rates(drawn[:, :seeds], numbers, truth)
+
+
+def _rates(differences: Array, numbers: Folds, truth: float) -> dict[str, float]:
+    means = differences.mean(axis=(1, 2))
+    methods = {
+        "crossed": paired_mean_variance(differences),
+        "folds": folds_mean_variance(differences, numbers),
+    }
+    halves = {name: (centre, spread.half_width()) for name, (centre, spread) in methods.items()}
+    halves["corrected t"] = means, _corrected_t(differences, numbers)
+    ideal = 1.96 * max(float(means.std()), 1e-9)
+    names = ("crossed", "corrected t", "folds")
+    covered = {f"{name} covers, %": np.abs(halves[name][0] - truth) <= halves[name][1] + 1e-12 for name in names}
+    rates = {name: round(100 * float(held.mean()), 1) for name, held in covered.items()}
+    return rates | {f"{name}, width / ideal": round(float(halves[name][1].mean()) / ideal, 2) for name in names}
+
+
+def _corrected_t(differences: Array, numbers: Folds) -> Array:
+    """Half width of Nadeau and Bengio's interval."""
+    count = len(np.unique(numbers))
+    of_folds = np.stack([differences[..., numbers == fold].mean(axis=(1, 2)) for fold in range(count)])
+    factor = 1 / count + 1 / (count - 1)
+    quantile = scipy.special.stdtrit(count - 1, 1 - ALPHA / 2)
+    return np.asarray(quantile * np.sqrt(factor * of_folds.var(axis=0, ddof=1)))
