@@ -15,13 +15,14 @@ import numpy as np
 
 from benchmarks.borrowed import borrowed
 from benchmarks.calibration import about
+from benchmarks.factors import factors
 from benchmarks.folds import folds
 
 RESULTS = Path(__file__).with_name("designs.json")
 SEED = 20261130
 Row = Mapping[str, str | float]
 # Each takes a source of random numbers and, optionally, a number of studies.
-PARTS: dict[str, Callable[..., Iterator[Row]]] = {"borrowed": borrowed, "folds": folds}
+PARTS: dict[str, Callable[..., Iterator[Row]]] = {"borrowed": borrowed, "folds": folds, "factors": factors}
 
 
 def main() -> None:

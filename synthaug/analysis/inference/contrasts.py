@@ -1,7 +1,8 @@
 """From the answers of two arms to what can be said about their difference."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,10 +129,82 @@ def class_differences(
     return adjusted([difference(first, second, of_class, clusters) if len(of_class) else None for of_class in rows])
 
 
+def contrast(
+    weights: Sequence[float], arms: Sequence[Values], clusters: NDArray[np.int64] | None = None
+) -> Difference | None:
+    """Estimate the weighted sum of arms' means, paired by test image and seed; None where no seed is in all arms.
+
+    Args:
+        weights: of each arm; they add up to 0.
+        arms: values of each, in the same order.
+        clusters: of near duplicates among the test images.
+    """
+    seeds = sorted(set.intersection(*map(set, arms))) if arms else []
+    if not seeds:
+        return None
+    values = np.stack([sum(w * arm[seed] for w, arm in zip(weights, arms, strict=True)) for seed in seeds])
+    reach = sum(weight for weight in weights if weight > 0)
+    return paired_difference(cluster_means(values, clusters), reach=reach)
+
+
+@dataclasses.dataclass(frozen=True)
+class MainEffect:
+    """A level of a factor against another, averaged over everything else that varies in a study.
+
+    Attributes:
+        first, second: levels; the difference is first minus second.
+        cells: settings of everything else in which there are both, each of which counts alike.
+        difference: p value adjusted over the levels' pairs.
+    """
+
+    first: Hashable
+    second: Hashable
+    cells: int
+    difference: Difference
+
+
+def main_effects(
+    levels: Sequence[Hashable],
+    cells: Sequence[Hashable],
+    arms: Sequence[Values],
+    clusters: NDArray[np.int64] | None = None,
+    looks: int = 1,
+) -> list[MainEffect]:
+    """Estimate the main effects of a factor: every pair of levels that at least two cells have, in their order.
+
+    Args:
+        levels: of the factor, of each arm.
+        cells: setting of everything else, of each arm; no two arms have both in common.
+        arms: values of each.
+        clusters: of near duplicates among the test images.
+        looks: see `adjusted`.
+
+    Raises:
+        ValueError: two arms have one level and one cell.
+    """
+    places = dict(zip(zip(levels, cells, strict=True), arms, strict=True))
+    if len(places) < len(arms):
+        raise ValueError("two arms have the same level and the same cell: something else differs between them")
+    effects = []
+    for first, second in itertools.combinations(dict.fromkeys(levels), 2):
+        shared = [cell for cell in dict.fromkeys(cells) if {(first, cell), (second, cell)} <= set(places)]
+        pairs = [places[level, cell] for level in (first, second) for cell in shared]
+        weights = [1 / len(shared)] * len(shared) + [-1 / len(shared)] * len(shared) if shared else []
+        difference = contrast(weights, pairs, clusters)
+        if difference is not None and len(shared) > 1:
+            effects.append(MainEffect(first, second, len(shared), difference))
+    corrected = adjusted([effect.difference for effect in effects], looks)
+    return [
+        dataclasses.replace(effect, difference=item)
+        for effect, item in zip(effects, corrected, strict=True)
+        if item is not None
+    ]
+
+
 def slope(
     shares: Sequence[float], arms: Sequence[Values], per: float, clusters: NDArray[np.int64] | None = None
 ) -> Difference | None:
-    """Estimate the least squares slope of arms' means over their synthetic shares, as a contrast of paired values.
+    """Estimate the least squares slope of arms' means over their synthetic shares, as a contrast.
 
     None where there are fewer than three distinct shares, or no seed that all arms have.
 
@@ -141,13 +214,10 @@ def slope(
         per: the slope is per this difference of shares.
         clusters: of near duplicates among the test images.
     """
-    seeds = sorted(set.intersection(*map(set, arms))) if arms else []
-    if len(set(shares)) < 3 or not seeds:
+    if len(set(shares)) < 3:
         return None
     x = np.asarray(shares) - np.mean(shares)
-    weights = per * x / np.square(x).sum()
-    values = np.stack([sum(w * arm[seed] for w, arm in zip(weights, arms, strict=True)) for seed in seeds])
-    return paired_difference(cluster_means(values, clusters), reach=float(weights[weights > 0].sum()))
+    return contrast((per * x / np.square(x).sum()).tolist(), arms, clusters)
 
 
 def adjusted(differences: Iterable[Difference | None], looks: int = 1) -> list[Difference | None]:

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.contrasts import adjusted, class_differences, difference, macro_f1_parts, right, slope
+from synthaug.analysis.inference.contrasts import (
+    adjusted,
+    class_differences,
+    contrast,
+    difference,
+    macro_f1_parts,
+    main_effects,
+    right,
+    slope,
+)
 from synthaug.analysis.inference.intervals import paired_difference, unpaired_difference
 
 CLASSES = 4
@@ -98,6 +107,61 @@ def test_no_slope_without_three_shares_or_a_common_seed() -> None:
     assert slope([0.0, 0.5, 0.5], arms, per=0.1) is None
     assert slope([0.0, 0.5, 0.8], [*arms[:2], draw_values((1,), 0.7)], per=0.1) is None
     assert slope([], [], per=0.1) is None
+
+
+@given(st.lists(st.integers(-4, 4), min_size=2, max_size=6), st.integers(1, 3))
+def test_a_contrast_is_that_of_the_means_and_of_two_arms_their_difference(drawn: list[int], seeds: int) -> None:
+    weights = [weight - sum(drawn) / len(drawn) for weight in drawn]
+    arms = [draw_values(tuple(range(10 * arm, 10 * arm + seeds)), 0.8, 30) for arm in range(len(weights))]
+    arms = [dict(enumerate(arm.values())) for arm in arms]
+    got = contrast(weights, arms)
+    means = [np.mean([*arm.values()]) for arm in arms]
+    assert got is not None
+    assert got.value == pytest.approx(np.dot(weights, means))
+    mirrored = contrast([-weight for weight in weights], arms)
+    assert mirrored is not None
+    assert [mirrored.low, mirrored.high] == pytest.approx([-got.high, -got.low])
+    pair = contrast([1, -1], arms[:2])
+    assert pair is not None
+    plain = difference(arms[0], arms[1])
+    assert [pair.low, pair.high] == pytest.approx([plain.low, plain.high])
+    assert contrast(weights, [*arms[:-1], {99: arms[-1][0]}]) is None
+
+
+def test_main_effects_average_over_everything_else() -> None:
+    levels, cells = ["a", "a", "b", "b", "c", "c", "c"], ["x", "y", "x", "y", "x", "y", "z"]
+    arms = [draw_values((0, 1, 2), accuracy) for accuracy in (0.9, 0.8, 0.85, 0.75, 0.9, 0.8, 0.1)]
+    effects = main_effects(levels, cells, arms)
+    assert [(effect.first, effect.second, effect.cells) for effect in effects] == [
+        ("a", "b", 2), ("a", "c", 2), ("b", "c", 2)
+    ]  # fmt: skip
+    expected = adjusted(
+        contrast([0.5, 0.5, -0.5, -0.5], [arms[place] for place in places])
+        for places in ([0, 1, 2, 3], [0, 1, 4, 5], [2, 3, 4, 5])
+    )
+    assert [effect.difference for effect in effects] == expected
+    shuffled = main_effects(levels[::-1], cells[::-1], arms[::-1])
+    assert sorted(abs(effect.difference.value) for effect in shuffled) == pytest.approx(
+        sorted(abs(effect.difference.value) for effect in effects)
+    )
+    twice = main_effects(levels, cells, arms, looks=2)
+    assert twice[0].difference.adjusted_p == min(1, 2 * (effects[0].difference.adjusted_p or 0))
+
+
+def test_a_pair_of_levels_in_one_cell_or_none_has_no_main_effect() -> None:
+    arms = [draw_values((0, 1), 0.9)] * 4
+    assert main_effects(["a", "a", "b", "b"], ["x", "y", "y", "z"], arms) == []
+    assert main_effects(["a", "a", "b", "b"], ["w", "x", "y", "z"], arms) == []
+    with pytest.raises(ValueError, match="the same level and the same cell"):
+        main_effects(["a", "a"], ["x", "x"], arms[:2])
+
+
+def test_what_all_arms_of_a_cell_share_is_not_in_a_main_effect() -> None:
+    """The cell decides by 40 points, the factor by exactly none."""
+    first, second = draw_values((0, 1), 0.9), draw_values((0, 1), 0.5)
+    (effect,) = main_effects(["a", "b", "a", "b"], ["x", "x", "y", "y"], [first, first, second, second])
+    assert effect.difference.value == 0
+    assert effect.difference.high < 0.02
 
 
 def test_holm_passes_over_what_is_missing_or_not_tested() -> None:
