@@ -109,10 +109,22 @@ def accuracy_over_seeds(
     n = correct.shape[1]
     if p in (0.0, 1.0) or (seeds == 1 and n == images):
         return wilson(p * n, n, confidence)
-    half = float(_mean_variance([correct], correct.mean(axis=0)).half_width(1 - confidence))
+    return mean_proportion(p, correct, n, confidence)
+
+
+def mean_proportion(p: float, table: NDArray[np.float64], n: float, confidence: float = CONFIDENCE) -> Estimate:
+    """Estimate a proportion from values whose mean it is, as `accuracy_over_seeds` does.
+
+    Args:
+        p: the proportion.
+        table: (seeds, images or clusters).
+        n: images of one seed in a simple random sample that would be as exact.
+        confidence: of the interval.
+    """
+    half = float(_mean_variance([table], table.mean(axis=0)).half_width(1 - confidence))
     z = _z(confidence)
     effective = p * (1 - p) * (z / half) ** 2 if half else math.inf
-    estimate, single = _wilson(p, min(effective, float(correct.size)), z), _wilson(p, n, z)
+    estimate, single = _wilson(p, min(effective, n * len(table)), z), _wilson(p, n, z)
     if p > 0.5:
         return Estimate(p, min(estimate.low, single.low), estimate.high)
     return Estimate(p, estimate.low, max(estimate.high, single.high))
