@@ -22,7 +22,7 @@ _OF_CLASS = re.compile(
 _CLASSES = re.compile(rf"\+\+({_BY_CLASS})=\{{(.*)\}}")
 # Keys whose values are text, and what Hydra would read as a number or a truth value: 2024_05 is 202405 to it.
 TEXT_KEY = re.compile(
-    r"\+{0,2}(experiment|output_dir|dataset\.(name|root|train|val|test|more|prepare\.(id|revision|config))"
+    r"\+{0,2}(experiment|output_dir|dataset\.(name|root|train|val|test|more|groups|prepare\.(id|revision|config))"
     r"|prompts\.(name|file|(names|settings)\.[^=]+)|generator\.(name|root|model|revision|variant|prompt|negative_prompt)"
     r"|model\.(name|backbone|weights)|logger\.\w+\.(project|entity)|shift\.\w+\.(name|root))"
 )

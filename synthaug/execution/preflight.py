@@ -16,7 +16,7 @@ from synthaug.config.naming import read_recorded
 from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all
-from synthaug.execution import factory, networks
+from synthaug.execution import factory, networks, record_groups
 from synthaug.execution.session import DatasetKey, Session, is_first_process
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -52,6 +52,9 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
         planning.plan(study, [job.planned for job in runs], runs[-1].settings["margin"])
+    for job in {(job.study, job.key.dataset): job for job in jobs}.values():
+        if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
+            record_groups.record_groups(job, scan.real)
 
 
 def check_runs(
@@ -92,6 +95,7 @@ def check_runs(
             conflicts.setdefault(tuple(differing), []).append(job.folder)
         if real is None:
             continue
+        problems += _group_problems(job, real)
         if reason := _mix_problem(job, real, make_generator, announced):
             mixes.setdefault(reason, {})[job.key.arm] = None
         if shifts := make_shifts(job):
@@ -159,6 +163,14 @@ def _long_tail_problems(jobs: Sequence[Job]) -> Iterator[str]:
                 f"dataset.{key}={','.join(several)}: all arms of a study have one real training set; give each its "
                 f"own name, as in dataset.name={name}-{next(reversed(several))}, in a command of its own."
             )
+
+
+def _group_problems(job: Job, real: RealImages) -> list[str]:
+    try:
+        record_groups.check_groups(job, real)
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def dataset_key(job: Job) -> DatasetKey:

@@ -24,7 +24,7 @@ from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
 from synthaug.errors import UserError, explain, is_environmental, underlying
-from synthaug.execution import networks, preflight, sweep_time
+from synthaug.execution import networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
@@ -250,6 +250,8 @@ def _evaluate(job: Job, sets: list[ShiftSet], real: RealImages, store: PixelStor
 def _build_arm(session: Session, job: Job) -> build.Arm:
     settings = job.settings
     data = _read_real(session, job)
+    if is_first_process() and not (job.study / job.key.dataset / layout.GROUPS).is_file():
+        record_groups.record_groups(job, data.real)  # the pre-flight checks had no images yet
     _announce_power(session, job, len(data.real.test))
     synthetic = build.synthetic_images(
         settings, job.key.dataset, job.key.generator, make_generator(job), session.announced

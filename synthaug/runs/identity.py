@@ -9,7 +9,7 @@ ABSENT = "absent"
 INCIDENTAL = frozenset({
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "shift", "prompts.name",
     "controls", "margin", "debug",
-    "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.prepare._target_",
+    "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "dataset.prepare._target_",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",

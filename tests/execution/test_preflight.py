@@ -20,6 +20,7 @@ from synthaug.files import read_json, write_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.runs import layout
+from synthaug.runs.grouping import read_groups
 from tests.factories import commands
 from tests.factories.commands import Painter
 from tests.factories.images import image, write_dataset
@@ -80,6 +81,22 @@ def test_arms_of_a_study_share_their_long_tail(photos: Path) -> None:
         check(jobs_of(photos, "mix=real,fill"))
     with pytest.raises(UserError, match=r"mix=shots12: (?s:.)*cat: 12 of 10 training images"):
         check(jobs_of(photos, "mix=real", "mix.real_per_class=4,12"))
+
+
+def test_groups_of_test_images_are_checked_and_recorded(photos: Path, tmp_path: Path) -> None:
+    test = sorted((photos / "test").rglob("*.png"))
+    rows = [f"{path.relative_to(photos)},{path.stem}\n" for path in test]
+    file = tmp_path / "groups.csv"
+    file.write_text("".join(["path,group\n", *rows[1:]]))
+    with pytest.raises(UserError, match=r"1 test image has no group:\n(?s:.)*test/cat/000.png"):
+        check(jobs_of(photos, f"dataset.groups={file}"))
+    file.write_text("".join(["path,group\n", *rows]))
+    jobs = jobs_of(photos, f"dataset.groups={file}", "logger=none")
+    session = Session(training_steps.execute)
+    preflight.check_and_plan(session, jobs)
+    assert read_groups(jobs[0].study, "photos", list(map(str, test))) == [path.stem for path in test]
+    (plain,) = jobs_of(photos)
+    assert plain.folder == jobs[0].folder
 
 
 def test_a_finished_run_of_the_same_images_is_no_obstacle(photos: Path) -> None:

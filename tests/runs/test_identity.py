@@ -14,7 +14,7 @@ from synthaug.runs.identity import describe_differences, differing_settings
 SAME_RUN = {
     "experiment", "num_workers", "output_dir", "overwrite", "per_class", "controls", "debug", "margin", "logger",
     "shift",
-    "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "prompts.name",
+    "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "prompts.name",
 }  # fmt: skip
 OTHER_RUN = {
     "seed", "batch_size", "budget", "sampling",

@@ -99,7 +99,11 @@ def show(study: Path, text: str) -> None:
 
 def _runs(study: Path) -> dict[str, str]:
     """Return the state of each file below the study that a report reads, by its path."""
-    paths = [study / layout.PLANNED, *(path for name in _READ for path in study.glob(f"*/*/*/*/seed*/{name}"))]
+    paths = [
+        study / layout.PLANNED,
+        *study.glob(f"*/{layout.GROUPS}"),
+        *(path for name in _READ for path in study.glob(f"*/*/*/*/seed*/{name}")),
+    ]
     return {path.relative_to(study).as_posix(): file_state(path) for path in paths}
 
 
