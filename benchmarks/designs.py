@@ -17,12 +17,18 @@ from benchmarks.borrowed import borrowed
 from benchmarks.calibration import about
 from benchmarks.factors import factors
 from benchmarks.folds import folds
+from benchmarks.sources import sources
 
 RESULTS = Path(__file__).with_name("designs.json")
 SEED = 20261130
 Row = Mapping[str, str | float]
 # Each takes a source of random numbers and, optionally, a number of studies.
-PARTS: dict[str, Callable[..., Iterator[Row]]] = {"borrowed": borrowed, "folds": folds, "factors": factors}
+PARTS: dict[str, Callable[..., Iterator[Row]]] = {
+    "borrowed": borrowed,
+    "folds": folds,
+    "factors": factors,
+    "sources": sources,
+}
 
 
 def main() -> None:
