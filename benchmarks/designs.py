@@ -17,6 +17,7 @@ from benchmarks.borrowed import borrowed
 from benchmarks.calibration import about
 from benchmarks.factors import factors
 from benchmarks.folds import folds
+from benchmarks.groups import groups
 from benchmarks.sources import sources
 
 RESULTS = Path(__file__).with_name("designs.json")
@@ -28,6 +29,7 @@ PARTS: dict[str, Callable[..., Iterator[Row]]] = {
     "folds": folds,
     "factors": factors,
     "sources": sources,
+    "groups": groups,
 }
 
 
