@@ -26,6 +26,7 @@ class Truth:
         image: variance of how easy an image is for all arms. The higher, the less arms and seeds disagree.
         arm: variance of how easy an image is for one arm, whatever the seed.
         instability: by what the seed deviation of each arm is multiplied; of none by default.
+        collapse: chance that a run falls, and by how much on the scale of the threshold; not in `expected`.
     """
 
     accuracies: tuple[tuple[float, ...], ...]
@@ -34,6 +35,7 @@ class Truth:
     image: float = 0.85
     arm: float = 0.01
     instability: tuple[float, ...] = ()
+    collapse: tuple[float, float] = (0.0, 0.0)
 
     @cached_property
     def seed_effects(self) -> Array:
@@ -116,6 +118,9 @@ def draw(truth: Truth, random: np.random.Generator, studies: int, seeds: int, im
         studies, arms, seeds
     )
     of_seed = of_seed * truth.seed_effects[:, None]
+    chance, fall = truth.collapse
+    if chance:
+        of_seed = of_seed - fall * (random.random(of_seed.shape) < chance)
     ease = normal(studies, arms, seeds, images)
     ease *= np.float32(np.sqrt(1 - truth.image - truth.arm))
     ease += np.float32(np.sqrt(truth.image)) * normal(studies, 1, 1, images)

@@ -87,7 +87,7 @@ def difference(
 def borrowed_differences(
     pairs: Sequence[tuple[Values, Values]], arms: Sequence[Values], clusters: NDArray[np.int64] | None = None
 ) -> tuple[SharedSeedVariance | None, list[Difference | None]]:
-    """Estimate first minus second of each pair with the seeds' variance of all arms, over the seeds that all have.
+    """Estimate first minus second of each pair with the seeds' variance of all arms, from the seeds that all have.
 
     Args:
         pairs: of values, each of one of the arms.
@@ -95,18 +95,20 @@ def borrowed_differences(
         clusters: of near duplicates among the test images.
 
     Returns:
-        The shared variance, None where there are too few arms or seeds in common, and the differences: None where there
-        is no shared variance, or the arms do not vary alike.
+        The shared variance, None where there are too few arms or seeds in common, and the differences over the seeds of
+        each pair: None where there is no shared variance, or the arms do not vary alike.
     """
     seeds = sorted(set.intersection(*map(set, arms))) if arms else []
     shared = None
     if len(seeds) > 1:
-        tables = np.stack([[arm[seed] for seed in seeds] for arm in arms])
-        shared = shared_seed_variance(cluster_means(tables, clusters))
+        answers = np.stack([[arm[seed] for seed in seeds] for arm in arms])
+        shared = shared_seed_variance(cluster_means(answers, clusters))
     if shared is None or shared.homogeneity.is_rejected:
         return shared, [None] * len(pairs)
-    values = [np.stack([first[seed] - second[seed] for seed in seeds]) for first, second in pairs]
-    return shared, [borrowed_difference(cluster_means(table, clusters), shared) for table in values]
+    tables = [
+        np.stack([first[seed] - second[seed] for seed in sorted(set(first) & set(second))]) for first, second in pairs
+    ]
+    return shared, [borrowed_difference(cluster_means(table, clusters), shared) for table in tables]
 
 
 def class_differences(

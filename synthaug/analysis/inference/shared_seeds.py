@@ -56,13 +56,11 @@ class SharedSeedVariance:
 
     Attributes:
         variance: less what all arms of a seed have in common, had the test set no end.
-        seeds: of each arm.
         degrees_of_freedom: of the estimate.
         homogeneity: whether the arms share it.
     """
 
     variance: float
-    seeds: int
     degrees_of_freedom: int
     homogeneity: Homogeneity
 
@@ -83,9 +81,8 @@ def shared_seed_variance(tables: NDArray[np.float64]) -> SharedSeedVariance | No
     between = residuals.mean(axis=2).var(axis=1, ddof=1)
     noise = _noise(residuals)
     variance = max(float((between - noise).sum()) / (arms - 1), 0.0)
-    return SharedSeedVariance(
-        variance, seeds, (seeds - 1) * (arms - 1), _homogeneity(between, _noise(tables), variance, seeds)
-    )
+    homogeneity = _homogeneity(between, _noise(tables), variance, seeds)
+    return SharedSeedVariance(variance, (seeds - 1) * (arms - 1), homogeneity)
 
 
 def borrowed_difference(
@@ -97,12 +94,12 @@ def borrowed_difference(
     rest loses less. For the use beside the interval of record, and where homogeneity is not rejected.
 
     Args:
-        differences: (seeds, images), right answers of an arm minus those of another, of the seeds of `shared`.
+        differences: (seeds, images), right answers of an arm minus those of another; two seeds or more.
         shared: of the study that both arms are part of.
         confidence: of the interval.
     """
     centre, variance = borrowed_mean_variance(differences, shared)
-    return difference_around(float(differences.mean()), float(centre), variance, shared.seeds, confidence)
+    return difference_around(float(differences.mean()), float(centre), variance, len(differences), confidence)
 
 
 def borrowed_mean_variance(
@@ -114,11 +111,12 @@ def borrowed_mean_variance(
         differences: (..., seeds, images).
         shared: of the study.
     """
-    if differences.shape[-2] != shared.seeds:
-        raise ValueError(f"the shared variance is that of {shared.seeds} seeds, got {differences.shape[-2]}")
+    seeds = differences.shape[-2]
+    if seeds < 2:
+        raise ValueError("the variance between seeds is borrowed by differences of two seeds or more, got one")
     centre, spread = paired_mean_variance(differences)
     of_seeds, of_images = spread.components
-    pooled = (2 * shared.variance + _noise(differences)) / shared.seeds
+    pooled = (2 * shared.variance + _noise(differences)) / seeds
     component = VarianceComponent(np.maximum(of_seeds.variance, pooled), shared.degrees_of_freedom)
     return centre, MeanVariance(spread.images, (component, of_images))
 
