@@ -91,7 +91,7 @@ def generate(job: Job) -> None:
     else:
         counts = build.mix_counts(real, mix, debug)
         needed = {name: count.synthetic for name, count in counts.items()}
-    synthetic = build.synthetic_images(settings, job.key.dataset, job.key.generator, make_generator(job))
+    synthetic = build.synthetic_images(settings, job.key.dataset, job.synthetic_set, make_generator(job))
     generated = synthetic.ensure(needed)
     log.info("%d images generated, %d existed: %s", generated, sum(needed.values()) - generated, synthetic.folder)
 

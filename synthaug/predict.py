@@ -1,6 +1,6 @@
 """Classify new photographs with the best checkpoint of a finished run.
 
-python -m synthaug.predict outputs/default/digits/tiny_digits/resnet18/64/seed0 new_photos
+python -m synthaug.predict outputs/default/digits/64-*/seed0 new_photos
 """
 
 import sys
@@ -28,7 +28,7 @@ class, confidence (its probability, not calibrated on your photographs), and
 the probability of every class as p:<class>."""
 _EPILOG = """example:
   python -m synthaug.predict \\
-      outputs/default/digits/tiny_digits/resnet18/64/seed0 new_photos
+      outputs/default/digits/64-*/seed0 new_photos
 
 Exit codes: 0 everything is classified; 1 the file cannot be written; 2 a wrong
 folder, or files that are no images; 130 Ctrl-C."""
@@ -123,7 +123,7 @@ def _find_model(path: Path) -> _Model:
         )
     layout.require_as_written(path, layout.CHECKPOINT, run.result)
     settings = (run.result or {}).get("settings", {})
-    return _Model(checkpoint, settings.get("model", {}).get("_target_"), run.key.label)
+    return _Model(checkpoint, settings.get("model", {}).get("_target_"), run.label)
 
 
 def _find_images(folder: Path, output: Path) -> list[Path]:

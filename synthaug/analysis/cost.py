@@ -67,7 +67,7 @@ def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost
     listed, _ = manifests(list({row for rows in images.values() for row in rows or ()}), locator(study))
     by_arm: dict[str, list[Run]] = {}
     for run in finished:
-        by_arm.setdefault(run.key.arm, []).append(run)
+        by_arm.setdefault(run.arm, []).append(run)
     return tuple(
         _cost(name, runs, [images[run.key] for run in runs], listed, prices or Prices())
         for name, runs in [*by_arm.items(), (ALL, finished)]

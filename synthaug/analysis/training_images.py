@@ -46,7 +46,7 @@ def listed_images(run: Run, origin: str) -> list[MixRow]:
     try:
         return [row for row in run.mix if row.origin == origin]
     except UnreadableFileError as error:
-        raise UserError(f"{layout.MIX} of {run.key.label} cannot be read ({error.reason})") from error
+        raise UserError(f"{layout.MIX} of {run.label} cannot be read ({error.reason})") from error
 
 
 def with_most(runs: Sequence[Run], origin: str) -> Run | None:

@@ -244,7 +244,7 @@ def synthetic_folder(settings: Mapping[str, Any], dataset: str, name: str) -> Pa
     Args:
         settings: of the run.
         dataset: its name.
-        name: of the generator with its prompts.
+        name: of the set.
     """
     return images_folder(settings) / "synthetic" / dataset / name
 
@@ -283,14 +283,14 @@ def synthetic_images(
     Args:
         settings: of the run.
         dataset: its name.
-        name: of the generator with its prompts.
+        name: of the set.
         generator: not yet loaded.
         announced: what the command has told already.
 
     Raises:
         UserError: prompts that cannot be read, or that would not be used.
     """
-    folder = synthetic_folder(settings, dataset, name)
+    folder, draw = synthetic_folder(settings, dataset, name), settings["generator"].get("draw") or 0
     if isinstance(generator, FolderGenerator):
         prompts = settings["prompts"]
         if any(prompts[key] for key in ("templates", "file", "settings", "names")):
@@ -298,8 +298,14 @@ def synthetic_images(
                 f"prompts={prompts['name']}: the images of generator.root={generator.root} exist already and use no "
                 "prompts: set prompts=default, or a generator that makes images."
             )
+        if draw:
+            raise UserError(
+                f"generator.draw={draw}: the images of generator.root={generator.root} exist already, and no others "
+                "are drawn; leave it out, or choose a generator that makes images."
+            )
         return FolderPool(folder, generator)
-    return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt), announced=announced)
+    series = f"draw {draw}" if draw else ""
+    return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt), series, announced)
 
 
 def build(

@@ -64,7 +64,7 @@ def held_out_images(
     Args:
         settings: of the run.
         dataset: its name.
-        name: of the generator with its prompts.
+        name: of the set.
         generator: not yet loaded.
         announced: what the command has told already.
 

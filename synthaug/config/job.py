@@ -1,5 +1,6 @@
 """One composed run as plain data."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from synthaug.config.command_line import key_of
 from synthaug.config.naming import (
-    DEFAULT_PROMPTS,
     LOADED_KEY,
     arm_name,
     config_folders,
@@ -17,11 +17,13 @@ from synthaug.config.naming import (
     plain_data,
     typed_augment,
 )
+from synthaug.runs import identity
+from synthaug.runs.factors import run_label
 from synthaug.runs.layout import RunKey, study_name
 from synthaug.runs.planning import PlannedRun
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """One composed run and where it belongs.
 
@@ -31,12 +33,14 @@ class Job:
             of its variable, since it may be a password.
         key: names of the run.
         study: folder of the study.
+        arm: name of its arm in its study, where that is known; until then, of its mix.
     """
 
     settings: dict[str, Any]
     recorded: dict[str, Any]
     key: RunKey
     study: Path
+    arm: str
 
     @property
     def folder(self) -> Path:
@@ -54,10 +58,24 @@ class Job:
         return any(str(node["_target_"]).endswith("WandbLogger") for node in (self.settings["logger"] or {}).values())
 
     @property
+    def synthetic_set(self) -> str:
+        """Name of its synthetic set, which all studies share."""
+        return identity.synthetic_set_name(self.recorded)
+
+    @property
+    def held_out_set(self) -> str:
+        """Name of the images of the same generator that no arm trains on, whatever the draw."""
+        return identity.synthetic_set_name(self.recorded, draw=False)
+
+    @property
+    def label(self) -> str:
+        """Name of the run in logs and in W&B."""
+        return run_label(self.arm, self.key.seed)
+
+    @property
     def planned(self) -> PlannedRun:
         """The run as the study's plan lists it."""
-        mix = self.settings["mix"]
-        return PlannedRun(self.key, mix["real"], mix["synthetic"], mix["augment"])
+        return PlannedRun(self.key, identity.arm_settings(self.recorded))
 
 
 def build_job(plain: DictConfig, hydra: Any) -> Job:
@@ -88,10 +106,10 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
             names[group] = choices[group]
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
-    # Other prompts make other images: they are another generator to whoever compares runs or looks for images.
-    generator = names["generator"] + (f"-{names['prompts']}" if names["prompts"] != DEFAULT_PROMPTS else "")
-    key = RunKey(names["dataset"], generator, names["model"], names["mix"], settings["seed"])
-    return Job(settings, recorded, key, Path(settings["output_dir"]) / settings["experiment"])
+    recorded = json.loads(json.dumps(recorded))  # as its file has it
+    key = RunKey(names["dataset"], identity.arm_folder(identity.arm_settings(recorded)), settings["seed"])
+    study = Path(settings["output_dir"]) / settings["experiment"]
+    return Job(settings, recorded, key, study, names["mix"])
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

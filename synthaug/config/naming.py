@@ -15,7 +15,6 @@ from synthaug import yaml_files
 from synthaug.config.schema import AugmentConfig, folder_name
 from synthaug.errors import UserError
 
-DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 # Groups whose choice is named after what it loads, where that was changed: the key that says what.
 LOADED_KEY = {"model": "backbone", "generator": "model"}
 

@@ -173,6 +173,7 @@ class Config:
     overwrite: bool = False
     per_class: int | None = None
     controls: bool = False
+    compare: Any = None
     debug: bool = False
     margin: float = 1.0
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
@@ -202,7 +203,7 @@ PROGRAM_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "shift": (),
 }
 # Keys of a node that are the program's and not its target's.
-PROGRAM_KEYS = ("name",)
+PROGRAM_KEYS = ("name", "draw")
 
 
 # At import: processes that a launcher starts resolve the names of folders before anything of ours is called.

@@ -19,7 +19,6 @@ from synthaug.config.naming import config_folders
 from synthaug.config.schema import CONF, EXPERIMENTS, quote_choices
 from synthaug.config.validation import NO_SUCH_KEY, validate
 from synthaug.errors import UserError, raise_all
-from synthaug.runs import identity
 
 Combination = tuple[str, ...]  # the overrides of one run
 STUDY_SWEEPER = "hydra_plugins.synthaug_sweeper.StudySweeper"
@@ -42,7 +41,7 @@ def requested_jobs(command_line: CommandLine, failure: Exception | None = None) 
         if failure:
             composer.compose_valid(command_line.overrides, errors, failure)
         jobs, problems = _checked_jobs(composer, [tuple(command_line.overrides)], errors, is_sweep=False)
-        _raise_problems(errors, problems, jobs)
+        _raise_problems(errors, problems)
         return list(jobs.values())
 
 
@@ -113,15 +112,17 @@ def sweep_jobs(
         problems = validate(without_hydra(master), typed_keys(master.hydra))
         checked = {line for key in fixed.keys() & values.keys() for line in values[key]}
         problems += _checked_jobs(composer, combinations, errors, is_sweep=True, seen=checked)[1]
-        _raise_problems(errors, problems, {})
+        _raise_problems(errors, problems)
     jobs, problems = _checked_jobs(composer, combinations, errors, is_sweep=True)
-    _raise_problems(errors, problems, jobs)
-    if master is not None and _wants_controls(master, parsed):
+    _raise_problems(errors, problems)
+    wants_controls = master is not None and _wants_controls(master, parsed)
+    _raise_problems({}, _without_effect(values, jobs))
+    if wants_controls:
         values = _with_controls(composer, values, jobs)
         jobs, problems = _checked_jobs(composer, itertools.product(*values.values()), errors, is_sweep=True, done=jobs)
-        _raise_problems(errors, problems, jobs)
+        _raise_problems(errors, problems)
         _require_controls(_swept_mixes(composer, jobs))
-    return jobs
+    return _distinct(jobs)
 
 
 def unswept_problems(hydra: DictConfig, lacks_controls: bool, overrides: Iterable[str]) -> list[str]:
@@ -189,8 +190,8 @@ def _is_shipped(override: str) -> bool:
     return (CONF / key_of(override) / f"{typed_form(override).partition('=')[2]}.yaml").is_file()
 
 
-def _raise_problems(errors: Mapping[str, str], problems: Iterable[str], jobs: Mapping[Combination, Job]) -> None:
-    raise_configuration_problems([*_error_lines(errors), *problems, *_clashes(jobs.values())])
+def _raise_problems(errors: Mapping[str, str], problems: Iterable[str]) -> None:
+    raise_configuration_problems([*_error_lines(errors), *problems])
 
 
 def _error_lines(errors: Mapping[str, str]) -> Iterator[str]:
@@ -209,20 +210,24 @@ def raise_configuration_problems(problems: Iterable[str]) -> None:
     raise_all("The configuration cannot be used:", list(dict.fromkeys(problems)))
 
 
-def _clashes(jobs: Iterable[Job]) -> list[str]:
-    """Report runs of one command that would share a folder although they are not the same."""
-    first: dict[Path, Job] = {}
-    problems = []
-    for job in jobs:
-        earlier = first.setdefault(job.folder, job)
-        differing = identity.differing_settings(earlier.settings, job.settings)
-        if differing:
-            suffix = "-".join(f"${{{key}}}" for key in differing)
-            problems.append(
-                f"{', '.join(differing)}: several values, but runs that differ only in them would share the folder "
-                f"{job.folder}; give each a study of its own: 'experiment={earlier.settings['experiment']}-{suffix}'"
-            )
-    return problems
+def _without_effect(values: Mapping[str, Sequence[str]], jobs: Mapping[Combination, Job]) -> Iterator[str]:
+    """Report keys that are swept over although no value of them makes another run."""
+    keys = list(values)
+    for place, key in enumerate(keys):
+        runs: dict[Combination, set[Path]] = {}  # the other overrides → folders of the runs with any value
+        for combination, job in jobs.items():
+            runs.setdefault((*combination[:place], *combination[place + 1 :]), set()).add(job.folder)
+        if len(set(values[key])) > 1 and runs and all(len(folders) == 1 for folders in runs.values()):
+            listed = ",".join(typed_form(line).partition("=")[2] for line in values[key])
+            yield f"{key}={listed}: no run of this command depends on it, so that all values give the same; give one"
+
+
+def _distinct(jobs: Mapping[Combination, Job]) -> dict[Combination, Job]:
+    """Return each run once: an arm without synthetic images is the same with any generator."""
+    folders: dict[Path, Combination] = {}
+    for combination, job in jobs.items():
+        folders.setdefault(job.folder, combination)
+    return {combination: jobs[combination] for combination in folders.values()}
 
 
 def _has_study_sweeper(config: DictConfig) -> bool:

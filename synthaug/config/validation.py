@@ -82,6 +82,13 @@ MOST_IMAGES = 10**6  # of a class, that anybody means
 NO_SUCH_KEY = "there is no such key"
 SHARED_FOLDERS = ("datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
 POLICIES = ("trivial", "rand", "augmix", "auto")  # the keys of `data.policies.POLICIES`, which imports torch
+_PAIRS: Rule = (
+    lambda pairs: (
+        pairs in (None, "all")
+        or (isinstance(pairs, ListConfig) and all(isinstance(pair, ListConfig) and len(pair) == 2 for pair in pairs))
+    ),
+    "pairs of names of arms, such as [[64,strong],[add100,real200]], or all",
+)
 _NAME: Rule = (lambda name: name is None or _is_name(name), "a name that a folder can have")
 _ALL: Rule = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE, _SEED = _number(0, 1), _number(0, 2**31 - 1)
@@ -114,6 +121,11 @@ _RULES: Mapping[str, Rule] = {
     "batch_size": _number(1),
     "per_class": _number(1, words="at least 1, or null"),
     "num_workers": _number(0),
+    "compare": _PAIRS,
+    "generator.draw": (
+        lambda draw: draw is None or (isinstance(draw, int) and not isinstance(draw, bool) and 0 <= draw < 2**31),
+        "0 or a whole number above",
+    ),
     "margin": _number(0, 100, above=True, below=True, words="more than 0 and less than 100 points"),
     "mix.real": _number(0, 1e6, below=True, words="0 to 1: the share of the real training images that is kept"),
     "mix.synthetic": _number(0, 1e6, below=True, words="at least 0: a multiple of the real images' number"),

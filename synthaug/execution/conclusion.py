@@ -46,7 +46,7 @@ def next_command(job: Job) -> tuple[str, str]:
         if key_of(override).partition(".")[0] not in ("mix", "overwrite")
     ]
     arguments = [*command_line.options, *_compared(job, command_line.overrides), *rest]
-    rival = "synthetic images" if job.key.arm == "real" else "all real images"
+    rival = "synthetic images" if job.settings["mix"]["name"] == "real" else "all real images"
     return f"Compare it with {rival}:", f"  python -m synthaug.train {shlex.join(arguments)}"
 
 
@@ -54,4 +54,5 @@ def _compared(job: Job, overrides: Iterable[str]) -> list[str]:
     """Return the arms to type: the run and the baseline, or the baseline alone where numbers make the mix."""
     if any(key_of(override).startswith("mix.") for override in overrides):
         return ["mix=real"]
-    return ["-m", f"mix=real,{'82' if job.key.arm == 'real' else job.key.arm}"]
+    mix = job.settings["mix"]["name"]
+    return ["-m", f"mix=real,{'82' if mix == 'real' else mix}"]

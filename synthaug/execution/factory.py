@@ -59,5 +59,5 @@ def open_loggers(job: Job, opened: "list[Logger]") -> None:
     for node in (job.settings["logger"] or {}).values():
         from synthaug.tracking import loggers
 
-        kwargs = loggers.logger_arguments(node["_target_"], job.key.label, job.study, job.folder)
+        kwargs = loggers.logger_arguments(node["_target_"], job.label, job.study, job.folder)
         opened.append(instantiate(node, **kwargs))

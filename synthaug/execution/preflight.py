@@ -7,6 +7,7 @@ does not know the classes must not come to light when the arms before it are don
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from synthaug.arms import build, shift_sets, smoke_test
 from synthaug.arms.mixing import Mix
@@ -51,10 +52,27 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job)))
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
-        planning.plan(study, [job.planned for job in runs], runs[-1].settings["margin"])
+        settings = runs[-1].settings
+        plan = planning.plan(study, [job.planned for job in runs], settings["margin"], comparisons(settings))
+        names = plan.names
+        for job in runs:
+            job.arm = names[job.planned.arm]
     for job in {(job.study, job.key.dataset): job for job in jobs}.values():
         if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
             record_groups.record_groups(job, scan.real)
+
+
+def comparisons(settings: Mapping[str, Any]) -> str | list[list[str]]:
+    """Return the pairs of arms that a configuration names, as text: 64 is a number to YAML."""
+    compare = settings["compare"] or []
+    return compare if isinstance(compare, str) else [[str(name) for name in pair] for pair in compare]
+
+
+def _comparison_problems(jobs: Sequence[Job]) -> Iterator[str]:
+    """Report pairs of arms that a study does not have."""
+    for study in sorted({job.study for job in jobs}):
+        runs = [job for job in jobs if job.study == study]
+        yield from planning.check_comparisons([job.planned for job in runs], study, comparisons(runs[-1].settings))
 
 
 def check_runs(
@@ -80,6 +98,7 @@ def check_runs(
     announced = set() if announced is None else announced
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
     problems = [*_trial_problems(jobs), *_name_problems(jobs), *_long_tail_problems(jobs), *_login_problems(jobs)]
+    problems += _comparison_problems(jobs)
     mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
     conflicts: dict[tuple[str, ...], list[Path]] = {}
     for job in jobs:
@@ -97,9 +116,9 @@ def check_runs(
             continue
         problems += _group_problems(job, real)
         if reason := _mix_problem(job, real, make_generator, announced):
-            mixes.setdefault(reason, {})[job.key.arm] = None
+            mixes.setdefault(reason, {})[job.settings["mix"]["name"]] = None
         if shifts := make_shifts(job):
-            shift_key = repr((key, job.key.generator, job.settings["shift"]))
+            shift_key = repr((key, job.held_out_set, job.settings["shift"]))
             if shift_key not in sets:
                 with build.hash_cache(job.settings["dataset"], job.output_dir) as hashes:
                     sets[shift_key] = shift_sets.list_sets(
@@ -248,7 +267,7 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
             counts = build.mix_counts(real, mix, debug=True)
         if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
-            synthetic = build.synthetic_images(job.settings, job.key.dataset, job.key.generator, generator, announced)
+            synthetic = build.synthetic_images(job.settings, job.key.dataset, job.synthetic_set, generator, announced)
             synthetic.check({name: count.synthetic for name, count in counts.items()})
     except UserError as error:
         return str(error)
@@ -258,7 +277,7 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
 def _held_out(job: Job, make_generator: MakeGenerator, announced: set[str]) -> SyntheticSet | UserError:
     try:
         return shift_sets.held_out_images(
-            job.settings, job.key.dataset, job.key.generator, make_generator(job), announced
+            job.settings, job.key.dataset, job.held_out_set, make_generator(job), announced
         )
     except UserError as error:
         return error

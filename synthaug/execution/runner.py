@@ -55,10 +55,10 @@ def execute(session: Session, job: Job) -> None:
     try:
         run(session, job)
     except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
-        log.warning("%s: interrupted. What is finished stays; the same command resumes it.", job.key.label)
+        log.warning("%s: interrupted. What is finished stays; the same command resumes it.", job.label)
         sys.exit(130)
     except Exception as error:
-        session.failed.append(job.key.label)
+        session.failed.append(job.label)
         _record_failure(job, underlying(error))
     finally:
         gc.collect()  # Trainer and network refer to each other: those of finished runs would pile up
@@ -112,7 +112,7 @@ def finished_message(job: Job) -> str:
     elif job.is_in_wandb and _logs_model(job.settings) and not _logs_model(_recorded(job)):
         lacks = "W&B does not have its model"
     note = f"; {lacks}: overwrite=true trains it again" if lacks else ""
-    return f"{job.key.label}: already finished ({job.folder}){note}"
+    return f"{job.label}: already finished ({job.folder}){note}"
 
 
 def _recorded(job: Job) -> dict[str, Any]:
@@ -143,8 +143,8 @@ def _claim(session: Session, job: Job) -> bool:
     overwrite = job.settings["overwrite"]
     scan = session.scans.get(preflight.dataset_key(job)) if overwrite else None
     differing = preflight.differences(job, scan.real if isinstance(scan, Divided) else None)
-    if differing and overwrite:
-        log.warning("%s: the earlier run is kept as %s", job.key.label, layout.set_aside(job.folder))
+    if overwrite and (differing or (job.folder / layout.RESULT).is_file()):
+        log.warning("%s: the earlier run is kept as %s", job.label, layout.set_aside(job.folder))
     elif differing:  # since the command began
         raise RefusedError(preflight.taken_message([job.folder], differing))
     if (job.folder / layout.RESULT).is_file():
@@ -168,16 +168,18 @@ def _train(session: Session, job: Job) -> None:
     failed = True
     try:
         open_loggers(job, loggers)
-        summary = fit.fit_and_test(job.folder, job.key, job.recorded, arm, loggers, **_makers(job), place=place)
+        summary = fit.fit_and_test(
+            job.folder, job.key, job.arm, job.recorded, arm, loggers, **_makers(job), place=place
+        )
         failed = False
     finally:
         if loggers:
             from synthaug.tracking import loggers as tracking
 
             tracking.close(loggers, failed)
-    width = max(len(sibling.key.label) for sibling in session.jobs.values()) + 1
+    width = max(len(sibling.label) for sibling in session.jobs.values()) + 1
     duration = format.duration(time.perf_counter() - started)
-    log.info("%s %s, %s", f"{job.key.label}:".ljust(width), summary, duration)
+    log.info("%s %s, %s", f"{job.label}:".ljust(width), summary, duration)
     _evaluate(job, sets, arm.real, arm.store)
 
 
@@ -191,7 +193,7 @@ def _announce(session: Session, job: Job, counts: Mapping[str, int]) -> "SweepPl
         place = SweepPlace(jobs.index(job) + 1, len(jobs), later)
     images = f"{counts['real']} real and {counts['synthetic']} synthetic images"
     where = f" ({place.describe(expected)})" if place else ""
-    log.info("%s: %s%s", job.key.label, images, where, extra={"file_only": True})
+    log.info("%s: %s%s", job.label, images, where, extra={"file_only": True})
     return place
 
 
@@ -227,7 +229,7 @@ def _pending_shift_sets(
 
     def held_out(per_class: int) -> list[Sample]:
         images = shift_sets.held_out_images(
-            job.settings, job.key.dataset, job.key.generator, make_generator(job), session.announced
+            job.settings, job.key.dataset, job.held_out_set, make_generator(job), session.announced
         )
         return shift_sets.held_out_source(images, real.classes)(per_class)
 
@@ -243,7 +245,7 @@ def _evaluate(job: Job, sets: list[ShiftSet], real: RealImages, store: PixelStor
         return
     from synthaug.training import evaluation
 
-    log.info("%s: evaluating %s", job.key.label, plural(len(sets), "shift set"))
+    log.info("%s: evaluating %s", job.label, plural(len(sets), "shift set"))
     evaluation.evaluate(job.folder, job.settings, sets, real.classes, store, **_makers(job))
 
 
@@ -254,13 +256,13 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
         record_groups.record_groups(job, data.real)  # the pre-flight checks had no images yet
     _announce_power(session, job, len(data.real.test))
     synthetic = build.synthetic_images(
-        settings, job.key.dataset, job.key.generator, make_generator(job), session.announced
+        settings, job.key.dataset, job.synthetic_set, make_generator(job), session.announced
     )
 
     siblings = [
         sibling.settings["mix"]
         for sibling in session.jobs.values()
-        if (sibling.key.dataset, sibling.key.generator) == (job.key.dataset, job.key.generator)
+        if (sibling.key.dataset, sibling.synthetic_set) == (job.key.dataset, job.synthetic_set)
     ]
 
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
@@ -314,7 +316,7 @@ def _announce_power(session: Session, job: Job, n_test: int) -> None:
 def _record_failure(job: Job, error: Exception) -> None:
     """Log what happened, and write it into the run's folder, where the report looks for it."""
     message = explain(error)
-    log.error("%s failed: %s", job.key.label, message)
+    log.error("%s failed: %s", job.label, message)
     if not isinstance(error, UserError) and not is_environmental(error):
         log.error("%s", "".join(traceback.format_exception(error)))
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -324,4 +326,4 @@ def _record_failure(job: Job, error: Exception) -> None:
             failure = {"error": hidden(message), "type": type(error).__name__, "when": when}
             write_json(job.folder / layout.FAILED, failure)
     except OSError as second:  # the disk is full, most likely: the screen has it
-        log.error("%s: the failure could not be written down (%s)", job.key.label, second)
+        log.error("%s: the failure could not be written down (%s)", job.label, second)

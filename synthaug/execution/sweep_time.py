@@ -36,7 +36,7 @@ def run_seconds(result: Mapping[str, Any]) -> float:
 
 
 def _is_comparable(measured: Job, job: Job) -> bool:
-    return (measured.key.dataset, measured.key.model) == (job.key.dataset, job.key.model)
+    return (measured.key.dataset, measured.settings["model"]) == (job.key.dataset, job.settings["model"])
 
 
 def _estimate(job: Job, measured: Collection[tuple[Job, float]]) -> float | None:

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str]) -> int:
         "Explain a run from its accuracy to its predictions, its mix, and how each synthetic image was generated.",
         "0 everything is explained; 1 the run's files contradict one another, or some cannot be read (listed first); "
         "2 no such run\nor image, or the command line is wrong.",
-        ["outputs/default/digits/tiny_digits/resnet18/64/seed0", "<run> --image test/3/17.png"],
+        ["outputs/default/digits/64-*/seed0", "<run> --image test/3/17.png"],
     )
     parser.add_argument("run", type=Path, help="folder of the run: <study>/<dataset>/<generator>/<model>/<mix>/seed<k>")
     parser.add_argument("--image", metavar="PATH", help="report one test or training image, by a part of its path")

@@ -19,7 +19,7 @@ _DESCRIPTION = """Compare the runs of a study, or answer a question about one, f
 Each has a --help of its own. A study whose folder is called like one of these words is given as ./audit."""
 _EXAMPLES = [
     "outputs/default [--wandb] [--price-hour 1.20]",
-    "explain outputs/default/digits/tiny_digits/resnet18/real/seed0 [--image <path>]",
+    "explain outputs/default/digits/real-*/seed0 [--image <path>]",
     "power --accuracy 0.98 --n 162",
     "plan outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20",
     "audit experiments/paper/published.yaml [--markdown]",

@@ -15,6 +15,8 @@ from synthaug.files import read_json
 from synthaug.messages import bullets
 from synthaug.runs import contents
 from synthaug.runs.contents import MixRow
+from synthaug.runs.factors import run_label
+from synthaug.runs.identity import arm_settings
 from synthaug.runs.layout import (
     CONFIG,
     FAILED,
@@ -26,7 +28,7 @@ from synthaug.runs.layout import (
     RunKey,
     require_number,
 )
-from synthaug.runs.planning import StudyPlan, read_plan
+from synthaug.runs.planning import ArmKey, PlannedRun, StudyPlan, names_of_arms, read_plan
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +39,14 @@ REQUIRED: Mapping[str, type] = {
     **dict.fromkeys(("test.accuracy", "test.calibration_error", "training.seconds"), float),
     **dict.fromkeys(("data.val", "data.test"), str),
     **dict.fromkeys(("started", "finished"), datetime),
-    **dict.fromkeys(("machine", "versions"), Mapping),
+    **dict.fromkeys(("machine", "versions", "settings"), Mapping),
 }
 # What some of them have besides.
 OPTIONAL: Mapping[str, type] = {
     **dict.fromkeys(("counts.test", "counts.left_out", "counts.per_class.*.real", "counts.per_class.*.synthetic"), int),
     **dict.fromkeys(("test.macro_f1", "test.class_accuracy.*", "val.accuracy", "training.passes"), float),
     **dict.fromkeys(("counts.per_class", "counts.per_class.*", "test.class_accuracy", "data.scanned"), Mapping),
-    **dict.fromkeys(("settings", "settings.model", "settings.generator", "mix.augment"), Mapping),
+    **dict.fromkeys(("settings.model", "settings.generator"), Mapping),
     **dict.fromkeys(("data.train", "data.synthetic"), str),
 }
 
@@ -56,22 +58,41 @@ class Run:
     Attributes:
         key: which run.
         folder: where it is.
-        real: real images of its mix, a multiple of the real training set.
-        synthetic: synthetic images of its mix, likewise.
+        settings: of its arm, from `identity.arm_settings`.
+        arm: name of the arm, unique among those of its study and dataset.
         state: "finished", "failed", "unfinished" or "missing".
         result: content of `result.json` of a finished run.
         failure: content of `failed.json` of a failed one.
-        augment: the arm's own augmentation; None for the dataset's.
     """
 
     key: RunKey
     folder: Path
-    real: float
-    synthetic: float
+    settings: Mapping[str, Any]
+    arm: str
     state: str
     result: Mapping[str, Any] | None = None
     failure: Mapping[str, Any] | None = None
-    augment: Mapping[str, Any] | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the run."""
+        return run_label(self.arm, self.key.seed)
+
+    @property
+    def real(self) -> float:
+        """Real images of its mix, a multiple of the real training set."""
+        return float(self.settings["mix.real"])
+
+    @property
+    def synthetic(self) -> float:
+        """Synthetic images of its mix, likewise."""
+        return float(self.settings["mix.synthetic"])
+
+    @functools.cached_property
+    def augment(self) -> Mapping[str, Any]:
+        """The arm's own augmentation; empty for the dataset's."""
+        start = "mix.augment."
+        return {key.removeprefix(start): value for key, value in self.settings.items() if key.startswith(start)}
 
     @functools.cached_property
     def mix(self) -> Sequence[MixRow]:
@@ -140,54 +161,53 @@ def _damaged(folder: Path, problem: str) -> UserError:
     return UserError(f"{folder / RESULT} is damaged ({problem}): move {folder} away and run the same command again.")
 
 
-def _identified(result: Mapping[str, Any], folder: Path) -> tuple[RunKey, float, float, Mapping[str, Any] | None]:
-    """Return which run a result is of: its names, and the numbers and the augmentation of its mix.
+def _identified(result: Mapping[str, Any], folder: Path) -> tuple[RunKey, Mapping[str, Any]]:
+    """Return which run a result is of, and the settings of its arm.
 
     Raises:
         UserError: it says nothing of the kind, or is in the folder of another seed.
     """
     try:
-        key, mix = RunKey.of(result), result["mix"]
-        for name in ("real", "synthetic"):
-            require_number(mix[name], f"mix.{name}")
-    except (LookupError, TypeError, ValueError) as error:
+        key, settings = RunKey.of(result), arm_settings(result["settings"])
+        for name in ("mix.real", "mix.synthetic"):
+            require_number(settings[name], name)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder, f"{type(error).__name__}: {error}") from None
     name = folder.resolve().name
     if name.startswith("seed") and name != key.folder.name:
         raise _damaged(folder, f"it is of {key.folder.name}")
-    return key, mix["real"], mix["synthetic"], mix.get("augment")
+    return key, settings
 
 
-def read_run(folder: Path, key: RunKey, real: float, synthetic: float, augment: Mapping[str, Any] | None = None) -> Run:
+def read_run(folder: Path, run: PlannedRun, arm: str) -> Run:
     """Read the state of one run.
 
     Args:
         folder: of the run.
-        key: which run.
-        real: real images of its mix, a multiple of the real training set.
-        synthetic: synthetic images of its mix, likewise.
-        augment: the arm's own augmentation.
+        run: which run.
+        arm: name of its arm.
     """
     state = "unfinished" if (folder / CONFIG).is_file() else "missing"
-    run = Run(key, folder, real, synthetic, state, augment=augment)
+    current = Run(run.key, folder, run.settings, arm, state)
     try:
         if (folder / RESULT).is_file():
             result = read_json(folder / RESULT)
             if "format" not in result:
                 raise _damaged(folder, "it lacks format")
-            if result["format"] == FORMAT and (recorded := _identified(result, folder)[:3]) != (
-                key,
-                real,
-                synthetic,
-            ):
-                what = f"the run {recorded[0].folder} with real={recorded[1]:g} synthetic={recorded[2]:g}"
-                raise _damaged(folder, f"it is of {what}; {PLANNED} has real={real:g} synthetic={synthetic:g}")
-            return dataclasses.replace(run, state="finished", result=result)
+            if result["format"] == FORMAT:
+                key, settings = _identified(result, folder)
+                differing = sorted(
+                    name for name in {*settings, *run.settings} if settings.get(name) != run.settings.get(name)
+                )
+                if key != run.key or differing:
+                    what = f"with other {', '.join(differing[:5])}" if differing else f"the run {key.folder}"
+                    raise _damaged(folder, f"it is of a run {what}, by {PLANNED}")
+            return dataclasses.replace(current, state="finished", result=result)
         if (folder / FAILED).is_file():
-            return dataclasses.replace(run, state="failed", failure=read_json(folder / FAILED))
+            return dataclasses.replace(current, state="failed", failure=read_json(folder / FAILED))
     except UserError as error:
-        return dataclasses.replace(run, state="failed", failure={"error": str(error), "type": "damaged"})
-    return run
+        return dataclasses.replace(current, state="failed", failure={"error": str(error), "type": "damaged"})
+    return current
 
 
 def load_run(folder: Path) -> Run:
@@ -198,7 +218,7 @@ def load_run(folder: Path) -> Run:
     """
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "is no folder"
-        example = "outputs/default/digits/tiny_digits/resnet18/real/seed0"
+        example = "outputs/default/digits/real-*/seed0"
         raise UserError(f"{folder} {what}. Give the folder of a run, e.g. {example}.")
     if not (folder / RESULT).is_file():
         raise _no_result(folder)
@@ -208,9 +228,24 @@ def load_run(folder: Path) -> Run:
             f"{folder / RESULT} has format {result.get('format')}, this version reads {FORMAT}: use "
             f"the version of synthaug that wrote it ({next(_values(result, 'versions.synthaug'), 'not recorded')})."
         )
-    key, real, synthetic, augment = _identified(result, folder)
+    key, settings = _identified(result, folder)
     check_result(result, folder)
-    return Run(key, folder, real, synthetic, "finished", result, augment=augment)
+    study = study_of(folder)
+    names = names_of_arms({(key.dataset, key.arm): settings, **_planned_arms(study)})
+    return Run(key, folder, settings, names[key.dataset, key.arm], "finished", result)
+
+
+def study_of(folder: Path) -> Path:
+    """Return the folder of the study that a run's folder lies in."""
+    return folder.resolve().parents[STUDY_DEPTH - 1]
+
+
+def _planned_arms(study: Path) -> dict[ArmKey, Mapping[str, Any]]:
+    """Return the settings of the arms that a study plans; of none where the plan cannot be read."""
+    try:
+        return {run.arm: run.settings for run in read_plan(study).runs}
+    except UserError:  # a run is explained all the same
+        return {}
 
 
 def _no_result(folder: Path) -> UserError:
@@ -231,36 +266,40 @@ def _no_result(folder: Path) -> UserError:
 
 
 def find_runs(study: Path, plan: StudyPlan | None = None) -> list[Run]:
-    """Return every run of a study, planned or on disk, by dataset, generator, model, synthetic share and seed.
+    """Return every run of a study, planned or on disk, by dataset, synthetic share, arm and seed.
 
     Args:
         study: its folder.
         plan: of the study; read by default.
     """
-    runs = {
-        run.key: read_run(study / run.key.folder, run.key, run.real, run.synthetic, run.augment)
-        for run in (plan or read_plan(study)).runs
-    }
-    planned = {run.folder for run in runs.values()}
-    for path in sorted(study.glob(f"*/*/*/*/seed*/{RESULT}")):
-        if path.parent in planned:
+    planned = {run.key: run for run in (plan or read_plan(study)).runs}
+    folders = {study / key.folder for key in planned}
+    results = {}
+    for path in sorted(study.glob(f"*/*/seed*/{RESULT}")):
+        if path.parent in folders:
             continue
         try:
             result = read_json(path)
-            key, real, synthetic, augment = _identified(result, path.parent)
+            key, settings = _identified(result, path.parent)
             if study / key.folder != path.parent:
                 raise _damaged(path.parent, f"it is of the run {key.folder}")
         except UserError as error:
             log.warning("%s belongs to no planned run and cannot be read, so it is left out: %s", path, error)
             continue
-        runs[key] = Run(key, path.parent, real, synthetic, "finished", result=result, augment=augment)
-    return sorted(runs.values(), key=_order)
+        planned[key], results[key] = PlannedRun(key, settings), result
+    names = names_of_arms({run.arm: run.settings for run in planned.values()})
+    runs = [
+        Run(key, study / key.folder, run.settings, names[run.arm], "finished", results[key])
+        if key in results
+        else read_run(study / key.folder, run, names[run.arm])
+        for key, run in planned.items()
+    ]
+    return sorted(runs, key=_order)
 
 
 def _order(run: Run) -> tuple[object, ...]:
     total = run.real + run.synthetic
     fraction = run.synthetic / total if total else 0.0
-    key = run.key
     # The baseline before all that have no synthetic image either, whether they have fewer real ones or more.
     distance = abs(1 - run.real)
-    return (key.dataset, key.generator, key.model, fraction, distance, run.real, bool(run.augment), key.arm, key.seed)
+    return (run.key.dataset, fraction, distance, run.real, bool(run.augment), run.arm, run.key.arm, run.key.seed)

@@ -1,22 +1,98 @@
-"""What counts as the same run: the settings that tell runs apart."""
+"""What counts as the same run, and as the same arm: the settings that tell them apart."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
 ABSENT = "absent"
 
-# Where and how fast a run is computed, and who is told, does not change what it is.
+# Where and how fast a run is computed, who is told and what is compared does not change what it is.
 INCIDENTAL = frozenset({
-    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "shift", "prompts.name",
-    "controls", "margin", "debug",
+    "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "shift",
+    "controls", "compare", "margin", "debug",
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "dataset.prepare._target_",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",
 })  # fmt: skip
+SEED, DRAW = "seed", "generator.draw"
+DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 
+# What an arm without synthetic images has no use for.
+_OF_SYNTHETIC = ("generator.", "prompts.", "model.synthetic_weight")
 # Nodes whose keys are arguments of their target: an absent one has the target's default, which None need not be.
 _ARGUMENTS = ("generator.", "model.", "trainer.")
+
+
+def is_of_mix(key: str) -> bool:
+    """Return whether a setting of an arm says which images it has, rather than how it is trained on them."""
+    return key.startswith(("mix.", *_OF_SYNTHETIC))
+
+
+def has_synthetic(settings: Mapping[str, Any]) -> bool:
+    """Return whether an arm has synthetic images, by its settings with dotted keys."""
+    return bool(settings.get("mix.synthetic")) or any(
+        key == "mix.fill" or key.startswith("mix.fill.") for key, value in settings.items() if value is not None
+    )
+
+
+def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that make a run what it is, by dotted key.
+
+    Two runs are the same where these are equal: what is incidental, not set, or without effect on the run is left out.
+
+    Args:
+        settings: of the run, as `config.yaml` has them.
+    """
+    flat = _flat(settings)
+    without = () if has_synthetic(flat) else _OF_SYNTHETIC
+    return {
+        key: value
+        for key, value in flat.items()
+        if not key.startswith(without or ("\0",)) and (key.startswith(_ARGUMENTS) or value not in (None, {}))
+    }
+
+
+def arm_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the runs of an arm share, by dotted key: all of a run but its seed.
+
+    Args:
+        settings: of a run, as `config.yaml` has them.
+    """
+    return {key: value for key, value in run_settings(settings).items() if key != SEED}
+
+
+def arm_folder(settings: Mapping[str, Any]) -> str:
+    """Return the name of an arm's folder: its mix, its generator if it has synthetic images, its model, and a hash.
+
+    Args:
+        settings: of the arm, from `arm_settings`.
+    """
+    names = [settings.get(f"{group}.name") for group in ("mix", "generator", "model")]
+    return "-".join([*(str(name) for name in names if name is not None), _digest(settings)])
+
+
+def synthetic_set_name(settings: Mapping[str, Any], draw: bool = True) -> str:
+    """Return the name of a synthetic set: its generator and prompts, and a hash of all that changes its images.
+
+    A pool of images that exist already has the name of its folder alone.
+
+    Args:
+        settings: of a run, as `config.yaml` has them.
+        draw: whether to tell apart the draws of a set, which differ in their noise.
+    """
+    flat = {key: value for key, value in _flat(settings).items() if key.startswith(("generator.", "prompts."))}
+    names = [str(flat.pop("generator.name", "generator")), str(flat.pop("prompts.name", DEFAULT_PROMPTS))]
+    number = flat.pop(DRAW, 0)
+    parts = [name for name in names if name != DEFAULT_PROMPTS]
+    if "generator.root" not in flat:
+        parts.append(_digest({key: value for key, value in flat.items() if value not in (None, {}, [])}))
+    return "-".join([*parts, *([f"draw{number}"] if draw and number else [])])
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6]
 
 
 def describe_differences(recorded: Mapping[str, Any], requested: Mapping[str, Any]) -> list[str]:
@@ -36,15 +112,9 @@ def differing_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> d
         first: settings of a run, as `config.yaml` has them.
         second: settings of another run.
     """
-    left, right = _flat(first), _flat(second)
+    left, right = run_settings(first), run_settings(second)
     pairs = {key: (left.get(key, ABSENT), right.get(key, ABSENT)) for key in sorted({*left, *right})}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and not _is_unset(key, pair)}
-
-
-def _is_unset(key: str, pair: tuple[Any, Any]) -> bool:
-    """Whether a node is None or empty on one side, where the other has none or lists its keys."""
-    value = pair[1] if pair[0] == ABSENT else pair[0]
-    return ABSENT in pair and not key.startswith(_ARGUMENTS) and (value is None or value == {})
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

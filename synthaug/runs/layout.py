@@ -12,7 +12,7 @@ from synthaug.files import remove_unfinished, sha256, write_json
 from synthaug.messages import join_words
 from synthaug.terminal import printable
 
-FORMAT = 2  # of `planned.json`, `result.json` and `predictions.csv`
+FORMAT = 3  # of `planned.json`, `result.json` and `predictions.csv`
 
 # Of a study; all others are of a run.
 PLANNED, PAGE = "planned.json", "report.html"
@@ -28,16 +28,20 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # to resume from; the second wher
 SHIFTS = "shifts"
 DEBUG_SUFFIX = "-debug"  # of the names of studies that debug=true makes, and of no others
 _FILES = "files"  # key of `result.json`
-STUDY_DEPTH = 5  # folders from a study to a run
+STUDY_DEPTH = 3  # folders from a study to a run
 
 
 @dataclass(frozen=True, order=True)
 class RunKey:
-    """What tells one run of a study from another; the folder below the study is made of it."""
+    """What tells one run of a study from another; the folder below the study is made of it.
+
+    Attributes:
+        dataset: its name.
+        arm: folder of the arm, see `identity.arm_folder`.
+        seed: of the run.
+    """
 
     dataset: str
-    generator: str
-    model: str
     arm: str
     seed: int
 
@@ -50,7 +54,7 @@ class RunKey:
             ValueError: a name is none of a folder, or the seed is no number.
         """
         key = cls(**{field.name: names[field.name] for field in fields(cls)})
-        for name in (key.dataset, key.generator, key.model, key.arm):
+        for name in (key.dataset, key.arm):
             if not isinstance(name, str) or name in ("", "..") or name != Path(name).name or name != printable(name):
                 raise ValueError(f"{name!r} is no name of a folder")
         if type(key.seed) is not int:
@@ -60,12 +64,7 @@ class RunKey:
     @property
     def folder(self) -> Path:
         """Path of the run below its study's folder."""
-        return Path(self.dataset, self.generator, self.model, self.arm, f"seed{self.seed}")
-
-    @property
-    def label(self) -> str:
-        """Name of the run in logs and in W&B."""
-        return f"{self.arm}-seed{self.seed}"
+        return Path(self.dataset, self.arm, f"seed{self.seed}")
 
 
 def require_number(value: Any, name: str) -> None:

@@ -1,18 +1,22 @@
-"""The plan of a study: every run that was requested."""
+"""The plan of a study: every run that was requested, the settings of its arms, and what is compared with what."""
 
-import dataclasses
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from synthaug import locks
 from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
-from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RunKey, require_number
+from synthaug.runs.factors import arm_names
+from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RESULT, RunKey, require_number
 
 DEFAULT_MARGIN = 1.0  # percentage points
+ALL = "all"  # pairs of arms
+
+ArmKey = tuple[str, str]  # dataset, folder of the arm
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,33 @@ class PlannedRun:
 
     Attributes:
         key: which run.
-        real: real images of its mix, a multiple of the real training set.
-        synthetic: synthetic images of its mix, likewise.
-        augment: the arm's own augmentation; None for the dataset's.
+        settings: of its arm, from `identity.arm_settings`.
     """
 
     key: RunKey
-    real: float
-    synthetic: float
-    augment: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any]
+
+    @property
+    def arm(self) -> ArmKey:
+        """The arm among those of a study."""
+        return self.key.dataset, self.key.arm
+
+
+@dataclass(frozen=True, order=True)
+class PlannedComparison:
+    """Two arms of one dataset that a study names, to be compared.
+
+    Attributes:
+        dataset: its name.
+        first: folder of the arm from which the second is subtracted.
+        second: folder of that.
+        exploratory: whether both arms had finished runs before anybody asked.
+    """
+
+    dataset: str
+    first: str
+    second: str
+    exploratory: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,31 +62,128 @@ class StudyPlan:
         runs: sorted; none where nothing was planned.
         margin: smallest difference in accuracy that matters, in percentage points.
         looks: numbers of seeds, two or more, at which the study was reported.
+        comparisons: sorted; of pairs that were named, beyond those with the baseline and with controls.
     """
 
     runs: tuple[PlannedRun, ...]
     margin: float
     looks: tuple[int, ...] = ()
+    comparisons: tuple[PlannedComparison, ...] = field(default=())
+
+    @property
+    def names(self) -> dict[ArmKey, str]:
+        """The name of each arm, unique among the arms of its dataset."""
+        return names_of_arms({run.arm: run.settings for run in self.runs})
 
 
-def plan(study: Path, runs: Iterable[PlannedRun], margin_points: float | None = None) -> None:
-    """Add `runs` to the study's plan, so that a report can name the ones that never finished.
+def names_of_arms(arms: Mapping[ArmKey, Mapping[str, Any]]) -> dict[ArmKey, str]:
+    """Return the name of each arm, unique among the arms of its dataset.
+
+    Args:
+        arms: their settings.
+    """
+    names: dict[ArmKey, str] = {}
+    for dataset in {dataset for dataset, _ in arms}:
+        of_dataset = {folder: settings for (name, folder), settings in arms.items() if name == dataset}
+        names |= {(dataset, folder): name for folder, name in arm_names(of_dataset).items()}
+    return names
+
+
+def plan(
+    study: Path,
+    runs: Iterable[PlannedRun],
+    margin_points: float | None = None,
+    compare: str | Sequence[Sequence[str]] = (),
+) -> StudyPlan:
+    """Add `runs` to the study's plan, so that a report can name the ones that never finished; return the whole plan.
 
     Args:
         study: its folder.
         runs: that were requested.
         margin_points: smallest difference in accuracy that matters, in percentage points; None keeps the plan's.
+        compare: pairs of names of arms that are to be compared, or `ALL`.
+
+    Raises:
+        UserError: a name that is of no arm, or of several.
     """
     study.mkdir(parents=True, exist_ok=True)
     with _locked(study):  # a cluster starts many commands at once
         remove_unfinished(study)
         recorded = _read(study)
-        planned = {run.key: run for run in (*_runs(recorded), *runs)}
-        margin = recorded["margin"] if margin_points is None else margin_points
-        runs_by_key = [dataclasses.asdict(planned[key]) for key in sorted(planned)]
-        updated = {"format": FORMAT, "margin": margin, "runs": runs_by_key}
+        planned = {run.key: run for run in (*recorded.runs, *runs)}
+        margin = recorded.margin if margin_points is None else margin_points
+        updated = StudyPlan(tuple(planned[key] for key in sorted(planned)), margin, recorded.looks)
+        known = {(item.dataset, item.first, item.second): item for item in recorded.comparisons}
+        for pair in _pairs(updated, compare):
+            if pair not in known and (pair[0], pair[2], pair[1]) not in known:
+                exploratory = all(_has_results(study, pair[0], arm) for arm in pair[1:])
+                known[pair] = PlannedComparison(*pair, exploratory)
+        updated = StudyPlan(updated.runs, margin, updated.looks, tuple(sorted(known.values())))
         if updated != recorded:  # its time of change tells whether a report is up to date
-            write_json(study / PLANNED, updated, editable=True)  # who deletes an entry drops a run
+            write_json(study / PLANNED, _content(updated), editable=True)  # who deletes an entry drops a run
+        return updated
+
+
+def _has_results(study: Path, dataset: str, arm: str) -> bool:
+    return any((study / dataset / arm).glob(f"seed*/{RESULT}"))
+
+
+def check_comparisons(runs: Iterable[PlannedRun], study: Path, compare: str | Sequence[Sequence[str]]) -> list[str]:
+    """Return what is wrong with the pairs of arms that a command names, as `plan` would find it.
+
+    Args:
+        runs: that are requested.
+        study: its folder, whose earlier runs may be named as well.
+        compare: as configured.
+    """
+    planned = {run.key: run for run in (*_read(study).runs, *runs)}
+    try:
+        list(_pairs(StudyPlan(tuple(planned.values()), 0.0), compare))
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _pairs(plan: StudyPlan, compare: str | Sequence[Sequence[str]]) -> Iterable[tuple[str, str, str]]:
+    """Yield (dataset, arm, arm) of the pairs that are to be compared, in every dataset that has both."""
+    names = plan.names
+    datasets = sorted({dataset for dataset, _ in names})
+    if compare == ALL:
+        for dataset in datasets:
+            folders = dict.fromkeys(run.key.arm for run in plan.runs if run.key.dataset == dataset)
+            yield from ((dataset, *pair) for pair in itertools.combinations(folders, 2))
+        return
+    for first, second in compare:
+        of_pair = [find_arm(names, name) for name in (first, second)]
+        if of_pair[0] == of_pair[1]:
+            raise UserError(f"compare={first},{second}: both are the arm {names[of_pair[0][0]]}.")
+        for dataset in datasets:
+            found_in = [[folder for name, folder in arms if name == dataset] for arms in of_pair]
+            if all(found_in):
+                yield dataset, found_in[0][0], found_in[1][0]
+
+
+def find_arm(names: Mapping[ArmKey, str], name: str) -> list[ArmKey]:
+    """Return the arm that a name means, in each dataset that has it.
+
+    An arm is meant by its name, by its folder, or by parts of its name that no second arm has: "64, sdxl".
+
+    Args:
+        names: of all arms.
+        name: as somebody typed it.
+
+    Raises:
+        UserError: no arm, or several of one dataset.
+    """
+    exact = [arm for arm, full in names.items() if name in (full, arm[1])]
+    parts = {part.strip() for part in name.replace("·", ",").split(",")}
+    matching = exact or [arm for arm, full in names.items() if parts <= {part.strip() for part in full.split("·")}]
+    choices = ", ".join(sorted({names[arm] for arm in matching or names}))
+    if not matching:
+        raise UserError(f"{name!r} is no arm of this study; its arms: {choices}.")
+    if len({dataset for dataset, _ in matching}) < len(matching):
+        raise UserError(f"{name!r} may be several arms: {choices}; give more of the name, in quotes.")
+    return matching
 
 
 def record_looks(study: Path, looks: Iterable[int]) -> None:
@@ -91,24 +210,74 @@ def read_plan(study: Path) -> StudyPlan:
     """Return what was requested of a study.
 
     Raises:
-        UserError: its plan is damaged.
+        UserError: its plan is damaged, or of another version.
     """
-    content = _read(study)
-    return StudyPlan(tuple(_runs(content)), float(content["margin"]), tuple(_looks(study)))
+    return _read(study)
 
 
-def _read(study: Path) -> dict[str, Any]:
-    """Return the content of the plan, whose runs and margin can be used."""
+def _content(plan: StudyPlan) -> dict[str, Any]:
+    """Return a plan as its file has it: what all arms share once, and of each arm what differs."""
+    arms = {run.arm: run.settings for run in plan.runs}
+    shared = dict.fromkeys(key for settings in arms.values() for key in settings)
+    common = {
+        key: values[0]
+        for key in sorted(shared)
+        for values in [[settings.get(key, _NOTHING) for settings in arms.values()]]
+        if all(value == values[0] and type(value) is type(values[0]) for value in values)
+    }
+    return {
+        "format": FORMAT,
+        "margin": plan.margin,
+        "comparisons": [
+            {"dataset": item.dataset, "arms": [item.first, item.second], "exploratory": item.exploratory}
+            for item in plan.comparisons
+        ],
+        "settings": common,
+        "arms": [
+            {"dataset": dataset, "arm": arm, "settings": {key: settings[key] for key in settings if key not in common}}
+            for (dataset, arm), settings in sorted(arms.items(), key=lambda item: item[0])
+        ],
+        "runs": [{"dataset": run.key.dataset, "arm": run.key.arm, "seed": run.key.seed} for run in plan.runs],
+    }
+
+
+_NOTHING = object()  # in the place of a setting that an arm does not have
+
+
+def _read(study: Path) -> StudyPlan:
+    """Return the plan, whose runs and margin can be used."""
     path = study / PLANNED
     if not path.is_file():
-        return {"margin": DEFAULT_MARGIN, "runs": []}
+        return StudyPlan((), DEFAULT_MARGIN, tuple(_looks(study)))
     content = read_json(path)
+    if content.get("format", FORMAT) != FORMAT:
+        raise UserError(
+            f"{path} has format {content['format']}, this version reads {FORMAT}: use the version of synthaug that "
+            "wrote it, or give the new study another name with experiment=<name>."
+        )
     try:
-        _runs(content)
         require_number(content["margin"], "margin")
+        return _parse(content, _looks(study))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, error) from None
-    return content
+
+
+def _parse(content: Mapping[str, Any], looks: Sequence[int]) -> StudyPlan:
+    common = dict(content["settings"])
+    arms = {(item["dataset"], item["arm"]): {**common, **item["settings"]} for item in content["arms"]}
+    for settings in arms.values():
+        for name in ("mix.real", "mix.synthetic"):
+            require_number(settings[name], name)
+    keys = [RunKey.of(entry) for entry in content["runs"]]
+    comparisons = [
+        PlannedComparison(item["dataset"], first, second, item["exploratory"])
+        for item in content["comparisons"]
+        for first, second in [item["arms"]]
+    ]
+    runs = tuple(PlannedRun(key, arms[key.dataset, key.arm]) for key in keys)
+    planned = {run.arm for run in runs}  # an arm may have been dropped by hand
+    kept = (item for item in comparisons if {(item.dataset, item.first), (item.dataset, item.second)} <= planned)
+    return StudyPlan(runs, float(content["margin"]), tuple(looks), tuple(sorted(kept)))
 
 
 def _looks(study: Path) -> list[int]:
@@ -119,16 +288,6 @@ def _looks(study: Path) -> list[int]:
         return [int(seeds) for seeds in read_json(path)["seeds"]]
     except (LookupError, TypeError, ValueError) as error:
         raise _damaged(path, error) from None
-
-
-def _runs(content: Mapping[str, Any]) -> list[PlannedRun]:
-    runs = [PlannedRun(**{**entry, "key": RunKey.of(entry["key"])}) for entry in content["runs"]]
-    for run in runs:
-        require_number(run.real, "real")
-        require_number(run.synthetic, "synthetic")
-        if not isinstance(run.augment, Mapping | None):
-            raise TypeError(f"augment is {run.augment!r}")
-    return runs
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

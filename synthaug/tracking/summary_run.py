@@ -22,7 +22,7 @@ from synthaug.tracking.artifacts import artifact_name
 
 log = logging.getLogger(__name__)
 
-_NAMES = ("dataset", "generator", "model", "arm")  # columns of a row that name whose numbers these are
+_NAMES = ("dataset", "arm", "generator", "model")  # columns of a row that name whose numbers these are
 _SETTINGS = ("budget", "controls", "batch_size")  # of the configuration, where all runs share their value
 _SHEET = (
     '<!DOCTYPE html><html><head><meta charset="utf-8"><style>body{{margin:8px;background:#fff;color:#1d2733;'
@@ -119,13 +119,15 @@ def configuration(comparison: Comparison) -> dict[str, Any]:
     settings = [(item.run.result or {}).get("settings", {}) for item in _compared_runs(comparison)]
     shared = {name: values.pop() for name in _SETTINGS if len(values := {of_run.get(name) for of_run in settings}) == 1}
     groups = comparison.groups
-    names = [(group.dataset, group.generator, group.model, arm.name) for group in groups for arm in group.arms]
     return {
         **_scalars(shared),
         "study": comparison.study,
         "confidence": CONFIDENCE,
         "margin": groups[0].margin,
-        **{f"{name}s": sorted(set(values)) for name, values in zip(_NAMES, zip(*names, strict=True), strict=True)},
+        "datasets": [group.dataset for group in groups],
+        "arms": sorted({arm.name for group in groups for arm in group.arms}),
+        "generators": sorted({name for group in groups for name in group.generators}),
+        "models": sorted({name for group in groups for name in group.models}),
         "seeds": sorted({item.run.key.seed for group in groups for item in group.runs}),
         "n_test": max(group.n_test for group in groups),
     }
@@ -207,7 +209,7 @@ def _compared_runs(comparison: Comparison) -> list[ComparedRun]:
 
 
 def _prefix(comparison: Comparison, group: Group) -> str:
-    return f"{group.dataset}/{group.generator}/{group.model}/" if len(comparison.groups) > 1 else ""
+    return f"{group.dataset}/" if len(comparison.groups) > 1 else ""
 
 
 def _scalars(values: Mapping[str, Any]) -> dict[str, Any]:

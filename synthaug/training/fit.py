@@ -17,6 +17,8 @@ from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow
 from synthaug.runs.epoch_choice import first_best_epoch
+from synthaug.runs.factors import run_label
+from synthaug.runs.identity import synthetic_set_name
 from synthaug.runs.layout import RunKey
 from synthaug.training import lightning_rules
 from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter, resumable
@@ -27,6 +29,7 @@ from synthaug.training.provenance import provenance
 def fit_and_test(
     folder: Path,
     key: RunKey,
+    name: str,
     settings: Mapping[str, Any],
     arm: Arm,
     loggers: Sequence[Logger],
@@ -39,6 +42,7 @@ def fit_and_test(
     Args:
         folder: of the run.
         key: names of the run.
+        name: of its arm in the study.
         settings: the full configuration.
         arm: images.
         loggers: open ones.
@@ -65,7 +69,7 @@ def fit_and_test(
         logger=list(loggers) or False,
         callbacks=[
             history,
-            Progress(key.label, place),
+            Progress(run_label(name, key.seed), place),
             PredictionWriter(folder, arm.real.test, arm.clusters, arm.real.classes),
             Checkpoints(folder, history),
         ],
@@ -78,7 +82,7 @@ def fit_and_test(
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     logs = bool(loggers) and trainer.is_global_zero  # other processes of a distributed run have dummies for loggers
     if logs:
-        _log_arm(loggers, folder, key, settings, arm)
+        _log_arm(loggers, folder, key, name, settings, arm)
     last, best = resumable(folder), folder / layout.CHECKPOINT
     if last is None and trainer.is_global_zero:
         for name in (layout.CHECKPOINT, layout.LAST, layout.PREVIOUS):  # of an attempt that is not continued
@@ -111,14 +115,17 @@ def fit_and_test(
     return f"test accuracy {100 * test['accuracy']:.2f} %"
 
 
-def _log_arm(loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Mapping[str, Any], arm: Arm) -> None:
+def _log_arm(
+    loggers: Sequence[Logger], folder: Path, key: RunKey, name: str, settings: Mapping[str, Any], arm: Arm
+) -> None:
     """Log what a run is about to be trained on."""
     from synthaug.tracking import artifacts
     from synthaug.tracking import loggers as tracking
 
-    config = {**settings, "counts": arm.counts, "synthetic_fraction": synthetic_fraction(arm), "arm": key.arm}
+    config = {**settings, "counts": arm.counts, "synthetic_fraction": synthetic_fraction(arm), "arm": name}
     tracking.log_arm(folder, loggers, config, arm.train)
-    root, synthetic = Path(settings["dataset"]["root"]), synthetic_folder(settings, key.dataset, key.generator)
+    root = Path(settings["dataset"]["root"])
+    synthetic = synthetic_folder(settings, key.dataset, synthetic_set_name(settings))
     for run in tracking.wandb_runs(loggers):
         artifacts.log_images(run, folder, key, arm.real, root.expanduser(), synthetic)
 
@@ -145,16 +152,12 @@ def run_fields(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, 
         settings: the full configuration.
         arm: images.
     """
-    mix = settings["mix"]
     return {
         "format": layout.FORMAT,
         "experiment": settings["experiment"],
         "dataset": key.dataset,
-        "generator": key.generator,
-        "model": key.model,
         "arm": key.arm,
         "seed": settings["seed"],
-        "mix": {"real": mix["real"], "synthetic": mix["synthetic"], "augment": mix.get("augment")},
         "synthetic_fraction": synthetic_fraction(arm),
         "classes": arm.real.classes,
         "counts": arm.counts,

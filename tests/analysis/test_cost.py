@@ -47,7 +47,7 @@ def manifest_row(name: str, index: int, seconds: str) -> ManifestRow:
 
 
 def run_folder(study: Path, arm: str, seed: int = 0) -> Path:
-    return study / "digits/tiny_digits/resnet18" / arm / f"seed{seed}"
+    return study / "digits" / arm / f"seed{seed}"
 
 
 def costs(study: Path, prices: Prices | None = None) -> dict[str, Cost]:

@@ -129,7 +129,7 @@ def test_experiment_composes_and_has_no_problems(path: Path, photos: Path) -> No
     assert len({job.folder for job in jobs}) == len(jobs)
     if path.stem in CONTROLLED:
         arms, budget = CONTROLLED[path.stem]
-        assert " ".join(dict.fromkeys(job.key.arm for job in jobs)) == arms
+        assert " ".join(dict.fromkeys(job.arm for job in jobs)) == arms
         assert {(job.settings["budget"], job.key.seed) for job in jobs} == {(budget, seed) for seed in range(5)}
 
 

@@ -34,7 +34,7 @@ from tests.factories.images import write_dataset
 
 CARD = ["-m", "mix=real,55,64,73,82"]
 HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "sampling", "num_workers", "output_dir"]
-HELP_KEYS += ["per_class", "controls", "margin", "debug", "overwrite"]
+HELP_KEYS += ["per_class", "controls", "compare", "margin", "debug", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 
 
@@ -213,15 +213,16 @@ def test_the_cards_command_line() -> None:
     jobs = jobs_of(*CARD)
     numbers = [(job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) for job in jobs]
     assert numbers == [(1, 0), (0.5, 0.5), (0.4, 0.6), (0.3, 0.7), (0.2, 0.8)]
-    assert [job.key.label for job in jobs] == ["real-seed0", "55-seed0", "64-seed0", "73-seed0", "82-seed0"]
+    assert [job.label for job in jobs] == ["real-seed0", "55-seed0", "64-seed0", "73-seed0", "82-seed0"]
     assert {job.study for job in jobs} == {Path("outputs/default")}
-    assert jobs[1].folder == Path("outputs/default/digits/tiny_digits/resnet18/55/seed0")
-    assert (jobs[2].planned.key, jobs[2].planned.real, jobs[2].planned.synthetic) == (jobs[2].key, 0.4, 0.6)
+    assert re.fullmatch("outputs/default/digits/55-tiny_digits-resnet18-[0-9a-f]{6}/seed0", str(jobs[1].folder))
+    planned = jobs[2].planned
+    assert (planned.key, planned.settings["mix.real"], planned.settings["mix.synthetic"]) == (jobs[2].key, 0.4, 0.6)
 
 
 def test_every_arm_has_every_seed() -> None:
     jobs = jobs_of("-m", "mix=real,64", "seed=3,5", "experiment=two", "output_dir=elsewhere")
-    assert [job.key.label for job in jobs] == ["real-seed3", "real-seed5", "64-seed3", "64-seed5"]
+    assert [job.label for job in jobs] == ["real-seed3", "real-seed5", "64-seed3", "64-seed5"]
     assert {job.study for job in jobs} == {Path("elsewhere/two")}
 
 
@@ -246,7 +247,8 @@ def test_settings_are_plain() -> None:
 )
 def test_numbers_without_a_file_name_the_arm(overrides: list[str], arm: str) -> None:
     job = job_of(*overrides)
-    assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
+    assert job.arm == job.settings["mix"]["name"] == arm
+    assert job.folder.parent.name.startswith(f"{arm}-")
 
 
 def test_close_numbers_have_folders_of_their_own() -> None:
@@ -257,7 +259,7 @@ def test_close_numbers_have_folders_of_their_own() -> None:
 @pytest.mark.parametrize("name", ["2024", "0", "nan", "1e3"])
 def test_names_that_yaml_takes_for_numbers(name: str) -> None:
     job = job_of(f"generator.name={name}", f"model.name={name}", f"prompts.name={name}")
-    assert (job.key.generator, job.key.model) == (f"{name}-{name}", name) or name == "1e3"
+    assert name == "1e3" or job.folder.parent.name.startswith(f"real-{name}-")
     assert all(isinstance(job.settings[group]["name"], str) for group in ("generator", "model", "prompts"))
 
 
@@ -293,8 +295,8 @@ def test_another_model_comes_without_the_commit_and_the_file_variant_of_the_one_
 )
 def test_an_arms_own_augmentation_is_in_its_name(overrides: list[str], arm: str) -> None:
     job = job_of(*overrides)
-    assert job.key.arm == job.settings["mix"]["name"] == job.folder.parent.name == arm
-    assert job.planned.augment == job.settings["mix"]["augment"]
+    assert job.arm == job.settings["mix"]["name"] == arm
+    assert job.folder.parent.name.startswith(f"{arm}-")
     assert job.recorded == job.settings
 
 
@@ -387,7 +389,8 @@ def rounded(augment: Any) -> dict[str, Any]:
 
 def test_names_can_be_given() -> None:
     job = job_of("+model.name=wide", "dataset.name=mine", "+generator.name=sd")
-    assert (job.key.dataset, job.key.generator, job.key.model) == ("mine", "sd", "wide")
+    names = [job.settings[group]["name"] for group in ("dataset", "generator", "model")]
+    assert names == ["mine", "sd", "wide"]
 
 
 @pytest.mark.parametrize(
@@ -403,13 +406,13 @@ def test_names_can_be_given() -> None:
 )
 def test_a_model_is_called_after_the_network_it_has(mine: Path, typed: str, name: str) -> None:
     write(mine / "model" / "based.yaml", "defaults: [resnet18]\nlr: 0.1\n")
-    assert job_of(*typed.replace("mine ", f"{mine} ").split()).key.model == name
+    assert job_of(*typed.replace("mine ", f"{mine} ").split()).settings["model"]["name"] == name
 
 
 def test_networks_can_be_swept() -> None:
     jobs = jobs_of("-m", "model.backbone=resnet18,resnet34")
     assert jobs is not None
-    assert [job.key.model for job in jobs] == ["resnet18", "resnet34"]
+    assert [job.settings["model"]["name"] for job in jobs] == ["resnet18", "resnet34"]
 
 
 @pytest.mark.parametrize("typed", ["-m mix=real", "mix=real --multirun", "hydra.mode=MULTIRUN"])
@@ -801,8 +804,8 @@ def test_the_folder_of_further_real_images_is_looked_at(tmp_path: Path) -> None:
     (root / "more").mkdir()
     assert problem(*overrides, "dataset.more=more") == f"dataset.more=more: {root / 'more'} has no folders of classes"
     (root / "more" / "cat").mkdir()
-    assert job_of(*overrides, "dataset.more=more").planned.real == 2
-    assert job_of(*overrides, f"dataset.more={root / 'more'}").key.arm == "real200"
+    assert job_of(*overrides, "dataset.more=more").planned.settings["mix.real"] == 2
+    assert job_of(*overrides, f"dataset.more={root / 'more'}").arm == "real200"
 
 
 def test_further_real_images_among_the_classes(tmp_path: Path) -> None:
@@ -813,7 +816,7 @@ def test_further_real_images_among_the_classes(tmp_path: Path) -> None:
         f"dataset.more=more: lies in {root}, where every folder is a class; put it beside it: dataset.more=../more"
     )
     (root / "more").rename(root.parent / "more")
-    assert job_of(*overrides, "dataset.more=../more").key.arm == "real150"
+    assert job_of(*overrides, "dataset.more=../more").arm == "real150"
 
 
 def test_outputs_among_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -875,13 +878,23 @@ def test_a_dataset_of_ones_own_is_called_like_its_folder(
         assert job_of("dataset=imagefolder", f"dataset.root={quoted}").key.dataset == name
 
 
-def test_runs_that_would_share_a_folder() -> None:
-    line = problem("-m", "model.lr=1e-3,1e-4")
-    assert line.startswith("model.lr: several values, but runs that differ only in them would share the folder ")
-    assert line.endswith("give each a study of its own: 'experiment=default-${model.lr}'")
-    jobs = jobs_of("-m", "model.lr=1e-3,1e-4", "experiment=default-${model.lr}")
-    assert [job.study.name for job in jobs] == ["default-0.001", "default-0.0001"]
-    assert len(jobs_of("-m", "mix=55,55", "num_workers=0,1")) == 2, "a combination is one run however often it is typed"
+def test_any_setting_makes_an_arm_and_no_arm_is_trained_twice() -> None:
+    jobs = jobs_of("-m", "mix=real,64", "model.lr=1e-3,1e-4", "generator.guidance_scale=2,4")
+    arms = [(job.arm, job.settings["model"]["lr"], job.settings["generator"]["guidance_scale"]) for job in jobs]
+    assert arms == [
+        ("real", 1e-3, 2),
+        ("real", 1e-4, 2),
+        *(("64", lr, scale) for lr in (1e-3, 1e-4) for scale in (2, 4)),
+    ]
+    assert len({job.folder for job in jobs}) == 6
+    assert len({job.synthetic_set for job in jobs if job.arm == "64"}) == 2
+    assert len(jobs_of("-m", "mix=55,55")) == 1, "a run is one however often it is typed"
+
+
+@pytest.mark.parametrize("typed", ["num_workers=0,1", "generator.guidance_scale=2,4", "generator.batch_size=1,2"])
+def test_a_key_without_effect_on_any_run_is_not_swept_over(typed: str) -> None:
+    assert problem("-m", "mix=real", typed).startswith(f"{typed}: no run of this command depends on it")
+    assert problem("-m", "mix=real,real200", "seed=0,1", typed).startswith(f"{typed}: ")
 
 
 def test_optional_logger_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -904,14 +917,14 @@ def test_study_with_a_sweep(studies: Path) -> None:
     )
     write(studies / "one.yaml", "experiment: one\nhydra: {sweeper: {params: {mix: 55}}}\n")
     schema.register()
-    labels = [job.key.label for job in jobs_of("-m", "+experiments=55")]
+    labels = [job.label for job in jobs_of("-m", "+experiments=55")]
     assert labels == ["real-seed0", "real-seed1", "55-seed0", "55-seed1", "64-seed0", "64-seed1"]
     assert problems("-m", "+experiments=55,one")[0] == (
         "hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with mix=<value> seed=<value>"
     )
-    assert [job.key.label for job in jobs_of("-m", "+experiments=55", "mix=82", "seed=7")] == ["82-seed7"]
-    assert [job.key.arm for job in jobs_of("-m", "+experiments=one")] == ["55"]
-    assert job_of("+experiments=55", "mix=64", "seed=1").key.label == "64-seed1"
+    assert [job.label for job in jobs_of("-m", "+experiments=55", "mix=82", "seed=7")] == ["82-seed7"]
+    assert [job.arm for job in jobs_of("-m", "+experiments=one")] == ["55"]
+    assert job_of("+experiments=55", "mix=64", "seed=1").label == "64-seed1"
     assert problem("+experiments=55", "seed=1") == (
         "hydra.sweeper.params: this is a sweep; run it alone with -m, or choose one run with mix=<value>"
     )
@@ -929,13 +942,13 @@ def test_a_study_in_a_folder_of_ones_own_needs_the_package_of_all(tmp_path: Path
         jobs_of(config_dir, "+experiments=mine")
     write(study, f"# @package _global_\n{text}")
     (job,) = jobs_of(config_dir, "+experiments=mine")
-    assert (job.settings["experiment"], job.key.label) == ("mine", "64-seed0")
+    assert (job.settings["experiment"], job.label) == ("mine", "64-seed0")
 
 
 def test_study_that_changes_numbers_does_not_keep_the_name_of_a_mix(studies: Path) -> None:
     write(studies / "odd.yaml", "defaults: [{override /mix: '64'}]\nmix: {real: 0.1}\n")
     schema.register()
-    assert job_of("+experiments=odd").key.arm == "real0.1-synthetic0.6"
+    assert job_of("+experiments=odd").arm == "real0.1-synthetic0.6"
 
 
 def test_study_that_cannot_be_read_is_named(studies: Path) -> None:
@@ -949,15 +962,15 @@ def test_study_that_cannot_be_read_is_named(studies: Path) -> None:
 
 def test_own_mix(mine: Path) -> None:
     job = job_of("--config-dir=mine", "mix=mine")
-    assert (job.key.arm, job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) == ("mine", 0.7, 0.35)
-    assert job_of("--config-dir=mine", "mix=mine", "mix.real=0.6").key.arm == "real0.6-synthetic0.35"
+    assert (job.arm, job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) == ("mine", 0.7, 0.35)
+    assert job_of("--config-dir=mine", "mix=mine", "mix.real=0.6").arm == "real0.6-synthetic0.35"
     assert ", mine, " in problem("--config-dir=mine", "mix=yours")
 
 
 def test_own_mix_with_an_augmentation(mine: Path) -> None:
     write(mine / "mix" / "turned.yaml", "real: 1\nsynthetic: 0\naugment: {rotation: 90, scale: [1, 1]}\n")
     job = job_of("--config-dir=mine", "mix=turned")
-    assert (job.key.arm, job.settings["mix"]["augment"]) == ("turned", {"rotation": 90.0, "scale": [1.0, 1.0]})
+    assert (job.arm, job.settings["mix"]["augment"]) == ("turned", {"rotation": 90.0, "scale": [1.0, 1.0]})
     write(mine / "mix" / "wrong.yaml", "real: 1\nsynthetic: 0\naugment: {rotation: 900, turn: 1}\n")
     unknown, wrong = problems("--config-dir=mine", "mix=wrong")
     assert unknown.startswith("mix.augment.turn: there is no such key; mix.augment has scale, ratio, horizontal_flip, ")
@@ -966,7 +979,7 @@ def test_own_mix_with_an_augmentation(mine: Path) -> None:
 
 def test_own_mix_in_a_folder_of_its_group(mine: Path) -> None:
     write(mine / "mix" / "few" / "5.yaml", "real: 0.05\nsynthetic: 0\n")
-    assert job_of("--config-dir", str(mine), "mix=few/5").key.arm == "few-5"
+    assert job_of("--config-dir", str(mine), "mix=few/5").arm == "few-5"
 
 
 def test_own_files_that_are_wrong(mine: Path) -> None:
@@ -1173,7 +1186,7 @@ class TestArgumentsOfTargets:
         jobs = jobs_of("generator.device=cpu", "generator.name=other")
         assert jobs is not None
         assert jobs[0].settings["generator"]["device"] == "cpu"
-        assert jobs[0].key.generator == "other"
+        assert jobs[0].settings["generator"]["name"] == "other"
 
     def test_unknown_ones_are_named_as_they_were_typed(self) -> None:
         with pytest.raises(UserError, match=r"generator: unknown argument 'devise' .*: did you mean 'device'\?"):
@@ -1186,7 +1199,7 @@ def test_a_class_may_be_given_a_setting_or_a_name_whether_the_prompts_list_it_or
     assert job.settings["prompts"]["settings"]["fox"] == "in the garden"
     assert job.settings["prompts"]["settings"]["turtle"] == "in the sea"
     assert job.settings["prompts"]["names"] == {"cat": "kitten"}
-    assert job.key.generator == "tiny_digits-paper"
+    assert job.synthetic_set.startswith("tiny_digits-paper-")
 
 
 def test_a_class_may_be_called_by_what_a_folder_may_be_called() -> None:
@@ -1213,8 +1226,8 @@ def test_text_needs_no_more_quotes_than_the_shells_unless_it_is_in_a_list(text: 
 
 def test_a_generator_whose_model_was_changed_is_called_after_it() -> None:
     names = {
-        model: job_of("generator=sd15", f"generator.model={model}").key.generator
+        model: job_of("generator=sd15", f"generator.model={model}").settings["generator"]["name"]
         for model in ("someone/a-model", "/models/other model", "./mine")
     }
     assert list(names.values()) == ["sd15-someone-a-model", "sd15-other model", "sd15-mine"]
-    assert job_of("generator=sd15", "generator.model=a/b", "generator.name=own").key.generator == "own"
+    assert job_of("generator=sd15", "generator.model=a/b", "generator.name=own").settings["generator"]["name"] == "own"

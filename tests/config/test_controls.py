@@ -32,7 +32,7 @@ def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def arms(*typed: str) -> list[Arm]:
     """Name and numbers of the arms that a command line comes to, in their order."""
     jobs = jobs_of(*typed)
-    return list(dict.fromkeys((job.key.arm, job.planned.real, job.planned.synthetic) for job in jobs))
+    return list(dict.fromkeys((job.arm, job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) for job in jobs))
 
 
 def names(*typed: str) -> list[str]:
@@ -130,14 +130,14 @@ def test_a_file_that_has_the_name_but_not_the_numbers_is_left_alone() -> None:
 def test_a_control_has_the_augmentation_of_its_arm() -> None:
     folder = own_mix("real: 0.5\nsynthetic: 0.5\naugment: {policy: rand}\n")
     jobs = jobs_of("-m", "mix=mine,55", "controls=true", "--config-dir", str(folder))
-    actual = [(job.key.arm, job.planned.augment) for job in jobs]
+    actual = [(job.arm, job.settings["mix"]["augment"]) for job in jobs]
     augment = {"policy": "rand"}
     assert actual == [("mine", augment), ("real50-policy_rand", augment), ("55", None), ("real50", None)]
 
 
 def test_every_dataset_model_and_seed_has_the_controls_and_the_order_stays() -> None:
     jobs = jobs_of("-m", "mix=64", "seed=0,1", "model=resnet18,probe", "controls=true")
-    actual = [(job.key.arm, job.key.seed, job.key.model) for job in jobs]
+    actual = [(job.arm, job.key.seed, job.settings["model"]["name"]) for job in jobs]
     assert actual == list(itertools.product(["64", "real40"], [0, 1], ["resnet18", "probe"]))
 
 

@@ -165,10 +165,10 @@ def test_a_study_of_a_folder_sweeps_over_mixes_that_are_numbers(tmp_path: Path) 
     (tmp_path / "experiments").mkdir()
     text = "# @package _global_\nhydra: {sweeper: {params: {mix: 'real,28,73'}}}\n"
     (tmp_path / "experiments" / "numbers.yaml").write_text(text, encoding="utf-8")
-    names = [job.key.arm for job in jobs_of("-m", f"--config-dir={tmp_path}", "+experiments=numbers")]
+    names = [job.arm for job in jobs_of("-m", f"--config-dir={tmp_path}", "+experiments=numbers")]
     assert names == ["real", "28", "73"]
-    assert {job.key.arm for job in jobs_of("-m", "mix=glob(*3*)")} >= {"37", "73", "real30"}
-    assert [job.key.arm for job in jobs_of("-m", "mix=choice(real,28)")] == ["real", "28"]
+    assert {job.arm for job in jobs_of("-m", "mix=glob(*3*)")} >= {"37", "73", "real30"}
+    assert [job.arm for job in jobs_of("-m", "mix=choice(real,28)")] == ["real", "28"]
 
 
 def test_a_file_whose_aliases_multiply_is_not_composed(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_finished_runs_are_evaluated_without_being_trained_again(swept: Commands
         "dusk",
         "synthetic",
     ]
-    images = list((swept.folder / "outputs" / "held_out" / "photos" / "painter").glob("*/*.png"))
+    images = list((swept.folder / "outputs" / "held_out" / "photos").glob("painter-*/*/*.png"))
     assert len(images) == 4, "once for both runs"
 
     code, printed = without(swept, "torch").run("-m", "mix=real,82", *overrides)

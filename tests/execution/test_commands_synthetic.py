@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from synthaug.runs import contents, discovery
-from synthaug.runs.layout import RunKey
 from tests.factories.commands import Commands
 from tests.factories.images import image
 from tests.factories.servers import serve
@@ -24,17 +23,16 @@ def write_pool(root: Path, each: int) -> None:
             image(5000 + 100 * number + index, (20, 20)).save(root / name / f"{index}.png")
 
 
-def test_a_sweep_over_prompts_compares_them_as_generators(commands: Commands) -> None:
+def test_a_sweep_over_prompts_compares_them(commands: Commands) -> None:
     code, printed = commands.run("-m", "mix=55", "prompts=default,class_name", "experiment=prompts")
     assert code == 0, printed
-    keys = [run.key for run in discovery.find_runs(commands.study("prompts"))]
-    assert [key.generator for key in keys] == ["painter", "painter-class_name"]
-    synthetic = commands.folder / "outputs" / "synthetic" / "photos"
-    prompts = {}
-    for name in ("painter", "painter-class_name"):
-        with (synthetic / name / "manifest.csv").open(newline="", encoding="utf-8") as stream:
-            prompts[name] = sorted({row["prompt"] for row in csv.DictReader(stream)})
-    assert prompts == {"painter": ["a cat", "a dog"], "painter-class_name": ["cat", "dog"]}
+    assert [run.arm for run in discovery.find_runs(commands.study("prompts"))] == ["55 · class_name", "55 · default"]
+    prompts = set()
+    for manifest in (commands.folder / "outputs" / "synthetic" / "photos").glob("painter-*/manifest.csv"):
+        with manifest.open(newline="", encoding="utf-8") as stream:
+            texts = sorted({row["prompt"] for row in csv.DictReader(stream)})
+            prompts.add((manifest.parent.name.rpartition("-")[0], *texts))
+    assert prompts == {("painter", "a cat", "a dog"), ("painter-class_name", "cat", "dog")}
 
 
 def test_prompts_from_a_file(commands: Commands) -> None:
@@ -59,7 +57,7 @@ def test_a_pool_made_elsewhere(commands: Commands) -> None:
     code, printed = commands.run("-m", "mix=real,55", *overrides)
     assert code == 0, printed
     assert "Traceback" not in printed
-    folder = commands.study("pool") / RunKey("photos", "pool", "tiny", "55", 0).folder
+    (folder,) = commands.study("pool").glob("photos/55-pool-tiny-*/seed0")
     rows = contents.read_mix(folder)
     assert sum(Path("pool") in Path(row.path).parents for row in rows) == 10
     code, printed = commands.run("-m", "mix=real,55,82", "generator.partial=true", *overrides[:2], "experiment=partial")

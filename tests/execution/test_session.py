@@ -27,14 +27,14 @@ class Recorded:
     def __init__(self, finished: Sequence[str] = ()) -> None:
         self.checked: list[list[str]] = []
         self.ran: list[str] = []
-        self.session = Session(self.execute, self.check, lambda job: job.key.label in finished)
+        self.session = Session(self.execute, self.check, lambda job: job.label in finished)
 
     def check(self, _: Session, jobs: Sequence[Job]) -> None:
         assert not self.ran, "all checks come before the first run"
-        self.checked.append([job.key.label for job in jobs])
+        self.checked.append([job.label for job in jobs])
 
     def execute(self, _: Session, job: Job) -> None:
-        self.ran.append(job.key.label)
+        self.ran.append(job.label)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +103,7 @@ def test_a_single_run_is_composed_by_hydra_alone(monkeypatch: pytest.MonkeyPatch
 
 def test_another_sweeper_has_each_run_checked_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     recorded = Recorded()
-    monkeypatch.setattr(recorded.session, "_check", lambda _, jobs: recorded.checked.append([j.key.arm for j in jobs]))
+    monkeypatch.setattr(recorded.session, "_check", lambda _, jobs: recorded.checked.append([j.arm for j in jobs]))
     run(recorded, monkeypatch, "-m", "mix=real,55", "hydra/sweeper=basic")
     assert recorded.checked == [["real"], ["55"]]
     assert recorded.ran == ["real-seed0", "55-seed0"]

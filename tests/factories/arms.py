@@ -17,7 +17,7 @@ def make_group(*arms: Arm, n_test: int = 1500, **values: Any) -> Group:
         values: fields of `Group`.
     """
     fields = {"runs": (), "margin": 1.0, **values}
-    return Group("digits", "tiny_digits", "resnet18", "0" * 64, n_test, ("0", "1"), arms, **fields)
+    return Group("digits", "0" * 64, n_test, ("0", "1"), arms, **fields)
 
 
 def make_difference(value: float, low: float, high: float, adjusted_p: float = 0.01) -> Difference:
@@ -47,6 +47,7 @@ def make_arm(synthetic: float, difference: Difference | None = None, **values: A
         "synthetic": synthetic,
         "baseline": False,
         "runs_planned": 1,
+        "settings": {"generator.name": "tiny_digits"} if synthetic else {},
         "seeds": (0,),
         "n_real": round(1000 * (1 - synthetic)),
         "n_synthetic": round(1000 * synthetic),

@@ -14,6 +14,7 @@ from PIL import Image
 from synthaug.config import sweep
 from synthaug.config.command_line import normalize_argv
 from synthaug.config.job import Job
+from synthaug.runs.identity import synthetic_set_name
 from synthaug.runs.layout import RunKey
 from tests.factories.images import write_dataset
 from tests.factories.processes import Process, start_process
@@ -27,7 +28,12 @@ if TYPE_CHECKING:  # the commands' tests and the generator below do without torc
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "timm/test_efficientnet"  # 100,000 parameters, with batch normalisation
-KEY = RunKey("photos", "painter", "tiny", "55", 0)
+KEY = RunKey("photos", "55", 0)
+MAKERS = {  # of synthetic images
+    "generator": {"name": "painter"},
+    "prompts": {"name": "default", "templates": [], "settings": {}, "names": {}, "file": None},
+}
+SET = synthetic_set_name(MAKERS)
 
 
 class Painter:
@@ -96,7 +102,7 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
             "augment": {"scale": [0.5, 1.0], "ratio": [0.8, 1.25], "horizontal_flip": 0.5, "rotation": 10.0},
         },
         "mix": {"name": KEY.arm, "real": real, "synthetic": synthetic},
-        "prompts": {"name": "default", "templates": [], "settings": {}, "names": {}, "file": None},
+        **MAKERS,
         "model": {"backbone": NETWORK, "lr": 0.01, "schedule": "one_cycle"},
         "trainer": {"max_epochs": 4},
     }
@@ -113,7 +119,7 @@ def build_arm(settings_of_run: dict[str, Any]) -> "Arm":
 
     output_dir = Path(settings_of_run["output_dir"])
     data = build.read_real(settings_of_run["dataset"], output_dir)
-    synthetic = build.synthetic_images(settings_of_run, KEY.dataset, KEY.generator, Painter())
+    synthetic = build.synthetic_images(settings_of_run, KEY.dataset, SET, Painter())
     return build.build(data, settings_of_run["mix"], settings_of_run["seed"], synthetic)
 
 
@@ -147,6 +153,7 @@ def train(
     return fit.fit_and_test(
         folder,
         KEY,
+        settings_of_run["mix"]["name"],
         settings_of_run,
         build_arm(settings_of_run),
         loggers,
@@ -190,7 +197,10 @@ class Commands:
         return self.folder / "outputs" / experiment
 
     def run_folder(self, arm: str, experiment: str = "default", seed: int = 0) -> Path:
-        return self.study(experiment) / RunKey(self.photos.name, "painter", "tiny", arm, seed).folder
+        """Folder of a run of the mix `arm`; one that does not exist where there is none."""
+        dataset = self.study(experiment) / self.photos.name
+        folders = [path for name in ("painter-tiny", "tiny") for path in dataset.glob(f"{arm}-{name}-??????")]
+        return (folders or [dataset / arm])[0] / f"seed{seed}"
 
     def start(self, *arguments: str, command: str = "train") -> Process:
         """Start a command; what it prints goes to `log` in `folder`."""

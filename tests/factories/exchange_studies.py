@@ -52,7 +52,7 @@ def write_exchange_study(
     right = answers(law, arms, seeds, images)
     for row, arm in enumerate(arms):
         for seed in range(seeds):
-            folder = study / RunKey("digits", "tiny_digits", "resnet18", arm.name, seed).folder
+            folder = study / RunKey("digits", arm.name, seed).folder
             old = contents.read_predictions(folder)
             predicted = np.where(right[row, seed], old.labels, 1 - old.labels)
             new = Predictions(old.paths, old.labels, predicted, old.probabilities, old.classes, old.clusters)

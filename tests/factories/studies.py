@@ -15,6 +15,7 @@ from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.files import read_json, write_json, write_rows
 from synthaug.runs import contents, layout, planning
 from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.identity import arm_settings
 from synthaug.runs.layout import RunKey
 from synthaug.runs.planning import PlannedRun
 
@@ -41,6 +42,12 @@ class MadeUp:
     missing: Sequence[tuple[str, int]] = ()
     unfinished: Sequence[tuple[str, int]] = ()
     augment: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # of arms that have their own
+    compare: str | Sequence[Sequence[str]] = ()
+
+    def folder(self, arm: str) -> str:
+        """Name of the folder of an arm."""
+        others = [name for name in (self.generator, self.model) if name not in ("tiny_digits", "resnet18")]
+        return "-".join([arm, *others])
 
 
 def make_study(study: Path, content: MadeUp | None = None) -> Path:
@@ -52,21 +59,25 @@ def make_study(study: Path, content: MadeUp | None = None) -> Path:
     """
     content = content or MadeUp()
     keys = [
-        (RunKey(content.dataset, content.generator, content.model, arm, seed), *mix)
+        (RunKey(content.dataset, content.folder(arm), seed), arm, *mix)
         for arm, mix in content.arms.items()
         for seed in content.seeds
     ]
-    planning.plan(study, [PlannedRun(*key, content.augment.get(key[0].arm)) for key in keys])
+    runs = [
+        PlannedRun(key, arm_settings(settings(key.seed, arm, real, synthetic, content)))
+        for key, arm, real, synthetic in keys
+    ]
+    planning.plan(study, runs, compare=content.compare)
     pictures = write_images(study / "images", content) if content.images else []
-    for key, real, synthetic in keys:
-        _make_run(study / key.folder, key, real, synthetic, content, pictures)
+    for key, arm, real, synthetic in keys:
+        _make_run(study / key.folder, key, arm, real, synthetic, content, pictures)
     return study
 
 
 def _make_run(
-    folder: Path, key: RunKey, real: float, synthetic: float, content: MadeUp, pictures: list[MixRow]
+    folder: Path, key: RunKey, arm: str, real: float, synthetic: float, content: MadeUp, pictures: list[MixRow]
 ) -> None:
-    who = (key.arm, key.seed)
+    who = (arm, key.seed)
     if who in content.missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,26 +92,27 @@ def _make_run(
         return
     if who in content.unfinished:
         return
-    predictions = predict(key, content)
+    predictions = predict(arm, key.seed, content)
     contents.write_predictions(folder, predictions)
     wanted = {origin for origin, amount in (("real", real), ("synthetic", synthetic)) if amount}
     contents.write_mix(folder, [row for row in pictures if row.origin in wanted])
-    _write_history(folder, content, key)
-    write_json(folder / layout.RESULT, result(key, real, synthetic, content, predictions))
+    _write_history(folder, content, arm, key.seed)
+    write_json(folder / layout.RESULT, result(key, arm, real, synthetic, content, predictions))
 
 
-def predict(key: RunKey, content: MadeUp) -> Predictions:
+def predict(arm: str, seed: int, content: MadeUp) -> Predictions:
     """Return predictions whose errors arms and seeds share in part: hard images, then the weakness of the arm.
 
     Args:
-        key: of the run.
+        arm: its mix.
+        seed: of the run.
         content: of the study.
     """
     n, classes = content.n_test, len(content.classes)
     labels = np.arange(n) % classes
     hard = np.random.default_rng(0).random(n)
-    noise = np.random.default_rng([*key.arm.encode(), key.seed]).random((n, 2))
-    weakness = WEAKNESS.get(key.arm, 0.01) * (1 + labels / classes)
+    noise = np.random.default_rng([*arm.encode(), seed]).random((n, 2))
+    weakness = WEAKNESS.get(arm, 0.01) * (1 + labels / classes)
     wrong = (hard + 0.05 * noise[:, 0] < 0.045) | (noise[:, 1] < weakness)
     neighbours = (labels + 1 + (hard * 1e4).astype(int) % 3) % classes
     predicted = np.where(wrong, neighbours, labels)
@@ -110,7 +122,24 @@ def predict(key: RunKey, content: MadeUp) -> Predictions:
     return Predictions(paths, labels, predicted, probabilities, list(content.classes), np.arange(n))
 
 
-def result(key: RunKey, real: float, synthetic: float, content: MadeUp, predictions: Predictions) -> dict[str, object]:
+def settings(seed: int, arm: str, real: float, synthetic: float, content: MadeUp) -> dict[str, Any]:
+    """The configuration of a run."""
+    augment = content.augment.get(arm)
+    return {
+        "experiment": "made_up",
+        "seed": seed,
+        "batch_size": 32,
+        "dataset": {"name": content.dataset, "root": "data", "image_size": 32},
+        "mix": {"name": arm, "real": real, "synthetic": synthetic, "augment": dict(augment) if augment else None},
+        "generator": {"name": content.generator, "guidance_scale": 2.0},
+        "model": {"name": content.model, "lr": 0.001},
+        "trainer": {"max_epochs": content.epochs, "precision": "32-true"},
+    }
+
+
+def result(
+    key: RunKey, arm: str, real: float, synthetic: float, content: MadeUp, predictions: Predictions
+) -> dict[str, object]:
     """The content of `result.json`."""
     correct = predictions.predicted == predictions.labels
     n_real, n_synthetic = round(content.n_train * real), round(content.n_train * synthetic)
@@ -120,18 +149,8 @@ def result(key: RunKey, real: float, synthetic: float, content: MadeUp, predicti
         "experiment": "made_up",
         **{name: value for name, value in dataclasses.asdict(key).items() if name != "seed"},
         "seed": key.seed,
-        "mix": {"real": real, "synthetic": synthetic},
         "synthetic_fraction": synthetic / (real + synthetic),
-        "settings": {
-            "experiment": "made_up",
-            "seed": key.seed,
-            "batch_size": 32,
-            "dataset": {"name": content.dataset, "root": "data", "image_size": 32},
-            "mix": {"name": key.arm, "real": real, "synthetic": synthetic},
-            "generator": {"name": content.generator, "guidance_scale": 2.0},
-            "model": {"name": content.model, "lr": 0.001},
-            "trainer": {"max_epochs": content.epochs, "precision": "32-true"},
-        },
+        "settings": settings(key.seed, arm, real, synthetic, content),
         "classes": list(content.classes),
         "counts": {
             "real": n_real,
@@ -159,7 +178,7 @@ def result(key: RunKey, real: float, synthetic: float, content: MadeUp, predicti
             "seconds": 41.2,
         },
         "data": {
-            "train": hashlib.sha256(key.label.encode()).hexdigest(),
+            "train": hashlib.sha256(f"{arm}-{key.seed}".encode()).hexdigest(),
             "val": hashlib.sha256(b"val").hexdigest(),
             "test": hashlib.sha256(f"test {content.n_test} {content.classes}".encode()).hexdigest(),
         },
@@ -170,10 +189,10 @@ def result(key: RunKey, real: float, synthetic: float, content: MadeUp, predicti
     }
 
 
-def _write_history(folder: Path, content: MadeUp, key: RunKey) -> None:
-    noise = np.random.default_rng([*key.arm.encode(), key.seed]).normal(0, 0.01, content.epochs)
+def _write_history(folder: Path, content: MadeUp, arm: str, seed: int) -> None:
+    noise = np.random.default_rng([*arm.encode(), seed]).normal(0, 0.01, content.epochs)
     fall = np.exp(-np.arange(content.epochs) / 1.5)
-    weakness = WEAKNESS.get(key.arm, 0.01)
+    weakness = WEAKNESS.get(arm, 0.01)
     header = ["epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr", "seconds"]
     rows = [
         [
@@ -236,7 +255,7 @@ def arm_of(group: Group, name: str) -> Arm:
 
 def run_folder(study: Path, arm: str, seed: int = 0) -> Path:
     """Folder of a run of the dataset, generator and model that studies have by default."""
-    return study / RunKey("digits", "tiny_digits", "resnet18", arm, seed).folder
+    return study / RunKey("digits", arm, seed).folder
 
 
 def edit_result(folder: Path, change: Mapping[str, object]) -> None:

@@ -124,4 +124,4 @@ def test_a_price_of_nothing_is_a_price(study: Path) -> None:
 def test_a_study_without_an_exchange_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     real_only = write_exchange_study(tmp_path / "real_only", arms=[arm for arm in GRID if not arm.n_synthetic])
     assert run_plan(real_only, "--seconds-per-image", "1") == 2
-    assert "digits · tiny_digits · resnet18" in capsys.readouterr().err
+    assert "digits · resnet18" in capsys.readouterr().err

@@ -13,12 +13,13 @@ from tests.factories.runs import KEY, planned, result
 from tests.factories.studies import MadeUp, make_study
 
 MADE_UP = MadeUp(arms={"real": (1.0, 0.0), "64": (0.4, 0.6)}, n_test=20, n_train=20)
-OF_MADE_UP = RunKey("digits", "tiny_digits", "resnet18", "64", 0)
+PLANNED = planned("64", 3, 0.4, 0.6)
+OF_MADE_UP = RunKey("digits", "64", 0)
 
 
 def test_the_states_of_a_run(tmp_path: Path) -> None:
     def state() -> str:
-        return discovery.read_run(tmp_path, KEY, 0.4, 0.6).state
+        return discovery.read_run(tmp_path, PLANNED, "64").state
 
     assert state() == "missing"
     (tmp_path / layout.CONFIG).write_text("seed: 3\n")
@@ -34,17 +35,17 @@ def test_the_states_of_a_run(tmp_path: Path) -> None:
 
 def test_a_run_says_what_it_holds(tmp_path: Path) -> None:
     write_json(tmp_path / layout.FAILED, {"error": "out of memory"})
-    failed = discovery.read_run(tmp_path, KEY, 0.4, 0.6)
+    failed = discovery.read_run(tmp_path, PLANNED, "64")
     assert (failed.result, failed.failure) == (None, {"error": "out of memory"})
     write_json(tmp_path / layout.RESULT, result())
-    finished = discovery.read_run(tmp_path, KEY, 0.4, 0.6)
+    finished = discovery.read_run(tmp_path, PLANNED, "64")
     assert (finished.result, finished.failure) == (result(), None)
     assert (finished.key, finished.folder, finished.real, finished.synthetic) == (KEY, tmp_path, 0.4, 0.6)
 
 
 def test_a_damaged_result_is_a_failed_run_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / layout.RESULT).write_text('{"half": ')
-    run = discovery.read_run(tmp_path, KEY, 0.4, 0.6)
+    run = discovery.read_run(tmp_path, PLANNED, "64")
     assert run.state == "failed"
     assert run.failure is not None
     assert "is damaged" in run.failure["error"]
@@ -53,7 +54,8 @@ def test_a_damaged_result_is_a_failed_run_with_a_reason(tmp_path: Path) -> None:
 def test_runs_are_found_whether_planned_or_not(tmp_path: Path) -> None:
     planning.plan(tmp_path, [planned("real", 0), planned("64", 0, 0.4, 0.6), planned("82", 0, 0.2, 0.8)])
     for run in (planned("real", 0), planned("55", 7, 0.5, 0.5)):
-        write_json(tmp_path / run.key.folder / layout.RESULT, result(run.key, run.real, run.synthetic))
+        amounts = run.settings["mix.real"], run.settings["mix.synthetic"]
+        write_json(tmp_path / run.key.folder / layout.RESULT, result(run.key, *amounts))
     write_json(tmp_path / planned("82", 0).key.folder / layout.FAILED, {"error": "x"})
     actual = [(run.key.arm, run.key.seed, run.synthetic, run.state) for run in discovery.find_runs(tmp_path)]
     assert actual == [
@@ -91,7 +93,7 @@ def test_earlier_attempts_are_no_runs(tmp_path: Path) -> None:
 def test_an_unplanned_result_that_cannot_be_read_does_not_stop_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stray = tmp_path / "digits" / "tiny_digits" / "resnet18" / "real" / "seed0"
+    stray = tmp_path / "digits" / "real" / "seed0"
     stray.mkdir(parents=True)
     (stray / layout.RESULT).write_text("{", encoding="utf-8")
     assert discovery.find_runs(tmp_path) == []
@@ -116,27 +118,31 @@ def test_a_plan_with_other_numbers_than_the_result_is_a_contradiction(
     tmp_path: Path, real: float, synthetic: float
 ) -> None:
     write_json(tmp_path / layout.RESULT, result(KEY, 0.4, 0.6))
-    assert discovery.read_run(tmp_path, KEY, 0.4, 0.6).state == "finished"
-    run = discovery.read_run(tmp_path, KEY, real, synthetic)
+    assert discovery.read_run(tmp_path, PLANNED, "64").state == "finished"
+    run = discovery.read_run(tmp_path, planned("64", 3, real, synthetic), "64")
     assert (run.state, (run.failure or {})["type"]) == ("failed", "damaged")
 
 
 def test_a_damaged_failure_is_still_a_failed_run(tmp_path: Path) -> None:
     (tmp_path / layout.FAILED).write_text("{", encoding="utf-8")
-    run = discovery.read_run(tmp_path, layout.RunKey("d", "g", "m", "real", 0), 1, 0)
+    run = discovery.read_run(tmp_path, planned("real", 0), "real")
     assert run.state == "failed"
 
 
 def test_an_augmentation_of_the_arm_is_read_from_plan_or_result(tmp_path: Path) -> None:
     augment = {"policy": "trivial", "scale": [0.5, 1.0]}
-    strong = dataclasses.replace(planned("strong", 0), augment=augment)
+    strong = planned("strong", 0)
+    strong = dataclasses.replace(
+        strong, settings={**strong.settings, **{f"mix.augment.{name}": value for name, value in augment.items()}}
+    )
     planning.plan(tmp_path, [strong, planned("real", 0)])
     assert planning.read_plan(tmp_path).runs == (planned("real", 0), strong)
     key = planned("more", 0).key
     content = result(key, 1, 0)
-    write_json(tmp_path / key.folder / layout.RESULT, content | {"mix": content["mix"] | {"augment": augment}})
+    content["settings"]["mix"]["augment"] = augment
+    write_json(tmp_path / key.folder / layout.RESULT, content)
     augment_of = {run.key.arm: run.augment for run in discovery.find_runs(tmp_path)}
-    assert augment_of == {"real": None, "more": augment, "strong": augment}
+    assert augment_of == {"real": {}, "more": augment, "strong": augment}
     assert list(augment_of) == ["real", "more", "strong"], "after the arm without"
 
 
@@ -147,7 +153,7 @@ def test_a_folder_that_is_no_run_lists_its_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run itself"):
         discovery.load_run(study / "digits")
     with pytest.raises(UserError, match="is a study"):
-        discovery.load_run(study / OF_MADE_UP.folder / ".." / ".." / ".." / ".." / "..")
+        discovery.load_run(study / OF_MADE_UP.folder / ".." / ".." / "..")
     with pytest.raises(UserError, match="is no folder"):
         discovery.load_run(study / "nothing")
     with pytest.raises(UserError, match=r"result\.json is a file"):

@@ -14,7 +14,7 @@ from synthaug.runs.identity import describe_differences, differing_settings
 SAME_RUN = {
     "experiment", "num_workers", "output_dir", "overwrite", "per_class", "controls", "debug", "margin", "logger",
     "shift",
-    "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "prompts.name",
+    "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "compare",
 }  # fmt: skip
 OTHER_RUN = {
     "seed", "batch_size", "budget", "sampling",
@@ -27,7 +27,7 @@ OTHER_RUN = {
         "vertical_flip", "hue", "grayscale", "blur", "policy", "erasing",
     )),
     "mix.real", "mix.synthetic", "mix.real_per_class", "mix.fill", "mix.augment",
-    "prompts.templates", "prompts.settings", "prompts.names",
+    "prompts.name", "prompts.templates", "prompts.settings", "prompts.names",
     "prompts.file", "generator", "model", "trainer",
 }  # fmt: skip
 ARGUMENTS_OF_THE_SAME_RUN = [

@@ -14,9 +14,8 @@ from synthaug.runs.layout import RunKey
 from tests.factories.runs import KEY, result
 
 
-def test_names_of_a_run() -> None:
-    assert KEY.folder == Path("digits/tiny_digits/resnet18/64/seed3")
-    assert KEY.label == "64-seed3"
+def test_the_folder_of_a_run() -> None:
+    assert KEY.folder == Path("digits/64/seed3")
 
 
 def test_a_run_that_cannot_be_written_down_is_not_finished(tmp_path: Path) -> None:
@@ -50,8 +49,8 @@ def test_a_file_that_is_not_the_one_of_the_run_is_named(tmp_path: Path) -> None:
     [
         {"dataset": "../digits"},
         {"arm": ".."},
-        {"model": ""},
-        {"generator": "sd\x1b[2J"},
+        {"dataset": ""},
+        {"arm": "sd\x1b[2J"},
         {"arm": 64},
         {"seed": "3"},
         {"seed": True},

@@ -64,11 +64,12 @@ def test_the_margin_of_the_last_command_is_kept(tmp_path: Path) -> None:
     [
         lambda plan: {},
         lambda plan: {**plan, "runs": {}} | {"runs": None},
-        lambda plan: {**plan, "runs": [{**plan["runs"][0], "sead": 1}]},
-        lambda plan: {**plan, "runs": [{"key": plan["runs"][0]["key"]}]},
-        lambda plan: {**plan, "runs": [{**plan["runs"][0], "real": "all"}]},
-        lambda plan: {**plan, "runs": [{**plan["runs"][0], "augment": "much"}]},
-        lambda plan: {**plan, "runs": [{**plan["runs"][0], "key": {**plan["runs"][0]["key"], "dataset": "../digits"}}]},
+        lambda plan: {**plan, "runs": [{"dataset": "digits", "arm": "real", "sead": 1}]},
+        lambda plan: {**plan, "arms": []},
+        lambda plan: {**plan, "settings": {**plan["settings"], "mix.real": "all"}},
+        lambda plan: {**plan, "settings": None},
+        lambda plan: {**plan, "comparisons": [{"dataset": "digits", "arms": ["real"], "exploratory": False}]},
+        lambda plan: {**plan, "runs": [{**plan["runs"][0], "dataset": "../digits"}]},
         lambda plan: {**plan, "runs": ["real"]},
         lambda plan: {**plan, "margin": "1"},
         lambda plan: {**plan, "margin": -1},
@@ -78,10 +79,11 @@ def test_a_plan_that_cannot_be_used_is_named(tmp_path: Path, damage: Callable[[A
     planning.plan(tmp_path, [planned("real", 0)])
     path = tmp_path / layout.PLANNED
     write_json(path, damage(read_json(path)))
-    for use in (lambda: planning.read_plan(tmp_path), lambda: planning.plan(tmp_path, [planned("64", 0)])):
-        with pytest.raises(UserError, match="is damaged") as caught:
-            use()
-        assert str(path) in str(caught.value)
+    with pytest.raises(UserError, match="is damaged") as reading:
+        planning.read_plan(tmp_path)
+    with pytest.raises(UserError, match="is damaged") as planning_more:
+        planning.plan(tmp_path, [planned("64", 0)])
+    assert all(str(path) in str(caught.value) for caught in (reading, planning_more))
 
 
 def test_an_entry_may_be_deleted_by_hand(tmp_path: Path) -> None:
@@ -113,3 +115,70 @@ def test_two_processes_that_plan_at_once_lose_no_run(tmp_path: Path) -> None:
         assert slow.wait(30) == 0
         fast.join(30)
     assert planning.read_plan(tmp_path).runs == (planned("fast", 0), planned("slow", 0))
+
+
+# --- comparisons that a study names -----------------------------------------------------------------
+
+
+ARMS = [planned("real", 0), planned("64", 0, 0.4, 0.6), planned("strong", 0)]
+
+
+def finish(study: Path, *arms: str) -> None:
+    for arm in arms:
+        write_json(study / "digits" / arm / "seed0" / layout.RESULT, {})
+
+
+def pairs(study: Path) -> list[tuple[str, str, bool]]:
+    return [(item.first, item.second, item.exploratory) for item in planning.read_plan(study).comparisons]
+
+
+def test_a_pair_is_planned_until_both_arms_have_results(tmp_path: Path) -> None:
+    planning.plan(tmp_path, ARMS)
+    finish(tmp_path, "64")
+    planning.plan(tmp_path, ARMS, compare=[["64", "strong"]])
+    assert pairs(tmp_path) == [("64", "strong", False)]
+    finish(tmp_path, "strong", "real")
+    planning.plan(tmp_path, ARMS, compare=[["strong", "64"], ["strong", "real"]])
+    assert pairs(tmp_path) == [("64", "strong", False), ("strong", "real", True)], "asked again it stays planned"
+    planning.plan(tmp_path, [planned("82", 0, 0.2, 0.8)])
+    assert len(pairs(tmp_path)) == 2
+
+
+def test_all_pairs(tmp_path: Path) -> None:
+    planning.plan(tmp_path, ARMS, compare=planning.ALL)
+    assert [pair[:2] for pair in pairs(tmp_path)] == [("64", "real"), ("64", "strong"), ("real", "strong")]
+
+
+def test_a_pair_of_a_dropped_arm_is_dropped(tmp_path: Path) -> None:
+    planning.plan(tmp_path, ARMS, compare=[["64", "strong"]])
+    content = read_json(tmp_path / layout.PLANNED)
+    content["runs"] = [run for run in content["runs"] if run["arm"] != "strong"]
+    write_json(tmp_path / layout.PLANNED, content)
+    assert pairs(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("compare", "problem"),
+    [([["64", "82"]], "'82' is no arm"), ([["64", "64"]], "both are the arm 64"), ([["", "64"]], "'' is no arm")],
+)
+def test_a_pair_that_cannot_be_compared_is_named(tmp_path: Path, compare: list[list[str]], problem: str) -> None:
+    assert planning.check_comparisons(ARMS, tmp_path, [["64", "real"]]) == []
+    (message,) = planning.check_comparisons(ARMS, tmp_path, compare)
+    assert problem in message
+    with pytest.raises(UserError):
+        planning.plan(tmp_path, ARMS, compare=compare)
+
+
+def test_an_arm_is_meant_by_parts_of_its_name() -> None:
+    names = {("d", "a-1"): "64 · sd15 · guidance 2", ("d", "a-2"): "64 · sdxl · guidance 2", ("d", "r-3"): "real"}
+    assert planning.find_arm(names, "64, sdxl") == [("d", "a-2")]
+    assert planning.find_arm(names, "a-1") == planning.find_arm(names, "guidance 2 · sd15") == [("d", "a-1")]
+    with pytest.raises(UserError, match="several arms"):
+        planning.find_arm(names, "64")
+
+
+def test_what_arms_share_is_written_once(tmp_path: Path) -> None:
+    planning.plan(tmp_path, ARMS)
+    content = read_json(tmp_path / layout.PLANNED)
+    assert all(content["settings"].keys().isdisjoint(arm["settings"]) for arm in content["arms"])
+    assert planning.read_plan(tmp_path).runs == tuple(sorted(ARMS, key=lambda run: run.key))

@@ -19,7 +19,7 @@ from synthaug.tracking import artifacts
 from tests.factories.images import SPLIT_FOLDERS, write_dataset
 from tests.factories.studies import MadeUp, make_study
 
-KEY = RunKey("digits", "tiny_digits", "resnet18", "55", 0)
+KEY = RunKey("digits", "55", 0)
 
 
 def dataset(root: Path) -> RealImages:
@@ -80,7 +80,7 @@ def test_a_set_is_its_manifest_a_pool_what_was_let_in_and_neither_is_none(tmp_pa
     pool = artifacts.synthetic_artifact(KEY, tmp_path)
     assert pool is not None
     assert (pool.name, pool.type, set(pool.manifest.entries)) == (
-        "synthetic-digits-tiny_digits",
+        f"synthetic-digits-{tmp_path.name}",
         "synthetic-set",
         {"screened.csv"},
     )

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from synthaug.files import read_json
 from synthaug.runs import contents, layout
 from synthaug.tracking import loggers
-from tests.factories.commands import settings, train
+from tests.factories.commands import SET, settings, train
 from tests.factories.images import write_dataset
 from tests.factories.wandb_files import files, inspect
 
@@ -187,14 +187,14 @@ def test_what_a_run_was_made_of_is_its_lineage(tracked: Tracked) -> None:
         artifacts = [record["artifact"] for record in records if record["type"] == "artifact"]
         by_name = {item["name"]: item for item in artifacts if item["type"] != "run_table"}
         inputs = {name for name, item in by_name.items() if item.get("use_after_commit")}
-        assert inputs == {"dataset-photos", *(["synthetic-photos-painter"] if uses_synthetic else [])}
+        assert inputs == {"dataset-photos", *([f"synthetic-photos-{SET}"] if uses_synthetic else [])}
         for name, item in by_name.items():
             seen.setdefault(name, set()).add(item["digest"])
-        sources = json.loads(by_name["mix-photos-painter-55-seed0"]["metadata"])
+        sources = json.loads(by_name["mix-photos-55-seed0"]["metadata"])
         assert sources["dataset_digest"] == by_name["dataset-photos"]["digest"]
-        assert sources.get("synthetic_set") == ("synthetic-photos-painter" if uses_synthetic else None)
-    assert len(seen["dataset-photos"]) == len(seen["synthetic-photos-painter"]) == 1
-    answers = "predictions-made_up-photos-painter-tiny-55-seed0"
+        assert sources.get("synthetic_set") == (f"synthetic-photos-{SET}" if uses_synthetic else None)
+    assert len(seen["dataset-photos"]) == len(seen[f"synthetic-photos-{SET}"]) == 1
+    answers = "predictions-made_up-photos-55-seed0"
     assert [answers in str(records) for records in tracked.records] == [True, False, True], "the second was stopped"
 
 
@@ -211,7 +211,7 @@ def test_the_model_is_uploaded_where_that_is_configured(tracked: Tracked) -> Non
     (model,) = models[2]
     test = read_json(tracked.study / "55" / layout.RESULT)["test"]
     metadata = json.loads(model["metadata"])
-    assert model["name"] == "model-made_up-photos-painter-tiny-55-seed0"
+    assert model["name"] == "model-made_up-photos-55-seed0"
     assert (metadata["classes"], metadata["accuracy"]) == (["cat", "dog"], test["accuracy"])
     assert set(model["aliases"]) == {"latest", "best"}
     checkpoint = (tracked.study / "55" / layout.CHECKPOINT).read_bytes()

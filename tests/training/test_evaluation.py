@@ -20,7 +20,7 @@ from synthaug.generation.folder import FolderGenerator
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.training import evaluation, lightning_rules, provenance
-from tests.factories.commands import KEY, Painter, settings, train
+from tests.factories.commands import KEY, SET, Painter, settings, train
 from tests.factories.images import image, write_dataset
 
 SAME = Corruptions("torchvision.transforms.v2.Identity", {"0": {}})
@@ -53,7 +53,7 @@ def prepared(study: Path, run: Path, shifts: dict[str, Shift], **dataset: Any) -
     used = run_settings(study)
     used["dataset"] |= dataset
     data = build.read_real(used["dataset"], study)
-    images = shift_sets.held_out_images(used, KEY.dataset, KEY.generator, Painter())
+    images = shift_sets.held_out_images(used, KEY.dataset, SET, Painter())
     trained = [(row.sha256, row.path) for row in contents.read_mix(run)]
     held_out = shift_sets.held_out_source(images, data.real.classes)
     return shift_sets.prepare_sets(run, shifts, used["dataset"], data.real, data.store, trained, held_out), data
@@ -179,7 +179,7 @@ def test_the_numbers_are_those_of_the_predictions(study: Path, run: Path) -> Non
 def test_synthetic_images_are_made_once_for_all_runs_and_are_none_of_the_arms(study: Path, run: Path) -> None:
     shifts: dict[str, Shift] = {"synthetic": Synthetic(per_class=3)}
     assert evaluate(study, run, shifts) == ["synthetic"]
-    folder = study / "held_out" / KEY.dataset / KEY.generator
+    folder = study / "held_out" / KEY.dataset / SET
     held_out = {path: path.read_bytes() for path in folder.glob("*/*.png")}
     assert len(held_out) == 6
     trained_on = {path.read_bytes() for path in (study / "synthetic").rglob("*.png")}
@@ -195,7 +195,7 @@ def test_synthetic_images_are_made_once_for_all_runs_and_are_none_of_the_arms(st
 
 def test_a_pool_holds_nothing_out(study: Path) -> None:
     with pytest.raises(UserError) as error:
-        shift_sets.held_out_images(run_settings(study), KEY.dataset, KEY.generator, FolderGenerator("pool"))
+        shift_sets.held_out_images(run_settings(study), KEY.dataset, SET, FolderGenerator("pool"))
     assert all(text in str(error.value) for text in ("shift=synthetic", "generator.root=pool", "shift=folder"))
 
 
@@ -257,7 +257,7 @@ def test_a_checkpoint_that_is_not_the_one_of_the_run_is_not_evaluated(study: Pat
 def test_a_set_that_changed_under_its_name_is_refused(study: Path, run: Path) -> None:
     evaluate(study, run, {"noise": NOISE})
     real = build.read_real(run_settings(study)["dataset"], study).real
-    reserved = shift_sets.held_out_images(run_settings(study), KEY.dataset, KEY.generator, Painter())
+    reserved = shift_sets.held_out_images(run_settings(study), KEY.dataset, SET, Painter())
     stronger = Corruptions(NOISE.transform, {"1": {"sigma": 0.1}, "5": {"sigma": 0.5}}, "float32")
     sets, problems = shift_sets.list_sets({"noise": stronger}, real, reserved)
     assert problems == []
@@ -276,7 +276,7 @@ def test_listing_makes_nothing_and_tells_all_problems(study: Path, tmp_path: Pat
     assert len(problems) == 2
     assert problems[1] == "there is no generator"
     used = run_settings(study) | {"output_dir": str(tmp_path)}
-    images = shift_sets.held_out_images(used, KEY.dataset, KEY.generator, Painter())
+    images = shift_sets.held_out_images(used, KEY.dataset, SET, Painter())
     assert shift_sets.list_sets({"b": Synthetic(2)}, real, images)[1] == []
     assert not (tmp_path / "held_out").exists()
 

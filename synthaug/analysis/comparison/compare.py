@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -21,11 +21,19 @@ from synthaug.analysis.comparison.model import (
     Comparison,
     Group,
     NonInferiority,
+    PairComparison,
     Reason,
     ShareTrend,
+    arms_of_one_question,
     controls_of,
 )
-from synthaug.analysis.comparison.predictions import RunPredictions, baseline_of, by_arm, identity, load_predictions
+from synthaug.analysis.comparison.predictions import (
+    RunPredictions,
+    arm_augment,
+    by_arm,
+    is_baseline,
+    load_predictions,
+)
 from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.inference.contrasts import (
     Values,
@@ -38,9 +46,11 @@ from synthaug.analysis.inference.contrasts import (
 )
 from synthaug.analysis.inference.hypothesis_tests import holm
 from synthaug.analysis.inference.intervals import ALPHA, Difference, accuracy_over_seeds, sample_deviation
+from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.errors import UserError
 from synthaug.runs import discovery, layout, planning
 from synthaug.runs.discovery import Run
+from synthaug.runs.planning import PlannedComparison
 
 MAX_CONFUSION_CLASSES = 50
 
@@ -64,10 +74,15 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
             else "Train some first: python -m synthaug.train -m mix=real,55,64,73,82"
         )
         raise UserError(f"{study} holds no runs. {hint}")
-    groups = groupby(runs, key=lambda run: (run.key.dataset, run.key.generator, run.key.model))
+    groups = groupby(runs, key=lambda run: run.key.dataset)
     name = study.resolve().name
     margin = plan.margin if margin is None else margin
-    compared = tuple(_compare_group(list(members), margin, plan.looks) for _, members in groups)
+    compared = tuple(
+        _compare_group(
+            list(members), margin, plan.looks, [item for item in plan.comparisons if item.dataset == dataset]
+        )
+        for dataset, members in groups
+    )
     return Comparison(name, study, compared)
 
 
@@ -82,7 +97,9 @@ def _whole(run: Run) -> Run:
     return run
 
 
-def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Group:
+def _compare_group(
+    runs: list[Run], margin: float, looks: Sequence[int], comparisons: Sequence[PlannedComparison]
+) -> Group:
     shifted = any(run.shift_sets for run in runs if run.result is not None)
     reasons, predictions, reference = load_predictions(runs, confidence=shifted)
     labels = reference[1].labels if reference else np.zeros(0, dtype=np.int64)
@@ -94,17 +111,14 @@ def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Grou
     predicted: dict[str, dict[int, NDArray[np.int64]]] = {}
     confidence: dict[str, dict[int, NDArray[np.float64]]] = {}
     for item in predictions:
-        predicted.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.predicted
+        predicted.setdefault(item.run.arm, {})[item.run.key.seed] = item.predicted
         if item.confidence is not None:
-            confidence.setdefault(item.run.key.arm, {})[item.run.key.seed] = item.confidence
-    key = runs[0].key
+            confidence.setdefault(item.run.arm, {})[item.run.key.seed] = item.confidence
     looks = _looks_with(looks, arms)
     n_looks = max(len(looks), 1)
     tested = _adjusted(arms, margin / 100, n_looks)
     return Group(
-        dataset=key.dataset,
-        generator=key.generator,
-        model=key.model,
+        dataset=runs[0].key.dataset,
         test_digest=str(reference[0]) if reference else None,
         n_test=len(labels),
         class_names=names,
@@ -113,6 +127,9 @@ def _compare_group(runs: list[Run], margin: float, looks: Sequence[int]) -> Grou
         margin=margin,
         looks=looks,
         trend=_trend(arms, values, test.clusters),
+        pairs=_pairs(
+            comparisons, runs, {arm.name: of_arm for arm, of_arm in zip(arms, values, strict=True)}, test, n_looks
+        ),
         labels=labels,
         clusters=test.clusters,
         paths=tuple(reference[1].paths) if reference else (),
@@ -153,16 +170,14 @@ def _arms(
 ) -> tuple[list[Arm], list[_ArmValues | None]]:
     """Return the arms of a group and, for each, its values; None for an arm without a comparable run."""
     of_arms = by_arm(predictions)
-    planned = Counter(identity(run) for run in runs)
-    baseline = baseline_of(planned)
     arms: list[Arm] = []
     values: list[_ArmValues | None] = []
-    for key, count in planned.items():
-        arm, of_arm = Arm(*key[:3], key == baseline, count, augment=key[3]), None
-        if key in of_arms:
-            predicted = {item.run.key.seed: item.predicted for item in of_arms[key]}
+    for arm in _planned_arms(runs):
+        of_arm = None
+        if arm.name in of_arms:
+            predicted = {item.run.key.seed: item.predicted for item in of_arms[arm.name]}
             of_arm = _ArmValues(right(predicted, test.labels), macro_f1_parts(predicted, test.labels, len(test.names)))
-            arm = _with_accuracy(arm, of_arms[key], of_arm, test)
+            arm = _with_accuracy(arm, of_arms[arm.name], of_arm, test)
         arms.append(arm)
         values.append(of_arm)
     measured = [(arm, of_arm) for arm, of_arm in zip(arms, values, strict=True) if of_arm]
@@ -170,6 +185,35 @@ def _arms(
         _with_differences(arm, of_arm, measured, test) if of_arm else arm
         for arm, of_arm in zip(arms, values, strict=True)
     ], values
+
+
+def _planned_arms(runs: Sequence[Run]) -> list[Arm]:
+    """Return the arms of a group in the order of its runs, each with its reference."""
+    counts = Counter(run.arm for run in runs)
+    first = {run.arm: run for run in reversed(runs)}
+    arms = [
+        Arm(run.arm, run.real, run.synthetic, False, counts[run.arm], run.settings, augment=arm_augment(run))
+        for run in (first[name] for name in counts)
+    ]
+    candidates = [arm for arm in arms if is_baseline(first[arm.name])]
+    baseline = max(candidates, key=lambda arm: (_alike(arm, arms), arm.name == "real"), default=None)
+    return [
+        dataclasses.replace(arm, baseline=arm is baseline, reference=_reference(arm, candidates, baseline))
+        for arm in arms
+    ]
+
+
+def _alike(arm: Arm, arms: Iterable[Arm]) -> int:
+    """Return how many arms are trained as this one is."""
+    return sum(candidate.training == arm.training for candidate in arms)
+
+
+def _reference(arm: Arm, candidates: Sequence[Arm], baseline: Arm | None) -> str | None:
+    """Return what an arm is compared with: the real arm that is trained alike, else the baseline."""
+    if arm is baseline or baseline is None:
+        return None
+    alike = [candidate for candidate in candidates if candidate.training == arm.training]
+    return (alike[0] if alike and alike[0] is not arm else baseline).name
 
 
 def _with_accuracy(arm: Arm, predictions: list[RunPredictions], values: _ArmValues, test: _TestSet) -> Arm:
@@ -203,10 +247,10 @@ def _class_accuracy(name: str, correct: NDArray[np.float64], clusters: NDArray[n
 
 
 def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm, _ArmValues]], test: _TestSet) -> Arm:
-    """Return `arm` with its differences from the baseline and from its control, both among the measured arms."""
+    """Return `arm` with its differences from its reference and from its control, both among the measured arms."""
     correct = values.correct
     none: tuple[None, None] = (None, None)
-    base_arm, base = none if arm.baseline else next((pair for pair in measured if pair[0].baseline), none)
+    base_arm, base = next((pair for pair in measured if pair[0].name == arm.reference), none)
     control_arm, control = next((pair for pair in measured if _is_control(pair[0], arm)), none)
     gain = difference(correct, control.correct, clusters=test.clusters) if control else None
     gains = _of_classes(correct, control, test)
@@ -244,8 +288,8 @@ def _of_classes(correct: Values, reference: _ArmValues | None, test: _TestSet) -
 
 def _is_control(candidate: Arm, arm: Arm) -> bool:
     """Whether `candidate` has the real images of `arm` and no synthetic one."""
-    expected = (arm.real, 0, arm.augment)
-    return arm.synthetic > 0 and (candidate.real, candidate.synthetic, candidate.augment) == expected
+    alike = (candidate.real, candidate.augment, candidate.training) == (arm.real, arm.augment, arm.training)
+    return alike and candidate.synthetic == 0 < arm.synthetic
 
 
 def _looks_with(recorded: Sequence[int], arms: Sequence[Arm]) -> tuple[int, ...]:
@@ -292,20 +336,18 @@ def _with_power(
     """Return the arms with their power, at the level that the correction leaves the first of its family."""
     controls = controls_of(arms)
     families = Counter(arm.name in controls for arm in arms if arm.difference)
-    correct = {row: of_arm.correct for row, of_arm in enumerate(values) if of_arm}
-    base = next((correct.pop(row) for row, arm in enumerate(arms) if arm.baseline and row in correct), {})
-    power = {
-        row: arm_power
-        for is_control, size in families.items()
-        for row, arm_power in power_analysis.arm_powers(
-            {row: correct[row] for row in correct if (arms[row].name in controls) == is_control},
-            base,
+    correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
+    power: dict[str, ArmPower] = {}
+    for is_control, reference in {(arm.name in controls, arm.reference) for arm in arms if arm.difference}:
+        members = [arm.name for arm in arms if (arm.name in controls, arm.reference) == (is_control, reference)]
+        power |= power_analysis.arm_powers(
+            {name: correct[name] for name in members if name in correct},
+            correct[reference] if reference else {},
             margin_fraction,
-            ALPHA / (size * looks),
+            ALPHA / (families[is_control] * looks),
             len(np.unique(clusters)),
-        ).items()
-    }
-    return tuple(dataclasses.replace(arm, power=power.get(row)) for row, arm in enumerate(arms))
+        )
+    return tuple(dataclasses.replace(arm, power=power.get(arm.name)) for arm in arms)
 
 
 def _non_inferiority(
@@ -333,15 +375,55 @@ def _non_inferiority_of(
     return NonInferiority(REJECTED if difference.high < -margin_fraction else INCONCLUSIVE, p_value, adjusted_p)
 
 
+def _pairs(
+    comparisons: Sequence[PlannedComparison],
+    runs: Sequence[Run],
+    values: Mapping[str, _ArmValues | None],
+    test: _TestSet,
+    looks: int,
+) -> tuple[PairComparison, ...]:
+    """Compare the pairs of arms that the study names; p values of the planned ones are corrected together."""
+    names = {run.key.arm: run.arm for run in runs}
+    pairs = [
+        compare_pair(names[item.first], names[item.second], item.exploratory, values, test.clusters)
+        for item in comparisons
+    ]
+    planned = iter(adjusted([pair.difference for pair in pairs if not pair.exploratory], looks))
+    return tuple(pair if pair.exploratory else dataclasses.replace(pair, difference=next(planned)) for pair in pairs)
+
+
+def compare_pair(
+    first: str,
+    second: str,
+    exploratory: bool,
+    values: Mapping[str, _ArmValues | None],
+    clusters: NDArray[np.int64],
+) -> PairComparison:
+    """Compare two arms, first minus second.
+
+    Args:
+        first: name of an arm.
+        second: name of another.
+        exploratory: whether the question came after the results.
+        values: of each arm.
+        clusters: of near duplicates among the test images.
+    """
+    minuend, subtrahend = values.get(first), values.get(second)
+    result = difference(minuend.correct, subtrahend.correct, clusters=clusters) if minuend and subtrahend else None
+    return PairComparison(first, second, exploratory, result)
+
+
 def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None], clusters: NDArray[np.int64]) -> ShareTrend | None:
     """Fit a line over the arms that are as large as the baseline and differ from it in the share alone.
 
     Without the baseline, which lies far from the other shares and would decide the slope by itself; not with one seed.
     """
+    question = {arm.name for arm in arms_of_one_question(arms)}
     used = [
         (arm, of_arm)
         for arm, of_arm in zip(arms, values, strict=True)
-        if of_arm and len(of_arm.correct) > 1 and arm.differs_in_share_alone and not arm.baseline
+        if of_arm and len(of_arm.correct) > 1
+        if arm.name in question and arm.differs_in_share_alone and not arm.baseline
     ]
     line = slope([arm.synthetic_fraction for arm, _ in used], [of_arm.correct for _, of_arm in used], 0.1, clusters)
     return ShareTrend(line, tuple(arm.name for arm, _ in used)) if line and line.seeds > 1 else None

@@ -1,7 +1,7 @@
 """What a study says, as plain data: its arms, its runs, what may be compared with what."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ from synthaug.analysis.inference.contrasts import Values, right
 from synthaug.analysis.inference.intervals import Difference, Estimate
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.runs.discovery import Run
+from synthaug.runs.identity import is_of_mix
 
 NOT_COMPARABLE = "not comparable"
 ESTABLISHED, REJECTED, INCONCLUSIVE = "established", "rejected", "inconclusive"  # of non-inferiority
-
-ArmIdentity = tuple[str, float, float, str]  # name, real, synthetic, augmentation in which it differs
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,19 @@ class NonInferiority:
 
 @dataclass(frozen=True)
 class Arm:
-    """One training set and what its finished, comparable runs give; None where there is no such run."""
+    """One configuration and what its finished, comparable runs give; None where there is no such run.
+
+    `settings` are those that its runs share, by dotted key. `reference` is the arm that it is compared with: the real
+    arm with the same settings but for the images, else the baseline.
+    """
 
     name: str
     real: float
     synthetic: float
     baseline: bool
     runs_planned: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reference: str | None = None
     seeds: tuple[int, ...] = ()
     n_real: int | None = None
     n_synthetic: int | None = None
@@ -73,7 +78,7 @@ class Arm:
     seed_deviation: float | None = None
     macro_f1: float | None = None
     calibration_error: float | None = None
-    difference: Difference | None = None  # from the baseline
+    difference: Difference | None = None  # from the reference
     difference_seeds: tuple[int, ...] = ()
     macro_f1_difference: Difference | None = None
     non_inferiority: NonInferiority | None = None
@@ -89,10 +94,28 @@ class Arm:
     augment: str = ""  # what the arm varies in otherwise than the others, in words
     confusion: NDArray[np.float64] | None = None  # (true, predicted) counts, mean over seeds
 
+    @cached_property
+    def training(self) -> Mapping[str, Any]:
+        """How it is trained: its settings but for those that say on which images."""
+        return {key: value for key, value in self.settings.items() if not is_of_mix(key)}
+
+    @cached_property
+    def synthetic_settings(self) -> Mapping[str, Any]:
+        """How its synthetic images are made; empty where it has none."""
+        names = ("generator.", "prompts.")
+        return {key: value for key, value in self.settings.items() if key.startswith(names)}
+
     @property
-    def identity(self) -> ArmIdentity:
-        """What its runs have in common."""
-        return self.name, self.real, self.synthetic, self.augment
+    def generator(self) -> str | None:
+        """Name of the generator of its synthetic images; None where it has none."""
+        name = self.settings.get("generator.name")
+        return None if name is None else str(name)
+
+    @property
+    def model(self) -> str | None:
+        """Name of its model."""
+        name = self.settings.get("model.name")
+        return None if name is None else str(name)
 
     @property
     def synthetic_fraction(self) -> float:
@@ -104,6 +127,20 @@ class Arm:
     def differs_in_share_alone(self) -> bool:
         """Whether it has as many images as the baseline, and no augmentation of its own."""
         return abs(self.real + self.synthetic - 1) < 1e-9 and not self.augment
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """Two arms that a study names, compared.
+
+    `difference` is first minus second; None until both have a finished run. The p values of planned comparisons are
+    corrected together; an exploratory one was asked for once both arms had results, and has none but its own.
+    """
+
+    first: str
+    second: str
+    exploratory: bool
+    difference: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -134,18 +171,16 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Group:
-    """What may be compared: one dataset, generator and model, one test set, one list of classes.
+    """What may be compared: the arms of one dataset, with one test set and one list of classes.
 
     `predicted` has the class numbers that each run predicted, by arm and seed, in the order of `labels` and `paths`;
     `clusters` has one number per test image, which near duplicates share, in the same order;
     `confidence` has the probability of each, and is empty unless a run has shift sets, which alone need it. `margin` is
     the smallest difference that matters, in percentage points. `looks` are the numbers of seeds at which conclusions
-    were drawn, this time included.
+    were drawn, this time included. `pairs` are the comparisons that the study names.
     """
 
     dataset: str
-    generator: str
-    model: str
     test_digest: str | None
     n_test: int
     class_names: tuple[str, ...]
@@ -154,6 +189,7 @@ class Group:
     margin: float
     looks: tuple[int, ...] = ()
     trend: ShareTrend | None = None
+    pairs: tuple[PairComparison, ...] = ()
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     paths: tuple[str, ...] = ()
@@ -174,6 +210,22 @@ class Group:
     def baseline(self) -> Arm | None:
         """The arm that the others are compared with."""
         return next((arm for arm in self.arms if arm.baseline and arm.accuracy), None)
+
+    @property
+    def generators(self) -> tuple[str, ...]:
+        """Names of the generators of its arms' synthetic images."""
+        return tuple(sorted({arm.generator for arm in self.arms if arm.generator}))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of its arms' models."""
+        return tuple(sorted({arm.model for arm in self.arms if arm.model}))
+
+    @property
+    def one_question(self) -> "Group":
+        """The group with the arms of `arms_of_one_question` alone."""
+        kept = arms_of_one_question(self.arms)
+        return self if len(kept) == len(self.arms) else replace(self, arms=kept)
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -209,6 +261,21 @@ class Comparison:
     def complete(self) -> bool:
         """Whether every planned run is finished and in a table."""
         return not any(group.left_out for group in self.groups)
+
+
+def arms_of_one_question(arms: Iterable[Arm]) -> tuple[Arm, ...]:
+    """Return the arms that differ from the baseline in their images alone, the synthetic ones made in one way.
+
+    Of several ways, that of most arms. All arms where there is no baseline.
+    """
+    arms = tuple(arms)
+    baseline = next((arm for arm in arms if arm.baseline), None)
+    if baseline is None:
+        return arms
+    alike = [arm for arm in arms if arm.training == baseline.training]
+    ways = [arm.synthetic_settings for arm in alike if arm.synthetic]
+    most = max(ways, key=ways.count, default=None)
+    return tuple(arm for arm in alike if not arm.synthetic or arm.synthetic_settings == most)
 
 
 def controls_of(arms: Iterable[Arm]) -> set[str | None]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.model import ArmIdentity, Reason
+from synthaug.analysis.comparison.model import Reason
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
@@ -52,7 +52,7 @@ class _Loaded:
 
 
 Reference = tuple[str, Predictions]
-BASELINE = (1, 0, "")  # all but the name of the arm that the others are compared with
+BASELINE = (1, 0, "")  # real, synthetic and own augmentation of the arm that others are compared with
 
 
 def load_predictions(
@@ -140,28 +140,17 @@ def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArr
 
 def is_baseline(run: Run) -> bool:
     """Whether the arm of a run could be the baseline: all real images, no synthetic one, the common augmentation."""
-    return identity(run)[1:] == BASELINE
-
-
-def baseline_of(arms: Iterable[ArmIdentity]) -> ArmIdentity | None:
-    """Return the arm that the others are compared with: of several the one called "real", else the first."""
-    candidates = [arm for arm in arms if arm[1:] == BASELINE]
-    return next((arm for arm in candidates if arm[0] == "real"), candidates[0] if candidates else None)
+    return (run.real, run.synthetic, arm_augment(run)) == BASELINE
 
 
 def arm_augment(run: Run) -> str:
     """Format the augmentation in which an arm differs, "erasing 0.25, policy trivial"; empty where it does not."""
-    return ", ".join(f"{name} {value}" for name, value in sorted((run.augment or {}).items()))
+    return ", ".join(f"{name} {value}" for name, value in sorted(run.augment.items()))
 
 
-def identity(run: Run) -> ArmIdentity:
-    """Return what the runs of one arm have in common."""
-    return run.key.arm, run.real, run.synthetic, arm_augment(run)
-
-
-def by_arm(predictions: Iterable[RunPredictions]) -> dict[ArmIdentity, list[RunPredictions]]:
-    """Return the predictions of each arm's runs."""
-    arms: dict[ArmIdentity, list[RunPredictions]] = {}
+def by_arm(predictions: Iterable[RunPredictions]) -> dict[str, list[RunPredictions]]:
+    """Return the predictions of the runs of each arm, by its name."""
+    arms: dict[str, list[RunPredictions]] = {}
     for item in predictions:
-        arms.setdefault(identity(item.run), []).append(item)
+        arms.setdefault(item.run.arm, []).append(item)
     return arms

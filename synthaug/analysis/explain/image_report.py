@@ -8,7 +8,7 @@ from synthaug.analysis.explain.prediction_counts import Prediction, prediction
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
 from synthaug.errors import UserError
 from synthaug.messages import bullets
-from synthaug.runs import contents, discovery, layout
+from synthaug.runs import contents, discovery
 from synthaug.runs.contents import MixRow, Predictions, UnreadableFileError
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
@@ -26,9 +26,9 @@ class ImageReport:
     """
 
     path: str
-    predictions: tuple[tuple[RunKey, Prediction], ...] = ()
+    predictions: tuple[tuple[Run, Prediction], ...] = ()
     training: TrainingImage | None = None
-    users: tuple[RunKey, ...] = ()
+    users: tuple[Run, ...] = ()
 
     @property
     def correct(self) -> int:
@@ -39,8 +39,8 @@ class ImageReport:
     def seeds_by_arm(self) -> dict[str, list[int]]:
         """Arm → seeds of the runs that trained on it."""
         seeds: dict[str, set[int]] = {}
-        for key in self.users:
-            seeds.setdefault(key.arm, set()).add(key.seed)
+        for run in self.users:
+            seeds.setdefault(run.arm, set()).add(run.key.seed)
         return {arm: sorted(values) for arm, values in seeds.items()}
 
 
@@ -55,7 +55,7 @@ def find_image(folder: Path, part: str) -> ImageReport:
         UserError: no image, or several; `folder` is not that of a finished run.
     """
     run = discovery.load_run(folder)
-    study = folder.resolve().parents[layout.STUDY_DEPTH - 1]
+    study = discovery.study_of(folder)
     predictions = contents.read_predictions(folder, result=run.result)
     mix = contents.read_mix(folder, run.result)
     path = _single([*predictions.paths, *(row.path for row in mix)], part, folder)
@@ -84,7 +84,7 @@ def _single(paths: Sequence[str], part: str, folder: Path) -> str:
 
 def _predictions_for(
     path: str, runs: Sequence[Run], loaded: Mapping[RunKey, Predictions]
-) -> Iterator[tuple[RunKey, Prediction]]:
+) -> Iterator[tuple[Run, Prediction]]:
     """Return the predictions of all runs for an image, by its path or, where the folder has moved, by its end."""
     for run in runs:
         try:
@@ -96,10 +96,10 @@ def _predictions_for(
             tail = PurePath(path).parts[-2:]
             rows = [row for row, candidate in enumerate(predictions.paths) if PurePath(candidate).parts[-2:] == tail]
         if len(rows) == 1:
-            yield run.key, prediction(predictions, rows[0])
+            yield run, prediction(predictions, rows[0])
 
 
-def _users(image: MixRow, runs: Sequence[Run], loaded: Mapping[RunKey, Sequence[MixRow]]) -> Iterator[RunKey]:
+def _users(image: MixRow, runs: Sequence[Run], loaded: Mapping[RunKey, Sequence[MixRow]]) -> Iterator[Run]:
     """Return the runs that trained on the same bytes under the same label."""
     for run in runs:
         try:
@@ -107,4 +107,4 @@ def _users(image: MixRow, runs: Sequence[Run], loaded: Mapping[RunKey, Sequence[
         except UnreadableFileError:
             continue
         if any((row.label, row.sha256) == (image.label, image.sha256) for row in rows):
-            yield run.key
+            yield run

@@ -74,7 +74,7 @@ def explain(folder: Path) -> Explanation:
         UserError: `folder` is not that of a finished run.
     """
     run = discovery.load_run(folder)
-    study = folder.resolve().parents[layout.STUDY_DEPTH - 1]
+    study = discovery.study_of(folder)
     problems: list[Reason] = []
     counts = _counts(run, problems)
     history = _history(run, problems)

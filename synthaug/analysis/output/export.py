@@ -82,7 +82,7 @@ def _latex(study: str, group: Group) -> str:
 
 def _label(study: str, group: Group) -> str:
     """Return a name to refer to the table by, of what LaTeX allows in one."""
-    return re.sub(r"[^A-Za-z0-9:-]+", "-", ":".join((study, group.dataset, group.generator, group.model)))
+    return re.sub(r"[^A-Za-z0-9:-]+", "-", ":".join((study, group.dataset, *group.generators, *group.models)))
 
 
 _NOT_IN_LATEX = ("synthetic\nshare", "steps", arm_table.SEEDS, arm_table.ONE_SEED)

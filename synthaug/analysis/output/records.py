@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from synthaug.analysis.comparison.model import ClassResult, ComparedRun, Comparison, Group, spaced
+from synthaug.analysis.comparison.model import ClassResult, ComparedRun, Comparison, Group, PairComparison, spaced
 from synthaug.analysis.exchange.equivalent import Equivalent, EquivalentSizes
 from synthaug.analysis.exchange.law import Law
 from synthaug.analysis.exchange.rate import Exchange, Point, Value
@@ -25,9 +25,10 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
     return [
         {
             "dataset": group.dataset,
-            "generator": group.generator,
-            "model": group.model,
             "arm": arm.name,
+            "generator": arm.generator,
+            "model": arm.model,
+            "reference": arm.reference,
             "baseline": arm.baseline,
             "real": arm.real,
             "synthetic": arm.synthetic,
@@ -78,8 +79,6 @@ def as_json(comparison: Comparison, findings: Sequence[Findings]) -> dict[str, A
         "groups": [
             {
                 "dataset": group.dataset,
-                "generator": group.generator,
-                "model": group.model,
                 "test_digest": group.test_digest,
                 "n_test": group.n_test,
                 "classes": list(group.class_names),
@@ -90,6 +89,7 @@ def as_json(comparison: Comparison, findings: Sequence[Findings]) -> dict[str, A
                     row | {"per_class": [_class_row(item) for item in arm.classes]}
                     for row, arm in zip(rows(group, group_findings), group.arms, strict=True)
                 ],
+                "comparisons": [_pair_row(pair) for pair in group.pairs],
                 "runs": [_run_row(run) for run in group.runs],
                 **_findings(group_findings),
             }
@@ -256,10 +256,19 @@ def _class_row(item: ClassResult) -> dict[str, Any]:
     }
 
 
+def _pair_row(pair: PairComparison) -> dict[str, Any]:
+    return {
+        "first": pair.first,
+        "second": pair.second,
+        "exploratory": pair.exploratory,
+        **_tested("difference", pair.difference),
+    }
+
+
 def _run_row(item: ComparedRun) -> dict[str, Any]:
     key = item.run.key
     return {
-        "arm": key.arm,
+        "arm": item.run.arm,
         "seed": key.seed,
         "real": item.run.real,
         "synthetic": item.run.synthetic,

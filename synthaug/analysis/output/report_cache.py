@@ -102,7 +102,7 @@ def _runs(study: Path) -> dict[str, str]:
     paths = [
         study / layout.PLANNED,
         *study.glob(f"*/{layout.GROUPS}"),
-        *(path for name in _READ for path in study.glob(f"*/*/*/*/seed*/{name}")),
+        *(path for name in _READ for path in study.glob(f"*/*/seed*/{name}")),
     ]
     return {path.relative_to(study).as_posix(): file_state(path) for path in paths}
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.comparison.model import NOT_COMPARABLE, ArmIdentity, Group, Reason
-from synthaug.analysis.comparison.predictions import baseline_of, by_arm, identity, load_predictions
+from synthaug.analysis.comparison.model import NOT_COMPARABLE, Group, Reason
+from synthaug.analysis.comparison.predictions import by_arm, load_predictions
 from synthaug.analysis.inference.confidence import Calibration, calibration
 from synthaug.analysis.inference.contrasts import Values, adjusted, difference, right
 from synthaug.analysis.inference.intervals import (
@@ -125,8 +125,8 @@ class Robustness:
 class _Evaluated:
     """All predictions for one set: arm → seed → one value per image, in one order for all."""
 
-    correct: Mapping[ArmIdentity, Values]
-    confidence: Mapping[ArmIdentity, Values]
+    correct: Mapping[str, Values]
+    confidence: Mapping[str, Values]
     paths: Sequence[str]
     labels: NDArray[np.int64]
     clusters: NDArray[np.int64]
@@ -145,13 +145,13 @@ def robustness(group: Group) -> Robustness | None:
         return None
     test = _test(group)
     notes = [
-        ShiftNote(EXCLUDED, (TEST,), (item.run.key.label,), item.reason)
+        ShiftNote(EXCLUDED, (TEST,), (item.run.label,), item.reason)
         for item in group.runs
         if item.state == NOT_COMPARABLE
     ]
     evaluated = {name: item for name in names if (item := _read(name, _results(finished, name, notes), notes))}
     notes += _not_evaluated(finished, evaluated)
-    baseline = baseline_of(map(identity, finished))
+    baseline = next((arm.name for arm in group.arms if arm.baseline), None)
     sets = [_set_result(name, item, test, baseline) for name, item in evaluated.items()]
     notes += _at_chance(sets)
     mean = _mean_of([item for item in evaluated.values() if item.paired], test)
@@ -166,7 +166,7 @@ def _test(group: Group) -> _Evaluated:
     """Return the predictions for the runs' own test set."""
     arms = [arm for arm in group.arms if arm.seeds]
     correct, confidence = (
-        {arm.identity: {seed: values[arm.name][seed] for seed in arm.seeds} for arm in arms}
+        {arm.name: {seed: values[arm.name][seed] for seed in arm.seeds} for arm in arms}
         for values in (group.correct, group.confidence)
     )
     facts = {"origin": "real", "paired_with": None, "digest": group.test_digest}
@@ -187,7 +187,7 @@ def _results(
             stand_in = {**facts, "data": {"test": facts["digest"]}}
         except (UserError, KeyError) as error:
             reason = Reason("unreadable_result", {"path": str(folder / layout.RESULT), "error": str(error)})
-            notes.append(ShiftNote(EXCLUDED, (name,), (run.key.label,), reason))
+            notes.append(ShiftNote(EXCLUDED, (name,), (run.label,), reason))
             continue
         results[run.key] = (dataclasses.replace(run, folder=folder, result=stand_in), facts)
     return results
@@ -198,7 +198,7 @@ def _read(
 ) -> _Evaluated | None:
     """Return the predictions that can be compared; a run with another test set under the same name is excluded."""
     reasons, answers, reference = load_predictions([run for run, _ in results.values()], confidence=True)
-    notes += [ShiftNote(EXCLUDED, (name,), (key.label,), reason) for key, reason in reasons.items()]
+    notes += [ShiftNote(EXCLUDED, (name,), (results[key][0].label,), reason) for key, reason in reasons.items()]
     if not answers or reference is None:
         return None
     facts = {"origin": "real", "paired_with": None, **results[answers[0].run.key][1]}
@@ -217,7 +217,7 @@ def _not_evaluated(runs: Sequence[Run], names: Iterable[str]) -> list[ShiftNote]
     not_evaluated: dict[tuple[str, ...], list[str]] = {}
     for run in runs:
         if missing := tuple(name for name in names if name not in run.shift_sets):
-            not_evaluated.setdefault(missing, []).append(run.key.label)
+            not_evaluated.setdefault(missing, []).append(run.label)
     return [ShiftNote(NOT_EVALUATED, missing, tuple(labels)) for missing, labels in not_evaluated.items()]
 
 
@@ -235,7 +235,7 @@ def _at_chance(sets: Iterable[ShiftSetResult]) -> list[ShiftNote]:
 # --- numbers -----------------------------------------------------------------------------------------
 
 
-def _set_result(name: str, item: _Evaluated, test: _Evaluated, baseline: ArmIdentity | None) -> ShiftSetResult:
+def _set_result(name: str, item: _Evaluated, test: _Evaluated, baseline: str | None) -> ShiftSetResult:
     rows = None if name == TEST else _rows(item, test)
     arms = tuple(
         _arm_result(arm, item, test, baseline, None if name == TEST else (rows,))
@@ -248,10 +248,10 @@ def _set_result(name: str, item: _Evaluated, test: _Evaluated, baseline: ArmIden
 
 
 def _arm_result(
-    arm: ArmIdentity,
+    arm: str,
     item: _Evaluated,
     test: _Evaluated,
-    baseline: ArmIdentity | None,
+    baseline: str | None,
     shift: tuple[NDArray[np.int64] | None] | None,
 ) -> ArmShiftResult:
     """One arm; `shift` holds the rows of a shift set in the test set, and is None for the test set itself."""
@@ -260,7 +260,7 @@ def _arm_result(
     clean_base = test.correct.get(baseline) if baseline is not None and base is not None else None
     confidence = item.confidence.get(arm)
     return ArmShiftResult(
-        arm[0],
+        arm,
         arm == baseline,
         tuple(sorted(correct)),
         accuracy_over_seeds(_stacked(correct), clusters=item.clusters),
@@ -337,7 +337,7 @@ def _mean_of(sets: Sequence[_Evaluated], test: _Evaluated) -> _Evaluated | None:
     orders = [rows for item in sets if (rows := _rows(item, test)) is not None]
     if len(orders) != len(sets) or len(sets) < 2:
         return None
-    correct: dict[ArmIdentity, Values] = {}
+    correct: dict[str, Values] = {}
     for arm in test.correct:
         by_set = [item.correct.get(arm, {}) for item in sets]
         seeds = set.intersection(*(set(values) for values in by_set))

@@ -12,6 +12,7 @@ _TITLES = {
     "run_files": "files of the runs",
     "class_shares": "synthetic share of the classes",
     "real_images": "dataset of real images",
+    "references": "what arms are compared with",
     "chance": "accuracy above chance",
     "origin_by_format": "domain gap in file format",
     "origin_by_size": "domain gap in image size",

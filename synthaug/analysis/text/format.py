@@ -115,8 +115,9 @@ def amounts(n_real: int, n_synthetic: int) -> str:
 
 
 def title(group: Group) -> str:
-    """Name a group in one line: "digits · tiny_digits · resnet18"."""
-    return f"{group.dataset} · {group.generator} · {group.model}"
+    """Name a group in one line: "digits · tiny_digits · resnet18", without what differs between its arms."""
+    shared = [*group.generators] if len(group.generators) == 1 else []
+    return " · ".join([group.dataset, *shared, *(group.models if len(group.models) == 1 else ())])
 
 
 def two_significant(number: float | None) -> str:

@@ -37,7 +37,7 @@ def _image_checks(study: Path, group: Group) -> list[Check]:
     images = sources.sources(group)
     locate = locator(study)
     inputs = hashlib.sha256("\n".join(sources.fingerprint_lines(images, locate)).encode()).hexdigest()
-    name = f"{group.dataset}/{group.generator}/{group.model}"
+    name = group.dataset
     cache = _read_cache(study / CACHE)
     if name in cache and cache[name]["inputs"] == inputs:
         return [Check(**check) for check in cache[name]["checks"]]

@@ -1,6 +1,7 @@
 """Checks of the arms: what they can be compared with, by how many seeds, and with what power."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ def arm_checks(group: Group) -> list[Check]:
     """Return the checks of a group's arms that apply to it."""
     checks = [
         _baseline(group),
+        _references(group.arms),
         _controls(group.arms),
         _power(group),
         _augmentation(group.arms),
@@ -28,6 +30,25 @@ def arm_checks(group: Group) -> list[Check]:
 def _baseline(group: Group) -> Check:
     planned = any(arm.baseline for arm in group.arms)
     return Check("baseline", SERIOUS if group.baseline is None else PASSED, {"planned": planned})
+
+
+def _references(arms: Sequence[Arm]) -> Check | None:
+    """Arms that differ from their reference in how they are trained as well as in their images."""
+    named = {arm.name: arm for arm in arms}
+    differing = [
+        {"arm": arm.name, "reference": reference.name, "settings": settings}
+        for arm in arms
+        if arm.reference and arm.difference is not None
+        for reference in [named[arm.reference]]
+        for settings in [_differing(arm.training, reference.training)]
+        if settings and arm.settings.get("mix.name") != reference.settings.get("mix.name")
+    ]
+    compared = any(arm.difference is not None for arm in arms)
+    return Check("references", WARNING if differing else PASSED, {"arms": differing}) if compared else None
+
+
+def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in {*first, *second} if first.get(key) != second.get(key))
 
 
 def _controls(arms: Sequence[Arm]) -> Check | None:

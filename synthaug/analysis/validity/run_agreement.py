@@ -1,4 +1,4 @@
-"""Checks of the runs: whether all are compared, and whether they differ in anything but their arm and seed."""
+"""Checks of the runs: whether all are compared, and whether their images, machines and versions are the same."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,13 +6,12 @@ from typing import Any
 
 from synthaug.analysis.comparison.model import NOT_COMPARABLE, ComparedRun, Group
 from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
-from synthaug.runs import identity, layout
+from synthaug.runs import layout
 from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.discovery import Run
 
 UNEQUAL_SHARES = 0.05  # difference of the synthetic share between two classes of a run
 ACCURACY_ROUNDING = 1e-4  # of `result.json`
-_SCHEDULE = {"trainer.max_epochs", "trainer.max_steps"}  # settings that the check of the training length tells
 
 _Facts = list[tuple[ComparedRun, Mapping[str, Any]]]
 
@@ -22,7 +21,7 @@ def run_checks(group: Group) -> list[Check]:
     runs = [item for item in group.runs if item.compared]
     checks: list[Check | None] = [_smoke_test(runs), _runs(group)]
     if runs:
-        checks += [_training_length(runs), _class_shares(runs), _settings(runs), _recorded_accuracy(runs)]
+        checks += [_training_length(runs), _class_shares(runs), _recorded_accuracy(runs)]
         checks += [_unreadable_images(runs), _run_files(runs)]
         checks += [
             _same(code, severity, [(run, facts(_result(run))) for run in runs]) for code, severity, facts in _SAME
@@ -32,7 +31,7 @@ def run_checks(group: Group) -> list[Check]:
 
 def _runs(group: Group) -> Check:
     left_out = [
-        {"run": item.run.key.label, "state": item.state, "reason": dataclasses.asdict(item.reason)}
+        {"run": item.run.label, "state": item.state, "reason": dataclasses.asdict(item.reason)}
         for item in group.left_out
         if item.reason
     ]
@@ -47,7 +46,7 @@ def _runs(group: Group) -> Check:
 
 
 def _training_length(runs: Sequence[ComparedRun]) -> Check:
-    steps = [(item.run.key.arm, int(_result(item)["training"]["steps"])) for item in runs]
+    steps = [(item.run.arm, int(_result(item)["training"]["steps"])) for item in runs]
     low, high = min(count for _, count in steps), max(count for _, count in steps)
     shortest, longest = (list(dict.fromkeys(arm for arm, count in steps if count == end)) for end in (low, high))
     data = {"low": low, "high": high, "shortest": shortest, "longest": longest}
@@ -68,7 +67,7 @@ def _class_shares(runs: Sequence[ComparedRun]) -> Check | None:
         if shares and max(shares.values()) - min(shares.values()) > UNEQUAL_SHARES:
             least, most = min(shares, key=lambda name: shares[name]), max(shares, key=lambda name: shares[name])
             unequal.append(
-                {"run": item.run.key.label, "least": least, "low": shares[least], "most": most, "high": shares[most]}
+                {"run": item.run.label, "least": least, "low": shares[least], "most": most, "high": shares[most]}
             )
     return Check("class_shares", SERIOUS if unequal else PASSED, {"runs": unequal}) if mixed or unequal else None
 
@@ -76,7 +75,7 @@ def _class_shares(runs: Sequence[ComparedRun]) -> Check | None:
 def _recorded_accuracy(runs: Sequence[ComparedRun]) -> Check:
     """Whether `result.json` has the accuracy that `predictions.csv` gives; the latter is used."""
     differing = [
-        {"run": item.run.key.label, "recorded": recorded, "computed": item.accuracy}
+        {"run": item.run.label, "recorded": recorded, "computed": item.accuracy}
         for item in runs
         for recorded in [_result(item)["test"]["accuracy"]]
         if item.accuracy is None or abs(recorded - item.accuracy) > ACCURACY_ROUNDING
@@ -86,13 +85,13 @@ def _recorded_accuracy(runs: Sequence[ComparedRun]) -> Check:
 
 def _smoke_test(runs: Sequence[ComparedRun]) -> Check | None:
     """Name runs of `debug=true`, on a few images each."""
-    labels = [item.run.key.label for item in runs if _result(item).get("settings", {}).get("debug")]
+    labels = [item.run.label for item in runs if _result(item).get("settings", {}).get("debug")]
     return Check("smoke_test", SERIOUS, {"runs": labels}) if labels else None
 
 
 def _unreadable_images(runs: Sequence[ComparedRun]) -> Check:
     """Files that are no whole images and were left out of the dataset."""
-    counts = {item.run.key.label: int(_result(item)["counts"].get("left_out", 0)) for item in runs}
+    counts = {item.run.label: int(_result(item)["counts"].get("left_out", 0)) for item in runs}
     data = {"most": max(counts.values()), "runs": [label for label, count in counts.items() if count]}
     return Check("unreadable_images", WARNING if data["runs"] else PASSED, data)
 
@@ -109,33 +108,11 @@ def _run_files(runs: Sequence[ComparedRun]) -> Check | None:
             try:
                 read(item.run)
             except UnreadableFileError as error:
-                damaged.append({"run": item.run.key.label, "file": name, "error": error.reason})
+                damaged.append({"run": item.run.label, "file": name, "error": error.reason})
     return Check("run_files", SERIOUS, {"files": damaged}) if damaged else None
 
 
 # --- what should be the same in all runs -------------------------------------------------------------
-
-
-def _settings(runs: Sequence[ComparedRun]) -> Check:
-    """Find settings that differ between runs and are not what tells arms and seeds apart."""
-    differing = _differing(_changed_settings(runs, lambda name: name not in ("seed", "mix", "generator")))
-    # What generated the synthetic images matters to the arms that have some.
-    with_synthetic = [item for item in runs if item.run.synthetic]
-    differing |= _differing(_changed_settings(with_synthetic, lambda name: name == "generator"))
-    if len({_result(item)["training"]["steps"] for item in runs}) > 1:
-        differing = {key: values for key, values in differing.items() if key not in _SCHEDULE}
-    return Check("settings", SERIOUS if differing else PASSED, {"facts": differing})
-
-
-def _changed_settings(runs: Sequence[ComparedRun], applies: Callable[[str], bool]) -> _Facts:
-    """Each run with its values of the settings that differ in any."""
-    settings = [{name: value for name, value in _result(item)["settings"].items() if applies(name)} for item in runs]
-    pairs = [identity.differing_settings(settings[0], item) for item in settings]
-    first = {key: pair[0] for changed in pairs for key, pair in changed.items()}
-    return [
-        (item, {key: changed[key][1] if key in changed else value for key, value in first.items()})
-        for item, changed in zip(runs, pairs, strict=True)
-    ]
 
 
 def _same(code: str, severity: str, facts: _Facts) -> Check | None:
@@ -162,11 +139,11 @@ def _differing(facts: _Facts) -> dict[str, list[dict[str, Any]]]:
 
 def _names(items: Iterable[ComparedRun], groups: Iterable[Iterable[ComparedRun]]) -> list[str]:
     """Name arms as a whole whose runs are all in one of the groups, else each run."""
-    arms = [{item.run.key.arm for item in group} for group in groups]
+    arms = [{item.run.arm for item in group} for group in groups]
     return list(
         dict.fromkeys(
-            key.label if sum(key.arm in names for names in arms) > 1 else key.arm
-            for key in (item.run.key for item in items)
+            run.label if sum(run.arm in names for names in arms) > 1 else run.arm
+            for run in (item.run for item in items)
         )
     )
 

@@ -49,7 +49,7 @@ def sources(group: Group) -> Sources:
         except UserError as error:
             cause = error.__cause__
             reason = cause.reason if isinstance(cause, UnreadableFileError) else str(error)
-            problems[origin] = Reason("unreadable_mix", {"run": run.key.label, "error": reason})
+            problems[origin] = Reason("unreadable_mix", {"run": run.label, "error": reason})
     test = tuple(zip(group.paths, (group.class_names[label] for label in group.labels), strict=True))
     return Sources(train, test, group.test_digest, problems)
 

@@ -12,8 +12,6 @@ def group_of(labels: list[int], answers: dict[str, dict[int, list[int]]]) -> Gro
     predicted = {arm: {seed: np.array(row) for seed, row in runs.items()} for arm, runs in answers.items()}
     return Group(
         dataset="digits",
-        generator="tiny_digits",
-        model="resnet18",
         test_digest="0" * 64,
         n_test=len(labels),
         class_names=("0", "1", "2"),

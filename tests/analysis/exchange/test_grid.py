@@ -17,7 +17,7 @@ def group_of(amounts: list[tuple[int, int]]) -> Group:
             n_real=real, n_synthetic=synthetic, accuracy=Estimate(0.5 + index / 100, 0.4, 0.7))
         for index, (real, synthetic) in enumerate(amounts)
     ]  # fmt: skip
-    return Group("digits", "tiny_digits", "resnet18", None, 300, ("cat", "dog"), tuple(arms), (), 1.0)
+    return Group("digits", None, 300, ("cat", "dog"), tuple(arms), (), 1.0)
 
 
 def test_amounts_ascend_and_every_arm_has_its_cell() -> None:

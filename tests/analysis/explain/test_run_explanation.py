@@ -44,7 +44,7 @@ def study_with_manifest(folder: Path) -> Path:
 
 
 def run_folder(study: Path, seed: int = 0, arm: str = "64") -> Path:
-    return study / "digits" / "diffusion" / "resnet18" / arm / f"seed{seed}"
+    return study / "digits" / f"{arm}-diffusion" / f"seed{seed}"
 
 
 def _write(folder: Path, origin: str, count: int) -> list[MixRow]:
@@ -293,7 +293,12 @@ def test_images_are_found_from_another_folder(tmp_path: Path, monkeypatch: pytes
 
 def test_every_runs_prediction_for_a_test_image(tmp_path: Path) -> None:
     report = find_image(run_folder(study_with_manifest(tmp_path)), "test/1/3.png")
-    assert [(key.arm, key.seed) for key, _ in report.predictions] == [("real", 0), ("real", 1), ("64", 0), ("64", 1)]
+    assert [(run.arm, run.key.seed) for run, _ in report.predictions] == [
+        ("real", 0),
+        ("real", 1),
+        ("64", 0),
+        ("64", 1),
+    ]
     assert {item.label for _, item in report.predictions} == {"dog"}
     assert report.correct == sum(item.predicted == "dog" for _, item in report.predictions)
     assert len(rows_of(explain_text.image_document(report), "arm")) == 4
@@ -326,7 +331,12 @@ def test_a_moved_folder_is_matched_by_the_ends_of_paths(tmp_path: Path) -> None:
         old = contents.read_predictions(run)
         contents.write_predictions(run, dataclasses.replace(old, paths=[prefix + path for path in old.paths]))
     report = find_image(run_folder(study, 1), "test/1/3.png")
-    assert [(key.arm, key.seed) for key, _ in report.predictions] == [("real", 0), ("real", 1), ("64", 0), ("64", 1)]
+    assert [(run.arm, run.key.seed) for run, _ in report.predictions] == [
+        ("real", 0),
+        ("real", 1),
+        ("64", 0),
+        ("64", 1),
+    ]
 
 
 @pytest.mark.parametrize(("part", "problem"), [("nowhere", "'nowhere'"), ("dog/", "give more of it")])

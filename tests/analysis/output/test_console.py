@@ -92,16 +92,16 @@ def test_names_are_literal_and_not_cut(tmp_path: Path) -> None:
 
 def test_console_page_and_json_have_the_same_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms=SMALL))
-    edit_result(run_folder(study, "64"), {"settings.model.lr": 0.002})
+    edit_result(run_folder(study, "64"), {"versions.torch": "0.1"})
     comparison = compare(study)
     (group_findings,) = findings(comparison)
     lines = check_lines(group_findings.listed_checks)
-    assert any("model.lr is 0.001 in real, 0.002 in 64" in line for line in lines)
+    assert any("torch is 2.14.1 in real, 0.1 in 64" in line for line in lines)
     assert main([str(study)]) == 0
     console = " ".join(capsys.readouterr().out.split())
     page = (study / "report.html").read_text(encoding="utf-8")
     assert all(line in console for line in lines)
-    assert "model.lr is 0.001 in real, 0.002 in 64" in page
+    assert "torch is 2.14.1 in real, 0.1 in 64" in page
     in_headline = [check_text(check).message for check in group_findings.checks if check.in_headline]
     assert in_headline
     assert not any(message in text for message in in_headline for text in (console, page))
@@ -112,8 +112,8 @@ def test_console_page_and_json_have_the_same_checks(tmp_path: Path, capsys: pyte
 
 
 def test_groups_are_said_not_to_be_corrected_for_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for model in ("resnet18", "resnet50"):
-        study = make_study(tmp_path / "study", MadeUp(arms=SMALL, seeds=(0, 1), n_test=40, model=model))
+    for dataset in ("digits", "letters"):
+        study = make_study(tmp_path / "study", MadeUp(arms=SMALL, seeds=(0, 1), n_test=40, dataset=dataset))
     note = sentences.groups_note(compare(study).groups)
     assert note
     assert main([str(study)]) == 0

@@ -169,7 +169,7 @@ def test_every_section_has_a_template_and_every_template_a_section() -> None:
 
 def test_ids_and_headings(full: Path, tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", dataclasses.replace(TINY, images=1))
-    two_groups = Parser(page_of(make_study(study, dataclasses.replace(TINY, model="resnet50", n_test=90))).html)
+    two_groups = Parser(page_of(make_study(study, dataclasses.replace(TINY, dataset="letters", n_test=90))).html)
     assert len(two_groups.ids) == len(set(two_groups.ids))
     assert {address[1:] for address in two_groups.addresses if address.startswith("#")} <= set(two_groups.ids)
     assert two_groups.headings[:3] == [1, 2, 3]
@@ -282,7 +282,7 @@ def test_pictures_are_read_from_another_working_directory(tmp_path: Path, monkey
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", TINY)
-    folder = study / "digits/tiny_digits/resnet18/64/seed0"
+    folder = study / "digits/64/seed0"
     (folder / layout.HISTORY).write_text("epoch\nx\n", encoding="utf-8")
     (folder / layout.MIX).unlink()
     comparison, group, of_group = analyse(study)
@@ -298,7 +298,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 
 def test_the_protocol_has_a_range_where_runs_differ(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms=SMALL, seeds=(0, 1)))
-    path = study / "digits/tiny_digits/resnet18/64/seed1" / layout.RESULT
+    path = study / "digits/64/seed1" / layout.RESULT
     result = read_json(path)
     result["training"]["steps"] += 100
     write_json(path, result)
@@ -311,7 +311,7 @@ def test_the_protocol_has_a_range_where_runs_differ(tmp_path: Path) -> None:
 
 def test_provenance_has_every_value_of_any_run(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", TINY)
-    path = study / "digits/tiny_digits/resnet18/64/seed0" / layout.RESULT
+    path = study / "digits/64/seed0" / layout.RESULT
     result = read_json(path)
     result["versions"]["torch"] = "2.0"
     write_json(path, result | {"finished": "2026-01-01T10:00:41+00:00"})

@@ -60,7 +60,8 @@ def test_an_unchanged_study_has_the_report_that_was_printed(study: Path, capsys:
 
 
 def _plan_another(study: Path) -> None:
-    planning.plan(study, [PlannedRun(RunKey("digits", "tiny_digits", "resnet18", "real", 7), 1, 0)])
+    settings = next(run.settings for run in planning.read_plan(study).runs if run.key.arm == "real")
+    planning.plan(study, [PlannedRun(RunKey("digits", "real", 7), settings)])
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {

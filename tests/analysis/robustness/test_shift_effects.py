@@ -84,7 +84,7 @@ def right(study: Path, name: str, shift: str | None = None) -> NDArray[np.float6
     """(seeds, images) of an arm, read without the code under test."""
     rows = []
     for seed in range(3):
-        folder = study / "digits" / "tiny_digits" / "resnet18" / name / f"seed{seed}"
+        folder = study / "digits" / name / f"seed{seed}"
         predictions = contents.read_predictions(folder / "shifts" / shift if shift else folder)
         rows.append((predictions.predicted == predictions.labels).astype(float))
     return np.array(rows)
@@ -157,7 +157,7 @@ def test_another_test_set_under_the_same_name_is_named_and_left_out(study: Path)
         study,
         "noise-1",
         {"real": 0.1, "55": 0.2},
-        digest=lambda run: ("e" if run.key.label == "55-seed1" else "d") * 64,
+        digest=lambda run: ("e" if run.label == "55-seed1" else "d") * 64,
     )
     results = results_of(study)
     item = arm(results.sets[0], "55")
@@ -223,7 +223,7 @@ def test_seeds_that_differ_are_not_taken_for_chance(study: Path) -> None:
     """Two seeds, far apart, have an interval that reaches below chance; what they have learned does not."""
     evaluate(study, "noise-1", {"real": 0.1, "55": 0.1})
     for seed, lost in ((0, 0.0), (1, 0.4)):
-        folder = study / "digits" / "tiny_digits" / "resnet18" / "55" / f"seed{seed}" / "shifts" / "noise-1"
+        folder = study / "digits" / "55" / f"seed{seed}" / "shifts" / "noise-1"
         old = contents.read_predictions(folder)
         wrong = np.arange(N) < lost * N
         changed = np.where(wrong, (old.labels + 1) % len(CLASSES), old.labels)
@@ -252,7 +252,7 @@ def test_confidence_is_that_of_the_answers(study: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{}", f'{{"format": {layout.FORMAT}}}'])
 def test_a_damaged_result_is_named(study: Path, content: str) -> None:
     evaluate(study, "noise-1", {"real": 0.1, "55": 0.2})
-    broken = study / "digits" / "tiny_digits" / "resnet18" / "55" / "seed0" / "shifts" / "noise-1" / layout.RESULT
+    broken = study / "digits" / "55" / "seed0" / "shifts" / "noise-1" / layout.RESULT
     broken.write_text(content, encoding="utf-8")
     results = results_of(study)
     assert arm(results.sets[0], "55").seeds == (1, 2)

@@ -18,7 +18,7 @@ from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
 from tests.factories.golden import assert_golden
 
-KEY = RunKey("photos", "sd15", "resnet18", "64", 3)
+SETTINGS = {"mix.real": 0.4, "mix.synthetic": 0.6, "generator.name": "sd15", "model.name": "resnet18"}
 RESULT = {
     "started": "2025-01-01T10:00:00+00:00",
     "finished": "2025-01-01T10:00:41+00:00",
@@ -30,6 +30,8 @@ RESULT = {
     "machine": {"cpu": "A CPU <2.5 GHz>"},
     "versions": {"python": "3.11.2"},
 }
+FOLDER = Path("outputs/study/photos/64-sd15-resnet18-c0ffee/seed3")
+RUN = Run(RunKey("photos", "64-sd15-resnet18-c0ffee", 3), FOLDER, SETTINGS, "64", "finished", RESULT)
 PREDICTIONS = Predictions(
     [f"test/{label}/{index}.png" for index, label in enumerate("0011")],
     np.array([0, 0, 1, 1]),
@@ -55,7 +57,7 @@ def explanation(**changes: object) -> Explanation:
         image(5, "synthetic", CHANGED, provenance=False),
     )
     values = {
-        "run": Run(KEY, Path("outputs/study/photos/sd15/resnet18/64/seed3"), 0.4, 0.6, "finished", RESULT),
+        "run": RUN,
         "study": Path("outputs/study"),
         "counts": count_predictions(PREDICTIONS),
         "history": {"epoch": [0, 1, 2], "val/accuracy": [0.5, 0.8, 0.9]},
@@ -74,11 +76,11 @@ def test_a_run_whose_files_cannot_be_read() -> None:
     assert_golden("explain_unreadable.md", text)
 
 
-PREDICTION = (KEY, count_predictions(PREDICTIONS).predictions[1])
+PREDICTION = (RUN, count_predictions(PREDICTIONS).predictions[1])
 REPORTS = {
     "test_image": ImageReport("test/0/1.png", (PREDICTION,)),
-    "synthetic_image": ImageReport("synthetic/cat/000001.png", training=image(1, "synthetic"), users=(KEY,)),
-    "pool_image": ImageReport("pool/000005.png", training=image(5, "synthetic", GONE, False), users=(KEY,)),
+    "synthetic_image": ImageReport("synthetic/cat/000001.png", training=image(1, "synthetic"), users=(RUN,)),
+    "pool_image": ImageReport("pool/000005.png", training=image(5, "synthetic", GONE, False), users=(RUN,)),
 }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,15 @@ def test_accuracy_above_chance(accuracy: Estimate, severity: str) -> None:
 
 def test_without_test_images_chance_is_not_checked() -> None:
     assert "chance" not in checks_of(make_group(make_arm(0.6)))
+
+
+def test_an_arm_that_differs_from_its_reference_in_more_than_images_is_named(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms={"real": (1, 0), "64": (0.4, 0.6)}, n_test=40))
+    make_study(study, MadeUp(arms={"64": (0.4, 0.6)}, model="vit", n_test=40))
+    check = checks_of(one_group(study))["references"]
+    assert check.severity == WARNING
+    assert check.data["arms"] == [
+        {"arm": "64 · vit", "reference": "real · resnet18", "settings": ["model.name"]},
+    ]
+    make_study(study, MadeUp(arms={"real": (1, 0)}, model="vit", n_test=40))
+    assert checks_of(one_group(study))["references"].severity == PASSED

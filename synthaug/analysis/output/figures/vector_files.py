@@ -21,7 +21,7 @@ def write_vector_files(
     """
     written = []
     for group, drawings in zip(groups, figures, strict=True):
-        names = (group.dataset, group.generator, group.model) if len(groups) > 1 else ()
+        names = (group.dataset,) if len(groups) > 1 else ()
         for name, drawing in drawings.items():
             path = "/".join((layout.FIGURES, *names, name.replace("/", "-")))
             _write(study / path, drawing)

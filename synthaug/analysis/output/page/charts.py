@@ -133,9 +133,9 @@ def learning(content: Content) -> Mapping[str, Any] | None:
         try:
             history = item.run.history
             for column, of_column in curves.items():
-                of_column.append(Curve(item.run.key.arm, history["epoch"], history[column]))
+                of_column.append(Curve(item.run.arm, history["epoch"], history[column]))
         except (UnreadableFileError, LookupError):
-            unreadable.append(item.run.key.label)
+            unreadable.append(item.run.label)
     figures = {
         column: learning_curves(curves[column], label, content.group.arms, scale, short)
         for column, label, scale in LOGGED

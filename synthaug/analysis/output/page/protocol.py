@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from synthaug.analysis.comparison.model import ArmIdentity, Group
-from synthaug.analysis.comparison.predictions import identity
+from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.output.page.content import Content
 
 
@@ -13,15 +12,15 @@ def protocol(content: Content) -> Mapping[str, Any] | None:
     """Return how each arm was trained, by its name: (smallest, largest) value over its runs."""
     rows = {}
     for arm in content.group.arms:
-        results = _results(content.group, arm.identity)
+        results = _results(content.group, arm.name)
         if results:
             rows[arm.name] = (arm, _ranges(results))
     return {"rows": rows} if rows else None
 
 
-def _results(group: Group, arm: ArmIdentity | None = None) -> list[Mapping[str, Any]]:
+def _results(group: Group, arm: str | None = None) -> list[Mapping[str, Any]]:
     """Return the results of the compared runs, of all arms or of one."""
-    runs = [item.run for item in group.runs if item.compared and arm in (None, identity(item.run))]
+    runs = [item.run for item in group.runs if item.compared and arm in (None, item.run.arm)]
     return [run.result for run in runs if run.result is not None]
 
 

@@ -55,9 +55,9 @@ def test_files_are_whole_and_on_light_paper(report: StudyReport) -> None:
 
 def test_groups_have_their_own_folders(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", TINY)
-    make_report(make_study(study, dataclasses.replace(TINY, model="resnet50")))
+    make_report(make_study(study, dataclasses.replace(TINY, dataset="letters")))
     accuracy = {name for name in files(study) if name.endswith("curve-accuracy.pdf")}
-    assert accuracy == {f"digits/tiny_digits/{model}/curve-accuracy.pdf" for model in ("resnet18", "resnet50")}
+    assert accuracy == {f"{dataset}/curve-accuracy.pdf" for dataset in ("digits", "letters")}
 
 
 def test_figures_that_are_no_more_are_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_figures_that_are_no_more_are_removed_and_nothing_else(tmp_path: Path) -
     before = files(study)
     (study / layout.FIGURES / "curve-accuracy-in-colour.svg").write_text("<svg/>", encoding="utf-8")
     plan = read_json(study / layout.PLANNED)
-    write_json(study / layout.PLANNED, plan | {"runs": [run for run in plan["runs"] if run["key"]["arm"] != "82"]})
-    shutil.rmtree(study / "digits/tiny_digits/resnet18/82")
+    write_json(study / layout.PLANNED, plan | {"runs": [run for run in plan["runs"] if run["arm"] != "82"]})
+    shutil.rmtree(study / "digits/82")
     show_report(study)
     gone = {f"{section}-82.{suffix}" for section in ("classes", "confusion") for suffix in ("svg", "pdf")}
     assert files(study).keys() == before.keys() - gone | {"curve-accuracy-in-colour.svg"}
