@@ -219,7 +219,7 @@ def _without_effect(values: Mapping[str, Sequence[str]], jobs: Mapping[Combinati
             runs.setdefault((*combination[:place], *combination[place + 1 :]), set()).add(job.folder)
         if len(set(values[key])) > 1 and runs and all(len(folders) == 1 for folders in runs.values()):
             listed = ",".join(typed_form(line).partition("=")[2] for line in values[key])
-            yield f"{key}={listed}: no run of this command depends on it, so that all values give the same; give one"
+            yield f"{key_of(key)}={listed}: no run of this command depends on it; give one value"
 
 
 def _distinct(jobs: Mapping[Combination, Job]) -> dict[Combination, Job]:
