@@ -1,4 +1,4 @@
-"""Check the intervals of further designs: borrowed seeds, folds, factors, sources of chance, groups of arms.
+"""Check the intervals of further designs: borrowed seeds, folds, factors, sources of chance, groups of arms, strata.
 
 python -m benchmarks.designs                 # writes benchmarks/designs.json
 python -m benchmarks.designs --only borrowed # one part anew
@@ -19,6 +19,7 @@ from benchmarks.factors import factors
 from benchmarks.folds import folds
 from benchmarks.groups import groups
 from benchmarks.sources import sources
+from benchmarks.strata import strata_rows
 
 RESULTS = Path(__file__).with_name("designs.json")
 SEED = 20261130
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[..., Iterator[Row]]] = {
     "factors": factors,
     "sources": sources,
     "groups": groups,
+    "strata": strata_rows,
 }
 
 
