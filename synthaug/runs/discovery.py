@@ -16,7 +16,7 @@ from synthaug.messages import bullets
 from synthaug.runs import contents
 from synthaug.runs.contents import MixRow
 from synthaug.runs.factors import run_label
-from synthaug.runs.identity import arm_settings
+from synthaug.runs.identity import SHOTS, arm_settings, has_synthetic, image_numbers
 from synthaug.runs.layout import (
     CONFIG,
     FAILED,
@@ -87,6 +87,16 @@ class Run:
     def synthetic(self) -> float:
         """Synthetic images of its mix, likewise."""
         return float(self.settings["mix.synthetic"])
+
+    @property
+    def has_synthetic(self) -> bool:
+        """Whether its mix has synthetic images, as a multiple or in numbers."""
+        return has_synthetic(self.settings)
+
+    @functools.cached_property
+    def image_numbers(self) -> Mapping[str, Any]:
+        """What its mix says in numbers of images instead of multiples, see `identity.image_numbers`."""
+        return image_numbers(self.settings)
 
     @functools.cached_property
     def augment(self) -> Mapping[str, Any]:
@@ -302,4 +312,6 @@ def _order(run: Run) -> tuple[object, ...]:
     fraction = run.synthetic / total if total else 0.0
     # The baseline before all that have no synthetic image either, whether they have fewer real ones or more.
     distance = abs(1 - run.real)
-    return (run.key.dataset, fraction, distance, run.real, bool(run.augment), run.arm, run.key.arm, run.key.seed)
+    multiples = (run.has_synthetic, fraction, distance, run.real)
+    numbers = (bool(run.image_numbers), run.image_numbers.get(SHOTS, 0))  # after the arms of multiples; shots ascend
+    return (run.key.dataset, *multiples, *numbers, bool(run.augment), run.arm, run.key.arm, run.key.seed)

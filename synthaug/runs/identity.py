@@ -17,6 +17,7 @@ INCIDENTAL = frozenset({
     "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",
 })  # fmt: skip
 SEED, DRAW = "seed", "generator.draw"
+SHOTS = "mix.real_per_class"
 DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 
 # What an arm without synthetic images has no use for.
@@ -35,6 +36,17 @@ def has_synthetic(settings: Mapping[str, Any]) -> bool:
     return bool(settings.get("mix.synthetic")) or any(
         key == "mix.fill" or key.startswith("mix.fill.") for key, value in settings.items() if value is not None
     )
+
+
+def image_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a mix says in numbers of images, by dotted key: shots, or sizes up to which classes are filled.
+
+    Its multiples of the real training set are no measure of such an arm. Empty for all others.
+
+    Args:
+        settings: of the arm, with dotted keys.
+    """
+    return {key: value for key, value in settings.items() if key == SHOTS or f"{key}.".startswith("mix.fill.")}
 
 
 def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

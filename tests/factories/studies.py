@@ -42,6 +42,7 @@ class MadeUp:
     missing: Sequence[tuple[str, int]] = ()
     unfinished: Sequence[tuple[str, int]] = ()
     augment: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # of arms that have their own
+    numbers: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # real_per_class and fill
     compare: str | Sequence[Sequence[str]] = ()
 
     def folder(self, arm: str) -> str:
@@ -130,7 +131,13 @@ def settings(seed: int, arm: str, real: float, synthetic: float, content: MadeUp
         "seed": seed,
         "batch_size": 32,
         "dataset": {"name": content.dataset, "root": "data", "image_size": 32},
-        "mix": {"name": arm, "real": real, "synthetic": synthetic, "augment": dict(augment) if augment else None},
+        "mix": {
+            "name": arm,
+            "real": real,
+            "synthetic": synthetic,
+            "augment": dict(augment) if augment else None,
+            **content.numbers.get(arm, {}),
+        },
         "generator": {"name": content.generator, "guidance_scale": 2.0},
         "model": {"name": content.model, "lr": 0.001},
         "trainer": {"max_epochs": content.epochs, "precision": "32-true"},

@@ -288,8 +288,9 @@ def _of_classes(correct: Values, reference: _ArmValues | None, test: _TestSet) -
 
 def _is_control(candidate: Arm, arm: Arm) -> bool:
     """Whether `candidate` has the real images of `arm` and no synthetic one."""
-    alike = (candidate.real, candidate.augment, candidate.training) == (arm.real, arm.augment, arm.training)
-    return alike and candidate.synthetic == 0 < arm.synthetic
+    real_images = (candidate.real, candidate.shots) == (arm.real, arm.shots)
+    alike = (candidate.augment, candidate.training) == (arm.augment, arm.training)
+    return real_images and alike and arm.has_synthetic and not candidate.has_synthetic
 
 
 def _looks_with(recorded: Sequence[int], arms: Sequence[Arm]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from synthaug.analysis.inference.contrasts import Values, right
 from synthaug.analysis.inference.intervals import Difference, Estimate
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.runs.discovery import Run
-from synthaug.runs.identity import is_of_mix
+from synthaug.runs.identity import SHOTS, has_synthetic, image_numbers, is_of_mix
 
 NOT_COMPARABLE = "not comparable"
 ESTABLISHED, REJECTED, INCONCLUSIVE = "established", "rejected", "inconclusive"  # of non-inferiority
@@ -118,15 +118,38 @@ class Arm:
         return None if name is None else str(name)
 
     @property
+    def has_synthetic(self) -> bool:
+        """Whether it has synthetic images."""
+        return self.synthetic > 0 or has_synthetic(self.settings)
+
+    @property
+    def shots(self) -> int | None:
+        """Real images of each class, where its mix says so in the place of `real`."""
+        return self.settings.get(SHOTS)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether its synthetic images fill classes, so that `synthetic` is no measure of them."""
+        return self.has_synthetic and self.synthetic == 0
+
+    @property
+    def is_in_numbers(self) -> bool:
+        """Whether its mix is said in numbers of images, so that `real` and `synthetic` are no measure of it."""
+        return bool(image_numbers(self.settings))
+
+    @property
     def synthetic_fraction(self) -> float:
         """Share of the training images that is synthetic."""
+        if self.is_in_numbers:
+            images = (self.n_real or 0) + (self.n_synthetic or 0)
+            return (self.n_synthetic or 0) / images if images else 0.0
         total = self.real + self.synthetic
         return self.synthetic / total if total else 0.0
 
     @property
     def differs_in_share_alone(self) -> bool:
         """Whether it has as many images as the baseline, and no augmentation of its own."""
-        return abs(self.real + self.synthetic - 1) < 1e-9 and not self.augment
+        return abs(self.real + self.synthetic - 1) < 1e-9 and not self.augment and not self.is_in_numbers
 
 
 @dataclass(frozen=True)
@@ -273,9 +296,9 @@ def arms_of_one_question(arms: Iterable[Arm]) -> tuple[Arm, ...]:
     if baseline is None:
         return arms
     alike = [arm for arm in arms if arm.training == baseline.training]
-    ways = [arm.synthetic_settings for arm in alike if arm.synthetic]
+    ways = [arm.synthetic_settings for arm in alike if arm.has_synthetic]
     most = max(ways, key=ways.count, default=None)
-    return tuple(arm for arm in alike if not arm.synthetic or arm.synthetic_settings == most)
+    return tuple(arm for arm in alike if not arm.has_synthetic or arm.synthetic_settings == most)
 
 
 def controls_of(arms: Iterable[Arm]) -> set[str | None]:

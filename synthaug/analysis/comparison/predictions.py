@@ -140,7 +140,7 @@ def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArr
 
 def is_baseline(run: Run) -> bool:
     """Whether the arm of a run could be the baseline: all real images, no synthetic one, the common augmentation."""
-    return (run.real, run.synthetic, arm_augment(run)) == BASELINE
+    return not run.image_numbers and (run.real, run.synthetic, arm_augment(run)) == BASELINE
 
 
 def arm_augment(run: Run) -> str:

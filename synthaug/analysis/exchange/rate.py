@@ -205,9 +205,10 @@ def group_exchange(group: Group, *, along: bool = True) -> Exchange:
 def arms_of(group: Group) -> tuple[list[Amounts], list[Values]]:
     """Return the amounts of a group's arms and the correctness of their predictions.
 
-    Arms whose images vary otherwise than the others' are left aside: they differ in more than amounts.
+    Arms whose images vary otherwise than the others', or whose synthetic images fill some classes alone, are left
+    aside: they differ in more than amounts.
     """
-    used = [arm for arm in group.arms if arm.name in group.correct and not arm.augment]
+    used = [arm for arm in group.arms if arm.name in group.correct and not arm.augment and not arm.is_filled]
     arms = [Amounts(arm.name, arm.n_real or 0, arm.n_synthetic or 0) for arm in used]
     return arms, [group.correct[arm.name] for arm in used]
 

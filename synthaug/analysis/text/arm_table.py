@@ -49,8 +49,8 @@ def table(group: Group) -> tuple[list[str], list[list[str]]]:
     rows = [
         [
             arm_labels[arm.name],
-            f"{arm.real:g} {format.TIMES}" if arm.n_real is None else f"{arm.n_real:,}",
-            f"{arm.synthetic:g} {format.TIMES}" if arm.n_synthetic is None else f"{arm.n_synthetic:,}",
+            _images(arm.n_real, arm.real, arm),
+            _images(arm.n_synthetic, arm.synthetic, arm),
             format.share(arm.synthetic_fraction),
             format.accuracy(arm.accuracy, n),
             format.difference(arm.difference, n),
@@ -67,3 +67,10 @@ def table(group: Group) -> tuple[list[str], list[list[str]]]:
     if all(len(arm.seeds) <= 1 for arm in group.arms):  # or 0 reads as the number of them
         headers[-1] = ONE_SEED
     return headers, rows
+
+
+def _images(number: int | None, multiple: float, arm: Arm) -> str:
+    """Format a number of images; until it is known, the multiple of the real training set."""
+    if number is None:
+        return format.NONE if arm.is_in_numbers else f"{multiple:g} {format.TIMES}"
+    return f"{number:,}"

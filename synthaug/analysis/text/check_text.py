@@ -10,6 +10,7 @@ from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, 
 _TITLES = {
     "runs": "planned runs",
     "run_files": "files of the runs",
+    "filled_classes": "classes filled with synthetic images",
     "class_shares": "synthetic share of the classes",
     "real_images": "dataset of real images",
     "references": "what arms are compared with",

@@ -53,7 +53,11 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
 
 def _controls(arms: Sequence[Arm]) -> Check | None:
     """Arms without a control: the same real images and no synthetic one."""
-    reduced = [arm for arm in arms if arm.synthetic > 0 and 0 < arm.real < 1 and arm.accuracy is not None]
+    reduced = [
+        arm
+        for arm in arms
+        if arm.has_synthetic and (0 < arm.real < 1 or arm.shots is not None) and arm.accuracy is not None
+    ]
     missing = [arm.name for arm in reduced if arm.control is None]
     return Check("controls", SERIOUS if missing else PASSED, {"arms": missing}) if reduced else None
 

@@ -424,3 +424,37 @@ def test_a_folder_without_runs(tmp_path: Path) -> None:
 def test_an_empty_arm_has_no_share() -> None:
     assert Arm("none", 0, 0, False, 1).synthetic_fraction == 0
     assert Comparison("study", Path(), ()).complete
+
+
+# --- mixes in numbers of images --------------------------------------------------------------------------
+
+
+def test_shots_and_filled_classes_have_their_controls_and_are_no_baseline(tmp_path: Path) -> None:
+    arms = dict.fromkeys(("shots4-fill", "shots4", "real", "fill", "shots16", "half-fill"), (1.0, 0.0))
+    arms |= {"half-fill": (0.5, 0.0), "real50": (0.5, 0.0)}
+    numbers: dict[str, dict[str, object]] = {
+        "shots4-fill": {"real_per_class": 4, "fill": "largest"},
+        "shots4": {"real_per_class": 4},
+        "shots16": {"real_per_class": 16},
+        "fill": {"fill": "largest"},
+        "half-fill": {"fill": {"1": 200}},
+    }
+    study = make_study(tmp_path / "study", MadeUp(arms, seeds=(0, 1), n_test=300, numbers=numbers))
+    for name, n_synthetic in (("shots4-fill", 960), ("fill", 180), ("half-fill", 20)):
+        for seed in (0, 1):
+            edit_result(run_folder(study, name, seed), {"counts.synthetic": n_synthetic})
+    group = one_group(study)
+    by_name = {arm.name: arm for arm in group.arms}
+    assert list(by_name) == ["real", "shots4", "shots16", "real50", "fill", "shots4-fill", "half-fill"]
+    assert [name for name, arm in by_name.items() if arm.baseline] == ["real"]
+    assert {name: arm.control for name, arm in by_name.items()} == {
+        "real": None, "real50": None, "shots4": None, "shots16": None,
+        "half-fill": "real50", "fill": "real", "shots4-fill": "shots4",
+    }  # fmt: skip
+    assert {name for name, arm in by_name.items() if arm.has_synthetic} == {"half-fill", "fill", "shots4-fill"}
+    assert by_name["fill"].synthetic_fraction == pytest.approx(180 / 1180)
+    assert not any(arm.differs_in_share_alone for arm in group.arms if arm.name != "real")
+    effects = {name: (arm.loss and arm.loss.value, arm.gain and arm.gain.value) for name, arm in by_name.items()}
+    differences = {name: arm.difference.value if arm.difference else 0.0 for name, arm in by_name.items()}
+    assert effects["fill"] == (None, differences["fill"])
+    assert effects["shots4-fill"][0] == differences["shots4"]

@@ -45,6 +45,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("runs", WARNING, RUNS | {"left_out": LEFT_OUT[:2]}),
     ("training_length", PASSED, {"low": 1248, "high": 1248, "shortest": [], "longest": []}),
     ("training_length", SERIOUS, {"low": 248, "high": 1000, "shortest": ["real40"], "longest": ["5", "6", "7", "8"]}),
+    ("filled_classes", WARNING, {"runs": [UNEQUAL] * 4}),
     ("class_shares", PASSED, {"runs": []}),
     ("class_shares", SERIOUS, {"runs": [UNEQUAL] * 4}),
     ("versions", PASSED, {"facts": {}}),

@@ -75,6 +75,24 @@ def test_synthetic_share_of_the_classes(tmp_path: Path, synthetic: int, severity
         assert check.data["runs"] == [{"run": "64-seed0", "least": "cat", "low": 0.6, "most": "dog", "high": 0.67}]
 
 
+def test_filled_classes_are_a_matter_of_their_own(tmp_path: Path) -> None:
+    arms = {"real": (1.0, 0.0), "fill": (1.0, 0.0), "64": (0.4, 0.6)}
+    content = MadeUp(arms, classes=("cat", "dog"), n_test=40, numbers={"fill": {"fill": {"dog": 100}}})
+    study = make_study(tmp_path / "study", content)
+    assert "filled_classes" not in checks_of(study)
+    counts = {"cat": {"real": 100, "synthetic": 0}, "dog": {"real": 10, "synthetic": 90}}
+    edit_result(run_folder(study, "fill"), {"counts.per_class": counts})
+    checks = checks_of(study)
+    assert checks["filled_classes"] == Check(
+        "filled_classes",
+        WARNING,
+        {"runs": [{"run": "fill-seed0", "least": "cat", "low": 0.0, "most": "dog", "high": 0.9}]},
+    )
+    assert "class_shares" not in checks
+    edit_result(run_folder(study, "64"), {"counts.per_class": counts})
+    assert checks_of(study)["class_shares"].data["runs"][0]["run"] == "64-seed0"
+
+
 def test_classes_of_one_origin_each_are_unequal(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     counts = {

@@ -132,6 +132,8 @@ def _columns(measured: Sequence[tuple[Arm, Estimate]]) -> list[float]:
 
 def _size(arm: Arm) -> int:
     rest = arm.real + arm.synthetic - 1
+    if arm.is_in_numbers:
+        return -1 if arm.shots is not None and not arm.has_synthetic else 1
     return 0 if abs(rest) < 1e-9 else int(math.copysign(1, rest))
 
 

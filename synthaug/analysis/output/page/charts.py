@@ -89,7 +89,7 @@ def confusion(content: Content) -> Mapping[str, Any] | None:
 
 def equivalent(content: Content) -> Mapping[str, Any] | None:
     """Draw how many real images alone do as well as each arm, or say why not; None without synthetic images."""
-    if not any(arm.synthetic and arm.name in content.group.predicted for arm in content.group.arms):
+    if not any(arm.has_synthetic and arm.name in content.group.predicted for arm in content.group.arms):
         return None
     sizes, labels = content.findings.equivalents, arm_table.labels(content.group)
     figure = equivalent_curve.equivalent_curve(sizes, labels, palette.arm_colours(content.group.arms))
@@ -103,7 +103,7 @@ def equivalent(content: Content) -> Mapping[str, Any] | None:
 
 def exchange(content: Content) -> Mapping[str, Any] | None:
     """Draw the exchange rate, or say why it is not identifiable; None where no arm has synthetic images."""
-    if not any(arm.synthetic and arm.name in content.group.predicted for arm in content.group.arms):
+    if not any(arm.has_synthetic and arm.name in content.group.predicted for arm in content.group.arms):
         return None
     rate = content.findings.exchange
     figures = {

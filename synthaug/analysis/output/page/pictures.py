@@ -86,7 +86,11 @@ def _mistake(image: HardImage) -> str:
 
 def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[list[MixRow], str]:
     """Return the images of one origin of the run that has most of them (real ones: of the real arm), or a problem."""
-    pure = [run for run in runs if run.real == 1 and run.synthetic == 0] if origin == REAL else []
+    pure = (
+        [run for run in runs if run.real == 1 and run.synthetic == 0 and not run.image_numbers]
+        if origin == REAL
+        else []
+    )
     run = with_most(pure, origin) or with_most(runs, origin)
     if run is None:
         return [], f"No finished run was trained on {origin} images." if runs else ""
