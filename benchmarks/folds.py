@@ -14,7 +14,7 @@ import scipy
 from numpy.typing import NDArray
 
 from benchmarks.truth import Array
-from synthaug.analysis.inference.folds import folds_mean_variance
+from synthaug.analysis.inference.folds import fold_accuracy, folds_mean_variance
 from synthaug.analysis.inference.intervals import ALPHA, paired_mean_variance
 
 STUDIES = 1000
@@ -70,8 +70,8 @@ LEARNERS: dict[str, tuple[Learner, tuple[int, ...]]] = {
 
 def learnt(
     learner: Learner, folds: Folds, seeds: int, studies: int, features: int, random: np.random.Generator
-) -> Iterator[Array]:
-    """Yield differences (studies, seeds, images) of two arms that learn.
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield correct answers (studies, arms, seeds, images) of two arms that learn.
 
     Args:
         learner: of both arms.
@@ -86,21 +86,19 @@ def learnt(
     for start in range(0, studies, CHUNK):
         shape = (min(CHUNK, studies - start), images, 2 * FEATURES)
         points = random.standard_normal(shape) + classes[:, None] * DISTANCE / np.sqrt(FEATURES)
-        differences = np.empty((shape[0], seeds, images))
+        correct = np.empty((shape[0], 2, seeds, images), dtype=bool)
         for seed, fold in itertools.product(range(seeds), np.unique(folds)):
             train, test = folds != fold, folds == fold
-            first, second = (
-                learner(block[:, train], classes[train], block[:, test], random) == classes[test]
-                for block in (points[..., :FEATURES], points[..., FEATURES : FEATURES + features])
-            )
-            differences[:, seed, test] = second.astype(float) - first
-        yield differences
+            for arm, block in enumerate((points[..., :FEATURES], points[..., FEATURES : FEATURES + features])):
+                predicted = learner(block[:, train], classes[train], block[:, test], random)
+                correct[:, arm, seed, test] = predicted == classes[test]
+        yield correct
 
 
 def additive(
     folds: Folds, seeds: int, studies: int, effects: tuple[float, float, float], random: np.random.Generator
-) -> Iterator[Array]:
-    """Yield differences (studies, seeds, images) of two equal arms, of the threshold model of `benchmarks.truth`.
+) -> Iterator[NDArray[np.bool_]]:
+    """Yield correct answers (studies, arms, seeds, images) of two equal arms, of the model of `benchmarks.truth`.
 
     Args:
         folds: (images,).
@@ -124,15 +122,14 @@ def additive(
         ease = (
             np.sqrt(0.85) * normal(1, 1, images) + 0.1 * normal(2, 1, images) + np.sqrt(0.14) * normal(2, seeds, images)
         )
-        correct = (level + ease + effect[..., folds] > 0).astype(float)
-        yield correct[:, 1] - correct[:, 0]
+        yield level + ease + effect[..., folds] > 0
 
 
-Cell = tuple[str, Folds, tuple[int, ...], Iterator[Array]]
+Cell = tuple[str, Folds, tuple[int, ...], Iterator[NDArray[np.bool_]]]
 
 
 def cells(random: np.random.Generator, studies: int) -> Iterator[Cell]:
-    """Yield truth, fold of each image, numbers of seeds, and differences of the studies with the most seeds.
+    """Yield truth, fold of each image, numbers of seeds, and the answers with the most seeds.
 
     Args:
         random: source of random numbers.
@@ -158,12 +155,14 @@ def folds(random: np.random.Generator, studies: int = STUDIES) -> Iterator[Mappi
         studies: number of studies in each cell.
     """
     for name, numbers, all_seeds, parts in cells(random, studies):
-        drawn = np.concatenate(list(parts))
-        truth = float(drawn.mean()) if "half" in name else 0.0
+        correct = np.concatenate(list(parts))
+        differences = correct[:, 1].astype(np.float64) - correct[:, 0]
+        truth = float(differences.mean()) if "half" in name else 0.0
         for seeds in all_seeds:
             count, images = len(np.unique(numbers)), len(numbers)
             cell: dict[str, str | float] = {"truth": name, "folds": count, "seeds": seeds, "images": images}
-            yield cell | _rates(drawn[:, :seeds], numbers, truth)
+            rates = _rates(differences[:, :seeds], numbers, truth)
+            yield cell | rates | {"accuracy covers, %": _accuracy_covers(correct[:, 0, :seeds], numbers)}
 
 
 def _rates(differences: Array, numbers: Folds, truth: float) -> dict[str, float]:
@@ -179,6 +178,13 @@ def _rates(differences: Array, numbers: Folds, truth: float) -> dict[str, float]
     covered = {f"{name} covers, %": np.abs(halves[name][0] - truth) <= halves[name][1] + 1e-12 for name in names}
     rates = {name: round(100 * float(held.mean()), 1) for name, held in covered.items()}
     return rates | {f"{name}, width / ideal": round(float(halves[name][1].mean()) / ideal, 2) for name in names}
+
+
+def _accuracy_covers(correct: NDArray[np.bool_], numbers: Folds) -> float:
+    """Coverage of the first arm's accuracy, the true one being the mean over the studies."""
+    estimates = [fold_accuracy(study.astype(np.float64), numbers) for study in correct]
+    truth = float(correct.mean())
+    return round(100 * float(np.mean([estimate.low <= truth <= estimate.high for estimate in estimates])), 1)
 
 
 def _corrected_t(differences: Array, numbers: Folds) -> Array:

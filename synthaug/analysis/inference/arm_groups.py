@@ -34,7 +34,10 @@ class ArmGroups:
 
 
 def pairwise_differences(
-    arms: Sequence[Values], clusters: NDArray[np.int64] | None = None, looks: int = 1
+    arms: Sequence[Values],
+    clusters: NDArray[np.int64] | None = None,
+    looks: int = 1,
+    folds: NDArray[np.int64] | None = None,
 ) -> dict[Pair, Difference]:
     """Estimate the difference of every two arms, the earlier minus the later, p values adjusted by Holm over all.
 
@@ -42,9 +45,10 @@ def pairwise_differences(
         arms: values of each.
         clusters: of near duplicates among the test images.
         looks: see `contrasts.adjusted`.
+        folds: in which each image was tested.
     """
     pairs = list(itertools.combinations(range(len(arms)), 2))
-    differences = adjusted([difference(arms[i], arms[j], clusters=clusters) for i, j in pairs], looks)
+    differences = adjusted([difference(arms[i], arms[j], clusters=clusters, folds=folds) for i, j in pairs], looks)
     return {pair: item for pair, item in zip(pairs, differences, strict=True) if item is not None}
 
 

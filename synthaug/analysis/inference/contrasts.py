@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.analysis.inference.folds import cluster_folds, fold_difference
 from synthaug.analysis.inference.hypothesis_tests import holm
 from synthaug.analysis.inference.intervals import Difference, cluster_means, paired_difference, unpaired_difference
 from synthaug.analysis.inference.shared_seeds import SharedSeedVariance, borrowed_difference, shared_seed_variance
@@ -63,6 +64,7 @@ def difference(
     second: Values,
     rows: NDArray[np.int64] | None = None,
     clusters: NDArray[np.int64] | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> Difference:
     """Estimate first minus second, over the seeds that both have, or over all seeds of each where they share none.
 
@@ -71,17 +73,24 @@ def difference(
         second: values of at least one seed.
         rows: the test images that count; all of them by default.
         clusters: of near duplicates among all test images, see `intervals.cluster_means`.
+        folds: of all test images, where each was tested in one of several folds, see `folds.fold_difference`.
     """
     kept = slice(None) if rows is None else rows
     clusters = None if clusters is None else clusters[kept]
     shared = sorted(set(first) & set(second))
-    if not shared:
+    if not shared and folds is None:
         table, reference = (
             cluster_means(np.stack([arm[seed][kept] for seed in sorted(arm)]), clusters) for arm in (first, second)
         )
         return unpaired_difference(table, reference)
-    values = np.stack([first[seed][kept] - second[seed][kept] for seed in shared])
-    return paired_difference(cluster_means(values, clusters))
+    if shared:
+        values = np.stack([first[seed][kept] - second[seed][kept] for seed in shared])
+    else:  # what runs of other seeds vary by is seen between the folds
+        means = [np.mean([*arm.values()], axis=0)[kept] for arm in (first, second)]
+        values = np.asarray(means[0] - means[1])[None]
+    if folds is None:
+        return paired_difference(cluster_means(values, clusters))
+    return fold_difference(cluster_means(values, clusters), cluster_folds(folds[kept], clusters))
 
 
 def borrowed_differences(
@@ -117,6 +126,7 @@ def class_differences(
     labels: NDArray[np.int64],
     classes: int,
     clusters: NDArray[np.int64] | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> list[Difference | None]:
     """Estimate first minus second on the test images of each class, p values adjusted by Holm over the classes.
 
@@ -124,15 +134,23 @@ def class_differences(
         first: values of at least one seed.
         second: values of at least one seed.
         labels: true class numbers, (images,).
-        classes: number of classes; None in the result for one without a test image.
+        classes: number of classes; None in the result for one without a test image, or with all of them in one fold.
         clusters: of near duplicates among the test images.
+        folds: in which each image was tested.
     """
     rows = [np.flatnonzero(labels == label) for label in range(classes)]
-    return adjusted([difference(first, second, of_class, clusters) if len(of_class) else None for of_class in rows])
+    tested = [len(of_class) > 0 and (folds is None or len(set(folds[of_class])) > 1) for of_class in rows]
+    return adjusted(
+        difference(first, second, of_class, clusters, folds) if is_tested else None
+        for of_class, is_tested in zip(rows, tested, strict=True)
+    )
 
 
 def contrast(
-    weights: Sequence[float], arms: Sequence[Values], clusters: NDArray[np.int64] | None = None
+    weights: Sequence[float],
+    arms: Sequence[Values],
+    clusters: NDArray[np.int64] | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> Difference | None:
     """Estimate the weighted sum of arms' means, paired by test image and seed; None where no seed is in all arms.
 
@@ -140,12 +158,15 @@ def contrast(
         weights: of each arm; they add up to 0.
         arms: values of each, in the same order.
         clusters: of near duplicates among the test images.
+        folds: in which each image was tested.
     """
     seeds = sorted(set.intersection(*map(set, arms))) if arms else []
     if not seeds:
         return None
     values = np.stack([sum(w * arm[seed] for w, arm in zip(weights, arms, strict=True)) for seed in seeds])
     reach = sum(weight for weight in weights if weight > 0)
+    if folds is not None:
+        return fold_difference(cluster_means(values, clusters), cluster_folds(folds, clusters), reach=reach)
     return paired_difference(cluster_means(values, clusters), reach=reach)
 
 
@@ -171,6 +192,7 @@ def main_effects(
     arms: Sequence[Values],
     clusters: NDArray[np.int64] | None = None,
     looks: int = 1,
+    folds: NDArray[np.int64] | None = None,
 ) -> list[MainEffect]:
     """Estimate the main effects of a factor: every pair of levels that at least two cells have, in their order.
 
@@ -180,6 +202,7 @@ def main_effects(
         arms: values of each.
         clusters: of near duplicates among the test images.
         looks: see `adjusted`.
+        folds: in which each image was tested.
 
     Raises:
         ValueError: two arms have one level and one cell.
@@ -192,7 +215,7 @@ def main_effects(
         shared = [cell for cell in dict.fromkeys(cells) if {(first, cell), (second, cell)} <= set(places)]
         pairs = [places[level, cell] for level in (first, second) for cell in shared]
         weights = [1 / len(shared)] * len(shared) + [-1 / len(shared)] * len(shared) if shared else []
-        difference = contrast(weights, pairs, clusters)
+        difference = contrast(weights, pairs, clusters, folds)
         if difference is not None and len(shared) > 1:
             effects.append(MainEffect(first, second, len(shared), difference))
     corrected = adjusted([effect.difference for effect in effects], looks)
@@ -204,7 +227,11 @@ def main_effects(
 
 
 def slope(
-    shares: Sequence[float], arms: Sequence[Values], per: float, clusters: NDArray[np.int64] | None = None
+    shares: Sequence[float],
+    arms: Sequence[Values],
+    per: float,
+    clusters: NDArray[np.int64] | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> Difference | None:
     """Estimate the least squares slope of arms' means over their synthetic shares, as a contrast.
 
@@ -215,11 +242,12 @@ def slope(
         arms: values of each, in the same order.
         per: the slope is per this difference of shares.
         clusters: of near duplicates among the test images.
+        folds: in which each image was tested.
     """
     if len(set(shares)) < 3:
         return None
     x = np.asarray(shares) - np.mean(shares)
-    return contrast((per * x / np.square(x).sum()).tolist(), arms, clusters)
+    return contrast((per * x / np.square(x).sum()).tolist(), arms, clusters, folds)
 
 
 def adjusted(differences: Iterable[Difference | None], looks: int = 1) -> list[Difference | None]:

@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from synthaug.analysis.inference.intervals import (
     CONFIDENCE,
     Difference,
+    Estimate,
     MeanVariance,
     VarianceComponent,
     added_image,
     difference_around,
+    effective_wilson,
+    wilson,
 )
 
 
@@ -46,6 +49,43 @@ def fold_difference(
     return difference_around(float(differences.mean()), float(centre), variance, runs, confidence, reach)
 
 
+def fold_accuracy(correct: NDArray[np.float64], folds: NDArray[np.int64], confidence: float = CONFIDENCE) -> Estimate:
+    """Estimate an arm's accuracy over images, runs and training sets of (K - 1) / K of the images.
+
+    Wilson's interval with the number of images that a simple random sample would need for the width, as
+    `intervals.accuracy_over_seeds`; its end towards 1/2 is no nearer than with as many images as the factor leaves.
+
+    Args:
+        correct: (seeds, images), 1 for a right answer; or means of clusters, see `intervals.cluster_means`.
+        folds: (images,), in which each image is tested.
+        confidence: of the interval.
+    """
+    p = float(correct.mean())
+    images = max(1.0, correct.shape[1] / _overlap(folds))
+    if p in (0.0, 1.0):
+        return wilson(p * images, images, confidence)
+    half = float(_variance(correct, folds, np.zeros(())).half_width(1 - confidence))
+    return effective_wilson(p, half, images, float(correct.size), confidence)
+
+
+def cluster_folds(folds: NDArray[np.int64], clusters: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Return the fold of each cluster of near duplicates, in the order of `intervals.cluster_means`.
+
+    Args:
+        folds: (images,), in which each image is tested.
+        clusters: number of each image's cluster; None: each is one of its own.
+
+    Raises:
+        ValueError: a cluster has images in several folds, so that networks are tested on what they were trained on.
+    """
+    if clusters is None:
+        return folds
+    numbers, first, members = np.unique(clusters, return_index=True, return_inverse=True)
+    if (folds[first][members] != folds).any():
+        raise ValueError("near duplicates are in different folds: one fold must have all images of a cluster")
+    return folds if len(numbers) == len(folds) else np.asarray(folds[first])
+
+
 def folds_mean_variance(
     differences: NDArray[np.float64], folds: NDArray[np.int64], reach: float = 1.0
 ) -> tuple[NDArray[np.float64], MeanVariance]:
@@ -60,25 +100,34 @@ def folds_mean_variance(
         folds: (images,).
         reach: the largest difference there could be.
     """
-    numbers, of_image = np.unique(folds, return_inverse=True)
     seeds, images = differences.shape[-2:]
+    centre = differences.sum(axis=(-2, -1)) / seeds / (images + 2)
+    return centre, _variance(differences, folds, added_image(differences, reach))
+
+
+def _variance(tables: NDArray[np.float64], folds: NDArray[np.int64], added: NDArray[np.float64]) -> MeanVariance:
+    """Of the mean of tables (..., seeds, images) and two images of plus and minus `added`."""
+    numbers, of_image = np.unique(folds, return_inverse=True)
+    seeds, images = tables.shape[-2:]
     count = len(numbers)
     if count < 2 or of_image.shape != (images,):
         raise ValueError(f"need two folds or more and the fold of each of {images} images, got {folds}")
-    size = added_image(differences, reach)
-    centre = differences.sum(axis=(-2, -1)) / seeds / (images + 2)
     indicator = (of_image == np.arange(count)[:, None]).astype(np.float64)
-    means = differences @ (indicator / indicator.sum(axis=1, keepdims=True)).T  # (..., seeds, folds)
-    of_images = differences.mean(axis=-2)
-    deviations = of_images - means.mean(axis=-2)[..., of_image]
-    within = np.square(deviations).sum(axis=-1) * images / max(images - count, 1) + 2 * np.square(size)
-    single = within / (images + 2) ** 2
-    overlap = 1 + count / (count - 1)  # K (1 / K + n_test / n_train)
-    of_folds = means.mean(axis=-2).var(axis=-1, ddof=1)
+    means = tables @ (indicator / indicator.sum(axis=1, keepdims=True)).T  # (..., seeds, folds)
+    deviations = tables.mean(axis=-2) - means.mean(axis=-2)[..., of_image]
+    within = np.square(deviations).sum(axis=-1) * images / max(images - count, 1) + 2 * np.square(added)
+    single = within / (images + (2 if added.any() else 0)) ** 2
     if seeds > 1:
         of_runs = means.var(axis=-2, ddof=1).mean(axis=-1) / count
         of_seeds = means.mean(axis=-1).var(axis=-1, ddof=1)
         runs = VarianceComponent(np.maximum(of_runs, of_seeds) / seeds, count * (seeds - 1))
     else:
-        runs = VarianceComponent(np.maximum(of_folds / count - single, 0) * overlap, count - 1)
-    return centre, MeanVariance(VarianceComponent(single), (runs, VarianceComponent(overlap * single)))
+        of_folds = means[..., 0, :].var(axis=-1, ddof=1) / count
+        runs = VarianceComponent(np.maximum(of_folds - single, 0) * _overlap(folds), count - 1)
+    return MeanVariance(VarianceComponent(single), (runs, VarianceComponent(_overlap(folds) * single)))
+
+
+def _overlap(folds: NDArray[np.int64]) -> float:
+    """Return K (1 / K + n_test / n_train), the factor of the images' variance."""
+    count = len(np.unique(folds))
+    return 1 + count / (count - 1)

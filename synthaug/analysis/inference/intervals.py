@@ -35,7 +35,7 @@ class Estimate:
         return self.low <= 0 <= self.high
 
 
-def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Estimate:
+def wilson(successes: float, n: float, confidence: float = CONFIDENCE) -> Estimate:
     """Compute Wilson's score interval for a proportion.
 
     `successes` need not be whole: the mean accuracy over several seeds is k/n with k between two whole
@@ -122,12 +122,25 @@ def mean_proportion(p: float, table: NDArray[np.float64], n: float, confidence: 
         confidence: of the interval.
     """
     half = float(_mean_variance([table], table.mean(axis=0)).half_width(1 - confidence))
+    return effective_wilson(p, half, n, n * len(table), confidence)
+
+
+def effective_wilson(p: float, half: float, single: float, most: float, confidence: float) -> Estimate:
+    """Compute Wilson's interval with the number of images of a simple random sample that would be as exact.
+
+    Args:
+        p: the proportion.
+        half: half of the width that a symmetric interval has.
+        single: images whose interval is the least towards 1/2.
+        most: as many images at most.
+        confidence: of the interval.
+    """
     z = _z(confidence)
     effective = p * (1 - p) * (z / half) ** 2 if half else math.inf
-    estimate, single = _wilson(p, min(effective, n * len(table)), z), _wilson(p, n, z)
+    estimate, least = _wilson(p, min(effective, most), z), _wilson(p, single, z)
     if p > 0.5:
-        return Estimate(p, min(estimate.low, single.low), estimate.high)
-    return Estimate(p, estimate.low, max(estimate.high, single.high))
+        return Estimate(p, min(estimate.low, least.low), estimate.high)
+    return Estimate(p, estimate.low, max(estimate.high, least.high))
 
 
 def _wilson(p: float, n: float, z: float) -> Estimate:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from benchmarks.folds import learnt, neighbours
-from synthaug.analysis.inference.folds import fold_difference, folds_mean_variance
-from synthaug.analysis.inference.intervals import paired_difference
+from synthaug.analysis.inference.arm_groups import pairwise_differences
+from synthaug.analysis.inference.contrasts import class_differences, contrast, difference, main_effects, slope
+from synthaug.analysis.inference.folds import cluster_folds, fold_accuracy, fold_difference, folds_mean_variance
+from synthaug.analysis.inference.intervals import paired_difference, wilson
 
 Z = 1.959963984540054
 Study = tuple[NDArray[np.float64], NDArray[np.int64]]
@@ -107,8 +109,78 @@ def test_folds_that_are_none(folds: NDArray[np.int64]) -> None:
 def test_it_covers_where_an_interval_over_images_does_not() -> None:
     """Nearest neighbours depend much on the training images, which all folds share."""
     folds = np.arange(100) // 2 % 5
-    (tables,) = learnt(neighbours, folds, 1, 100, 10, np.random.default_rng(0))
-    more = list(learnt(neighbours, folds, 1, 300, 10, np.random.default_rng(1)))
-    tables = np.concatenate([tables, *more])
+    answers = np.concatenate(list(learnt(neighbours, folds, 1, 400, 10, np.random.default_rng(0)))).astype(float)
+    tables = answers[:, 1] - answers[:, 0]
     assert np.mean([fold_difference(table, folds).contains_zero for table in tables]) > 0.95
     assert np.mean([paired_difference(table).contains_zero for table in tables]) < 0.93
+    estimates = [fold_accuracy(table, folds) for table in answers[:, 0]]
+    assert np.mean([item.low <= answers.mean() <= item.high for item in estimates]) > 0.95
+
+
+@given(studies())
+def test_an_accuracy_is_no_surer_than_of_the_images_that_the_factor_leaves(study: Study) -> None:
+    values, folds = study
+    correct = (values >= 0).astype(float)
+    got = fold_accuracy(correct, folds)
+    assert 0 <= got.low <= got.value <= got.high <= 1
+    assert got.value == correct.mean()
+    count = len(np.unique(folds))
+    images = max(1.0, correct.shape[1] / (1 + count / (count - 1)))
+    least = wilson(got.value * images, images)
+    assert got.low <= least.low + 1e-12 if got.value > 0.5 else got.high >= least.high - 1e-12
+    wrong = fold_accuracy(1 - correct, folds)
+    if abs(got.value - 0.5) > 1e-9:
+        assert [wrong.low, wrong.high] == pytest.approx([1 - got.high, 1 - got.low])
+
+
+def test_clusters_are_in_one_fold() -> None:
+    folds, clusters = np.array([2, 0, 2, 1]), np.array([7, 3, 7, 5])
+    assert cluster_folds(folds, clusters).tolist() == [0, 1, 2]
+    assert cluster_folds(folds, None) is folds
+    assert cluster_folds(folds, np.array([9, 3, 7, 5])) is folds
+    with pytest.raises(ValueError, match="near duplicates are in different folds"):
+        cluster_folds(folds, np.array([7, 7, 3, 5]))
+
+
+def draw_values(accuracy: float, seed: int, images: int = 120) -> dict[int, NDArray[np.float64]]:
+    random = np.random.default_rng(seed)
+    return {number: (random.random(images) < accuracy).astype(float) for number in range(2)}
+
+
+def test_every_comparison_knows_folds() -> None:
+    first, second = draw_values(0.8, 0), draw_values(0.7, 1)
+    folds = np.arange(120) % 5
+    expected = fold_difference(np.stack([first[seed] - second[seed] for seed in (0, 1)]), folds)
+    assert difference(first, second, folds=folds) == expected
+    for same in (
+        contrast([1, -1], [first, second], folds=folds),
+        pairwise_differences([first, second], folds=folds)[0, 1],
+        main_effects(["a", "b"] * 2, ["x", "x", "y", "y"], [first, second] * 2, folds=folds)[0].difference,
+    ):
+        assert same is not None
+        assert [same.low, same.high, same.p_value] == pytest.approx([expected.low, expected.high, expected.p_value])
+    line = slope([0.0, 0.5, 1.0], [second, second, first], per=1, folds=folds)
+    assert line is not None
+    assert line.seeds == 10
+    twice, reference = ({seed: np.repeat(arm[seed], 2) for seed in arm} for arm in (first, second))
+    copies = difference(twice, reference, None, np.repeat(np.arange(120), 2), np.repeat(folds, 2))
+    assert [copies.low, copies.high] == pytest.approx([expected.low, expected.high])
+
+
+def test_differences_by_class_over_folds() -> None:
+    first, second = draw_values(0.8, 0), draw_values(0.7, 1)
+    folds, labels = np.arange(120) % 5, np.where(np.arange(120) % 5 == 3, 1, 0)
+    in_several, in_one, absent = class_differences(first, second, labels, 3, folds=folds)
+    assert in_one is None
+    assert absent is None
+    rows = np.flatnonzero(labels == 0)
+    assert in_several is not None
+    assert in_several.low == difference(first, second, rows, folds=folds).low
+
+
+def test_seeds_that_are_not_shared_are_one_run_in_each_fold() -> None:
+    first, second = draw_values(0.8, 0), {seed + 5: values for seed, values in draw_values(0.7, 1).items()}
+    folds = np.arange(120) % 5
+    got = difference(first, second, folds=folds)
+    means = [np.mean([*arm.values()], axis=0) for arm in (first, second)]
+    assert got == fold_difference((means[0] - means[1])[None], folds)
