@@ -82,8 +82,8 @@ def counts(available: int, real: float, synthetic: float) -> Counts:
         real: real images of the mix, a multiple of `available`.
         synthetic: synthetic images of the mix, likewise.
     """
-    kept = _round_half_up(_exact(real) * available)
-    total = _round_half_up((_exact(real) + _exact(synthetic)) * available)
+    kept = round_half_up(_exact(real) * available)
+    total = round_half_up((_exact(real) + _exact(synthetic)) * available)
     return Counts(kept, total - kept)
 
 
@@ -225,7 +225,7 @@ def select(
         )
     chosen: list[Sample] = []
     for name, count in class_counts.items():
-        chosen += [*_shuffled(real[name], seed), *_shuffled(further[name], seed)][: count.real]
+        chosen += [*shuffled(real[name], seed), *shuffled(further[name], seed)][: count.real]
         chosen += _in_order(synthetic[name], seed)[: count.synthetic]
     return sorted(chosen, key=lambda sample: (sample.label, sample.origin, str(sample.path)))
 
@@ -234,11 +234,16 @@ def _in_order(samples: Iterable[Sample], seed: int) -> list[Sample]:
     listed = list(samples)
     if all(sample.index is not None for sample in listed):
         return sorted(listed, key=lambda sample: sample.index or 0)
-    return _shuffled(listed, seed)
+    return shuffled(listed, seed)
 
 
-def _shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
-    """Order samples by (seed, class, content) alone, and copies of one file by path."""
+def shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
+    """Order samples by (seed, class, content) alone, and copies of one file by path.
+
+    Args:
+        samples: in any order.
+        seed: of the run.
+    """
     return sorted(samples, key=lambda sample: (_rank(seed, sample), sample.path.as_posix()))
 
 
@@ -251,5 +256,6 @@ def _exact(number: float) -> Fraction:
     return Fraction(repr(float(number)))  # NumPy's floats are floats, but their `repr` is no number
 
 
-def _round_half_up(number: Fraction) -> int:
+def round_half_up(number: Fraction) -> int:
+    """Return the nearest whole number, of two the larger."""
     return math.floor(number + Fraction(1, 2))

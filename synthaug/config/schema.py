@@ -68,6 +68,14 @@ class Sampling(Enum):
     balanced = "balanced"
 
 
+class Selection(Enum):
+    """Which epoch is tested; see `arms.epoch_images`."""
+
+    best = "best"
+    last = "last"
+    own_share = "own_share"
+
+
 @dataclass
 class AugmentConfig:
     """Mirrors `data.augment.Augmentation`, which may not be imported here because it needs torch."""
@@ -168,6 +176,7 @@ class Config:
     batch_size: int = 32
     budget: Budget = Budget.steps
     sampling: Sampling | None = None
+    selection: Selection = Selection.best
     num_workers: int = 0
     output_dir: str = "outputs"
     overwrite: bool = False

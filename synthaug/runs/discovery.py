@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 # What every report reads of a `result.json`, and of what type it is; "*" stands for any name.
 REQUIRED: Mapping[str, type] = {
-    **dict.fromkeys(("counts.real", "counts.synthetic", "counts.val", "val.epoch", "training.steps"), int),
-    **dict.fromkeys(("training.epochs", "training.batch_size"), int),
+    **dict.fromkeys(("counts.real", "counts.synthetic", "counts.val", "val.epoch", "val.n_selection"), int),
+    **dict.fromkeys(("training.steps", "training.epochs", "training.batch_size"), int),
     **dict.fromkeys(("test.accuracy", "test.calibration_error", "training.seconds"), float),
     **dict.fromkeys(("data.val", "data.test"), str),
     **dict.fromkeys(("started", "finished"), datetime),
@@ -44,6 +44,7 @@ REQUIRED: Mapping[str, type] = {
 # What some of them have besides.
 OPTIONAL: Mapping[str, type] = {
     **dict.fromkeys(("counts.test", "counts.left_out", "counts.per_class.*.real", "counts.per_class.*.synthetic"), int),
+    "val.images": int,
     **dict.fromkeys(("test.macro_f1", "test.class_accuracy.*", "val.accuracy", "training.passes"), float),
     **dict.fromkeys(("counts.per_class", "counts.per_class.*", "test.class_accuracy", "data.scanned"), Mapping),
     **dict.fromkeys(("settings.model", "settings.generator"), Mapping),

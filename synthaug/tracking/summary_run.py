@@ -23,7 +23,7 @@ from synthaug.tracking.artifacts import artifact_name
 log = logging.getLogger(__name__)
 
 _NAMES = ("dataset", "arm", "generator", "model")  # columns of a row that name whose numbers these are
-_SETTINGS = ("budget", "controls", "batch_size")  # of the configuration, where all runs share their value
+_SETTINGS = ("budget", "selection", "controls", "batch_size")  # of the configuration, where all runs share their value
 _SHEET = (
     '<!DOCTYPE html><html><head><meta charset="utf-8"><style>body{{margin:8px;background:#fff;color:#1d2733;'
     "font-family:system-ui,sans-serif}}svg{{width:100%;height:auto;max-height:calc(100vh - 16px)}}</style></head>"

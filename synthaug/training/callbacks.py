@@ -20,7 +20,7 @@ from synthaug.errors import UserError
 from synthaug.files import whole_file, write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import Predictions, write_predictions
-from synthaug.runs.epoch_choice import first_best_epoch
+from synthaug.runs.epoch_choice import epoch_to_test
 from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST, MIX, PREVIOUS
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,13 @@ class History(Callback):
     Args:
         folder: of the run.
         first: the first epoch that may be chosen; those before it are pretraining.
+        is_last: whether the last epoch is tested, and not the first of the best.
     """
 
-    def __init__(self, folder: Path, first: int = 0) -> None:
+    def __init__(self, folder: Path, first: int = 0, is_last: bool = False) -> None:
         self.folder = folder
         self.first = first
+        self.is_last = is_last
         self.rows: list[list[float]] = []
         self._started = 0.0
         self._validated = False
@@ -50,10 +52,10 @@ class History(Callback):
         self.rows = state_dict["rows"]
 
     @property
-    def last_is_best(self) -> bool:
+    def last_is_tested(self) -> bool:
         """Return whether the last epoch is the one to be tested, so far."""
         accuracies = [row[COLUMNS.index("val/accuracy")] for row in self.rows]
-        return first_best_epoch(accuracies, self.first) == len(accuracies) - 1
+        return epoch_to_test(accuracies, self.first, self.is_last) == len(accuracies) - 1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not in on_train_epoch_start: Lightning leaves that hook out of the first epoch after a resume.
@@ -88,7 +90,7 @@ class History(Callback):
 
 
 class Checkpoints(Checkpoint):
-    """`best.ckpt`, the first of the best epochs on real validation images, and `last.ckpt`, to resume from.
+    """`best.ckpt`, of the epoch that is to be tested, as far as is known, and `last.ckpt`, to resume from.
 
     The checkpoint before the last is kept as `previous.ckpt`, for a disk that loses the end of the last. Lightning's
     ModelCheckpoint forgets its best score when the folder was moved between two attempts.
@@ -104,7 +106,7 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero and not (self.folder / MIX).is_file():
             raise UserError(f"{self.folder} was removed while the run was training: run the same command again.")
-        if self.history.last_is_best:
+        if self.history.last_is_tested:
             trainer.save_checkpoint(self.folder / CHECKPOINT, weights_only=True)
         if trainer.is_global_zero:
             _keep(self.folder / LAST, self.folder / PREVIOUS)

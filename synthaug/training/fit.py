@@ -10,13 +10,14 @@ import pytorch_lightning as lightning
 from pytorch_lightning.loggers import Logger
 
 from synthaug.arms.build import Arm, synthetic_folder
+from synthaug.arms.epoch_images import EpochImages, epoch_images
 from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
 from synthaug.errors import UserError
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow
-from synthaug.runs.epoch_choice import first_best_epoch
+from synthaug.runs.epoch_choice import epoch_to_test
 from synthaug.runs.factors import run_label
 from synthaug.runs.identity import synthetic_set_name
 from synthaug.runs.layout import RunKey
@@ -37,7 +38,7 @@ def fit_and_test(
     make_trainer: Callable[..., lightning.Trainer],
     place: SweepPlace | None = None,
 ) -> str:
-    """Train (or resume from `last.ckpt`), test the best epoch once, and write `result.json` last.
+    """Train (or resume from `last.ckpt`), test the chosen epoch once, and write `result.json` last.
 
     Args:
         folder: of the run.
@@ -64,7 +65,8 @@ def fit_and_test(
     model.objective.weigh_classes([sample.label for sample in arm.train])
     data = datamodule(arm, settings, model.pretrain_epochs)
     model.check_batch_size(data.train_batches().batch_size, settings["dataset"]["image_size"])
-    history = History(folder, first=model.pretrain_epochs)
+    validation = validation_images(arm, settings)
+    history = History(folder, first=model.pretrain_epochs, is_last=not validation.choose)
     trainer = make_trainer(
         logger=list(loggers) or False,
         callbacks=[
@@ -103,7 +105,7 @@ def fit_and_test(
         result = {
             **run_fields(key, settings, arm),
             "test": test,
-            "val": chosen_epoch(folder, model.pretrain_epochs),
+            "val": chosen_epoch(folder, validation, model.pretrain_epochs),
             "training": {**training_fields(folder, settings), "passes": mean_passes(folder, data, trainer)},
             "data": {**arm.digests, "scanned": arm.scanned},
             **provenance(trainer),
@@ -164,6 +166,16 @@ def run_fields(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, 
     }
 
 
+def validation_images(arm: Arm, settings: Mapping[str, Any]) -> EpochImages:
+    """Return the images on which a run is validated, and whether they choose its epoch.
+
+    Args:
+        arm: images.
+        settings: the full configuration.
+    """
+    return epoch_images(arm.real, arm.train, settings["selection"], settings["seed"])
+
+
 def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) -> MixDataModule:
     """Return the arm's batches.
 
@@ -175,7 +187,7 @@ def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) 
     dataset = settings["dataset"]
     return MixDataModule(
         arm.train,
-        arm.real.val,
+        validation_images(arm, settings).images,
         arm.real.test,
         arm.store,
         image_size=dataset["image_size"],
@@ -271,17 +283,24 @@ def mean_passes(folder: Path, data: MixDataModule, trainer: lightning.Trainer) -
     return round(trained * batches.batch_size * batches.world / len(data.train), 4)
 
 
-def chosen_epoch(folder: Path, first: int = 0) -> dict[str, Any]:
-    """Return the epoch that was tested and its accuracy on the validation images.
+def chosen_epoch(folder: Path, validation: EpochImages, first: int = 0) -> dict[str, Any]:
+    """Return the field `val` of `result.json`: the epoch that was tested, and what chose it.
 
     Args:
         folder: of the run.
+        validation: its images; `accuracy` is that on all of them, None for an epoch that was cut short.
         first: the first epoch that may be chosen.
     """
     history = contents.read_history(folder)
-    index = first_best_epoch(history["val/accuracy"], first)
-    assert index is not None, "without a best epoch there is no checkpoint"
-    return {"accuracy": history["val/accuracy"][index], "epoch": int(history["epoch"][index])}
+    index = epoch_to_test(history["val/accuracy"], first, is_last=not validation.choose)
+    assert index is not None, "without such an epoch there is no checkpoint"
+    accuracy = history["val/accuracy"][index]
+    return {
+        "accuracy": None if math.isnan(accuracy) else accuracy,
+        "epoch": int(history["epoch"][index]),
+        "images": len(validation.images),
+        "n_selection": validation.n_selection,
+    }
 
 
 def test_metrics(logged: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 
 CARD = ["-m", "mix=real,55,64,73,82"]
-HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "sampling", "num_workers", "output_dir"]
+HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "sampling", "selection", "num_workers", "output_dir"]
 HELP_KEYS += ["per_class", "controls", "compare", "margin", "debug", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 
@@ -682,6 +682,7 @@ def test_value_that_cannot_be_used(override: str, key: str, part: str, default_c
     [
         ("budget=minutes", "[epochs, steps]"),
         ("sampling=weighted", "[oversample, balanced]"),
+        ("selection=worst", "[best, last, own_share]"),
         ("controls=true", "with -m"),
         ("dataset=imagefolder", "dataset.root=<value>"),
     ],

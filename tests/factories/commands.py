@@ -87,6 +87,7 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
         "seed": seed,
         "batch_size": 4,
         "budget": "epochs",
+        "selection": "best",
         "num_workers": 0,
         "output_dir": str(output_dir),
         "dataset": {

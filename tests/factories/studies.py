@@ -177,7 +177,7 @@ def result(
                 for label, name in enumerate(content.classes)
             },
         },
-        "val": {"accuracy": 0.97, "epoch": content.epochs - 1},
+        "val": {"accuracy": 0.97, "epoch": content.epochs - 1, "images": 500, "n_selection": 500},
         "training": {
             "steps": 31 * content.epochs,
             "epochs": content.epochs,

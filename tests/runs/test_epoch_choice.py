@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.runs.epoch_choice import first_best_epoch
+from synthaug.runs.epoch_choice import epoch_to_test, first_best_epoch
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,11 @@ def test_nothing_before_it_is_as_good_and_nothing_after_it_better(accuracies: li
     assert epoch >= first
     assert not any(accuracy >= accuracies[epoch] for accuracy in accuracies[first:epoch])
     assert not any(accuracy > accuracies[epoch] for accuracy in accuracies[epoch:])
+
+
+def test_the_last_epoch_is_the_last_whatever_its_accuracy() -> None:
+    for accuracies in ([0.9], [0.9, 0.5], [0.9, math.nan]):
+        assert epoch_to_test(accuracies, 0, is_last=True) == len(accuracies) - 1
+        assert epoch_to_test(accuracies) == 0
+    assert epoch_to_test([0.9, 0.9], 2, is_last=True) is None
+    assert epoch_to_test([], 0, is_last=True) is None

@@ -17,6 +17,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from synthaug.arms.epoch_images import EpochImages
 from synthaug.data.augment import Augmentation
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_rows
@@ -25,7 +26,7 @@ from synthaug.runs import contents, layout
 from synthaug.training import callbacks, fit, progress
 from synthaug.training.callbacks import COLUMNS, AtomicCheckpointIO
 from tests.factories.commands import KEY, build_arm, settings, train
-from tests.factories.images import image, write_dataset
+from tests.factories.images import image, sample, write_dataset
 
 HISTORY = ["epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr"]  # all columns but the seconds
 
@@ -350,11 +351,48 @@ def test_the_checkpoint_is_the_first_best_epoch_on_validation(study: Path) -> No
     curve = contents.read_history(study / "run")["val/accuracy"]
     epoch = int(np.argmax(curve))
     result = read_json(study / "run" / layout.RESULT)
-    assert result["val"] == {"epoch": epoch, "accuracy": curve[epoch]}
+    assert result["val"] == {"epoch": epoch, "accuracy": curve[epoch], "images": 10, "n_selection": 10}
     saved = torch.load(study / "run" / layout.CHECKPOINT, weights_only=True)
     assert saved["epoch"] == epoch
     assert epoch < 3, "the last epoch would be chosen by accident too: let the study differ"
     assert "optimizer_states" not in saved
+
+
+def test_the_last_epoch_is_tested_if_none_is_chosen(study: Path, tmp_path: Path) -> None:
+    train(tmp_path / "run", run_settings(study) | {"selection": "last"})
+    curve = contents.read_history(tmp_path / "run")["val/accuracy"]
+    assert curve == contents.read_history(study / "run")["val/accuracy"]
+    result = read_json(tmp_path / "run" / layout.RESULT)
+    assert result["val"] == {"epoch": 3, "accuracy": curve[3], "images": 10, "n_selection": 0}
+    assert torch.load(tmp_path / "run" / layout.CHECKPOINT, weights_only=True)["epoch"] == 3
+    assert not same_weights(study / "run", tmp_path / "run")
+
+
+def test_an_arm_is_validated_on_its_own_share(study: Path, tmp_path: Path) -> None:
+    changed = run_settings(study) | {"selection": "own_share"}
+    train(tmp_path / "run", changed)
+    result, curves = read_json(tmp_path / "run" / layout.RESULT), contents.read_history(tmp_path / "run")
+    assert (result["val"]["images"], result["val"]["n_selection"], result["counts"]["val"]) == (6, 6, 10)
+    assert result["val"]["epoch"] == int(np.argmax(curves["val/accuracy"]))
+    classifier = Classifier(["cat", "dog"], **changed["model"])
+    classifier.load_state_dict(weights(tmp_path / "run"))
+    data = fit.datamodule(build_arm(changed), changed)
+    with torch.inference_mode():
+        (batch,) = [data.on_after_batch_transfer(batch, 0) for batch in data.val_dataloader()]
+        correct = classifier.eval()(batch.images).argmax(dim=1) == batch.labels
+    assert len(correct) == 6
+    assert float(correct.double().mean()) == pytest.approx(result["val"]["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize("selection", ["last", "own_share"])
+def test_however_it_is_chosen_a_stopped_run_goes_on(study: Path, tmp_path: Path, selection: str) -> None:
+    changed = run_settings(study) | {"selection": selection}
+    train(tmp_path / "whole", changed)
+    for epoch in (2, None):
+        with pytest.raises(StoppedError):
+            train(tmp_path / "stopped", changed, callbacks=[Interrupt(epoch)])
+    train(tmp_path / "stopped", changed)
+    assert same_run(tmp_path / "whole", tmp_path / "stopped")
 
 
 class Origins(Callback):
@@ -379,15 +417,21 @@ def test_the_checkpoint_is_chosen_after_pretraining(study: Path, tmp_path: Path)
     assert origins.steps == dict.fromkeys(range(4), 4)
     curve = contents.read_history(tmp_path / "run")["val/accuracy"]
     assert len(set(curve)) == 1
-    assert read_json(tmp_path / "run" / layout.RESULT)["val"] == {"epoch": 2, "accuracy": curve[2]}
+    assert read_json(tmp_path / "run" / layout.RESULT)["val"]["epoch"] == 2
     assert torch.load(tmp_path / "run" / layout.CHECKPOINT, weights_only=True)["epoch"] == 2
 
 
 def test_the_result_names_no_epoch_of_pretraining(tmp_path: Path) -> None:
     rows = [[epoch, 0, 0, 0, accuracy, 0, 0] for epoch, accuracy in enumerate([0.9, 0.9, 0.1, math.nan, 0.2, 0.2])]
     write_rows(tmp_path / layout.HISTORY, COLUMNS, rows)
-    assert fit.chosen_epoch(tmp_path, first=2) == {"accuracy": 0.2, "epoch": 4}
-    assert fit.chosen_epoch(tmp_path) == {"accuracy": 0.9, "epoch": 0}
+    best, last = (EpochImages([sample(0)], choose=choose) for choose in (True, False))
+    numbers = {"images": 1, "n_selection": 1}
+    assert fit.chosen_epoch(tmp_path, best, first=2) == {"accuracy": 0.2, "epoch": 4, **numbers}
+    assert fit.chosen_epoch(tmp_path, best) == {"accuracy": 0.9, "epoch": 0, **numbers}
+    numbers["n_selection"] = 0
+    assert fit.chosen_epoch(tmp_path, last) == {"accuracy": 0.2, "epoch": 5, **numbers}
+    write_rows(tmp_path / layout.HISTORY, COLUMNS, rows[:4])
+    assert fit.chosen_epoch(tmp_path, last) == {"accuracy": None, "epoch": 3, **numbers}
 
 
 @pytest.mark.parametrize(

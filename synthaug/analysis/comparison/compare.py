@@ -225,6 +225,7 @@ def _with_accuracy(arm: Arm, predictions: list[RunPredictions], values: _ArmValu
         seeds=tuple(sorted(values.correct)),
         n_real=first["counts"]["real"],
         n_synthetic=first["counts"]["synthetic"],
+        n_selection=first["val"]["n_selection"],
         accuracy=accuracy_over_seeds(correct, clusters=test.clusters),
         seed_deviation=sample_deviation([float(row.mean()) for row in correct]),
         macro_f1=float(np.mean([of_seed.mean() for of_seed in values.macro_f1.values()])),

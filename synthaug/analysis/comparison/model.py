@@ -74,6 +74,7 @@ class Arm:
     seeds: tuple[int, ...] = ()
     n_real: int | None = None
     n_synthetic: int | None = None
+    n_selection: int | None = None  # real images that chose the epoch of a run; 0: it is the last
     accuracy: Estimate | None = None
     seed_deviation: float | None = None
     macro_f1: float | None = None

@@ -5,6 +5,7 @@ problem by name.
 """
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -21,7 +22,7 @@ from synthaug.generation.synthetic_set import ManifestRow
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import MixRow, UnreadableFileError
 from synthaug.runs.discovery import Run
-from synthaug.runs.epoch_choice import first_best_epoch
+from synthaug.runs.epoch_choice import epoch_to_test
 
 IMAGES_UNKNOWN = "training_images_unknown"  # a problem
 _TOLERANCE = 1e-4  # result.json has single-precision metrics
@@ -136,7 +137,7 @@ def _counts(run: Run, problems: list[Reason]) -> PredictionCounts | None:
 
 
 def _history(run: Run, problems: list[Reason]) -> dict[str, list[float]] | None:
-    """Learning curves; the epoch that was tested must be the first of the best among them."""
+    """Learning curves; the epoch that was tested must be the first of the best among them, or the last."""
     try:
         history = contents.read_history(run.folder, run.result)
         accuracies = history["val/accuracy"]
@@ -146,12 +147,20 @@ def _history(run: Run, problems: list[Reason]) -> dict[str, list[float]] | None:
         return None
     chosen = (run.result or {}).get("val", {})
     start = pretrain_epochs(run.result or {})
-    index = first_best_epoch(accuracies, start)
+    is_last = chosen.get("n_selection") == 0
+    index = epoch_to_test(accuracies, start, is_last)
     if index is None:
         return history
-    best, accuracy = epochs[index], accuracies[index]
-    if best != chosen.get("epoch") or abs(accuracy - chosen["accuracy"]) > _TOLERANCE:
-        data = {"recorded": chosen.get("epoch", -1) + 1, "best": best + 1, "accuracy": accuracy}
+    tested, accuracy = epochs[index], accuracies[index]
+    recorded = chosen.get("accuracy")
+    is_other = math.isnan(accuracy) != (recorded is None) or abs(accuracy - (recorded or 0.0)) > _TOLERANCE
+    if tested != chosen.get("epoch") or is_other:
+        data = {
+            "recorded": chosen.get("epoch", -1) + 1,
+            "tested": tested + 1,
+            "accuracy": None if math.isnan(accuracy) else accuracy,
+            "is_last": is_last,
+        }
         problems.append(Reason("other_epoch", data))
     return history
 

@@ -35,6 +35,7 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
             "synthetic_fraction": arm.synthetic_fraction,
             "n_real": arm.n_real,
             "n_synthetic": arm.n_synthetic,
+            "n_selection": arm.n_selection,
             "n_test": group.n_test,
             **_fields("accuracy", arm.accuracy),
             "accuracy_seed_deviation": arm.seed_deviation,

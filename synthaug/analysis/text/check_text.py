@@ -9,6 +9,7 @@ from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, 
 
 _TITLES = {
     "runs": "planned runs",
+    "selection": "images that chose the epoch",
     "run_files": "files of the runs",
     "filled_classes": "classes filled with synthetic images",
     "class_shares": "synthetic share of the classes",

@@ -20,6 +20,7 @@ def arm_checks(group: Group) -> list[Check]:
         _controls(group.arms),
         _power(group),
         _augmentation(group.arms),
+        _selection(group),
         _seeds(group),
         _paired_seeds(group.arms),
         _chance(group),
@@ -83,6 +84,19 @@ def _augmentation(arms: Sequence[Arm]) -> Check | None:
     """Arms that differ in more than their numbers of images."""
     augmented = {arm.name: arm.augment for arm in arms if arm.augment}
     return Check("augmentation", WARNING, {"arms": augmented}) if augmented else None
+
+
+def _selection(group: Group) -> Check | None:
+    """Arms of fewer real training images than the baseline whose epoch was chosen on as many validation images."""
+    arms = [arm for arm in group.arms if arm.n_real is not None and arm.n_selection is not None]
+    if not arms:
+        return None
+    full = group.baseline or max(arms, key=lambda arm: arm.n_real or 0)
+    n_real, n_selection = full.n_real or 0, full.n_selection or 0
+    fewer = {arm.name: arm.n_real for arm in arms if (arm.n_real or 0) < n_real}
+    as_many = {arm.name: arm.n_real for arm in arms if arm.name in fewer and 0 < n_selection <= (arm.n_selection or 0)}
+    data = {"arms": as_many, "n_real": n_real, "n_selection": n_selection}
+    return Check("selection", WARNING if as_many else PASSED, data) if fewer else None
 
 
 def _seeds(group: Group) -> Check | None:

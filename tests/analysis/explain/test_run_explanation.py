@@ -78,7 +78,7 @@ def _record(run: Path, rows: list[MixRow]) -> None:
     counts = count_predictions(contents.read_predictions(run))
     result["test"]["macro_f1"] = counts.macro_f1
     history = contents.read_history(run)["val/accuracy"]
-    result["val"] = {"accuracy": max(history), "epoch": history.index(max(history))}
+    result["val"] |= {"accuracy": max(history), "epoch": history.index(max(history))}
     write_json(run / layout.RESULT, result)
 
 
@@ -181,7 +181,9 @@ def test_a_run_without_errors_and_without_synthetic_images(tmp_path: Path) -> No
         ),
         ("test", {"macro_f1": 0.25}, "other_metric", {"metric": "macro_f1", "recorded": 0.25}),
         ("counts", {"test": 41}, "other_test_count", {"recorded": 41, "counted": 40}),
-        ("val", {"epoch": 0}, "other_epoch", {"recorded": 1}),
+        ("val", {"epoch": 0}, "other_epoch", {"recorded": 1, "is_last": False}),
+        ("val", {"epoch": 2, "n_selection": 0}, "other_epoch", {"recorded": 3, "tested": 8, "is_last": True}),
+        ("val", {"accuracy": None}, "other_epoch", {}),
         (
             "counts",
             {"per_class": {"cat": {"real": 4, "synthetic": 5}}},
@@ -219,6 +221,12 @@ def test_files_that_are_gone_leave_the_rest(tmp_path: Path, name: str, code: str
     assert problem.code == code
     assert problem.data["error"].startswith("No such file")
     assert Heading("The checkpoint that was tested") in explain_text.document(run_explanation.explain(run))
+
+
+def test_the_last_epoch_need_not_be_the_best(tmp_path: Path) -> None:
+    run = run_folder(study_with_manifest(tmp_path))
+    change_result(run, "val", epoch=7, accuracy=contents.read_history(run)["val/accuracy"][7], n_selection=0)
+    assert run_explanation.explain(run).problems == ()
 
 
 def test_the_first_epoch_that_may_be_chosen_follows_pretraining(tmp_path: Path) -> None:

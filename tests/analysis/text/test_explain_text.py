@@ -23,7 +23,7 @@ RESULT = {
     "started": "2025-01-01T10:00:00+00:00",
     "finished": "2025-01-01T10:00:41+00:00",
     "test": {"accuracy": 0.75, "macro_f1": 0.733},
-    "val": {"accuracy": 0.9, "epoch": 2},
+    "val": {"accuracy": 0.9, "epoch": 2, "images": 1500, "n_selection": 1500},
     "training": {"epochs": 3, "steps": 1234, "batch_size": 32, "seconds": 41.2},
     "counts": {"val": 1500},
     "settings": {"seed": 3, "model": {"name": "resnet18", "pretrain_epochs": 1, "head": {"dropout": 0.5}}},

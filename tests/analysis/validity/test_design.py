@@ -56,6 +56,31 @@ def test_controls() -> None:
     assert "controls" not in checks_of(make_group(arms[0], *arms[3:]))
 
 
+@pytest.mark.parametrize(
+    ("chosen", "severity", "flagged"),
+    [
+        ((500, 500, 500), WARNING, {"60": 400, "80": 200}),
+        ((500, 200, 500), WARNING, {"80": 200}),
+        ((500, 200, 100), PASSED, {}),
+        ((0, 0, 0), PASSED, {}),
+        ((0, 200, 100), PASSED, {}),
+    ],
+)
+def test_an_arm_of_fewer_real_images_has_fewer_to_choose_the_epoch(
+    chosen: tuple[int, int, int], severity: str, flagged: dict[str, int]
+) -> None:
+    full, some, few = chosen
+    arms = [baseline(n_selection=full), make_arm(0.6, n_selection=some), make_arm(0.8, n_selection=few)]
+    data = {"arms": flagged, "n_real": 1000, "n_selection": chosen[0]}
+    assert checks_of(make_group(*arms))["selection"] == Check("selection", severity, data)
+    assert checks_of(make_group(*arms[1:]))["selection"].data["n_real"] == 400
+
+
+def test_arms_of_all_real_images_may_have_all_validation_images() -> None:
+    arms = [baseline(n_selection=500), make_arm(0.5, real=1.0, n_real=1000, n_selection=500)]
+    assert "selection" not in checks_of(make_group(*arms))
+
+
 def test_power_of_a_study(tmp_path: Any) -> None:
     arms = {"real": (1.0, 0.0), "real50": (0.5, 0.0), "55": (0.5, 0.5)}
     study = make_study(tmp_path / "study", MadeUp(arms=arms, n_test=200, seeds=(0, 1)))

@@ -25,7 +25,7 @@ def _results(group: Group, arm: str | None = None) -> list[Mapping[str, Any]]:
 
 
 def _ranges(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
-    """Return epochs, steps, batch size, epoch of the checkpoint, validation images and seconds of training."""
+    """Return epochs, steps, batch size, epoch of the checkpoint, images that chose it and seconds of training."""
 
     def span(values: Iterable[float]) -> tuple[int, int]:
         numbers = [round(value) for value in values]
@@ -36,7 +36,7 @@ def _ranges(results: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
         span(result["training"]["steps"] for result in results),
         span(result["training"]["batch_size"] for result in results),
         span(result["val"]["epoch"] + 1 for result in results),
-        span(result["counts"]["val"] for result in results),
+        span(result["val"]["n_selection"] for result in results),
         span(result["training"]["seconds"] for result in results),
     ]
 
