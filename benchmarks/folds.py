@@ -1,9 +1,9 @@
 """Simulate the interval of two arms in K folds, where training sets overlap: with classifiers that learn, and additive.
 
 Images are points of two classes with two blocks of features, which tell as much; one arm sees the first block, the
-other the second or half of it. What two arms truly differ by at this number of training images is the mean over all
-studies of a cell. In the additive truth, runs move accuracy, and each training image adds a part of its own to the
-networks that are trained on it.
+other the second or half of it. Or they are handwritten digits, even or odd, of which an arm sees the left half or the
+right. What two arms truly differ by at this number of training images is the mean over all studies of a cell. In the
+additive truth, runs move accuracy, and each training image adds a part of its own to the networks trained on it.
 """
 
 import itertools
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import scipy
 from numpy.typing import NDArray
+from sklearn.datasets import load_digits
 
 from benchmarks.truth import Array
 from synthaug.analysis.inference.folds import fold_accuracy, folds_mean_variance
@@ -25,6 +26,8 @@ HIDDEN = 30
 ACCURACY = 0.95
 Folds = NDArray[np.int64]  # of each image
 EFFECTS = ((0.0, 0.0, 0.0), (0.006, 0.0, 0.0), (0.006, 0.003, 0.0), (0.012, 0.003, 0.0), (0.006, 0.003, 0.006))
+# Numbers of studies and images, random numbers -> what each of two arms sees (studies, images, features).
+Points = Callable[[int, int, np.random.Generator], tuple[Array, Array]]
 # Training points, their classes (-1, 1), test points (studies, images, features), random numbers -> predicted classes.
 Learner = Callable[[Array, Array, Array, np.random.Generator], Array]
 
@@ -68,28 +71,61 @@ LEARNERS: dict[str, tuple[Learner, tuple[int, ...]]] = {
 }
 
 
+def _classes(images: int) -> Array:
+    return np.where(np.arange(images) % 2, 1.0, -1.0)
+
+
+def blocks(features: int) -> Points:
+    """Draw normal points, of which the first arm sees `FEATURES` features and the second as many others, or fewer."""
+
+    def draw(studies: int, images: int, random: np.random.Generator) -> tuple[Array, Array]:
+        points = random.standard_normal((studies, images, 2 * FEATURES))
+        points += _classes(images)[:, None] * DISTANCE / np.sqrt(FEATURES)
+        return points[..., :FEATURES], points[..., FEATURES : FEATURES + features]
+
+    return draw
+
+
+def digit_halves(studies: int, images: int, random: np.random.Generator) -> tuple[Array, Array]:
+    """Draw handwritten digits, even and odd by turns; the first arm sees the left half, the second the right.
+
+    Args:
+        studies: their number.
+        images: of each study, no digit twice.
+        random: source of random numbers.
+    """
+    pixels, digits = load_digits(return_X_y=True)
+    squares = np.asarray(pixels / 8 - 1).reshape(-1, 8, 8)
+    rows = np.empty((studies, images), dtype=np.int64)
+    for rest in (0, 1):
+        members = np.flatnonzero(digits % 2 == rest)
+        rows[:, rest::2] = [random.permutation(members)[: images // 2] for _ in range(studies)]
+    left, right = (half.reshape(len(squares), -1)[rows] for half in (squares[:, :, :4], squares[:, :, 4:]))
+    return left, right
+
+
 def learnt(
-    learner: Learner, folds: Folds, seeds: int, studies: int, features: int, random: np.random.Generator
+    learner: Learner, points: Points, folds: Folds, seeds: int, studies: int, random: np.random.Generator
 ) -> Iterator[NDArray[np.bool_]]:
     """Yield correct answers (studies, arms, seeds, images) of two arms that learn.
 
     Args:
         learner: of both arms.
+        points: what either arm sees.
         folds: (images,).
         seeds: of each arm.
         studies: their number.
-        features: that the second arm sees; the first sees `FEATURES` others.
         random: source of random numbers.
     """
     images = len(folds)
-    classes = np.where(np.arange(images) % 2, 1.0, -1.0)
+    classes = _classes(images)
     for start in range(0, studies, CHUNK):
-        shape = (min(CHUNK, studies - start), images, 2 * FEATURES)
-        points = random.standard_normal(shape) + classes[:, None] * DISTANCE / np.sqrt(FEATURES)
-        correct = np.empty((shape[0], 2, seeds, images), dtype=bool)
+        part = min(CHUNK, studies - start)
+        seen = points(part, images, random)
+        correct = np.empty((part, 2, seeds, images), dtype=bool)
         for seed, fold in itertools.product(range(seeds), np.unique(folds)):
             train, test = folds != fold, folds == fold
-            for arm, block in enumerate((points[..., :FEATURES], points[..., FEATURES : FEATURES + features])):
+            for arm, block in enumerate(seen):
                 predicted = learner(block[:, train], classes[train], block[:, test], random)
                 correct[:, arm, seed, test] = predicted == classes[test]
         yield correct
@@ -135,11 +171,17 @@ def cells(random: np.random.Generator, studies: int) -> Iterator[Cell]:
         random: source of random numbers.
         studies: number of studies in each cell.
     """
-    sizes = ((100, 5, FEATURES), (400, 5, FEATURES), (400, 10, FEATURES), (400, 5, FEATURES // 2))
-    for (name, (learner, seeds)), (images, count, features) in itertools.product(LEARNERS.items(), sizes):
+    halves, equal = "half of the features", "equal arms"
+    shapes = (
+        (equal, blocks(FEATURES), 100, 5),
+        (equal, blocks(FEATURES), 400, 5),
+        (equal, blocks(FEATURES), 400, 10),
+        (halves, blocks(FEATURES // 2), 400, 5),
+        ("handwritten digits", digit_halves, 200, 5),
+    )
+    for (name, (learner, seeds)), (what, points, images, count) in itertools.product(LEARNERS.items(), shapes):
         numbers = np.asarray(np.arange(images) // 2 % count, dtype=np.int64)  # both classes in every fold
-        words = f"{name}, {'equal arms' if features == FEATURES else 'half of the features'}"
-        yield words, numbers, seeds, learnt(learner, numbers, max(seeds), studies, features, random)
+        yield f"{name}, {what}", numbers, seeds, learnt(learner, points, numbers, max(seeds), studies, random)
     for effects, count in itertools.product(EFFECTS, (5, 10)):
         run, training, seed = (f"{100 * effect:g}" for effect in effects)
         numbers = np.asarray(np.arange(1600) % count, dtype=np.int64)
@@ -157,7 +199,7 @@ def folds(random: np.random.Generator, studies: int = STUDIES) -> Iterator[Mappi
     for name, numbers, all_seeds, parts in cells(random, studies):
         correct = np.concatenate(list(parts))
         differences = correct[:, 1].astype(np.float64) - correct[:, 0]
-        truth = float(differences.mean()) if "half" in name else 0.0
+        truth = 0.0 if "equal" in name or "points" in name else float(differences.mean())
         for seeds in all_seeds:
             count, images = len(np.unique(numbers)), len(numbers)
             cell: dict[str, str | float] = {"truth": name, "folds": count, "seeds": seeds, "images": images}

@@ -163,6 +163,6 @@ def _ratios(variances: NDArray[np.float64], expected: NDArray[np.float64]) -> ND
     return np.asarray(variances / expected / level)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def _normal(seeds: int, arms: int) -> NDArray[np.float64]:
     return np.random.default_rng(0).standard_normal((NULL_DRAWS, seeds, arms))

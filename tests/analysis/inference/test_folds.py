@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from benchmarks.folds import learnt, neighbours
+from benchmarks.folds import blocks, learnt, neighbours
 from synthaug.analysis.inference.arm_groups import pairwise_differences
 from synthaug.analysis.inference.contrasts import class_differences, contrast, difference, main_effects, slope
 from synthaug.analysis.inference.folds import cluster_folds, fold_accuracy, fold_difference, folds_mean_variance
@@ -109,7 +109,9 @@ def test_folds_that_are_none(folds: NDArray[np.int64]) -> None:
 def test_it_covers_where_an_interval_over_images_does_not() -> None:
     """Nearest neighbours depend much on the training images, which all folds share."""
     folds = np.arange(100) // 2 % 5
-    answers = np.concatenate(list(learnt(neighbours, folds, 1, 400, 10, np.random.default_rng(0)))).astype(float)
+    answers = np.concatenate(list(learnt(neighbours, blocks(10), folds, 1, 400, np.random.default_rng(0)))).astype(
+        float
+    )
     tables = answers[:, 1] - answers[:, 0]
     assert np.mean([fold_difference(table, folds).contains_zero for table in tables]) > 0.95
     assert np.mean([paired_difference(table).contains_zero for table in tables]) < 0.93
