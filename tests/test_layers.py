@@ -51,6 +51,7 @@ INSIDE = {
         "synthaug.analysis.exchange",
         "synthaug.analysis.audit",
         "synthaug.analysis.robustness",
+        "synthaug.analysis.subsets",
         "synthaug.analysis.explain",
         "synthaug.analysis.validity",
         "synthaug.analysis.cost",

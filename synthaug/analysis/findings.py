@@ -11,6 +11,8 @@ from synthaug.analysis.exchange.class_verdicts import ClassMix, ClassVerdict
 from synthaug.analysis.exchange.equivalent import EquivalentSizes, group_equivalents
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.robustness.shift_effects import Robustness, robustness
+from synthaug.analysis.subsets.class_balance import ClassBalance, class_balance
+from synthaug.analysis.subsets.group_accuracy import GroupAccuracy, group_accuracy
 from synthaug.analysis.validity.check_result import Check
 from synthaug.analysis.validity.checks import validity_checks
 
@@ -24,6 +26,8 @@ class Findings:
         exchange: what a synthetic image is worth in real ones under a law, or why that cannot be estimated.
         verdicts: by arm, whether synthetic images help each class.
         mixes: for each class, the arm to use.
+        balance: balanced accuracy and worst class; None where no run is compared.
+        image_groups: accuracy in groups of the test images; None where none are recorded.
         robustness: on shift sets; None where there are none.
         costs: seconds and price of each arm.
         checks: of the validity of the comparison, the most severe first.
@@ -33,6 +37,8 @@ class Findings:
     exchange: Exchange
     verdicts: Mapping[str, tuple[ClassVerdict, ...]]
     mixes: tuple[ClassMix, ...]
+    balance: ClassBalance | None
+    image_groups: GroupAccuracy | None
     robustness: Robustness | None
     costs: tuple[Cost, ...]
     checks: tuple[Check, ...]
@@ -60,6 +66,8 @@ def _group_findings(comparison: Comparison, group: Group, prices: Prices | None)
         exchange.group_exchange(group),
         verdicts,
         mixes,
+        class_balance(group),
+        group_accuracy(comparison.folder, group),
         robustness(group),
         costs(comparison.folder, group, prices),
         validity_checks(comparison.folder, group),

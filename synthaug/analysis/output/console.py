@@ -1,7 +1,7 @@
 """The comparison on the console."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.console import Console
@@ -11,9 +11,17 @@ from rich.text import Text
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.cost import Prices
 from synthaug.analysis.findings import Findings
-from synthaug.analysis.text import arm_table, cost_text, equivalent_text, format, robustness_text, sentences
+from synthaug.analysis.text import (
+    arm_table,
+    cost_text,
+    equivalent_text,
+    format,
+    robustness_text,
+    sentences,
+    subsets_text,
+)
 from synthaug.analysis.text.check_text import check_lines
-from synthaug.analysis.text.document import Heading, show, standard_console
+from synthaug.analysis.text.document import Block, Heading, show, standard_console
 from synthaug.messages import plural
 from synthaug.terminal import printable
 
@@ -39,11 +47,22 @@ def report_text(comparison: Comparison, findings: Sequence[Findings], prices: Pr
         for group, group_findings in zip(comparison.groups, findings, strict=True):
             if len(findings) > 1 and (group_findings.robustness or prices):
                 show([Heading(format.title(group), 1)], console=console)
+            for blocks in _subsets(group, group_findings):
+                show(blocks, console=console)
             if group_findings.robustness:
                 show(robustness_text.document(group_findings.robustness, whole=False), console=console)
             if prices:
                 show(cost_text.document(group_findings.costs, arm_table.grid_labels(group)), console=console)
     return text.get()
+
+
+def _subsets(group: Group, findings: Findings) -> Iterator[Sequence[Block]]:
+    """Yield what arms do for classes of unequal size and for groups of the test images."""
+    labels = arm_table.labels(group)
+    if findings.balance and findings.balance.is_unequal:
+        yield [Heading("Balanced accuracy"), *subsets_text.balance_document(findings.balance, labels, False)]
+    if findings.image_groups:
+        yield [Heading("Groups of test images"), *subsets_text.groups_document(findings.image_groups, labels)]
 
 
 def print_comparison(comparison: Comparison, findings: Sequence[Findings], console: Console | None = None) -> None:

@@ -11,6 +11,8 @@ from synthaug.analysis.exchange.rate import Exchange, Point, Value
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.inference.intervals import CONFIDENCE, Difference, Estimate
 from synthaug.analysis.robustness.shift_effects import Robustness, ShiftSetResult
+from synthaug.analysis.subsets.class_balance import ArmBalance
+from synthaug.analysis.subsets.group_accuracy import ArmGroups, GroupAccuracy
 from synthaug.runs import layout
 
 
@@ -22,6 +24,8 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
         findings: of the group.
     """
     equivalents = {item.arm.name: item for item in findings.equivalents.arms}
+    balance = {item.arm: item for item in findings.balance.arms} if findings.balance else {}
+    image_groups = {item.arm: item for item in findings.image_groups.arms} if findings.image_groups else {}
     return [
         {
             "dataset": group.dataset,
@@ -30,8 +34,9 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
             "model": arm.model,
             "reference": arm.reference,
             "baseline": arm.baseline,
-            "real": arm.real,
-            "synthetic": arm.synthetic,
+            "real": None if arm.shots is not None else arm.real,
+            "synthetic": None if arm.is_filled else arm.synthetic,
+            "real_per_class": arm.shots,
             "synthetic_fraction": arm.synthetic_fraction,
             "n_real": arm.n_real,
             "n_synthetic": arm.n_synthetic,
@@ -40,6 +45,8 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
             **_fields("accuracy", arm.accuracy),
             "accuracy_seed_deviation": arm.seed_deviation,
             "macro_f1": arm.macro_f1,
+            **_balance(balance.get(arm.name)),
+            **_worst_group(image_groups.get(arm.name)),
             "calibration_error": arm.calibration_error,
             **_tested("difference", arm.difference),
             "difference_seeds": spaced(arm.difference_seeds),
@@ -113,9 +120,45 @@ def _findings(findings: Findings) -> dict[str, Any]:
             arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in findings.verdicts.items()
         },
         "class_mixes": [dataclasses.asdict(item) for item in findings.mixes],
+        "image_groups": image_groups_record(findings.image_groups) if findings.image_groups else None,
         "robustness": robustness_record(findings.robustness) if findings.robustness else None,
         "costs": [dataclasses.asdict(item) for item in findings.costs],
         "checks": [dataclasses.asdict(item) for item in findings.checks],
+    }
+
+
+def _balance(item: ArmBalance | None) -> dict[str, float | str | None]:
+    return {
+        **_fields("balanced_accuracy", item.accuracy if item else None),
+        **_tested("balanced_difference", item.difference if item else None),
+        "worst_class": item.worst_class if item else None,
+        **_fields("worst_class_accuracy", item.worst.accuracy if item else None),
+        **_fields("worst_class_difference", item.worst_difference if item else None),
+    }
+
+
+def _worst_group(item: ArmGroups | None) -> dict[str, float | str | None]:
+    return {
+        "worst_group": item.worst_group if item else None,
+        **_fields("worst_group_accuracy", item.worst.accuracy if item else None),
+        **_fields("worst_group_difference", item.worst_difference if item else None),
+        **_fields("group_gap", item.worst.gap if item else None),
+        **_fields("group_gap_difference", item.gap_difference if item else None),
+    }
+
+
+def image_groups_record(results: GroupAccuracy) -> dict[str, Any]:
+    """Return the accuracies in groups of the test images as plain data; None where there is no number."""
+    return {
+        "n_test": dict(results.n_test),
+        "without": results.without,
+        "arms": {
+            item.arm: {
+                name: {**_fields("accuracy", cell.accuracy), **_tested("difference", cell.difference)}
+                for name, cell in item.cells.items()
+            }
+            for item in results.arms
+        },
     }
 
 

@@ -23,10 +23,10 @@ from synthaug.analysis.output.page.render import Page, render
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS
 from synthaug.analysis.text import format
 from synthaug.files import read_json, write_json
-from synthaug.runs import contents, discovery, layout
+from synthaug.runs import contents, discovery, grouping, layout
 from tests.analysis.output.figures.test_exchange_curves import EXCHANGE
 from tests.factories.golden import assert_golden
-from tests.factories.studies import SWEEP, MadeUp, make_study
+from tests.factories.studies import SWEEP, MadeUp, edit_result, make_study
 
 SMALL = {name: SWEEP[name] for name in ("real", "64")}
 TINY = MadeUp(arms=SMALL, classes=("cat", "cow", "dog"), n_test=300)
@@ -102,7 +102,7 @@ def words(page: Page) -> str:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study with controls, a shift set, pictures, and a run that failed."""
+    """A study with controls, a shift set, groups, a rare class, pictures, and a run that failed."""
     content = dataclasses.replace(TINY, arms=CONTROLLED, seeds=(0, 1), n_test=600, images=1, failed=[("82", 1)])
     study = make_study(tmp_path_factory.mktemp("page") / "study", content)
     for run in discovery.find_runs(study):
@@ -111,6 +111,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
             contents.write_predictions(folder, contents.read_predictions(run.folder))
             facts = {"format": layout.FORMAT, "origin": "real", "paired_with": "test", "digest": "d" * 64}
             write_json(folder / layout.RESULT, facts)
+            if run.arm == "real":
+                edit_result(run.folder, {f"counts.per_class.{content.classes[1]}.real": 90})
+    paths = compare(study).groups[0].paths
+    groups = {Path(path): ("day", "night")[number % 4 == 0] for number, path in enumerate(paths)}
+    grouping.write_groups(study, content.dataset, groups)
     return study
 
 

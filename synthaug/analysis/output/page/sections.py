@@ -14,7 +14,15 @@ from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
-from synthaug.analysis.text import arm_table, check_text, equivalent_text, exchange_text, power_text, robustness_text
+from synthaug.analysis.text import (
+    arm_table,
+    check_text,
+    equivalent_text,
+    exchange_text,
+    power_text,
+    robustness_text,
+    subsets_text,
+)
 from synthaug.analysis.validity.check_result import SERIOUS
 
 Context = Mapping[str, Any]
@@ -68,6 +76,22 @@ def verdicts(content: Content) -> Context | None:
     return {"verdicts": content.findings.verdicts, "mixes": mixes}
 
 
+def balance(content: Content) -> Context | None:
+    """Return balanced accuracies and worst classes, where classes are not equally large."""
+    results = content.findings.balance
+    if results is None or not results.is_unequal:
+        return None
+    return {"blocks": subsets_text.balance_document(results, arm_table.labels(content.group))}
+
+
+def groups(content: Content) -> Context | None:
+    """Return accuracies in groups of the test images."""
+    results = content.findings.image_groups
+    return (
+        None if results is None else {"blocks": subsets_text.groups_document(results, arm_table.labels(content.group))}
+    )
+
+
 def robustness(content: Content) -> Context | None:
     """Return the results on shift sets."""
     if content.findings.robustness is None:
@@ -107,6 +131,8 @@ SECTIONS = (
     Section("curve", "Accuracy against synthetic share", charts.curve),
     Section("checks", "Checks", checks),
     Section("decomposition", "Effect of synthetic images", charts.decomposition),
+    Section("balance", "Balanced accuracy and rare classes", balance),
+    Section("groups", "Groups of test images", groups),
     Section("classes", "Difference from real by class", charts.classes),
     Section("verdicts", "Effect of synthetic images by class", verdicts),
     Section("equivalent", "Value of a synthetic image", charts.equivalent),
