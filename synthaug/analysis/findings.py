@@ -22,7 +22,8 @@ class Findings:
     """Findings of one group.
 
     Attributes:
-        equivalents: how many real images alone do as well as each arm with synthetic ones.
+        equivalents: how many real images alone do as well as each arm with synthetic ones; one for each way of
+            training, the baseline's first.
         exchange: what a synthetic image is worth in real ones under a law, or why that cannot be estimated.
         verdicts: by arm, whether synthetic images help each class.
         mixes: for each class, the arm to use.
@@ -33,7 +34,7 @@ class Findings:
         checks: of the validity of the comparison, the most severe first.
     """
 
-    equivalents: EquivalentSizes
+    equivalents: tuple[EquivalentSizes, ...]
     exchange: Exchange
     verdicts: Mapping[str, tuple[ClassVerdict, ...]]
     mixes: tuple[ClassMix, ...]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -83,6 +83,7 @@ def sweep_jobs(
     overrides: Sequence[str],
     master: DictConfig | None = None,
     failure: Exception | None = None,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> dict[Combination, Job]:
     """Expand a sweep, its control arms included, and check every run.
 
@@ -91,6 +92,7 @@ def sweep_jobs(
         overrides: of the command line.
         master: the configuration without what is swept over; None: composed here.
         failure: what Hydra raised for it, where it did.
+        announce: told which control arms were added.
 
     Returns:
         The overrides of each run → the run.
@@ -118,10 +120,13 @@ def sweep_jobs(
     wants_controls = master is not None and _wants_controls(master, parsed)
     _raise_problems({}, _without_effect(values, jobs))
     if wants_controls:
-        values = _with_controls(composer, values, jobs)
+        typed, values = {job.folder for job in jobs.values()}, _with_controls(composer, values, jobs)
         jobs, problems = _checked_jobs(composer, itertools.product(*values.values()), errors, is_sweep=True, done=jobs)
         _raise_problems(errors, problems)
-        _require_controls(_swept_mixes(composer, jobs))
+        mixes, jobs = _swept_mixes(composer, jobs), _distinct(jobs)
+        _require_controls(mixes)
+        if added := [job for job in jobs.values() if job.folder not in typed]:
+            announce(controls.announcement([job.settings["mix"] for job in added], mixes, len(jobs)))
     return _distinct(jobs)
 
 
@@ -278,7 +283,8 @@ def _with_controls(
 ) -> dict[str, list[str]]:
     """Return the values of a sweep with those that give it its controls: choices of `mix`, or 0 synthetic images."""
     mixes = _swept_mixes(composer, jobs)
-    if not controls.without_control(mixes):
+    n_seeds = len({job.key.seed for job in jobs.values()})
+    if not controls.without_control(mixes) and not controls.curve_mixes(mixes, n_seeds):
         return dict(values)
     if any(key_of(key) == "mix.synthetic" for key in values):
         if any(mix.real == 0 for mix in mixes):
@@ -291,7 +297,7 @@ def _with_controls(
     if fill := [key for key in values if key_of(key) == "mix.fill"]:
         return {**values, fill[0]: [*values[fill[0]], "++mix.fill=null"]}
     folders = [folder / "mix" for folder in config_folders(composer.compose(next(iter(jobs))).hydra)]
-    choices = controls.with_controls(dict.fromkeys(mix.choice for mix in mixes), mixes, folders)
+    choices = controls.with_controls(dict.fromkeys(mix.choice for mix in mixes), mixes, folders, n_seeds)
     return {**values, "mix": [f"mix='{choice}'" for choice in choices]}
 
 

@@ -26,6 +26,7 @@ from synthaug.config.targets import RefusedConfigurationError
 from synthaug.config.validation import validate
 from synthaug.errors import UserError, raise_all
 from synthaug.files import why_not_writable
+from synthaug.terminal import printable
 
 if TYPE_CHECKING:  # numpy and Pillow, which a wrong key does without
     from synthaug.data.splitting import Divided
@@ -118,7 +119,7 @@ class Session:
         self.is_sweep = self.is_expanded = True
         self.is_sequential = str(master.hydra.launcher._target_).endswith(".BasicLauncher")
         composer = Composer(list(master.hydra.overrides.hydra), master.hydra.job.config_name)
-        jobs = sweep.sweep_jobs(composer, overrides, master)
+        jobs = sweep.sweep_jobs(composer, overrides, master, announce=lambda line: print(printable(line)))
         self._admit(jobs)
         return [list(combination) for combination, job in jobs.items() if not self._is_finished(job)]
 

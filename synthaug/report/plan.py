@@ -9,7 +9,7 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.cost import ALL, costs
 from synthaug.analysis.exchange.cheapest_mix import ImagePrices, Plan, plan
-from synthaug.analysis.exchange.equivalent import group_equivalents
+from synthaug.analysis.exchange.equivalent import EquivalentSizes, group_equivalents
 from synthaug.analysis.exchange.measured_mixes import MeasuredPlan, measured_plan
 from synthaug.analysis.exchange.rate import Exchange, group_exchange
 from synthaug.analysis.text import arm_table
@@ -70,7 +70,8 @@ def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan | None, Measu
     raise_all(HEADLINE, problems)
     plans: list[tuple[Group, Exchange, Plan | None, MeasuredPlan | None]] = []
     for group in groups:
-        exchange, sizes = group_exchange(group), group_equivalents(group)
+        exchange, equivalents = group_exchange(group), group_equivalents(group)
+        sizes = equivalents[0] if equivalents else EquivalentSizes()  # of the arms that are trained as the baseline
         if exchange.identifiable or sizes.estimated:
             duration = seconds[title(group)] or 0
             prices = ImagePrices(request.price_photo, request.price_hour, duration, _held_out(group))
@@ -78,7 +79,7 @@ def _plans(request: Namespace) -> list[tuple[Group, Exchange, Plan | None, Measu
             measured = measured_plan(sizes, request.accuracy, prices) if sizes.estimated else None
             plans.append((group, exchange, by_rate, measured))
         else:
-            reasons = f"{equivalent_headline(sizes, arm_table.labels(group))} {headline(exchange)}"
+            reasons = f"{equivalent_headline(equivalents[:1], arm_table.labels(group))} {headline(exchange)}"
             problems.append(f"{title(group)}: {reasons}")
     if not plans:
         raise_all(HEADLINE, problems)

@@ -11,7 +11,7 @@ from hydra.core.singleton import Singleton
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.config import controls, schema
+from synthaug.config import compose, controls, schema, sweep
 from synthaug.config.controls import SweptMix
 from synthaug.errors import UserError
 from tests.factories.commands import jobs_of
@@ -76,6 +76,54 @@ def test_a_control_stands_right_behind_the_first_arm_that_lacks_it(given_mixes: 
     assert [choice for choice in choices if choice in typed] == typed
     lacking = [mix.choice for mix in controls.without_control(named)]
     assert [before for before, choice in itertools.pairwise(choices) if choice not in typed] == lacking
+
+
+# --- the learning curve --------------------------------------------------------------------------------
+
+
+@given(mixes, st.integers(1, 5))
+def test_the_curve_needs_seeds_and_an_arm_with_a_control(given_mixes: list[SweptMix], n_seeds: int) -> None:
+    added = controls.curve_mixes(given_mixes, n_seeds)
+    plain = [mix for mix in given_mixes if mix.augment is None]
+    assert all(mix.synthetic == 0 and mix.augment is None and 0.2 < mix.real < 1 for mix in added)
+    assert not added or (n_seeds >= 3 and any(mix.needs_control for mix in plain))
+    assert not {mix.real for mix in added} & {mix.real for mix in plain if mix.needs_control or not mix.has_synthetic}
+    lacking = controls.without_control(given_mixes)
+    assert controls.curve_mixes([*given_mixes, *(mix.control for mix in lacking), *added], n_seeds) == []
+
+
+@pytest.mark.parametrize(
+    ("mixes", "seeds", "added"),
+    [
+        ("real,82", "0,1,2", ["real20", "real60", "real40"]),
+        ("real,82", "0,1", ["real20"]),
+        ("real,82,real30", "0,1,2", ["real20", "real50"]),
+        ("real,55", "0,1,2", ["real50", "real80", "real70"]),
+        ("82", "0,1,2", ["real20"]),
+        ("real,add50", "0,1,2", []),
+        ("real,55,64,73,82", "0,1,2,3,4", ["real50", "real40", "real30", "real20"]),
+    ],
+)
+def test_amounts_that_the_learning_curve_lacks_are_added(mixes: str, seeds: str, added: list[str]) -> None:
+    actual = names("-m", f"mix={mixes}", f"seed={seeds}", "controls=true")
+    assert [name for name in actual if name not in mixes.split(",")] == added
+
+
+CURVE = "real60 and real40 for the learning curve of real images"
+
+
+def test_what_was_added_is_said_with_its_runs() -> None:
+    told: list[str] = []
+    with compose.initialized_hydra(None) as composer:
+        sweep.sweep_jobs(composer, ["mix=real,82", "seed=0,1,2", "controls=true"], announce=told.append)
+        sweep.sweep_jobs(
+            composer, ["mix=real,82,real20,real40,real60", "seed=0,1,2", "controls=true"], announce=told.append
+        )
+        sweep.sweep_jobs(composer, ["mix=64", "seed=0,1", "controls=true"], announce=told.append)
+    assert told == [
+        f"controls=true adds real20, real60 and real40 ({CURVE}): 9 of 15 runs.",
+        "controls=true adds real40: 2 of 4 runs.",
+    ]
 
 
 # --- sweeps over choices -------------------------------------------------------------------------------

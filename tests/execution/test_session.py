@@ -73,13 +73,14 @@ def run(recorded: Recorded, monkeypatch: pytest.MonkeyPatch, *arguments: str) ->
 
 
 def test_each_run_is_composed_at_most_once_by_us_and_once_by_hydra(
-    monkeypatch: pytest.MonkeyPatch, counts: Counter[str]
+    monkeypatch: pytest.MonkeyPatch, counts: Counter[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     recorded = Recorded()
     run(recorded, monkeypatch, "-m", "mix=64", "seed=0,1", "controls=true")
     labels = ["64-seed0", "64-seed1", "real40-seed0", "real40-seed1"]
     assert recorded.checked == [labels]
     assert recorded.ran == labels
+    assert capsys.readouterr().out == "controls=true adds real40: 2 of 4 runs.\n"
     # Hydra composes the sweep itself twice, once for its mode; all of ours are derived from one.
     assert counts == {"compose": 1, "load_configuration": 2 + 4 + 1, "parse_args": 1}
     assert recorded.session.is_sweep

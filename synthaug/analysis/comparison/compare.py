@@ -304,7 +304,7 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
     """Return the arms with p values after correction: one family for each planned question.
 
     Arms against the baseline (accuracy, macro F1, non-inferiority), each without the controls; controls against the
-    baseline; arms against their controls.
+    baseline, and with them further amounts of real images alone; arms against their controls.
     """
     controls = controls_of(arms)
     differences, f1_differences = (
@@ -312,7 +312,12 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
         for name in ("difference", "macro_f1_difference")
     )
     gains = adjusted((arm.gain for arm in arms), looks)
-    of_controls = {arm.control: arm.loss for arm in arms}
+    steps = {arm.steps for arm in arms if arm.baseline}
+    of_controls = {
+        arm.name: arm.difference if arm.difference is None or arm.steps in steps else arm.difference.untested()
+        for arm in arms
+        if arm.name in controls
+    }
     losses = dict(zip(of_controls, adjusted(of_controls.values(), looks), strict=True))
     non_inferiority = _non_inferiority(differences, margin_fraction, looks)
     return tuple(
@@ -320,7 +325,7 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
             arm,
             difference=losses[arm.name] if arm.name in controls else differences[row],
             macro_f1_difference=f1_differences[row],
-            loss=arm.loss and losses[arm.control],
+            loss=arm.loss and losses[arm.control or ""],
             gain=gains[row],
             non_inferiority=non_inferiority[row],
         )

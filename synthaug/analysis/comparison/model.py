@@ -1,6 +1,6 @@
 """What a study says, as plain data: its arms, its runs, what may be compared with what."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -302,9 +302,16 @@ def arms_of_one_question(arms: Iterable[Arm]) -> tuple[Arm, ...]:
     return tuple(arm for arm in alike if not arm.has_synthetic or arm.synthetic_settings == most)
 
 
-def controls_of(arms: Iterable[Arm]) -> set[str | None]:
-    """Names of the arms that only serve others: the same real images and no synthetic one. The baseline is none."""
-    return {arm.control for arm in arms if arm.loss is not None}
+def controls_of(arms: Sequence[Arm]) -> set[str]:
+    """Names of the arms that only serve others, without synthetic images and with fewer real ones than the baseline.
+
+    Those of as many real images as another arm are its control; beside these, any further one that is trained alike is
+    a point of the learning curve that equivalent numbers are read off.
+    """
+    served = [arm for arm in arms if arm.control is not None and arm.loss is not None]
+    trainings = [arm.training for arm in served]
+    alone = (arm for arm in arms if 0 < arm.real < 1 and not (arm.synthetic or arm.n_synthetic or arm.augment))
+    return {str(arm.control) for arm in served} | {arm.name for arm in alone if arm.training in trainings}
 
 
 def spaced(seeds: Iterable[int]) -> str:

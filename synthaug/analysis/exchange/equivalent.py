@@ -23,10 +23,8 @@ from synthaug.analysis.exchange.law import EXPONENTS, WORTHLESS, Law, Problem, s
 from synthaug.analysis.exchange.rate import ALL_RIGHT, FEW_REAL, FLAT, NO_SYNTHETIC, Amounts, Point
 from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.intervals import CONFIDENCE
+from synthaug.runs.learning_curve import FEWEST_AMOUNTS, FEWEST_SEEDS, between, is_too_wide
 
-FEWEST_SEEDS = 3  # with one or two, their spread is a guess
-FEWEST_AMOUNTS = 4  # one more than the curve has numbers: else nothing could contradict it
-WIDEST_STEP = 2.5  # ratio of neighbouring amounts, between which the law is relied upon
 CURVE_PARAMETERS = 3
 EXACT = 1e-4  # variance of an error that is known, in units of the least of those measured
 REWEIGHTINGS = 3
@@ -288,8 +286,8 @@ def _wide_step(amounts: Floats, ends: Sequence[float]) -> Reason | None:
         ends: of the interval.
     """
     for below, above in itertools.pairwise(amounts):
-        if above > WIDEST_STEP * below * (1 + 1e-9) and max(ends) > below and min(ends) < above:
-            data = {"below": round(below), "above": round(above), "missing": round((below * above) ** 0.5)}
+        if is_too_wide(below, above) and max(ends) > below and min(ends) < above:
+            data = {"below": round(below), "above": round(above), "missing": round(between(below, above))}
             return Reason(WIDE_STEP, data)
     return None
 
@@ -297,13 +295,19 @@ def _wide_step(amounts: Floats, ends: Sequence[float]) -> Reason | None:
 # --- the arms of a group -----------------------------------------------------------------------------
 
 
-def group_equivalents(group: Group) -> EquivalentSizes:
-    """Estimate the equivalent numbers of a group's arms.
+def group_equivalents(group: Group) -> tuple[EquivalentSizes, ...]:
+    """Estimate the equivalent numbers of a group's arms with synthetic images, whatever these were made by.
 
     Args:
         group: of a comparison.
+
+    Returns:
+        One for the arms that are trained as the baseline is, then one for each other way of training.
     """
-    arms = block_of(group)
+    return tuple(_block_equivalents(group, arms) for arms in _blocks(group))
+
+
+def _block_equivalents(group: Group, arms: Sequence[Arm]) -> EquivalentSizes:
     steps = {arm.steps for arm in arms if arm.steps is not None}
     if len(steps) > 1:  # an arm that trained for longer is worth more for that alone
         return EquivalentSizes(reasons=(Reason(UNEQUAL_STEPS, {"least": min(steps), "most": max(steps)}),))
@@ -311,6 +315,14 @@ def group_equivalents(group: Group) -> EquivalentSizes:
     return equivalent_sizes(amounts, [group.correct[arm.name] for arm in arms], group.clusters)
 
 
-def block_of(group: Group) -> list[Arm]:
-    """Return the arms that differ in their amounts of images alone."""
-    return [arm for arm in group.arms if arm.name in group.correct and not arm.augment]
+def _blocks(group: Group) -> list[list[Arm]]:
+    """Return the arms by how they are trained, the baseline's first, where some have synthetic images."""
+    blocks: list[list[Arm]] = []
+    used = [arm for arm in group.arms if arm.name in group.correct and not arm.augment]
+    for arm in sorted(used, key=lambda arm: not arm.baseline):
+        block = next((block for block in blocks if block[0].training == arm.training), None)
+        if block is None:
+            blocks.append([arm])
+        else:
+            block.append(arm)
+    return [block for block in blocks if any(arm.n_synthetic for arm in block)]

@@ -190,13 +190,13 @@ def fit(
 
 
 def group_exchange(group: Group, *, along: bool = True) -> Exchange:
-    """Fit the exchange rate of a group, overall and per class.
+    """Fit the exchange rate of a group, overall and per class, over the arms that differ in amounts alone.
 
     Args:
         group: of a comparison.
         along: as in `fit`.
     """
-    arms, correct = arms_of(group)
+    arms, correct = arms_of(group.one_question)
     if not arms:
         return Exchange((), (), _few_reasons([]))
     return fit(arms, correct, group.labels, group.class_names, clusters=group.clusters, along=along)

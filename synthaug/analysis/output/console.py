@@ -81,8 +81,8 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
                 break
         console.print(table)
         console.print(Text(sentences.headline(group), style="bold"))
-        if group_findings.equivalents.estimated:
-            console.print(Text(equivalent_text.headline(group_findings.equivalents, arm_table.labels(group))))
+        if line := equivalent_text.results(group_findings.equivalents, arm_table.labels(group)):
+            console.print(Text(line))
         for line in sentences.caption(group):
             console.print(Text(line, style="dim"))
         if line := sentences.trend(group):

@@ -42,13 +42,13 @@ def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
     results = sentences.arm_results(group)
     lines = check_lines(findings.listed_checks, arm_table.grid_labels(group))
     headers, rows = arm_table.table(group)
-    sizes, labels = findings.equivalents, arm_table.labels(group)
+    equivalents = equivalent_text.results(findings.equivalents, arm_table.labels(group))
     return [
         Heading(f"{study}: {format.title(group)} ({plural(group.n_test, 'test image')})"),
         Sentences(sentences.headline(group)),
         Rows([" ".join(header.split()) for header in headers], rows),
         *([Points(results)] if results else []),
-        *([Sentences(equivalent_text.headline(sizes, labels))] if sizes.estimated else []),
+        *([Sentences(equivalents)] if equivalents else []),
         Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
         *([Points(lines)] if lines else []),
     ]

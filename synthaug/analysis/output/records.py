@@ -23,7 +23,7 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
         group: of a comparison.
         findings: of the group.
     """
-    equivalents = {item.arm.name: item for item in findings.equivalents.arms}
+    equivalents = {item.arm.name: item for sizes in findings.equivalents for item in sizes.arms}
     balance = {item.arm: item for item in findings.balance.arms} if findings.balance else {}
     image_groups = {item.arm: item for item in findings.image_groups.arms} if findings.image_groups else {}
     return [
@@ -114,7 +114,7 @@ def _trend(group: Group) -> dict[str, Any] | None:
 
 def _findings(findings: Findings) -> dict[str, Any]:
     return {
-        "equivalents": equivalents_record(findings.equivalents),
+        "equivalents": [equivalents_record(sizes) for sizes in findings.equivalents],
         "exchange": exchange_record(findings.exchange),
         "class_verdicts": {
             arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in findings.verdicts.items()

@@ -182,6 +182,17 @@ def test_each_planned_question_is_a_family_of_its_own(tmp_path: Path) -> None:
     assert [arm_of(group, name).non_inferiority for name in ("real50", "real20")] == [None, None]
 
 
+def test_further_amounts_of_real_images_are_in_the_family_of_the_controls(tmp_path: Path) -> None:
+    arms = {**CONTROLLED, "real70": (0.7, 0.0), "real200": (2.0, 0.0), "strong": (1.0, 0.0)}
+    group = one_group(make_study(tmp_path / "study", MadeUp(arms=arms, seeds=(0, 1, 2), augment={"strong": TRIVIAL})))
+    assert {arm.name for arm in group.treatment_arms} == {"real200", "strong", "55", "82"}
+    family = [arm_of(group, name).difference for name in ("real70", "real50", "real20")]
+    assert [item and item.adjusted_p for item in family] == pytest.approx(holm(p_values(*family)))
+    alone = {name: arms[name] for name in ("real", "real70", "55")}
+    group = one_group(make_study(tmp_path / "alone", MadeUp(arms=alone, seeds=(0, 1, 2))))
+    assert {arm.name for arm in group.treatment_arms} == {"real70", "55"}, "nothing has a control"
+
+
 def test_help_is_concluded_at_equal_steps_only(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(arms=CONTROLLED, seeds=(0, 1, 2)))
     for seed in (0, 1, 2):

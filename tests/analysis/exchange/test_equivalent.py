@@ -1,7 +1,7 @@
 """The equivalent number of real images: a known curve comes back, and what the arms cannot tell is withheld."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -119,11 +119,15 @@ def test_a_design_that_cannot_tell_has_a_reason(arms: Sequence[Amounts], seeds: 
 
 
 def test_a_step_that_is_too_wide_names_the_missing_amount() -> None:
-    amounts = (20, 40, 80, 200, 1000)
-    arms = [*(Amounts(f"real{n}", n, 0) for n in amounts), Amounts("low", 40, 40), Amounts("high", 200, 400)]
-    items = by_name(equivalent_sizes(arms, tables(arms=arms, run=0.02)))
-    assert items["high"].reasons == (Reason("wide_step", {"below": 200, "above": 1000, "missing": 447}),)
-    assert items["low"].bound == "within", "no step is too wide where it stands"
+    def items(*amounts: int) -> dict[str, Equivalent]:
+        arms = [*(Amounts(f"real{n}", n, 0) for n in amounts), Amounts("low", 20, 40), Amounts("high", 200, 400)]
+        return by_name(equivalent_sizes(arms, tables(arms=arms, run=0.02)))
+
+    wide_above, wide_below = items(20, 40, 80, 200, 1000), items(20, 100, 200, 400, 1000)
+    assert wide_above["high"].reasons == (Reason("wide_step", {"below": 200, "above": 1000, "missing": 400}),)
+    assert wide_below["low"].reasons == (Reason("wide_step", {"below": 20, "above": 100, "missing": 40}),)
+    assert wide_above["low"].bound == "within", "no step is too wide where it stands"
+    assert wide_below["high"].bound, "nor here"
 
 
 def test_arms_with_too_few_seeds_are_left_aside_one_by_one() -> None:
@@ -152,13 +156,30 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Group:
 def test_only_arms_that_differ_in_amounts_alone_are_read_off(
     group: Group, change: dict[str, object], code: str | None
 ) -> None:
-    whole = group_equivalents(group)
+    (whole,) = group_equivalents(group)
     assert len(whole.arms) == 10
-    position = next(i for i, arm in enumerate(group.arms) if arm.name == "100+500")
-    other = replace(group.arms[position], **change)  # type: ignore[arg-type]
-    sizes = group_equivalents(replace(group, arms=(*group.arms[:position], other, *group.arms[position + 1 :])))
+    (sizes,) = group_equivalents(changed(group, ["100+500"], change))
     assert codes(sizes.reasons) == ([code] if code else [])
     assert len(sizes.arms) == (0 if code else 9)
+
+
+def changed(group: Group, names: Sequence[str], change: Mapping[str, object]) -> Group:
+    arms = tuple(replace(arm, **change) if arm.name in names else arm for arm in group.arms)  # type: ignore[arg-type]
+    return replace(group, arms=arms)
+
+
+def test_each_way_of_training_has_a_curve_of_its_own(group: Group) -> None:
+    probe = {"settings": {"model.name": "probe", "mix.real": 0.1, "mix.name": "any"}}
+    alike, other = group_equivalents(changed(group, ["100+0", "100+500", "100+2000", "1000+0"], probe))
+    assert codes(alike.reasons) == codes(other.reasons) == [rate.FEW_REAL], "neither has four amounts any more"
+    (only,) = group_equivalents(changed(group, ["1000+0"], probe))
+    assert [point.arm.n_real for point in only.real] == [50, 100, 200, 400], (
+        "no arm with synthetic images is trained so"
+    )
+    settings = next(arm.settings for arm in group.arms if arm.name == "100+500")
+    by_another_generator = {"settings": {**settings, "generator.name": "sdxl", "prompts.name": "clip"}}
+    (both,) = group_equivalents(changed(group, ["100+500"], by_another_generator))
+    assert by_name(both)["100+500"].bound, "how its images are made is what is measured"
 
 
 # --- calibration -------------------------------------------------------------------------------------

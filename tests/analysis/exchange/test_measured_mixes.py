@@ -1,5 +1,6 @@
 """The cheapest arm that reaches an accuracy: what it follows from."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,17 @@ def test_prices_decide_which_images_to_buy() -> None:
     assert alone(cheapest)
     assert cheapest is not None
     assert 250 < cheapest.arm.n_real < 400, "as many as the curve asks for, between two arms"
+
+
+def test_as_many_real_images_as_reach_it_in_19_of_20_cases_are_sure() -> None:
+    accuracy = 1 - float(LAW.error(250, 0))
+    advice = measured_plan(SIZES, accuracy, replace(DEAR, hour=1e7))
+    assert SIZES.curve is not None
+    upper = SIZES.curve.needed(1 - accuracy, 0.9).high  # 5 % lie above
+    assert alone(advice.sure)
+    assert advice.sure is not None
+    assert upper is not None
+    assert advice.sure.arm.n_real == math.ceil(upper)
 
 
 def test_out_of_reach() -> None:

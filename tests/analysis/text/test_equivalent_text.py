@@ -50,7 +50,9 @@ def test_headlines() -> None:
         replace(SIZES, arms=many),
         *(EquivalentSizes(reasons=(reason,)) for reason in REASONS),
     ]
-    lines = [equivalent_text.headline(item, labels(item)) for item in sizes]
+    lines = [equivalent_text.headline([item], labels(item)) for item in sizes]
+    lines.append(equivalent_text.headline([SIZES, EquivalentSizes(reasons=REASONS[1:2]), sizes[1]], labels(SIZES)))
+    lines.append(equivalent_text.headline([], {}))
     assert_golden("equivalent_headlines.txt", "\n".join([*lines, ""]))
 
 

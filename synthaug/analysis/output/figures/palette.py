@@ -6,7 +6,7 @@ follows the page around it and keeps its light colours where there is none.
 
 from collections.abc import Sequence
 
-from synthaug.analysis.comparison.model import Arm
+from synthaug.analysis.comparison.model import Arm, controls_of
 
 # Name → on light, on dark. Text and arms have a contrast of at least 4.5 to their paper (WCAG 2.2, 1.4.3).
 INK, FAINT, BAND, PAPER = "#1d2733", "#8a94a0", "#e8ecf1", "#ffffff"
@@ -30,13 +30,14 @@ _VARIABLE = {light: f"var(--{name},{light})" for name, (light, _) in THEME.items
 
 
 def arm_colours(arms: Sequence[Arm]) -> dict[str, str]:
-    """Return a colour per arm: real in ink, a control in the colour of the first arm that it serves."""
+    """Return a colour per arm: real images alone in ink, a control in the colour of the first arm that it serves."""
     baselines = {arm.name for arm in arms if arm.baseline}
     served = {arm.control: arm.name for arm in reversed(arms) if arm.control and arm.control not in baselines}
-    coloured = [arm.name for arm in arms if arm.name not in baselines and arm.name not in served]
+    alone = baselines | (controls_of(arms) - served.keys())
+    coloured = [arm.name for arm in arms if arm.name not in alone and arm.name not in served]
     colours = {name: ARMS[index % len(ARMS)] for index, name in enumerate(coloured)}
     colours |= {control: colours[name] for control, name in served.items()}
-    return colours | dict.fromkeys(baselines, INK)
+    return colours | dict.fromkeys(alone, INK)
 
 
 def themed(colour: str) -> str:

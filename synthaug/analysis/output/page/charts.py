@@ -91,12 +91,17 @@ def equivalent(content: Content) -> Mapping[str, Any] | None:
     """Draw how many real images alone do as well as each arm, or say why not; None without synthetic images."""
     if not any(arm.has_synthetic and arm.name in content.group.predicted for arm in content.group.arms):
         return None
-    sizes, labels = content.findings.equivalents, arm_table.labels(content.group)
-    figure = equivalent_curve.equivalent_curve(sizes, labels, palette.arm_colours(content.group.arms))
-    blocks = equivalent_text.document(sizes, labels)[2:]  # heading and headline are the section's
+    equivalents, labels = content.findings.equivalents, arm_table.labels(content.group)
+    colour = palette.arm_colours(content.group.arms)
+    drawn = [equivalent_curve.equivalent_curve(sizes, labels, colour) for sizes in equivalents]
+    several = len(equivalents) > 1
+    # The heading is the section's, and so is the headline of the only block.
+    blocks = [
+        block for sizes in equivalents for block in equivalent_text.document(sizes, labels)[1 if several else 2 :]
+    ]
     return {
-        FIGURES: {"equivalent": figure} if figure else {},
-        "headline": equivalent_text.headline(sizes, labels),
+        FIGURES: {f"equivalent{number}": figure for number, figure in enumerate(drawn, 1) if figure is not None},
+        "headline": equivalent_text.headline(equivalents, labels),
         "blocks": blocks,
     }
 

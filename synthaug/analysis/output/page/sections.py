@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from synthaug.analysis.comparison.model import controls_of
+from synthaug.analysis.comparison.model import Group, controls_of
 from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
@@ -46,21 +46,23 @@ class Section:
 
 def result(content: Content) -> Context:
     """Return what the first screen shows: the equivalent numbers, serious checks, the table of arms."""
-    sizes = content.findings.equivalents
     headers, rows = arm_table.table(content.group)
     grid = grid_of(content.group)
     return {
         FIGURES: {} if grid is None else {"accuracy": accuracy_grid(grid)},
-        "equivalents": equivalent_text.headline(sizes, arm_table.labels(content.group)) if sizes.estimated else "",
-        "controls": {
-            arm.control: arm.name
-            for arm in reversed(content.group.arms)
-            if arm.control in controls_of(content.group.arms)
-        },
+        "equivalents": equivalent_text.results(content.findings.equivalents, arm_table.labels(content.group)),
+        "served": _served(content.group),
         "headers": headers,
         "rows": list(zip(arm_table.ordered(content.group), rows, strict=True)),
         "serious": [check_text.title(check) for check in content.findings.listed_checks if check.severity == SERIOUS],
     }
+
+
+def _served(group: Group) -> dict[str, str]:
+    """Return what each arm that only serves others is there for, by its name."""
+    controls = controls_of(group.arms)
+    of_arms = {arm.control: f"control of {arm.name}" for arm in reversed(group.arms) if arm.control in controls}
+    return {name: of_arms.get(name, "for the learning curve") for name in controls}
 
 
 def verdicts(content: Content) -> Context | None:

@@ -29,7 +29,8 @@ def test_a_control_has_the_colour_of_its_arm_and_real_is_ink() -> None:
         Arm("55", 0.5, 0.5, False, 1, control="real50", loss=loss),
         Arm("add", 1, 1, False, 1, control="real", loss=None),
         Arm("real50", 0.5, 0, False, 1),
+        Arm("real70", 0.7, 0, False, 1),
     ]
     colour = palette.arm_colours(arms)
-    assert colour["real"] == palette.INK
+    assert colour["real"] == colour["real70"] == palette.INK
     assert colour["real50"] == colour["55"] != colour["add"]
