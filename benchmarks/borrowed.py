@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from benchmarks.calibration import chunks
+from benchmarks.rivals import moderated
 from benchmarks.truth import Array, Truth
 from synthaug.analysis.inference.intervals import paired_mean_variance
 from synthaug.analysis.inference.shared_seeds import borrowed_mean_variance, shared_seed_variance
@@ -49,20 +50,20 @@ def borrowed(random: np.random.Generator, studies: int = STUDIES) -> Iterator[Ma
 
 
 def _study(correct: Array, changes: Array) -> Array:
-    """Return (5, arms): coverage and half width of both intervals; 2 if the check names the last arm, else 1."""
+    """Return (7, arms): coverage and half width of three intervals; 2 if the check names the last arm, else 1."""
     shared = shared_seed_variance(correct)
     assert shared is not None
     differences = correct[1:] - correct[0]
-    rows = []
-    for centre, variance in (paired_mean_variance(differences), borrowed_mean_variance(differences, shared)):
-        rows += [np.abs(centre - changes) <= variance.half_width(), variance.half_width()]
+    centre, spread = paired_mean_variance(differences)
+    halves = spread.half_width(), borrowed_mean_variance(differences, shared)[1].half_width(), moderated(spread)
+    rows = [row for half in halves for row in (np.abs(centre - changes) <= half, half)]
     check = shared.homogeneity
     rejected = float(check.is_rejected) * (2 if check.least_stable == len(changes) else 1)
     return np.array([*rows, np.full(len(changes), rejected)])
 
 
 def _rates(results: Array) -> dict[str, float]:
-    crossed, crossed_width, covered, width, rejected = np.moveaxis(results, 1, 0)
+    crossed, crossed_width, covered, width, shrunk, shrunk_width, rejected = np.moveaxis(results, 1, 0)
     withheld = rejected[:, 0] > 0
     shares = {
         "crossed covers, %": crossed.mean(),
@@ -71,6 +72,9 @@ def _rates(results: Array) -> dict[str, float]:
         "and where it is not withheld, %": covered[~withheld].mean(axis=0).min(),
         "withheld, %": withheld.mean(),
         "then the last arm is named, %": (rejected[:, 0] > 1).sum() / max(withheld.sum(), 1),
+        "empirical Bayes covers, %": shrunk.mean(),
+        "its worst arm, %": shrunk.mean(axis=0).min(),
     }
+    widths = {"borrowed, width / crossed": width, "empirical Bayes, width / crossed": shrunk_width}
     rounded = {name: round(100 * float(share), 1) for name, share in shares.items()}
-    return {**rounded, "width / crossed": round(float(width.mean() / crossed_width.mean()), 2)}
+    return rounded | {name: round(float(half.mean() / crossed_width.mean()), 2) for name, half in widths.items()}

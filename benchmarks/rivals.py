@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.intervals import ALPHA, MeanVariance, paired_mean_variance
+from synthaug.analysis.inference.intervals import ALPHA, MeanVariance, VarianceComponent, paired_mean_variance
 
 Array = NDArray[np.float64]
 Ends = tuple[Array, Array]
@@ -96,3 +96,29 @@ def _weights(n: int) -> NDArray[np.float32]:
 
 def _around(centre: Array, half: Array) -> Ends:
     return centre - half, centre + half
+
+
+def moderated(spread: MeanVariance) -> Array:
+    """Return half the widths of differences whose seeds' variances are shrunk towards a common one.
+
+    Smyth, G. K. (2004). Linear models and empirical Bayes methods for assessing differential expression in microarray
+    experiments. Statistical Applications in Genetics and Molecular Biology 3(1); as limma, degrees of freedom no more
+    than those of all variances together.
+
+    Args:
+        spread: of the differences of one study.
+    """
+    of_seeds, rest = spread.components
+    degrees, variances = of_seeds.degrees_of_freedom, of_seeds.variance
+    floor = max(1e-5 * float(np.median(variances)), np.finfo(float).tiny)
+    logs = np.log(np.maximum(variances, floor)) - scipy.special.digamma(degrees / 2) + np.log(degrees / 2)
+    excess = float(logs.var(ddof=1) - scipy.special.polygamma(1, degrees / 2))
+    if excess > 0:
+        prior = 2 * scipy.optimize.brentq(lambda x: float(scipy.special.polygamma(1, x)) - excess, 1e-3, 1e9)
+        location = float(np.exp(logs.mean() + scipy.special.digamma(prior / 2) - np.log(prior / 2)))
+    else:
+        prior, location = 1e9, float(variances.mean())
+    shrunk = (prior * location + degrees * variances) / (prior + degrees)
+    total = min(prior + degrees, degrees * len(variances))
+    parts = np.square(VarianceComponent(shrunk, total).half_width(ALPHA)) + np.square(rest.half_width(ALPHA))
+    return np.asarray(np.maximum(np.sqrt(parts), spread.images.half_width(ALPHA)))
