@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from synthaug.errors import UserError, disk_is_full, explain, is_environmental
 from synthaug.terminal import tolerant_output
 
-QUESTIONS = ("audit", "explain", "plan", "power")  # first words; anything else is the folder of a study
+# First words, each with its module; anything else is the folder of a study.
+QUESTIONS = {name: name for name in ("audit", "explain", "plan", "power")} | {"compare": "two_arms"}
 
 
 @tolerant_output()
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     question = arguments[0] if arguments and arguments[0] in QUESTIONS else ""
     # Imported here: a question need not wait for what others import.
-    module = importlib.import_module(f"synthaug.report.{question or 'study'}")
+    module = importlib.import_module(f"synthaug.report.{QUESTIONS.get(question, 'study')}")
     try:
         return int(module.main(arguments[1:] if question else arguments))
     except UserError as error:

@@ -11,6 +11,7 @@ from synthaug.terminal import printable
 
 _DESCRIPTION = """Compare the runs of a study, or answer a question about one, from files alone. Questions:
 
+  compare  two arms that the study did not compare
   explain  a run, from its accuracy to its images
   power    what a plan, a dataset or a study can show
   plan     the cheapest mix that reaches an accuracy
@@ -20,6 +21,7 @@ Each has a --help of its own. A study whose folder is called like one of these w
 _EXAMPLES = [
     "outputs/default [--wandb] [--price-hour 1.20]",
     "explain outputs/default/digits/real-*/seed0 [--image <path>]",
+    "compare outputs/default 64 82",
     "power --accuracy 0.98 --n 162",
     "plan outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20",
     "audit experiments/paper/published.yaml [--markdown]",

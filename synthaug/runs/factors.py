@@ -55,7 +55,7 @@ def arm_names(arms: Mapping[str, Settings]) -> dict[str, str]:
         arms: folder of the arm → its settings.
     """
     keys = factor_keys(arms.values())
-    labels = _labels(keys)
+    labels = factor_labels(keys)
     names = {
         folder: SEPARATOR.join([str(settings.get("mix.name", folder)), *_parts(settings, labels)])
         for folder, settings in arms.items()
@@ -67,9 +67,13 @@ def arm_names(arms: Mapping[str, Settings]) -> dict[str, str]:
     }
 
 
-def _labels(keys: Iterable[str]) -> dict[str, str]:
-    """Return how each factor is called: by the last part of its key, or by all of it where two would be called so."""
-    labels = {key: _LABELS.get(key, key.rpartition(".")[2].replace("_", " ")) for key in keys}
+def factor_labels(keys: Iterable[str]) -> dict[str, str]:
+    """Return how each factor is called: by the last part of its key, or by all of it where two would be called so.
+
+    Args:
+        keys: from `factor_keys`; that of a choice is called by its group.
+    """
+    labels = {key: _LABELS.get(key, key.removesuffix(".name").rpartition(".")[2].replace("_", " ")) for key in keys}
     repeated = Counter(labels.values())
     return {key: label if repeated[label] == 1 else key for key, label in labels.items()}
 

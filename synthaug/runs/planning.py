@@ -1,6 +1,7 @@
 """The plan of a study: every run that was requested, the settings of its arms, and what is compared with what."""
 
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 from synthaug import locks
 from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
-from synthaug.runs.factors import arm_names
+from synthaug.runs.factors import SEPARATOR, arm_names
 from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RESULT, RunKey, require_number
 
 DEFAULT_MARGIN = 1.0  # percentage points
@@ -176,14 +177,19 @@ def find_arm(names: Mapping[ArmKey, str], name: str) -> list[ArmKey]:
         UserError: no arm, or several of one dataset.
     """
     exact = [arm for arm, full in names.items() if name in (full, arm[1])]
-    parts = {part.strip() for part in name.replace("·", ",").split(",")}
-    matching = exact or [arm for arm, full in names.items() if parts <= {part.strip() for part in full.split("·")}]
+    parts = _name_parts(name.replace(",", SEPARATOR))
+    matching = exact or [arm for arm, full in names.items() if parts <= _name_parts(full)]
     choices = ", ".join(sorted({names[arm] for arm in matching or names}))
     if not matching:
         raise UserError(f"{name!r} is no arm of this study; its arms: {choices}.")
     if len({dataset for dataset, _ in matching}) < len(matching):
         raise UserError(f"{name!r} may be several arms: {choices}; give more of the name, in quotes.")
     return matching
+
+
+def _name_parts(name: str) -> set[str]:
+    """Return the parts of a name, without what may be typed otherwise: spaces and capitals."""
+    return {re.sub(r"[\s_]+", "", part).lower() for part in name.split(SEPARATOR.strip())}
 
 
 def record_looks(study: Path, looks: Iterable[int]) -> None:

@@ -38,6 +38,7 @@ from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.inference.contrasts import (
     Values,
     adjusted,
+    borrowed_differences,
     class_differences,
     difference,
     macro_f1_parts,
@@ -47,6 +48,7 @@ from synthaug.analysis.inference.contrasts import (
 from synthaug.analysis.inference.hypothesis_tests import holm
 from synthaug.analysis.inference.intervals import ALPHA, Difference, accuracy_over_seeds, sample_deviation
 from synthaug.analysis.inference.power_analysis import ArmPower
+from synthaug.analysis.inference.shared_seeds import SharedSeedVariance
 from synthaug.errors import UserError
 from synthaug.runs import discovery, layout, planning
 from synthaug.runs.discovery import Run
@@ -116,7 +118,7 @@ def _compare_group(
             confidence.setdefault(item.run.arm, {})[item.run.key.seed] = item.confidence
     looks = _looks_with(looks, arms)
     n_looks = max(len(looks), 1)
-    tested = _adjusted(arms, margin / 100, n_looks)
+    tested, seed_variance = _with_borrowed(_adjusted(arms, margin / 100, n_looks), values, test.clusters)
     return Group(
         dataset=runs[0].key.dataset,
         test_digest=str(reference[0]) if reference else None,
@@ -127,6 +129,7 @@ def _compare_group(
         margin=margin,
         looks=looks,
         trend=_trend(arms, values, test.clusters),
+        seed_variance=seed_variance,
         pairs=_pairs(
             comparisons, runs, {arm.name: of_arm for arm, of_arm in zip(arms, values, strict=True)}, test, n_looks
         ),
@@ -333,6 +336,18 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
     )
 
 
+def _with_borrowed(
+    arms: Sequence[Arm], values: Sequence[_ArmValues | None], clusters: NDArray[np.int64]
+) -> tuple[tuple[Arm, ...], SharedSeedVariance | None]:
+    """Return the arms with the second interval of their difference, and the seeds' variance that it rests on."""
+    correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
+    compared = [arm for arm in arms if arm.difference and arm.reference and len(arm.difference_seeds) > 1]
+    pairs = [(correct[arm.name], correct[arm.reference]) for arm in compared if arm.reference]
+    shared, differences = borrowed_differences(pairs, list(correct.values()), clusters)
+    borrowed = dict(zip((arm.name for arm in compared), differences, strict=True))
+    return tuple(dataclasses.replace(arm, borrowed=borrowed.get(arm.name)) for arm in arms), shared
+
+
 def _with_power(
     arms: Sequence[Arm],
     values: Sequence[_ArmValues | None],
@@ -391,32 +406,30 @@ def _pairs(
 ) -> tuple[PairComparison, ...]:
     """Compare the pairs of arms that the study names; p values of the planned ones are corrected together."""
     names = {run.key.arm: run.arm for run in runs}
+    correct = {name: of_arm.correct for name, of_arm in values.items() if of_arm}
     pairs = [
-        compare_pair(names[item.first], names[item.second], item.exploratory, values, test.clusters)
-        for item in comparisons
+        _pair(names[item.first], names[item.second], item.exploratory, correct, test.clusters) for item in comparisons
     ]
     planned = iter(adjusted([pair.difference for pair in pairs if not pair.exploratory], looks))
     return tuple(pair if pair.exploratory else dataclasses.replace(pair, difference=next(planned)) for pair in pairs)
 
 
-def compare_pair(
-    first: str,
-    second: str,
-    exploratory: bool,
-    values: Mapping[str, _ArmValues | None],
-    clusters: NDArray[np.int64],
-) -> PairComparison:
-    """Compare two arms, first minus second.
+def compare_arms(group: Group, first: str, second: str) -> PairComparison:
+    """Compare two arms of a group after the results, first minus second.
 
     Args:
+        group: of the study.
         first: name of an arm.
         second: name of another.
-        exploratory: whether the question came after the results.
-        values: of each arm.
-        clusters: of near duplicates among the test images.
     """
-    minuend, subtrahend = values.get(first), values.get(second)
-    result = difference(minuend.correct, subtrahend.correct, clusters=clusters) if minuend and subtrahend else None
+    return _pair(first, second, True, group.correct, group.clusters)
+
+
+def _pair(
+    first: str, second: str, exploratory: bool, correct: Mapping[str, Values], clusters: NDArray[np.int64]
+) -> PairComparison:
+    both = first in correct and second in correct
+    result = difference(correct[first], correct[second], clusters=clusters) if both else None
     return PairComparison(first, second, exploratory, result)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from synthaug.analysis.inference.contrasts import Values, right
 from synthaug.analysis.inference.intervals import Difference, Estimate
 from synthaug.analysis.inference.power_analysis import ArmPower
+from synthaug.analysis.inference.shared_seeds import SharedSeedVariance
 from synthaug.runs.discovery import Run
 from synthaug.runs.identity import SHOTS, has_synthetic, image_numbers, is_of_mix
 
@@ -86,6 +87,7 @@ class Arm:
     control: str | None = None  # the arm with the same real images and no synthetic one
     loss: Difference | None = None  # control minus baseline: what losing real images costs
     gain: Difference | None = None  # arm minus control: what synthetic images give back
+    borrowed: Difference | None = None  # `difference` if all arms' seeds vary alike; None where that is not so
     power: ArmPower | None = None  # what difference from the baseline it could have shown
     steps: int | None = None
     epochs: int | None = None
@@ -202,6 +204,7 @@ class Group:
     `confidence` has the probability of each, and is empty unless a run has shift sets, which alone need it. `margin` is
     the smallest difference that matters, in percentage points. `looks` are the numbers of seeds at which conclusions
     were drawn, this time included. `pairs` are the comparisons that the study names.
+    `seed_variance` is what the arms' seeds vary by together; None with one seed or fewer than three arms.
     """
 
     dataset: str
@@ -214,6 +217,7 @@ class Group:
     looks: tuple[int, ...] = ()
     trend: ShareTrend | None = None
     pairs: tuple[PairComparison, ...] = ()
+    seed_variance: SharedSeedVariance | None = None
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     paths: tuple[str, ...] = ()

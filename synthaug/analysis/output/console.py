@@ -15,6 +15,7 @@ from synthaug.analysis.text import (
     arm_table,
     cost_text,
     equivalent_text,
+    factor_text,
     format,
     robustness_text,
     sentences,
@@ -80,6 +81,7 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
             if console.measure(table, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
                 break
         console.print(table)
+        show(factor_text.pairs_document(group), console=console)
         console.print(Text(sentences.headline(group), style="bold"))
         if line := equivalent_text.results(group_findings.equivalents, arm_table.labels(group)):
             console.print(Text(line))
@@ -102,7 +104,7 @@ def _table(comparison: Comparison, group: Group, layout: str) -> Table:
     table.title = Text(printable(f"{comparison.study}: {format.title(group)} ({plural(group.n_test, 'test image')})"))
     headers, rows = _cells(group, layout)
     for header in headers:
-        is_text = header in ("arm", arm_table.SEEDS, arm_table.ONE_SEED)
+        is_text = header in ("arm", arm_table.REFERENCE, arm_table.SEEDS, arm_table.ONE_SEED)
         # Folded, not cut: names of arms may differ in their last letters.
         table.add_column(
             header,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.records import as_json, rows
-from synthaug.analysis.text import arm_table, equivalent_text, format, sentences
+from synthaug.analysis.text import arm_table, equivalent_text, factor_text, format, sentences
 from synthaug.analysis.text.check_text import check_lines
 from synthaug.analysis.text.document import Block, Heading, Points, Rows, Sentences, markdown
 from synthaug.files import write_json, write_rows, write_text
@@ -48,6 +48,8 @@ def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
         Sentences(sentences.headline(group)),
         Rows([" ".join(header.split()) for header in headers], rows),
         *([Points(results)] if results else []),
+        *factor_text.pairs_document(group),
+        *factor_text.factors_document(group),
         *([Sentences(equivalents)] if equivalents else []),
         Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
         *([Points(lines)] if lines else []),

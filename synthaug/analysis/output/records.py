@@ -49,6 +49,7 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
             **_worst_group(image_groups.get(arm.name)),
             "calibration_error": arm.calibration_error,
             **_tested("difference", arm.difference),
+            **_fields("borrowed", arm.borrowed),
             "difference_seeds": spaced(arm.difference_seeds),
             **_tested("macro_f1_difference", arm.macro_f1_difference),
             "margin": group.margin,  # in points

@@ -5,6 +5,7 @@ from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.text import format
 
 P_VALUE = "adjusted\np"
+REFERENCE = "compared\nwith"
 SEEDS, ONE_SEED = "seeds", "seed"
 HEADERS = (
     "arm",
@@ -13,6 +14,7 @@ HEADERS = (
     "synthetic\nshare",
     "accuracy %\n[95 % CI]",
     "difference from real,\npoints [95 % CI]",
+    REFERENCE,
     P_VALUE,
     "steps",
     SEEDS,
@@ -42,8 +44,8 @@ def ordered(group: Group) -> list[Arm]:
 def table(group: Group) -> tuple[list[str], list[list[str]]]:
     """Return headers and rows, in the order of `ordered`.
 
-    There is no column of p values where nothing is tested, as with one seed, and none of images where arms are called
-    by them.
+    There is no column of p values where nothing is tested, as with one seed, none of references where all arms have
+    one, and none of images where arms are called by them.
     """
     arm_labels, n = labels(group), group.n_test
     rows = [
@@ -54,6 +56,7 @@ def table(group: Group) -> tuple[list[str], list[list[str]]]:
             format.share(arm.synthetic_fraction),
             format.accuracy(arm.accuracy, n),
             format.difference(arm.difference, n),
+            arm.reference or format.NONE,
             format.p_value(arm.difference.adjusted_p if arm.difference else None),
             format.NONE if arm.steps is None else f"{arm.steps:,}",
             " ".join(map(str, arm.seeds)) or format.NONE,
@@ -61,7 +64,12 @@ def table(group: Group) -> tuple[list[str], list[list[str]]]:
         for arm in ordered(group)
     ]
     tested = any(arm.difference and arm.difference.adjusted_p is not None for arm in group.arms)
-    dropped = [*([] if tested else [P_VALUE]), *(["real", "synthetic"] if grid_of(group) is not None else [])]
+    references = {arm.reference for arm in group.arms if arm.reference}
+    dropped = [
+        *([] if tested else [P_VALUE]),
+        *([REFERENCE] if len(references) < 2 else []),
+        *(["real", "synthetic"] if grid_of(group) is not None else []),
+    ]
     kept = [column for column, header in enumerate(HEADERS) if header not in dropped]
     headers, *rows = ([row[column] for column in kept] for row in (HEADERS, *rows))
     if all(len(arm.seeds) <= 1 for arm in group.arms):  # or 0 reads as the number of them

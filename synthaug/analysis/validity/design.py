@@ -22,6 +22,7 @@ def arm_checks(group: Group) -> list[Check]:
         _augmentation(group.arms),
         _selection(group),
         _seeds(group),
+        _seed_variance(group),
         _paired_seeds(group.arms),
         _chance(group),
     ]
@@ -108,6 +109,20 @@ def _seeds(group: Group) -> Check | None:
     severity = SERIOUS if fewest == 1 else WARNING if fewest < ENOUGH_SEEDS else PASSED
     data = {"fewest": fewest, "arms": names, "all_arms": len(names) == len(counts)}
     return Check("seeds", severity, data, in_headline=bool(group.treatment_arms) and not group.tested_arms)
+
+
+def _seed_variance(group: Group) -> Check | None:
+    """Whether the arms' accuracies vary alike between seeds, which the second interval rests on."""
+    if group.seed_variance is None:
+        return None
+    homogeneity = group.seed_variance.homogeneity
+    measured = [arm.name for arm in group.arms if arm.accuracy]
+    data = {
+        "arm": measured[homogeneity.least_stable],
+        "ratio": homogeneity.ratio,
+        "p_value": homogeneity.p_value,
+    }
+    return Check("seed_variance", WARNING if homogeneity.is_rejected else PASSED, data)
 
 
 def _paired_seeds(arms: Sequence[Arm]) -> Check | None:

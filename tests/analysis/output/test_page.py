@@ -104,6 +104,7 @@ def words(page: Page) -> str:
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with controls, a shift set, groups, a rare class, pictures, and a run that failed."""
     content = dataclasses.replace(TINY, arms=CONTROLLED, seeds=(0, 1), n_test=600, images=1, failed=[("82", 1)])
+    content = dataclasses.replace(content, compare=[["64", "82"]])
     study = make_study(tmp_path_factory.mktemp("page") / "study", content)
     for run in discovery.find_runs(study):
         if run.result is not None:

@@ -19,6 +19,7 @@ from synthaug.analysis.text import (
     check_text,
     equivalent_text,
     exchange_text,
+    factor_text,
     power_text,
     robustness_text,
     subsets_text,
@@ -101,6 +102,14 @@ def robustness(content: Content) -> Context | None:
     return {"blocks": robustness_text.document(content.findings.robustness)[1:]}  # the section has a heading
 
 
+def comparisons(content: Content) -> Context | None:
+    """Return the pairs of arms that the study names, the factors of its arms, and the interval that borrows."""
+    group = content.group
+    blocks = [*factor_text.pairs_document(group), *factor_text.factors_document(group)]
+    blocks += factor_text.borrowed_document(group)
+    return {"blocks": blocks} if blocks else None
+
+
 def power(content: Content) -> Context | None:
     """Return the smallest difference that each arm could have shown, and what the margin would take."""
     labels = arm_table.labels(content.group)
@@ -131,6 +140,7 @@ def checks(content: Content) -> Context | None:
 SECTIONS = (
     Section("result", "Result", result),
     Section("curve", "Accuracy against synthetic share", charts.curve),
+    Section("comparisons", "Comparisons of arms", comparisons),
     Section("checks", "Checks", checks),
     Section("decomposition", "Effect of synthetic images", charts.decomposition),
     Section("balance", "Balanced accuracy and rare classes", balance),

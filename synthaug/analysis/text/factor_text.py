@@ -1,0 +1,33 @@
+"""Render what the arms say beyond the baseline: named pairs, factors, intervals that borrow from all arms."""
+
+from synthaug.analysis.comparison.factor_effects import factor_effects, factor_table
+from synthaug.analysis.comparison.model import Group, PairComparison
+from synthaug.analysis.text.document import Block
+from synthaug.analysis.text.templating import Template
+
+_TEMPLATE = Template("factors")
+
+
+def pairs_document(group: Group) -> list[Block]:
+    """Render the comparisons that a study names; nothing where it names none."""
+    return _TEMPLATE.document("pairs", group) if group.pairs else []
+
+
+def pair_sentence(pair: PairComparison, n_test: int) -> str:
+    """Say how two arms compare.
+
+    Args:
+        pair: with a difference.
+        n_test: number of test images, which sets the number of decimals.
+    """
+    return _TEMPLATE.sentence("pair", pair, n_test)
+
+
+def factors_document(group: Group) -> list[Block]:
+    """Render the arms as a grid, and the main effects of their factors; nothing where there are none."""
+    return _TEMPLATE.document("factors", factor_table(group), factor_effects(group), group.n_test)
+
+
+def borrowed_document(group: Group) -> list[Block]:
+    """Render the intervals that borrow the seeds' variance from all arms; nothing where they are withheld."""
+    return _TEMPLATE.document("borrowed", group) if any(arm.borrowed for arm in group.arms) else []
