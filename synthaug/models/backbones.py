@@ -134,6 +134,7 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
         raise UserError(
             f"model.backbone={TIMM}{name} needs timm: pip install 'synthaug[timm]' (in a checkout, -e '.[timm]')."
         ) from None
+    logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of each file that it loads
     names = [TIMM + entry for entry in (*timm.list_models(), *timm.list_pretrained())]
     if TIMM + name not in names:
         raise _unknown(TIMM + name, names, "timm")
@@ -170,15 +171,16 @@ def _resized(name: str, network: nn.Module, image_size: int) -> nn.Module:
     resize: Any = getattr(network, "set_input_size", None)
     if resize is None:
         raise _not_resizable(name, image_size)
-    logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of each network that it resizes
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of PyTorch, about timm's own interpolation
-            resize(img_size=(image_size, image_size))
-    except (AssertionError, ValueError, RuntimeError) as error:
+    patch = max(getattr(getattr(network, "patch_embed", None), "patch_size", (1,)))
+    if image_size % patch:
+        smaller = image_size // patch * patch
+        nearest = [f"{size}" for size in (smaller, smaller + patch) if size > 0]
         raise UserError(
-            f"model.backbone={name} cannot be had for images of model.image_size={image_size} ({error}); choose a "
-            "multiple of its patches' size."
-        ) from error
+            f"dataset.image_size={image_size}: model.backbone={name} takes patches of {patch} pixels, and the "
+            f"rest would be cut off; set dataset.image_size={' or '.join(nearest)}."
+        )
+    with warnings.catch_warnings(action="ignore"):  # of PyTorch, about timm's own interpolation
+        resize(img_size=(image_size, image_size))
     return network
 
 

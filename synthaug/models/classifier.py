@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from synthaug.data.augment import View
 from synthaug.data.datamodule import Batch
-from synthaug.errors import UserError
+from synthaug.errors import UserError, raise_all
 from synthaug.messages import plural
 from synthaug.models import batch_norm as batch_norms
 from synthaug.models import heads, loss, optimizers, schedules
@@ -114,8 +114,9 @@ class Classifier(LightningModule):
             *_batch_norm_problems(batch_norm, mixup, cutmix),
             *loss.option_problems(class_weights),
         ]
-        if problems:
-            raise UserError("\n".join(problems))
+        if len(problems) == 1:
+            raise UserError(problems[0])
+        raise_all("Settings of the model that do not go together:", problems)
         num_classes = len(classes)
         self.classes = list(classes)
         self.seed = seed

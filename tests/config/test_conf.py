@@ -221,7 +221,8 @@ def test_prompts_can_be_read(choice: str, composed: Compose, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("choice", choices("model"))
 def test_model_can_be_made(choice: str, composed: Compose) -> None:
-    node = composed(f"model={choice}", "model.weights=null").model  # weights would be fetched
+    # Weights would be fetched, and patches are of 14 or 16 pixels.
+    node = composed(f"model={choice}", "model.weights=null", "dataset.image_size=224").model
     model = instantiate(schema.target_kwargs(node), classes=["cat", "dog"], seed=0)
     assert isinstance(model, Classifier)
     assert model.classes == ["cat", "dog"]

@@ -135,6 +135,14 @@ def test_positions_are_resampled_and_not_drawn_anew() -> None:
     assert torch.equal(native.get_parameter("head.weight"), resized.get_parameter("head.weight"))
 
 
+@pytest.mark.parametrize(("size", "nearest"), [(40, "32 or 48"), (7, "16")])
+def test_images_that_are_no_whole_number_of_patches_are_refused(size: int, nearest: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"^dataset\.image_size={size}: .*16 pixels.*set dataset\.image_size={nearest}\.$"
+    ):
+        build_backbone("timm/test_vit", None, 2, image_size=size)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "timm/test_resnet"])
 def test_what_has_no_positions_takes_no_size(name: str) -> None:
     with pytest.raises(UserError, match=rf"^model\.image_size=64: .*model\.backbone={name}"):

@@ -397,7 +397,7 @@ def test_one_batch_norm_for_all_is_the_default_and_leaves_the_checkpoint_as_it_w
         ({"step_epochs": 2}, "model.step_epochs=2: only for model.schedule=step"),
         (
             {"optimizer": "sgd!", "schedule": "linear", "class_weights": "inverse", "batch_norm": "group"},
-            "model.optimizer=sgd!.*\nmodel.schedule=linear.*\nmodel.batch_norm=group.*\nmodel.class_weights=inverse",
+            r"Settings of .*\n  - model.optimizer=sgd!.*\n  - model.schedule=.*\n  - model.batch_norm=.*\n  - model.cl",
         ),
         ({"backbone": "squeezenet1_1", "head_dropout": 0.5}, "model.head_batch_norm and model.head_dropout stand"),
     ],
