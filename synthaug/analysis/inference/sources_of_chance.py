@@ -103,7 +103,7 @@ def image_source(table: NDArray[np.float64], confidence: float = CONFIDENCE) -> 
     images = table.shape[1]
     squares = np.square(table.mean(axis=0) - table.mean())
     value = float(squares.sum()) / (images - 1) / images
-    half = float(scipy.special.ndtri((1 + confidence) / 2)) * float(squares.std()) / np.sqrt(images) / images
+    half = float(scipy.special.ndtri((1 + confidence) / 2) * squares.std()) / images**1.5
     return _cut(Estimate(value, value - half, value + half), _noise(table) / len(table))
 
 
