@@ -70,7 +70,7 @@ class Job:
     @property
     def label(self) -> str:
         """Name of the run in logs and in W&B."""
-        return run_label(self.arm, self.key.seed)
+        return run_label(self.arm, self.key)
 
     @property
     def planned(self) -> PlannedRun:

@@ -29,7 +29,7 @@ from synthaug.execution.factory import make_generator, make_group, make_shifts, 
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
-from synthaug.runs import contents, layout
+from synthaug.runs import contents, identity, layout
 from synthaug.terminal import printable
 from synthaug.tracking import run_ids
 
@@ -268,7 +268,9 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
         networks.check_network(job, data.real.classes)
 
-    return build.build(data, settings["mix"], settings["seed"], synthetic, siblings, check, settings["debug"])
+    return build.build(
+        data, settings["mix"], identity.run_seed(settings), synthetic, siblings, check, settings["debug"]
+    )
 
 
 def _read_real(session: Session, job: Job) -> build.RealData:

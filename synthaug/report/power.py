@@ -37,6 +37,11 @@ def _power_of_study(request: PowerRequest, study: Path) -> list[Block]:
     measured = [f"{option}: the study {study} has measured it; leave it out" for option in request.assumed]
     raise_all(power_arguments.HEADLINE, measured)
     comparison = compare(study, margin=request.difference)
+    if all(group.folds is not None for group in comparison.groups):
+        raise UserError(
+            f"{study} tests every image in one of several folds, whose power is not computed: its intervals say what "
+            "it can show. For a plan of one test set: python -m synthaug.report power --accuracy 0.95 --n <test images>"
+        )
     groups = {title(group): _power_of_group(group) for group in comparison.groups}
     if not any(group.again for group in groups.values()):
         raise UserError(

@@ -16,7 +16,7 @@ from synthaug.messages import bullets
 from synthaug.runs import contents
 from synthaug.runs.contents import MixRow
 from synthaug.runs.factors import run_label
-from synthaug.runs.identity import SHOTS, arm_settings, has_synthetic, image_numbers
+from synthaug.runs.identity import FOLDS, SHOTS, arm_settings, has_synthetic, image_numbers
 from synthaug.runs.layout import (
     CONFIG,
     FAILED,
@@ -28,7 +28,7 @@ from synthaug.runs.layout import (
     RunKey,
     require_number,
 )
-from synthaug.runs.planning import ArmKey, PlannedRun, StudyPlan, names_of_arms, read_plan
+from synthaug.runs.planning import ArmKey, PlannedRun, StudyPlan, names_of_arms, read_plan, require_fold
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,12 @@ class Run:
     @property
     def label(self) -> str:
         """Name of the run."""
-        return run_label(self.arm, self.key.seed)
+        return run_label(self.arm, self.key)
+
+    @property
+    def folds(self) -> int | None:
+        """Number of folds of its arm; None where all of its runs have the same test images."""
+        return self.settings.get(FOLDS)
 
     @property
     def real(self) -> float:
@@ -176,12 +181,13 @@ def _identified(result: Mapping[str, Any], folder: Path) -> tuple[RunKey, Mappin
     """Return which run a result is of, and the settings of its arm.
 
     Raises:
-        UserError: it says nothing of the kind, or is in the folder of another seed.
+        UserError: it says nothing of the kind, or is in the folder of another run.
     """
     try:
         key, settings = RunKey.of(result), arm_settings(result["settings"])
         for name in ("mix.real", "mix.synthetic"):
             require_number(settings[name], name)
+        require_fold(key, settings)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(folder, f"{type(error).__name__}: {error}") from None
     name = folder.resolve().name
@@ -315,4 +321,5 @@ def _order(run: Run) -> tuple[object, ...]:
     distance = abs(1 - run.real)
     multiples = (run.has_synthetic, fraction, distance, run.real)
     numbers = (bool(run.image_numbers), run.image_numbers.get(SHOTS, 0))  # after the arms of multiples; shots ascend
-    return (run.key.dataset, *multiples, *numbers, bool(run.augment), run.arm, run.key.arm, run.key.seed)
+    key = run.key
+    return (key.dataset, *multiples, *numbers, bool(run.augment), run.arm, key.arm, key.seed, key.fold or 0)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from synthaug.runs.layout import RunKey
+
 SEPARATOR = " · "
 _NAMED = ("generator", "prompts", "model")  # groups whose choice is a factor by its name
 _NO_FACTORS = ("mix.", "dataset.name")  # the mix is named by its choice, and datasets are never in one table
@@ -99,11 +101,14 @@ def value_text(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def run_label(arm: str, seed: int) -> str:
+def run_label(arm: str, key: RunKey) -> str:
     """Return the name of a run.
 
     Args:
         arm: name of its arm.
-        seed: of the run.
+        key: of the run.
     """
-    return f"{arm}-seed{seed}" if SEPARATOR not in arm else f"{arm}{SEPARATOR}seed {seed}"
+    if SEPARATOR not in arm:
+        return f"{arm}-{key.place}"
+    fold = [] if key.fold is None else [f"fold {key.fold}"]
+    return SEPARATOR.join([arm, f"seed {key.seed}", *fold])

@@ -17,6 +17,7 @@ INCIDENTAL = frozenset({
     "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",
 })  # fmt: skip
 SEED, DRAW = "seed", "generator.draw"
+FOLDS, FOLD = "folds", "fold"  # how many, and which of them a run is tested on
 SHOTS = "mix.real_per_class"
 DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 
@@ -67,12 +68,26 @@ def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arm_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that the runs of an arm share, by dotted key: all of a run but its seed.
+    """Return the settings that the runs of an arm share, by dotted key: all of a run but its seed and its fold.
 
     Args:
         settings: of a run, as `config.yaml` has them.
     """
-    return {key: value for key, value in run_settings(settings).items() if key != SEED}
+    return {key: value for key, value in run_settings(settings).items() if key not in (SEED, FOLD)}
+
+
+def run_seed(settings: Mapping[str, Any]) -> int:
+    """Return the seed of a run's weights, order and choice of images: with folds, each fold has one of its own.
+
+    So the folds of one seed tell how much runs differ (`analysis.inference.folds`); all arms have the same.
+
+    Args:
+        settings: of the run, as `config.yaml` has them.
+    """
+    seed: int = settings[SEED]
+    if settings.get(FOLD) is None:
+        return seed
+    return int(hashlib.sha256(f"{seed}\0{settings[FOLD]}".encode()).hexdigest()[:7], 16)
 
 
 def arm_folder(settings: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,11 +39,13 @@ class RunKey:
         dataset: its name.
         arm: folder of the arm, see `identity.arm_folder`.
         seed: of the run.
+        fold: whose images are its test images, where the study deals all images into folds.
     """
 
     dataset: str
     arm: str
     seed: int
+    fold: int | None = None
 
     @classmethod
     def of(cls, names: Mapping[str, Any]) -> Self:
@@ -51,20 +53,32 @@ class RunKey:
 
         Raises:
             LookupError: some are missing.
-            ValueError: a name is none of a folder, or the seed is no number.
+            ValueError: a name is none of a folder, or seed or fold is no number.
         """
-        key = cls(**{field.name: names[field.name] for field in fields(cls)})
+        key = cls(names["dataset"], names["arm"], names["seed"], names.get("fold"))
         for name in (key.dataset, key.arm):
             if not isinstance(name, str) or name in ("", "..") or name != Path(name).name or name != printable(name):
                 raise ValueError(f"{name!r} is no name of a folder")
         if type(key.seed) is not int:
             raise ValueError(f"seed is {key.seed!r}")
+        if key.fold is not None and (type(key.fold) is not int or key.fold < 0):
+            raise ValueError(f"fold is {key.fold!r}")
         return key
+
+    @property
+    def names(self) -> dict[str, str | int]:
+        """The key as files have it; without a fold where there is none."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def folder(self) -> Path:
         """Path of the run below its study's folder."""
-        return Path(self.dataset, self.arm, f"seed{self.seed}")
+        return Path(self.dataset, self.arm, self.place)
+
+    @property
+    def place(self) -> str:
+        """What tells the run from others of its arm, and is the name of its folder: seed0, seed0-fold3."""
+        return f"seed{self.seed}" if self.fold is None else f"seed{self.seed}-fold{self.fold}"
 
 
 def require_number(value: Any, name: str) -> None:

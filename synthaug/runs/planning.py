@@ -12,6 +12,7 @@ from synthaug import locks
 from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.runs.factors import SEPARATOR, arm_names
+from synthaug.runs.identity import FOLDS
 from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RESULT, RunKey, require_number
 
 DEFAULT_MARGIN = 1.0  # percentage points
@@ -243,7 +244,7 @@ def _content(plan: StudyPlan) -> dict[str, Any]:
             {"dataset": dataset, "arm": arm, "settings": {key: settings[key] for key in settings if key not in common}}
             for (dataset, arm), settings in sorted(arms.items(), key=lambda item: item[0])
         ],
-        "runs": [{"dataset": run.key.dataset, "arm": run.key.arm, "seed": run.key.seed} for run in plan.runs],
+        "runs": [run.key.names for run in plan.runs],
     }
 
 
@@ -275,6 +276,8 @@ def _parse(content: Mapping[str, Any], looks: Sequence[int]) -> StudyPlan:
         for name in ("mix.real", "mix.synthetic"):
             require_number(settings[name], name)
     keys = [RunKey.of(entry) for entry in content["runs"]]
+    for key in keys:
+        require_fold(key, arms[key.dataset, key.arm])
     comparisons = [
         PlannedComparison(item["dataset"], first, second, item["exploratory"])
         for item in content["comparisons"]
@@ -284,6 +287,18 @@ def _parse(content: Mapping[str, Any], looks: Sequence[int]) -> StudyPlan:
     planned = {run.arm for run in runs}  # an arm may have been dropped by hand
     kept = (item for item in comparisons if {(item.dataset, item.first), (item.dataset, item.second)} <= planned)
     return StudyPlan(runs, float(content["margin"]), tuple(looks), tuple(sorted(kept)))
+
+
+def require_fold(key: RunKey, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError where a run names one of several folds and its arm has none, or the reverse.
+
+    Args:
+        key: of the run.
+        settings: of its arm.
+    """
+    folds = settings.get(FOLDS)
+    if key.fold not in ([None] if folds is None else range(folds)):
+        raise ValueError(f"{key.folder}: fold is {key.fold}, of folds {folds}")
 
 
 def _looks(study: Path) -> list[int]:

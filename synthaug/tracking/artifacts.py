@@ -80,7 +80,7 @@ def log_model(run: Any, folder: Path, study: str, key: RunKey, test: Mapping[str
     """
     metadata = {name: test[name] for name in ("accuracy", "macro_f1", "class_accuracy")}
     with warn_on_failure("the model"):
-        parts = (study, key.dataset, key.arm, f"seed{key.seed}")
+        parts = (study, key.dataset, key.arm, key.place)
         artifact = _artifact("model", *parts, metadata={"classes": list(test["class_accuracy"]), **metadata})
         # Of any size, unlike `_add`: it is uploaded because somebody asked for it.
         artifact.add_file(str((folder / layout.CHECKPOINT).absolute()), name=layout.CHECKPOINT)
@@ -147,7 +147,7 @@ def mix_artifact(key: RunKey, folder: Path, sources: Mapping[str, Any]) -> Any:
         folder: of the run.
         sources: names and hashes of the dataset and the synthetic set, as metadata.
     """
-    artifact = _artifact("mix", key.dataset, key.arm, f"seed{key.seed}", metadata=dict(sources))
+    artifact = _artifact("mix", key.dataset, key.arm, key.place, metadata=dict(sources))
     _add(artifact, folder / layout.MIX)
     return artifact
 
@@ -160,7 +160,7 @@ def predictions_artifact(study: str, key: RunKey, folder: Path) -> Any:
         key: of the run.
         folder: of the run.
     """
-    artifact = _artifact("predictions", study, key.dataset, key.arm, f"seed{key.seed}")
+    artifact = _artifact("predictions", study, key.dataset, key.arm, key.place)
     _add(artifact, folder / layout.PREDICTIONS)
     return artifact
 

@@ -19,7 +19,7 @@ from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow
 from synthaug.runs.epoch_choice import epoch_to_test
 from synthaug.runs.factors import run_label
-from synthaug.runs.identity import synthetic_set_name
+from synthaug.runs.identity import run_seed, synthetic_set_name
 from synthaug.runs.layout import RunKey
 from synthaug.training import lightning_rules
 from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter, resumable
@@ -58,9 +58,9 @@ def fit_and_test(
         UserError: a setting that the network or the Trainer refuses; no epoch that could be tested.
     """
     started = datetime.datetime.now(datetime.UTC)
-    lightning.seed_everything(settings["seed"], verbose=False)
+    lightning.seed_everything(run_seed(settings), verbose=False)
     write_mix(folder, arm)
-    model = make_model(classes=arm.real.classes, seed=settings["seed"])
+    model = make_model(classes=arm.real.classes, seed=run_seed(settings))
     model.check_image_size(settings["dataset"]["image_size"])
     model.objective.weigh_classes([sample.label for sample in arm.train])
     data = datamodule(arm, settings, model.pretrain_epochs)
@@ -71,7 +71,7 @@ def fit_and_test(
         logger=list(loggers) or False,
         callbacks=[
             history,
-            Progress(run_label(name, key.seed), place),
+            Progress(run_label(name, key), place),
             PredictionWriter(folder, arm.real.test, arm.clusters, arm.real.classes),
             Checkpoints(folder, history),
         ],
@@ -157,9 +157,7 @@ def run_fields(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, 
     return {
         "format": layout.FORMAT,
         "experiment": settings["experiment"],
-        "dataset": key.dataset,
-        "arm": key.arm,
-        "seed": settings["seed"],
+        **key.names,
         "synthetic_fraction": synthetic_fraction(arm),
         "classes": arm.real.classes,
         "counts": arm.counts,
@@ -173,7 +171,7 @@ def validation_images(arm: Arm, settings: Mapping[str, Any]) -> EpochImages:
         arm: images.
         settings: the full configuration.
     """
-    return epoch_images(arm.real, arm.train, settings["selection"], settings["seed"])
+    return epoch_images(arm.real, arm.train, settings["selection"], run_seed(settings))
 
 
 def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) -> MixDataModule:
@@ -194,7 +192,7 @@ def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) 
         crop_pct=dataset["crop_pct"],
         augmentation=augmentation(dataset["augment"], settings["mix"].get("augment")),
         batch_size=settings["batch_size"],
-        seed=settings["seed"],
+        seed=run_seed(settings),
         num_workers=settings["num_workers"],
         pretrain_epochs=pretrain_epochs,
         baseline=len(arm.real.train) if settings["budget"] == "steps" else None,

@@ -43,12 +43,14 @@ class MadeUp:
     unfinished: Sequence[tuple[str, int]] = ()
     augment: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # of arms that have their own
     numbers: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # real_per_class and fill
+    folds: int | None = None
     compare: str | Sequence[Sequence[str]] = ()
 
     def folder(self, arm: str) -> str:
         """Name of the folder of an arm."""
         others = [name for name in (self.generator, self.model) if name not in ("tiny_digits", "resnet18")]
-        return "-".join([arm, *others])
+        folds = [] if self.folds is None else [f"folds{self.folds}"]
+        return "-".join([arm, *others, *folds])
 
 
 def make_study(study: Path, content: MadeUp | None = None) -> Path:
@@ -60,12 +62,13 @@ def make_study(study: Path, content: MadeUp | None = None) -> Path:
     """
     content = content or MadeUp()
     keys = [
-        (RunKey(content.dataset, content.folder(arm), seed), arm, *mix)
+        (RunKey(content.dataset, content.folder(arm), seed, fold), arm, *mix)
         for arm, mix in content.arms.items()
         for seed in content.seeds
+        for fold in ([None] if content.folds is None else range(content.folds))
     ]
     runs = [
-        PlannedRun(key, arm_settings(settings(key.seed, arm, real, synthetic, content)))
+        PlannedRun(key, arm_settings(settings(key, arm, real, synthetic, content)))
         for key, arm, real, synthetic in keys
     ]
     planning.plan(study, runs, compare=content.compare)
@@ -78,7 +81,7 @@ def make_study(study: Path, content: MadeUp | None = None) -> Path:
 def _make_run(
     folder: Path, key: RunKey, arm: str, real: float, synthetic: float, content: MadeUp, pictures: list[MixRow]
 ) -> None:
-    who = (arm, key.seed)
+    who = (arm, key.seed) if key.fold is None else (f"{arm}-fold{key.fold}", key.seed)
     if who in content.missing:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +96,7 @@ def _make_run(
         return
     if who in content.unfinished:
         return
-    predictions = predict(arm, key.seed, content)
+    predictions = within_fold(predict(arm, key.seed, content), key.fold, content.folds)
     contents.write_predictions(folder, predictions)
     wanted = {origin for origin, amount in (("real", real), ("synthetic", synthetic)) if amount}
     contents.write_mix(folder, [row for row in pictures if row.origin in wanted])
@@ -123,12 +126,26 @@ def predict(arm: str, seed: int, content: MadeUp) -> Predictions:
     return Predictions(paths, labels, predicted, probabilities, list(content.classes), np.arange(n))
 
 
-def settings(seed: int, arm: str, real: float, synthetic: float, content: MadeUp) -> dict[str, Any]:
+def within_fold(predictions: Predictions, fold: int | None, folds: int | None) -> Predictions:
+    """The predictions for the images of a fold; of each class every so many are in one."""
+    if fold is None or folds is None:
+        return predictions
+    rows = np.flatnonzero(np.arange(len(predictions.labels)) // len(predictions.classes) % folds == fold)
+    return dataclasses.replace(
+        predictions,
+        paths=[predictions.paths[row] for row in rows],
+        **{name: getattr(predictions, name)[rows] for name in ("labels", "predicted", "probabilities", "clusters")},
+    )
+
+
+def settings(key: RunKey, arm: str, real: float, synthetic: float, content: MadeUp) -> dict[str, Any]:
     """The configuration of a run."""
     augment = content.augment.get(arm)
     return {
         "experiment": "made_up",
-        "seed": seed,
+        "seed": key.seed,
+        "folds": content.folds,
+        "fold": key.fold,
         "batch_size": 32,
         "dataset": {"name": content.dataset, "root": "data", "image_size": 32},
         "mix": {
@@ -151,20 +168,20 @@ def result(
     correct = predictions.predicted == predictions.labels
     n_real, n_synthetic = round(content.n_train * real), round(content.n_train * synthetic)
     each = len(content.classes)
+    of_fold = "" if key.fold is None else f" {key.fold}"
     return {
         "format": layout.FORMAT,
         "experiment": "made_up",
-        **{name: value for name, value in dataclasses.asdict(key).items() if name != "seed"},
-        "seed": key.seed,
+        **key.names,
         "synthetic_fraction": synthetic / (real + synthetic),
-        "settings": settings(key.seed, arm, real, synthetic, content),
+        "settings": settings(key, arm, real, synthetic, content),
         "classes": list(content.classes),
         "counts": {
             "real": n_real,
             "synthetic": n_synthetic,
             "per_class": {c: {"real": n_real // each, "synthetic": n_synthetic // each} for c in content.classes},
             "val": 500,
-            "test": content.n_test,
+            "test": len(correct),
             "left_out": 0,
         },
         "test": {
@@ -185,9 +202,9 @@ def result(
             "seconds": 41.2,
         },
         "data": {
-            "train": hashlib.sha256(f"{arm}-{key.seed}".encode()).hexdigest(),
-            "val": hashlib.sha256(b"val").hexdigest(),
-            "test": hashlib.sha256(f"test {content.n_test} {content.classes}".encode()).hexdigest(),
+            "train": hashlib.sha256(f"{arm}-{key.seed}{of_fold}".encode()).hexdigest(),
+            "val": hashlib.sha256(f"val{of_fold}".encode()).hexdigest(),
+            "test": hashlib.sha256(f"test {content.n_test} {content.classes}{of_fold}".encode()).hexdigest(),
         },
         "machine": {"cpu": "A CPU <2.5 GHz>", "cores": 2, "memory_gib": 8.0, "gpu": "none"},
         "versions": {"python": "3.11.2", "torch": "2.14.1", "synthaug": "0.1.0"},

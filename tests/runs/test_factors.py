@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.runs.factors import arm_names, factor_keys, value_text
+from synthaug.runs.factors import arm_names, factor_keys, run_label, value_text
+from synthaug.runs.layout import RunKey
 
 SD15 = {"generator.name": "sd15", "generator.steps": 30, "generator.guidance_scale": 7.5, "prompts.name": "default"}
 SDXL = {"generator.name": "sdxl", "generator.steps": 40, "generator.guidance_scale": 5.0, "prompts.name": "default"}
@@ -80,3 +81,10 @@ def test_every_arm_has_a_name_of_its_own(arms: list[dict[str, Any]]) -> None:
 def test_a_factor_is_what_some_arms_differ_in(arms: list[dict[str, Any]]) -> None:
     for key in factor_keys(arms):
         assert len({repr(settings.get(key)) for settings in arms}) > 1
+
+
+def test_the_name_of_a_run_tells_its_seed_and_its_fold() -> None:
+    key = RunKey("digits", "64-tiny", 2, 1)
+    assert run_label("64", key) == "64-seed2-fold1"
+    assert run_label("64 · sdxl", key) == "64 · sdxl · seed 2 · fold 1"
+    assert run_label("64 · sdxl", RunKey("digits", "64-tiny", 2)) == "64 · sdxl · seed 2"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from synthaug.config.schema import Config, SplitConfig
-from synthaug.runs.identity import describe_differences, differing_settings
+from synthaug.runs.identity import arm_settings, describe_differences, differing_settings, run_seed
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
@@ -105,3 +105,15 @@ def test_an_argument_that_is_absent_has_the_default_of_its_target() -> None:
 
 def test_differences_name_key_and_both_values() -> None:
     assert describe_differences({"seed": 0, "lr": (1, 2)}, {"seed": 3, "lr": [1, 2]}) == ["seed: 0 there, 3 now"]
+
+
+def test_each_fold_of_a_seed_has_weights_and_order_of_its_own() -> None:
+    assert run_seed({"seed": 7}) == run_seed({"seed": 7, "fold": None}) == 7
+    seeds = [run_seed({"seed": seed, "fold": fold}) for seed in range(20) for fold in range(10)]
+    assert len(set(seeds)) == 200
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_runs_of_one_arm_differ_in_seed_and_fold_alone() -> None:
+    runs = [{"seed": seed, "fold": fold, "folds": 2} for seed, fold in ((0, 0), (0, 1), (1, 0))]
+    assert [arm_settings(run) for run in runs] == [{"folds": 2}] * 3

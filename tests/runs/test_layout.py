@@ -16,6 +16,13 @@ from tests.factories.runs import KEY, result
 
 def test_the_folder_of_a_run() -> None:
     assert KEY.folder == Path("digits/64/seed3")
+    assert dataclasses.replace(KEY, fold=1).folder == Path("digits/64/seed3-fold1")
+
+
+@pytest.mark.parametrize("key", [KEY, dataclasses.replace(KEY, fold=0)])
+def test_a_key_is_read_as_it_was_written(key: RunKey) -> None:
+    assert RunKey.of(key.names) == key
+    assert ("fold" in key.names) == (key.fold is not None)
 
 
 def test_a_run_that_cannot_be_written_down_is_not_finished(tmp_path: Path) -> None:
@@ -58,12 +65,18 @@ def test_a_file_that_is_not_the_one_of_the_run_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_names_that_lead_elsewhere_are_none_of_a_run(names: dict[str, object]) -> None:
-    recorded = dataclasses.asdict(KEY)
+    recorded = KEY.names
     assert RunKey.of(recorded) == KEY
     with pytest.raises(ValueError, match=re.escape(repr(*names.values()))):
         RunKey.of(recorded | names)
     with pytest.raises(LookupError):
         RunKey.of({name: value for name, value in recorded.items() if name not in names})
+
+
+@pytest.mark.parametrize("fold", ["1", True, -1])
+def test_a_fold_that_is_none_is_refused(fold: object) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(fold))):
+        RunKey.of(KEY.names | {"fold": fold})
 
 
 def test_what_is_set_aside_is_kept(tmp_path: Path) -> None:

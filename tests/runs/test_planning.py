@@ -13,7 +13,8 @@ import pytest
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.runs import discovery, layout, planning
-from synthaug.runs.planning import StudyPlan
+from synthaug.runs.layout import RunKey
+from synthaug.runs.planning import PlannedRun, StudyPlan
 from tests.factories.runs import planned
 
 # Plans one run, and waits for a line between reading the plan and writing it.
@@ -182,3 +183,16 @@ def test_what_arms_share_is_written_once(tmp_path: Path) -> None:
     content = read_json(tmp_path / layout.PLANNED)
     assert all(content["settings"].keys().isdisjoint(arm["settings"]) for arm in content["arms"])
     assert planning.read_plan(tmp_path).runs == tuple(sorted(ARMS, key=lambda run: run.key))
+
+
+def test_a_plan_has_the_folds_of_its_arms(tmp_path: Path) -> None:
+    settings = {"mix.name": "real", "mix.real": 1.0, "mix.synthetic": 0.0, "folds": 2}
+    runs = [PlannedRun(RunKey("digits", "real", 0, fold), settings) for fold in (1, 0)]
+    planning.plan(tmp_path, runs)
+    assert planning.read_plan(tmp_path).runs == (runs[1], runs[0])
+    content = read_json(tmp_path / layout.PLANNED)
+    for fold in (2, None, "0"):
+        content["runs"][0]["fold"] = fold
+        write_json(tmp_path / layout.PLANNED, content, editable=True)
+        with pytest.raises(UserError, match="fold"):
+            planning.read_plan(tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from synthaug.analysis.comparison.fold_predictions import load_group
 from synthaug.analysis.comparison.model import (
     ESTABLISHED,
     INCONCLUSIVE,
@@ -27,13 +28,7 @@ from synthaug.analysis.comparison.model import (
     arms_of_one_question,
     controls_of,
 )
-from synthaug.analysis.comparison.predictions import (
-    RunPredictions,
-    arm_augment,
-    by_arm,
-    is_baseline,
-    load_predictions,
-)
+from synthaug.analysis.comparison.predictions import RunPredictions, arm_augment, by_arm, is_baseline
 from synthaug.analysis.inference import power_analysis
 from synthaug.analysis.inference.contrasts import (
     Values,
@@ -45,8 +40,16 @@ from synthaug.analysis.inference.contrasts import (
     right,
     slope,
 )
+from synthaug.analysis.inference.folds import cluster_folds, fold_accuracy
 from synthaug.analysis.inference.hypothesis_tests import holm
-from synthaug.analysis.inference.intervals import ALPHA, Difference, accuracy_over_seeds, sample_deviation
+from synthaug.analysis.inference.intervals import (
+    ALPHA,
+    Difference,
+    Estimate,
+    accuracy_over_seeds,
+    cluster_means,
+    sample_deviation,
+)
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.analysis.inference.shared_seeds import SharedSeedVariance
 from synthaug.errors import UserError
@@ -103,12 +106,13 @@ def _compare_group(
     runs: list[Run], margin: float, looks: Sequence[int], comparisons: Sequence[PlannedComparison]
 ) -> Group:
     shifted = any(run.shift_sets for run in runs if run.result is not None)
-    reasons, predictions, reference = load_predictions(runs, confidence=shifted)
-    labels = reference[1].labels if reference else np.zeros(0, dtype=np.int64)
-    accuracy = {item.run.key: float((item.predicted == labels).mean()) for item in predictions}
-    states = tuple(_state(run, reasons.get(run.key), accuracy.get(run.key)) for run in runs)
+    loaded = load_group(runs, confidence=shifted)
+    predictions, reference = list(loaded.predictions), loaded.reference
+    states = tuple(_state(run, loaded.reasons.get(run.key), loaded.accuracy.get(run.key)) for run in runs)
     names = tuple(reference[1].classes) if reference else ()
-    test = _TestSet(labels, reference[1].clusters if reference else np.zeros(0, dtype=np.int64), names)
+    nothing = np.zeros(0, dtype=np.int64)
+    labels = reference[1].labels if reference else nothing
+    test = _TestSet(labels, reference[1].clusters if reference else nothing, names, loaded.folds)
     arms, values = _arms(runs, predictions, test)
     predicted: dict[str, dict[int, NDArray[np.int64]]] = {}
     confidence: dict[str, dict[int, NDArray[np.float64]]] = {}
@@ -118,23 +122,24 @@ def _compare_group(
             confidence.setdefault(item.run.arm, {})[item.run.key.seed] = item.confidence
     looks = _looks_with(looks, arms)
     n_looks = max(len(looks), 1)
-    tested, seed_variance = _with_borrowed(_adjusted(arms, margin / 100, n_looks), values, test.clusters)
+    tested, seed_variance = _with_borrowed(_adjusted(arms, margin / 100, n_looks), values, test)
     return Group(
         dataset=runs[0].key.dataset,
         test_digest=str(reference[0]) if reference else None,
         n_test=len(labels),
         class_names=names,
-        arms=_with_power(tested, values, margin / 100, n_looks, test.clusters),
+        arms=_with_power(tested, values, margin / 100, n_looks, test),
         runs=states,
         margin=margin,
         looks=looks,
-        trend=_trend(arms, values, test.clusters),
+        trend=_trend(arms, values, test),
         seed_variance=seed_variance,
         pairs=_pairs(
             comparisons, runs, {arm.name: of_arm for arm, of_arm in zip(arms, values, strict=True)}, test, n_looks
         ),
         labels=labels,
         clusters=test.clusters,
+        folds=test.folds,
         paths=tuple(reference[1].paths) if reference else (),
         predicted=predicted,
         confidence=confidence,
@@ -153,11 +158,26 @@ def _state(run: Run, problem: Reason | None, accuracy: float | None) -> Compared
 
 @dataclass(frozen=True)
 class _TestSet:
-    """Class number and cluster of near duplicates of each test image, and the names of the classes."""
+    """Class number, cluster of near duplicates and fold of each test image, and the names of the classes."""
 
     labels: NDArray[np.int64]
     clusters: NDArray[np.int64]
     names: tuple[str, ...]
+    folds: NDArray[np.int64] | None = None
+
+    def difference(self, first: Values, second: Values) -> Difference:
+        """Estimate first minus second."""
+        return difference(first, second, clusters=self.clusters, folds=self.folds)
+
+    def accuracy(self, correct: NDArray[np.float64], rows: NDArray[np.int64]) -> Estimate | None:
+        """Estimate the accuracy on some of the images, from (seeds, images); None where there are none."""
+        if not len(rows):
+            return None
+        correct, clusters = correct[:, rows], self.clusters[rows]
+        if self.folds is not None:
+            folds = cluster_folds(self.folds[rows], clusters)
+            return fold_accuracy(cluster_means(correct, clusters), folds) if len(np.unique(folds)) > 1 else None
+        return accuracy_over_seeds(correct, clusters=clusters)
 
 
 @dataclass(frozen=True)
@@ -229,7 +249,7 @@ def _with_accuracy(arm: Arm, predictions: list[RunPredictions], values: _ArmValu
         n_real=first["counts"]["real"],
         n_synthetic=first["counts"]["synthetic"],
         n_selection=first["val"]["n_selection"],
-        accuracy=accuracy_over_seeds(correct, clusters=test.clusters),
+        accuracy=test.accuracy(correct, np.arange(len(test.labels))),
         seed_deviation=sample_deviation([float(row.mean()) for row in correct]),
         macro_f1=float(np.mean([of_seed.mean() for of_seed in values.macro_f1.values()])),
         calibration_error=float(np.mean([item.result["test"]["calibration_error"] for item in predictions])),
@@ -238,16 +258,12 @@ def _with_accuracy(arm: Arm, predictions: list[RunPredictions], values: _ArmValu
         passes=first["training"].get("passes"),
         same_synthetic_images=len({item.result["data"].get("synthetic") for item in predictions}) == 1,
         classes=tuple(
-            _class_accuracy(name, correct[:, test.labels == label], test.clusters[test.labels == label])
+            ClassResult(name, len(rows), test.accuracy(correct, rows))
             for label, name in enumerate(test.names)
+            for rows in [np.flatnonzero(test.labels == label)]
         ),
         confusion=_confusion(predictions, test.labels, len(test.names)),
     )
-
-
-def _class_accuracy(name: str, correct: NDArray[np.float64], clusters: NDArray[np.int64]) -> ClassResult:
-    n = correct.shape[1]
-    return ClassResult(name, n, accuracy_over_seeds(correct, clusters=clusters) if n else None)
 
 
 def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm, _ArmValues]], test: _TestSet) -> Arm:
@@ -256,22 +272,18 @@ def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm
     none: tuple[None, None] = (None, None)
     base_arm, base = next((pair for pair in measured if pair[0].name == arm.reference), none)
     control_arm, control = next((pair for pair in measured if _is_control(pair[0], arm)), none)
-    gain = difference(correct, control.correct, clusters=test.clusters) if control else None
+    gain = test.difference(correct, control.correct) if control else None
     gains = _of_classes(correct, control, test)
-    loss = (
-        difference(control.correct, base.correct, clusters=test.clusters)
-        if control and base and control is not base
-        else None
-    )
+    loss = test.difference(control.correct, base.correct) if control and base and control is not base else None
     if gain and control_arm and control_arm.steps != arm.steps:  # as much the longer training as the synthetic images
         gain, gains = gain.untested(), [item and item.untested() for item in gains]
     if loss and control_arm and base_arm and control_arm.steps != base_arm.steps:
         loss = loss.untested()
     return dataclasses.replace(
         arm,
-        difference=difference(correct, base.correct, clusters=test.clusters) if base else None,
+        difference=test.difference(correct, base.correct) if base else None,
         difference_seeds=tuple(sorted(set(correct) & set(base.correct))) if base else (),
-        macro_f1_difference=difference(values.macro_f1, base.macro_f1, clusters=test.clusters) if base else None,
+        macro_f1_difference=test.difference(values.macro_f1, base.macro_f1) if base else None,
         control=control_arm.name if control_arm else None,
         loss=loss,
         gain=gain,
@@ -287,7 +299,7 @@ def _of_classes(correct: Values, reference: _ArmValues | None, test: _TestSet) -
     n_classes = len(test.names)
     if reference is None:
         return [None] * n_classes
-    return class_differences(correct, reference.correct, test.labels, n_classes, test.clusters)
+    return class_differences(correct, reference.correct, test.labels, n_classes, test.clusters, test.folds)
 
 
 def _is_control(candidate: Arm, arm: Arm) -> bool:
@@ -337,13 +349,18 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
 
 
 def _with_borrowed(
-    arms: Sequence[Arm], values: Sequence[_ArmValues | None], clusters: NDArray[np.int64]
+    arms: Sequence[Arm], values: Sequence[_ArmValues | None], test: _TestSet
 ) -> tuple[tuple[Arm, ...], SharedSeedVariance | None]:
-    """Return the arms with the second interval of their difference, and the seeds' variance that it rests on."""
+    """Return the arms with the second interval of their difference, and the seeds' variance that it rests on.
+
+    Not in folds, which tell by themselves how much runs differ.
+    """
+    if test.folds is not None:
+        return tuple(arms), None
     correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
     compared = [arm for arm in arms if arm.difference and arm.reference and len(arm.difference_seeds) > 1]
     pairs = [(correct[arm.name], correct[arm.reference]) for arm in compared if arm.reference]
-    shared, differences = borrowed_differences(pairs, list(correct.values()), clusters)
+    shared, differences = borrowed_differences(pairs, list(correct.values()), test.clusters)
     borrowed = dict(zip((arm.name for arm in compared), differences, strict=True))
     return tuple(dataclasses.replace(arm, borrowed=borrowed.get(arm.name)) for arm in arms), shared
 
@@ -353,9 +370,14 @@ def _with_power(
     values: Sequence[_ArmValues | None],
     margin_fraction: float,
     looks: int,
-    clusters: NDArray[np.int64],
+    test: _TestSet,
 ) -> tuple[Arm, ...]:
-    """Return the arms with their power, at the level that the correction leaves the first of its family."""
+    """Return the arms with their power, at the level that the correction leaves the first of its family.
+
+    Without one in folds: the power of their interval is not worked out.
+    """
+    if test.folds is not None:
+        return tuple(arms)
     controls = controls_of(arms)
     families = Counter(arm.name in controls for arm in arms if arm.difference)
     correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
@@ -367,7 +389,7 @@ def _with_power(
             correct[reference] if reference else {},
             margin_fraction,
             ALPHA / (families[is_control] * looks),
-            len(np.unique(clusters)),
+            len(np.unique(test.clusters)),
         )
     return tuple(dataclasses.replace(arm, power=power.get(arm.name)) for arm in arms)
 
@@ -407,9 +429,7 @@ def _pairs(
     """Compare the pairs of arms that the study names; p values of the planned ones are corrected together."""
     names = {run.key.arm: run.arm for run in runs}
     correct = {name: of_arm.correct for name, of_arm in values.items() if of_arm}
-    pairs = [
-        _pair(names[item.first], names[item.second], item.exploratory, correct, test.clusters) for item in comparisons
-    ]
+    pairs = [_pair(names[item.first], names[item.second], item.exploratory, correct, test) for item in comparisons]
     planned = iter(adjusted([pair.difference for pair in pairs if not pair.exploratory], looks))
     return tuple(pair if pair.exploratory else dataclasses.replace(pair, difference=next(planned)) for pair in pairs)
 
@@ -422,18 +442,17 @@ def compare_arms(group: Group, first: str, second: str) -> PairComparison:
         first: name of an arm.
         second: name of another.
     """
-    return _pair(first, second, True, group.correct, group.clusters)
+    test = _TestSet(group.labels, group.clusters, group.class_names, group.folds)
+    return _pair(first, second, True, group.correct, test)
 
 
-def _pair(
-    first: str, second: str, exploratory: bool, correct: Mapping[str, Values], clusters: NDArray[np.int64]
-) -> PairComparison:
+def _pair(first: str, second: str, exploratory: bool, correct: Mapping[str, Values], test: _TestSet) -> PairComparison:
     both = first in correct and second in correct
-    result = difference(correct[first], correct[second], clusters=clusters) if both else None
+    result = test.difference(correct[first], correct[second]) if both else None
     return PairComparison(first, second, exploratory, result)
 
 
-def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None], clusters: NDArray[np.int64]) -> ShareTrend | None:
+def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None], test: _TestSet) -> ShareTrend | None:
     """Fit a line over the arms that are as large as the baseline and differ from it in the share alone.
 
     Without the baseline, which lies far from the other shares and would decide the slope by itself; not with one seed.
@@ -442,10 +461,11 @@ def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None], clusters: N
     used = [
         (arm, of_arm)
         for arm, of_arm in zip(arms, values, strict=True)
-        if of_arm and len(of_arm.correct) > 1
+        if of_arm and (len(of_arm.correct) > 1 or test.folds is not None)
         if arm.name in question and arm.differs_in_share_alone and not arm.baseline
     ]
-    line = slope([arm.synthetic_fraction for arm, _ in used], [of_arm.correct for _, of_arm in used], 0.1, clusters)
+    shares, correct = [arm.synthetic_fraction for arm, _ in used], [of_arm.correct for _, of_arm in used]
+    line = slope(shares, correct, 0.1, test.clusters, test.folds)
     return ShareTrend(line, tuple(arm.name for arm, _ in used)) if line and line.seeds > 1 else None
 
 

@@ -71,7 +71,7 @@ def factor_effects(group: Group) -> tuple[FactorEffects, ...]:
         if len(set(zip(levels, cells, strict=True))) < len(arms):
             continue  # two mixes of one name
         values = [group.correct[arm.name] for arm in arms]
-        if of_factor := main_effects(levels, cells, values, group.clusters, max(len(group.looks), 1)):
+        if of_factor := main_effects(levels, cells, values, group.clusters, max(len(group.looks), 1), group.folds):
             effects.append(FactorEffects(labels[key], tuple(of_factor)))
     return tuple(effects)
 

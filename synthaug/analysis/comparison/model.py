@@ -200,7 +200,8 @@ class Group:
     """What may be compared: the arms of one dataset, with one test set and one list of classes.
 
     `predicted` has the class numbers that each run predicted, by arm and seed, in the order of `labels` and `paths`;
-    `clusters` has one number per test image, which near duplicates share, in the same order;
+    `clusters` has one number per test image, which near duplicates share, in the same order; `folds` the fold in which
+    each is tested, and is None where all runs have the same test images;
     `confidence` has the probability of each, and is empty unless a run has shift sets, which alone need it. `margin` is
     the smallest difference that matters, in percentage points. `looks` are the numbers of seeds at which conclusions
     were drawn, this time included. `pairs` are the comparisons that the study names.
@@ -220,9 +221,15 @@ class Group:
     seed_variance: SharedSeedVariance | None = None
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     clusters: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    folds: NDArray[np.int64] | None = None
     paths: tuple[str, ...] = ()
     predicted: Mapping[str, Mapping[int, NDArray[np.int64]]] = field(default_factory=dict)
     confidence: Mapping[str, Values] = field(default_factory=dict)
+
+    @property
+    def n_folds(self) -> int | None:
+        """The number of folds; None where all runs have the same test images."""
+        return None if self.folds is None else max((run.run.folds or 0 for run in self.runs), default=0)
 
     @property
     def margin_fraction(self) -> float:

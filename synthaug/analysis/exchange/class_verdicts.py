@@ -151,7 +151,8 @@ def _verdict(item: ClassResult, p_neutral: float | None) -> ClassVerdict:
 def group_verdicts(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]], tuple[ClassMix, ...]]:
     """Return the verdicts of each arm that has a control with a common seed, by its name; and the mix for each class.
 
-    No mixes where the arms share fewer than two seeds. Arms with an augmentation of their own are left aside.
+    No mixes where the arms share fewer than two seeds, nor in folds. Arms with an augmentation of their own are left
+    aside.
     """
     arms, correct = arms_of(group)
     names = {arm.name for arm in arms}
@@ -160,7 +161,7 @@ def group_verdicts(group: Group) -> tuple[Mapping[str, tuple[ClassVerdict, ...]]
         for arm in group.arms
         if arm.name in names and arm.control in names and arm.control is not None
     }
-    if len(_shared_seeds(correct)) < 2:
+    if group.folds is not None or len(_shared_seeds(correct)) < 2:
         return verdicts, ()
     mixes = recommended_mixes(arms, correct, group.labels, group.class_names, group.margin_fraction, group.clusters)
     return verdicts, mixes

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from synthaug.analysis.comparison.model import Arm, Group, Reason
 from synthaug.analysis.exchange.covariance import Floats, Variation, errors, variation
 from synthaug.analysis.exchange.law import EXPONENTS, WORTHLESS, Law, Problem, smoothed, two_non_negative
-from synthaug.analysis.exchange.rate import ALL_RIGHT, FEW_REAL, FLAT, NO_SYNTHETIC, Amounts, Point
+from synthaug.analysis.exchange.rate import ALL_RIGHT, FEW_REAL, FLAT, IN_FOLDS, NO_SYNTHETIC, Amounts, Point
 from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.intervals import CONFIDENCE
 from synthaug.runs.learning_curve import FEWEST_AMOUNTS, FEWEST_SEEDS, between, is_too_wide
@@ -304,6 +304,8 @@ def group_equivalents(group: Group) -> tuple[EquivalentSizes, ...]:
     Returns:
         One for the arms that are trained as the baseline is, then one for each other way of training.
     """
+    if group.folds is not None:  # whose training sets overlap: its covariance is another
+        return (EquivalentSizes(reasons=(Reason(IN_FOLDS),)),)
     return tuple(_block_equivalents(group, arms) for arms in _blocks(group))
 
 

@@ -29,6 +29,7 @@ REWEIGHTINGS = 3
 ONE_SEED_POWER = 2.0  # of error (1 - error), in the variance between seeds where none is measured
 
 # Why there is no exchange rate; the sentences are in `text/templates/exchange.md.j2`.
+IN_FOLDS = "in_folds"
 NO_SYNTHETIC, FEW_REAL, FEW_ARMS = "no_synthetic_images", "few_real_amounts", "few_arms"
 FLAT, ALL_RIGHT = "error_is_flat", "no_errors"
 OPEN_ABOVE, OPEN_BELOW = "no_upper_limit", "no_lower_limit"
@@ -197,6 +198,8 @@ def group_exchange(group: Group, *, along: bool = True) -> Exchange:
         along: as in `fit`.
     """
     arms, correct = arms_of(group.one_question)
+    if group.folds is not None:
+        return Exchange((), (), (Reason(IN_FOLDS),))
     if not arms:
         return Exchange((), (), _few_reasons([]))
     return fit(arms, correct, group.labels, group.class_names, clusters=group.clusters, along=along)

@@ -42,6 +42,7 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
             "n_synthetic": arm.n_synthetic,
             "n_selection": arm.n_selection,
             "n_test": group.n_test,
+            "folds": group.n_folds,
             **_fields("accuracy", arm.accuracy),
             "accuracy_seed_deviation": arm.seed_deviation,
             "macro_f1": arm.macro_f1,
@@ -63,7 +64,7 @@ def rows(group: Group, findings: Findings) -> list[dict[str, Any]]:
             "smallest_detectable": arm.power.smallest if arm.power and arm.power.variances else None,
             "seeds": spaced(arm.seeds),
             "runs_planned": arm.runs_planned,
-            "runs_compared": len(arm.seeds),
+            "runs_compared": len(arm.seeds) * (group.n_folds or 1),
             "augment": arm.augment,
             "steps": arm.steps,
             "epochs": arm.epochs,
@@ -90,6 +91,7 @@ def as_json(comparison: Comparison, findings: Sequence[Findings]) -> dict[str, A
                 "dataset": group.dataset,
                 "test_digest": group.test_digest,
                 "n_test": group.n_test,
+                "folds": group.n_folds,
                 "classes": list(group.class_names),
                 "margin": group.margin,  # in points
                 "looks": list(group.looks),
@@ -315,6 +317,7 @@ def _run_row(item: ComparedRun) -> dict[str, Any]:
     return {
         "arm": item.run.arm,
         "seed": key.seed,
+        "fold": key.fold,
         "real": item.run.real,
         "synthetic": item.run.synthetic,
         "state": item.state,

@@ -138,10 +138,10 @@ class _Evaluated:
 
 
 def robustness(group: Group) -> Robustness | None:
-    """Compute the results of a group on all shift sets that were requested; None where there are none."""
+    """Compute the results of a group on all shift sets that were requested; None where there are none, or folds."""
     finished = [item.run for item in group.runs if item.run.result is not None]
     names = sorted({name for run in finished for name in run.shift_sets})
-    if not names or not group.predicted:
+    if not names or not group.predicted or group.folds is not None:
         return None
     test = _test(group)
     notes = [

@@ -67,9 +67,9 @@ class ClassBalance:
 
 
 def class_balance(group: Group) -> ClassBalance | None:
-    """Compute balanced accuracies and worst classes of a group; None where no run is compared."""
+    """Compute balanced accuracies and worst classes of a group; None where no run is compared, or in folds."""
     measured = [arm for arm in group.arms if arm.name in group.predicted]
-    if not measured:
+    if not measured or group.folds is not None:
         return None
     division = Strata(group.labels, len(group.class_names))
     arms = [_arm_balance(arm, group, division) for arm in measured]

@@ -64,7 +64,7 @@ class GroupAccuracy:
 
 
 def group_accuracy(study: Path, group: Group) -> GroupAccuracy | None:
-    """Compute the accuracies in the groups that the study has recorded; None where it has none.
+    """Compute the accuracies in the groups that the study has recorded; None where it has none, or has folds.
 
     Args:
         study: its folder.
@@ -73,6 +73,8 @@ def group_accuracy(study: Path, group: Group) -> GroupAccuracy | None:
     Raises:
         UserError: the record is damaged.
     """
+    if group.folds is not None:
+        return None
     listed = grouping.read_groups(study, group.dataset, group.paths)
     names = grouping.names_of(listed)
     if len(names) < 2 or not group.predicted:

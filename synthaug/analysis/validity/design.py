@@ -101,7 +101,8 @@ def _selection(group: Group) -> Check | None:
 
 
 def _seeds(group: Group) -> Check | None:
-    counts = {arm.name: len(arm.seeds) for arm in group.arms if arm.seeds}
+    """How many trainings each arm has; those of one seed on several folds differ in more than their images."""
+    counts = {arm.name: len(arm.seeds) * (group.n_folds or 1) for arm in group.arms if arm.seeds}
     if not counts:
         return None
     fewest = min(counts.values())

@@ -46,8 +46,12 @@ def _runs(group: Group) -> Check:
 
 
 def _training_length(runs: Sequence[ComparedRun]) -> Check:
-    steps = [(item.run.arm, int(_result(item)["training"]["steps"])) for item in runs]
-    low, high = min(count for _, count in steps), max(count for _, count in steps)
+    by_fold: dict[int | None, list[tuple[str, int]]] = {}  # which have training sets of different sizes
+    for item in runs:
+        by_fold.setdefault(item.run.key.fold, []).append((item.run.arm, int(_result(item)["training"]["steps"])))
+    ranges = [(min(count for _, count in steps), max(count for _, count in steps)) for steps in by_fold.values()]
+    low, high = max(ranges, key=lambda ends: ends[1] - ends[0])
+    steps = [*by_fold.values()][ranges.index((low, high))]
     shortest, longest = (list(dict.fromkeys(arm for arm, count in steps if count == end)) for end in (low, high))
     data = {"low": low, "high": high, "shortest": shortest, "longest": longest}
     return Check("training_length", SERIOUS if low != high else PASSED, data)
@@ -156,12 +160,13 @@ def _names(items: Iterable[ComparedRun], groups: Iterable[Iterable[ComparedRun]]
 
 
 def _digest(part: str, *place: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Return a function that reads a digest from a result, as a fact."""
+    """Return a function that reads a digest from a result, as a fact; of each fold, which have images of their own."""
 
     def read(result: Mapping[str, Any]) -> Mapping[str, Any]:
+        fact = "digest" if result.get("fold") is None else f"digest of fold {result['fold']}"
         for name in place:
             result = result.get(name) or {}
-        return {"digest": str(result[part])[:12]} if part in result else {}
+        return {fact: str(result[part])[:12]} if part in result else {}
 
     return read
 

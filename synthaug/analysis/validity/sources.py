@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthaug.analysis.comparison.model import Group, Reason
 from synthaug.analysis.training_images import listed_images, with_most
 from synthaug.data.samples import REAL, SYNTHETIC
@@ -35,8 +37,8 @@ class Sources:
 
 
 def sources(group: Group) -> Sources:
-    """Choose the images of a group."""
-    runs = [item.run for item in group.runs if item.compared]
+    """Choose the images of a group; with folds, those of the first one, whose test images no run of it trains on."""
+    runs = [item.run for item in group.runs if item.compared and not item.run.key.fold]
     train: dict[str, tuple[MixRow, ...]] = {}
     problems: dict[str, Reason] = {}
     for origin in (REAL, SYNTHETIC):
@@ -50,8 +52,10 @@ def sources(group: Group) -> Sources:
             cause = error.__cause__
             reason = cause.reason if isinstance(cause, UnreadableFileError) else str(error)
             problems[origin] = Reason("unreadable_mix", {"run": run.label, "error": reason})
-    test = tuple(zip(group.paths, (group.class_names[label] for label in group.labels), strict=True))
-    return Sources(train, test, group.test_digest, problems)
+    rows = range(len(group.labels)) if group.folds is None else np.flatnonzero(group.folds == 0)
+    test = tuple((group.paths[row], group.class_names[group.labels[row]]) for row in rows)
+    digests = {str((run.result or {})["data"]["test"]) for run in runs} if group.folds is not None else set()
+    return Sources(train, test, digests.pop() if digests else group.test_digest, problems)
 
 
 def fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[str]:
