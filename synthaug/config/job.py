@@ -106,6 +106,8 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
             names[group] = choices[group]
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
+    if settings["replicate"] in ("draw", "full") and "root" not in settings["generator"]:  # a pool has no draws
+        settings["generator"]["draw"] = recorded["generator"]["draw"] = settings["seed"]
     recorded = json.loads(json.dumps(recorded))  # as its file has it
     key = RunKey(names["dataset"], identity.arm_folder(identity.arm_settings(recorded)), settings["seed"])
     study = Path(settings["output_dir"]) / settings["experiment"]

@@ -54,6 +54,15 @@ class OnLabelConflict(Enum):
     drop = "drop"
 
 
+class Replicate(Enum):
+    """What a seed draws anew: each of these what the one before does, and more."""
+
+    weights = "weights"  # initial weights, order and augmentation
+    images = "images"  # the choice of real images
+    draw = "draw"  # the noise of the synthetic images
+    full = "full"  # which images are for training and which for validation
+
+
 class Budget(Enum):
     """What all arms have equally much of: epochs, or optimizer steps."""
 
@@ -174,6 +183,7 @@ class Config:
     experiment: str = "default"
     seed: int = 0
     batch_size: int = 32
+    replicate: Replicate = Replicate.images
     budget: Budget = Budget.steps
     sampling: Sampling | None = None
     selection: Selection = Selection.best

@@ -232,6 +232,10 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     if is_usable("mix.augment", "dataset.augment"):
         augment = {name: value for name, value in (plain.mix.augment or {}).items() if name in _AUGMENT_RULES}
         problems += _arm_augment_problems(augment) or _crop_problems(plain.dataset.augment, augment)
+    if is_usable("generator") and plain.generator.get("draw") and plain.replicate.value in ("draw", "full"):
+        problems.append(
+            f"generator.draw={plain.generator.draw}: replicate={plain.replicate.value} draws by the seed; leave one out"
+        )
     if is_usable("model", "trainer", "batch_size"):
         problems += _model_problems(plain)
     if is_usable("dataset.imbalance", "dataset.class_counts"):

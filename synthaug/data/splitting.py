@@ -117,6 +117,31 @@ def divide(
     return Divided(RealImages(real.classes, **{**real.splits, **lists}), bad, copies, conflicts)
 
 
+def redraw_validation(real: RealImages, seed: int) -> RealImages:
+    """Return a dataset with other images for validation, drawn from those for training and validation; as many a class.
+
+    Args:
+        real: the dataset.
+        seed: another one draws others.
+    """
+    train, val = [], []
+    counts = Counter(sample.class_name for sample in real.val)
+    for name, samples in per_class([*real.train, *real.val], real.classes).items():
+        ranked = sorted(samples, key=lambda sample: _rank(seed, sample))
+        val += ranked[: counts[name]]
+        train += ranked[counts[name] :]
+    return RealImages(real.classes, _sorted(train), _sorted(val), real.test, real.more)
+
+
+def _rank(seed: int, sample: Sample) -> tuple[str, str]:
+    text = f"validation\0{seed}\0{sample.class_name}\0{sample.sha256}"
+    return hashlib.sha256(text.encode()).hexdigest(), str(sample.path)
+
+
+def _sorted(samples: Iterable[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda sample: (sample.label, str(sample.path)))
+
+
 def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tuple[int, bool]:
     """Count the test images of a dataset, or those that will be drawn, by file names alone.
 

@@ -9,6 +9,7 @@ import textwrap
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from synthaug import locks
 from synthaug.arms import build, shift_sets
 from synthaug.arms.shifts import ShiftSet
 from synthaug.config.job import Job
+from synthaug.data import splitting
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
@@ -268,9 +270,11 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
         networks.check_network(job, data.real.classes)
 
-    return build.build(
-        data, settings["mix"], identity.run_seed(settings), synthetic, siblings, check, settings["debug"]
-    )
+    seed = identity.run_seed(settings)
+    if settings["replicate"] == "full":
+        data = replace(data, real=splitting.redraw_validation(data.real, seed))
+    chosen_by = 0 if settings["replicate"] == "weights" else seed
+    return build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"])
 
 
 def _read_real(session: Session, job: Job) -> build.RealData:

@@ -16,7 +16,7 @@ INCIDENTAL = frozenset({
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",
 })  # fmt: skip
-SEED, DRAW = "seed", "generator.draw"
+SEED, DRAW, REPLICATE = "seed", "generator.draw", "replicate"
 FOLDS, FOLD = "folds", "fold"  # how many, and which of them a run is tested on
 SHOTS = "mix.real_per_class"
 DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
@@ -28,8 +28,8 @@ _ARGUMENTS = ("generator.", "model.", "trainer.")
 
 
 def is_of_mix(key: str) -> bool:
-    """Return whether a setting of an arm says which images it has, rather than how it is trained on them."""
-    return key.startswith(("mix.", *_OF_SYNTHETIC))
+    """Return whether a setting of an arm says which images its runs have, rather than how they are trained on them."""
+    return key == REPLICATE or key.startswith(("mix.", *_OF_SYNTHETIC))
 
 
 def has_synthetic(settings: Mapping[str, Any]) -> bool:
@@ -60,6 +60,10 @@ def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat = _flat(settings)
     without = () if has_synthetic(flat) else _OF_SYNTHETIC
+    if not flat.get(DRAW):  # the first draw is that of a set without any
+        flat.pop(DRAW, None)
+    if flat.get(REPLICATE) == "draw" and without:  # the same as without synthetic images to draw
+        flat[REPLICATE] = "images"
     return {
         key: value
         for key, value in flat.items()
@@ -73,7 +77,10 @@ def arm_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         settings: of a run, as `config.yaml` has them.
     """
-    return {key: value for key, value in run_settings(settings).items() if key not in (SEED, FOLD)}
+    flat = run_settings(settings)
+    of_run = (SEED, FOLD, *([DRAW] if flat.get(REPLICATE) in ("draw", "full") else []))
+    return {key: value for key, value in flat.items() if key not in of_run}
+
 
 
 def run_seed(settings: Mapping[str, Any]) -> int:

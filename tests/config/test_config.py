@@ -33,7 +33,17 @@ from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 
 CARD = ["-m", "mix=real,55,64,73,82"]
-HELP_KEYS = ["experiment", "seed", "batch_size", "budget", "sampling", "selection", "num_workers", "output_dir"]
+HELP_KEYS = [
+    "experiment",
+    "seed",
+    "replicate",
+    "batch_size",
+    "budget",
+    "sampling",
+    "selection",
+    "num_workers",
+    "output_dir",
+]
 HELP_KEYS += ["per_class", "controls", "compare", "margin", "debug", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 
@@ -1232,3 +1242,24 @@ def test_a_generator_whose_model_was_changed_is_called_after_it() -> None:
     }
     assert list(names.values()) == ["sd15-someone-a-model", "sd15-other model", "sd15-mine"]
     assert job_of("generator=sd15", "generator.model=a/b", "generator.name=own").settings["generator"]["name"] == "own"
+
+
+def test_what_a_seed_redraws() -> None:
+    by_level = {level: jobs_of("mix=64", "seed=3", f"replicate={level}")[0] for level in ("weights", "images", "full")}
+    assert len({job.folder for job in by_level.values()}) == 3
+    draws = {level: job.settings["generator"].get("draw") for level, job in by_level.items()}
+    assert draws == {"weights": None, "images": None, "full": 3}
+    assert by_level["full"].synthetic_set == f"{by_level['images'].synthetic_set}-draw3"
+    assert by_level["full"].held_out_set == by_level["images"].synthetic_set
+    seeds = jobs_of("-m", "mix=64", "seed=3,4", "replicate=full")
+    assert len({job.key.arm for job in seeds}) == 1, "the draw is the seed's, and tells no arms apart"
+    (plain,), (drawn,) = jobs_of("mix=real", "seed=3"), jobs_of("mix=real", "seed=3", "replicate=draw")
+    assert plain.folder == drawn.folder, "without synthetic images there is nothing to draw"
+    assert problem("mix=64", "replicate=draw", "generator.draw=2").startswith("generator.draw=2: ")
+
+
+def test_a_draw_is_an_arm_and_the_first_needs_no_name() -> None:
+    first, typed, second = (jobs_of("mix=64", *typed)[0] for typed in ([], ["generator.draw=0"], ["generator.draw=1"]))
+    assert first.folder == typed.folder != second.folder
+    assert (first.synthetic_set, second.synthetic_set) == (typed.synthetic_set, f"{first.synthetic_set}-draw1")
+    assert problem("generator.draw=-1").startswith("generator.draw=-1: must be")

@@ -7,6 +7,7 @@ import logging
 import math
 import shutil
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from synthaug.data.samples import RealImages
+from synthaug.data.samples import RealImages, scan
 from synthaug.data.split_rule import Rule, apportion, draw
-from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide
+from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide, redraw_validation
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from tests.factories.images import SPLIT_FOLDERS, image, write_dataset
@@ -578,3 +579,16 @@ def test_folders_of_other_names_that_hold_the_same_folders_are_refused_unless_th
 def test_a_folder_in_a_folder_is_named(tmp_path: Path) -> None:
     write_flat(tmp_path / "photos" / "photos", {"cat": 4, "dog": 4})
     assert f"give dataset.root={tmp_path / 'photos' / 'photos'}" in refusal(tmp_path / "photos")
+
+
+def test_validation_images_are_drawn_anew_by_the_seed_alone(tmp_path: Path) -> None:
+    real = scan(write_dataset(tmp_path / "photos", train=6, val=3, test=2), SPLIT_FOLDERS)
+    first, again, second = (redraw_validation(real, seed) for seed in (0, 0, 1))
+    assert first == again
+    assert {sample.sha256 for sample in first.val} != {sample.sha256 for sample in second.val}
+    for drawn in (first, second):
+        assert drawn.test == real.test
+        assert sorted([*drawn.train, *drawn.val], key=str) == sorted([*real.train, *real.val], key=str)
+        for split in ("train", "val"):
+            counts = [Counter(sample.class_name for sample in item.splits[split]) for item in (drawn, real)]
+            assert counts[0] == counts[1]

@@ -45,12 +45,13 @@ class MadeUp:
     numbers: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # real_per_class and fill
     folds: int | None = None
     compare: str | Sequence[Sequence[str]] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # that differ, by dotted key
 
     def folder(self, arm: str) -> str:
         """Name of the folder of an arm."""
         others = [name for name in (self.generator, self.model) if name not in ("tiny_digits", "resnet18")]
         folds = [] if self.folds is None else [f"folds{self.folds}"]
-        return "-".join([arm, *others, *folds])
+        return "-".join([arm, *others, *folds, *(f"{key}_{value}" for key, value in self.settings.items())])
 
 
 def make_study(study: Path, content: MadeUp | None = None) -> Path:
@@ -141,7 +142,7 @@ def within_fold(predictions: Predictions, fold: int | None, folds: int | None) -
 def settings(key: RunKey, arm: str, real: float, synthetic: float, content: MadeUp) -> dict[str, Any]:
     """The configuration of a run."""
     augment = content.augment.get(arm)
-    return {
+    configuration: dict[str, Any] = {
         "experiment": "made_up",
         "seed": key.seed,
         "folds": content.folds,
@@ -159,6 +160,10 @@ def settings(key: RunKey, arm: str, real: float, synthetic: float, content: Made
         "model": {"name": content.model, "lr": 0.001},
         "trainer": {"max_epochs": content.epochs, "precision": "32-true"},
     }
+    for path, value in content.settings.items():
+        *groups, name = path.split(".")
+        (configuration[groups[0]] if groups else configuration)[name] = value
+    return configuration
 
 
 def result(

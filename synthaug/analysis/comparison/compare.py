@@ -55,6 +55,7 @@ from synthaug.analysis.inference.shared_seeds import SharedSeedVariance
 from synthaug.errors import UserError
 from synthaug.runs import discovery, layout, planning
 from synthaug.runs.discovery import Run
+from synthaug.runs.identity import REPLICATE
 from synthaug.runs.planning import PlannedComparison
 
 MAX_CONFUSION_CLASSES = 50
@@ -236,7 +237,10 @@ def _reference(arm: Arm, candidates: Sequence[Arm], baseline: Arm | None) -> str
     if arm is baseline or baseline is None:
         return None
     alike = [candidate for candidate in candidates if candidate.training == arm.training]
-    return (alike[0] if alike and alike[0] is not arm else baseline).name
+    if arm in candidates and arm.training == baseline.training:
+        return None  # the baseline, with other things redrawn by its seeds
+    alike.sort(key=lambda candidate: candidate.settings.get(REPLICATE) != arm.settings.get(REPLICATE))
+    return (alike[0] if alike and arm not in candidates else baseline).name
 
 
 def _with_accuracy(arm: Arm, predictions: list[RunPredictions], values: _ArmValues, test: _TestSet) -> Arm:
@@ -271,7 +275,9 @@ def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm
     correct = values.correct
     none: tuple[None, None] = (None, None)
     base_arm, base = next((pair for pair in measured if pair[0].name == arm.reference), none)
-    control_arm, control = next((pair for pair in measured if _is_control(pair[0], arm)), none)
+    controls = [pair for pair in measured if _is_control(pair[0], arm)]
+    controls.sort(key=lambda pair: pair[0].settings.get(REPLICATE) != arm.settings.get(REPLICATE))
+    control_arm, control = next(iter(controls), none)
     gain = test.difference(correct, control.correct) if control else None
     gains = _of_classes(correct, control, test)
     loss = test.difference(control.correct, base.correct) if control and base and control is not base else None

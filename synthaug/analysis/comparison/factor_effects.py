@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.inference.contrasts import MainEffect, main_effects
 from synthaug.runs.factors import factor_keys, factor_labels, value_text
+from synthaug.runs.identity import DRAW, REPLICATE
 
 MIX = "mix.name"
 
@@ -64,7 +65,7 @@ def factor_effects(group: Group) -> tuple[FactorEffects, ...]:
     keys = _keys(group)
     labels = {**factor_labels(keys), MIX: "mix"}
     effects = []
-    for key in (MIX, *keys):
+    for key in (MIX, *(key for key in keys if key not in (REPLICATE, DRAW))):  # these change no expected accuracy
         arms = [arm for arm in group.arms if arm.name in group.correct and arm.settings.get(key) is not None]
         levels = [_level(arm, key) for arm in arms]
         cells = [_cell(arm, key, keys) for arm in arms]

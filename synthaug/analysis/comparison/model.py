@@ -14,7 +14,7 @@ from synthaug.analysis.inference.intervals import Difference, Estimate
 from synthaug.analysis.inference.power_analysis import ArmPower
 from synthaug.analysis.inference.shared_seeds import SharedSeedVariance
 from synthaug.runs.discovery import Run
-from synthaug.runs.identity import SHOTS, has_synthetic, image_numbers, is_of_mix
+from synthaug.runs.identity import REPLICATE, SHOTS, has_synthetic, image_numbers, is_of_mix
 
 NOT_COMPARABLE = "not comparable"
 ESTABLISHED, REJECTED, INCONCLUSIVE = "established", "rejected", "inconclusive"  # of non-inferiority
@@ -107,6 +107,11 @@ class Arm:
         """How its synthetic images are made; empty where it has none."""
         names = ("generator.", "prompts.")
         return {key: value for key, value in self.settings.items() if key.startswith(names)}
+
+    @property
+    def redrawn(self) -> str:
+        """What its seeds draw anew, a level of `replicate`."""
+        return str(self.settings.get(REPLICATE, "images"))
 
     @property
     def generator(self) -> str | None:
@@ -307,7 +312,9 @@ def arms_of_one_question(arms: Iterable[Arm]) -> tuple[Arm, ...]:
     baseline = next((arm for arm in arms if arm.baseline), None)
     if baseline is None:
         return arms
-    alike = [arm for arm in arms if arm.training == baseline.training]
+    replicates = [arm.settings.get(REPLICATE) for arm in arms]
+    usual = max(replicates, key=replicates.count)
+    alike = [arm for arm in arms if arm.training == baseline.training and arm.settings.get(REPLICATE) == usual]
     ways = [arm.synthetic_settings for arm in alike if arm.has_synthetic]
     most = max(ways, key=ways.count, default=None)
     return tuple(arm for arm in alike if not arm.has_synthetic or arm.synthetic_settings == most)

@@ -2,10 +2,21 @@
 
 from synthaug.analysis.comparison.factor_effects import factor_effects, factor_table
 from synthaug.analysis.comparison.model import Group, PairComparison
+from synthaug.analysis.comparison.replication import source_variances
 from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.templating import Template
 
-_TEMPLATE = Template("factors")
+_SOURCES = {
+    "weights": "weights, order, augmentation",
+    "images": "choice of real images",
+    "draw": "draw of synthetic images",
+    "full": "training and validation split",
+    "weights + images": "weights, order, augmentation and choice of real images",
+    "test images": "draw of test images",
+    "seeds": "seeds, whatever the draw",
+    "runs": "single runs",
+}
+_TEMPLATE = Template("factors", names=_SOURCES)
 
 
 def pairs_document(group: Group) -> list[Block]:
@@ -26,6 +37,12 @@ def pair_sentence(pair: PairComparison, n_test: int) -> str:
 def factors_document(group: Group) -> list[Block]:
     """Render the arms as a grid, and the main effects of their factors; nothing where there are none."""
     return _TEMPLATE.document("factors", factor_table(group), factor_effects(group), group.n_test)
+
+
+def sources_document(group: Group) -> list[Block]:
+    """Render how much of the variance each source of chance brings; nothing where no arms tell sources apart."""
+    rows = source_variances(group)
+    return _TEMPLATE.document("sources", rows, group.n_test) if rows else []
 
 
 def borrowed_document(group: Group) -> list[Block]:

@@ -82,6 +82,12 @@ def accuracy(estimate: Estimate | None, n: int, number: Callable[[float, int], s
 difference = partial(accuracy, number=points)  # of accuracies, in points: "+0.52 [-0.10, +1.14]"
 
 
+def deviation(variance: Estimate) -> str:
+    """Format the square root of the variance of a fraction, in points: "0.31 [0.12, 0.55]"."""
+    value, low, high = (f"{100 * max(end, 0.0) ** 0.5:.2f}" for end in (variance.value, variance.low, variance.high))
+    return f"{value} [{low}, {high}]"
+
+
 def p_value(value: float | None) -> str:
     """Format a p value with two significant digits: "0.034", "< 0.001"."""
     if value is None:

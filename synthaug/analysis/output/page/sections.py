@@ -106,7 +106,7 @@ def comparisons(content: Content) -> Context | None:
     """Return the pairs of arms that the study names, the factors of its arms, and the interval that borrows."""
     group = content.group
     blocks = [*factor_text.pairs_document(group), *factor_text.factors_document(group)]
-    blocks += factor_text.borrowed_document(group)
+    blocks += [*factor_text.sources_document(group), *factor_text.borrowed_document(group)]
     return {"blocks": blocks} if blocks else None
 
 
