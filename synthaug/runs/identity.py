@@ -82,7 +82,6 @@ def arm_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in of_run}
 
 
-
 def run_seed(settings: Mapping[str, Any]) -> int:
     """Return the seed of a run's weights, order and choice of images: with folds, each fold has one of its own.
 
