@@ -15,12 +15,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.analysis.inference.contrasts import Values, difference
+from synthaug.analysis.inference.contrasts import Values
 from synthaug.analysis.inference.intervals import (
     ALPHA,
     CONFIDENCE,
     Difference,
     Estimate,
+    MeanVariance,
     accuracy_over_seeds,
     cluster_means,
     difference_around,
@@ -120,15 +121,27 @@ def balanced_difference(
     """
     shared = sorted(set(first) & set(second))
     if not shared:
-        table, reference = (
-            cluster_means(strata_parts(np.stack([arm[seed] for seed in sorted(arm)]), strata), clusters)
-            for arm in (first, second)
-        )
-        return unpaired_difference(table, reference)
-    values = np.stack([first[seed] - second[seed] for seed in shared])
+        return _unpaired(first, second, strata, clusters)
+    value, centre, variance = _paired_variance(first, second, shared, strata, clusters)
+    return difference_around(value, centre, variance, len(shared), CONFIDENCE)
+
+
+def _paired_variance(
+    first: Values, second: Values, seeds: Sequence[int], strata: Strata, clusters: NDArray[np.int64] | None
+) -> tuple[float, float, MeanVariance]:
+    """Return a balanced difference, the centre of its interval and the variance of that."""
+    values = np.stack([first[seed] - second[seed] for seed in seeds])
     parts = cluster_means(strata_parts(values, strata), clusters)
     centre, variance = paired_mean_variance(parts, float(np.sqrt(np.square(_weights(strata)).mean())))
-    return difference_around(float(parts.mean()), float(centre), variance, len(shared), CONFIDENCE)
+    return float(parts.mean()), float(centre), variance
+
+
+def _unpaired(first: Values, second: Values, strata: Strata, clusters: NDArray[np.int64] | None) -> Difference:
+    table, reference = (
+        cluster_means(strata_parts(np.stack([arm[seed] for seed in sorted(arm)]), strata), clusters)
+        for arm in (first, second)
+    )
+    return unpaired_difference(table, reference)
 
 
 # --- the worst stratum -----------------------------------------------------------------------------
@@ -199,7 +212,8 @@ def worst_difference(
         minima.append(min(item.value for item in estimates.values()))
     value = minima[0] - minima[1]
     ends = [
-        _ends([difference(first, second, strata.rows[n], clusters) for n in of], ALPHA - 2 * share) for of in candidates
+        _ends([_side(first, second, strata, (number,), clusters) for number in of], ALPHA - 2 * share)
+        for of in candidates
     ]
     return Estimate(value, min(value, ends[0][0]), max(value, ends[1][1]))
 
@@ -230,21 +244,27 @@ def gap_difference(
         values = [item.value for item in estimates.values()]
         gaps.append(max(values) - min(values))
     value = gaps[0] - gaps[1]
-    ends = [
-        _ends([_distance(first, second, strata, pair, clusters) for pair in of], ALPHA - 4 * share, 2) for of in pairs
-    ]
+    ends = [_ends([_side(first, second, strata, pair, clusters) for pair in of], ALPHA - 4 * share, 2) for of in pairs]
     return Estimate(value, min(value, ends[1][0]), max(value, ends[0][1]))
 
 
-def _distance(
-    first: Values, second: Values, strata: Strata, pair: tuple[int, int], clusters: NDArray[np.int64] | None
-) -> Difference:
-    """Estimate first minus second of half the distance between two strata, which seeds move less than either."""
-    rows = np.concatenate([strata.rows[number] for number in pair])
-    sides = Strata(np.repeat([0, 1], [len(strata.rows[number]) for number in pair]), 2)
+def _side(
+    first: Values, second: Values, strata: Strata, numbers: Sequence[int], clusters: NDArray[np.int64] | None
+) -> tuple[float, MeanVariance]:
+    """Return centre and variance of first minus second in a stratum, or of half the distance between two of them.
+
+    A distance is moved by seeds less than either of its ends.
+    """
+    rows = np.concatenate([strata.rows[number] for number in numbers])
+    sides = Strata(np.repeat(range(len(numbers)), [len(strata.rows[number]) for number in numbers]), len(numbers))
     sign = np.where(sides.members == 0, 1.0, -1.0)
     signed, reference = ({seed: sign * values[rows] for seed, values in arm.items()} for arm in (first, second))
-    return balanced_difference(signed, reference, sides, None if clusters is None else clusters[rows])
+    inner = None if clusters is None else clusters[rows]
+    shared = sorted(set(first) & set(second))
+    if not shared:
+        item = _unpaired(signed, reference, sides, inner)
+        return item.centre, item.variance
+    return _paired_variance(signed, reference, shared, sides, inner)[1:]
 
 
 def _estimates(
@@ -261,11 +281,10 @@ def _estimates(
     }
 
 
-def _ends(differences: Sequence[Difference], alpha: float, scale: float = 1.0) -> tuple[float, float]:
-    """Return the lowest and the highest end of intervals that cover 1 - alpha; 0 where there is no difference."""
-    halves = [float(item.variance.half_width(alpha)) for item in differences]
-    pairs = list(zip(differences, halves, strict=True))
+def _ends(sides: Sequence[tuple[float, MeanVariance]], alpha: float, scale: float = 1.0) -> tuple[float, float]:
+    """Return the lowest and the highest end of intervals that cover 1 - alpha; 0 where there is none."""
+    halves = [(centre, float(variance.half_width(alpha))) for centre, variance in sides]
     return (
-        min((max(-1.0, scale * (item.centre - half)) for item, half in pairs), default=0.0),
-        max((min(1.0, scale * (item.centre + half)) for item, half in pairs), default=0.0),
+        min((max(-1.0, scale * (centre - half)) for centre, half in halves), default=0.0),
+        max((min(1.0, scale * (centre + half)) for centre, half in halves), default=0.0),
     )

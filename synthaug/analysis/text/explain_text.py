@@ -12,6 +12,8 @@ from synthaug.analysis.text.templating import Template
 from synthaug.analysis.training_images import SAME
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.generation.synthetic_set import ManifestRow
+from synthaug.runs.discovery import Run
+from synthaug.runs.identity import SHOTS
 
 SHOWN = 10  # confusions, errors, prompts and lost files that are listed
 # What distinguishes ways of generating an image, for people; the rest is in the CSV.
@@ -31,6 +33,7 @@ def document(explanation: Explanation) -> list[Block]:
         "document",
         explanation,
         {
+            "amounts": _amounts(explanation.run),
             "mix": counts_by_class([image.row for image in images]),
             "lost": [image for image in images if image.state != SAME],
             "generators": Counter(ways).most_common(SHOWN),
@@ -48,6 +51,15 @@ def image_document(report: ImageReport) -> list[Block]:
     facts = _facts(report.training.made, ("prompt", "negative_prompt", "seed", *_GENERATOR, *_VERSIONS))
     unknown = {"provenance": _UNKNOWN} if report.training.row.origin == SYNTHETIC else {}
     return _TEMPLATE.document("training_image", report, facts or unknown)
+
+
+def _amounts(run: Run) -> str:
+    """Return how many images a mix has, as it was said: in multiples of the real training set or in numbers."""
+    shots = run.image_numbers.get(SHOTS)
+    real = f"{run.real:g} real" if shots is None else f"{shots} real of each class"
+    filled = {key.partition("mix.fill.")[2]: size for key, size in run.image_numbers.items() if key != SHOTS}
+    sizes = ", ".join(f"{size} of {name}" if name else str(size) for name, size in filled.items())
+    return f"{real}, synthetic up to {sizes}" if filled else f"{real}, {run.synthetic:g} synthetic"
 
 
 def _facts(row: ManifestRow | None, names: Sequence[str]) -> dict[str, Any]:

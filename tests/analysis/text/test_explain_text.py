@@ -1,5 +1,6 @@
 """The wording of an explained run and of the report of one image, with made-up data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.explain.image_report import ImageReport
 from synthaug.analysis.explain.prediction_counts import count_predictions
 from synthaug.analysis.explain.run_explanation import Explanation
-from synthaug.analysis.text.document import markdown
+from synthaug.analysis.text.document import Heading, markdown
 from synthaug.analysis.text.explain_text import document, image_document
 from synthaug.analysis.training_images import CHANGED, GONE, SAME, TrainingImage
 from synthaug.generation.synthetic_set import ManifestRow
@@ -65,6 +66,19 @@ def explanation(**changes: object) -> Explanation:
         "problems": (Reason("other_image_count", {"class": "cat", "origin": "real", "recorded": 3, "counted": 2}),),
     }
     return Explanation(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "heading"),
+    [
+        ({"mix.real_per_class": 4}, "The mix: 4 real of each class, 0.6 synthetic"),
+        ({"mix.fill": "largest"}, "The mix: 0.4 real, synthetic up to largest"),
+        ({"mix.fill.1": 200, "mix.fill.7": 9}, "The mix: 0.4 real, synthetic up to 200 of 1, 9 of 7"),
+    ],
+)
+def test_a_mix_in_numbers_of_images(numbers: dict[str, object], heading: str) -> None:
+    blocks = document(explanation(run=replace(RUN, settings={**SETTINGS, **numbers})))
+    assert heading in [block.text for block in blocks if isinstance(block, Heading)]
 
 
 def test_a_run() -> None:
