@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.analysis.inference.arm_groups import ArmGroups, arm_groups
 from synthaug.analysis.inference.contrasts import MainEffect, main_effects
 from synthaug.runs.factors import factor_keys, factor_labels, value_text
 from synthaug.runs.identity import DRAW, REPLICATE
@@ -58,6 +59,25 @@ def factor_table(group: Group) -> FactorTable | None:
     if len(columns) < 2 or len(rows) < 2 or 2 * len(cells) < len(rows) * len(columns):
         return None
     return FactorTable(rows, tuple(titles.values()), cells)
+
+
+def groups_alike(group: Group) -> tuple[tuple[Arm, ...], ArmGroups] | None:
+    """Return the measured arms and which of them are not told apart; None unless the study compares every pair.
+
+    Args:
+        group: whose planned pairs are compared, p values corrected together.
+    """
+    arms = tuple(arm for arm in group.arms if arm.accuracy)
+    place = {arm.name: number for number, arm in enumerate(arms)}
+    differences = {
+        (place[pair.first], place[pair.second]): pair.difference
+        for pair in group.pairs
+        if pair.difference and not pair.exploratory and {pair.first, pair.second} <= place.keys()
+    }
+    if len(arms) < 3 or 2 * len(differences) < len(arms) * (len(arms) - 1):
+        return None
+    groups = arm_groups([arm.accuracy.value for arm in arms if arm.accuracy], differences)
+    return None if groups is None else (arms, groups)
 
 
 def factor_effects(group: Group) -> tuple[FactorEffects, ...]:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from synthaug.analysis.comparison.factor_effects import groups_alike
 from synthaug.analysis.comparison.model import Group, controls_of
 from synthaug.analysis.exchange.grid import grid_of
+from synthaug.analysis.output.figures.alike import groups_of_arms
 from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
@@ -107,7 +109,9 @@ def comparisons(content: Content) -> Context | None:
     group = content.group
     blocks = [*factor_text.pairs_document(group), *factor_text.factors_document(group)]
     blocks += [*factor_text.sources_document(group), *factor_text.borrowed_document(group)]
-    return {"blocks": blocks} if blocks else None
+    alike = groups_alike(group)
+    figures = {"alike": groups_of_arms(*alike, arm_table.labels(group))} if alike else {}
+    return {"blocks": blocks, FIGURES: figures} if blocks else None
 
 
 def power(content: Content) -> Context | None:
