@@ -19,6 +19,7 @@ from synthaug.config.naming import config_folders
 from synthaug.config.schema import CONF, EXPERIMENTS, quote_choices
 from synthaug.config.validation import NO_SUCH_KEY, validate
 from synthaug.errors import UserError, raise_all
+from synthaug.runs import identity
 
 Combination = tuple[str, ...]  # the overrides of one run
 STUDY_SWEEPER = "hydra_plugins.synthaug_sweeper.StudySweeper"
@@ -283,7 +284,7 @@ def _with_controls(
 ) -> dict[str, list[str]]:
     """Return the values of a sweep with those that give it its controls: choices of `mix`, or 0 synthetic images."""
     mixes = _swept_mixes(composer, jobs)
-    n_seeds = len({job.key.seed for job in jobs.values()})
+    n_seeds = _curve_seeds(jobs.values())
     if not controls.without_control(mixes) and not controls.curve_mixes(mixes, n_seeds):
         return dict(values)
     if any(key_of(key) == "mix.synthetic" for key in values):
@@ -299,6 +300,13 @@ def _with_controls(
     folders = [folder / "mix" for folder in config_folders(composer.compose(next(iter(jobs))).hydra)]
     choices = controls.with_controls(dict.fromkeys(mix.choice for mix in mixes), mixes, folders, n_seeds)
     return {**values, "mix": [f"mix='{choice}'" for choice in choices]}
+
+
+def _curve_seeds(jobs: Iterable[Job]) -> int:
+    """Return how many seeds a learning curve would have; 0 where none is drawn: in folds, or with unequal steps."""
+    if any(job.settings.get(identity.FOLDS) or job.settings["budget"] != "steps" for job in jobs):
+        return 0
+    return len({job.key.seed for job in jobs})
 
 
 def _require_controls(mixes: Sequence[SweptMix]) -> None:

@@ -109,6 +109,10 @@ def test_amounts_that_the_learning_curve_lacks_are_added(mixes: str, seeds: str,
     assert [name for name in actual if name not in mixes.split(",")] == added
 
 
+def test_nothing_is_added_for_a_curve_that_would_not_be_drawn() -> None:
+    assert names("-m", "mix=real,82", "seed=0,1,2", "controls=true", "budget=epochs") == ["real", "82", "real20"]
+
+
 CURVE = "real60 and real40 for the learning curve of real images"
 
 
