@@ -1,35 +1,42 @@
 """The networks and trainers of runs, built once before the first run: a mistake does not fail them one by one."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution.factory import make_group
 
 
-def problems(jobs: Iterable[Job], classes: Callable[[Job], Sequence[str]]) -> list[str]:
+def problems(
+    jobs: Iterable[Job], classes: Callable[[Job], Sequence[str]], weights: dict[Path, int] | None = None
+) -> list[str]:
     """Return why networks or trainers of runs cannot be had; each combination is tried once.
 
     Args:
         jobs: the runs.
         classes: of a run's dataset.
+        weights: gets the bytes of the weights of each run, by its folder.
     """
     groups = ("model", "trainer", "batch_size")
-    distinct = {
-        repr(([job.settings[key] for key in groups], job.settings["dataset"]["image_size"], classes(job))): job
-        for job in jobs
-    }
+    alike: dict[str, list[Job]] = {}
+    for job in jobs:
+        settings = [job.settings[key] for key in groups]
+        alike.setdefault(repr((settings, job.settings["dataset"]["image_size"], classes(job))), []).append(job)
     reasons = []
-    for job in distinct.values():
+    for members in alike.values():
         try:
-            check_network(job, classes(job))
+            size = check_network(members[0], classes(members[0]))
         except UserError as error:
             reasons.append(str(error))
+        else:
+            if weights is not None:
+                weights |= {job.folder: size for job in members}
     return reasons
 
 
-def check_network(job: Job, classes: Sequence[str]) -> None:
-    """Build the network and the trainer of a run, and pass images through the network.
+def check_network(job: Job, classes: Sequence[str]) -> int:
+    """Build the network and the trainer of a run, and pass images through the network; return the weights' bytes.
 
     Args:
         job: the run.
@@ -48,3 +55,4 @@ def check_network(job: Job, classes: Sequence[str]) -> None:
     trainer = make_group(job, "trainer", logger=False, enable_checkpointing=False)
     lightning_rules.require_whole_evaluation(trainer)
     lightning_rules.require_fine_tuning(model, trainer)
+    return sum(tensor.nbytes for tensor in model.state_dict().values())

@@ -5,6 +5,7 @@ does not know the classes must not come to light when the arms before it are don
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from synthaug.config.naming import read_recorded
 from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all
-from synthaug.execution import factory, networks, record_groups
+from synthaug.execution import factory, networks, record_groups, sweep_time
 from synthaug.execution.session import DatasetKey, Session, is_first_process
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -27,6 +28,8 @@ from synthaug.runs import discovery, identity, layout, planning
 from synthaug.tracking import run_ids
 
 LONG_TAIL = ("imbalance", "imbalance_seed", "class_counts")  # keys of the dataset
+log = logging.getLogger(__name__)
+
 Scans = dict[DatasetKey, Divided | UserError | None]
 MakeGenerator = Callable[[Job], Generator | FolderGenerator]
 
@@ -47,9 +50,10 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         smoke_test.clear(study)
         print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
     check_runs(jobs, session.scans, announced=session.announced)
+    weights: dict[Path, int] = {}
     if session.is_sequential or not session.is_sweep:  # or they run on other machines, which may have other devices
         pending = [job for job in jobs if not is_complete(job)]
-        raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job)))
+        raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job), weights))
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
         settings = runs[-1].settings
@@ -60,6 +64,8 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     for job in {(job.study, job.key.dataset): job for job in jobs}.values():
         if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
             record_groups.record_groups(job, scan.real)
+    if session.is_expanded and len(jobs) > 1 and (extent := sweep_time.extent(jobs, weights)):
+        log.info("%s", extent)
 
 
 def comparisons(settings: Mapping[str, Any]) -> str | list[list[str]]:

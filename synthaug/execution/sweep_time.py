@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from synthaug.config.job import Job
 from synthaug.files import read_json
+from synthaug.messages import plural
 from synthaug.runs.layout import RESULT
 
 
@@ -27,6 +29,31 @@ def expected_seconds(jobs: Iterable[Job], current: Job) -> tuple[float | None, f
     )
     estimates = [seconds for seconds in later if seconds is not None]
     return expected, sum(estimates) if len(estimates) == len(later) and (estimates or finished) else None
+
+
+def extent(jobs: Iterable[Job], weights: Mapping[Path, int]) -> str:
+    """Say how many runs a sweep has, and what they will take of time and disk as far as that is known; "" if nothing.
+
+    Args:
+        jobs: of the sweep.
+        weights: folder of a run → bytes of its network's weights.
+    """
+    jobs = list(jobs)
+    arms = len({(job.study, job.key.dataset, job.key.arm) for job in jobs})
+    pending = [job for job in jobs if not (job.folder / RESULT).is_file()]
+    if not pending:
+        return ""
+    text = f"{plural(len(jobs), 'run')} of {plural(arms, 'arm')}"
+    if len(pending) < len(jobs):
+        text += f", {len(jobs) - len(pending):,} finished"
+    first, later = expected_seconds(jobs, pending[0])
+    if first is not None and later is not None:
+        from synthaug.analysis.text.format import duration  # scipy, which a finished sweep does without
+
+        text += f"; about {duration(first + later)}"
+    if weights:
+        text += f"; checkpoints of {sum(weights.get(job.folder, 0) for job in pending) / 1e6:,.0f} MB"
+    return text
 
 
 def run_seconds(result: Mapping[str, Any]) -> float:

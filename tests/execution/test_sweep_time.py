@@ -7,7 +7,7 @@ import pytest
 
 from synthaug.config import schema
 from synthaug.config.job import Job
-from synthaug.execution.sweep_time import expected_seconds
+from synthaug.execution.sweep_time import expected_seconds, extent
 from synthaug.files import write_json
 from synthaug.runs.layout import RESULT
 from tests.factories.commands import jobs_of
@@ -64,3 +64,14 @@ def test_what_a_run_is_judged_by(arguments: list[str], seconds: float | None) ->
     expected, later = expected_seconds(jobs, jobs[1])
     assert expected == pytest.approx(seconds)
     assert later == 0
+
+
+def test_the_extent_of_a_sweep_is_said_before_it_begins() -> None:
+    jobs = jobs_of("-m", "mix=real,64", "seed=0,1", "generator.guidance_scale=2,4")
+    assert extent(jobs, {}) == "6 runs of 3 arms"
+    finish(jobs[0], 30)
+    text = extent(jobs, {job.folder: 44_000_000 for job in jobs})
+    assert text == "6 runs of 3 arms, 1 finished; about 2 min; checkpoints of 220 MB"
+    for job in jobs[1:]:
+        finish(job, 30)
+    assert extent(jobs, {}) == ""
