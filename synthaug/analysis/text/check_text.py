@@ -14,6 +14,7 @@ _TITLES = {
     "filled_classes": "classes filled with synthetic images",
     "class_shares": "synthetic share of the classes",
     "real_images": "dataset of real images",
+    "pretraining": "test images in earlier training",
     "seed_variance": "variance between seeds",
     "references": "what arms are compared with",
     "chance": "accuracy above chance",

@@ -14,6 +14,7 @@ from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import locator
 from synthaug.analysis.validity import design, overlap, run_agreement, shortcuts, sources
 from synthaug.analysis.validity.check_result import Check, by_severity
+from synthaug.analysis.validity.pretraining import pretraining_checks
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 
@@ -29,6 +30,7 @@ def validity_checks(study: Path, group: Group) -> tuple[Check, ...]:
         group: of the study.
     """
     of_predictions = [*run_agreement.run_checks(group), *design.arm_checks(group), *overlap.duplicates_check(group)]
+    of_predictions += pretraining_checks(group)
     return by_severity([*of_predictions, *_image_checks(study, group)])
 
 

@@ -86,6 +86,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("seeds", WARNING, {"fewest": 3, "arms": ["real", "64"], "all_arms": True}),
     ("seeds", WARNING, {"fewest": 2, "arms": ["64"], "all_arms": False}),
     ("seeds", SERIOUS, {"fewest": 1, "arms": ["55", "64"], "all_arms": False}),
+    ("pretraining", PASSED, {"models": []}),
+    ("pretraining", WARNING, {"models": [{"kind": "generator", "name": "sd15", "corpus": "LAION-2B"}]}),
     ("seed_variance", PASSED, {"arm": "64", "ratio": 1.2, "p_value": 0.4}),
     ("seed_variance", WARNING, {"arm": "64", "ratio": 3.7, "p_value": 0.012}),
     ("references", PASSED, {"arms": []}),
