@@ -177,17 +177,28 @@ def _name_problems(jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _long_tail_problems(jobs: Sequence[Job]) -> Iterator[str]:
-    """Report several sets of real training images under one name: the arms of a study are measured by one of them."""
-    values: dict[tuple[Path, str, str], dict[str, None]] = {}
-    for job in jobs:
-        for key in LONG_TAIL:
-            values.setdefault((job.study, job.key.dataset, key), {})[str(job.settings["dataset"].get(key))] = None
-    for (_, name, key), several in values.items():
-        if len(several) > 1:
-            yield (
-                f"dataset.{key}={','.join(several)}: all arms of a study have one real training set; give each its "
-                f"own name, as in dataset.name={name}-{next(reversed(several))}, in a command of its own."
-            )
+    """Report several real training sets in a study: its arms are measured by one of them."""
+    for study in sorted({job.study for job in jobs}):
+        requested = [job.planned for job in jobs if job.study == study]
+        cuts: dict[str, dict[str, None]] = {}
+        for run in (*planning.read_plan(study).runs, *requested):
+            cuts.setdefault(run.key.dataset, {})[_cut(run.settings)] = None
+        for name in {run.key.dataset for run in requested}:
+            if len(cuts[name]) > 1:
+                yield (
+                    f"dataset={name}: all arms of a study have one real training set, and {study} would have several "
+                    f"({'; '.join(cuts[name])}); give each a study of its own, with experiment=<name>."
+                )
+
+
+def _cut(settings: Mapping[str, Any]) -> str:
+    """Return by which settings an arm's real training set has fewer images than the dataset."""
+    cut = [
+        f"{key}={value}"
+        for key, value in sorted(settings.items())
+        if any(f"{key}.".startswith(f"dataset.{name}.") for name in LONG_TAIL)
+    ]
+    return " ".join(cut) or "whole"
 
 
 def _group_problems(job: Job, real: RealImages) -> list[str]:

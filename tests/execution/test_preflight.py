@@ -19,7 +19,7 @@ from synthaug.execution.session import Session
 from synthaug.files import read_json, write_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
-from synthaug.runs import layout
+from synthaug.runs import layout, planning
 from synthaug.runs.grouping import read_groups
 from tests.factories import commands
 from tests.factories.commands import Painter
@@ -72,9 +72,15 @@ def test_two_datasets_of_one_name_are_refused(photos: Path, tmp_path: Path) -> N
 
 def test_arms_of_a_study_share_their_long_tail(photos: Path) -> None:
     check(jobs_of(photos, "mix=real,fill", "dataset.imbalance=0.2"))
-    with pytest.raises(UserError, match=r"dataset\.imbalance=None,0\.2: (?s:.)*dataset\.name=photos-0\.2"):
-        check([*jobs_of(photos), *jobs_of(photos, "dataset.imbalance=0.2")])
-    check([*jobs_of(photos), *jobs_of(photos, "dataset.imbalance=0.2", "dataset.name=few")])
+    few = jobs_of(photos, "dataset.imbalance=0.2")
+    several = r"dataset=photos: .* \(whole; dataset\.imbalance=0\.2\); .*experiment=<name>"
+    with pytest.raises(UserError, match=several):
+        check([*jobs_of(photos), *few])
+    check([*jobs_of(photos), *jobs_of(photos, "dataset.imbalance=0.2", "experiment=few")])
+    planning.plan(few[0].study, [job.planned for job in jobs_of(photos)])
+    with pytest.raises(UserError, match=several):
+        check(few)
+    check(jobs_of(photos, "mix=real,strong"))
     with pytest.raises(UserError, match="cat: 11 of 10 training images"):
         check(jobs_of(photos, "dataset.class_counts.cat=11"))
     with pytest.raises(UserError, match=r"mix=fill: mix\.fill=largest adds no synthetic image"):
