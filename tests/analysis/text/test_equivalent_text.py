@@ -56,6 +56,11 @@ def test_headlines() -> None:
     assert_golden("equivalent_headlines.txt", "\n".join([*lines, ""]))
 
 
+def test_an_amount_that_two_arms_have_is_said_once() -> None:
+    twice = replace(SIZES, real=(*SIZES.real, SIZES.real[-1]))
+    assert equivalent_text.document(twice, labels(twice)) == equivalent_text.document(SIZES, labels(SIZES))
+
+
 def test_arms_of_a_grid_are_called_by_their_amounts() -> None:
     named = {item.arm.name: f"label of {item.arm.name}" for item in SIZES.arms}
     assert "| label of 82 | 315" in markdown(equivalent_text.document(SIZES, named))

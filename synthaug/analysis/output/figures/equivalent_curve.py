@@ -55,7 +55,7 @@ def _draw_curve(axes: Axes, sizes: EquivalentSizes) -> None:
     assert sizes.law is not None
     axes.set_xscale("log")
     axes.set_yscale("log")
-    amounts = [point.arm.n_real for point in sizes.real]
+    amounts = sorted({point.arm.n_real for point in sizes.real})
     x = np.geomspace(amounts[0], amounts[-1], 80)
     axes.plot(x, 100 * sizes.law.error(x, 0), color=palette.INK, linewidth=1.2)
     for point in sizes.real:

@@ -59,6 +59,11 @@ def test_the_curve_is_the_law_and_an_arm_is_led_from_its_error_to_its_row() -> N
     assert not [line for line in panels(many)[0].lines if line.get_linewidth() == 0.8], "too many to follow"
 
 
+def test_an_amount_that_two_arms_have_is_one_tick() -> None:
+    curve, _ = panels(replace(SIZES, real=(*SIZES.real, SIZES.real[0])))
+    assert list(curve.get_xticks()) == [200, 300, 400, 2000]
+
+
 def test_without_an_equivalent_number_there_is_no_figure() -> None:
     assert equivalent_curve(replace(SIZES, arms=(WITHHELD,)), NAMES, COLOURS) is None
     assert equivalent_curve(EquivalentSizes(), NAMES, COLOURS) is None
