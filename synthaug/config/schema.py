@@ -64,10 +64,11 @@ class Replicate(Enum):
 
 
 class Budget(Enum):
-    """What all arms have equally much of: epochs, or optimizer steps."""
+    """What all arms have equally much of: epochs, optimizer steps, or what training and generation cost together."""
 
     epochs = "epochs"
     steps = "steps"
+    cost = "cost"
 
 
 class Sampling(Enum):
@@ -185,6 +186,7 @@ class Config:
     batch_size: int = 32
     replicate: Replicate = Replicate.images
     budget: Budget = Budget.steps
+    image_price: float | None = None
     sampling: Sampling | None = None
     selection: Selection = Selection.best
     num_workers: int = 0

@@ -126,6 +126,7 @@ _RULES: Mapping[str, Rule] = {
         lambda draw: draw is None or (isinstance(draw, int) and not isinstance(draw, bool) and 0 <= draw < 2**31),
         "0 or a whole number above",
     ),
+    "image_price": _number(0, words="at least 0, or null"),
     "margin": _number(0, 100, above=True, below=True, words="more than 0 and less than 100 points"),
     "mix.real": _number(0, 1e6, below=True, words="0 to 1: the share of the real training images that is kept"),
     "mix.synthetic": _number(0, 1e6, below=True, words="at least 0: a multiple of the real images' number"),
@@ -236,6 +237,7 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
         problems.append(
             f"generator.draw={plain.generator.draw}: replicate={plain.replicate.value} draws by the seed; leave one out"
         )
+    problems += _price_problems(plain) if is_usable("budget", "image_price") else []
     if is_usable("model", "trainer", "batch_size"):
         problems += _model_problems(plain)
     if is_usable("dataset.imbalance", "dataset.class_counts"):
@@ -250,6 +252,16 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     for path in filter(is_usable, paths):
         problems += _target_problems(path, OmegaConf.select(plain, path))
     return problems + _shift_problems({key: plain.shift[key] for key in plain.shift or {} if is_usable(f"shift.{key}")})
+
+
+def _price_problems(plain: DictConfig) -> list[str]:
+    """Report a budget by cost without a price, and the other way round."""
+    is_cost, price = plain.budget.value == "cost", plain.image_price
+    if is_cost and price is None:
+        return ["budget=cost: needs image_price=<n>, the cost of generating an image as a multiple of training on one"]
+    if price is not None and not is_cost:
+        return [f"image_price={price}: is of budget=cost; leave it out, or choose that budget"]
+    return []
 
 
 def _unknown_keys(config: DictConfig) -> Iterator[tuple[str, str]]:

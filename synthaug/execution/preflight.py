@@ -25,6 +25,7 @@ from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator, SyntheticSet
 from synthaug.messages import plural
 from synthaug.runs import discovery, identity, layout, planning
+from synthaug.runs.budget import images_per_epoch
 from synthaug.tracking import run_ids
 
 LONG_TAIL = ("imbalance", "imbalance_seed", "class_counts")  # keys of the dataset
@@ -282,6 +283,7 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
         counts = build.mix_counts(real, mix)
         if job.settings["debug"]:  # an impossible mix is one in a smoke test as well
             counts = build.mix_counts(real, mix, debug=True)
+        images_per_epoch(job.settings, len(real.train), sum(count.synthetic for count in counts.values()))
         if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
             synthetic = build.synthetic_images(job.settings, job.key.dataset, job.synthetic_set, generator, announced)

@@ -77,6 +77,6 @@ def _estimate(job: Job, measured: Collection[tuple[Job, float]]) -> float | None
 def _work(job: Job) -> float:
     """Return how often an image is trained on, as a multiple of the real training set."""
     trainer, mix = job.settings["trainer"], job.settings["mix"]
-    per_epoch = 1.0 if job.settings["budget"] == "steps" else mix["real"] + mix["synthetic"]
+    per_epoch = mix["real"] + mix["synthetic"] if job.settings["budget"] == "epochs" else 1.0
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")
     return float(steps) if steps is not None and steps > 0 else per_epoch * (epochs or 1)

@@ -16,6 +16,7 @@ from synthaug.data.datamodule import MixDataModule
 from synthaug.errors import UserError
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
+from synthaug.runs.budget import images_per_epoch
 from synthaug.runs.contents import MixRow
 from synthaug.runs.epoch_choice import epoch_to_test
 from synthaug.runs.factors import run_label
@@ -195,7 +196,7 @@ def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) 
         seed=run_seed(settings),
         num_workers=settings["num_workers"],
         pretrain_epochs=pretrain_epochs,
-        baseline=len(arm.real.train) if settings["budget"] == "steps" else None,
+        baseline=images_per_epoch(settings, len(arm.real.train), arm.counts["synthetic"]),
         sampling=settings.get("sampling"),
     )
 

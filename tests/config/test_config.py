@@ -39,6 +39,7 @@ HELP_KEYS = [
     "replicate",
     "batch_size",
     "budget",
+    "image_price",
     "sampling",
     "selection",
     "num_workers",
@@ -690,7 +691,7 @@ def test_value_that_cannot_be_used(override: str, key: str, part: str, default_c
 @pytest.mark.parametrize(
     ("override", "part"),
     [
-        ("budget=minutes", "[epochs, steps]"),
+        ("budget=minutes", "[epochs, steps, cost]"),
         ("sampling=weighted", "[oversample, balanced]"),
         ("selection=worst", "[best, last, own_share]"),
         ("controls=true", "with -m"),

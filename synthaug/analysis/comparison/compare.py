@@ -281,9 +281,9 @@ def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm
     gain = test.difference(correct, control.correct) if control else None
     gains = _of_classes(correct, control, test)
     loss = test.difference(control.correct, base.correct) if control and base and control is not base else None
-    if gain and control_arm and control_arm.steps != arm.steps:  # as much the longer training as the synthetic images
+    if gain and control_arm and not _trained_alike(control_arm, arm):  # longer training is a rival
         gain, gains = gain.untested(), [item and item.untested() for item in gains]
-    if loss and control_arm and base_arm and control_arm.steps != base_arm.steps:
+    if loss and control_arm and base_arm and not _trained_alike(control_arm, base_arm):
         loss = loss.untested()
     return dataclasses.replace(
         arm,
@@ -313,6 +313,11 @@ def _is_control(candidate: Arm, arm: Arm) -> bool:
     real_images = (candidate.real, candidate.shots) == (arm.real, arm.shots)
     alike = (candidate.augment, candidate.training) == (arm.augment, arm.training)
     return real_images and alike and arm.has_synthetic and not candidate.has_synthetic
+
+
+def _trained_alike(first: Arm, second: Arm) -> bool:
+    """Whether two arms took as many optimizer steps, or had the same bill for training and generation."""
+    return first.steps == second.steps or {first.settings.get("budget"), second.settings.get("budget")} == {"cost"}
 
 
 def _looks_with(recorded: Sequence[int], arms: Sequence[Arm]) -> tuple[int, ...]:
