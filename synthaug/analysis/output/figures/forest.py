@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 from synthaug.analysis.comparison.model import Arm
 from synthaug.analysis.inference.intervals import Difference, Estimate
 from synthaug.analysis.output.figures import palette
-from synthaug.analysis.output.figures.canvas import NARROW, WIDTH, row_axes, shorten, style, text_width
+from synthaug.analysis.output.figures.canvas import MAX_NAME, NARROW, WIDTH, row_axes, shorten, style, text_width
+
+MAX_ARM = 34  # letters of an arm's name: "64 · sdxl · guidance 7.5 · draw 2"
 
 
 def largest_differences(arms: Sequence[Arm], limit: int) -> list[int]:
@@ -38,7 +40,7 @@ def arm_differences(arms: Sequence[Arm]) -> Figure:
     colour = palette.arm_colours(arms)
     differences = [arm.difference for arm in compared]
     names, colours = [arm.name for arm in compared], [colour[arm.name] for arm in compared]
-    return _forest(names, differences, colours, axis_limits(differences), "arm", WIDTH)
+    return _forest(names, differences, colours, axis_limits(differences), "arm", WIDTH, MAX_ARM)
 
 
 def class_differences(arm: Arm, classes: Sequence[int], limits: tuple[float, float], colour: str) -> Figure:
@@ -63,10 +65,11 @@ def _forest(
     limits: tuple[float, float],
     subject: str,
     width: float,
+    longest: int = MAX_NAME,
 ) -> Figure:
-    space = max(width - text_width([shorten(name) for name in names]), 2.1)
+    space = max(width - text_width([shorten(name, longest) for name in names]), 2.1)
     row_height = 0.21 if len(names) > 6 else 0.3
-    figure, axes = row_axes(names, "difference from real (points)", width=space, row=row_height)
+    figure, axes = row_axes(names, "difference from real (points)", width=space, row=row_height, longest=longest)
     figure.set_label(f"Difference from real of each {subject}, with 95 % intervals")
     for row, (difference, colour) in enumerate(zip(differences, colours, strict=True)):
         if difference is None:
