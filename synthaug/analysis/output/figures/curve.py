@@ -15,7 +15,7 @@ from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import LETTER, WIDTH, Label, axes_in_inches, shorten, style, write_labels
 
 LEFT = 0.7  # inches: space for "100.0" and the name of the axis
-MAX_LABEL = 12  # letters of an arm's name beside its point
+MAX_LABEL = 24  # letters of an arm's name beside its point
 CONTROL_OFFSET = 1.6  # points of synthetic share by which a control stands to the right of its arm
 COLUMN = 4.0  # points of synthetic share between arms of the same share
 _SIZES = {  # marker, its letter and its meaning, by the sign of real + synthetic - 1
