@@ -152,7 +152,9 @@ def _pairs(plan: StudyPlan, compare: str | Sequence[Sequence[str]]) -> Iterable[
     datasets = sorted({dataset for dataset, _ in names})
     if compare == ALL:
         for dataset in datasets:
-            folders = dict.fromkeys(run.key.arm for run in plan.runs if run.key.dataset == dataset)
+            arms = {run.key.arm: run.settings for run in plan.runs if run.key.dataset == dataset}
+            # The arm with more synthetic images less the one with fewer, as in the comparisons with the baseline.
+            folders = sorted(arms, key=lambda arm: (-float(arms[arm]["mix.synthetic"]), names[dataset, arm]))
             yield from ((dataset, *pair) for pair in itertools.combinations(folders, 2))
         return
     for first, second in compare:

@@ -441,6 +441,8 @@ def _pairs(
     names = {run.key.arm: run.arm for run in runs}
     correct = {name: of_arm.correct for name, of_arm in values.items() if of_arm}
     pairs = [_pair(names[item.first], names[item.second], item.exploratory, correct, test) for item in comparisons]
+    place = {run.arm: number for number, run in enumerate(runs)}
+    pairs.sort(key=lambda pair: (place[pair.first], place[pair.second]))
     planned = iter(adjusted([pair.difference for pair in pairs if not pair.exploratory], looks))
     return tuple(pair if pair.exploratory else dataclasses.replace(pair, difference=next(planned)) for pair in pairs)
 

@@ -26,6 +26,7 @@ from synthaug.analysis.text.document import Block, Heading, show, standard_conso
 from synthaug.messages import plural
 from synthaug.terminal import printable
 
+MAX_PAIRS = 10  # comparisons that a study names
 _ENDLESS = 10_000  # columns, to measure a table that is not folded
 # The first that fits is taken. A narrow one has no synthetic share and steps, intervals on a line of their own and
 # ranges of seeds; the narrowest also has both numbers of images in one column, which leaves room for long names.
@@ -81,7 +82,7 @@ def print_comparison(comparison: Comparison, findings: Sequence[Findings], conso
             if console.measure(table, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
                 break
         console.print(table)
-        show(factor_text.pairs_document(group), console=console)
+        show(factor_text.pairs_document(group, MAX_PAIRS), console=console)
         console.print(Text(sentences.headline(group), style="bold"))
         if line := equivalent_text.results(group_findings.equivalents, arm_table.labels(group)):
             console.print(Text(line))

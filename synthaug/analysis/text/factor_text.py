@@ -19,9 +19,22 @@ _SOURCES = {
 _TEMPLATE = Template("factors", names=_SOURCES)
 
 
-def pairs_document(group: Group) -> list[Block]:
-    """Render the comparisons that a study names; nothing where it names none."""
-    return _TEMPLATE.document("pairs", group) if group.pairs else []
+def pairs_document(group: Group, limit: int | None = None) -> list[Block]:
+    """Render the comparisons that a study names; nothing where it names none.
+
+    Args:
+        group: of the study.
+        limit: of the number of comparisons, of which those with the smallest p values are kept; None: all.
+    """
+    pairs = group.pairs
+    if limit is not None and len(pairs) > limit:
+        clearest = sorted(pairs, key=_p_value)[:limit]
+        pairs = tuple(pair for pair in pairs if pair in clearest)
+    return _TEMPLATE.document("pairs", group, pairs) if pairs else []
+
+
+def _p_value(pair: PairComparison) -> float:
+    return 1.0 if pair.difference is None or pair.difference.p_value is None else pair.difference.p_value
 
 
 def pair_sentence(pair: PairComparison, n_test: int) -> str:
