@@ -82,7 +82,8 @@ def generate(job: Job) -> None:
     settings = job.settings
     build.prepare(settings["dataset"], instantiate)
     debug = settings["debug"]
-    real = build.read_real(settings["dataset"], job.output_dir, debug=debug).real
+    divided = build.list_real(settings["dataset"], job.output_dir, job.fold)
+    real = build.read_real(settings["dataset"], job.output_dir, divided, debug).real
     per_class, mix = settings["per_class"], settings["mix"]
     if per_class is None and not Mix.of(mix).has_synthetic:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from synthaug.arms import mixing, smoke_test
 from synthaug.arms.mixing import Counts, Mix
-from synthaug.data import fingerprints, long_tail, splitting
+from synthaug.data import fingerprints, fold_split, long_tail, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
@@ -27,7 +27,7 @@ from synthaug.data.samples import (
     require_every_class,
     scan_more,
 )
-from synthaug.data.split_rule import Rule
+from synthaug.data.split_rule import Fold, Rule
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
@@ -133,29 +133,31 @@ def hash_cache(dataset: Mapping[str, Any], output_dir: Path) -> HashCache:
     return HashCache(output_dir / "pixels" / dataset["name"] / HASHES)
 
 
-def list_real(dataset: Mapping[str, Any], output_dir: Path) -> Divided:
+def list_real(dataset: Mapping[str, Any], output_dir: Path, fold: Fold | None = None) -> Divided:
     """List the images of a dataset in their splits, as its folder has them or as they were drawn, which happens once.
 
     Args:
         dataset: the settings of the group `dataset`.
         output_dir: where drawn splits and content hashes are kept.
+        fold: whose images are the test images, where all images are dealt into folds.
 
     Raises:
         UserError: the folder cannot be used or split, or is not the one that was split under this name; classes that
             have fewer images than they are to keep.
     """
-    rule = dataset.get("split")
-    root = Path(dataset["root"]).expanduser()
+    rule = Rule(**dataset["split"]) if dataset.get("split") else None
+    root, folder = Path(dataset["root"]).expanduser(), output_dir / "splits" / dataset["name"]
+    split_folders = {split: dataset[split] for split in SPLITS}
+
+    def refuse(bad: Mapping[Path, str]) -> None:
+        refuse_bad(bad, dataset)
+
     with hash_cache(dataset, output_dir) as hashes:
-        divided = splitting.divide(
-            root,
-            {split: dataset[split] for split in SPLITS},
-            Rule(**rule) if rule else None,
-            output_dir / "splits" / dataset["name"],
-            lambda bad: refuse_bad(bad, dataset),
-            hashes.sha256,
-            drops_conflicts(dataset),
-        )
+        rest = (refuse, hashes.sha256, drops_conflicts(dataset))
+        if fold is None:
+            divided = splitting.divide(root, split_folders, rule, folder, *rest)
+        else:
+            divided = fold_split.divide_by_folds(root, split_folders, rule, folder, fold, *rest)
         real = _with_few(divided.real, dataset)
         more = dataset.get(MORE)
         return replace(divided, real=scan_more(root, more, real, hashes.sha256) if more else real)

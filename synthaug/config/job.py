@@ -17,6 +17,7 @@ from synthaug.config.naming import (
     plain_data,
     typed_augment,
 )
+from synthaug.data.split_rule import Fold
 from synthaug.runs import identity
 from synthaug.runs.factors import run_label
 from synthaug.runs.layout import RunKey, study_name
@@ -68,6 +69,11 @@ class Job:
         return identity.synthetic_set_name(self.recorded, draw=False)
 
     @property
+    def fold(self) -> Fold | None:
+        """The fold that it is tested on; None without folds."""
+        return None if self.key.fold is None else Fold(self.settings[identity.FOLDS], self.key.fold)
+
+    @property
     def label(self) -> str:
         """Name of the run in logs and in W&B."""
         return run_label(self.arm, self.key)
@@ -109,7 +115,9 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
     if settings["replicate"] in ("draw", "full") and "root" not in settings["generator"]:  # a pool has no draws
         settings["generator"]["draw"] = recorded["generator"]["draw"] = settings["seed"]
     recorded = json.loads(json.dumps(recorded))  # as its file has it
-    key = RunKey(names["dataset"], identity.arm_folder(identity.arm_settings(recorded)), settings["seed"])
+    key = RunKey(
+        names["dataset"], identity.arm_folder(identity.arm_settings(recorded)), settings["seed"], settings["fold"]
+    )
     study = Path(settings["output_dir"]) / settings["experiment"]
     return Job(settings, recorded, key, study, names["mix"])
 

@@ -183,6 +183,8 @@ class Config:
 
     experiment: str = "default"
     seed: int = 0
+    folds: int | None = None
+    fold: int | None = None
     batch_size: int = 32
     replicate: Replicate = Replicate.images
     budget: Budget = Budget.steps

@@ -17,7 +17,7 @@ from synthaug.config.controls import SweptMix
 from synthaug.config.job import Job, build_job, typed_keys, without_hydra
 from synthaug.config.naming import config_folders
 from synthaug.config.schema import CONF, EXPERIMENTS, quote_choices
-from synthaug.config.validation import NO_SUCH_KEY, validate
+from synthaug.config.validation import MOST_FOLDS, NO_SUCH_KEY, validate
 from synthaug.errors import UserError, raise_all
 from synthaug.runs import identity
 
@@ -109,7 +109,7 @@ def sweep_jobs(
     values: dict[str, list[str]] = {}
     if master is not None and _has_study_sweeper(master):
         params = [normalize_override(f"{key}={value}") for key, value in (master.hydra.sweeper.params or {}).items()]
-        values = _expanded([*composer.parse(params, errors), *parsed], errors)
+        values = _with_folds(master, _expanded([*composer.parse(params, errors), *parsed], errors), errors)
     combinations = list(itertools.product(*values.values())) if values or not fixed else [tuple(fixed.values())]
     if errors and master is not None:  # nothing will run: a wrong key needs no composition of each run
         problems = validate(without_hydra(master), typed_keys(master.hydra))
@@ -256,6 +256,20 @@ def _expanded(overrides: Iterable[Override], errors: dict[str, str]) -> dict[str
         else:
             errors[line] = "an interval has no list of values; give them one by one, separated by commas"
     return values
+
+
+def _with_folds(master: DictConfig, values: dict[str, list[str]], errors: dict[str, str]) -> dict[str, list[str]]:
+    """Return the values of a sweep with every fold, where there are folds and none is chosen."""
+    by_key = {key_of(key): key for key in values}
+    lines = values[by_key[identity.FOLDS]] if identity.FOLDS in by_key else [f"{identity.FOLDS}={master.folds}"]
+    if len(lines) > 1:
+        listed = ",".join(line.partition("=")[2] for line in lines)
+        errors[f"{identity.FOLDS}={listed}"] = "holds for a whole sweep, whose arms have the same folds; give one value"
+        values = {**values, by_key[identity.FOLDS]: lines[:1]}
+    number = lines[0].partition("=")[2]
+    if identity.FOLD in by_key or not number.isdecimal() or not 2 <= int(number) <= MOST_FOLDS:
+        return values
+    return {**values, identity.FOLD: [f"{identity.FOLD}={fold}" for fold in range(int(number))]}
 
 
 # --- control arms ----------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ def _is_fill(fill: Any) -> bool:
 
 
 MOST_IMAGES = 10**6  # of a class, that anybody means
+MOST_FOLDS = 1000
 NO_SUCH_KEY = "there is no such key"
 SHARED_FOLDERS = ("datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
 POLICIES = ("trivial", "rand", "augmix", "auto")  # the keys of `data.policies.POLICIES`, which imports torch
@@ -118,6 +119,8 @@ _RULES: Mapping[str, Rule] = {
         f"a name that a folder can have, none of {', '.join(SHARED_FOLDERS)}, without {DEBUG_SUFFIX} at its end",
     ),
     "seed": _SEED,
+    "folds": _number(2, MOST_FOLDS, words="a number of folds, at least 2, or null"),
+    "fold": _number(0, words="at least 0, or null"),
     "batch_size": _number(1),
     "per_class": _number(1, words="at least 1, or null"),
     "num_workers": _number(0),
@@ -240,10 +243,14 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     problems += _price_problems(plain) if is_usable("budget", "image_price") else []
     if is_usable("model", "trainer", "batch_size"):
         problems += _model_problems(plain)
+    if is_usable("folds", "fold", "shift", "dataset.groups"):
+        problems += _fold_problems(plain)
     if is_usable("dataset.imbalance", "dataset.class_counts"):
         problems += _long_tail_problems(plain.dataset)
     if is_usable("dataset"):
-        problems += _dataset_problems(plain.dataset) or _output_problems(plain.dataset, Path(plain.output_dir))
+        problems += _dataset_problems(plain.dataset, plain.folds) or _output_problems(
+            plain.dataset, Path(plain.output_dir)
+        )
     paths = ["generator", "model", "trainer"]
     if is_usable("dataset.prepare") and plain.dataset.prepare is not None:
         paths.append("dataset.prepare")
@@ -303,6 +310,23 @@ def _long_tail_problems(dataset: DictConfig) -> Iterator[str]:
             f"dataset.imbalance={dataset.imbalance}, dataset.class_counts={dataset.class_counts}: both say how many "
             "training images a class has; give one of them"
         )
+
+
+def _fold_problems(config: DictConfig) -> Iterator[str]:
+    """Report a fold without folds or the reverse, and what needs one test set for all runs."""
+    folds, fold = config.folds, config.fold
+    if folds is None and fold is not None:
+        yield f"fold={fold}: there are no folds; give their number with folds=<number>, or leave it out"
+    if folds is None or folds < 2:
+        return
+    if fold is None:
+        yield f"folds={folds}: a run has one of them: give fold=0 to fold={folds - 1}, or -m to have all of them"
+    elif fold >= folds:
+        yield f"fold={fold}: must be less than folds={folds}"
+    if config.shift:
+        yield f"folds={folds}, shift: shift sets are compared with one test set; leave one of them out (shift=none)"
+    if config.dataset.groups is not None:
+        yield f"folds={folds}, dataset.groups: groups are of the images of one test set; leave one of them out"
 
 
 def _mix_problems(mix: DictConfig) -> Iterator[str]:
@@ -377,7 +401,7 @@ def _model_problems(config: DictConfig) -> Iterator[str]:
 # --- folders ---------------------------------------------------------------------------------------
 
 
-def _dataset_problems(dataset: DictConfig) -> list[str]:
+def _dataset_problems(dataset: DictConfig, folds: int | None) -> list[str]:
     """Return what is wrong with a folder that nothing will fill; the rest is checked when it is scanned."""
     split = dataset.split
     parts = {} if split is None else {f"dataset.split.{name}": split[name] for name in ("val", "test")}
@@ -388,7 +412,7 @@ def _dataset_problems(dataset: DictConfig) -> list[str]:
     if dataset.prepare is None:
         folders = {name: dataset[name] for name in ("train", "val", "test")}
         root = Path(dataset.root).expanduser()
-        in_layout = layout_problems(root, folders, can_split=split is not None)
+        in_layout = layout_problems(root, folders, can_split=split is not None or folds is not None)
         problems += [f"dataset.root={dataset.root}: {text}" for text in in_layout]
         if dataset.more is not None and not in_layout:
             problems += _more_problems(dataset, root, folders)

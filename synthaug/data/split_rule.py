@@ -36,8 +36,63 @@ class Rule:
     near_duplicates: bool = True
 
 
+@dataclass(frozen=True)
+class Fold:
+    """One of the folds into which all images of a dataset are dealt: its images are the test images.
+
+    Attributes:
+        count: number of folds.
+        number: of this one, from 0.
+    """
+
+    count: int
+    number: int
+
+
+def deal(groups: Mapping[str, Mapping[str, Sequence[str]]], count: int, seed: int) -> dict[tuple[str, str], int]:
+    """Deal images into folds: in each class the folds differ by one image at most, but for copies that stay together.
+
+    In each class the largest groups come first, of equals in an order of their content; each goes to the fold that has
+    the fewest images of the class, of equals to that with the fewest in all.
+
+    Args:
+        groups: class → group → its images, by the names that errors use.
+        count: number of folds.
+        seed: another seed gives other folds.
+
+    Returns:
+        (class, group) → fold.
+
+    Raises:
+        UserError: classes with fewer groups than folds.
+    """
+    raise_all(
+        f"The images cannot be dealt into {count} folds:",
+        [_too_few(name, members, count) for name, members in groups.items() if len(members) < count],
+    )
+    dealt: dict[tuple[str, str], int] = {}
+    totals = [0] * count
+    for name, members in groups.items():
+        sizes = [0] * count
+        for group in sorted(_shuffled(members, f"{seed}\0fold\0{name}"), key=lambda group: -len(members[group])):
+            fold = min(range(count), key=lambda number: (sizes[number], totals[number]))
+            dealt[name, group] = fold
+            sizes[fold] += len(members[group])
+            totals[fold] += len(members[group])
+    return dealt
+
+
+def _too_few(name: str, members: Mapping[str, Sequence[str]], count: int) -> str:
+    images = sum(map(len, members.values()))
+    copies = f", of which copies stay together in {plural(len(members), 'group')}" if len(members) < images else ""
+    return (
+        f"{name}: too small: {plural(images, 'image')}{copies}, and each fold needs one: add images of it, give "
+        f"{f'at most folds={len(members)}' if len(members) > 1 else 'no folds'}, or remove its folder"
+    )
+
+
 def draw(
-    groups: Mapping[str, Mapping[str, Sequence[str]]], rule: Rule, drawn: Sequence[str]
+    groups: Mapping[str, Mapping[str, Sequence[str]]], rule: Rule, drawn: Sequence[str], salt: str = ""
 ) -> dict[tuple[str, str], str]:
     """Choose the groups that are not for training.
 
@@ -45,6 +100,7 @@ def draw(
         groups: class → group → its images, by the names that errors use.
         rule: sizes and seed.
         drawn: of "test" and "val" those that are drawn, in the order in which they are filled.
+        salt: another one gives another draw by the same rule.
 
     Returns:
         (class, group) → split.
@@ -69,7 +125,7 @@ def draw(
         if counts[name] - sum(targets.values()) < 1:
             problems.append(_too_small(name, counts[name], targets))
             continue
-        split_of = _fill(members, targets, _shuffled(members, f"{rule.seed}\0{name}"))
+        split_of = _fill(members, targets, _shuffled(members, f"{rule.seed}\0{name}{salt}"))
         if _misses(members, targets, split_of):
             problems.append(_too_alike(name, members, counts[name], targets, rule.near_duplicates))
         chosen |= {(name, group): split for group, split in split_of.items()}

@@ -185,20 +185,10 @@ def _draw_first(
     drop_conflicts: bool,
 ) -> tuple[list[_Row], dict[Path, str], list[Path]]:
     """Draw the split and record it."""
-    prints, bad = _fingerprints(real.train, refuse)
-    usable, conflicts = _without_conflicts(real, real.train, prints, drop_conflicts)
-    group_of: dict[Path, str] = {}
-    groups: dict[str, dict[str, list[str]]] = {}
-    for name, samples in per_class(usable, real.classes).items():
-        labels = fingerprints.groups([prints[sample.sha256] for sample in samples], rule.near_duplicates)
-        least: dict[int, str] = {}
-        for label, sample in zip(labels, samples, strict=True):
-            pixels = prints[sample.sha256].pixels
-            least[label] = min(least.get(label, pixels), pixels)
-        groups[name] = {group: [] for group in least.values()}
-        for label, sample in zip(labels, samples, strict=True):
-            group_of[sample.path] = least[label]
-            groups[name][least[label]].append(str(sample.path))
+    prints, bad = read_fingerprints(real.train, refuse)
+    usable, conflicts = without_conflicts(real, real.train, prints, drop_conflicts)
+    group_of = groups_of_copies(usable, real.classes, prints, rule.near_duplicates)
+    groups = members_of_groups(usable, real.classes, group_of)
     chosen = draw(groups, rule, drawn)
     rows = [
         _row(root, sample, chosen.get((sample.class_name, group), "train"), group, prints[sample.sha256].pixels)
@@ -235,6 +225,44 @@ def _draw_first(
     return rows, bad, conflicts
 
 
+def groups_of_copies(
+    samples: Iterable[Sample], classes: Sequence[str], prints: Mapping[str, Fingerprint], near_duplicates: bool
+) -> dict[Path, str]:
+    """Return the group of each image, named by the least pixel hash in it: an image and its copies within the class.
+
+    Args:
+        samples: the images.
+        classes: names.
+        prints: fingerprints, by file hash.
+        near_duplicates: whether copies that were changed a little count.
+    """
+    group_of: dict[Path, str] = {}
+    for of_class in per_class(samples, classes).values():
+        labels = fingerprints.groups([prints[sample.sha256] for sample in of_class], near_duplicates)
+        least: dict[int, str] = {}
+        for label, sample in zip(labels, of_class, strict=True):
+            pixels = prints[sample.sha256].pixels
+            least[label] = min(least.get(label, pixels), pixels)
+        group_of |= {sample.path: least[label] for label, sample in zip(labels, of_class, strict=True)}
+    return group_of
+
+
+def members_of_groups(
+    samples: Iterable[Sample], classes: Sequence[str], group_of: Mapping[Path, str]
+) -> dict[str, dict[str, list[str]]]:
+    """Return class → group → paths of its images.
+
+    Args:
+        samples: the images.
+        classes: names.
+        group_of: from `groups_of_copies`.
+    """
+    groups: dict[str, dict[str, list[str]]] = {name: {} for name in classes}
+    for sample in samples:
+        groups[sample.class_name].setdefault(group_of[sample.path], []).append(str(sample.path))
+    return groups
+
+
 def _count_copies(groups: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, int]:
     """Count groups of more than one image, the images in them, and those in the largest."""
     sizes = [len(members) for of_class in groups.values() for members in of_class.values() if len(members) > 1]
@@ -262,8 +290,8 @@ def _update(
     _require_present(root, real.train, recorded, folder)
     by_hash = {row.sha256: row for row in recorded}
     new = [sample for sample in real.train if sample.sha256 not in by_hash]
-    prints, bad = _fingerprints(new, refuse)
-    joining, conflicts = _without_conflicts(real, new, prints, drop_conflicts)
+    prints, bad = read_fingerprints(new, refuse)
+    joining, conflicts = without_conflicts(real, new, prints, drop_conflicts)
     unseen = [s for s in real.train if s.sha256 in by_hash and by_hash[s.sha256].split in ("val", "test")]
     near = _near_unseen(joining, unseen, prints) if rule.near_duplicates else {}
     by_hash |= {row.sha256: row for row in _join(root, joining, prints, recorded, near)}
@@ -361,10 +389,15 @@ def _moved(root: Path, sample: Sample, row: _Row) -> _Row:
 # --- both ------------------------------------------------------------------------------------------
 
 
-def _fingerprints(
+def read_fingerprints(
     samples: Iterable[Sample], refuse: Callable[[Mapping[Path, str]], None]
 ) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
-    """Return file hash → fingerprint of the images, and file → reason for those that are none and may be left out."""
+    """Return file hash → fingerprint of the images, and file → reason for those that are none and may be left out.
+
+    Args:
+        samples: the images.
+        refuse: called with the reasons; raises where files may not be left out.
+    """
     samples = list(samples)
     if not samples:
         return {}, {}
@@ -374,10 +407,20 @@ def _fingerprints(
     return prints, bad
 
 
-def _without_conflicts(
+def without_conflicts(
     real: RealImages, samples: Iterable[Sample], prints: Mapping[str, Fingerprint], drop: bool
 ) -> tuple[list[Sample], list[Path]]:
-    """Return the images that can be used, and the files that are left out since their pixels are in two classes."""
+    """Return the images that can be used, and the files that are left out since their pixels are in two classes.
+
+    Args:
+        real: the dataset.
+        samples: of it, those that are looked at.
+        prints: fingerprints of whole images, by file hash.
+        drop: whether images in two classes are left out.
+
+    Raises:
+        UserError: images in two classes that are not to be left out.
+    """
     usable = [sample for sample in samples if sample.sha256 in prints]
     dropped = {sample.path for sample in label_conflicts(usable, lambda key: prints[key].pixels)} if drop else set()
     usable = [sample for sample in usable if sample.path not in dropped]

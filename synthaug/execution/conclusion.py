@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from synthaug.config.command_line import key_of, normalize_argv, typed_form
 from synthaug.config.job import Job
 from synthaug.files import read_json
-from synthaug.runs import contents
+from synthaug.runs import contents, identity
 from synthaug.runs.layout import RESULT
 
 
@@ -43,7 +43,7 @@ def next_command(job: Job) -> tuple[str, str]:
     rest = [
         typed_form(override)
         for override in command_line.overrides
-        if key_of(override).partition(".")[0] not in ("mix", "overwrite")
+        if key_of(override).partition(".")[0] not in ("mix", "overwrite", identity.FOLD)
     ]
     arguments = [*command_line.options, *_compared(job, command_line.overrides), *rest]
     rival = "synthetic images" if job.settings["mix"]["name"] == "real" else "all real images"

@@ -214,7 +214,7 @@ def dataset_key(job: Job) -> DatasetKey:
     """Return what the scan of a run's dataset depends on."""
     dataset = job.settings["dataset"]
     keys = ("root", *SPLITS, MORE, "split", "name", "on_bad_image", "on_label_conflict", *LONG_TAIL)
-    return (str(job.output_dir), *(str(dataset.get(key)) for key in keys))
+    return (str(job.output_dir), str(job.fold), *(str(dataset.get(key)) for key in keys))
 
 
 def scan_dataset(job: Job) -> Divided | UserError | None:
@@ -226,7 +226,7 @@ def scan_dataset(job: Job) -> Divided | UserError | None:
     if dataset["prepare"] and not Path(dataset["root"]).expanduser().exists():
         return None
     try:
-        return build.list_real(dataset, job.output_dir)
+        return build.list_real(dataset, job.output_dir, job.fold)
     except UserError as error:
         return error
 

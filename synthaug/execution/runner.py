@@ -284,7 +284,7 @@ def _read_real(session: Session, job: Job) -> build.RealData:
     key = preflight.dataset_key(job)
     scan = session.scans.get(key)
     if not isinstance(scan, Divided):
-        scan = session.scans[key] = build.list_real(dataset, job.output_dir)
+        scan = session.scans[key] = build.list_real(dataset, job.output_dir, job.fold)
     return build.read_real(dataset, job.output_dir, scan, job.settings["debug"])
 
 
@@ -306,7 +306,7 @@ def _announce_power(session: Session, job: Job, n_test: int) -> None:
     """Log once per dataset, before anything is trained on it, which difference its arms can show."""
     name = job.key.dataset
     keys = [planned.key for planned in session.jobs.values() if planned.key.dataset == name]
-    if name in session.announced or len({key.arm for key in keys}) < 2 or not is_first_process():
+    if name in session.announced or job.fold or len({key.arm for key in keys}) < 2 or not is_first_process():
         return
     session.announced.add(name)
     from synthaug.analysis.inference import power_analysis

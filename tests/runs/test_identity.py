@@ -17,7 +17,7 @@ SAME_RUN = {
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "compare",
 }  # fmt: skip
 OTHER_RUN = {
-    "seed", "replicate", "batch_size", "budget", "image_price", "sampling", "selection",
+    "seed", "replicate", "folds", "fold", "batch_size", "budget", "image_price", "sampling", "selection",
     "dataset.name", "dataset.train", "dataset.val", "dataset.test", "dataset.more",
     "dataset.imbalance", "dataset.imbalance_seed", "dataset.class_counts",
     "dataset.split.val", "dataset.split.test", "dataset.split.seed", "dataset.split.near_duplicates",

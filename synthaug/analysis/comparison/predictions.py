@@ -128,14 +128,22 @@ def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArr
         rows = np.arange(len(expected.paths))
     else:
         # The same files may be reached by another way, e.g. from another working directory.
-        number = {PurePath(path).parts[-2:]: row for row, path in enumerate(predictions.paths)}
-        tails = [PurePath(path).parts[-2:] for path in expected.paths]
-        if len(number) != len(predictions.paths) or set(number) != set(tails) or len(tails) != len(number):
+        matched = _match(predictions.paths, expected.paths, 2) or _match(predictions.paths, expected.paths, 3)
+        if not matched:
             return Reason("other_test_images")
-        rows = np.array([number[tail] for tail in tails])
+        rows = np.array(matched)
     if not np.array_equal(predictions.labels[rows], expected.labels):
         return Reason("other_labels")
     return rows
+
+
+def _match(paths: Sequence[str], expected: Sequence[str], parts: int) -> list[int]:
+    """Rows of the expected paths among others by their last parts; empty where these do not match one to one."""
+    number = {PurePath(path).parts[-parts:]: row for row, path in enumerate(paths)}
+    tails = [PurePath(path).parts[-parts:] for path in expected]
+    if len(number) != len(paths) or set(number) != set(tails) or len(tails) != len(number):
+        return []
+    return [number[tail] for tail in tails]
 
 
 def is_baseline(run: Run) -> bool:

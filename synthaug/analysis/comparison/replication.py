@@ -37,7 +37,9 @@ class SourceVariance:
 
 
 def source_variances(group: Group) -> list[SourceVariance]:
-    """Return the variances of all arms that tell sources apart; empty where none do."""
+    """Return the variances of all arms that tell sources apart; empty where none do, and in folds."""
+    if group.folds is not None:  # between which the training images differ as well
+        return []
     return [*_nested(group), *_crossed(group)]
 
 

@@ -61,7 +61,8 @@ def find_image(folder: Path, part: str) -> ImageReport:
     path = _single([*predictions.paths, *(row.path for row in mix)], part, folder)
     runs = [item for item in discovery.find_runs(study) if item.result is not None] or [run]
     if path in predictions.paths:
-        return ImageReport(path, predictions=tuple(_predictions_for(path, runs, {run.key: predictions})))
+        alike = [item for item in runs if (item.folds, item.key.fold) == (run.folds, run.key.fold)]
+        return ImageReport(path, predictions=tuple(_predictions_for(path, alike, {run.key: predictions})))
     row = next(row for row in mix if row.path == path)
     (image,), _ = training_images([row], locator(study))
     return ImageReport(path, training=image, users=tuple(_users(row, runs, {run.key: mix})))
