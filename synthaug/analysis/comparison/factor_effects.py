@@ -114,7 +114,7 @@ def _other_factors(arm: Arm, keys: Sequence[str]) -> Setting:
 
 
 def _cell(arm: Arm, key: str, keys: Sequence[str]) -> Setting:
-    others = _other_factors(arm, [other for other in keys if other != key])
+    others = _other_factors(arm, [factor for factor in keys if factor != key])
     return others if key == MIX else ((MIX, _mix(arm)), *others)
 
 

@@ -99,4 +99,4 @@ def _table(group: Group, arm: Arm, seeds: Sequence[int]) -> NDArray[np.float64]:
 def _name(arms: Sequence[Arm]) -> str:
     """Return what the names of arms have in common."""
     parts = [arm.name.split(" · ") for arm in arms]
-    return " · ".join(part for part in parts[0] if all(part in other for other in parts))
+    return " · ".join(part for part in parts[0] if all(part in listed for listed in parts))
