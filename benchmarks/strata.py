@@ -26,7 +26,7 @@ TRUTHS = {
 }
 
 
-def strata_rows(random: np.random.Generator, studies: int = 400) -> Iterator[Mapping[str, str | float]]:
+def strata_rows(random: np.random.Generator, studies: int = 200) -> Iterator[Mapping[str, str | float]]:
     """Yield the coverage of each interval by sizes of the strata, accuracies and seeds.
 
     Args:
