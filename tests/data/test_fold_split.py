@@ -81,6 +81,15 @@ def test_groups_are_dealt_evenly(classes: dict[str, list[int]], count: int, seed
         assert max(totals.values()) - min(totals.values()) <= max(map(len, members.values()))
 
 
+def test_a_large_group_does_not_keep_other_classes_out_of_its_fold() -> None:
+    groups = {
+        name: {f"{name}{number}": ["image"] * size for number, size in enumerate(of_class)}
+        for name, of_class in {"cat": [9, 1, 1], "dog": [1] * 6}.items()
+    }
+    dealt = deal(groups, 3, 0)
+    assert Counter(fold for (name, _), fold in dealt.items() if name == "dog") == {0: 2, 1: 2, 2: 2}
+
+
 def test_the_deal_stands_from_release_to_release() -> None:
     # Frozen: whoever changes these deals other folds for every dataset that is still to be dealt.
     groups = {name: {str(number): ["image"] for number in range(5)} for name in ("cat", "dog")}
@@ -100,7 +109,8 @@ def test_every_image_is_a_test_image_once_and_classes_are_alike(tmp_path: Path) 
         assert sizes(real)["val"] == [4, 2], "a fifth of all images"
         listed = [sample.path for samples in real.splits.values() for sample in samples]
         assert sorted(listed) == sorted(tests), "no image is in two splits, and none in no one"
-    assert len({tuple(sample.path for sample in real.val) for real in folds}) == 3
+    drawn = {sample.path for real in folds for sample in real.val}
+    assert len(drawn) > 10, "folds do not draw the same validation images as far as they can"
 
 
 def test_images_of_all_folders_are_dealt_and_validation_keeps_its_share(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ def within_fold(predictions: Predictions, fold: int | None, folds: int | None) -
     return dataclasses.replace(
         predictions,
         paths=[predictions.paths[row] for row in rows],
-        **{name: getattr(predictions, name)[rows] for name in ("labels", "predicted", "probabilities", "clusters")},
+        clusters=np.arange(len(rows)),
+        **{name: getattr(predictions, name)[rows] for name in ("labels", "predicted", "probabilities")},
     )
 
 

@@ -11,11 +11,12 @@ from synthaug.analysis.findings import findings
 from synthaug.analysis.inference.folds import fold_accuracy, fold_difference
 from synthaug.analysis.output.console import report_text
 from synthaug.analysis.pipeline import make_report
+from synthaug.analysis.validity.sources import sources
 from synthaug.files import read_json
 from synthaug.report import __main__ as report_command
 from synthaug.runs import contents, layout
 from synthaug.runs.layout import RunKey
-from tests.factories.studies import MadeUp, arm_of, edit_result, make_study, one_group
+from tests.factories.studies import MadeUp, arm_of, edit_result, make_study, one_group, rewrite_predictions
 
 ARMS = {"real": (1.0, 0.0), "64": (0.4, 0.6), "real40": (0.4, 0.0)}
 FOLDED = MadeUp(arms=ARMS, n_test=600, seeds=(0,), folds=3)
@@ -156,3 +157,20 @@ def test_a_run_that_names_no_fold_of_its_arm_is_damaged(tmp_path: Path) -> None:
     edit_result(folder(study, "64", 1), {"fold": None})
     states = {item.run.label: item.state for item in one_group(study).left_out}
     assert states["64-seed0-fold1"] == "failed"
+
+
+def test_checks_of_images_compare_the_training_and_the_test_images_of_one_fold(tmp_path: Path) -> None:
+    study = make_study(tmp_path, FOLDED)
+    images = sources(one_group(study))
+    predictions = contents.read_predictions(folder(study, "real", 0))
+    assert [path for path, _ in images.test] == predictions.paths
+    assert images.test_digest == read_json(folder(study, "real", 0) / layout.RESULT)["data"]["test"]
+
+
+def test_files_of_two_splits_of_one_name_are_told_apart_from_another_working_directory(tmp_path: Path) -> None:
+    study = make_study(tmp_path, FOLDED)
+    for arm in ARMS:
+        names = [f"data/{'train' if row % 2 else 'test'}/0/{row // 2}.png" for row in range(200)]
+        prefix = "" if arm == "real" else "/elsewhere/"
+        rewrite_predictions(folder(study, arm, 0), {"paths": [prefix + name for name in names]})
+    assert not one_group(study).left_out
