@@ -37,6 +37,8 @@ HELP_KEYS = [
     "experiment",
     "seed",
     "replicate",
+    "folds",
+    "fold",
     "batch_size",
     "budget",
     "image_price",
