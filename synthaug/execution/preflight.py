@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
 from synthaug.arms import build, shift_sets, smoke_test
 from synthaug.arms.mixing import Mix
 from synthaug.arms.shifts import Shift, ShiftSet
@@ -17,7 +20,7 @@ from synthaug.config.job import Job
 from synthaug.config.naming import read_recorded
 from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
-from synthaug.errors import UserError, raise_all
+from synthaug.errors import UserError, raise_all, underlying
 from synthaug.execution import factory, networks, record_groups, sweep_time
 from synthaug.execution.session import DatasetKey, Session, is_first_process
 from synthaug.files import read_json
@@ -226,7 +229,14 @@ def scan_dataset(job: Job) -> Divided | UserError | None:
     if dataset["prepare"] and not Path(dataset["root"]).expanduser().exists():
         return None
     try:
+        if not is_complete(job):  # whether the folder holds what is asked for, which is known at once where it exists
+            build.prepare(dataset, instantiate)
         return build.list_real(dataset, job.output_dir, job.fold)
+    except InstantiationException as error:
+        cause = underlying(error)
+        if isinstance(cause, UserError):
+            return cause
+        raise
     except UserError as error:
         return error
 

@@ -64,7 +64,7 @@ def test_finished_runs_are_evaluated_without_being_trained_again(swept: Commands
     overrides = ["shift=[blurred,folder,synthetic]", "shift.folder.root=dusk", "shift.synthetic.per_class=2"]
     code, printed = swept.run("-m", "mix=real,82", *overrides)
     assert code == 0, printed
-    assert "epoch" not in printed
+    assert "epoch 1" not in printed
     assert "real-seed0: evaluating 2 shift sets" in printed
     assert "82-seed0: evaluating 4 shift sets" in printed
     assert "dusk has no image of 1 class: cat" in printed
