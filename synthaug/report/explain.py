@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
         "2 no such run\nor image, or the command line is wrong.",
         ["outputs/default/digits/64-*/seed0", "<run> --image test/3/17.png"],
     )
-    parser.add_argument("run", type=Path, help="folder of the run: <study>/<dataset>/<generator>/<model>/<mix>/seed<k>")
+    parser.add_argument("run", type=Path, help="folder of the run: <study>/<dataset>/<arm>/seed<k>")
     parser.add_argument("--image", metavar="PATH", help="report one test or training image, by a part of its path")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write every training image with its provenance")
     parsed = parser.parse_args(arguments)

@@ -17,6 +17,7 @@ from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RESULT, RunKey, require
 
 DEFAULT_MARGIN = 1.0  # percentage points
 ALL = "all"  # pairs of arms
+MOST_ARMS = 50  # of which all pairs are compared
 
 ArmKey = tuple[str, str]  # dataset, folder of the arm
 
@@ -154,6 +155,11 @@ def _pairs(plan: StudyPlan, compare: str | Sequence[Sequence[str]]) -> Iterable[
         for dataset in datasets:
             arms = {run.key.arm: run.settings for run in plan.runs if run.key.dataset == dataset}
             # The arm with more synthetic images less the one with fewer, as in the comparisons with the baseline.
+            if len(arms) > MOST_ARMS:
+                raise UserError(
+                    f"compare=all: {len(arms):,} arms of {dataset} make {len(arms) * (len(arms) - 1) // 2:,} pairs, among "
+                    f"which a correction finds next to nothing; with more than {MOST_ARMS} arms, name the pairs."
+                )
             folders = sorted(arms, key=lambda arm: (-float(arms[arm]["mix.synthetic"]), names[dataset, arm]))
             yield from ((dataset, *pair) for pair in itertools.combinations(folders, 2))
         return

@@ -196,3 +196,10 @@ def test_a_plan_has_the_folds_of_its_arms(tmp_path: Path) -> None:
         write_json(tmp_path / layout.PLANNED, content, editable=True)
         with pytest.raises(UserError, match="fold"):
             planning.read_plan(tmp_path)
+
+
+def test_all_pairs_of_very_many_arms_are_refused(tmp_path: Path) -> None:
+    many = [planned(f"a{number}", 0) for number in range(planning.MOST_ARMS + 1)]
+    assert planning.check_comparisons(many[:-1], tmp_path, planning.ALL) == []
+    (problem,) = planning.check_comparisons(many, tmp_path, planning.ALL)
+    assert "1,275 pairs" in problem
