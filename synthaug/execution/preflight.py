@@ -196,11 +196,11 @@ def _long_tail_problems(jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _cut(settings: Mapping[str, Any]) -> str:
-    """Return by which settings an arm's real training set has fewer images than the dataset."""
+    """Return by which settings an arm's real training set has fewer images than the dataset, or others in each fold."""
     cut = [
         f"{key}={value}"
         for key, value in sorted(settings.items())
-        if any(f"{key}.".startswith(f"dataset.{name}.") for name in LONG_TAIL)
+        if key == identity.FOLDS or any(f"{key}.".startswith(f"dataset.{name}.") for name in LONG_TAIL)
     ]
     return " ".join(cut) or "whole"
 

@@ -70,6 +70,14 @@ def test_two_datasets_of_one_name_are_refused(photos: Path, tmp_path: Path) -> N
     check([*jobs_of(photos, "mix=real"), *jobs_of(tmp_path / "link", "mix=real", "dataset.name=photos")])
 
 
+def test_a_study_is_in_folds_or_not(photos: Path) -> None:
+    whole = jobs_of(photos, "mix=real,55")
+    planning.plan(whole[0].study, [job.planned for job in whole])
+    with pytest.raises(UserError, match=r"\(whole; folds=2\)"):
+        check(jobs_of(photos, "mix=82", "folds=2"))
+    check(jobs_of(photos, "mix=82", "folds=2", "experiment=folded"))
+
+
 def test_arms_of_a_study_share_their_long_tail(photos: Path) -> None:
     check(jobs_of(photos, "mix=real,fill", "dataset.imbalance=0.2"))
     few = jobs_of(photos, "dataset.imbalance=0.2")
