@@ -17,14 +17,14 @@ def plural(count: int, singular: str, several: str | None = None) -> str:
     return f"{count:,} {singular if count == 1 else several or f'{singular}s'}"
 
 
-def join_words(words: Iterable[str], conjunction: str = "and") -> str:
+def join_words(words: Iterable[str | int], conjunction: str = "and") -> str:
     """Return "a", "a and b", or "a, b and c".
 
     Args:
         words: at least one.
         conjunction: the word before the last one.
     """
-    *first, last = words
+    *first, last = map(str, words)
     return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 

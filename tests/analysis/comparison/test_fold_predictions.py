@@ -1,5 +1,6 @@
 """Studies whose images are dealt into folds: what is put together, what is left out, what is not computed."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +175,11 @@ def test_files_of_two_splits_of_one_name_are_told_apart_from_another_working_dir
         prefix = "" if arm == "real" else "/elsewhere/"
         rewrite_predictions(folder(study, arm, 0), {"paths": [prefix + name for name in names]})
     assert not one_group(study).left_out
+
+
+def test_further_seeds_are_further_looks(tmp_path: Path) -> None:
+    for seeds in ((0,), (0, 1), (0, 1, 2)):
+        study = make_study(tmp_path, dataclasses.replace(FOLDED, seeds=seeds))
+        make_report(study)
+    (content,) = read_json(study / layout.RESULTS_JSON)["groups"]
+    assert content["looks"] == [3, 6, 9]
