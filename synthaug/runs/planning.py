@@ -157,8 +157,8 @@ def _pairs(plan: StudyPlan, compare: str | Sequence[Sequence[str]]) -> Iterable[
             # The arm with more synthetic images less the one with fewer, as in the comparisons with the baseline.
             if len(arms) > MOST_ARMS:
                 raise UserError(
-                    f"compare=all: {len(arms):,} arms of {dataset} make {len(arms) * (len(arms) - 1) // 2:,} pairs, among "
-                    f"which a correction finds next to nothing; with more than {MOST_ARMS} arms, name the pairs."
+                    f"compare=all: {len(arms):,} arms of {dataset} make {len(arms) * (len(arms) - 1) // 2:,} pairs, "
+                    f"among which a correction finds next to nothing; with more than {MOST_ARMS} arms, name the pairs."
                 )
             folders = sorted(arms, key=lambda arm: (-float(arms[arm]["mix.synthetic"]), names[dataset, arm]))
             yield from ((dataset, *pair) for pair in itertools.combinations(folders, 2))
