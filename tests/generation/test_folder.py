@@ -126,7 +126,7 @@ def test_too_few_images(tmp_path: Path) -> None:
 
 def build(tmp_path: Path, root: Path, mix: dict[str, float], seed: int = 0, **options: Any) -> arms.Arm:
     data = arms.read_real({**DATASET, "root": str(tmp_path / "photos")}, tmp_path / "outputs")
-    settings = {"output_dir": str(tmp_path / "outputs"), "prompts": NONE}
+    settings = {"output_dir": str(tmp_path / "outputs"), "prompts": NONE, "generator": {}}
     synthetic = arms.synthetic_images(settings, "photos", "pool", FolderGenerator(str(root), **options))
     return arms.build(data, mix, seed, synthetic, siblings=[{"real": 0.0, "synthetic": 100.0}])
 
@@ -162,7 +162,11 @@ def test_a_photograph_of_the_dataset_in_the_pool_is_refused(tmp_path: Path, spli
 
 
 def test_prompts_for_a_pool_are_refused(tmp_path: Path) -> None:
-    settings = {"output_dir": str(tmp_path), "prompts": {**NONE, "name": "clip", "templates": ["{class_name}"]}}
+    settings = {
+        "output_dir": str(tmp_path),
+        "prompts": {**NONE, "name": "clip", "templates": ["{class_name}"]},
+        "generator": {},
+    }
     with pytest.raises(UserError, match=r"prompts=clip: .*generator.root=pool"):
         arms.synthetic_images(settings, "photos", "pool", FolderGenerator("pool"))
 
@@ -185,3 +189,9 @@ def test_a_pool_of_another_unicode_form_with_litter_and_a_dangling_link(tmp_path
     images = pool(root, tmp_path)
     images.check({name: 3, "dog": 2})
     assert images.available({name: 9, "dog": 9}) == {name: 3, "dog": 2}
+
+
+def test_a_pool_has_no_draws() -> None:
+    settings = {"output_dir": "outputs", "prompts": NONE, "generator": {"draw": 1}}
+    with pytest.raises(UserError, match=r"generator\.draw=1"):
+        arms.synthetic_images(settings, "photos", "pool", FolderGenerator("pool"))
