@@ -44,8 +44,11 @@ class Agent:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Commands, dict[str, int]]:
     """A trial; one whose run was begun by hand and stopped; the first asked for again after it was finished."""
     commands = Commands(tmp_path_factory.mktemp("swept"), {"WANDB_MODE": "offline"})
-    begun = commands.run_folder("real", STUDY) / layout.LAST
-    commands.stop_when(begun.exists, signal.SIGINT, f"experiment={STUDY}", "mix=real", "logger=wandb", EPOCHS)
+    commands.stop_when(
+        lambda: (commands.run_folder("real", STUDY) / layout.LAST).exists(),
+        signal.SIGINT,
+        *(f"experiment={STUDY}", "mix=real", "logger=wandb", EPOCHS),
+    )
     with offline() as patch:
         patch.chdir(commands.folder)
         patch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
