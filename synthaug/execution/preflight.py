@@ -5,7 +5,6 @@ does not know the classes must not come to light when the arms before it are don
 """
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,10 @@ from synthaug.generation.synthetic_set import Generator, SyntheticSet
 from synthaug.messages import plural
 from synthaug.runs import discovery, identity, layout, planning
 from synthaug.runs.budget import images_per_epoch
+from synthaug.terminal import printable
 from synthaug.tracking import run_ids
 
 LONG_TAIL = ("imbalance", "imbalance_seed", "class_counts")  # keys of the dataset
-log = logging.getLogger(__name__)
-
 Scans = dict[DatasetKey, Divided | UserError | None]
 MakeGenerator = Callable[[Job], Generator | FolderGenerator]
 
@@ -69,7 +67,7 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
             record_groups.record_groups(job, scan.real)
     if session.is_expanded and len(jobs) > 1 and (extent := sweep_time.extent(jobs, weights)):
-        log.info("%s", extent)
+        print(printable(extent))  # Hydra sets up the log with the first run
 
 
 def comparisons(settings: Mapping[str, Any]) -> str | list[list[str]]:
