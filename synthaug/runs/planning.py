@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class StudyPlan:
     runs: tuple[PlannedRun, ...]
     margin: float
     looks: tuple[int, ...] = ()
-    comparisons: tuple[PlannedComparison, ...] = field(default=())
+    comparisons: tuple[PlannedComparison, ...] = ()
 
     @property
     def names(self) -> dict[ArmKey, str]:
@@ -112,16 +112,16 @@ def plan(
     study.mkdir(parents=True, exist_ok=True)
     with _locked(study):  # a cluster starts many commands at once
         remove_unfinished(study)
-        recorded = _read(study)
+        recorded = read_plan(study)
         planned = {run.key: run for run in (*recorded.runs, *runs)}
         margin = recorded.margin if margin_points is None else margin_points
         updated = StudyPlan(tuple(planned[key] for key in sorted(planned)), margin, recorded.looks)
-        known = {(item.dataset, item.first, item.second): item for item in recorded.comparisons}
+        named = {(item.dataset, item.first, item.second): item for item in recorded.comparisons}
         for pair in _pairs(updated, compare):
-            if pair not in known and (pair[0], pair[2], pair[1]) not in known:
+            if pair not in named and (pair[0], pair[2], pair[1]) not in named:
                 exploratory = all(_has_results(study, pair[0], arm) for arm in pair[1:])
-                known[pair] = PlannedComparison(*pair, exploratory)
-        updated = StudyPlan(updated.runs, margin, updated.looks, tuple(sorted(known.values())))
+                named[pair] = PlannedComparison(*pair, exploratory)
+        updated = StudyPlan(updated.runs, margin, updated.looks, tuple(sorted(named.values())))
         if updated != recorded:  # its time of change tells whether a report is up to date
             write_json(study / PLANNED, _content(updated), editable=True)  # who deletes an entry drops a run
         return updated
@@ -139,7 +139,9 @@ def check_comparisons(runs: Iterable[PlannedRun], study: Path, compare: str | Se
         study: its folder, whose earlier runs may be named as well.
         compare: as configured.
     """
-    planned = {run.key: run for run in (*_read(study).runs, *runs)}
+    if not compare:
+        return []
+    planned = {run.key: run for run in (*read_plan(study).runs, *runs)}
     try:
         list(_pairs(StudyPlan(tuple(planned.values()), 0.0), compare))
     except UserError as error:
@@ -168,9 +170,9 @@ def _pairs(plan: StudyPlan, compare: str | Sequence[Sequence[str]]) -> Iterable[
         if of_pair[0] == of_pair[1]:
             raise UserError(f"compare={first},{second}: both are the arm {names[of_pair[0][0]]}.")
         for dataset in datasets:
-            found_in = [[folder for name, folder in arms if name == dataset] for arms in of_pair]
-            if all(found_in):
-                yield dataset, found_in[0][0], found_in[1][0]
+            in_dataset = [[folder for name, folder in arms if name == dataset] for arms in of_pair]
+            if all(in_dataset):
+                yield dataset, in_dataset[0][0], in_dataset[1][0]
 
 
 def find_arm(names: Mapping[ArmKey, str], name: str) -> list[ArmKey]:
@@ -227,7 +229,20 @@ def read_plan(study: Path) -> StudyPlan:
     Raises:
         UserError: its plan is damaged, or of another version.
     """
-    return _read(study)
+    path = study / PLANNED
+    if not path.is_file():
+        return StudyPlan((), DEFAULT_MARGIN, tuple(_looks(study)))
+    content = read_json(path)
+    if content.get("format", FORMAT) != FORMAT:
+        raise UserError(
+            f"{path} has format {content['format']}, this version reads {FORMAT}: use the version of synthaug that "
+            "wrote it, or give the new study another name with experiment=<name>."
+        )
+    try:
+        require_number(content["margin"], "margin")
+        return _parse(content, _looks(study))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, error) from None
 
 
 def _content(plan: StudyPlan) -> dict[str, Any]:
@@ -257,24 +272,6 @@ def _content(plan: StudyPlan) -> dict[str, Any]:
 
 
 _NOTHING = object()  # in the place of a setting that an arm does not have
-
-
-def _read(study: Path) -> StudyPlan:
-    """Return the plan, whose runs and margin can be used."""
-    path = study / PLANNED
-    if not path.is_file():
-        return StudyPlan((), DEFAULT_MARGIN, tuple(_looks(study)))
-    content = read_json(path)
-    if content.get("format", FORMAT) != FORMAT:
-        raise UserError(
-            f"{path} has format {content['format']}, this version reads {FORMAT}: use the version of synthaug that "
-            "wrote it, or give the new study another name with experiment=<name>."
-        )
-    try:
-        require_number(content["margin"], "margin")
-        return _parse(content, _looks(study))
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from None
 
 
 def _parse(content: Mapping[str, Any], looks: Sequence[int]) -> StudyPlan:

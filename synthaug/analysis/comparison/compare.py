@@ -55,7 +55,6 @@ from synthaug.analysis.inference.shared_seeds import SharedSeedVariance
 from synthaug.errors import UserError
 from synthaug.runs import discovery, layout, planning
 from synthaug.runs.discovery import Run
-from synthaug.runs.identity import REPLICATE
 from synthaug.runs.planning import PlannedComparison
 
 MAX_CONFUSION_CLASSES = 50
@@ -121,23 +120,22 @@ def _compare_group(
         predicted.setdefault(item.run.arm, {})[item.run.key.seed] = item.predicted
         if item.confidence is not None:
             confidence.setdefault(item.run.arm, {})[item.run.key.seed] = item.confidence
+    correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
     looks = _looks_with(looks, arms)
     n_looks = max(len(looks), 1)
-    tested, seed_variance = _with_borrowed(_adjusted(arms, margin / 100, n_looks), values, test)
+    tested, seed_variance = _with_borrowed(_adjusted(arms, margin / 100, n_looks), correct, test)
     return Group(
         dataset=runs[0].key.dataset,
         test_digest=str(reference[0]) if reference else None,
         n_test=len(labels),
         class_names=names,
-        arms=_with_power(tested, values, margin / 100, n_looks, test),
+        arms=_with_power(tested, correct, margin / 100, n_looks, test),
         runs=states,
         margin=margin,
         looks=looks,
-        trend=_trend(arms, values, test),
+        trend=_trend(arms, correct, test),
         seed_variance=seed_variance,
-        pairs=_pairs(
-            comparisons, runs, {arm.name: of_arm for arm, of_arm in zip(arms, values, strict=True)}, test, n_looks
-        ),
+        pairs=_pairs(comparisons, runs, correct, test, n_looks),
         labels=labels,
         clusters=test.clusters,
         folds=test.folds,
@@ -236,11 +234,10 @@ def _reference(arm: Arm, candidates: Sequence[Arm], baseline: Arm | None) -> str
     """Return what an arm is compared with: the real arm that is trained alike, else the baseline."""
     if arm is baseline or baseline is None:
         return None
+    if arm in candidates:  # what is trained as the baseline is it, with other things redrawn by its seeds
+        return None if arm.training == baseline.training else baseline.name
     alike = [candidate for candidate in candidates if candidate.training == arm.training]
-    if arm in candidates and arm.training == baseline.training:
-        return None  # the baseline, with other things redrawn by its seeds
-    alike.sort(key=lambda candidate: candidate.settings.get(REPLICATE) != arm.settings.get(REPLICATE))
-    return (alike[0] if alike and arm not in candidates else baseline).name
+    return min(alike, key=lambda candidate: candidate.redrawn != arm.redrawn, default=baseline).name
 
 
 def _with_accuracy(arm: Arm, predictions: list[RunPredictions], values: _ArmValues, test: _TestSet) -> Arm:
@@ -275,9 +272,8 @@ def _with_differences(arm: Arm, values: _ArmValues, measured: Sequence[tuple[Arm
     correct = values.correct
     none: tuple[None, None] = (None, None)
     base_arm, base = next((pair for pair in measured if pair[0].name == arm.reference), none)
-    controls = [pair for pair in measured if _is_control(pair[0], arm)]
-    controls.sort(key=lambda pair: pair[0].settings.get(REPLICATE) != arm.settings.get(REPLICATE))
-    control_arm, control = next(iter(controls), none)
+    controls = (pair for pair in measured if _is_control(pair[0], arm))
+    control_arm, control = min(controls, key=lambda pair: pair[0].redrawn != arm.redrawn, default=none)
     gain = test.difference(correct, control.correct) if control else None
     gains = _of_classes(correct, control, test)
     loss = test.difference(control.correct, base.correct) if control and base and control is not base else None
@@ -338,11 +334,12 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
         for name in ("difference", "macro_f1_difference")
     )
     gains = adjusted((arm.gain for arm in arms), looks)
-    steps = {arm.steps for arm in arms if arm.baseline}
+    named = {arm.name: arm for arm in arms}
     of_controls = {
-        arm.name: arm.difference if arm.difference is None or arm.steps in steps else arm.difference.untested()
+        arm.name: arm.difference and (arm.difference if trained_alike else arm.difference.untested())
         for arm in arms
         if arm.name in controls
+        for trained_alike in [arm.reference is not None and _trained_alike(arm, named[arm.reference])]
     }
     losses = dict(zip(of_controls, adjusted(of_controls.values(), looks), strict=True))
     non_inferiority = _non_inferiority(differences, margin_fraction, looks)
@@ -360,7 +357,7 @@ def _adjusted(arms: Sequence[Arm], margin_fraction: float, looks: int) -> tuple[
 
 
 def _with_borrowed(
-    arms: Sequence[Arm], values: Sequence[_ArmValues | None], test: _TestSet
+    arms: Sequence[Arm], correct: Mapping[str, Values], test: _TestSet
 ) -> tuple[tuple[Arm, ...], SharedSeedVariance | None]:
     """Return the arms with the second interval of their difference, and the seeds' variance that it rests on.
 
@@ -368,7 +365,6 @@ def _with_borrowed(
     """
     if test.folds is not None:
         return tuple(arms), None
-    correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
     compared = [arm for arm in arms if arm.difference and arm.reference and len(arm.difference_seeds) > 1]
     pairs = [(correct[arm.name], correct[arm.reference]) for arm in compared if arm.reference]
     shared, differences = borrowed_differences(pairs, list(correct.values()), test.clusters)
@@ -378,7 +374,7 @@ def _with_borrowed(
 
 def _with_power(
     arms: Sequence[Arm],
-    values: Sequence[_ArmValues | None],
+    correct: Mapping[str, Values],
     margin_fraction: float,
     looks: int,
     test: _TestSet,
@@ -391,7 +387,6 @@ def _with_power(
         return tuple(arms)
     controls = controls_of(arms)
     families = Counter(arm.name in controls for arm in arms if arm.difference)
-    correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
     power: dict[str, ArmPower] = {}
     for is_control, reference in {(arm.name in controls, arm.reference) for arm in arms if arm.difference}:
         members = [arm.name for arm in arms if (arm.name in controls, arm.reference) == (is_control, reference)]
@@ -433,13 +428,12 @@ def _non_inferiority_of(
 def _pairs(
     comparisons: Sequence[PlannedComparison],
     runs: Sequence[Run],
-    values: Mapping[str, _ArmValues | None],
+    correct: Mapping[str, Values],
     test: _TestSet,
     looks: int,
 ) -> tuple[PairComparison, ...]:
     """Compare the pairs of arms that the study names; p values of the planned ones are corrected together."""
     names = {run.key.arm: run.arm for run in runs}
-    correct = {name: of_arm.correct for name, of_arm in values.items() if of_arm}
     pairs = [_pair(names[item.first], names[item.second], item.exploratory, correct, test) for item in comparisons]
     place = {run.arm: number for number, run in enumerate(runs)}
     pairs.sort(key=lambda pair: (place[pair.first], place[pair.second]))
@@ -465,21 +459,20 @@ def _pair(first: str, second: str, exploratory: bool, correct: Mapping[str, Valu
     return PairComparison(first, second, exploratory, result)
 
 
-def _trend(arms: Sequence[Arm], values: Sequence[_ArmValues | None], test: _TestSet) -> ShareTrend | None:
+def _trend(arms: Sequence[Arm], correct: Mapping[str, Values], test: _TestSet) -> ShareTrend | None:
     """Fit a line over the arms that are as large as the baseline and differ from it in the share alone.
 
     Without the baseline, which lies far from the other shares and would decide the slope by itself; not with one seed.
     """
-    question = {arm.name for arm in arms_of_one_question(arms)}
     used = [
-        (arm, of_arm)
-        for arm, of_arm in zip(arms, values, strict=True)
-        if of_arm and (len(of_arm.correct) > 1 or test.folds is not None)
-        if arm.name in question and arm.differs_in_share_alone and not arm.baseline
+        arm
+        for arm in arms_of_one_question(arms)
+        if arm.name in correct and (len(arm.seeds) > 1 or test.folds is not None)
+        if arm.differs_in_share_alone and not arm.baseline
     ]
-    shares, correct = [arm.synthetic_fraction for arm, _ in used], [of_arm.correct for _, of_arm in used]
-    line = slope(shares, correct, 0.1, test.clusters, test.folds)
-    return ShareTrend(line, tuple(arm.name for arm, _ in used)) if line and line.seeds > 1 else None
+    values = [correct[arm.name] for arm in used]
+    line = slope([arm.synthetic_fraction for arm in used], values, 0.1, test.clusters, test.folds)
+    return ShareTrend(line, tuple(arm.name for arm in used)) if line and line.seeds > 1 else None
 
 
 def _confusion(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.inference.sources_of_chance import crossed_sources, image_source, nested_sources
+from synthaug.runs.factors import SEPARATOR
 from synthaug.runs.identity import DRAW, REPLICATE
 
 LEVELS = ("weights", "images", "draw", "full")  # of `replicate`, each of which draws what those before do
@@ -98,5 +99,5 @@ def _table(group: Group, arm: Arm, seeds: Sequence[int]) -> NDArray[np.float64]:
 
 def _name(arms: Sequence[Arm]) -> str:
     """Return what the names of arms have in common."""
-    parts = [arm.name.split(" · ") for arm in arms]
-    return " · ".join(part for part in parts[0] if all(part in listed for listed in parts))
+    parts = [arm.name.split(SEPARATOR) for arm in arms]
+    return SEPARATOR.join(part for part in parts[0] if all(part in of_arm for of_arm in parts))
