@@ -54,6 +54,34 @@ class _Row:
     group: str
 
 
+@dataclass(frozen=True)
+class _Request:
+    """Images that are to be dealt, and how.
+
+    Attributes:
+        root: of the dataset.
+        real: all of its images, as those for training.
+        settings: of the rule, as they are recorded.
+        file: that lists the fold of every image.
+        count: of folds.
+        refuse: see `divide_by_folds`.
+        drop_conflicts: see there.
+    """
+
+    root: Path
+    real: RealImages
+    settings: Mapping[str, Any]
+    file: Path
+    count: int
+    refuse: Refuse
+    drop_conflicts: bool
+
+    @property
+    def rule(self) -> Path:
+        """The file that holds the settings."""
+        return self.file.with_suffix(".json")
+
+
 def divide_by_folds(
     root: Path,
     split_folders: Mapping[str, str],
@@ -91,8 +119,9 @@ def divide_by_folds(
     folder.mkdir(parents=True, exist_ok=True)
     with locks.exclusive(folder / ".lock", f"splits the images of {root}"):
         remove_unfinished(folder)
-        read = _read_dealt if _csv(folder, fold).is_file() else _deal_first
-        rows, bad, conflicts = read(root, pooled, settings, folder, fold, refuse, drop_conflicts)
+        file = folder / f"folds{fold.count}.csv"
+        request = _Request(root, pooled, settings, file, fold.count, refuse, drop_conflicts)
+        rows, bad, conflicts = _read_dealt(request) if file.is_file() else _deal_first(request)
     by_hash = {row.sha256: row for row in rows if row.fold != LEFT_OUT}
     usable = [sample for sample in images if sample.sha256 in by_hash]
     fold_of = {sample.path: int(by_hash[sample.sha256].fold) for sample in usable}
@@ -118,61 +147,39 @@ def _draw_validation(
     return set(draw(groups, Rule(images, images, rule.seed), ["val"], salt=f"\0fold {fold.number} of {fold.count}"))
 
 
-def _csv(folder: Path, fold: Fold) -> Path:
-    return folder / f"folds{fold.count}.csv"
-
-
 Dealt = tuple[list[_Row], dict[Path, str], list[Path]]  # rows, files that are no images, files in two classes
 
 
-def _deal_first(
-    root: Path,
-    real: RealImages,
-    settings: Mapping[str, Any],
-    folder: Path,
-    fold: Fold,
-    refuse: Refuse,
-    drop_conflicts: bool,
-) -> Dealt:
+def _deal_first(request: _Request) -> Dealt:
     """Deal the images and record their folds."""
-    file = _csv(folder, fold)
-    prints, bad = read_fingerprints(real.train, refuse)
-    usable, conflicts = without_conflicts(real, real.train, prints, drop_conflicts)
+    real, settings, file, rule = request.real, request.settings, request.file, request.rule
+    prints, bad = read_fingerprints(real.train, request.refuse)
+    usable, conflicts = without_conflicts(real, real.train, prints, request.drop_conflicts)
     group_of = groups_of_copies(usable, real.classes, prints, settings["near_duplicates"])
-    dealt = deal(members_of_groups(usable, real.classes, group_of), fold.count, settings["seed"])
+    dealt = deal(members_of_groups(usable, real.classes, group_of), request.count, settings["seed"])
     rows = []
     for sample in real.train:
         group = group_of.get(sample.path, "")
         place = str(dealt[sample.class_name, group]) if group else LEFT_OUT
-        path = Path(os.path.relpath(sample.path, root)).as_posix()
+        path = Path(os.path.relpath(sample.path, request.root)).as_posix()
         rows.append(_Row(path, sample.class_name, place, sample.sha256, group))
     digest = _digest(rows)
-    rule = file.with_suffix(".json")
     if rule.is_file() and read_json(rule).get(_DEALT) not in (None, digest):
         raise UserError(
             f"{file} is gone, and the images have changed since they were dealt: bring it back from a copy, or move "
             f"{rule} away to have them dealt anew; what was tested on the old folds does not compare with it."
         )
-    write_json(rule, {"format": FORMAT, "folds": fold.count, **settings, _DEALT: digest})
+    write_json(rule, {"format": FORMAT, "folds": request.count, **settings, _DEALT: digest})
     write_checked_rows(file, _HEADER, map(astuple, rows))
     sizes = Counter(row.fold for row in rows)
-    listed = ", ".join(str(sizes[str(number)]) for number in range(fold.count))
-    log.warning("%s: its images were dealt into folds for good: %s (see %s)", root, listed, file)
+    listed = ", ".join(str(sizes[str(number)]) for number in range(request.count))
+    log.warning("%s: its images were dealt into folds for good: %s (see %s)", request.root, listed, file)
     return rows, bad, conflicts
 
 
-def _read_dealt(
-    root: Path,
-    real: RealImages,
-    settings: Mapping[str, Any],
-    folder: Path,
-    fold: Fold,
-    refuse: Refuse,
-    drop_conflicts: bool,
-) -> Dealt:
+def _read_dealt(request: _Request) -> Dealt:
     """Return the folds as they were recorded; refuse images and settings that have changed since."""
-    file = _csv(folder, fold)
-    rule = file.with_suffix(".json")
+    real, file, rule = request.real, request.file, request.rule
     cells, damaged = read_checked_rows(file, _HEADER)
     rows = list(starmap(_Row, cells)) if not damaged else []
     recorded = read_json(rule) if rule.is_file() else {}
@@ -184,7 +191,7 @@ def _read_dealt(
         )
     lines = [
         f"dataset.split.{key}: {recorded.get(key)} there, {value} now"
-        for key, value in settings.items()
+        for key, value in request.settings.items()
         if recorded.get(key) != value
     ]
     if lines:
@@ -192,24 +199,24 @@ def _read_dealt(
             f"{file} holds folds that were dealt by another rule:\n{bullets(lines)}\nSet the values back, or give the "
             "new folds a name of their own with dataset.name=<name>."
         )
-    _require_same_images(root, real, rows, file)
+    _require_same_images(request, rows)
     names = {row.sha256 for row in rows if row.fold == LEFT_OUT}
     left_out = [sample for sample in real.train if sample.sha256 in names]
-    prints, bad = read_fingerprints(left_out, refuse)
-    conflicts = without_conflicts(real, left_out, prints, drop_conflicts)[1]
+    prints, bad = read_fingerprints(left_out, request.refuse)
+    conflicts = without_conflicts(real, left_out, prints, request.drop_conflicts)[1]
     return rows, bad, conflicts
 
 
-def _require_same_images(root: Path, real: RealImages, rows: Iterable[_Row], file: Path) -> None:
+def _require_same_images(request: _Request, rows: Iterable[_Row]) -> None:
     recorded = {(row.class_name, row.sha256): row for row in rows}
-    current = {(sample.class_name, sample.sha256): sample for sample in real.train}
-    gone = [f"gone or changed: {root / row.path}" for key, row in recorded.items() if key not in current]
+    current = {(sample.class_name, sample.sha256): sample for sample in request.real.train}
+    gone = [f"gone or changed: {request.root / row.path}" for key, row in recorded.items() if key not in current]
     new = [f"new: {sample.path}" for key, sample in current.items() if key not in recorded]
     if gone or new:
         what = plural(len(gone) + len(new), "image is not as it was", "images are not as they were")
         raise UserError(
             f"{what} when all were dealt into folds:\n{bullets([*gone, *new])}\nRestore the folder, give this dataset "
-            f"a name of its own with dataset.name=<name>, or move {file} and {file.with_suffix('.json').name} away to "
+            f"a name of its own with dataset.name=<name>, or move {request.file} and {request.rule.name} away to "
             "have the images dealt anew; what was tested on the old folds does not compare with it."
         )
 
