@@ -1,9 +1,7 @@
 """All images dealt into folds: each a test image once, copies together, classes alike, written down, and kept."""
 
 import dataclasses
-import itertools
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,31 +13,12 @@ from synthaug.data.samples import RealImages, per_class, require_distinct
 from synthaug.data.split_rule import Fold, Rule, deal
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
-from tests.factories.images import SPLIT_FOLDERS, image, write_dataset
+from tests.factories.images import SPLIT_FOLDERS, image, skip, stop, write_dataset, write_flat
 
 RULE = Rule(0.2, 0.2)
 CLASSES = st.dictionaries(
     st.sampled_from("abc"), st.lists(st.integers(1, 4), min_size=3, max_size=12), min_size=1, max_size=3
 )
-
-
-def write_flat(root: Path, counts: Mapping[str, int]) -> Path:
-    """`<root>/<class>/<number>.png`, every image another."""
-    seeds = itertools.count(2000)
-    for name, count in counts.items():
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            image(next(seeds), (64, 48)).save(root / name / f"{number:03d}.png")
-    return root
-
-
-def stop(bad: Mapping[Path, str]) -> None:
-    if bad:
-        raise UserError(f"not whole: {sorted(path.name for path in bad)}")
-
-
-def skip(bad: Mapping[Path, str]) -> None:
-    pass
 
 
 def divided(root: Path, number: int, count: int = 3, rule: Rule | None = RULE, **how: object) -> Divided:

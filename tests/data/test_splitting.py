@@ -21,29 +21,9 @@ from synthaug.data.split_rule import Rule, apportion, draw
 from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide, redraw_validation
 from synthaug.errors import UserError
 from synthaug.files import read_json
-from tests.factories.images import SPLIT_FOLDERS, image, write_dataset
+from tests.factories.images import SPLIT_FOLDERS, image, skip, stop, write_dataset, write_flat
 
 FIFTH = Rule(0.2, 0.2)
-
-
-def write_flat(root: Path, counts: Mapping[str, int]) -> Path:
-    """`<root>/<class>/<number>.png`, every image another."""
-    seed = 1000
-    for name, count in counts.items():
-        (root / name).mkdir(parents=True)
-        for number in range(count):
-            image(seed, (64, 48)).save(root / name / f"{number:03d}.png")
-            seed += 1
-    return root
-
-
-def stop(bad: Mapping[Path, str]) -> None:
-    if bad:
-        raise UserError(f"not whole: {sorted(path.name for path in bad)}")
-
-
-def skip(bad: Mapping[Path, str]) -> None:
-    pass
 
 
 def divided(root: Path, rule: Rule | None = FIFTH, refuse: Callable[[Mapping[Path, str]], None] = stop) -> Divided:

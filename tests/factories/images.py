@@ -1,13 +1,14 @@
 """Images and image folders made up for tests: small, all different, the same every time."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from synthaug.data.samples import REAL, Sample
+from synthaug.errors import UserError
 
 SPLIT_FOLDERS = {"train": "train", "val": "val", "test": "test"}
 
@@ -36,6 +37,32 @@ def write_dataset(
                 image(seed, size).save(folder / f"{number:03d}.png")
                 seed += 1
     return root
+
+
+def write_flat(root: Path, counts: Mapping[str, int], seed: int = 1000) -> Path:
+    """Write `<root>/<class>/<number>.png`, every image another, and return `root`.
+
+    Args:
+        root: of the dataset.
+        counts: class → images.
+        seed: of the first image.
+    """
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            image(seed, (64, 48)).save(root / name / f"{number:03d}.png")
+            seed += 1
+    return root
+
+
+def stop(bad: Mapping[Path, str]) -> None:
+    """Refuse files that are no whole images."""
+    if bad:
+        raise UserError(f"not whole: {sorted(path.name for path in bad)}")
+
+
+def skip(bad: Mapping[Path, str]) -> None:
+    """Leave files out that are no whole images."""
 
 
 def sample(
