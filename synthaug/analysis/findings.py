@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from synthaug.analysis.comparison.factor_effects import (
+    ArmsAlike,
+    FactorEffects,
+    FactorTable,
+    arms_alike,
+    factor_effects,
+    factor_table,
+)
 from synthaug.analysis.comparison.model import Arm, Comparison, Group
+from synthaug.analysis.comparison.replication import SourceVariance, source_variances
 from synthaug.analysis.cost import Cost, Prices, costs
 from synthaug.analysis.exchange import class_verdicts
 from synthaug.analysis.exchange import rate as exchange
@@ -22,6 +31,10 @@ class Findings:
     """Findings of one group.
 
     Attributes:
+        factors: the arms as a grid over the factors of the study; None where they make none.
+        effects: main effects of each factor.
+        sources: variance of an accuracy by each source of chance, of the arms that tell them apart.
+        alike: which arms are not told apart; None unless every pair is compared.
         equivalents: how many real images alone do as well as each arm with synthetic ones; one for each way of
             training, the baseline's first.
         exchange: what a synthetic image is worth in real ones under a law, or why that cannot be estimated.
@@ -34,6 +47,10 @@ class Findings:
         checks: of the validity of the comparison, the most severe first.
     """
 
+    factors: FactorTable | None
+    effects: tuple[FactorEffects, ...]
+    sources: tuple[SourceVariance, ...]
+    alike: ArmsAlike | None
     equivalents: tuple[EquivalentSizes, ...]
     exchange: Exchange
     verdicts: Mapping[str, tuple[ClassVerdict, ...]]
@@ -63,6 +80,10 @@ def findings(comparison: Comparison, prices: Prices | None = None) -> tuple[Find
 def _group_findings(comparison: Comparison, group: Group, prices: Prices | None) -> Findings:
     verdicts, mixes = class_verdicts.group_verdicts(group)
     return Findings(
+        factor_table(group),
+        factor_effects(group),
+        source_variances(group),
+        arms_alike(group),
         group_equivalents(group),
         exchange.group_exchange(group),
         verdicts,

@@ -46,6 +46,19 @@ class FactorEffects:
     effects: tuple[MainEffect, ...]
 
 
+@dataclass(frozen=True)
+class ArmsAlike:
+    """Which of many arms are not told apart.
+
+    Attributes:
+        arms: that are measured.
+        groups: of them, by their places.
+    """
+
+    arms: tuple[Arm, ...]
+    groups: ArmGroups
+
+
 def factor_table(group: Group) -> FactorTable | None:
     """Return the arms of a group as a grid; None where they make none."""
     arms = [arm for arm in group.arms if arm.accuracy]
@@ -61,7 +74,7 @@ def factor_table(group: Group) -> FactorTable | None:
     return FactorTable(rows, tuple(titles.values()), cells)
 
 
-def groups_alike(group: Group) -> tuple[tuple[Arm, ...], ArmGroups] | None:
+def arms_alike(group: Group) -> ArmsAlike | None:
     """Return the measured arms and which of them are not told apart; None unless the study compares every pair.
 
     Args:
@@ -77,7 +90,7 @@ def groups_alike(group: Group) -> tuple[tuple[Arm, ...], ArmGroups] | None:
     if len(arms) < 3 or 2 * len(differences) < len(arms) * (len(arms) - 1):
         return None
     groups = arm_groups([arm.accuracy.value for arm in arms if arm.accuracy], differences)
-    return None if groups is None else (arms, groups)
+    return None if groups is None else ArmsAlike(arms, groups)
 
 
 def factor_effects(group: Group) -> tuple[FactorEffects, ...]:

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.analysis.comparison.model import Reason
-from synthaug.analysis.comparison.predictions import Reference, RunPredictions, is_baseline, load_predictions
+from synthaug.analysis.comparison.predictions import (
+    Reference,
+    RunPredictions,
+    is_baseline,
+    load_predictions,
+    other_classes,
+)
 from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
@@ -84,7 +90,7 @@ def _load_folds(
             continue
         references.append(reference)
         if reference[1].classes != references[0][1].classes:
-            reasons |= {item.run.key: _other_classes(reference, references[0]) for item in predictions}
+            reasons |= {item.run.key: other_classes(reference[1], references[0][1]) for item in predictions}
             continue
         accuracy |= _accuracies(predictions, reference)
         for item in predictions:
@@ -102,11 +108,6 @@ def _load_folds(
     sizes = [len(reference[1].labels) for reference in references]
     folds = np.repeat(np.arange(count), sizes)
     return GroupPredictions(reasons, accuracy, joined, _joined_reference(references), folds)
-
-
-def _other_classes(reference: Reference, expected: Reference) -> Reason:
-    current, others = set(reference[1].classes), set(expected[1].classes)
-    return Reason("other_classes", {"unexpected": sorted(current - others), "missing": sorted(others - current)})
 
 
 def _joined(items: Sequence[RunPredictions]) -> RunPredictions:

@@ -120,8 +120,7 @@ def _order(digest: str, predictions: Predictions, reference: Reference) -> NDArr
     """Rows of `predictions` in the order of the reference, or why the two cannot be paired."""
     expected = reference[1]
     if predictions.classes != expected.classes:
-        current, others = set(predictions.classes), set(expected.classes)
-        return Reason("other_classes", {"unexpected": sorted(current - others), "missing": sorted(others - current)})
+        return other_classes(predictions, expected)
     if digest != reference[0]:
         return Reason("other_test_set", {"digest": digest, "expected": reference[0]})
     if predictions.paths == expected.paths:
@@ -144,6 +143,17 @@ def _match(paths: Sequence[str], expected: Sequence[str], parts: int) -> list[in
     if len(number) != len(paths) or set(number) != set(tails) or len(tails) != len(number):
         return []
     return [number[tail] for tail in tails]
+
+
+def other_classes(predictions: Predictions, expected: Predictions) -> Reason:
+    """Return in which classes predictions differ from those that they are compared with.
+
+    Args:
+        predictions: of a run.
+        expected: with the classes of the comparison.
+    """
+    classes, wanted = set(predictions.classes), set(expected.classes)
+    return Reason("other_classes", {"unexpected": sorted(classes - wanted), "missing": sorted(wanted - classes)})
 
 
 def is_baseline(run: Run) -> bool:

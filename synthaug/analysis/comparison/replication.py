@@ -37,11 +37,11 @@ class SourceVariance:
     runs: int
 
 
-def source_variances(group: Group) -> list[SourceVariance]:
+def source_variances(group: Group) -> tuple[SourceVariance, ...]:
     """Return the variances of all arms that tell sources apart; empty where none do, and in folds."""
     if group.folds is not None:  # between which the training images differ as well
-        return []
-    return [*_nested(group), *_crossed(group)]
+        return ()
+    return (*_nested(group), *_crossed(group))
 
 
 def _nested(group: Group) -> Iterable[SourceVariance]:

@@ -49,7 +49,7 @@ def _blocks(study: str, group: Group, findings: Findings) -> list[Block]:
         Rows([" ".join(header.split()) for header in headers], rows),
         *([Points(results)] if results else []),
         *factor_text.pairs_document(group),
-        *factor_text.factors_document(group),
+        *factor_text.factors_document(findings, group.n_test),
         *([Sentences(equivalents)] if equivalents else []),
         Sentences(" ".join([*sentences.caption(group), sentences.trend(group)]).strip()),
         *([Points(lines)] if lines else []),

@@ -9,6 +9,7 @@ from synthaug.analysis.exchange.equivalent import Equivalent, EquivalentSizes
 from synthaug.analysis.exchange.law import Law
 from synthaug.analysis.exchange.rate import Exchange, Point, Value
 from synthaug.analysis.findings import Findings
+from synthaug.analysis.inference.contrasts import MainEffect
 from synthaug.analysis.inference.intervals import CONFIDENCE, Difference, Estimate
 from synthaug.analysis.robustness.shift_effects import Robustness, ShiftSetResult
 from synthaug.analysis.subsets.class_balance import ArmBalance
@@ -117,6 +118,11 @@ def _trend(group: Group) -> dict[str, Any] | None:
 
 def _findings(findings: Findings) -> dict[str, Any]:
     return {
+        "main_effects": [_effect_row(item.factor, effect) for item in findings.effects for effect in item.effects],
+        "sources_of_chance": [
+            {"arm": item.arm, "source": item.source, **_fields("variance", item.variance), "runs": item.runs}
+            for item in findings.sources
+        ],
         "equivalents": [equivalents_record(sizes) for sizes in findings.equivalents],
         "exchange": exchange_record(findings.exchange),
         "class_verdicts": {
@@ -128,6 +134,11 @@ def _findings(findings: Findings) -> dict[str, Any]:
         "costs": [dataclasses.asdict(item) for item in findings.costs],
         "checks": [dataclasses.asdict(item) for item in findings.checks],
     }
+
+
+def _effect_row(factor: str, effect: MainEffect) -> dict[str, Any]:
+    levels = {"factor": factor, "first": effect.first, "second": effect.second, "settings": effect.cells}
+    return levels | _tested("difference", effect.difference)
 
 
 def _balance(item: ArmBalance | None) -> dict[str, float | str | None]:

@@ -1,8 +1,10 @@
 """Render what the arms say beyond the baseline: named pairs, factors, intervals that borrow from all arms."""
 
-from synthaug.analysis.comparison.factor_effects import factor_effects, factor_table
+from collections.abc import Sequence
+
 from synthaug.analysis.comparison.model import Group, PairComparison
-from synthaug.analysis.comparison.replication import source_variances
+from synthaug.analysis.comparison.replication import SourceVariance
+from synthaug.analysis.findings import Findings
 from synthaug.analysis.text.document import Block
 from synthaug.analysis.text.templating import Template
 
@@ -47,15 +49,19 @@ def pair_sentence(pair: PairComparison, n_test: int) -> str:
     return _TEMPLATE.sentence("pair", pair, n_test)
 
 
-def factors_document(group: Group) -> list[Block]:
-    """Render the arms as a grid, and the main effects of their factors; nothing where there are none."""
-    return _TEMPLATE.document("factors", factor_table(group), factor_effects(group), group.n_test)
+def factors_document(findings: Findings, n_test: int) -> list[Block]:
+    """Render the arms as a grid, and the main effects of their factors; nothing where there are none.
+
+    Args:
+        findings: of a group.
+        n_test: number of test images, which sets the number of decimals.
+    """
+    return _TEMPLATE.document("factors", findings.factors, findings.effects, n_test)
 
 
-def sources_document(group: Group) -> list[Block]:
+def sources_document(sources: Sequence[SourceVariance]) -> list[Block]:
     """Render how much of the variance each source of chance brings; nothing where no arms tell sources apart."""
-    rows = source_variances(group)
-    return _TEMPLATE.document("sources", rows, group.n_test) if rows else []
+    return _TEMPLATE.document("sources", sources) if sources else []
 
 
 def borrowed_document(group: Group) -> list[Block]:

@@ -4,13 +4,12 @@ After Demšar, J. (2006). Statistical comparisons of classifiers over multiple d
 Research 7, 1-30; with accuracies instead of ranks, and a line for each group of arms of which no two differ.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from synthaug.analysis.comparison.model import Arm
-from synthaug.analysis.inference.arm_groups import ArmGroups
+from synthaug.analysis.comparison.factor_effects import ArmsAlike
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import row_axes, style
 
@@ -19,17 +18,17 @@ _COLUMN = 0.2  # inches between the lines of two groups
 
 
 @style()
-def groups_of_arms(arms: Sequence[Arm], groups: ArmGroups, labels: Mapping[str, str] | None = None) -> Figure:
+def draw_arms_alike(alike: ArmsAlike, labels: Mapping[str, str]) -> Figure:
     """Draw a row per arm, the most accurate on top, and a vertical line for each group that is not told apart.
 
     Args:
-        arms: measured, in the order that `groups` refers to.
-        groups: of them.
-        labels: how arms are called, by name; by default by their names.
+        alike: arms and their groups.
+        labels: how arms are called, by name.
     """
+    arms, groups = alike.arms, alike.groups
     ordered = [arms[place] for place in groups.order]
     row_of = {place: row for row, place in enumerate(groups.order)}
-    names = [(labels or {}).get(arm.name, arm.name) for arm in ordered]
+    names = [labels[arm.name] for arm in ordered]
     colour = palette.arm_colours(arms)
     width = 3.2
     space = width + _COLUMN * (len(groups.groups) + 1)

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from synthaug.analysis.comparison.factor_effects import groups_alike
 from synthaug.analysis.comparison.model import Group, controls_of
 from synthaug.analysis.exchange.grid import grid_of
-from synthaug.analysis.output.figures.alike import groups_of_arms
+from synthaug.analysis.output.figures.alike import draw_arms_alike
 from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
@@ -106,11 +105,10 @@ def robustness(content: Content) -> Context | None:
 
 def comparisons(content: Content) -> Context | None:
     """Return the pairs of arms that the study names, the factors of its arms, and the interval that borrows."""
-    group = content.group
-    blocks = [*factor_text.pairs_document(group), *factor_text.factors_document(group)]
-    blocks += [*factor_text.sources_document(group), *factor_text.borrowed_document(group)]
-    alike = groups_alike(group)
-    figures = {"alike": groups_of_arms(*alike, arm_table.labels(group))} if alike else {}
+    group, findings = content.group, content.findings
+    blocks = [*factor_text.pairs_document(group), *factor_text.factors_document(findings, group.n_test)]
+    blocks += [*factor_text.sources_document(findings.sources), *factor_text.borrowed_document(group)]
+    figures = {"alike": draw_arms_alike(findings.alike, arm_table.labels(group))} if findings.alike else {}
     return {"blocks": blocks, FIGURES: figures} if blocks else None
 
 

@@ -1,17 +1,19 @@
 """Arms that are not told apart, by the places of dots and lines."""
 
+from synthaug.analysis.comparison.factor_effects import ArmsAlike
 from synthaug.analysis.inference.arm_groups import ArmGroups
 from synthaug.analysis.inference.intervals import Estimate
-from synthaug.analysis.output.figures.alike import groups_of_arms
+from synthaug.analysis.output.figures.alike import draw_arms_alike
 from tests.analysis.output.figures.artists import axes_of, lines, markers, row_names
 from tests.factories.arms import make_arm
 
 ACCURACIES = (0.90, 0.95, 0.80)
-ARMS = [make_arm(0.5, name=f"a{place}", accuracy=Estimate(x, x, x)) for place, x in enumerate(ACCURACIES)]
+ARMS = tuple(make_arm(0.5, name=f"a{place}", accuracy=Estimate(x, x, x)) for place, x in enumerate(ACCURACIES))
+LABELS = {arm.name: arm.name for arm in ARMS}
 
 
 def test_the_most_accurate_arm_is_on_top_and_lines_join_the_members_of_a_group() -> None:
-    figure = groups_of_arms(ARMS, ArmGroups((1, 0, 2), ((1, 0), (1, 2))))
+    figure = draw_arms_alike(ArmsAlike(ARMS, ArmGroups((1, 0, 2), ((1, 0), (1, 2)))), LABELS)
     assert row_names(figure) == ["a1", "a0", "a2"]
     dots = {place for place, marker in markers(figure).items() if marker == "o"}
     assert dots == {(95.0, 0.0), (90.0, 1.0), (80.0, 2.0)}
@@ -26,4 +28,4 @@ def test_the_most_accurate_arm_is_on_top_and_lines_join_the_members_of_a_group()
 
 
 def test_arms_that_all_differ_have_no_line() -> None:
-    assert lines(groups_of_arms(ARMS, ArmGroups((1, 0, 2), ())), width=1.6) == []
+    assert lines(draw_arms_alike(ArmsAlike(ARMS, ArmGroups((1, 0, 2), ())), LABELS), width=1.6) == []
