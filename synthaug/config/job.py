@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,12 @@ class Job:
         """Whether one of its loggers is that of W&B."""
         return any(str(node["_target_"]).endswith("WandbLogger") for node in (self.settings["logger"] or {}).values())
 
-    @property
+    @cached_property
     def synthetic_set(self) -> str:
         """Name of its synthetic set, which all studies share."""
         return identity.synthetic_set_name(self.recorded)
 
-    @property
+    @cached_property
     def held_out_set(self) -> str:
         """Name of the images of the same generator that no arm trains on, whatever the draw."""
         return identity.synthetic_set_name(self.recorded, draw=False)
@@ -78,7 +79,7 @@ class Job:
         """Name of the run in logs and in W&B."""
         return run_label(self.arm, self.key)
 
-    @property
+    @cached_property
     def planned(self) -> PlannedRun:
         """The run as the study's plan lists it."""
         return PlannedRun(self.key, identity.arm_settings(self.recorded))

@@ -107,6 +107,7 @@ def check_runs(
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
     problems = [*_trial_problems(jobs), *_name_problems(jobs), *_long_tail_problems(jobs), *_login_problems(jobs)]
     problems += _comparison_problems(jobs)
+    grouped: set[tuple[DatasetKey, str | None]] = set()  # of which the groups of images were checked
     mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
     conflicts: dict[tuple[str, ...], list[Path]] = {}
     for job in jobs:
@@ -122,7 +123,10 @@ def check_runs(
             conflicts.setdefault(tuple(differing), []).append(job.folder)
         if real is None:
             continue
-        problems += _group_problems(job, real)
+        group_key = (key, job.settings["dataset"].get("groups"))
+        if group_key not in grouped:
+            grouped.add(group_key)
+            problems += _group_problems(job, real)
         if reason := _mix_problem(job, real, make_generator, announced):
             mixes.setdefault(reason, {})[job.settings["mix"]["name"]] = None
         if shifts := make_shifts(job):

@@ -67,7 +67,7 @@ def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         key: value
         for key, value in flat.items()
-        if not key.startswith(without or ("\0",)) and (key.startswith(_ARGUMENTS) or value not in (None, {}))
+        if not key.startswith(without) and (key.startswith(_ARGUMENTS) or value not in (None, {}))
     }
 
 
