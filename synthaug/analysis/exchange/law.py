@@ -187,13 +187,23 @@ class Problem:
         if not shape.valued or not finer:
             return profile
         inside = np.flatnonzero(profile.misfit <= profile.least + NEAR)
-        inside = np.arange(max(inside[0] - 1, 0), min(inside[-1] + 2, len(profile.values)))
-        # Between the values tried, so that steps stay small where they were.
+        first, last, end = max(inside[0] - 1, 0), inside[-1] + 1, len(profile.values) - 1
+        while True:
+            last = min(last, end)
+            fine = self._finer(profile, np.arange(first, last + 1), powers, shape, unit)
+            # The coarse grid of exponents puts the misfit too high: an end that it calls far away may be close.
+            left, right = fine.misfit[[0, -1]] <= fine.least + NEAR
+            if not (left and first > 0) and not (right and last < end):
+                return _joined(profile, fine)
+            first, last = max(first - int(left), 0), last + int(right)
+
+    def _finer(self, profile: Profile, inside: NDArray[np.int64], powers: Floats, shape: Shape, unit: float) -> Profile:
+        """Profile the misfit between some of the values tried, so that steps stay small where they were."""
         steps = np.linspace(0, len(inside) - 1, max(VALUES // 2, 2 * len(inside) - 1))
         values = np.interp(steps, np.arange(len(inside)), profile.values[inside])
         near = profile.exponents[inside]
         exponents = np.geomspace(near.min() / EXPONENT_STEP, near.max() * EXPONENT_STEP, len(EXPONENTS))
-        return _joined(profile, self._profile(values, powers, exponents, shape, unit))
+        return self._profile(values, powers, exponents, shape, unit)
 
     def _profile(self, values: Floats, powers: Floats, exponents: Floats, shape: Shape, unit: float) -> Profile:
         surfaces = [self._solve(values, float(power), exponents, shape, unit)[0] for power in powers]
