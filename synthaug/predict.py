@@ -139,10 +139,11 @@ def _find_images(folder: Path, output: Path) -> list[Path]:
 def _classify(
     model: _Model, images: Sequence[Path], device: str, batch_size: int, skip_unreadable: bool
 ) -> "Classified":
+    from synthaug.models import checkpoints
     from synthaug.training import lightning_rules, prediction
 
     lightning_rules.quiet_libraries()
-    classifier = prediction.load_classifier(model.checkpoint, device, model.target or prediction.CLASSIFIER)
+    classifier = checkpoints.load_classifier(model.checkpoint, device, model.target or checkpoints.CLASSIFIER)
     classified = prediction.classify(classifier, images, batch_size)
     if classified.unreadable:
         what = plural(len(classified.unreadable), "file is no whole image", "files are no whole images")

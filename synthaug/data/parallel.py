@@ -1,13 +1,16 @@
 """Work on many image files at once: Pillow decodes without holding Python's lock."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthaug.data.decoding import large_photographs
+from synthaug.data.decoding import large_photographs, try_decode
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -24,3 +27,24 @@ def map_images(function: Callable[[_Item], _Result], items: Sequence[_Item], tas
     with large_photographs(), ThreadPoolExecutor(os.cpu_count()) as threads:
         results = threads.map(function, items)
         return list(tqdm(results, task, len(items), unit="image", disable=None, leave=False))
+
+
+_ImageFile = tuple[str | None, Path]
+
+
+def decoded_batches(
+    images: Sequence[_ImageFile], short_side: int, batch_size: int
+) -> Iterator[list[tuple[_ImageFile, NDArray[np.uint8] | str]]]:
+    """Yield batches of images, or of reasons why there is none; the next one is decoded while one is in use.
+
+    Args:
+        images: (file hash or None, path) of each, as for `try_decode`.
+        short_side: longest short side that is kept, in pixels.
+        batch_size: images of a batch.
+    """
+    chunks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
+    with ThreadPoolExecutor(os.cpu_count()) as threads, large_photographs():
+        submitted = [[(item, threads.submit(try_decode, *item, short_side)) for item in chunk] for chunk in chunks[:1]]
+        for following in [*chunks[1:], ()]:
+            submitted.append([(item, threads.submit(try_decode, *item, short_side)) for item in following])
+            yield [(item, future.result()) for item, future in submitted.pop(0)]

@@ -4,8 +4,6 @@ import io
 import logging
 import math
 import time
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from synthaug.data.samples import Sample
 from synthaug.errors import UserError
 from synthaug.files import whole_file, write_rows
+from synthaug.models.checkpoints import is_whole
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import Predictions, write_predictions
 from synthaug.runs.epoch_choice import epoch_to_test
@@ -167,15 +166,6 @@ def load_tensors(checkpoint: Path, required: str = "state_dict") -> dict[str, An
             f"program. Move {checkpoint.parent} away and run the same command again."
         ) from error
     return dict(content)
-
-
-def is_whole(checkpoint: Path) -> bool:
-    """Whether the bytes of a checkpoint are those that were written, by the checksums in it."""
-    try:
-        with zipfile.ZipFile(checkpoint) as archive:
-            return archive.testzip() is None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError):
-        return False
 
 
 _HANDED_OVER = ".temp.ckpt"

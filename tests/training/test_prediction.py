@@ -12,6 +12,7 @@ import torch
 from synthaug import predict
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
+from synthaug.models import checkpoints
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, discovery, layout
 from synthaug.training import prediction
@@ -174,7 +175,7 @@ def test_a_folder_that_may_not_be_read_is_named(
 
 def test_an_unknown_device_is_refused(run: Path) -> None:
     with pytest.raises(UserError, match="--device quantum"):
-        prediction.load_classifier(run / layout.CHECKPOINT, "quantum")
+        checkpoints.load_classifier(run / layout.CHECKPOINT, "quantum")
 
 
 def test_ctrl_c_writes_nothing(
@@ -189,7 +190,7 @@ def test_ctrl_c_writes_nothing(
 
 
 def test_the_class_of_the_users_own_model_is_that_of_the_run(run: Path) -> None:
-    loaded = prediction.load_classifier(run / layout.CHECKPOINT, "cpu", f"{__name__}.Confident")
+    loaded = checkpoints.load_classifier(run / layout.CHECKPOINT, "cpu", f"{__name__}.Confident")
     assert isinstance(loaded, Confident)
 
 
