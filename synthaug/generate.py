@@ -76,7 +76,7 @@ def execute(session: Session, job: Job) -> None:
 
 def generate(job: Job) -> None:
     """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, requests."""
-    from synthaug.arms import build
+    from synthaug.arms import build, real_share
     from synthaug.arms.mixing import Mix
 
     settings = job.settings
@@ -92,7 +92,9 @@ def generate(job: Job) -> None:
     else:
         counts = build.mix_counts(real, mix, debug)
         needed = {name: count.synthetic for name, count in counts.items()}
-    synthetic = build.synthetic_images(settings, job.key.dataset, job.synthetic_set, make_generator(job))
+    generator = make_generator(job)
+    sources = real_share.source_images(real_share.redrawn(real, settings), settings, generator)
+    synthetic = build.synthetic_images(settings, job.key.dataset, job.synthetic_set, generator, sources=sources)
     generated = synthetic.ensure(needed)
     log.info("%d images generated, %d existed: %s", generated, sum(needed.values()) - generated, synthetic.folder)
 

@@ -33,6 +33,7 @@ from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.prompts import read_prompts
+from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
 from synthaug.messages import bullets, plural
 
@@ -279,6 +280,7 @@ def synthetic_images(
     name: str,
     generator: Generator | FolderGenerator,
     announced: set[str] | None = None,
+    sources: SourceImages | None = None,
 ) -> SyntheticImages:
     """Return the images of a generator for a dataset, which all studies share.
 
@@ -288,6 +290,7 @@ def synthetic_images(
         name: of the set.
         generator: not yet loaded.
         announced: what the command has told already.
+        sources: real images for a generator that is guided by them, from `real_share.source_images`.
 
     Raises:
         UserError: prompts that cannot be read, or that would not be used.
@@ -307,7 +310,8 @@ def synthetic_images(
             )
         return FolderPool(folder, generator)
     series = f"draw {draw}" if draw else ""
-    return SyntheticSet(folder, generator, read_prompts(settings["prompts"], generator.prompt), series, announced)
+    prompts = read_prompts(settings["prompts"], generator.prompt)
+    return SyntheticSet(folder, generator, prompts, series, announced, sources)
 
 
 def build(

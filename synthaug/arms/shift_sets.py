@@ -23,7 +23,7 @@ from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.prompts import read_prompts
-from synthaug.generation.synthetic_set import Generator, SyntheticSet
+from synthaug.generation.synthetic_set import Generator, SyntheticSet, is_guided
 from synthaug.messages import bullets, plural
 from synthaug.runs import layout
 
@@ -69,13 +69,18 @@ def held_out_images(
         announced: what the command has told already.
 
     Raises:
-        UserError: a pool of existing images, of which any may be trained on.
+        UserError: a pool of existing images, of which any may be trained on; images that are guided by training images.
     """
     if isinstance(generator, FolderGenerator):
         raise UserError(
             f"shift=synthetic: generator.root={generator.root} is a pool of images made elsewhere, any of which an arm "
             "may train on. Keep some in a folder of their own, outside of the pool, and test on that one: "
             "shift=folder shift.folder.root=<folder> shift.folder.origin=synthetic."
+        )
+    if is_guided(generator):
+        raise UserError(
+            f"shift=synthetic: generator={settings['generator']['name']} starts from training images, so none of its "
+            "images is new to a run: leave the shift set out, or take a generator without guidance by images."
         )
     folder = build.images_folder(settings) / "held_out" / dataset / name
     prompts = read_prompts(settings["prompts"], generator.prompt)

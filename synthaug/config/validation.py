@@ -129,6 +129,7 @@ _RULES: Mapping[str, Rule] = {
         lambda draw: draw is None or (isinstance(draw, int) and not isinstance(draw, bool) and 0 <= draw < 2**31),
         "0 or a whole number above",
     ),
+    "generator.strength": _number(0, 1, above=True, words="more than 0 and at most 1, or null: no real images"),
     "image_price": _number(0, words="at least 0, or null"),
     "margin": _number(0, 100, above=True, below=True, words="more than 0 and less than 100 points"),
     "mix.real": _number(0, 1e6, below=True, words="0 to 1: the share of the real training images that is kept"),

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from synthaug.arms import build, shift_sets, smoke_test
+from synthaug.arms import build, real_share, shift_sets, smoke_test
 from synthaug.arms.mixing import Mix
 from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.job import Job
@@ -298,7 +298,15 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
         images_per_epoch(job.settings, len(real.train), sum(count.synthetic for count in counts.values()))
         if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
-            synthetic = build.synthetic_images(job.settings, job.key.dataset, job.synthetic_set, generator, announced)
+            sources = real_share.source_images(real_share.redrawn(real, job.settings), job.settings, generator)
+            synthetic = build.synthetic_images(
+                job.settings,
+                job.key.dataset,
+                job.synthetic_set,
+                generator,
+                announced,
+                sources if real_share.is_exact(job.settings) else None,
+            )
             synthetic.check({name: count.synthetic for name, count in counts.items()})
     except UserError as error:
         return str(error)

@@ -17,10 +17,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from synthaug import locks
-from synthaug.arms import build, shift_sets
+from synthaug.arms import build, real_share, shift_sets
+from synthaug.arms.mixing import Mix
 from synthaug.arms.shifts import ShiftSet
 from synthaug.config.job import Job
-from synthaug.data import splitting
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
@@ -257,8 +257,13 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     if is_first_process() and not (job.study / job.key.dataset / layout.GROUPS).is_file():
         record_groups.record_groups(job, data.real)  # the pre-flight checks had no images yet
     _announce_power(session, job, len(data.real.test))
+    data = replace(data, real=real_share.redrawn(data.real, settings))
+    generator = make_generator(job)
+    sources = (
+        real_share.source_images(data.real, settings, generator) if Mix.of(settings["mix"]).has_synthetic else None
+    )
     synthetic = build.synthetic_images(
-        settings, job.key.dataset, job.synthetic_set, make_generator(job), session.announced
+        settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources
     )
 
     siblings = [
@@ -270,10 +275,7 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
         networks.check_network(job, data.real.classes)
 
-    seed = identity.run_seed(settings)
-    if settings["replicate"] == "full":
-        data = replace(data, real=splitting.redraw_validation(data.real, seed))
-    chosen_by = 0 if settings["replicate"] == "weights" else seed
+    chosen_by = identity.selection_seed(settings)
     return build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"])
 
 

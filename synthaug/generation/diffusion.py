@@ -4,6 +4,7 @@ import hashlib
 import logging
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from synthaug.errors import UserError, raise_all
 from synthaug.generation import adapters, encoders, memory, options, weights
 from synthaug.generation.hub import check_reachable, locate, one_line
+from synthaug.generation.image_guidance import ImageGuidance, sampled_size
 from synthaug.generation.loading import LoadedPipeline, load_pipeline
 from synthaug.generation.quiet import quiet
 
@@ -55,6 +57,7 @@ class DiffusionGenerator:
         tiling: the decoder processes large images tile by tile.
         compile: compile the denoiser, which takes minutes once and makes it faster.
         allow_pickle: load weights that come as pickles only, which can run any code when they are read.
+        strength, mask: start from real images; see `image_guidance.ImageGuidance`.
     """
 
     def __init__(
@@ -83,6 +86,8 @@ class DiffusionGenerator:
         tiling: bool = False,
         compile: bool = False,
         allow_pickle: bool = False,
+        strength: float | None = None,
+        mask: str | None = None,
     ) -> None:
         self.model = model
         self.prompt = prompt
@@ -108,16 +113,24 @@ class DiffusionGenerator:
         self.tiling = tiling
         self.compile = compile
         self.allow_pickle = allow_pickle
+        self.strength = strength
+        self.mask = mask
+        self._guidance = ImageGuidance(strength, mask)
         self._loaded: LoadedPipeline | None = None
         self._arguments: dict[str, Any] = {}
         self._weights = ""
         self._learned_words: list[str] = []
 
     @property
+    def is_guided(self) -> bool:
+        """Whether it starts from real images."""
+        return self._guidance.is_active
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Everything that changes the images: two sets that differ in it must not be mixed."""
         names = "model revision variant negative_prompt scheduler num_inference_steps guidance_scale"
-        more = "height width crop mode dtype lora textual_inversion max_sequence_length"
+        more = "height width crop mode dtype lora textual_inversion max_sequence_length strength mask"
         return {name: getattr(self, name) for name in f"{names} {more}".split()}
 
     @property
@@ -160,7 +173,13 @@ class DiffusionGenerator:
         loaded = load_pipeline(
             self.model, self.revision, self.variant, self.scheduler, self.dtype, self.device, self.allow_pickle
         )
-        names = ("num_inference_steps", "height", "width", "max_sequence_length")
+        if self.is_guided:
+            with quiet():
+                loaded = replace(loaded, pipeline=self._guidance.adapt(loaded.pipeline, self.model))
+        names = ["num_inference_steps", "height", "width", "max_sequence_length"]
+        if self.is_guided:  # the size of the real images is that of the synthetic ones
+            accepted = options.call_parameters(type(loaded.pipeline))
+            names = [name for name in names if name in accepted or name not in ("height", "width")]
         self._arguments = options.call_arguments(
             loaded.pipeline,
             self.model,
@@ -200,7 +219,9 @@ class DiffusionGenerator:
         low, high = self._guidance_range
         return {} if low == high else {"guidance": f"{self._draw_guidance(seed):g}"}
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+    def sample(
+        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+    ) -> list[Image.Image | str]:
         """Return one image per prompt, or the reason why there is none.
 
         Each has a random state of its own, so its place in a batch does not matter; a batch that does not fit into
@@ -209,18 +230,21 @@ class DiffusionGenerator:
         Args:
             prompts: of the images.
             seeds: one per prompt, below 2^63.
+            sources: real images in RGB, one per prompt, for a generator that is guided by them.
 
         Raises:
             UserError: what `load` raises; too little memory for a single image; what the pipeline refuses.
         """
+        if self.is_guided and sources is None:
+            raise UserError(f"The model {self.model} is guided by real images, and it has got none.")
         self._require_loaded()
-        pairs = list(zip(prompts, seeds, strict=True))
         images: list[Image.Image | str] = []
-        while len(images) < len(pairs):
-            batch = pairs[len(images) :][: self._batch_limit(len(pairs))]
-            arrays = self._sample_arrays([prompt for prompt, _ in batch], [seed for _, seed in batch])
+        while len(images) < len(prompts):
+            batch = slice(len(images), len(images) + self._batch_limit(len(prompts)))
+            guides = sources[batch] if sources is not None and self.is_guided else ()
+            arrays = self._sample_arrays(list(prompts[batch]), list(seeds[batch]), guides)
             if arrays is None:
-                self._halve_batch(len(batch))
+                self._halve_batch(len(prompts[batch]))
             else:
                 images += [self._to_image(array) for array in arrays]
         return images
@@ -252,7 +276,9 @@ class DiffusionGenerator:
         assert self._loaded is not None
         return self._loaded
 
-    def _sample_arrays(self, prompts: list[str], seeds: list[int]) -> NDArray[np.float32] | None:
+    def _sample_arrays(
+        self, prompts: list[str], seeds: list[int], sources: Sequence[Image.Image]
+    ) -> NDArray[np.float32] | None:
         """Return images (N, height, width, channels) from 0 to 1; None if the memory is too small."""
         loaded = self._require_loaded()
         import torch
@@ -260,6 +286,9 @@ class DiffusionGenerator:
         # Noise is drawn on the CPU, so that a seed means the same image on every device (up to rounding).
         states = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         arguments: dict[str, Any] = {"prompt": prompts, "generator": states, **self._arguments}
+        if sources:
+            size = sampled_size(loaded.pipeline, self.height, self.width)
+            arguments |= self._guidance.arguments(sources, seeds, size, self.crop)
         if self.negative_prompt:
             arguments["negative_prompt"] = [self.negative_prompt] * len(prompts)
         if options.accepts_guidance(loaded.pipeline):
@@ -376,6 +405,7 @@ class DiffusionGenerator:
                 adapters.parse_adapters(key, getattr(self, key))
             except UserError as error:
                 problems.append(str(error))
+        problems += self._guidance.problems(self.num_inference_steps)
         raise_all("The generator cannot be used:", [*problems, *memory.missing_packages(self.offload)])
 
 

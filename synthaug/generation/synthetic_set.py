@@ -22,13 +22,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug import files, locks
-from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.checked_rows import CHECK, read_checked_rows, write_checked_rows
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.environment import hidden, hidden_settings
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import rejection
+from synthaug.generation.source_images import SourceImages
 from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
@@ -56,18 +57,23 @@ class SyntheticImages(Protocol):
 
 
 class Generator(Protocol):
-    """Samples images from prompts and seeds; `DiffusionGenerator` is one."""
+    """Samples images from prompts and seeds, and real images if it is guided; `DiffusionGenerator` is one."""
 
     prompt: str
     negative_prompt: str
     batch_size: int
 
     @property
+    def is_guided(self) -> bool: ...
+
+    @property
     def settings(self) -> dict[str, Any]: ...
 
     def check(self, classes: Sequence[str]) -> None: ...
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]: ...
+    def sample(
+        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+    ) -> list[Image.Image | str]: ...
 
     def provenance(self) -> dict[str, str]: ...
 
@@ -76,6 +82,11 @@ class Generator(Protocol):
     def check_prompts(self, prompts: Sequence[str]) -> None: ...
 
     def unload(self) -> None: ...
+
+
+def is_guided(generator: Generator) -> bool:
+    """Return whether a generator starts from real images; one that does not say so does not."""
+    return getattr(generator, "is_guided", False)
 
 
 @dataclass(frozen=True)
@@ -101,9 +112,12 @@ class ManifestRow:
     weights: str
     dtype: str
     seconds: str  # of sampling, the image's share of its batch
+    source: str = ""  # the real image that guided the generator, below the dataset's folder
+    source_sha256: str = ""
 
 
 _COLUMNS = tuple(field.name for field in fields(ManifestRow))
+_FIRST_COLUMNS = _COLUMNS[: _COLUMNS.index("source")]  # all that earlier releases wrote
 
 
 class SyntheticSet:
@@ -115,6 +129,7 @@ class SyntheticSet:
         prompts: of the images; None takes the generator's template.
         series: part of every seed, so that two series of the same prompts have no image in common.
         announced: what a command has told already, which gets the prompts that are shown.
+        sources: real images for a generator that is guided by them; None if it is not, or to have nothing generated.
     """
 
     def __init__(
@@ -124,10 +139,12 @@ class SyntheticSet:
         prompts: Prompts | None = None,
         series: str = "",
         announced: set[str] | None = None,
+        sources: SourceImages | None = None,
     ) -> None:
         self.folder = folder
         self.series = series
         self.generator = generator
+        self.sources = sources
         self.prompts = prompts or Prompts([generator.prompt], source="generator.prompt")
         self._announced = set() if announced is None else announced
         self._cached: tuple[tuple[int, int, int], list[ManifestRow]] | None = None
@@ -157,6 +174,8 @@ class SyntheticSet:
         if not self.count_missing(counts):
             return 0
         self.generator.check(list(counts))
+        if is_guided(self.generator) and self.sources is None:
+            raise UserError(f"The generator of {self.folder} is guided by real images, and there are none for it.")
         self.folder.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(self.folder / ".lock", f"generates into {self.folder}"):
             missing = self.count_missing(counts)
@@ -241,18 +260,26 @@ class SyntheticSet:
         """Generate, save and record one batch of (class, index); extends `rows`, returns the new ones."""
         texts = [self.prompts.prompt(*place) for place in batch]
         seeds = [image_seed(name, text, index, self.series) for (name, index), text in zip(batch, texts, strict=True)]
+        guides = [self.sources.read(self.sources.source(*place)) for place in batch] if self.sources else None
         started = time.perf_counter()
-        images = self.generator.sample(texts, seeds)
+        images = self.generator.sample(texts, seeds, *([] if guides is None else [guides]))
         seconds = {"seconds": f"{(time.perf_counter() - started) / len(batch):.3g}"}
         self._write_settings()
         new: list[ManifestRow] = []
         try:
             for (name, index), text, seed, image in zip(batch, texts, seeds, images, strict=True):
-                new.append(self._save(name, index, text, seed, image, {**provenance, **seconds}))
+                origin = {**provenance, **seconds, **self._source_columns(name, index)}
+                new.append(self._save(name, index, text, seed, image, origin))
         finally:  # a disk that fills up in the middle of a batch does not cost its first half
             rows += new
             self._write(rows)
         return new
+
+    def _source_columns(self, name: str, index: int) -> dict[str, str]:
+        if self.sources is None:
+            return {}
+        source = self.sources.source(name, index)
+        return {"source": self.sources.name(source), "source_sha256": source.sha256}
 
     def _save(
         self, name: str, index: int, prompt: str, seed: int, image: Image.Image | str, provenance: Mapping[str, str]
@@ -300,7 +327,8 @@ class SyntheticSet:
     def _write_settings(self) -> None:
         """Record the settings once the first images exist: a model that fails to load reserves no folder."""
         if not self._has_images():
-            write_json(self._settings_path, {"settings": hidden_settings(self.generator.settings)})
+            sources = {"sources": self.sources.digest} if self.sources else {}
+            write_json(self._settings_path, {"settings": hidden_settings(self.generator.settings), **sources})
 
     def _check_images(self, classes: Sequence[str]) -> None:
         """Check that the set's images of these classes are of the current prompts and settings."""
@@ -319,6 +347,24 @@ class SyntheticSet:
             )
         if self._has_images():
             self._check_settings()
+            self._check_sources(classes)
+
+    def _check_sources(self, classes: Sequence[str]) -> None:
+        """Check that the set's images were guided by the same real images as those that are missing would be."""
+        if self.sources is None or read_json(self._settings_path).get("sources") == self.sources.digest:
+            return
+        present = {sample.sha256 for name in classes for sample in self.sources.by_class[name]}
+        gone = {row.source: row for row in self._manifest() if row.class_name in classes}
+        lines = [
+            f"{path} is gone or has changed, or is no image of this arm"
+            for path, row in sorted(gone.items())
+            if row.source_sha256 not in present
+        ]
+        raise UserError(
+            f"The synthetic set {self.folder} was guided by other real images than those of the arm now:\n"
+            f"{bullets(lines or ['there are further ones now'], limit=5)}\n"
+            "Restore them, or give the new set another name with generator.name=<name>."
+        )
 
     def _check_settings(self) -> None:
         recorded, current = read_json(self._settings_path).get("settings"), hidden_settings(self.generator.settings)
@@ -373,7 +419,7 @@ def read_manifest(folder: Path) -> list[ManifestRow]:
     path = folder / MANIFEST
     if not path.is_file():
         return []
-    cells, damaged = read_checked_rows(path, _COLUMNS)
+    cells, damaged = read_checked_rows(path, _columns(path))
     rows = {(row.class_name, row.index): row for row in map(_parse_row, cells)}
     problem = f"line {damaged[0]} is not what was written" if damaged else ""
     if not problem and len(rows) < len(cells):
@@ -403,8 +449,15 @@ def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator
             index += 1
 
 
+def _columns(path: Path) -> Sequence[str]:
+    """Return the columns of a manifest, which may be of an earlier release."""
+    with files.open_regular(path) as stream:
+        first = stream.readline().decode(errors="replace").rstrip("\r\n")
+    return _FIRST_COLUMNS if first == ",".join([*_FIRST_COLUMNS, CHECK]) else _COLUMNS
+
+
 def _parse_row(cells: Sequence[str]) -> ManifestRow:
-    line: dict[str, Any] = dict(zip(_COLUMNS, cells, strict=True))
+    line: dict[str, Any] = dict(zip(_COLUMNS, cells, strict=False))
     return ManifestRow(**{**line, "index": int(line["index"]), "seed": int(line["seed"])})
 
 

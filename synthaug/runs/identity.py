@@ -21,6 +21,11 @@ FOLDS, FOLD = "folds", "fold"  # how many, and which of them a run is tested on
 SHOTS = "mix.real_per_class"
 DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 
+# Settings with which a generator starts from real images of the arm; each may be a node.
+GUIDANCE = ("generator.strength", "generator.ip_adapter", "generator.controlnet")
+# What decides which real images an arm has, besides its mix.
+_REAL_SHARE = (FOLDS, FOLD, "dataset.imbalance", "dataset.imbalance_seed", "dataset.class_counts")
+
 # What an arm without synthetic images has no use for.
 _OF_SYNTHETIC = ("generator.", "prompts.", "model.synthetic_weight")
 # Nodes whose keys are arguments of their target: an absent one has the target's default, which None need not be.
@@ -96,6 +101,46 @@ def run_seed(settings: Mapping[str, Any]) -> int:
     return int(hashlib.sha256(f"{seed}\0{settings[FOLD]}".encode()).hexdigest()[:7], 16)
 
 
+def selection_seed(settings: Mapping[str, Any]) -> int:
+    """Return the seed by which a run's real images are chosen.
+
+    Args:
+        settings: of the run, as `config.yaml` has them.
+    """
+    return 0 if settings.get(REPLICATE) == "weights" else run_seed(settings)
+
+
+def is_guided(settings: Mapping[str, Any]) -> bool:
+    """Return whether the generator of a run starts from real images.
+
+    Args:
+        settings: of the run, as `config.yaml` has them.
+    """
+    return _is_guided(_flat(settings))
+
+
+def _is_guided(flat: Mapping[str, Any]) -> bool:
+    names = tuple(f"{name}." for name in GUIDANCE)
+    return any(f"{key}.".startswith(names) and value not in (None, {}) for key, value in flat.items())
+
+
+def _real_share(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Return what decides the real images of a run: in the parts of a name, and as settings."""
+    flat = _flat(settings)
+    shots, multiple, is_full = flat.get(SHOTS), flat.get("mix.real", 1), flat.get(REPLICATE) == "full"
+    share = {
+        key: value
+        for key, value in flat.items()
+        if value not in (None, {}) and any(f"{key}.".startswith(f"{name}.") for name in _REAL_SHARE)
+    }
+    share |= {"mix.real": multiple} if shots is None else {SHOTS: shots}
+    words = [f"real{multiple:g}" if shots is None else f"shots{shots}"]
+    if shots is not None or multiple != 1 or is_full:  # otherwise all have the same ones
+        share |= {SEED: selection_seed(settings), "redrawn": is_full}
+        words.append(f"seed{0 if flat.get(REPLICATE) == 'weights' else settings[SEED]}")
+    return words, share
+
+
 def arm_folder(settings: Mapping[str, Any]) -> str:
     """Return the name of an arm's folder: its mix, its generator if it has synthetic images, its model, and a hash.
 
@@ -109,7 +154,8 @@ def arm_folder(settings: Mapping[str, Any]) -> str:
 def synthetic_set_name(settings: Mapping[str, Any], draw: bool = True) -> str:
     """Return the name of a synthetic set: its generator and prompts, and a hash of all that changes its images.
 
-    A pool of images that exist already has the name of its folder alone.
+    A pool of images that exist already has the name of its folder alone. What was guided by real images bears their
+    share and the seed of their choice.
 
     Args:
         settings: of a run, as `config.yaml` has them.
@@ -119,6 +165,9 @@ def synthetic_set_name(settings: Mapping[str, Any], draw: bool = True) -> str:
     names = [str(flat.pop("generator.name", "generator")), str(flat.pop("prompts.name", DEFAULT_PROMPTS))]
     number = flat.pop(DRAW, 0)
     parts = [name for name in names if name != DEFAULT_PROMPTS]
+    if _is_guided(flat):
+        words, share = _real_share(settings)
+        parts, flat = [*parts, *words], {**flat, **share}
     if "generator.root" not in flat:
         parts.append(_digest({key: value for key, value in flat.items() if value not in (None, {}, [])}))
     return "-".join([*parts, *([f"draw{number}"] if draw and number else [])])

@@ -77,7 +77,9 @@ def test_synthetic_images_in_two_classes_are_said(root: Path, caplog: pytest.Log
     class Blind(Painter):
         """Makes the same picture for every class."""
 
-        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+        def sample(
+            self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+        ) -> list[Image.Image | str]:
             return super().sample(["a picture"] * len(prompts), list(range(len(seeds))))
 
     job = settings(root, root.parent, 0.5, 0.5)

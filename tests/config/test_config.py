@@ -1266,3 +1266,35 @@ def test_a_draw_is_an_arm_and_the_first_needs_no_name() -> None:
     assert first.folder == typed.folder != second.folder
     assert (first.synthetic_set, second.synthetic_set) == (typed.synthetic_set, f"{first.synthetic_set}-draw1")
     assert problem("generator.draw=-1").startswith("generator.draw=-1: must be")
+
+
+def test_a_set_that_is_guided_by_real_images_bears_their_share() -> None:
+    def names(*typed: str) -> dict[tuple[str, int], str]:
+        jobs = jobs_of("-m", "mix=64,55", "seed=0,1", *typed)
+        return {(job.settings["mix"]["name"], job.settings["seed"]): job.synthetic_set for job in jobs}
+
+    assert len(set(names().values())) == 1
+    guided = names("generator.strength=0.5")
+    assert len(set(guided.values())) == 4
+    assert guided["64", 1].startswith("tiny_digits-real0.4-seed1-")
+    assert names("generator.strength=null") == names()
+    fixed = names("generator.strength=0.5", "replicate=weights")
+    assert len(set(fixed.values())) == 2, "all seeds have the same real images"
+    assert fixed["64", 1] == guided["64", 0]
+
+
+def test_all_real_images_guide_one_set_for_all_seeds() -> None:
+    def sets(*typed: str) -> set[str]:
+        return {job.synthetic_set for job in jobs_of("-m", "generator.strength=0.5", *typed)}
+
+    assert len(sets("mix=add50,add100", "seed=0,1")) == 1
+    assert len(sets("mix=add100", "seed=0,1", "folds=2")) == 2
+    assert len(sets("mix=add100", "dataset.imbalance=0.5")) == 1
+    assert len({*sets("mix=add100", "dataset.imbalance=0.5"), *sets("mix=add100", "dataset.imbalance=0.2")}) == 2
+    assert len(sets("mix=add100", "mix.real_per_class=4,8", "seed=0,1")) == 4
+    assert len(sets("mix=add100", "replicate=full", "seed=0,1")) == 2
+
+
+@pytest.mark.parametrize("strength", ["0", "1.5", "-1"])
+def test_a_strength_outside_its_range_is_refused(strength: str) -> None:
+    assert problem(f"generator.strength={strength}").startswith(f"generator.strength={strength}: must be more than 0")

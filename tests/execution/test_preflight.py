@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from synthaug.arms import build, real_share
 from synthaug.arms.shifts import Folder, Shift, Synthetic
 from synthaug.config import schema
 from synthaug.config.job import Job
@@ -19,6 +20,7 @@ from synthaug.execution.session import Session
 from synthaug.files import read_json, write_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
+from synthaug.generation.synthetic_set import read_manifest
 from synthaug.runs import layout, planning
 from synthaug.runs.grouping import read_groups
 from tests.factories import commands
@@ -355,3 +357,34 @@ def test_whoever_wants_to_be_online_must_be_logged_in(photos: Path, monkeypatch:
     monkeypatch.setattr("wandb.login", lambda **_: False)
     monkeypatch.setenv("WANDB_MODE", "")
     check(jobs)
+
+
+class Guided(Painter):
+    is_guided = True
+
+
+def test_arm_without_real_images_is_refused_for_a_guided_generator(photos: Path) -> None:
+    check(jobs_of(photos, "mix=64,add100", "generator.strength=0.5"), Guided())
+    with pytest.raises(UserError, match=r"mix=synthetic: .*starts from real images of the arm"):
+        check(jobs_of(photos, "mix=64,synthetic", "generator.strength=0.5"), Guided())
+    check(jobs_of(photos, "mix=synthetic"))
+
+
+def test_training_image_that_guided_a_set_and_is_gone_stops_the_runs(photos: Path) -> None:
+    jobs = jobs_of(photos, "mix=add100", "generator.strength=0.5")
+    (job,) = jobs
+    real = real_share.redrawn(real_of(job), job.settings)
+    sources = real_share.source_images(real, job.settings, Guided())
+    images = build.synthetic_images(job.settings, "photos", job.synthetic_set, Guided(), sources=sources)
+    images.ensure({"cat": 2, "dog": 2})
+    check(jobs, Guided())
+    gone = photos / read_manifest(images.folder)[0].source
+    gone.unlink()
+    with pytest.raises(UserError, match=f"{gone.name} is gone or has changed"):
+        check(jobs, Guided())
+    check(jobs_of(photos, "mix=add100", "generator.strength=0.5", "dataset.on_bad_image=skip"), Guided())
+
+
+def test_images_that_start_from_training_images_are_no_shift_set(photos: Path) -> None:
+    with pytest.raises(UserError, match=r"shift=synthetic: .* starts from training images"):
+        check(jobs_of(photos, "mix=64"), Guided(), {"synthetic": Synthetic(2)})

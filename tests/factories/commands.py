@@ -39,6 +39,8 @@ SET = synthetic_set_name(MAKERS)
 class Painter:
     """A generator in the interface of `DiffusionGenerator`: noise in a colour that depends on the prompt."""
 
+    is_guided = False
+
     def __init__(self, prompt: str = "a {class_name}", batch_size: int = 8, fails: bool = False) -> None:
         self.prompt = prompt
         self.negative_prompt = ""
@@ -52,7 +54,9 @@ class Painter:
     def check(self, classes: Sequence[str]) -> None:
         pass
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+    def sample(
+        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+    ) -> list[Image.Image | str]:
         if self.fails:
             raise RuntimeError("the painter has run out of paint")
         return [paint(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]

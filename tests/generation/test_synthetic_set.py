@@ -35,6 +35,8 @@ CLASSES = ["cat", "sea_lion"]
 class Painter:
     """A generator that needs no model: noise from the seed. Every image made is a line in its journal."""
 
+    is_guided = False
+
     def __init__(self, journal: Path | None = None, batch_size: int = 3, **settings: Any) -> None:
         self.prompt = settings.pop("prompt", "a photo of a {class_name}")
         self.negative_prompt = settings.pop("negative_prompt", 'blurry, "odd"\nlines')
@@ -52,7 +54,9 @@ class Painter:
     def check(self, classes: Sequence[str]) -> None:
         pass
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+    def sample(
+        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+    ) -> list[Image.Image | str]:
         assert len(prompts) == len(seeds)
         self.seeds += seeds
         self.batches.append(len(seeds))
@@ -474,7 +478,9 @@ def test_prompts_are_checked_once_and_before_the_first_image(tmp_path: Path) -> 
 
 def test_an_image_that_could_not_be_made_is_rejected_with_the_reason(tmp_path: Path) -> None:
     class Overflowing(Painter):
-        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+        def sample(
+            self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+        ) -> list[Image.Image | str]:
             return [
                 "not a number" if seed % 2 else image
                 for seed, image in zip(seeds, super().sample(prompts, seeds), strict=True)
@@ -550,7 +556,9 @@ def test_an_image_that_is_made_again_has_no_old_row_while_that_lasts(tmp_path: P
     lines: list[str] = []
 
     class Watching(Painter):
-        def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+        def sample(
+            self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+        ) -> list[Image.Image | str]:
             lines.extend((tmp_path / "manifest.csv").read_text(encoding="utf-8").split("\ncat,")[1:])
             return super().sample(prompts, seeds)
 
@@ -626,7 +634,9 @@ class Hanging(Painter):
         super().__init__(journal)
         self.lives = lives
 
-    def sample(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image | str]:
+    def sample(
+        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+    ) -> list[Image.Image | str]:
         assert self.journal is not None
         if self.lives == 0:
             self.journal.with_name("journal.hangs").touch()

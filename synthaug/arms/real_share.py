@@ -1,0 +1,103 @@
+"""The real images of an arm: its own share, which also guides its generator."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from synthaug.arms import mixing, smoke_test
+from synthaug.arms.mixing import Counts, Mix
+from synthaug.data import splitting
+from synthaug.data.samples import RealImages, Sample, per_class
+from synthaug.errors import UserError
+from synthaug.generation.folder import FolderGenerator
+from synthaug.generation.source_images import SourceImages
+from synthaug.generation.synthetic_set import Generator, is_guided
+from synthaug.messages import bullets, plural
+from synthaug.runs import identity
+
+
+def redrawn(real: RealImages, settings: Mapping[str, Any]) -> RealImages:
+    """Return the dataset of a run: with other validation images, where its seed draws these anew.
+
+    Args:
+        real: the dataset.
+        settings: of the run.
+    """
+    return splitting.redraw_validation(real, identity.run_seed(settings)) if settings["replicate"] == "full" else real
+
+
+def source_images(
+    real: RealImages, settings: Mapping[str, Any], generator: Generator | FolderGenerator
+) -> SourceImages | None:
+    """Return the real images that guide a generator: those that the arm trains on itself; None if it is not guided.
+
+    Args:
+        real: the dataset, from `redrawn`.
+        settings: of the run.
+        generator: of the run.
+
+    Raises:
+        UserError: an arm without real images of some class, or with images of the validation or test set.
+    """
+    if isinstance(generator, FolderGenerator) or not is_guided(generator):
+        return None
+    samples = select(real, settings)
+    by_class = per_class(samples, real.classes)
+    mix, name = Mix.of(settings["mix"]), settings["mix"]["name"]
+    if empty := [class_name for class_name, listed in by_class.items() if not listed]:
+        raise UserError(
+            f"mix={name} ({mix}): generator={settings['generator']['name']} starts from real images of the arm, and it "
+            f"has none of {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: choose a mix with real images, or a "
+            "generator without guidance by images."
+        )
+    require_training_images(samples, real)
+    return SourceImages(Path(settings["dataset"]["root"]).expanduser(), by_class)
+
+
+def select(real: RealImages, settings: Mapping[str, Any]) -> list[Sample]:
+    """Return the real images of a run.
+
+    Args:
+        real: the dataset, from `redrawn`.
+        settings: of the run.
+
+    Raises:
+        UserError: the images do not allow the mix.
+    """
+    mix = Mix.of(settings["mix"])
+    if settings["debug"]:
+        counts = smoke_test.few_counts(real, mix)
+    else:
+        counts = mixing.required(real.train, real.classes, mix, real.more)
+    alone = {name: Counts(count.real, 0) for name, count in counts.items()}
+    return mixing.select(real.train, [], alone, identity.selection_seed(settings), real.more)
+
+
+def require_training_images(samples: Iterable[Sample], real: RealImages) -> None:
+    """Check that no image is one of the validation or test set, by the content of the files.
+
+    Args:
+        samples: that a generator learns or starts from.
+        real: the dataset.
+
+    Raises:
+        UserError: with the images.
+    """
+    held_out = {sample.sha256: f"{split}: {sample.path}" for split in ("val", "test") for sample in real.splits[split]}
+    leaks = [f"{sample.path}  =  {held_out[sample.sha256]}" for sample in samples if sample.sha256 in held_out]
+    if leaks:
+        raise UserError(
+            f"{plural(len(leaks), 'image')} for the generator would be of the validation or test set, so that its "
+            f"images leak into training:\n{bullets(leaks)}\nRemove them from the training images."
+        )
+
+
+def is_exact(settings: Mapping[str, Any]) -> bool:
+    """Whether a run will have the real images of the list: no file is left out once all are decoded.
+
+    Args:
+        settings: of the run.
+    """
+    dataset = settings["dataset"]
+    skips = dataset["on_bad_image"] == "skip" or dataset["on_label_conflict"] == "drop"
+    return not skips and not settings["debug"]

@@ -1,0 +1,181 @@
+"""Guidance of a text-to-image model by a real image: from which image, how strongly, through which pipeline."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from synthaug.errors import UserError
+from synthaug.generation.options import call_parameters
+
+MASKS = ("center", "border", "random")
+_FILTER = Image.Resampling.LANCZOS
+
+
+@dataclass(frozen=True)
+class ImageGuidance:
+    """How each synthetic image is guided by a real one; nothing is set for a model that follows prompts alone.
+
+    Attributes:
+        strength: of image-to-image: the share of the noise that is added to the real image, above 0; 1 leaves nothing
+            of it.
+        mask: the part of it that is painted anew (inpainting): "center", "border" or "random"; None is all of it.
+    """
+
+    strength: float | None = None
+    mask: str | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there is a real image for each synthetic one."""
+        return self.strength is not None
+
+    def problems(self, steps: int | None) -> list[str]:
+        """Return what is wrong with the values, before anything is loaded.
+
+        Args:
+            steps: denoising steps; None where the pipeline decides.
+        """
+        problems = []
+        strength, mask = self.strength, self.mask
+        is_number = isinstance(strength, int | float) and not isinstance(strength, bool)
+        if strength is not None and not (is_number and 0 < strength <= 1):
+            problems.append(
+                f"generator.strength={strength}: must be more than 0 and at most 1, where 1 leaves nothing of the real "
+                "image; or null for none"
+            )
+        elif strength is not None and steps is not None and (reason := _steps_problem(steps, strength)):
+            problems.append(reason)
+        if mask is not None and mask not in MASKS:
+            problems.append(f"generator.mask={mask}: must be one of {', '.join(MASKS)}, or null")
+        elif mask is not None and strength is None:
+            problems.append(f"generator.mask={mask}: needs generator.strength, how far what it shows is painted anew")
+        return problems
+
+    def adapt(self, pipeline: Any, model: str) -> Any:
+        """Return the pipeline of the same weights that takes real images, without a second copy of them.
+
+        Args:
+            pipeline: text-to-image, of diffusers.
+            model: its name.
+
+        Raises:
+            UserError: diffusers has no such pipeline for this model.
+        """
+        if self.strength is None:
+            return pipeline
+        import diffusers
+
+        key, task = ("mask", "Inpainting") if self.mask else ("strength", "Image2Image")
+        try:
+            adapted = getattr(diffusers, f"AutoPipelineFor{task}").from_pipe(pipeline)
+        except ValueError:
+            adapted = None
+        if adapted is None or "strength" not in call_parameters(type(adapted)):
+            what = "inpainting" if self.mask else "image-to-image"
+            raise UserError(
+                f"generator.{key}={getattr(self, key)}: diffusers {diffusers.__version__} has no pipeline for {what} "
+                f"with a {type(pipeline).__name__} ({model}): set generator.strength=null and generator.mask=null, or "
+                "choose another model, such as generator=sd15."
+            )
+        adapted.set_progress_bar_config(disable=True)
+        if getattr(adapted, "watermark", None) is not None:
+            adapted.watermark = None  # as `loading` does
+        return adapted
+
+    def arguments(
+        self, images: Sequence[Image.Image], seeds: Sequence[int], size: tuple[int, int], crop: int | None
+    ) -> dict[str, Any]:
+        """Return the arguments of a pipeline's call that guide it.
+
+        Args:
+            images: the real ones, one per synthetic image.
+            seeds: of the synthetic images, which place a random mask.
+            size: height and width of the sampled images.
+            crop: side of the centre square that is kept of them.
+        """
+        fitted = [fit(image, size, crop) for image in images]
+        arguments: dict[str, Any] = {"image": fitted, "strength": self.strength}
+        if self.mask is not None:
+            arguments["mask_image"] = [paint_mask(self.mask, size, seed) for seed in seeds]
+        return arguments
+
+
+def sampled_size(pipeline: Any, height: int | None, width: int | None) -> tuple[int, int]:
+    """Return height and width of a pipeline's images.
+
+    Args:
+        pipeline: of diffusers.
+        height, width: as they are set; None is the model's own.
+
+    Raises:
+        UserError: nothing says the model's own.
+    """
+    if height is not None and width is not None:
+        return height, width
+    denoiser: Any = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
+    sample = getattr(pipeline, "default_sample_size", None) or getattr(denoiser.config, "sample_size", None)
+    if not isinstance(sample, int):
+        raise UserError(
+            "generator.height=null, generator.width=null: the model does not say its size, to which the real images "
+            "are brought: set both."
+        )
+    side = sample * getattr(pipeline, "vae_scale_factor", 8)
+    return height or side, width or side
+
+
+def fit(image: Image.Image, size: tuple[int, int], crop: int | None = None) -> Image.Image:
+    """Return the centre of an image in the size that a model takes.
+
+    Args:
+        image: RGB.
+        size: height and width.
+        crop: side of the centre square that is kept of the model's images: then the image becomes this square, and its
+            edge pixels are repeated around it.
+    """
+    height, width = (crop, crop) if crop is not None else size
+    scale = max(height / image.height, width / image.width)
+    box_height, box_width = min(image.height, height / scale), min(image.width, width / scale)
+    left, top = (image.width - box_width) / 2, (image.height - box_height) / 2
+    fitted = image.resize((width, height), _FILTER, box=(left, top, left + box_width, top + box_height))
+    if crop is None:
+        return fitted
+    above, before = (size[0] - crop) // 2, (size[1] - crop) // 2
+    border = ((above, size[0] - crop - above), (before, size[1] - crop - before), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(fitted), border, mode="edge"))
+
+
+def paint_mask(kind: str, size: tuple[int, int], seed: int) -> Image.Image:
+    """Return a mask, white where an image is painted anew.
+
+    Args:
+        kind: "center" for a box of half the height and width, "border" for all but this box, "random" for a box with
+            sides of a third to two thirds, anywhere.
+        size: height and width.
+        seed: of the image; decides the random box.
+    """
+    height, width = size
+    if kind == "random":
+        digest = hashlib.sha256(f"mask\0{seed}".encode()).digest()
+        shares = [int.from_bytes(digest[8 * part : 8 * part + 8], "big") / 2**64 for part in range(4)]
+        box_height, box_width = (round(side * (1 + share) / 3) for side, share in zip(size, shares, strict=False))
+        top, left = round((height - box_height) * shares[2]), round((width - box_width) * shares[3])
+    else:
+        box_height, box_width, top, left = height // 2, width // 2, height // 4, width // 4
+    inside, outside = (0, 255) if kind == "border" else (255, 0)
+    pixels = np.full(size, outside, dtype=np.uint8)
+    pixels[top : top + box_height, left : left + box_width] = inside
+    return Image.fromarray(pixels)
+
+
+def _steps_problem(steps: int, strength: float) -> str:
+    if int(steps * strength) >= 1:
+        return ""
+    return (
+        f"generator.strength={strength}, generator.num_inference_steps={steps}: less than one step is left, so that "
+        f"nothing would be done; raise one of them ({math.ceil(1 / strength)} steps are the least)"
+    )
