@@ -25,16 +25,41 @@ class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
     yaml_implicit_resolvers: ClassVar = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # the merge of mappings
 
 
-def read_text(text: str) -> Any:
-    """Return what a YAML text holds, whatever looks like a number or a truth value as it is written.
+def text_lists(text: str) -> list[tuple[str, int, list[tuple[str | None, int]] | None]] | None:
+    """Return (key, line, values) of a mapping to lists of text, whatever looks like a number in it as it is written.
 
     Args:
         text: that `check_text` has seen.
 
+    Returns:
+        None where it is no mapping. The values are None where they are no list, else each with its line; one that is
+        no text is None.
+
     Raises:
         yaml.YAMLError: it is not YAML.
     """
-    return yaml.load(text, Loader=_TextLoader)
+    loader = _TextLoader(text)
+    try:
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            return None
+        loader.flatten_mapping(root)
+        return [
+            (
+                str(key.value),
+                key.start_mark.line + 1,
+                _list_of_text(values) if isinstance(values, yaml.SequenceNode) else None,
+            )
+            for key, values in root.value
+        ]
+    finally:
+        loader.dispose()
+
+
+def _list_of_text(node: Any) -> list[tuple[str | None, int]]:
+    return [
+        (item.value if isinstance(item, yaml.ScalarNode) else None, item.start_mark.line + 1) for item in node.value
+    ]
 
 
 def plain_texts(path: Path) -> Iterator[tuple[str, str]]:

@@ -78,7 +78,7 @@ ONLY_IN = {
     "matplotlib": ("synthaug.analysis.output.figures",),
     "jinja2": ("synthaug.analysis.text", "synthaug.analysis.output"),
     "rich": ("synthaug.analysis.text", "synthaug.analysis.output", "synthaug.report"),
-    "yaml": ("synthaug.analysis.audit.published", "synthaug.generation.prompts", "synthaug.yaml_files"),
+    "yaml": ("synthaug.analysis.audit.published", "synthaug.yaml_files"),
 }
 
 HEAVY = {

@@ -43,11 +43,21 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytes
 
 
 def test_everything_is_read_as_it_is_written() -> None:
-    text = "no: [a, 01]\n01: [b]\n3.10: [c]\n2024-05-01: [d]\n~: [e]\nrest: &r {1_0: 2}\nmerged: {<<: *r, on: off}\n"
-    content = yaml_files.read_text(text)
-    assert list(content) == ["no", "01", "3.10", "2024-05-01", "~", "rest", "merged"]
-    assert content["no"] == ["a", "01"]
-    assert content["merged"] == {"1_0": "2", "on": "off"}
+    text = "no: [a, 01]\n01: [b]\n3.10: [c]\n~: &r\n  - [d]\n  - e\nrest: *r\n<<: {1_0: [2]}\nplain: text\n"
+    lists = yaml_files.text_lists(text)
+    assert lists is not None
+    assert {name: values for name, _, values in lists} == {
+        "1_0": [("2", 8)],
+        "no": [("a", 1), ("01", 1)],
+        "01": [("b", 2)],
+        "3.10": [("c", 3)],
+        "~": [(None, 5), ("e", 6)],
+        "rest": [(None, 5), ("e", 6)],
+        "plain": None,
+    }
+    assert {name: line for name, line, _ in lists}["rest"] == 7
+    assert yaml_files.text_lists("[a]") is None
+    assert yaml_files.text_lists("") is None
 
 
 def test_plain_texts_are_named_by_their_keys(tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def synthetic_images(
     folder, draw = synthetic_folder(settings, dataset, name), settings["generator"].get("draw") or 0
     if isinstance(generator, FolderGenerator):
         prompts = settings["prompts"]
-        if any(prompts[key] for key in ("templates", "file", "settings", "names")):
+        if any(prompts[key] for key in ("templates", "file", "settings", "names", "lists")):
             raise UserError(
                 f"prompts={prompts['name']}: the images of generator.root={generator.root} exist already and use no "
                 "prompts: set prompts=default, or a generator that makes images."

@@ -11,7 +11,7 @@ from synthaug.config.schema import GROUPS, Config, quote_choices
 _BY_CLASS = r"prompts\.(?:settings|names)|mix\.fill|dataset\.class_counts"
 # Below these, keys are arguments of what a `_target_` names, or may be set without standing in any file.
 _ARGUMENT = re.compile(
-    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment)\.\w+=|mix\.augment="
+    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment|prompts\.lists)\.\w+=|mix\.augment=|prompts\.lists="
     rf"|({_BY_CLASS})(\.[\w-]+)?="
 )
 PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)

@@ -1,5 +1,6 @@
 """One composed run as plain data."""
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ from synthaug.config.command_line import key_of
 from synthaug.config.naming import (
     LOADED_KEY,
     arm_name,
+    captions_name,
     config_folders,
     loaded_name,
     plain_data,
     typed_augment,
 )
 from synthaug.data.split_rule import Fold
+from synthaug.errors import UserError
+from synthaug.generation.caption_files import read_captions
 from synthaug.runs import identity
 from synthaug.runs.factors import run_label
 from synthaug.runs.layout import RunKey, study_name
@@ -107,12 +111,16 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
         name = settings[group].get("name")
         if name is not None:
             names[group] = str(name)  # a name such as 2024 is a number to YAML
+        elif group == "prompts":
+            names[group] = captions_name(choices[group], settings[group]["file"], folders)
         elif group in LOADED_KEY:
             names[group] = loaded_name(group, choices[group], plain_data(plain[group], resolve=False), folders)
         else:
             names[group] = choices[group]
     for group, name in names.items():
         settings[group]["name"] = recorded[group]["name"] = name
+    if settings["prompts"]["file"] is not None:
+        _identify_captions(settings["prompts"], recorded["prompts"])
     if settings["replicate"] in ("draw", "full") and "root" not in settings["generator"]:  # a pool has no draws
         settings["generator"]["draw"] = recorded["generator"]["draw"] = settings["seed"]
     recorded = json.loads(json.dumps(recorded))  # as its file has it
@@ -121,6 +129,15 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
     )
     study = Path(settings["output_dir"]) / settings["experiment"]
     return Job(settings, recorded, key, study, names["mix"])
+
+
+def _identify_captions(prompts: dict[str, Any], recorded: dict[str, Any]) -> None:
+    """Note what a file of captions holds: with other ones, images and arm are other ones too.
+
+    A file that cannot be read is refused where the captions are needed, which not every arm does.
+    """
+    with contextlib.suppress(UserError):
+        prompts["content"] = recorded["content"] = read_captions(Path(prompts["file"]).expanduser()).digest
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

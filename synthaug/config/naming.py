@@ -166,6 +166,19 @@ def loaded_name(group: str, choice: str, node: Mapping[str, Any], folders: Itera
     return name if choice == in_file else f"{choice}-{name}"
 
 
+def captions_name(choice: str, file: str | None, folders: Iterable[Path]) -> str:
+    """Return the name of prompts: of their choice, and of the file of captions unless it is that of the choice.
+
+    Args:
+        choice: of the group `prompts`.
+        file: of captions.
+        folders: config folders, the first of which with such a choice holds.
+    """
+    path = choice_file("prompts", choice, folders)
+    in_file = read_settings(path).get("file") if path else None
+    return choice if file is None or file == in_file else f"{choice}-{Path(folder_name(file)).stem}"
+
+
 def _name_part(value: Any) -> str:
     if isinstance(value, list):
         return "_".join(map(_name_part, value))

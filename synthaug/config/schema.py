@@ -168,12 +168,16 @@ class MixConfig:
 
 @dataclass
 class PromptsConfig:
-    """Templates, or a file with the prompts of each class; without either, the generator's own template."""
+    """Templates, or a file with the prompts of each class; without either, the generator's own template.
+
+    `lists` (placeholder → values) are combined in the templates: an image has one value of each.
+    """
 
     name: str | None = None
     templates: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    lists: dict[str, list[str] | None] = field(default_factory=dict)
     file: str | None = None
 
 

@@ -38,6 +38,7 @@ MANIFEST = "manifest.csv"
 _MAX_REJECTED = 0.9  # share of a class's candidates above which generation stops
 _MIN_CANDIDATES = 20  # of a class, before that share is looked at
 _MOST_PROMPTS = 100  # lines shown
+_MORE = 100  # prompts of a class that are checked beyond those of twice its images
 
 
 class SyntheticImages(Protocol):
@@ -229,7 +230,7 @@ class SyntheticSet:
             self._write(rows)
         provenance = self.generator.provenance()
         self._check_model(rows, provenance)
-        self.generator.check_prompts([text for name in counts for text in self.prompts.distinct(name)])
+        self.generator.check_prompts(self._texts_of(counts))
         log.info("generating %d images into %s", missing, self.folder)
         accepted, first, started = 0, len(rows), time.perf_counter()
         with tqdm(total=missing, desc="generating", unit="image", disable=None, leave=False) as bar:
@@ -243,6 +244,10 @@ class SyntheticSet:
         if rejected := len(rows) - first - accepted:
             log.warning("%d more were rejected: see the column 'rejected' of %s", rejected, self._manifest_path)
         return accepted
+
+    def _texts_of(self, counts: Mapping[str, int]) -> list[str]:
+        """Return the prompts of the images of `counts`, and of as many more for those that are rejected."""
+        return [text for name, count in counts.items() for text in self.prompts.distinct(name, 2 * count + _MORE)]
 
     def _show_prompts(self, classes: Sequence[str]) -> None:
         self._show_once(logging.INFO, f"prompts:\n{bullets(self.prompts.shown(classes), limit=_MOST_PROMPTS)}")

@@ -19,6 +19,7 @@ INCIDENTAL = frozenset({
 SEED, DRAW, REPLICATE = "seed", "generator.draw", "replicate"
 FOLDS, FOLD = "folds", "fold"  # how many, and which of them a run is tested on
 SHOTS = "mix.real_per_class"
+CAPTIONS, CAPTIONS_FILE = "prompts.content", "prompts.file"  # a hash of what the file holds, and where it is
 DEFAULT_PROMPTS = "default"  # the choice of `prompts` that leaves them to the generator
 
 # Settings with which a generator starts from real images of the arm; each may be a node.
@@ -210,4 +211,6 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             flat |= _flat(value, f"{key}.")
         else:
             flat[key] = list(value) if isinstance(value, tuple) else value
+    if flat.get(CAPTIONS):  # wherever they stand
+        flat.pop(CAPTIONS_FILE, None)
     return flat

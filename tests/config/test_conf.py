@@ -68,7 +68,7 @@ MANDATORY = {
 CONTROLLED = {
     "controls": ("real 55 real50 64 real40 73 real30 82 real20", "steps"),
 }
-NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "file": None}
+NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "lists": {}, "file": None}
 
 # A dataset of one's own is called like its folder.
 NAMED_BY_FOLDER = {"imagefolder": "photos", "huggingface": "photos", "folder": "pool"}

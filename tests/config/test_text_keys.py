@@ -105,3 +105,30 @@ def test_the_name_of_a_study_is_not_its_settings() -> None:
             jobs_of(*flags, "experiment=controls")
         jobs_of(*flags, "experiment=controls-2")
     assert jobs_of("-m", "+experiments=controls", "experiment=controls", "mix=real", "seed=0")
+
+
+def test_lists_of_prompts_are_replaced_added_and_dropped() -> None:
+    schema.register()
+    overrides = ["mix=55", "prompts=varied"]
+    (varied,) = jobs_of(*overrides)
+    first, second = jobs_of("-m", *overrides, "prompts.lists.light=[at dawn,at night],[indoors]")
+    assert [job.settings["prompts"]["lists"]["light"] for job in (first, second)] == [
+        ["at dawn", "at night"],
+        ["indoors"],
+    ]
+    assert first.settings["prompts"]["lists"]["pose"] == varied.settings["prompts"]["lists"]["pose"]
+    (dropped,) = jobs_of(*overrides, "prompts.lists.pose=null")
+    (added,) = jobs_of(*overrides, "prompts.lists.lens=[35,50]")
+    assert added.settings["prompts"]["lists"]["lens"] == ["35", "50"]
+    assert len({job.synthetic_set for job in (varied, first, second, dropped, added)}) == 5
+
+
+def test_a_study_changes_single_lists_in_its_yaml(tmp_path: Path) -> None:
+    (tmp_path / "experiments").mkdir()
+    text = "# @package _global_\ndefaults:\n  - override /prompts: varied\n  - override /mix: '55'\n"
+    text += "experiment: night\nprompts:\n  lists:\n    light: [at night]\n    pose: null\n"
+    (tmp_path / "experiments" / "night.yaml").write_text(text, encoding="utf-8")
+    schema.register()
+    (job,) = jobs_of("-m", f"--config-dir={tmp_path}", "+experiments=night")
+    lists = job.settings["prompts"]["lists"]
+    assert (lists["light"], lists["pose"], len(lists["background"])) == (["at night"], None, 8)

@@ -31,7 +31,7 @@ NETWORK = "timm/test_efficientnet"  # 100,000 parameters, with batch normalisati
 KEY = RunKey("photos", "55", 0)
 MAKERS = {  # of synthetic images
     "generator": {"name": "painter"},
-    "prompts": {"name": "default", "templates": [], "settings": {}, "names": {}, "file": None},
+    "prompts": {"name": "default", "templates": [], "settings": {}, "names": {}, "lists": {}, "file": None},
 }
 SET = synthetic_set_name(MAKERS)
 

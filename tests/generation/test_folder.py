@@ -17,7 +17,7 @@ from synthaug.errors import UserError
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from tests.factories.images import image, write_dataset
 
-NONE: dict[str, Any] = {"name": "default", "templates": [], "settings": {}, "names": {}, "file": None}
+NONE: dict[str, Any] = {"name": "default", "templates": [], "settings": {}, "names": {}, "lists": {}, "file": None}
 DATASET: dict[str, Any] = {
     "name": "photos", "train": "train", "val": "val", "test": "test", "prepare": None, "split": None,
     "image_size": 16, "crop_pct": 1.0, "on_bad_image": "stop", "augment": {"scale": [1.0, 1.0]},

@@ -18,7 +18,7 @@ PUBLISHED = (
     "A photorealistic, highly detailed 8K photograph of a turtle in various settings and poses in the sea, shot with a "
     "Nikon Z7 II, 70-200mm lens, natural lighting, sharp focus, ultra-high-definition"
 )
-EMPTY: dict[str, Any] = {"templates": [], "file": None, "settings": {}, "names": {}}
+EMPTY: dict[str, Any] = {"templates": [], "file": None, "settings": {}, "names": {}, "lists": {}}
 
 
 def fill(template: str, class_name: str) -> str:
@@ -184,22 +184,7 @@ def test_a_class_missing_in_the_file_is_named_with_what_is_close(tmp_path: Path)
         prompts.check(["cat", "dog", "zebra"])
     headline, *problems = str(caught.value).splitlines()
     assert f"prompts.file={tmp_path / 'p.yaml'}" in headline
-    assert [re.findall("'[^']+'", problem) for problem in problems] == [["'cat'", "'cats'"], ["'zebra'"]]
-
-
-@pytest.mark.parametrize(
-    ("text", "cause"),
-    [
-        ("cat: [a, b", "not YAML"),
-        ("- cat\n- dog\n", "no classes"),
-        ("", "no classes"),
-        ("cat: a cat\ndog: []\nbird: [[1]]\nfish: ['', x]\nok: [x]", "for cat, dog, bird, fish\\."),
-        ("cat: \x00", "not YAML"),
-    ],
-)
-def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, cause: str) -> None:
-    with pytest.raises(UserError, match=rf"(?s)prompts.file=.*p.yaml .*{cause}.*\n  cat:\n    - a cat"):
-        read_file(tmp_path / "p.yaml", text)
+    assert [re.findall("'[^']+'", problem) for problem in problems] == [["'cat'", "'cats'"], ["'zebra'"], ["'cats'"]]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -250,3 +235,77 @@ def test_a_class_that_cannot_be_typed_is_sent_to_a_file(name: str, key: str) -> 
     with pytest.raises(UserError) as caught:
         Prompts(["{class_name} {setting}"]).check([name])
     assert key in str(caught.value).splitlines()[-1]
+
+
+LISTS = {"place": ["in the sea", "at home", "in the snow"], "light": ["", "at night"]}
+
+
+def varied(**changes: Any) -> Prompts:
+    return read_prompts({**EMPTY, "templates": ["{a} {class_name} {place}, {light}"], "lists": LISTS, **changes}, None)
+
+
+def test_lists_are_combined_in_a_template() -> None:
+    prompts = varied()
+    prompts.check(["owl", "cat"])
+    texts = prompts.distinct("owl")
+    assert sorted(texts) == sorted(
+        [f"an owl {place}{light}" for place in LISTS["place"] for light in ("", ", at night")]
+    )
+    assert [prompts.prompt("owl", index) for index in range(12)] == texts * 2
+    assert prompts.distinct("cat", 4) == [text.replace("an owl", "a cat") for text in texts[:4]]
+    assert len(prompts.shown(["cat"])) == 2
+
+
+@given(st.integers(0, 300))
+def test_an_images_prompt_depends_on_class_and_index_alone(index: int) -> None:
+    assert varied().prompt("cat", index) == varied().prompt("cat", index + 6) == varied().distinct("cat")[index % 6]
+
+
+def test_templates_and_lists_are_balanced_together() -> None:
+    prompts = varied(templates=["one {class_name} {place}", "a {class_name} {light} {place}"])
+    texts = [prompts.prompt("cat", index) for index in range(7)]
+    assert sum(text.startswith("one") for text in texts) in (3, 4)
+    assert all(sum(place in text for text in texts) in (2, 3) for place in LISTS["place"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lists": {**LISTS, "pose": ["up"]}}, ["prompts.lists.pose", "{pose}"]),
+        ({"lists": {**LISTS, "light": []}}, ["prompts.lists.light"]),
+        ({"lists": {**LISTS, "light": ["x", "y", "x"]}}, ["prompts.lists.light", "'x'"]),
+        ({"lists": {"place": ["x"]}}, ["{light}"]),
+        ({"lists": {**LISTS, "light": [["a"], ["b"]]}}, ["prompts.lists.light", "['a']"]),
+        ({"lists": {**LISTS, "setting": ["x"]}}, ["prompts.lists.setting"]),
+        ({"lists": {**LISTS, "no-name": ["x"]}}, ["prompts.lists.no-name"]),
+        ({"templates": ["a {class_name} {place} {light!r}"]}, ["{light!r}"]),
+    ],
+)
+def test_malformed_lists_are_named(changes: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        varied(**changes).check(["cat"])
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_numbers_of_a_list_are_text() -> None:
+    assert varied(lists={**LISTS, "light": [35]}).prompt("cat", 0) == "a cat in the sea, 35"
+
+
+def test_a_list_without_values_is_left_out() -> None:
+    assert varied(templates=["{class_name} {place}"], lists={**LISTS, "light": None}).prompt("cat", 0).startswith("cat")
+
+
+def test_photographs_vary() -> None:
+    prompts = conf("varied")
+    prompts.check(["cat", "owl"])
+    texts = prompts.distinct("cat", 5000)
+    assert len(texts) == 8 * 7 * 5 * 5
+    assert len(set(prompts.distinct("owl", 8))) == 8
+    assert max(len(text.split()) for text in texts) < 40, "an encoder of CLIP reads 77 tokens"
+
+
+def test_what_is_shown_of_many_prompts_stays_short() -> None:
+    names = [f"class {number}" for number in range(50)]
+    long = Prompts(by_class={name: [f"{name} {'very ' * 300}{number}" for number in range(40)] for name in names})
+    assert all(len(line) < 220 for line in [*long.shown(names), *conf("varied").shown(names)])
+    assert all("39 others" in line for line in long.shown(names))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from synthaug.config.schema import Config, SplitConfig
-from synthaug.runs.identity import arm_settings, describe_differences, differing_settings, run_seed
+from synthaug.runs.identity import arm_settings, describe_differences, differing_settings, run_seed, synthetic_set_name
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
@@ -28,7 +28,7 @@ OTHER_RUN = {
     )),
     "mix.real", "mix.synthetic", "mix.real_per_class", "mix.fill", "mix.augment",
     "prompts.name", "prompts.templates", "prompts.settings", "prompts.names",
-    "prompts.file", "generator", "model", "trainer",
+    "prompts.lists", "prompts.file", "generator", "model", "trainer",
 }  # fmt: skip
 ARGUMENTS_OF_THE_SAME_RUN = [
     "generator.device", "generator.batch_size", "generator.classes", "generator.offload", "generator.slicing",
@@ -117,3 +117,18 @@ def test_each_fold_of_a_seed_has_weights_and_order_of_its_own() -> None:
 def test_runs_of_one_arm_differ_in_seed_and_fold_alone() -> None:
     runs = [{"seed": seed, "fold": fold, "folds": 2} for seed, fold in ((0, 0), (0, 1), (1, 0))]
     assert [arm_settings(run) for run in runs] == [{"folds": 2}] * 3
+
+
+def test_captions_are_what_they_say_and_not_where_they_stand() -> None:
+    def made_of(**prompts: Any) -> tuple[dict[str, Any], str]:
+        settings = {"mix": {"synthetic": 1.0}, "generator": {"name": "g"}, "prompts": {"name": "p", **prompts}}
+        return arm_settings(settings), synthetic_set_name(settings)
+
+    first = made_of(file="a.yaml", content="123")
+    assert made_of(file="elsewhere/b.jsonl", content="123") == first
+    for arm, images in (made_of(file="a.yaml", content="456"), made_of(file="a.yaml")):
+        assert arm != first[0]
+        assert images != first[1]
+    assert made_of(file="a.yaml")[0]["prompts.file"] == "a.yaml", "runs of earlier versions stay what they were"
+    assert made_of(lists={})[1] == made_of()[1]
+    assert made_of(lists={"light": ["a"]})[1] != made_of(lists={"light": ["b"]})[1]
