@@ -94,7 +94,9 @@ def generate(job: Job) -> None:
         needed = {name: count.synthetic for name, count in counts.items()}
     generator = make_generator(job)
     sources = real_share.source_images(real_share.redrawn(real, settings), settings, generator)
-    synthetic = build.synthetic_images(settings, job.key.dataset, job.synthetic_set, generator, sources=sources)
+    synthetic = build.synthetic_images(
+        settings, job.key.dataset, job.synthetic_set, generator, sources=sources, training=real.train
+    )
     generated = synthetic.ensure(needed)
     log.info("%d images generated, %d existed: %s", generated, sum(needed.values()) - generated, synthetic.folder)
 

@@ -32,6 +32,7 @@ from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
+from synthaug.generation.image_formats import MATCH, MatchedFormats
 from synthaug.generation.prompts import read_prompts
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
@@ -281,6 +282,7 @@ def synthetic_images(
     generator: Generator | FolderGenerator,
     announced: set[str] | None = None,
     sources: SourceImages | None = None,
+    training: Sequence[Sample] = (),
 ) -> SyntheticImages:
     """Return the images of a generator for a dataset, which all studies share.
 
@@ -291,6 +293,7 @@ def synthetic_images(
         generator: not yet loaded.
         announced: what the command has told already.
         sources: real images for a generator that is guided by them, from `real_share.source_images`.
+        training: real images, whose formats `generator.image_format` may ask for.
 
     Raises:
         UserError: prompts that cannot be read, or that would not be used.
@@ -308,10 +311,22 @@ def synthetic_images(
                 f"generator.draw={draw}: the images of generator.root={generator.root} exist already, and no others "
                 "are drawn; leave it out, or choose a generator that makes images."
             )
-        return FolderPool(folder, generator)
+        return FolderPool(folder, generator, matched_formats(settings, folder, training))
     series = f"draw {draw}" if draw else ""
     prompts = read_prompts(settings["prompts"], generator.prompt)
-    return SyntheticSet(folder, generator, prompts, series, announced, sources)
+    formats = matched_formats(settings, folder, training)
+    return SyntheticSet(folder, generator, prompts, series, announced, sources, formats)
+
+
+def matched_formats(settings: Mapping[str, Any], folder: Path, training: Sequence[Sample]) -> MatchedFormats | None:
+    """Return the formats of a set's images where they are those of real ones; None: as they are sampled.
+
+    Args:
+        settings: of the run.
+        folder: of the set.
+        training: real images.
+    """
+    return MatchedFormats(folder, training) if settings["generator"].get("image_format") == MATCH else None
 
 
 def build(

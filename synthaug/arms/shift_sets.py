@@ -58,6 +58,7 @@ def held_out_images(
     name: str,
     generator: Generator | FolderGenerator,
     announced: set[str] | None = None,
+    training: Sequence[Sample] = (),
 ) -> SyntheticSet:
     """Return the synthetic images that no arm trains on, of the same generator and prompts but with other seeds.
 
@@ -67,6 +68,7 @@ def held_out_images(
         name: of the set.
         generator: not yet loaded.
         announced: what the command has told already.
+        training: real images, whose formats `generator.image_format` may ask for.
 
     Raises:
         UserError: a pool of existing images, of which any may be trained on; images that are guided by training images.
@@ -84,7 +86,8 @@ def held_out_images(
         )
     folder = build.images_folder(settings) / "held_out" / dataset / name
     prompts = read_prompts(settings["prompts"], generator.prompt)
-    return SyntheticSet(folder, generator, prompts, "held out", announced)
+    formats = build.matched_formats(settings, folder, training)
+    return SyntheticSet(folder, generator, prompts, "held out", announced, formats=formats)
 
 
 def held_out_source(images: SyntheticSet, classes: Sequence[str]) -> HeldOut:

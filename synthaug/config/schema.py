@@ -230,7 +230,7 @@ PROGRAM_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "shift": (),
 }
 # Keys of a node that are the program's and not its target's.
-PROGRAM_KEYS = ("name", "draw")
+PROGRAM_KEYS = ("name", "draw", "image_format")
 
 
 # At import: processes that a launcher starts resolve the names of folders before anything of ours is called.

@@ -83,6 +83,7 @@ MOST_FOLDS = 1000
 NO_SUCH_KEY = "there is no such key"
 SHARED_FOLDERS = ("datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
 POLICIES = ("trivial", "rand", "augmix", "auto")  # the keys of `data.policies.POLICIES`, which imports torch
+IMAGE_FORMATS = ("png", "match")  # of `generation.image_formats`, which imports numpy
 _PAIRS: Rule = (
     lambda pairs: (
         pairs in (None, "all")
@@ -130,6 +131,10 @@ _RULES: Mapping[str, Rule] = {
         "0 or a whole number above",
     ),
     "generator.strength": _number(0, 1, above=True, words="more than 0 and at most 1, or null: no real images"),
+    "generator.image_format": (
+        lambda name: name in (None, *IMAGE_FORMATS),
+        f"{' or '.join(IMAGE_FORMATS)}: as they are sampled, or as real training images are stored",
+    ),
     "image_price": _number(0, words="at least 0, or null"),
     "margin": _number(0, 100, above=True, below=True, words="more than 0 and less than 100 points"),
     "mix.real": _number(0, 1e6, below=True, words="0 to 1: the share of the real training images that is kept"),

@@ -40,6 +40,7 @@ _one_huge_image, _one_large_file = threading.Lock(), threading.Lock()
 MOST_SECONDS = 60  # of computing for an image, where it is read piece by piece
 _PIECE = 2**12  # bytes of a JPEG, GIF or PNG that are decoded at once
 _BAND = 2**22  # pixels that are converted at once
+_ENDLESS = 2**31  # a side that no image has
 
 # Drawing programs keep a workflow or a thumbnail beside the pixels; a megabyte is Pillow's own limit.
 PngImagePlugin.MAX_TEXT_CHUNK = 2**24
@@ -127,7 +128,7 @@ class _TimedContent(io.BytesIO):
         return super().read(size)
 
 
-def decode(source: Path | bytes, short_side: int) -> NDArray[np.uint8]:
+def decode(source: Path | bytes, short_side: int | None) -> NDArray[np.uint8]:
     """Decode an image file to upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
 
     Pillow decodes, and fully: torchvision's decoder crashes the process on some damaged files, and the header alone
@@ -135,13 +136,14 @@ def decode(source: Path | bytes, short_side: int) -> NDArray[np.uint8]:
 
     Args:
         source: the file, or its content.
-        short_side: in pixels.
+        short_side: in pixels; None: the image is not shrunk.
 
     Raises:
         RefusedImageError: too large, too slow, or of values whose scale cannot be known.
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
     content = source.read_bytes() if isinstance(source, Path) else source
+    short_side = short_side or _ENDLESS
     try:
         return _decode(_TimedContent(content), short_side)
     except RefusedImageError:
@@ -179,11 +181,25 @@ def _load(opened: Image.Image) -> Image.Image:
     if isinstance(opened, ImageFile.ImageFile):
         opened.decodermaxblock = _PIECE
     opened.load()
-    try:
-        turn = _TURNS.get(opened.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF data, which says nothing of the pixels
-        turn = None
+    turn = _TURNS.get(_orientation(opened))
     return opened if turn is None else opened.transpose(turn)
+
+
+def _orientation(opened: Image.Image) -> int:
+    try:
+        return int(opened.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF data, which says nothing of the pixels
+        return 1
+
+
+def upright_size(opened: Image.Image) -> tuple[int, int]:
+    """Return width and height of an image as it is decoded, which may be turned by its EXIF data.
+
+    Args:
+        opened: from `open_image`.
+    """
+    width, height = opened.size
+    return (height, width) if _orientation(opened) >= 5 else (width, height)
 
 
 def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:

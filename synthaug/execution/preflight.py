@@ -134,7 +134,7 @@ def check_runs(
             if shift_key not in sets:
                 with build.hash_cache(job.settings["dataset"], job.output_dir) as hashes:
                     sets[shift_key] = shift_sets.list_sets(
-                        shifts, real, _held_out(job, make_generator, announced), hashes.sha256
+                        shifts, real, _held_out(job, real, make_generator, announced), hashes.sha256
                     )
             problems += sets[shift_key][1]
             if not job.settings["overwrite"]:
@@ -306,6 +306,7 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
                 generator,
                 announced,
                 sources if real_share.is_exact(job.settings) else None,
+                real.train,
             )
             synthetic.check({name: count.synthetic for name, count in counts.items()})
     except UserError as error:
@@ -313,10 +314,12 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
     return ""
 
 
-def _held_out(job: Job, make_generator: MakeGenerator, announced: set[str]) -> SyntheticSet | UserError:
+def _held_out(
+    job: Job, real: RealImages, make_generator: MakeGenerator, announced: set[str]
+) -> SyntheticSet | UserError:
     try:
         return shift_sets.held_out_images(
-            job.settings, job.key.dataset, job.held_out_set, make_generator(job), announced
+            job.settings, job.key.dataset, job.held_out_set, make_generator(job), announced, real.train
         )
     except UserError as error:
         return error

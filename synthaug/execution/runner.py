@@ -231,7 +231,7 @@ def _pending_shift_sets(
 
     def held_out(per_class: int) -> list[Sample]:
         images = shift_sets.held_out_images(
-            job.settings, job.key.dataset, job.held_out_set, make_generator(job), session.announced
+            job.settings, job.key.dataset, job.held_out_set, make_generator(job), session.announced, real.train
         )
         return shift_sets.held_out_source(images, real.classes)(per_class)
 
@@ -263,7 +263,7 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
         real_share.source_images(data.real, settings, generator) if Mix.of(settings["mix"]).has_synthetic else None
     )
     synthetic = build.synthetic_images(
-        settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources
+        settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources, data.real.train
     )
 
     siblings = [

@@ -1,9 +1,12 @@
 """A pool of synthetic images that were made elsewhere: `<root>/<class>/<image>`.
 
 Every image is screened once: one that cannot be decoded or is one flat colour (the image that a safety checker
-returns) is not trained on. The results are kept in `screened.csv` by the content of the files.
+returns) is not trained on. The results are kept in `screened.csv` by the content of the files. Where the images are to
+be stored as real ones are, `images/<class>/` beside it has copies, which `copies.csv` lists by the originals' content.
 """
 
+import hashlib
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +16,23 @@ from PIL import Image
 from synthaug import locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data import checksums
-from synthaug.data.decoding import try_decode
+from synthaug.data.decoding import decode, try_decode
 from synthaug.data.folders import class_files, class_folders, file_hash, name_problems
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.parallel import map_images
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError, raise_all
-from synthaug.files import remove_unfinished
+from synthaug.files import remove_unfinished, whole_file
+from synthaug.generation import image_metadata
+from synthaug.generation.image_formats import MatchedFormats
 from synthaug.generation.screening import rejection
 from synthaug.messages import bullets, plural, suggest
 
 log = logging.getLogger(__name__)
 
 _COLUMNS = ("sha256", "rejected")
+COPIES, _COPY_COLUMNS = "copies.csv", ("class_name", "original", "index", "sha256")
+_COPIES_AT_ONCE = 500  # between two states of their list
 _SIDE = 64  # pixels of the short side at which images are screened: a flat colour stays flat
 
 
@@ -48,10 +55,12 @@ class FolderPool:
     Args:
         folder: where the results of screening are kept.
         generator: the pool.
+        formats: in which copies are stored that stand in for the images; None: the images are taken as they are.
     """
 
-    def __init__(self, folder: Path, generator: FolderGenerator) -> None:
+    def __init__(self, folder: Path, generator: FolderGenerator, formats: MatchedFormats | None = None) -> None:
         self.folder = folder
+        self.formats = formats
         self.root = Path(generator.root).expanduser()
         self.partial = generator.partial
         self._images: dict[str, list[tuple[Path, str]]] | None = None
@@ -108,18 +117,65 @@ class FolderPool:
         return 0
 
     def ensure(self, counts: Mapping[str, int]) -> int:
-        """Return 0, since nothing can be generated; raise what `check` raises."""
+        """Return 0, since nothing can be generated; make the copies that are lacking. Raises what `check` raises."""
         self.check(counts)
+        if self.formats:
+            self.samples(list(counts))
         return 0
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
         """Return the usable images of these classes; of equal files in a class, one."""
         images = self._usable_images()
+        if self.formats:
+            images = self._copies({name: images.get(name, []) for name in classes}, self.formats)
         return [
             Sample(path, label, name, SYNTHETIC, key)
             for label, name in enumerate(classes)
             for path, key in images.get(name, ())
         ]
+
+    def _copies(
+        self, images: Mapping[str, list[tuple[Path, str]]], formats: MatchedFormats
+    ) -> dict[str, list[tuple[Path, str]]]:
+        """Return class → (file, SHA-256) of the copies of images, made where they are missing."""
+        path = self.folder / COPIES
+        with locks.exclusive(self.folder / ".lock", f"copies the images of {self.root}"):
+            formats.record([name for name, listed in images.items() if listed])
+            rows = read_checked_rows(path, _COPY_COLUMNS)[0] if path.is_file() else []
+            copies = {(name, key): (int(index), sha256) for name, key, index, sha256 in rows}
+            new = [
+                (name, key, original, index)
+                for name, listed in images.items()
+                for (original, key), index in zip(listed, _numbered(name, listed, copies), strict=True)
+                if (name, key) not in copies or not self._copy(formats, name, index).is_file()
+            ]
+
+            def copy(image: tuple[str, str, Path, int]) -> tuple[tuple[int, int], tuple[int, str]]:
+                name, key, original, index = image
+                pixels = Image.fromarray(decode(original, None))
+                content = formats.store(pixels, name, index, image_metadata.packet({"original_sha256": key}))
+                with whole_file(self._copy(formats, name, index)) as temporary:
+                    temporary.write_bytes(content)
+                return pixels.size, (index, hashlib.sha256(content).hexdigest())
+
+            sizes: list[tuple[str, int, tuple[int, int]]] = []
+            for start in range(0, len(new), _COPIES_AT_ONCE):
+                batch = new[start : start + _COPIES_AT_ONCE]
+                results = map_images(copy, batch, f"storing {start} to {start + len(batch)} of {len(new)}")
+                for (name, key, *_), (size, result) in zip(batch, results, strict=True):
+                    copies[name, key] = result
+                    sizes.append((name, result[0], size))
+                write_checked_rows(path, _COPY_COLUMNS, ([*place, *copies[place]] for place in sorted(copies)))
+            formats.warn_of_small(sizes)
+        return {
+            name: [
+                (self._copy(formats, name, index), sha256) for _, key in listed for index, sha256 in [copies[name, key]]
+            ]
+            for name, listed in images.items()
+        }
+
+    def _copy(self, formats: MatchedFormats, name: str, index: int) -> Path:
+        return self.folder / "images" / name / f"{index:06d}{formats.of(name, index).suffix}"
 
     def _shortages(self, counts: Mapping[str, int]) -> list[str]:
         images = self._usable_images()
@@ -164,6 +220,16 @@ class FolderPool:
             raise UserError(
                 f"generator.root={self.root}: there is no folder {self.root.absolute()}; set it to an existing one."
             )
+
+
+def _numbered(
+    name: str, images: Sequence[tuple[Path, str]], copies: Mapping[tuple[str, str], tuple[int, str]]
+) -> list[int]:
+    """Return the number of each image of a class: that of its copy, or the next one."""
+    following = itertools.count(
+        1 + max((index for (label, _), (index, _) in copies.items() if label == name), default=-1)
+    )
+    return [copies[name, key][0] if (name, key) in copies else next(following) for _, key in images]
 
 
 def _screen_image(image: tuple[str, Path]) -> str:

@@ -2,17 +2,20 @@
 
     <folder>/set.json                 settings that all its images share
     <folder>/manifest.csv             one row per image, rejected ones included
-    <folder>/<class>/<index>.png
+    <folder>/<class>/<index>.png      or in the format of a real image, see `image_formats`
 
-Image n of a class always has the same prompt and seed. An image counts once its row is in the manifest; a killed
-process leaves at most one batch without rows, which is generated again, as is an image that somebody deleted.
+Image n of a class always has the same prompt, seed and format. An image counts once its row is in the manifest, which
+is written after it, while the next batch is sampled; a killed process leaves at most one batch of files without rows.
+What has no row is generated again, as is an image that somebody deleted.
 """
 
 import hashlib
+import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -27,9 +30,12 @@ from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.environment import hidden, hidden_settings
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
+from synthaug.generation import image_metadata
+from synthaug.generation.image_formats import MATCH, MatchedFormats
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import rejection
 from synthaug.generation.source_images import SourceImages
+from synthaug.generation.stored_format import StoredFormat, encode
 from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
@@ -119,6 +125,11 @@ class ManifestRow:
 
 _COLUMNS = tuple(field.name for field in fields(ManifestRow))
 _FIRST_COLUMNS = _COLUMNS[: _COLUMNS.index("source")]  # all that earlier releases wrote
+# Columns that are not in an image's own metadata: they differ between machines that make the same image.
+_NOT_IN_IMAGE = ("rejected", "sha256", "diffusers", "transformers", "torch", "python", "seconds")
+_PNG = StoredFormat()
+
+_Sampled = list[tuple[ManifestRow, Image.Image | None]]
 
 
 class SyntheticSet:
@@ -131,6 +142,7 @@ class SyntheticSet:
         series: part of every seed, so that two series of the same prompts have no image in common.
         announced: what a command has told already, which gets the prompts that are shown.
         sources: real images for a generator that is guided by them; None if it is not, or to have nothing generated.
+        formats: in which the images are stored; None: PNG, as they are sampled.
     """
 
     def __init__(
@@ -141,8 +153,10 @@ class SyntheticSet:
         series: str = "",
         announced: set[str] | None = None,
         sources: SourceImages | None = None,
+        formats: MatchedFormats | None = None,
     ) -> None:
         self.folder = folder
+        self.formats = formats
         self.series = series
         self.generator = generator
         self.sources = sources
@@ -192,14 +206,14 @@ class SyntheticSet:
         self._check_images(classes)
         label = {name: number for number, name in enumerate(classes)}
         return [
-            Sample(self._path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
+            Sample(self.path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
             for row in self.rows()
             if not row.rejected and row.class_name in label
         ]
 
     def rows(self) -> list[ManifestRow]:
         """Return the manifest by class and index, less deleted images: these are generated again."""
-        return [row for row in self._manifest() if row.rejected or self._path(row).is_file()]
+        return [row for row in self._manifest() if row.rejected or self.path(row).is_file()]
 
     def count_missing(self, counts: Mapping[str, int]) -> int:
         """Return how many images of `counts` are missing.
@@ -209,6 +223,11 @@ class SyntheticSet:
         """
         self._check_images(list(counts))
         return sum(1 for _ in _missing(self.rows(), counts))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all images of the set share, as its `set.json` has it."""
+        return hidden_settings({**self.generator.settings, **({"image_format": MATCH} if self.formats else {})})
 
     def _manifest(self) -> list[ManifestRow]:
         """Return every row of the manifest, which is parsed again only when its file was replaced."""
@@ -231,14 +250,11 @@ class SyntheticSet:
         provenance = self.generator.provenance()
         self._check_model(rows, provenance)
         self.generator.check_prompts(self._texts_of(counts))
+        if self.formats:
+            self.formats.record(list(counts))
         log.info("generating %d images into %s", missing, self.folder)
-        accepted, first, started = 0, len(rows), time.perf_counter()
-        with tqdm(total=missing, desc="generating", unit="image", disable=None, leave=False) as bar:
-            while batch := list(islice(_missing(rows, counts), max(1, self.generator.batch_size))):
-                for row in self._sample(batch, provenance, rows):
-                    accepted += not row.rejected
-                    bar.update(not row.rejected)
-                self._check_rejection_rate(rows, counts)
+        first, started = len(rows), time.perf_counter()
+        accepted = self._sample_and_save(counts, missing, provenance, rows)
         seconds = time.perf_counter() - started
         log.info("%d images generated in %.0f s (%.1f a second)", accepted, seconds, accepted / seconds)
         if rejected := len(rows) - first - accepted:
@@ -248,6 +264,32 @@ class SyntheticSet:
     def _texts_of(self, counts: Mapping[str, int]) -> list[str]:
         """Return the prompts of the images of `counts`, and of as many more for those that are rejected."""
         return [text for name, count in counts.items() for text in self.prompts.distinct(name, 2 * count + _MORE)]
+
+    def _sample_and_save(
+        self, counts: Mapping[str, int], missing: int, provenance: Mapping[str, str], rows: list[ManifestRow]
+    ) -> int:
+        """Sample one batch after the other, while a thread saves and records the batch before; extends `rows`.
+
+        Returns:
+            How many images are accepted.
+        """
+        saved, accepted = list(rows), 0
+        writing: Future[int] | None = None
+        with (
+            ThreadPoolExecutor(1) as writer,
+            tqdm(total=missing, desc="generating", unit="image", disable=None, leave=False) as bar,
+        ):
+            while batch := list(islice(_missing(rows, counts), max(1, self.generator.batch_size))):
+                sampled = self._sample(batch, provenance)
+                if writing:
+                    bar.update(writing.result())  # raises what saving the batch before has raised
+                writing = writer.submit(self._save, sampled, saved)
+                rows += [row for row, _ in sampled]
+                self._check_rejection_rate(rows, counts)
+                accepted += sum(image is not None for _, image in sampled)
+            if writing:
+                writing.result()
+        return accepted
 
     def _show_prompts(self, classes: Sequence[str]) -> None:
         self._show_once(logging.INFO, f"prompts:\n{bullets(self.prompts.shown(classes), limit=_MOST_PROMPTS)}")
@@ -259,26 +301,24 @@ class SyntheticSet:
             self._announced.add(text)
             log.log(level, "%s", text)
 
-    def _sample(
-        self, batch: Sequence[tuple[str, int]], provenance: Mapping[str, str], rows: list[ManifestRow]
-    ) -> list[ManifestRow]:
-        """Generate, save and record one batch of (class, index); extends `rows`, returns the new ones."""
+    def _sample(self, batch: Sequence[tuple[str, int]], provenance: Mapping[str, str]) -> _Sampled:
+        """Sample one batch of (class, index); return rows, which have no hash yet, with their images."""
         texts = [self.prompts.prompt(*place) for place in batch]
         seeds = [image_seed(name, text, index, self.series) for (name, index), text in zip(batch, texts, strict=True)]
         guides = [self.sources.read(self.sources.source(*place)) for place in batch] if self.sources else None
         started = time.perf_counter()
         images = self.generator.sample(texts, seeds, *([] if guides is None else [guides]))
         seconds = {"seconds": f"{(time.perf_counter() - started) / len(batch):.3g}"}
-        self._write_settings()
-        new: list[ManifestRow] = []
-        try:
-            for (name, index), text, seed, image in zip(batch, texts, seeds, images, strict=True):
-                origin = {**provenance, **seconds, **self._source_columns(name, index)}
-                new.append(self._save(name, index, text, seed, image, origin))
-        finally:  # a disk that fills up in the middle of a batch does not cost its first half
-            rows += new
-            self._write(rows)
-        return new
+        sampled: _Sampled = []
+        for (name, index), text, seed, image in zip(batch, texts, seeds, images, strict=True):
+            columns = {**provenance, **seconds, **self.generator.seed_provenance(seed)}
+            columns |= self._source_columns(name, index)
+            origin = {key: hidden(str(value)) for key, value in columns.items()}
+            reason = image if isinstance(image, str) else rejection(image)
+            shown = hidden(text), hidden(self.generator.negative_prompt)
+            row = ManifestRow(name, index, reason or "", "", *shown, seed, **origin)
+            sampled.append((row, None if reason or isinstance(image, str) else image))
+        return sampled
 
     def _source_columns(self, name: str, index: int) -> dict[str, str]:
         if self.sources is None:
@@ -286,20 +326,40 @@ class SyntheticSet:
         source = self.sources.source(name, index)
         return {"source": self.sources.name(source), "source_sha256": source.sha256}
 
-    def _save(
-        self, name: str, index: int, prompt: str, seed: int, image: Image.Image | str, provenance: Mapping[str, str]
-    ) -> ManifestRow:
-        path = self._image_path(name, index)
-        reason = image if isinstance(image, str) else rejection(image)
-        if not isinstance(image, str) and reason is None:
-            with files.whole_file(path) as temporary:
-                image.save(temporary)
-        sha256 = "" if reason else files.sha256(path)
-        origin = {
-            key: hidden(str(text)) for key, text in {**provenance, **self.generator.seed_provenance(seed)}.items()
-        }
-        texts = hidden(prompt), hidden(self.generator.negative_prompt)
-        return ManifestRow(name, index, reason or "", sha256, *texts, seed, **origin)
+    def _save(self, sampled: _Sampled, saved: list[ManifestRow]) -> int:
+        """Save and record one batch; extends `saved`, which are all rows so far; return how many are accepted."""
+        if self.formats and not self._has_images():
+            self.formats.warn_of_small((row.class_name, row.index, image.size) for row, image in sampled if image)
+        self._write_settings()
+        before = len(saved)
+        try:
+            for row, image in sampled:
+                saved.append(row if image is None else replace(row, sha256=self._save_image(row, image)))
+            return sum(image is not None for _, image in sampled)
+        finally:  # a disk that fills up in the middle of a batch does not cost its first half
+            if len(saved) > before:
+                self._write(saved)
+
+    def _save_image(self, row: ManifestRow, image: Image.Image) -> str:
+        """Store an image; return the SHA-256 of its file."""
+        content = self.encoded(row, image)
+        with files.whole_file(self.path(row)) as temporary:
+            temporary.write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
+
+    def encoded(self, row: ManifestRow, image: Image.Image) -> bytes:
+        """Return the file of an image: in its format, with its provenance as metadata.
+
+        Args:
+            row: of the image.
+            image: as it was sampled.
+        """
+        columns = {name: text for name, text in asdict(row).items() if name not in _NOT_IN_IMAGE}
+        settings = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
+        xmp = image_metadata.packet({**columns, "settings": settings})
+        if self.formats is None:
+            return encode(image, replace(_PNG, mode=image.mode), xmp)
+        return self.formats.store(image, row.class_name, row.index, xmp)
 
     def _write(self, rows: list[ManifestRow]) -> None:
         rows.sort(key=lambda row: (row.class_name, row.index))
@@ -308,7 +368,7 @@ class SyntheticSet:
 
     def _remove_temporary_files(self) -> None:
         """Remove what processes left that were killed while writing; ours is the lock."""
-        for leftover in (*self.folder.glob(".*-*.*"), *self.folder.glob("*/.[0-9]*-*.png")):
+        for leftover in (*self.folder.glob(".*-*.*"), *self.folder.glob("*/.[0-9]*-*.*")):
             leftover.unlink(missing_ok=True)
 
     @property
@@ -319,11 +379,10 @@ class SyntheticSet:
     def _manifest_path(self) -> Path:
         return self.folder / MANIFEST
 
-    def _image_path(self, class_name: str, index: int) -> Path:
-        return self.folder / class_name / f"{index:06d}.png"
-
-    def _path(self, row: ManifestRow) -> Path:
-        return self._image_path(row.class_name, row.index)
+    def path(self, row: ManifestRow) -> Path:
+        """Return where an image lies, or would if it were not rejected."""
+        stored = self.formats.of(row.class_name, row.index) if self.formats else _PNG
+        return self.folder / row.class_name / f"{row.index:06d}{stored.suffix}"
 
     def _has_images(self) -> bool:
         """Return whether the folder is a set: False too where a process was killed before its first batch."""
@@ -333,7 +392,7 @@ class SyntheticSet:
         """Record the settings once the first images exist: a model that fails to load reserves no folder."""
         if not self._has_images():
             sources = {"sources": self.sources.digest} if self.sources else {}
-            write_json(self._settings_path, {"settings": hidden_settings(self.generator.settings), **sources})
+            write_json(self._settings_path, {"settings": self.settings, **sources})
 
     def _check_images(self, classes: Sequence[str]) -> None:
         """Check that the set's images of these classes are of the current prompts and settings."""
@@ -372,7 +431,7 @@ class SyntheticSet:
         )
 
     def _check_settings(self) -> None:
-        recorded, current = read_json(self._settings_path).get("settings"), hidden_settings(self.generator.settings)
+        recorded, current = read_json(self._settings_path).get("settings"), self.settings
         if not isinstance(recorded, dict):
             raise UserError(
                 f"{self._settings_path} is damaged (it has no settings): move {self.folder} away to generate its "

@@ -17,6 +17,8 @@ INCIDENTAL = frozenset({
     "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",
 })  # fmt: skip
 SEED, DRAW, REPLICATE = "seed", "generator.draw", "replicate"
+IMAGE_FORMAT = "generator.image_format"
+_AS_SAMPLED = (None, "png")  # in the place of real images' format
 FOLDS, FOLD = "folds", "fold"  # how many, and which of them a run is tested on
 SHOTS = "mix.real_per_class"
 CAPTIONS, CAPTIONS_FILE = "prompts.content", "prompts.file"  # a hash of what the file holds, and where it is
@@ -68,6 +70,8 @@ def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     without = () if has_synthetic(flat) else _OF_SYNTHETIC
     if not flat.get(DRAW):  # the first draw is that of a set without any
         flat.pop(DRAW, None)
+    if flat.get(IMAGE_FORMAT) in _AS_SAMPLED:
+        flat.pop(IMAGE_FORMAT, None)
     if flat.get(REPLICATE) == "draw" and without:  # the same as without synthetic images to draw
         flat[REPLICATE] = "images"
     return {
@@ -155,8 +159,8 @@ def arm_folder(settings: Mapping[str, Any]) -> str:
 def synthetic_set_name(settings: Mapping[str, Any], draw: bool = True) -> str:
     """Return the name of a synthetic set: its generator and prompts, and a hash of all that changes its images.
 
-    A pool of images that exist already has the name of its folder alone. What was guided by real images bears their
-    share and the seed of their choice.
+    A pool of images that exist already has the name of its folder alone, and of the format that they are given. What
+    was guided by real images bears their share and the seed of their choice.
 
     Args:
         settings: of a run, as `config.yaml` has them.
@@ -165,11 +169,15 @@ def synthetic_set_name(settings: Mapping[str, Any], draw: bool = True) -> str:
     flat = {key: value for key, value in _flat(settings).items() if key.startswith(("generator.", "prompts."))}
     names = [str(flat.pop("generator.name", "generator")), str(flat.pop("prompts.name", DEFAULT_PROMPTS))]
     number = flat.pop(DRAW, 0)
+    if flat.get(IMAGE_FORMAT) in _AS_SAMPLED:
+        flat.pop(IMAGE_FORMAT, None)
     parts = [name for name in names if name != DEFAULT_PROMPTS]
     if _is_guided(flat):
         words, share = _real_share(settings)
         parts, flat = [*parts, *words], {**flat, **share}
-    if "generator.root" not in flat:
+    if "generator.root" in flat:
+        parts += [str(flat[IMAGE_FORMAT])] if IMAGE_FORMAT in flat else []
+    else:
         parts.append(_digest({key: value for key, value in flat.items() if value not in (None, {}, [])}))
     return "-".join([*parts, *([f"draw{number}"] if draw and number else [])])
 

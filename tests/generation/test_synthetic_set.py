@@ -499,17 +499,17 @@ def test_an_image_that_could_not_be_made_is_rejected_with_the_reason(tmp_path: P
 
 def test_a_full_disk_loses_no_finished_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {"cat": 9}
-    save = Image.Image.save
+    write_bytes = Path.write_bytes
     saved: list[Path] = []
 
-    def full(image: Image.Image, path: Path) -> None:
+    def full(path: Path, content: bytes) -> int:
         if len(saved) == 5:
-            path.write_bytes(b"half")
+            write_bytes(path, b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
         saved.append(path)
-        save(image, path)
+        return write_bytes(path, content)
 
-    monkeypatch.setattr(Image.Image, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     synthetic = SyntheticSet(tmp_path, Painter(batch_size=3))
     with pytest.raises(OSError, match="No space left"):
         synthetic.ensure(wanted)
@@ -594,7 +594,8 @@ def test_a_killed_process_is_resumed_and_nothing_is_made_twice(tmp_path: Path) -
     hangs = tmp_path / "journal.hangs"
     process = start(folder, journal, 5, lives=2)
     with process:
-        wait_for(hangs.exists, process)  # two batches of three stand, the third is being sampled
+        wait_for(hangs.exists, process)  # two batches of three are sampled, and the third is being sampled
+        wait_for(lambda: len(read_manifest(folder)) == 6, process)  # the second one is saved meanwhile
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert len(journal.read_text(encoding="utf-8").split()) == 6
