@@ -13,9 +13,10 @@ from PIL import Image
 
 from synthaug.errors import UserError, raise_all
 from synthaug.generation import adapters, encoders, memory, options, weights
-from synthaug.generation.hub import check_reachable, locate, one_line
+from synthaug.generation.hub import cached_index, check_reachable, locate, one_line
 from synthaug.generation.image_guidance import ImageGuidance, sampled_size
-from synthaug.generation.loading import LoadedPipeline, load_pipeline
+from synthaug.generation.loading import LoadedPipeline, load_pipeline, read_configs
+from synthaug.generation.pipeline_guidance import RULES, Guidance, GuidanceRule, ReadConfig, decide, published_values
 from synthaug.generation.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -35,9 +36,10 @@ class DiffusionGenerator:
         model: a hub id, a local folder in diffusers' format, or "pkg://<package>/<folder>" for package data.
         prompt: template with `{class_name}`, used where the group `prompts` has none.
         negative_prompt: what the guidance steers away from.
-        num_inference_steps: denoising steps.
-        guidance_scale: strength of classifier-free guidance; 1 and less is none. Two numbers are a range from which
-            each image's seed draws; a pipeline takes one number a call, so images are then sampled one by one.
+        num_inference_steps: denoising steps; None takes the model's default.
+        guidance_scale: strength of guidance as the model's card has it, passed as the argument that its pipeline takes
+            it by (`pipeline_guidance`); None takes the model's default. Two numbers are a range from which each
+            image's seed draws; a pipeline takes one number a call, so images are then sampled one by one.
         height, width: of the sampled images in pixels; None takes the model's default.
         crop: side of the centre square that is kept, in pixels; None keeps all. For models whose size must be a
             multiple of eight while that of the real images is not.
@@ -65,8 +67,8 @@ class DiffusionGenerator:
         model: str,
         prompt: str,
         negative_prompt: str = "",
-        num_inference_steps: int = 30,
-        guidance_scale: float | Sequence[float] = 7.5,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | Sequence[float] | None = None,
         height: int | None = None,
         width: int | None = None,
         crop: int | None = None,
@@ -118,6 +120,7 @@ class DiffusionGenerator:
         self._guidance = ImageGuidance(strength, mask)
         self._loaded: LoadedPipeline | None = None
         self._arguments: dict[str, Any] = {}
+        self._text_guidance: Guidance | None = None
         self._weights = ""
         self._learned_words: list[str] = []
 
@@ -153,10 +156,13 @@ class DiffusionGenerator:
                 f"dataset has {', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''}: choose another model, such "
                 "as generator=sd15."
             )
-        if locate(self.model) is None:
+        folder = locate(self.model)
+        if folder is None:
             check_reachable(self.model, self.revision)
         for key in adapters.KINDS:
             adapters.check_adapters(key, adapters.parse_adapters(key, getattr(self, key)), self.allow_pickle)
+        if configs := read_configs(folder or cached_index(self.model, self.revision)):
+            self._check_guidance(*configs)
 
     def load(self) -> None:
         """Load the pipeline, unless it is loaded.
@@ -176,17 +182,13 @@ class DiffusionGenerator:
         if self.is_guided:
             with quiet():
                 loaded = replace(loaded, pipeline=self._guidance.adapt(loaded.pipeline, self.model))
-        names = ["num_inference_steps", "height", "width", "max_sequence_length"]
+        self._text_guidance = self._decide_guidance(loaded)
+        names = ["height", "width", "max_sequence_length"]
         if self.is_guided:  # the size of the real images is that of the synthetic ones
             accepted = options.call_parameters(type(loaded.pipeline))
             names = [name for name in names if name in accepted or name not in ("height", "width")]
-        self._arguments = options.call_arguments(
-            loaded.pipeline,
-            self.model,
-            {name: getattr(self, name) for name in names},
-            self._guidance_range,
-            self.negative_prompt,
-        )
+        requested = {"num_inference_steps": self._steps, **{name: getattr(self, name) for name in names}}
+        self._arguments = options.call_arguments(loaded.pipeline, self.model, requested, self._text_guidance)
         files, self._learned_words = adapters.load_adapters(loaded.pipeline, self.model, additions, self.allow_pickle)
         self._weights = weights.fingerprint({**loaded.files, **files})
         with quiet():
@@ -216,8 +218,8 @@ class DiffusionGenerator:
 
     def seed_provenance(self, seed: int) -> dict[str, str]:
         """Return the columns of an image's manifest row that its seed decides: the guidance, where that is a range."""
-        low, high = self._guidance_range
-        return {} if low == high else {"guidance": f"{self._draw_guidance(seed):g}"}
+        scale = self._draw_guidance(seed)
+        return {"guidance": f"{scale:g}"} if scale is not None and isinstance(self.guidance_scale, list) else {}
 
     def sample(
         self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
@@ -256,13 +258,17 @@ class DiffusionGenerator:
         import torch
         import transformers
 
-        low, high = self._guidance_range
+        assert self._text_guidance is not None
+        scales = self._guidance_range
+        steps = self._arguments.get("num_inference_steps")
+        if steps is None:
+            steps = options.call_defaults(type(loaded.pipeline)).get("num_inference_steps", "")
         return {
             "model": self.model,
             "revision": loaded.revision,
             "scheduler": type(loaded.pipeline.scheduler).__name__,
-            "steps": str(self.num_inference_steps),
-            "guidance": f"{low:g}" if low == high else f"{low:g} to {high:g}",
+            "steps": str(steps),
+            "guidance": " to ".join(f"{scale:g}" for scale in dict.fromkeys(scales or ())) or self._text_guidance.scale,
             "diffusers": diffusers.__version__,
             "transformers": transformers.__version__,
             "torch": torch.__version__,
@@ -285,14 +291,12 @@ class DiffusionGenerator:
 
         # Noise is drawn on the CPU, so that a seed means the same image on every device (up to rounding).
         states = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        arguments: dict[str, Any] = {"prompt": prompts, "generator": states, **self._arguments}
+        assert self._text_guidance is not None
+        text_guidance = self._text_guidance.arguments(self._draw_guidance(seeds[0]), len(prompts))
+        arguments: dict[str, Any] = {"prompt": prompts, "generator": states, **self._arguments, **text_guidance}
         if sources:
             size = sampled_size(loaded.pipeline, self.height, self.width)
             arguments |= self._guidance.arguments(sources, seeds, size, self.crop)
-        if self.negative_prompt:
-            arguments["negative_prompt"] = [self.negative_prompt] * len(prompts)
-        if options.accepts_guidance(loaded.pipeline):
-            arguments["guidance_scale"] = self._draw_guidance(seeds[0])
         with torch.inference_mode(), quiet():
             try:
                 images: NDArray[np.float32] | None = getattr(loaded.pipeline(**arguments), "images", None)
@@ -316,8 +320,8 @@ class DiffusionGenerator:
 
     def _batch_limit(self, size: int) -> int:
         """Return how many of `size` images to sample at once."""
-        low, high = self._guidance_range
-        return 1 if low != high else _fitting_batch.get(self._memory_key, size)
+        is_range = len(set(self._guidance_range or ())) > 1
+        return 1 if is_range else _fitting_batch.get(self._memory_key, size)
 
     def _halve_batch(self, size: int) -> None:
         """Sample fewer images at once from now on."""
@@ -336,13 +340,38 @@ class DiffusionGenerator:
         return (self.model, *size, self.device, self.offload, self.slicing, self.tiling)
 
     @property
-    def _guidance_range(self) -> tuple[float, float]:
-        if isinstance(self.guidance_scale, list):
-            return self.guidance_scale[0], self.guidance_scale[1]
-        return self.guidance_scale, self.guidance_scale
+    def _steps(self) -> int | None:
+        """Denoising steps: those of the configuration, or those that the authors of distilled weights publish."""
+        published = published_values(self.model, self._loras)
+        return published.steps if self.num_inference_steps is None and published else self.num_inference_steps
 
-    def _draw_guidance(self, seed: int) -> float:
+    @property
+    def _loras(self) -> list[str]:
+        return [lora.model for lora in adapters.parse_adapters("lora", self.lora)]
+
+    def _decide_guidance(self, loaded: LoadedPipeline) -> Guidance:
+        kind = type(loaded.pipeline)
+        rule, defaults = options.guidance_rule(kind), options.call_defaults(kind)
+        return self._decide(kind.__name__, rule, loaded.read, defaults)
+
+    def _decide(self, kind: str, rule: GuidanceRule, read: ReadConfig, defaults: Mapping[str, Any]) -> Guidance:
+        return decide(kind, rule, self.model, read, self._guidance_range, self.negative_prompt, defaults, self._loras)
+
+    def _check_guidance(self, kind: str, read: ReadConfig) -> None:
+        """Check the guidance against a pipeline that is not loaded, as far as the table has its class."""
+        if kind in RULES:
+            problems = self._decide(kind, RULES[kind], read, {}).problems
+            raise_all(f"The model {self.model} does not support these settings:", problems)
+
+    @property
+    def _guidance_range(self) -> tuple[float, float] | None:
+        scale = self.guidance_scale
+        return scale if scale is None else (scale[0], scale[1]) if isinstance(scale, list) else (scale, scale)
+
+    def _draw_guidance(self, seed: int) -> float | None:
         """Return the guidance scale of a seed's image, to four decimals, so that the manifest has all of it."""
+        if self._guidance_range is None:
+            return None
         low, high = self._guidance_range
         if low == high:
             return low
@@ -376,11 +405,19 @@ class DiffusionGenerator:
 
     def _check_values(self) -> None:
         scale = self.guidance_scale
-        numbers = scale if isinstance(scale, list) and len(scale) == 2 else [scale]
+        numbers = scale if isinstance(scale, list) and len(scale) == 2 else [0 if scale is None else scale]
         valid = all(_is_number(number) and number >= 0 for number in numbers) and numbers[0] <= numbers[-1]
         checks = [
-            ("num_inference_steps", self.num_inference_steps >= 1, "at least 1"),
-            ("guidance_scale", valid, "at least 0, where 1 is no guidance; or a range of two, [low, high]"),
+            (
+                "num_inference_steps",
+                self.num_inference_steps is None or self.num_inference_steps >= 1,
+                "at least 1, or null for the model's default",
+            ),
+            (
+                "guidance_scale",
+                valid,
+                "at least 0, which is none; a range of two, [low, high]; or null for the model's default",
+            ),
             ("batch_size", self.batch_size >= 1, "at least 1"),
             ("crop", self.crop is None or self.crop >= 1, "at least 1 pixel, or null"),
             ("height", self.height is None or (self.height > 0 and self.height % 8 == 0), "a multiple of 8, or null"),
@@ -395,8 +432,8 @@ class DiffusionGenerator:
             ("offload", self.offload in (None, *memory.OFFLOADS), f"one of {', '.join(memory.OFFLOADS)}, or null"),
             (
                 "negative_prompt",
-                not self.negative_prompt or not valid or numbers[0] > 1,
-                f"empty, since guidance_scale={_format_scale(scale)} ignores it; or guidance_scale above 1",
+                not self.negative_prompt or not valid or scale is None or numbers[0] > 0,
+                f"empty, since guidance_scale={_format_scale(scale)} ignores it; or set a higher guidance_scale",
             ),
         ]
         problems = [f"generator.{key}={getattr(self, key)}: must be {rule}" for key, holds, rule in checks if not holds]

@@ -90,6 +90,25 @@ def _reachability_problem(model: str, revision: str | None) -> str:
     return "" if info is not None or isinstance(cached, str) else str(_unreachable_error(model, failure))
 
 
+@functools.cache  # as above
+def cached_index(model: str, revision: str | None) -> Path | None:
+    """Return the folder with the index of a hub id, which alone is fetched if need be; None where it cannot be had.
+
+    Args:
+        model: the id.
+        revision: commit, tag or branch; None is the newest commit.
+    """
+    import huggingface_hub
+
+    index = huggingface_hub.try_to_load_from_cache(model, MODEL_INDEX, revision=revision)
+    if not isinstance(index, str):
+        try:
+            index = huggingface_hub.hf_hub_download(model, MODEL_INDEX, revision=revision)
+        except Exception:  # reported when the model is loaded
+            return None
+    return Path(index).parent
+
+
 def fetch_model(model: str, revision: str | None, variant: str | None, allow_pickle: bool) -> Path:
     """Return the folder of a hub id in the hub's cache, downloaded if need be.
 

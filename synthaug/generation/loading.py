@@ -21,7 +21,8 @@ from synthaug.generation.hub import (
     model_error,
     one_line,
 )
-from synthaug.generation.options import call_parameters
+from synthaug.generation.options import call_parameters, read_component
+from synthaug.generation.pipeline_guidance import ReadConfig
 from synthaug.generation.quiet import quiet
 
 # Arguments of pipelines that generate something else than an image from a prompt.
@@ -38,6 +39,7 @@ class LoadedPipeline:
         revision: its commit, "" for a folder outside of the hub's cache.
         device, dtype: those to use.
         files: name below the folder → path of each weight file.
+        schedule: configuration of the scheduler that the weights came with, whatever it was replaced by.
     """
 
     pipeline: Any
@@ -45,6 +47,16 @@ class LoadedPipeline:
     device: str
     dtype: str
     files: dict[str, Path]
+    schedule: dict[str, Any]
+
+    def read(self, component: str, key: str) -> Any:
+        """Return a value of the configurations that the weights came with; None where there is none.
+
+        Args:
+            component: name of a part of the pipeline; "" is the pipeline itself.
+            key: of its configuration.
+        """
+        return self.schedule.get(key) if component == "scheduler" else read_component(self.pipeline, component, key)
 
 
 def load_pipeline(
@@ -107,6 +119,7 @@ def load_pipeline(
         except Exception as error:  # file system, configuration, weights: every library raises its own
             raise model_error(model, one_line(error), remedy) from error
         _check_complete(model, pipeline, messages, remedy)
+        schedule = dict(getattr(getattr(pipeline, "scheduler", None), "config", None) or {})
         if scheduler is not None:
             pipeline.scheduler = _build_scheduler(model, pipeline.scheduler, scheduler)
         pipeline.set_progress_bar_config(disable=True)
@@ -119,7 +132,24 @@ def load_pipeline(
         device,
         dtype,
         weights.weight_files(folder, loaded, variant, allow_pickle),
+        schedule,
     )
+
+
+def read_configs(folder: Path | None) -> tuple[str, ReadConfig] | None:
+    """Return the pipeline class of a folder and what reads its configurations; None where there is no such folder."""
+    index = _read_json(folder / MODEL_INDEX) if folder is not None else {}
+    kind = index.get("_class_name")
+    if folder is None or not isinstance(kind, str):
+        return None
+
+    def read(component: str, key: str) -> Any:
+        if not component:
+            return index.get(key)
+        name = "scheduler_config.json" if component == "scheduler" else "config.json"
+        return _read_json(folder / component / name).get(key)
+
+    return kind, read
 
 
 def _check_folder(model: str, folder: Path, variant: str | None, allow_pickle: bool) -> list[str]:
@@ -200,8 +230,10 @@ def _pipeline_class(model: str, folder: Path) -> Any:
         raise model_error(model, cause, _OTHER_MODEL)
     if "Control" in kind:  # listed as text-to-image, but each image follows a picture that nobody has
         raise model_error(model, f"a {kind} is not a text-to-image model: it requires control_image", _OTHER_MODEL)
+    makes_video = "num_frames" in call_parameters(pipeline_class)  # some of them are listed as well
     listed = diffusers.pipelines.auto_pipeline.AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values()
-    if pipeline_class in listed or "Img2Img" in kind or "Inpaint" in kind:  # the weights of these two serve all three
+    # The weights of an image-to-image pipeline and of an inpainting one serve text-to-image as well.
+    if (pipeline_class in listed and not makes_video) or "Img2Img" in kind or "Inpaint" in kind:
         return diffusers.AutoPipelineForText2Image
     parameters = call_parameters(pipeline_class)
     inputs = [name for name in parameters if name in _OTHER_INPUTS or name.startswith(("audio", "video", "image"))]
@@ -219,8 +251,12 @@ def _pipeline_class(model: str, folder: Path) -> Any:
 
 
 def _read_config(part: Path) -> dict[str, Any]:
+    return _read_json(part / "config.json")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads((part / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # reported when the part is loaded
         return {}
     return config if isinstance(config, dict) else {}

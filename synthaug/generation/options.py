@@ -1,23 +1,24 @@
 """Options of a pipeline's call: those that it does not accept are refused, not ignored."""
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from synthaug.errors import raise_all
+from synthaug.generation.pipeline_guidance import RULES, Guidance, GuidanceRule, rule_of_call
+
+_FROM_IMAGE = re.compile("Img2Img|Inpaint(ing)?")
 
 
-def call_arguments(
-    pipeline: Any, model: str, options: Mapping[str, Any], guidance: tuple[float, float], negative_prompt: str
-) -> dict[str, Any]:
+def call_arguments(pipeline: Any, model: str, options: Mapping[str, Any], guidance: Guidance) -> dict[str, Any]:
     """Return the arguments of every call of a pipeline besides prompts, random states and guidance.
 
     Args:
         pipeline: of any class of diffusers.
         model: its name.
         options: config key → value; None leaves the pipeline's default.
-        guidance: lowest and highest guidance scale of the images.
-        negative_prompt: "" is none.
+        guidance: of the images.
 
     Raises:
         UserError: options that the pipeline would ignore, all at once.
@@ -30,11 +31,7 @@ def call_arguments(
         for name, value in options.items()
         if name not in parameters
     ]
-    if guidance[1] > 1 and (reason := _guidance_problem(pipeline)):
-        problems.append(f"generator.guidance_scale={guidance[1]:g}: {reason}; set it to 0")
-    if negative_prompt and not _accepts_negative_prompt(pipeline):
-        problems.append(f"generator.negative_prompt={negative_prompt}: {model} ignores it; leave it empty")
-    raise_all(f"The model {model} does not support these settings:", problems)
+    raise_all(f"The model {model} does not support these settings:", [*problems, *guidance.problems])
     # Captions from the web are cleaned by two more packages where these are installed, which they need not be: the
     # same settings would generate other images elsewhere.
     fixed = {"clean_caption": False, "output_type": "np"}
@@ -46,34 +43,25 @@ def call_parameters(kind: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(kind.__call__).parameters
 
 
-def accepts_guidance(pipeline: Any) -> bool:
-    """Return whether the call has a guidance scale at all, even one that it ignores."""
-    return "guidance_scale" in call_parameters(type(pipeline))
+def call_defaults(kind: type) -> dict[str, Any]:
+    """Return the defaults of a pipeline class's call by argument."""
+    return {name: parameter.default for name, parameter in call_parameters(kind).items()}
 
 
-def _guidance_problem(pipeline: Any) -> str:
-    """Return why a guidance scale above 1 would do nothing or harm; "" where it works."""
-    if not accepts_guidance(pipeline):
-        return f"a {type(pipeline).__name__} does not accept it"
-    if _component_config(pipeline, "transformer", "guidance_embeds") is False:  # Flux's schnell
-        return "these weights are distilled without guidance and would ignore it"
-    # No field marks the turbo models as distilled. But they alone are sampled from the last step backwards without
-    # having been trained on pure noise.
-    schedule = getattr(getattr(pipeline, "scheduler", None), "config", {})
-    backwards = schedule.get("timestep_spacing") == "trailing" and schedule.get("prediction_type") == "epsilon"
-    if backwards and not schedule.get("rescale_betas_zero_snr") and hasattr(pipeline, "unet"):
-        return "these weights are distilled to a few steps without guidance"
-    return ""
+def guidance_rule(kind: type) -> GuidanceRule:
+    """Return how a pipeline class takes guidance; one that begins from an image, as its text-to-image class does."""
+    name = kind.__name__
+    return RULES.get(name) or RULES.get(_FROM_IMAGE.sub("", name)) or rule_of_call(call_parameters(kind))
 
 
-def _accepts_negative_prompt(pipeline: Any) -> bool:
-    parameters = call_parameters(type(pipeline))
-    # Where there are two scales, the guidance scale is not the one that a negative prompt needs; and a unet that gets
-    # the scale as a number computes no unconditional prediction.
-    if "negative_prompt" not in parameters or "true_cfg_scale" in parameters:
-        return False
-    return _component_config(pipeline, "unet", "time_cond_proj_dim") is None
+def read_component(pipeline: Any, component: str, key: str) -> Any:
+    """Return a value of a loaded pipeline's configurations; None where there is none.
 
-
-def _component_config(pipeline: Any, component: str, name: str) -> Any:
-    return getattr(getattr(getattr(pipeline, component, None), "config", None), name, None)
+    Args:
+        pipeline: of any class of diffusers.
+        component: name of its part; "" is the pipeline itself.
+        key: of the configuration.
+    """
+    part = getattr(pipeline, component, None) if component else pipeline
+    config = getattr(part, "config", None)
+    return config.get(key) if isinstance(config, Mapping) else getattr(config, key, None)

@@ -50,10 +50,10 @@ def save_pipeline(folder: Path, scheduler: str = "PNDMScheduler", seed: int = 0,
     import diffusers
 
     tokenizer = build_tokenizer()
-    with _random_weights(seed):
-        autoencoder = _autoencoder()
-        text_encoder = _clip(tokenizer)
-        unet = diffusers.UNet2DConditionModel(cross_attention_dim=8, **_UNET)
+    with random_weights(seed):
+        autoencoder = small_autoencoder()
+        text_encoder = clip_encoder(tokenizer)
+        unet = small_unet()
     extra = {"skip_prk_steps": True} if scheduler == "PNDMScheduler" else {}
     pipeline = diffusers.StableDiffusionPipeline(
         vae=autoencoder,
@@ -74,11 +74,11 @@ def save_xl(folder: Path, turbo: bool = False) -> Path:
     import diffusers
 
     tokenizer, second = build_tokenizer(), build_tokenizer()
-    with _random_weights(1):
+    with random_weights(1):
         parts = {
-            "vae": _autoencoder(),
-            "text_encoder": _clip(tokenizer),
-            "text_encoder_2": _clip(second, projected=True),
+            "vae": small_autoencoder(),
+            "text_encoder": clip_encoder(tokenizer),
+            "text_encoder_2": clip_encoder(second, projected=True),
             "unet": diffusers.UNet2DConditionModel(
                 cross_attention_dim=16,
                 addition_embed_type="text_time",
@@ -103,12 +103,12 @@ def save_sd3(folder: Path) -> Path:
     import diffusers
 
     tokenizers = {"tokenizer": build_tokenizer(), "tokenizer_2": build_tokenizer(), "tokenizer_3": build_t5_tokenizer()}
-    with _random_weights(2):
+    with random_weights(2):
         parts = {
-            "vae": _autoencoder(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
-            "text_encoder": _clip(tokenizers["tokenizer"], projected=True),
-            "text_encoder_2": _clip(tokenizers["tokenizer_2"], projected=True),
-            "text_encoder_3": _t5(tokenizers["tokenizer_3"]),
+            "vae": small_autoencoder(use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.06),
+            "text_encoder": clip_encoder(tokenizers["tokenizer"], projected=True),
+            "text_encoder_2": clip_encoder(tokenizers["tokenizer_2"], projected=True),
+            "text_encoder_3": t5_encoder(tokenizers["tokenizer_3"]),
             "transformer": diffusers.SD3Transformer2DModel(
                 sample_size=SIDE // 2,
                 patch_size=2,
@@ -133,11 +133,11 @@ def save_flux(folder: Path, guided: bool = False, blocks: int = 2) -> Path:
     import diffusers
 
     tokenizers = {"tokenizer": build_tokenizer(), "tokenizer_2": build_t5_tokenizer()}
-    with _random_weights(3):
+    with random_weights(3):
         parts = {
-            "vae": _autoencoder(blocks, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
-            "text_encoder": _clip(tokenizers["tokenizer"]),
-            "text_encoder_2": _t5(tokenizers["tokenizer_2"]),
+            "vae": small_autoencoder(blocks, use_quant_conv=False, use_post_quant_conv=False, shift_factor=0.1),
+            "text_encoder": clip_encoder(tokenizers["tokenizer"]),
+            "text_encoder_2": t5_encoder(tokenizers["tokenizer_2"]),
             "transformer": diffusers.FluxTransformer2DModel(
                 patch_size=1,
                 in_channels=16,
@@ -161,10 +161,10 @@ def save_pixart(folder: Path) -> Path:
     import diffusers
 
     tokenizer = build_t5_tokenizer()
-    with _random_weights(4):
+    with random_weights(4):
         parts = {
-            "vae": _autoencoder(blocks=4),
-            "text_encoder": _t5(tokenizer),
+            "vae": small_autoencoder(blocks=4),
+            "text_encoder": t5_encoder(tokenizer),
             "transformer": diffusers.PixArtTransformer2DModel(
                 sample_size=32,
                 patch_size=2,
@@ -210,7 +210,7 @@ _UNET: dict[str, Any] = {
 
 
 @contextmanager
-def _random_weights(seed: int) -> Iterator[None]:
+def random_weights(seed: int) -> Iterator[None]:
     """Weights from a seed, and no bars while they are saved; the random state of others stays as it is."""
     import torch
     from diffusers.utils import logging as diffusers_logging
@@ -224,7 +224,14 @@ def _random_weights(seed: int) -> Iterator[None]:
     torch.set_rng_state(state)
 
 
-def _autoencoder(blocks: int = 2, **more: Any) -> Any:
+def small_unet(**more: Any) -> Any:
+    """Build Stable Diffusion's denoiser."""
+    import diffusers
+
+    return diffusers.UNet2DConditionModel(cross_attention_dim=8, **_UNET, **more)
+
+
+def small_autoencoder(blocks: int = 2, **more: Any) -> Any:
     import diffusers
 
     return diffusers.AutoencoderKL(
@@ -239,7 +246,7 @@ def _autoencoder(blocks: int = 2, **more: Any) -> Any:
     )
 
 
-def _clip(tokenizer: Any, projected: bool = False) -> Any:
+def clip_encoder(tokenizer: Any, projected: bool = False) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
@@ -258,7 +265,7 @@ def _clip(tokenizer: Any, projected: bool = False) -> Any:
     return CLIPTextModelWithProjection(config) if projected else CLIPTextModel(config)
 
 
-def _t5(tokenizer: Any) -> Any:
+def t5_encoder(tokenizer: Any) -> Any:
     from transformers import T5Config, T5EncoderModel
 
     return T5EncoderModel(T5Config(vocab_size=len(tokenizer), d_model=WIDE, d_kv=8, d_ff=16, num_layers=1, num_heads=2))

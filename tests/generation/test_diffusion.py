@@ -227,8 +227,8 @@ def test_wrong_values_are_all_named_at_once() -> None:
 
 
 def test_a_negative_prompt_that_would_be_ignored_is_refused() -> None:
-    with pytest.raises(UserError, match=r"generator.negative_prompt=blurry: must be .*guidance_scale=1 "):
-        build_generator("/nowhere", guidance_scale=1.0, negative_prompt="blurry").load()
+    with pytest.raises(UserError, match=r"generator.negative_prompt=blurry: must be .*guidance_scale=0 "):
+        build_generator("/nowhere", guidance_scale=0, negative_prompt="blurry").load()
 
 
 def test_a_device_that_is_not_there(tiny: Path) -> None:

@@ -53,6 +53,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants, hf_api
 
     hub_module._reachability_problem.cache_clear()
+    hub_module.cached_index.cache_clear()
     answering = Hub()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -127,7 +128,23 @@ def test_a_gated_model_is_detected_early(hub: Hub) -> None:
 def test_a_model_that_the_hub_has_may_be_fetched_later(hub: Hub) -> None:
     hub.tell("someone/a-model", "model_index.json")
     check()
-    assert hub.count_requests("someone/a-model") == 1
+    requests = hub.count_requests("someone/a-model")  # of the description and of the index
+    check()
+    assert hub.count_requests("someone/a-model") == requests
+
+
+def test_guidance_is_judged_by_the_index_before_the_weights_are_fetched(hub: Hub) -> None:
+    name = "Tongyi-MAI/Z-Image-Turbo"
+    hub.tell(name, "model_index.json")
+    hub.answers[f"/{name}/resolve/main/model_index.json"] = (
+        200,
+        {"ETag": '"abc"', "X-Repo-Commit": COMMIT},
+        b'{"_class_name": "ZImagePipeline"}',
+    )
+    with pytest.raises(UserError, match=r"guidance_scale=7.5: its authors publish 0 "):
+        check(model=name, guidance_scale=7.5)
+    check(model=name, guidance_scale=0)
+    assert not [path for path in hub.requests if path.endswith(".safetensors")]
 
 
 @pytest.mark.parametrize("cached", [True, False])
