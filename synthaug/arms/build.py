@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.arms import mixing, smoke_test
+from synthaug.arms.feedback import Round
 from synthaug.arms.mixing import Counts, Mix
 from synthaug.data import fingerprints, fold_split, long_tail, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
@@ -73,6 +74,7 @@ class Arm:
         left_out: number of files that are no images and were skipped.
         scanned: digests of the dataset, from `read_real`.
         conflicts: number of images that were left out since they are in more than one class.
+        feedback: the rounds that spread its synthetic images over classes.
     """
 
     real: RealImages
@@ -81,6 +83,7 @@ class Arm:
     left_out: int
     scanned: dict[str, str]
     conflicts: int = 0
+    feedback: tuple[Round, ...] = ()
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -337,6 +340,7 @@ def build(
     siblings: Iterable[Mapping[str, Any]] = (),
     check: Callable[[], object] = lambda: None,
     debug: bool = False,
+    class_counts: Mapping[str, Counts] | None = None,
 ) -> Arm:
     """Draw the mix, and generate what the synthetic set lacks.
 
@@ -348,12 +352,13 @@ def build(
         siblings: the study's other mixes, whose images are generated at once so that the model is loaded once.
         check: called before anything is generated; raises where hours of generation would be in vain.
         debug: whether a few images are enough.
+        class_counts: class → counts in the place of the mix's.
 
     Raises:
         UserError: a mix that the images do not allow; files that are no whole images; synthetic copies of real images.
     """
     real = data.real
-    class_counts = mix_counts(real, mix, debug)
+    class_counts = class_counts or mix_counts(real, mix, debug)
     pool: Sequence[Sample] = []
     if Mix.of(mix).has_synthetic:
         needed = {name: count.synthetic for name, count in class_counts.items()}

@@ -86,6 +86,13 @@ class Selection(Enum):
     own_share = "own_share"
 
 
+class Feedback(Enum):
+    """Of which classes the next synthetic images of an arm are; see `arms.feedback`."""
+
+    error = "error"
+    entropy = "entropy"
+
+
 @dataclass
 class AugmentConfig:
     """Mirrors `data.augment.Augmentation`, which may not be imported here because it needs torch."""
@@ -195,6 +202,9 @@ class Config:
     image_price: float | None = None
     sampling: Sampling | None = None
     selection: Selection = Selection.best
+    feedback: Feedback | None = None
+    feedback_rounds: int = 3
+    feedback_epochs: int | None = None
     num_workers: int = 0
     output_dir: str = "outputs"
     overwrite: bool = False

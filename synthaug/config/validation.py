@@ -125,6 +125,8 @@ _RULES: Mapping[str, Rule] = {
     "batch_size": _number(1),
     "per_class": _number(1, words="at least 1, or null"),
     "num_workers": _number(0),
+    "feedback_rounds": _number(2),
+    "feedback_epochs": _number(1, words="at least 1, or null"),
     "compare": _PAIRS,
     "generator.draw": (
         lambda draw: draw is None or (isinstance(draw, int) and not isinstance(draw, bool) and 0 <= draw < 2**31),
@@ -247,6 +249,11 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
             f"generator.draw={plain.generator.draw}: replicate={plain.replicate.value} draws by the seed; leave one out"
         )
     problems += _price_problems(plain) if is_usable("budget", "image_price") else []
+    if is_usable("feedback", "selection") and plain.feedback is not None and plain.selection.value == "last":
+        problems.append(
+            f"feedback={plain.feedback.value}, selection=last: feedback needs validation images, and this arm uses "
+            "none; choose selection=own_share or best, or leave feedback out"
+        )
     if is_usable("model", "trainer", "batch_size"):
         problems += _model_problems(plain)
     if is_usable("folds", "fold", "shift", "dataset.groups"):

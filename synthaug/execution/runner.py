@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from synthaug import locks
 from synthaug.arms import build, real_share, shift_sets
-from synthaug.arms.mixing import Mix
+from synthaug.arms.mixing import Counts, Mix
 from synthaug.arms.shifts import ShiftSet
 from synthaug.config.job import Job
 from synthaug.data.pixels import PixelStore
@@ -26,7 +26,7 @@ from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
 from synthaug.errors import UserError, explain, is_environmental, underlying
-from synthaug.execution import networks, preflight, record_groups, sweep_time
+from synthaug.execution import feedback_rounds, networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
@@ -276,7 +276,16 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
         networks.check_network(job, data.real.classes)
 
     chosen_by = identity.selection_seed(settings)
-    return build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"])
+
+    def build_arm(counts: Mapping[str, Counts] | None = None) -> build.Arm:
+        return build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"], counts)
+
+    if settings["feedback"] is None or not Mix.of(settings["mix"]).has_synthetic:
+        return build_arm()
+    counts = build.mix_counts(data.real, settings["mix"], settings["debug"])
+    images = sum(count.synthetic for count in counts.values())
+    limits = synthetic.available(dict.fromkeys(counts, images))
+    return feedback_rounds.play(job, counts, limits, build_arm)
 
 
 def _read_real(session: Session, job: Job) -> build.RealData:

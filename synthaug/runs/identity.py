@@ -29,8 +29,10 @@ GUIDANCE = ("generator.strength", "generator.ip_adapter", "generator.controlnet"
 # What decides which real images an arm has, besides its mix.
 _REAL_SHARE = (FOLDS, FOLD, "dataset.imbalance", "dataset.imbalance_seed", "dataset.class_counts")
 
+FEEDBACK = "feedback"
+_OF_FEEDBACK = ("feedback_rounds", "feedback_epochs")
 # What an arm without synthetic images has no use for.
-_OF_SYNTHETIC = ("generator.", "prompts.", "model.synthetic_weight")
+_OF_SYNTHETIC = ("generator.", "prompts.", "model.synthetic_weight", FEEDBACK)
 # Nodes whose keys are arguments of their target: an absent one has the target's default, which None need not be.
 _ARGUMENTS = ("generator.", "model.", "trainer.")
 
@@ -74,6 +76,8 @@ def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         flat.pop(IMAGE_FORMAT, None)
     if flat.get(REPLICATE) == "draw" and without:  # the same as without synthetic images to draw
         flat[REPLICATE] = "images"
+    if flat.get(FEEDBACK) is None:
+        without = (*without, *_OF_FEEDBACK)
     return {
         key: value
         for key, value in flat.items()

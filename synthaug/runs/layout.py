@@ -26,6 +26,7 @@ RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.
 PREDICTIONS, HISTORY, CHECKPOINT = "predictions.csv", "history.csv", "best.ckpt"
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # to resume from; the second where the first is damaged
 SHIFTS = "shifts"
+FEEDBACK = "feedback.json"  # rounds of feedback that are finished
 DEBUG_SUFFIX = "-debug"  # of the names of studies that debug=true makes, and of no others
 _FILES = "files"  # key of `result.json`
 STUDY_DEPTH = 3  # folders from a study to a run

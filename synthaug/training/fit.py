@@ -9,6 +9,7 @@ from typing import Any
 import pytorch_lightning as lightning
 from pytorch_lightning.loggers import Logger
 
+from synthaug.arms import feedback
 from synthaug.arms.build import Arm, synthetic_folder
 from synthaug.arms.epoch_images import EpochImages, epoch_images
 from synthaug.data.augment import Augmentation
@@ -162,6 +163,7 @@ def run_fields(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, 
         "synthetic_fraction": synthetic_fraction(arm),
         "classes": arm.real.classes,
         "counts": arm.counts,
+        **({"feedback": feedback.as_json(arm.feedback)} if arm.feedback else {}),
     }
 
 

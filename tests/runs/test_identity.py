@@ -30,6 +30,7 @@ OTHER_RUN = {
     "prompts.name", "prompts.templates", "prompts.settings", "prompts.names",
     "prompts.lists", "prompts.file", "generator", "model", "trainer",
 }  # fmt: skip
+FEEDBACK = {"feedback", "feedback_rounds", "feedback_epochs"}  # make another run where there are synthetic images
 ARGUMENTS_OF_THE_SAME_RUN = [
     "generator.device", "generator.batch_size", "generator.classes", "generator.offload", "generator.slicing",
     "generator.tiling", "generator.compile", "generator.allow_pickle", "trainer.accelerator", "trainer.strategy",
@@ -69,7 +70,7 @@ def settings() -> dict[str, Any]:
 
 
 def test_every_key_of_the_configuration_is_decided_on(settings: dict[str, Any]) -> None:
-    assert set(leaves(settings)) == SAME_RUN | OTHER_RUN
+    assert set(leaves(settings)) == SAME_RUN | OTHER_RUN | FEEDBACK
 
 
 @pytest.mark.parametrize("key", sorted({*SAME_RUN, *ARGUMENTS_OF_THE_SAME_RUN}))
@@ -82,6 +83,20 @@ def test_any_other_key_makes_another_run(key: str, settings: dict[str, Any]) -> 
     pairs = differing_settings(settings, changed(settings, key))
     assert {name: second for name, (_, second) in pairs.items() if second != "absent"} == {key: "changed"}
     assert set(pairs) <= {key, key.partition(".")[0]}  # an argument takes the place of the empty node
+
+
+@pytest.mark.parametrize("key", sorted(FEEDBACK))
+def test_feedback_matters_where_there_are_synthetic_images(key: str, settings: dict[str, Any]) -> None:
+    with_feedback = {**settings, "feedback": "error", "mix": {"real": 0.5, "synthetic": 0.5}}
+    assert set(differing_settings(with_feedback, changed(with_feedback, key))) == {key}
+    without_images = {**with_feedback, "mix": {"real": 1.0, "synthetic": 0.0}}
+    assert differing_settings(without_images, changed(without_images, key)) == {}
+
+
+@pytest.mark.parametrize("key", sorted(FEEDBACK - {"feedback"}))
+def test_rounds_matter_where_there_is_feedback(key: str, settings: dict[str, Any]) -> None:
+    with_images = {**settings, "mix": {"real": 0.5, "synthetic": 0.5}}
+    assert differing_settings(with_images, changed(with_images, key)) == {}
 
 
 def test_a_node_that_is_off_is_the_same_as_none() -> None:
