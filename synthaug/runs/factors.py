@@ -12,6 +12,8 @@ from synthaug.runs.layout import RunKey
 
 SEPARATOR = " · "
 _NAMED = ("generator", "prompts", "model")  # groups whose choice is a factor by its name
+# Keys that arms have only where another key is set, by the value of which they are compared.
+_CHOSEN_BY = {"feedback_rounds": "feedback", "feedback_epochs": "feedback"}
 _NO_FACTORS = ("mix.", "dataset.name")  # the mix is named by its choice, and datasets are never in one table
 # How a key is called in a name, where its last part would not do.
 _LABELS = {
@@ -42,11 +44,11 @@ def factor_keys(arms: Iterable[Settings]) -> list[str]:
 
 def _differs(key: str, arms: Iterable[Settings]) -> bool:
     group = key.partition(".")[0]
+    choice = f"{group}.name" if group in _NAMED else _CHOSEN_BY.get(key)
     values: dict[Any, set[str]] = {}
     for arm in arms:
-        # Arms that have no use for a group do not have its keys.
-        if group not in _NAMED or f"{group}.name" in arm:
-            values.setdefault(arm.get(f"{group}.name"), set()).add(repr(arm.get(key)))
+        if choice is None or choice in arm:  # arms that have no use for a group do not have its keys
+            values.setdefault(arm.get(choice or ""), set()).add(repr(arm.get(key)))
     return any(len(of_choice) > 1 for of_choice in values.values())
 
 
