@@ -49,6 +49,8 @@ def play(
 
     rounds = job.settings["feedback_rounds"]
     counts, played = feedback.play(class_counts, rounds, _recorded(job), limits, train)
+    if is_first_process():
+        shutil.rmtree(job.folder / _FOLDER, ignore_errors=True)
     return replace(build(counts), feedback=tuple(played))
 
 
@@ -78,7 +80,6 @@ def _train(job: Job, number: int, arm: Arm) -> Round:
         float((predictions.predicted == predictions.labels).mean()),
     )
     write_json(job.folder / layout.FEEDBACK, {"rounds": feedback.as_json([*_recorded(job)[: number - 1], played])})
-    shutil.rmtree(job.folder / _FOLDER)
     return played
 
 
