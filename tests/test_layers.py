@@ -57,6 +57,7 @@ INSIDE = {
         "synthaug.analysis.validity",
         "synthaug.analysis.cost",
         "synthaug.analysis.dataset",
+        "synthaug.analysis.synthetic",
         "synthaug.analysis.findings",
         "synthaug.analysis.text",
         "synthaug.analysis.output",
