@@ -18,7 +18,7 @@ from synthaug.data.parallel import map_images
 from synthaug.data.samples import Sample, per_class
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
-from synthaug.generation.stored_format import StoredFormat, encode, fitted, read_format
+from synthaug.generation.stored_format import MOST_ENLARGED, StoredFormat, encode, fitted, read_format
 from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class MatchedFormats:
         return formats[index % len(formats)]
 
     def store(self, image: Image.Image, class_name: str, index: int, xmp: bytes) -> bytes:
-        """Return the file of an image in its format: cut to the shape and shrunk to the size of the real image.
+        """Return the file of an image in its format: cut to the shape and brought to the size of the real image.
 
         Args:
             image: in full.
@@ -66,7 +66,7 @@ class MatchedFormats:
         return encode(fitted(image, stored.width, stored.height), stored, xmp)
 
     def warn_of_small(self, sizes: Iterable[tuple[str, int, tuple[int, int]]]) -> None:
-        """Warn of images that keep their own size, since they are smaller than the real ones.
+        """Warn of images that are too small to get the size of the real ones.
 
         Args:
             sizes: class name, index and size of each image.
@@ -75,13 +75,15 @@ class MatchedFormats:
         for class_name, index, (width, height) in sizes:
             stored = self.of(class_name, index)
             images += 1
-            smaller += width < stored.width or height < stored.height
+            smaller += MOST_ENLARGED * width < stored.width or MOST_ENLARGED * height < stored.height
         if smaller:
             log.warning(
-                "generator.image_format=%s: %s (of %d) smaller than the real one to be matched, and not enlarged",
+                "generator.image_format=%s: %s (of %d) more than %g times smaller than the real one to match, and thus "
+                "enlarged by that only: let the model make larger images",
                 MATCH,
                 plural(smaller, "image is", "images are"),
                 images,
+                MOST_ENLARGED,
             )
 
     def record(self, classes: Sequence[str]) -> None:

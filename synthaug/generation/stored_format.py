@@ -28,6 +28,9 @@ _SUFFIXES = {
 }
 _LOSSY = ("WEBP", "AVIF")  # whose quality is looked for
 _QUALITY_STEPS = 6  # halvings of 0…100
+# Real images are mostly larger than those of a model. Measured on photographs: left small, synthetic ones are told by
+# their size (AUC 0.92; before 0.98); enlarged, hardly by size (0.60) and no more easily by pixels (0.76; before 0.80).
+MOST_ENLARGED = 1.5
 _XMP_TAG = 700  # of a TIFF file
 _EXACT_COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "lzma", "zstd")
 
@@ -107,20 +110,18 @@ def _quality(content: bytes, stored: StoredFormat) -> int:
 
 
 def fitted(image: Image.Image, width: int, height: int) -> Image.Image:
-    """Return the middle of an image in a shape, shrunk to a size; never enlarged and never distorted.
+    """Return the middle of an image in a shape and a size; never distorted, and enlarged to `MOST_ENLARGED` at most.
 
     Args:
         image: of any size.
         width: of the result in pixels; where the image is too small, in proportion to `height`.
         height: likewise.
     """
-    scale = min(image.width / width, image.height / height)
-    if scale <= 1:  # nothing to shrink
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
-        left, top = (image.width - width) // 2, (image.height - height) // 2
-        return image.crop((left, top, left + width, top + height))
-    x, y = (image.width - width * scale) / 2, (image.height - height * scale) / 2
-    return image.resize((width, height), Image.Resampling.BICUBIC, (x, y, image.width - x, image.height - y))
+    cut = min(image.width / width, image.height / height)  # of the image, in multiples of the wanted size
+    scale = min(1, cut * MOST_ENLARGED)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    x, y = max(0, image.width - width * cut) / 2, max(0, image.height - height * cut) / 2  # rounding may go below 0
+    return image.resize(size, Image.Resampling.BICUBIC, (x, y, image.width - x, image.height - y))
 
 
 def encode(image: Image.Image, stored: StoredFormat, xmp: bytes = b"") -> bytes:

@@ -92,18 +92,16 @@ def test_real_images_that_are_gone_are_named(tmp_path: Path, caplog: pytest.LogC
         matched(tmp_path / "set", real).ensure({"owl": 1})
 
 
-def test_images_that_are_too_small_are_not_enlarged_and_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_images_that_are_much_too_small_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "real.png"
     image(1, (64, 32)).save(path)
     real = [Sample(path, 0, "cat", REAL, files.sha256(path))]
     with caplog.at_level(logging.WARNING):
         synthetic = matched(tmp_path / "set", real)
         synthetic.ensure({"cat": 1})
-    assert "1 image is (of 1) smaller" in caplog.text
+    assert "1 image is (of 1) more than 1.5 times smaller" in caplog.text
     with Image.open(synthetic.samples(["cat"])[0].path) as opened:
-        assert opened.size == (8, 4)
+        assert opened.size == (12, 6)
 
 
 def test_a_set_with_matched_formats_is_another_one(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from synthaug.data.decoding import decode
-from synthaug.generation.stored_format import StoredFormat, encode, fitted, read_format
+from synthaug.generation.stored_format import MOST_ENLARGED, StoredFormat, encode, fitted, read_format
 from tests.factories.images import image
 
 RGB = image(1, (48, 32))
@@ -103,16 +103,14 @@ def test_a_photograph_that_is_turned_has_its_upright_size(tmp_path: Path) -> Non
 
 
 @given(*[st.integers(1, 60)] * 4)
-def test_images_are_cut_and_shrunk_but_never_enlarged_or_distorted(
+def test_images_are_cut_and_resized_but_never_distorted_or_enlarged_by_much(
     width: int, height: int, real_width: int, real_height: int
 ) -> None:
     result = fitted(Image.new("RGB", (width, height)), real_width, real_height)
-    assert result.width <= min(width, real_width)
-    assert result.height <= min(height, real_height)
-    if width >= real_width and height >= real_height:
+    scale = MOST_ENLARGED * min(width / real_width, height / real_height)
+    if scale >= 1:
         assert result.size == (real_width, real_height)
-    else:  # the shape of the real image, to half a pixel, as large as it can be
-        scale = min(width / real_width, height / real_height)
+    else:  # the shape of the real image, to half a pixel
         assert abs(result.width - scale * real_width) <= 1
         assert abs(result.height - scale * real_height) <= 1
 
@@ -122,8 +120,9 @@ def test_the_middle_of_an_image_is_kept() -> None:
     pixels[:, 10:30] = 200
     shrunk = np.asarray(fitted(Image.fromarray(pixels), 10, 10)).astype(int)
     assert abs(shrunk - 200).max() <= 15, "the filter reaches beyond the edge by a pixel"
-    assert (np.asarray(fitted(Image.fromarray(pixels), 20, 20)) == 200).all()
-    assert np.asarray(fitted(Image.fromarray(pixels), 80, 40)).shape == (20, 40, 3)
+    assert (np.asarray(fitted(Image.fromarray(pixels), 20, 20)) == 200).all(), "cut without any filter"
+    assert fitted(Image.fromarray(pixels), 60, 30).size == (60, 30)
+    assert fitted(Image.fromarray(pixels), 80, 40).size == (60, 30)
 
 
 def test_a_size_that_fits_changes_no_pixel() -> None:

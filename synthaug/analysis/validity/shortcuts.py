@@ -51,15 +51,17 @@ def _traits(row: MixRow, file: Path) -> Traits | None:
 
 
 def _origin_check(probe: str, images: Sequence[tuple[MixRow, Traits]]) -> Check:
-    accuracy = classify_origin(
+    prediction = classify_origin(
         [getattr(traits, probe) for _, traits in images],
         [row.origin == SYNTHETIC for row, _ in images],
         [traits.content for _, traits in images],
     )
+    accuracy, auc = prediction.accuracy, prediction.auc
     data: dict[str, Any] = {
         "accuracy": accuracy.value,
         "low": accuracy.low,
         "high": accuracy.high,
+        "auc": {"value": auc.value, "low": auc.low, "high": auc.high},
         "images": len(images) // 2,
     }
     if probe in _SUMMARIES:

@@ -29,6 +29,7 @@ from synthaug.analysis.inference.intervals import (
     ALPHA,
     Estimate,
     accuracy_over_seeds,
+    auc,
     cluster_means,
     difference_of_differences,
     paired_difference,
@@ -441,3 +442,27 @@ def test_clusters_of_different_sizes_cost_no_more_than_they_tell() -> None:
     estimate, alone = accuracy_over_seeds(correct, clusters=clusters), accuracy_over_seeds(correct)
     assert estimate.value == alone.value
     assert 0.9 < (estimate.high - estimate.low) / (alone.high - alone.low) < 1.5
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=12), st.lists(st.integers(0, 5), min_size=2, max_size=12))
+def test_the_area_is_the_share_of_pairs_in_order(negative: list[int], positive: list[int]) -> None:
+    area = auc(negative, positive)
+    pairs = [(low < high) + (low == high) / 2 for low in negative for high in positive]
+    assert area.value == pytest.approx(np.mean(pairs))
+    assert 0 <= area.low <= area.value <= area.high <= 1
+    assert area.high - area.low > 0.05
+    turned = auc(positive, negative)
+    assert (turned.low, turned.high) == pytest.approx((1 - area.high, 1 - area.low))
+
+
+@pytest.mark.parametrize(("shift", "images"), [(0.0, 20), (0.0, 100), (1.2, 20), (2.3, 40)])
+def test_the_interval_of_the_area_holds_the_truth(shift: float, images: int) -> None:
+    truth = NormalDist().cdf(shift / 2**0.5)
+    random = np.random.default_rng(int(10 * shift) + images)
+    areas = [auc(random.normal(size=images), random.normal(shift, size=images)) for _ in range(1000)]
+    assert 0.93 <= np.mean([area.low <= truth <= area.high for area in areas]) <= 0.985
+
+
+def test_the_area_needs_two_scores_of_each_kind() -> None:
+    with pytest.raises(ValueError, match="two or more"):
+        auc([1.0], [2.0, 3.0])

@@ -21,7 +21,8 @@ FACTS = {
 MANY_FACTS = {f"model.key{number}": FACTS["optimizer"] for number in range(8)}
 MANY_VALUES = {"lr": [{"value": f"{n}", "runs": [f"64-seed{n}"]} for n in range(6)] + [FACTS["model.lr"][1]]}
 DIGESTS = {"digest": [{"value": "a" * 12, "runs": ["real"]}, {"value": "b" * 12, "runs": ["64"]}]}
-ORIGIN = {"accuracy": 0.97, "low": 0.95, "high": 0.99, "images": 400}
+AUC = {"value": 0.99, "low": 0.98, "high": 0.996}
+ORIGIN = {"accuracy": 0.97, "low": 0.95, "high": 0.99, "auc": AUC, "images": 400}
 FORMATS = {"real": {"JPEG in RGB": 390, "PNG in L": 10}, "synthetic": {"PNG in RGB": 400}}
 SIZES = {
     "real": {"width": 640.0, "height": 480.0, "bytes": 45678.9},

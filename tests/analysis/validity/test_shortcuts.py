@@ -82,11 +82,13 @@ def test_pixels_alone(tmp_path: Path) -> None:
 def test_severity_by_the_accuracy_of_a_probe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accuracy: Estimate, severity: str
 ) -> None:
-    monkeypatch.setattr(shortcuts, "classify_origin", lambda *images: accuracy)
+    prediction = probe.OriginPrediction(accuracy, Estimate(0.7, 0.6, 0.8))
+    monkeypatch.setattr(shortcuts, "classify_origin", lambda *images: prediction)
     checks = checks_of(write_images(tmp_path, REAL), write_images(tmp_path, SYNTHETIC, first=1000))
     assert {check.severity for check in checks.values()} == {severity}
     assert checks["pixels"].data == {
-        "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": 60
+        "accuracy": accuracy.value, "low": accuracy.low, "high": accuracy.high, "images": 60,
+        "auc": {"value": 0.7, "low": 0.6, "high": 0.8},
     }  # fmt: skip
 
 
@@ -165,8 +167,10 @@ def test_noise_tells_nothing_and_copies_do_not_leak(seed: int) -> None:
     # Every image five times: were its copies in two folds, a probe would know it by heart.
     features = [{f"f{column}": float(value) for column, value in enumerate(values[row // 5])} for row in range(200)]
     synthetic = [bool(row // 5 % 2) for row in range(200)]
-    assert probe.classify_origin(features, synthetic, [row // 5 for row in range(200)]).value < 0.75
-    assert probe.classify_origin(features, synthetic, range(200)).value > 0.8
+    apart = probe.classify_origin(features, synthetic, [row // 5 for row in range(200)])
+    assert (apart.accuracy.value < 0.75, apart.auc.value < 0.8) == (True, True)
+    leaking = probe.classify_origin(features, synthetic, range(200))
+    assert (leaking.accuracy.value > 0.8, leaking.auc.value > 0.85) == (True, True)
 
 
 def test_traits(tmp_path: Path) -> None:
@@ -183,6 +187,18 @@ def test_traits(tmp_path: Path) -> None:
     assert [traits.pixels[name] for name in ("thumbnail 0", "mean R")] == pytest.approx([0.2, 0.2], abs=0.01)
     assert traits.pixels["deviation B"] == pytest.approx(0)
     assert traits.pixels["band 0"] == pytest.approx(np.log(1e-6)), "one colour has no power in any band"
+
+
+def test_metadata_is_no_trait_and_photographs_are_looked_at_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (60, 120)).save(tmp_path / "plain.jpg")
+    Image.new("RGB", (120, 60)).save(tmp_path / "turned.jpg", exif=exif, xmp=b"x" * 5000)
+    plain, turned = (probe.read_traits(tmp_path / f"{name}.jpg") for name in ("plain", "turned"))
+    assert plain is not None
+    assert turned is not None
+    assert turned.size["width"] == plain.size["width"]
+    assert turned.size["bytes"] == pytest.approx(plain.size["bytes"], abs=0.05)
 
 
 def test_the_spectrum_has_its_power_where_the_stripes_are(tmp_path: Path) -> None:
