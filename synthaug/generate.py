@@ -32,7 +32,7 @@ HELP = CommandHelp(
         ),
     ],
     nested="generator.num_inference_steps=30 or generator.prompt='a wet {class_name}'",
-    groups=("dataset", "generator", "prompts", "mix"),
+    groups=("dataset", "generator", "prompts", "screening", "mix"),
     keys=("output_dir", "per_class", "debug"),
     end="Exit codes: 0 all images exist; 1 generating failed; 2 the command or the\n"
     "configuration is wrong; 130 Ctrl-C.",
@@ -83,7 +83,8 @@ def generate(job: Job) -> None:
     build.prepare(settings["dataset"], instantiate)
     debug = settings["debug"]
     divided = build.list_real(settings["dataset"], job.output_dir, job.fold)
-    real = build.read_real(settings["dataset"], job.output_dir, divided, debug).real
+    data = build.read_real(settings["dataset"], job.output_dir, divided, debug)
+    real = data.real
     per_class, mix = settings["per_class"], settings["mix"]
     if per_class is None and not Mix.of(mix).has_synthetic:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
@@ -94,9 +95,10 @@ def generate(job: Job) -> None:
         needed = {name: count.synthetic for name, count in counts.items()}
     generator = make_generator(job)
     sources = real_share.source_images(real_share.redrawn(real, settings), settings, generator)
-    synthetic = build.synthetic_images(
+    images = build.synthetic_images(
         settings, job.key.dataset, job.synthetic_set, generator, sources=sources, training=real.train
     )
+    synthetic = build.screened_images(images, settings, real_share.redrawn(real, settings), data.store)
     generated = synthetic.ensure(needed)
     log.info("%d images generated, %d existed: %s", generated, sum(needed.values()) - generated, synthetic.folder)
 

@@ -29,6 +29,7 @@ ROOMS = (
     "synthaug.models",
     "synthaug.runs",
     "synthaug.features",
+    "synthaug.screening",
     "synthaug.config",
     "synthaug.analysis",
     "synthaug.arms",

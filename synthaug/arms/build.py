@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.arms import mixing, smoke_test
+from synthaug.arms import mixing, real_share, smoke_test
 from synthaug.arms.feedback import Round
 from synthaug.arms.mixing import Counts, Mix
 from synthaug.data import fingerprints, fold_split, long_tail, splitting
@@ -38,6 +38,10 @@ from synthaug.generation.prompts import read_prompts
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
 from synthaug.messages import bullets, plural
+from synthaug.screening.criteria import decode as decode
+from synthaug.screening.criterion import RealReferences
+from synthaug.screening.screened_images import ScreenedImages
+from synthaug.screening.settings import NO_SCREENING, ScreeningSettings
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ class Arm:
         scanned: digests of the dataset, from `read_real`.
         conflicts: number of images that were left out since they are in more than one class.
         feedback: the rounds that spread its synthetic images over classes.
+        screening: what the run writes down of the screening of its synthetic images; None without any.
     """
 
     real: RealImages
@@ -84,6 +89,7 @@ class Arm:
     scanned: dict[str, str]
     conflicts: int = 0
     feedback: tuple[Round, ...] = ()
+    screening: dict[str, Any] | None = None
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -202,7 +208,7 @@ def read_real(
     real = divided.real
     scanned = real.digests
     real = smoke_test.few_images(real) if debug else real
-    store = PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
+    store = pixel_store(dataset, output_dir)
     bad = decode(store, [sample for samples in real.splits.values() for sample in samples])
     refuse_bad(bad, dataset)
     left_out = divided.bad | bad
@@ -230,6 +236,16 @@ def read_real(
             repeats = plural(len(again), "image repeats", "images repeat")
             log.warning("%s: %s another one of its class:\n%s", split, repeats, bullets(again, limit=3))
     return RealData(real, store, len(left_out), scanned, len(conflicts))
+
+
+def pixel_store(dataset: Mapping[str, Any], output_dir: Path) -> PixelStore:
+    """Return the store of a dataset's pixels.
+
+    Args:
+        dataset: the settings of the group `dataset`.
+        output_dir: where the store is.
+    """
+    return PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
 
 
 def _short_side(dataset: Mapping[str, Any]) -> int:
@@ -332,6 +348,28 @@ def matched_formats(settings: Mapping[str, Any], folder: Path, training: Sequenc
     return MatchedFormats(folder, training) if settings["generator"].get("image_format") == MATCH else None
 
 
+def screened_images(
+    images: SyntheticImages, settings: Mapping[str, Any], real: RealImages, store: PixelStore
+) -> SyntheticImages:
+    """Return a source of synthetic images less those that the run's screening rejects.
+
+    Args:
+        images: from `synthetic_images`.
+        settings: of the run.
+        real: the dataset, from `real_share.redrawn`.
+        store: of the dataset's pixels.
+
+    Raises:
+        UserError: a reject list that cannot be read.
+    """
+    screening = ScreeningSettings.of(settings.get("screening") or NO_SCREENING)
+    if not screening.is_active:
+        return images
+    share = real_share.select(real, settings) if screening.needs_real_share else []
+    references = RealReferences(share, [*real.train, *real.more], real.val, real.test)
+    return ScreenedImages(images, screening, references, store, images_folder(settings) / "features")
+
+
 def build(
     data: RealData,
     mix: Mapping[str, Any],
@@ -367,7 +405,7 @@ def build(
             for sibling in siblings:  # an impossible one fails its own run, not this one
                 for name, count in _sibling_counts(real, Mix.of(sibling), debug).items():
                     needed[name] = max(needed[name], count.synthetic)
-            synthetic.ensure(needed)
+        synthetic.ensure(needed)
         available = synthetic.available({name: count.synthetic for name, count in class_counts.items()})
         class_counts = mixing.within(class_counts, available)
         pool = synthetic.samples(real.classes)
@@ -377,7 +415,8 @@ def build(
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
     _require_foreign(train, real, data.store)
     _warn_of_two_labels([sample for sample in train if sample.origin != REAL], data.store)
-    return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts)
+    screening = synthetic.record(real.classes) if isinstance(synthetic, ScreenedImages) and pool else None
+    return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts, screening=screening)
 
 
 def _sibling_counts(real: RealImages, mix: Mix, debug: bool) -> dict[str, Counts]:
@@ -437,20 +476,6 @@ def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:
         write_json(path, recorded)
     numbers: list[int] = recorded[name]
     return numbers
-
-
-def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
-    """Decode images into the store.
-
-    Args:
-        store: of the dataset.
-        samples: the images.
-
-    Returns:
-        Path → reason, for files that are no whole images.
-    """
-    reasons = store.add({sample.sha256: sample.path for sample in samples})
-    return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
 
 
 def drops_conflicts(dataset: Mapping[str, Any]) -> bool:

@@ -20,9 +20,10 @@ from omegaconf.resolvers import oc
 from synthaug import environment
 from synthaug.errors import UserError
 from synthaug.runs import layout
+from synthaug.screening.settings import ScreeningSettings
 
 VERSION_BASE = "1.3"
-GROUPS = ("dataset", "generator", "prompts", "mix", "model", "trainer", "logger", "shift", "experiments")
+GROUPS = ("dataset", "generator", "prompts", "screening", "mix", "model", "trainer", "logger", "shift", "experiments")
 SEVERAL = ("logger", "shift", "experiments")  # groups of which more than one choice can be in force
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -216,6 +217,7 @@ class Config:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     mix: MixConfig = field(default_factory=MixConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
+    screening: ScreeningSettings = field(default_factory=ScreeningSettings)
     generator: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)

@@ -27,6 +27,8 @@ from synthaug.data.folders import is_litter
 from synthaug.data.layouts import existing_folders, layout_problems, more_problems
 from synthaug.messages import join_words, suggest
 from synthaug.runs.layout import DEBUG_SUFFIX
+from synthaug.screening import settings as screening
+from synthaug.screening.settings import ScreeningSettings
 
 # --- rules: key → a test of its value, and what the value must be -----------------------------------
 
@@ -58,6 +60,10 @@ def _is_name(name: Any) -> bool:
 
 def _range(most: float, words: str) -> Rule:
     return lambda pair: len(pair) == 2 and 0 < pair[0] <= pair[1] <= most, words
+
+
+def _choice(values: Sequence[str]) -> Rule:
+    return lambda value: value in values, f"one of {', '.join(values)}"
 
 
 def _triple(low: float, words: str) -> Rule:
@@ -193,6 +199,17 @@ _RULES: Mapping[str, Rule] = {
     "generator.name": _NAME,
     "model.name": _NAME,
     "prompts.name": _NAME,
+    "screening.name": _NAME,
+    "screening.test_copies": _choice(screening.ON_TEST_COPIES),
+    "screening.train_copies": _choice(screening.ON_TRAIN_COPIES),
+    "screening.duplicates": _choice(screening.ON_DUPLICATES),
+    "screening.copy_similarity": _number(0, 1, above=True, words="more than 0, at most 1: a cosine"),
+    "screening.clip_percentile": _number(0, 100, below=True, words="0 to less than 100, or null"),
+    "screening.clip_threshold": _number(-1, 1, words="-1 to 1: a cosine, or null"),
+    "screening.clip_prompt": (lambda text: "{class_name}" in str(text), "a text with {class_name} in it"),
+    "screening.teacher_probability": _number(0, 1, below=True, words="0 to less than 1, or null"),
+    "screening.knn_neighbours": _number(1, 1000),
+    "screening.knn_percentile": _number(0, 100, above=True, words="more than 0, at most 100"),
 }
 _TYPED_NODES: Mapping[str, type] = {
     "": Config,
@@ -200,6 +217,7 @@ _TYPED_NODES: Mapping[str, type] = {
     "dataset.augment": AugmentConfig,
     "mix": MixConfig,
     "prompts": PromptsConfig,
+    "screening": ScreeningSettings,
     "mix.augment": AugmentConfig,
     "dataset.split": SplitConfig,
 }

@@ -300,8 +300,9 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
         images_per_epoch(job.settings, len(real.train), sum(count.synthetic for count in counts.values()))
         if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
-            sources = real_share.source_images(real_share.redrawn(real, job.settings), job.settings, generator)
-            synthetic = build.synthetic_images(
+            split = real_share.redrawn(real, job.settings)
+            sources = real_share.source_images(split, job.settings, generator)
+            images = build.synthetic_images(
                 job.settings,
                 job.key.dataset,
                 job.synthetic_set,
@@ -310,6 +311,8 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
                 sources if real_share.is_exact(job.settings) else None,
                 real.train,
             )
+            store = build.pixel_store(job.settings["dataset"], job.output_dir)
+            synthetic = build.screened_images(images, job.settings, split, store)
             synthetic.check({name: count.synthetic for name, count in counts.items()})
     except UserError as error:
         return str(error)

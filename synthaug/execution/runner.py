@@ -262,20 +262,21 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     sources = (
         real_share.source_images(data.real, settings, generator) if Mix.of(settings["mix"]).has_synthetic else None
     )
-    synthetic = build.synthetic_images(
+    source = build.synthetic_images(
         settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources, data.real.train
     )
-
     siblings = [
         sibling.settings["mix"]
         for sibling in session.jobs.values()
         if (sibling.key.dataset, sibling.synthetic_set) == (job.key.dataset, job.synthetic_set)
+        and sibling.settings["screening"] == settings["screening"]
     ]
 
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
         networks.check_network(job, data.real.classes)
 
     chosen_by = identity.selection_seed(settings)
+    synthetic = build.screened_images(source, settings, data.real, data.store)
 
     def build_arm(counts: Mapping[str, Counts] | None = None) -> build.Arm:
         return build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"], counts)

@@ -8,6 +8,7 @@ be stored as real ones are, `images/<class>/` beside it has copies, which `copie
 import hashlib
 import itertools
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from synthaug.errors import UserError, raise_all
 from synthaug.files import remove_unfinished, whole_file
 from synthaug.generation import image_metadata
 from synthaug.generation.image_formats import MatchedFormats
-from synthaug.generation.screening import rejection
+from synthaug.generation.screening import Rejection, rejection
 from synthaug.messages import bullets, plural, suggest
 
 log = logging.getLogger(__name__)
@@ -58,12 +59,15 @@ class FolderPool:
         formats: in which copies are stored that stand in for the images; None: the images are taken as they are.
     """
 
+    grows = False
+
     def __init__(self, folder: Path, generator: FolderGenerator, formats: MatchedFormats | None = None) -> None:
         self.folder = folder
         self.formats = formats
         self.root = Path(generator.root).expanduser()
         self.partial = generator.partial
         self._images: dict[str, list[tuple[Path, str]]] | None = None
+        self._rejections: list[Rejection] = []
 
     def check(self, counts: Mapping[str, int]) -> None:
         """Check that the pool has the images of `counts` (class → images).
@@ -177,10 +181,26 @@ class FolderPool:
     def _copy(self, formats: MatchedFormats, name: str, index: int) -> Path:
         return self.folder / "images" / name / f"{index:06d}{formats.of(name, index).suffix}"
 
+    def rejections(self, classes: Sequence[str]) -> list[Rejection]:
+        """Return the images of these classes that cannot be decoded or are one flat colour."""
+        self._usable_images()
+        return [item for item in self._rejections if item.class_name in classes]
+
     def _shortages(self, counts: Mapping[str, int]) -> list[str]:
         images = self._usable_images()
         present = {name: len(images.get(name, ())) for name in counts}
-        return [f"{name}: {present[name]} of {count}" for name, count in counts.items() if present[name] < count]
+        return [
+            f"{name}: {present[name]} of {count}{self._reasons(name)}"
+            for name, count in counts.items()
+            if present[name] < count
+        ]
+
+    def _reasons(self, name: str) -> str:
+        reasons = Counter(item.reason for item in self.rejections([name]))
+        return f"; {', '.join(f'{count} {reason}' for reason, count in reasons.items())}" if reasons else ""
+
+    def _place(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
     def _usable_images(self) -> dict[str, list[tuple[Path, str]]]:
         """Return class → (file, SHA-256) of its usable images, listed once in the life of the pool."""
@@ -188,15 +208,21 @@ class FolderPool:
             self._check_exists()
             with HashCache(self.folder / HASHES) as hashes:
                 listed = {
-                    name: {file_hash(path, hashes.sha256): path for path in reversed(class_files(self.root, name))}
+                    name: [(path, file_hash(path, hashes.sha256)) for path in class_files(self.root, name)]
                     for name in class_folders(self.root)
                 }
-            checksums.verify(self.root, ((path, key) for files in listed.values() for key, path in files.items()))
-            rejected = self._screen({key: path for files in listed.values() for key, path in files.items()})
-            self._images = {
-                name: sorted(((path, key) for key, path in files.items() if not rejected[key]))
-                for name, files in listed.items()
-            }
+            checksums.verify(self.root, (item for files in listed.values() for item in files))
+            rejected = self._screen({key: path for files in listed.values() for path, key in reversed(files)})
+            self._rejections, self._images = [], {}
+            for name, files in listed.items():
+                first: dict[str, Path] = {}
+                for path, key in files:
+                    original = first.setdefault(key, path)
+                    reason = rejected[key] or ("" if original == path else "a file that is there already")
+                    if reason:
+                        match = "" if original == path else self._place(original)
+                        self._rejections.append(Rejection(name, self._place(path), key, reason, match))
+                self._images[name] = [(path, key) for key, path in first.items() if not rejected[key]]
         return self._images
 
     def _screen(self, images: Mapping[str, Path]) -> dict[str, str]:

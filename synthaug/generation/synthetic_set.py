@@ -33,7 +33,7 @@ from synthaug.files import read_json, write_json
 from synthaug.generation import image_metadata
 from synthaug.generation.image_formats import MATCH, MatchedFormats
 from synthaug.generation.prompts import Prompts
-from synthaug.generation.screening import rejection
+from synthaug.generation.screening import Rejection, rejection
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.stored_format import StoredFormat, encode
 from synthaug.messages import bullets, plural
@@ -48,9 +48,19 @@ _MORE = 100  # prompts of a class that are checked beyond those of twice its ima
 
 
 class SyntheticImages(Protocol):
-    """Source of an arm's synthetic images: `SyntheticSet`, which generates them, or `FolderPool`."""
+    """Source of an arm's synthetic images: `SyntheticSet`, which generates them, or `FolderPool`.
+
+    Attributes:
+        folder: of its records.
+        root: that holds the folder of each class.
+        grows: whether missing images can be generated.
+        partial: whether fewer images than are needed will do.
+    """
 
     folder: Path
+    root: Path
+    grows: bool
+    partial: bool
 
     def check(self, counts: Mapping[str, int]) -> None: ...
 
@@ -61,6 +71,8 @@ class SyntheticImages(Protocol):
     def ensure(self, counts: Mapping[str, int]) -> int: ...
 
     def samples(self, classes: Sequence[str]) -> list[Sample]: ...
+
+    def rejections(self, classes: Sequence[str]) -> list[Rejection]: ...
 
 
 class Generator(Protocol):
@@ -145,6 +157,9 @@ class SyntheticSet:
         formats: in which the images are stored; None: PNG, as they are sampled.
     """
 
+    grows = True
+    partial = False
+
     def __init__(
         self,
         folder: Path,
@@ -155,7 +170,7 @@ class SyntheticSet:
         sources: SourceImages | None = None,
         formats: MatchedFormats | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder = self.root = folder
         self.formats = formats
         self.series = series
         self.generator = generator
@@ -209,6 +224,14 @@ class SyntheticSet:
             Sample(self.path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
             for row in self.rows()
             if not row.rejected and row.class_name in label
+        ]
+
+    def rejections(self, classes: Sequence[str]) -> list[Rejection]:
+        """Return the images of these classes that were rejected when they were generated, and have no files."""
+        return [
+            Rejection(row.class_name, f"{row.class_name}/{row.index:06d}", "", row.rejected)
+            for row in self._manifest()
+            if row.rejected and row.class_name in classes
         ]
 
     def rows(self) -> list[ManifestRow]:

@@ -11,7 +11,7 @@ from typing import Any
 from synthaug.runs.layout import RunKey
 
 SEPARATOR = " · "
-_NAMED = ("generator", "prompts", "model")  # groups whose choice is a factor by its name
+_NAMED = ("generator", "prompts", "screening", "model")  # groups whose choice is a factor by its name
 # Keys that arms have only where another key is set, by the value of which they are compared.
 _CHOSEN_BY = {"feedback_rounds": "feedback", "feedback_epochs": "feedback"}
 _NO_FACTORS = ("mix.", "dataset.name")  # the mix is named by its choice, and datasets are never in one table

@@ -32,7 +32,7 @@ _REAL_SHARE = (FOLDS, FOLD, "dataset.imbalance", "dataset.imbalance_seed", "data
 FEEDBACK = "feedback"
 _OF_FEEDBACK = ("feedback_rounds", "feedback_epochs")
 # What an arm without synthetic images has no use for.
-_OF_SYNTHETIC = ("generator.", "prompts.", "model.synthetic_weight", FEEDBACK)
+_OF_SYNTHETIC = ("generator.", "prompts.", "screening.", "model.synthetic_weight", FEEDBACK)
 # Nodes whose keys are arguments of their target: an absent one has the target's default, which None need not be.
 _ARGUMENTS = ("generator.", "model.", "trainer.")
 

@@ -164,6 +164,7 @@ def run_fields(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, 
         "classes": arm.real.classes,
         "counts": arm.counts,
         **({"feedback": feedback.as_json(arm.feedback)} if arm.feedback else {}),
+        **({"screening": arm.screening} if arm.screening else {}),
     }
 
 

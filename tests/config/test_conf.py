@@ -25,6 +25,7 @@ from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.prompts import read_prompts
 from synthaug.models.classifier import Classifier
+from synthaug.screening.settings import ScreeningSettings
 from synthaug.tracking import loggers
 from synthaug.training import evaluation, fit
 from tests.factories.commands import jobs_of
@@ -217,6 +218,32 @@ def test_prompts_can_be_read(choice: str, composed: Compose, tmp_path: Path) -> 
     prompts = read_prompts({str(key): value for key, value in config.items()}, "{class_name}")
     prompts.check(["cat", "turtle"])
     assert "cat" in prompts.prompt("cat", 3)
+
+
+@pytest.mark.parametrize("choice", choices("screening"))
+def test_screening_can_be_made(choice: str, composed: Compose) -> None:
+    config = composed(f"screening={choice}")
+    values = build_job(without_hydra(config), config.hydra).settings["screening"]
+    settings = ScreeningSettings.of(values)
+    assert settings.name == choice
+    assert settings.is_active == (choice != "none")
+    assert settings.needs_real_share == (choice in ("clip", "teacher", "knn", "strict"))
+    assert (settings.test_copies, settings.train_copies, settings.duplicates) == {
+        "none": ("ignore", "ignore", "ignore"), "strict": ("drop", "drop", "drop"),
+    }.get(choice, ("stop", "keep", "drop"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "test_copies=never", "train_copies=stop", "duplicates=true", "copy_similarity=0", "clip_percentile=100",
+        "clip_threshold=2", "clip_prompt=a cat", "teacher_probability=1", "knn_neighbours=0", "knn_percentile=0",
+        "name=a/b",
+    ],
+)  # fmt: skip
+def test_bad_values_of_screening_are_refused(override: str, composed: Compose) -> None:
+    (problem,) = validation.validate(without_hydra(composed(f"screening.{override}")))
+    assert problem.startswith(f"screening.{override.partition('=')[0]}=")
 
 
 @pytest.mark.parametrize("choice", choices("model"))

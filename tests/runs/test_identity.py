@@ -9,6 +9,7 @@ import pytest
 
 from synthaug.config.schema import Config, SplitConfig
 from synthaug.runs.identity import arm_settings, describe_differences, differing_settings, run_seed, synthetic_set_name
+from synthaug.screening.settings import ScreeningSettings
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
@@ -28,7 +29,8 @@ OTHER_RUN = {
     )),
     "mix.real", "mix.synthetic", "mix.real_per_class", "mix.fill", "mix.augment",
     "prompts.name", "prompts.templates", "prompts.settings", "prompts.names",
-    "prompts.lists", "prompts.file", "generator", "model", "trainer",
+    "prompts.lists", "prompts.file", *(f"screening.{field.name}" for field in dataclasses.fields(ScreeningSettings)),
+    "generator", "model", "trainer",
 }  # fmt: skip
 FEEDBACK = {"feedback", "feedback_rounds", "feedback_epochs"}  # make another run where there are synthetic images
 ARGUMENTS_OF_THE_SAME_RUN = [

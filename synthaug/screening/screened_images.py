@@ -1,0 +1,413 @@
+"""A synthetic set of which only those images count that its screening keeps; rejected ones are topped up."""
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from synthaug import locks
+from synthaug.data.pixels import PixelStore
+from synthaug.data.samples import Sample, per_class
+from synthaug.errors import UserError
+from synthaug.files import remove_unfinished
+from synthaug.generation.screening import Rejection
+from synthaug.generation.synthetic_set import SyntheticImages
+from synthaug.messages import bullets, plural
+from synthaug.screening import pair_sheet
+from synthaug.screening.criteria import decode, make_criteria
+from synthaug.screening.criterion import Candidate, Criterion, Finding, RealReferences
+from synthaug.screening.reject_list import RejectList, describe_unknown
+from synthaug.screening.settings import STOP, ScreeningSettings
+from synthaug.screening.verdicts import (
+    GENERATOR,
+    TEST_COPY,
+    UNREADABLE,
+    VAL_COPY,
+    Verdict,
+    VerdictFile,
+    counted,
+)
+
+log = logging.getLogger(__name__)
+
+RULE = 1  # raise it with any change of what the same settings reject
+MAX_REJECTED = 0.9  # share of a class's candidates above which topping up stops
+MIN_CANDIDATES = 20  # of a class, before that share is looked at
+COPIES_SHEET = "test_copies.png"
+_CHUNK = 256  # candidates judged between two writings of the file
+
+
+class ScreenedImages:
+    """The images of a synthetic set, or of a pool, that a screening keeps; itself such a source.
+
+    Args:
+        images: that are screened.
+        settings: of the screening.
+        references: real images.
+        store: of pixels, into which candidates are decoded, once for screening and training.
+        features: folder of the features of images; None: beside the set.
+
+    Raises:
+        UserError: a reject list that cannot be read.
+    """
+
+    def __init__(
+        self,
+        images: SyntheticImages,
+        settings: ScreeningSettings,
+        references: RealReferences,
+        store: PixelStore,
+        features: Path | None = None,
+    ) -> None:
+        self.images = images
+        self.settings = settings
+        self.folder = images.folder
+        self.root, self.grows, self.partial = images.root, images.grows, images.partial
+        self._list = RejectList(Path(settings.reject_list).expanduser()) if settings.reject_list else None
+        self._references = references
+        self._store = store
+        self._features = features or self.folder / "features"
+        self._criteria: Sequence[Criterion] = ()
+        criteria = {**settings.criteria, "reject_list": sorted(self._list.entries) if self._list else []}
+        digests = references.digests(settings.needs_real_share, settings.searches_copies)
+        name = _digest([RULE, criteria, digests])[:8]
+        self.verdict_folder = self.folder / f"screening-{settings.name or 'custom'}-{name}"
+        self._file = VerdictFile(self.verdict_folder, criteria, digests)
+        self._verdicts: dict[str, list[Verdict]] | None = None
+        self._thresholds: dict[str, float] = {}
+
+    # --- the interface of a synthetic set ------------------------------------------------------------
+
+    def check(self, counts: Mapping[str, int]) -> None:
+        """Check that the images of `counts` can be had; a pool is screened for it, a generator loads no model.
+
+        Raises:
+            UserError: what the set itself raises; entries of the reject list that name no image; a pool with copies of
+                test images, or with too few images that are kept.
+        """
+        self.images.check(counts)
+        if not self.grows:
+            self.ensure(counts)
+
+    def available(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Return how many images of `counts` there are or can be generated."""
+        if self.grows:
+            return self.images.available(counts)
+        kept = self._count_kept(counts)
+        return {name: min(count, kept[name]) for name, count in self.images.available(counts).items()}
+
+    def count_missing(self, counts: Mapping[str, int]) -> int:
+        """Return how many images are to be generated at least; those at hand are screened for it."""
+        missing = self.images.count_missing(counts)
+        if not self.grows:
+            return 0
+        if missing == sum(counts.values()):
+            return missing
+        kept = self._judged(counts)
+        return sum(max(0, count - kept[name]) for name, count in counts.items())
+
+    def ensure(self, counts: Mapping[str, int]) -> int:
+        """Screen what is there, and generate until enough images of each class are kept.
+
+        Args:
+            counts: class → images.
+
+        Returns:
+            How many images were generated.
+
+        Raises:
+            UserError: what the set itself raises; copies of test images, where these stop a command; a class of which
+                nearly everything is rejected; a pool of which too few images are kept.
+        """
+        generated = self.images.ensure(counts)
+        while True:
+            kept = self._judged(counts)
+            missing = {name: count - kept[name] for name, count in counts.items() if kept[name] < count}
+            if not missing or (not self.grows and self.partial):
+                return generated
+            if not self.grows:
+                raise UserError(self._describe_shortages(counts))
+            self._check_rejection_rate(missing)
+            generated += self.images.ensure(self._requests(missing))
+
+    def samples(self, classes: Sequence[str]) -> list[Sample]:
+        """Return the images of these classes that are kept: of a pool all, of a generator those judged so far."""
+        if not self.grows:
+            self._judged(dict.fromkeys(classes, 0))
+        kept = {verdict.image for verdicts in self._read().values() for verdict in verdicts if verdict.kept}
+        return [sample for sample in self.images.samples(classes) if self._place(sample) in kept]
+
+    def rejections(self, classes: Sequence[str]) -> list[Rejection]:
+        """Return what was rejected of these classes."""
+        return [
+            Rejection(verdict.class_name, verdict.image, verdict.sha256, verdict.reason)
+            for verdict in self.verdicts(classes)
+            if not verdict.kept
+        ]
+
+    # --- verdicts ------------------------------------------------------------------------------------
+
+    def verdicts(self, classes: Sequence[str]) -> list[Verdict]:
+        """Return the verdict on each image of these classes judged so far, those that the set itself rejects included.
+
+        Args:
+            classes: names.
+        """
+        own_rejections = [
+            Verdict(item.class_name, item.image, item.sha256, False, f"{GENERATOR}: {item.reason}", None, item.match)
+            for item in self.images.rejections(classes)
+        ]
+        judged = self._read()
+        return [*(verdict for name in classes for verdict in judged.get(name, ())), *own_rejections]
+
+    def record(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return what a run writes down of the screening: where its file is, its criteria and counts by class.
+
+        Args:
+            classes: names.
+        """
+        return {
+            "name": self.settings.name or "custom",
+            "file": str(self._file.path),
+            "root": str(self.root),
+            "criteria": self.settings.criteria,
+            "classes": counted(self.verdicts(classes)),
+        }
+
+    def _read(self) -> dict[str, list[Verdict]]:
+        """Return class → verdicts in their order, as the file has them or as they were last judged."""
+        if self._verdicts is None:
+            verdicts, damaged = self._file.read()
+            if damaged:
+                lines = plural(len(damaged), "line is", "lines are")
+                log.warning(
+                    "%s: %s not as written (line %s), and these images are screened again. To reject images by hand, "
+                    "name them in a file: screening.reject_list=<file>",
+                    self._file.path,
+                    lines,
+                    ", ".join(map(str, damaged[:5])),
+                )
+            grouped: dict[str, list[Verdict]] = {}
+            for verdict in verdicts:
+                if not verdict.reason.startswith(f"{GENERATOR}:"):
+                    grouped.setdefault(verdict.class_name, []).append(verdict)
+            self._verdicts = grouped
+        return self._verdicts
+
+    def _judged(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Screen images of each class until so many are kept, of a pool all; return how many are kept.
+
+        Raises:
+            UserError: copies of test images, where these stop a command.
+        """
+        candidates = self._candidates(list(counts))
+        if self._list:
+            for candidate in (candidate for of_class in candidates.values() for candidate in of_class):
+                self._list.names(candidate)
+            if problem := describe_unknown(self._list):
+                raise UserError(problem)
+        if self._pending(candidates, counts):
+            with self._locked():
+                self._verdicts = None  # another process may have screened them
+                pending = self._pending(candidates, counts)
+                if pending:
+                    self._judge(candidates, pending, counts)
+        self._refuse_test_copies(list(counts))
+        return self._count_kept(counts)
+
+    def _pending(self, candidates: Mapping[str, Sequence[Candidate]], counts: Mapping[str, int]) -> list[str]:
+        """Return the classes with images to be judged; verdicts that no longer agree with the files are dropped."""
+        judged = self._read()
+        for name, of_class in candidates.items():
+            verdicts = judged.get(name, [])
+            agreeing = 0
+            for candidate, verdict in zip(of_class, verdicts, strict=False):
+                if (verdict.image, verdict.sha256) != (candidate.image, candidate.sample.sha256):
+                    break
+                agreeing += 1
+            if agreeing < len(verdicts):
+                self._report_disagreement(name, verdicts[agreeing], of_class)
+            judged[name] = verdicts[:agreeing]
+        kept = self._count_kept(counts)
+        return [
+            name
+            for name, of_class in candidates.items()
+            if len(judged[name]) < len(of_class) and (not self.grows or kept[name] < counts[name])
+        ]
+
+    def _report_disagreement(self, name: str, verdict: Verdict, candidates: Sequence[Candidate]) -> None:
+        current = {candidate.image: candidate.sample.sha256 for candidate in candidates}.get(verdict.image)
+        what = "its file has gone" if current is None else "its file has changed"
+        if current == verdict.sha256:
+            what = "images before it are new"
+        log.warning("%s: %s: %s; %s is screened again from there on", self._file.path, verdict.image, what, name)
+
+    def _judge(
+        self, candidates: Mapping[str, Sequence[Candidate]], names: Sequence[str], counts: Mapping[str, int]
+    ) -> None:
+        if not self._criteria:
+            criteria = make_criteria(self.settings, self._references, self._store, self._features)
+            self._criteria = [*([self._list] if self._list else []), *criteria]
+        judged = self._read()
+        total = sum(len(candidates[name]) - len(judged[name]) for name in names)
+        with tqdm(total=total, desc="screening", unit="image", disable=None, leave=False) as bar:
+            for name in names:
+                verdicts, of_class = judged[name], candidates[name]
+                kept = [candidate for candidate, verdict in zip(of_class, verdicts, strict=False) if verdict.kept]
+                decode(self._store, [candidate.sample for candidate in kept])
+                for criterion in self._criteria:
+                    criterion.begin(name, kept)
+                while len(verdicts) < len(of_class):
+                    if self.grows and sum(verdict.kept for verdict in verdicts) >= counts[name]:
+                        break
+                    chunk = of_class[len(verdicts) : len(verdicts) + _CHUNK]
+                    verdicts += self._judge_chunk(chunk)
+                    self._write(list(candidates))
+                    bar.update(len(chunk))
+        self._write(list(candidates))
+        self._report(names)
+
+    def _judge_chunk(self, chunk: Sequence[Candidate]) -> list[Verdict]:
+        bad = decode(self._store, [candidate.sample for candidate in chunk])
+        findings: dict[str, Finding] = {}
+        remaining = []
+        for candidate in chunk:
+            if candidate.sample.path in bad:
+                findings[candidate.image] = Finding(UNREADABLE, match=bad[candidate.sample.path])
+            else:
+                remaining.append(candidate)
+        for criterion in self._criteria:
+            results = criterion.judge(remaining) if remaining else []
+            findings |= {
+                candidate.image: finding for candidate, finding in zip(remaining, results, strict=True) if finding
+            }
+            remaining = [
+                candidate
+                for candidate, finding in zip(remaining, results, strict=True)
+                if not (finding and finding.rejects)
+            ]
+            self._thresholds |= criterion.thresholds
+        return [_verdict(candidate, findings.get(candidate.image)) for candidate in chunk]
+
+    def _write(self, classes: Sequence[str]) -> None:
+        judged = self._read()
+        others = [verdict for name, verdicts in judged.items() if name not in classes for verdict in verdicts]
+        self._file.write([*others, *self.verdicts(classes)], self._thresholds)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.verdict_folder.mkdir(parents=True, exist_ok=True)
+        with locks.exclusive(self.verdict_folder / ".lock", f"screens the images of {self.root}"):
+            remove_unfinished(self.verdict_folder)
+            yield
+
+    # --- counts and refusals ---------------------------------------------------------------------------
+
+    def _candidates(self, classes: Sequence[str]) -> dict[str, list[Candidate]]:
+        """Return the images of each class in the order in which they were made, or of their paths."""
+        by_class = per_class(self.images.samples(classes), classes)
+        return {
+            name: [
+                Candidate(sample, self._place(sample))
+                for sample in sorted(samples, key=lambda sample: (sample.index or 0, sample.path.as_posix()))
+            ]
+            for name, samples in by_class.items()
+        }
+
+    def _place(self, sample: Sample) -> str:
+        path, root = sample.path, self.root
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+    def _path(self, image: str) -> Path:
+        """Return the file of an image from `_place`; copies in another format do not lie in a pool."""
+        return next((path for path in (self.root / image, Path(image)) if path.is_file()), self.root / image)
+
+    def _count_kept(self, counts: Mapping[str, int]) -> dict[str, int]:
+        judged = self._read()
+        return {name: sum(verdict.kept for verdict in judged.get(name, ())) for name in counts}
+
+    def _requests(self, missing: Mapping[str, int]) -> dict[str, int]:
+        """Return how many candidates to have, if as large a share of the new ones is kept as of those before."""
+        candidates, judged = self._candidates(list(missing)), self._read()
+        requests = {}
+        for name, count in missing.items():
+            verdicts = judged[name]
+            kept = sum(verdict.kept for verdict in verdicts)
+            rate = max(kept, 1) / max(len(verdicts), 1)
+            requests[name] = len(candidates[name]) + int(count / max(rate, 1 - MAX_REJECTED))
+        return requests
+
+    def _check_rejection_rate(self, missing: Mapping[str, int]) -> None:
+        """Stop where topping up would go on for ever."""
+        judged = self._read()
+        problems = []
+        for name in missing:
+            verdicts = judged[name]
+            rejected = sum(not verdict.kept for verdict in verdicts)
+            if len(verdicts) >= MIN_CANDIDATES and rejected > MAX_REJECTED * len(verdicts):
+                problems.append(f"{rejected} of {len(verdicts)} images of {name}: {self._reasons(name)}")
+        if problems:
+            raise UserError(
+                f"The screening {self.settings.name or ''!r} rejects nearly everything:\n{bullets(problems)}\n"
+                f"Look at the images that {self._file.path} lists; then change the prompts or the generator, or loosen "
+                "the criterion (screening=default, or its keys)."
+            )
+
+    def _describe_shortages(self, counts: Mapping[str, int]) -> str:
+        kept = self._count_kept(counts)
+        short = [
+            f"{name}: {kept[name]} of {count} ({self._reasons(name)})"
+            for name, count in counts.items()
+            if kept[name] < count
+        ]
+        return (
+            f"Too few images of {self.root} are kept by the screening in {plural(len(short), 'class', 'classes')}:\n"
+            f"{bullets(short)}\nAdd images, choose a mix with fewer synthetic ones, loosen the screening (its "
+            f"verdicts: {self._file.path}), or accept fewer with generator.partial=true."
+        )
+
+    def _reasons(self, name: str) -> str:
+        rejected = counted(self.verdicts([name])).get(name, {}).get("rejected", {})
+        return ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "none rejected"
+
+    def _refuse_test_copies(self, classes: Sequence[str]) -> None:
+        if self.settings.test_copies != STOP:
+            return
+        copies = [verdict for verdict in self.verdicts(classes) if verdict.reason in (TEST_COPY, VAL_COPY)]
+        if not copies:
+            return
+        sheet = self.verdict_folder / COPIES_SHEET
+        pairs = [(self._path(verdict.image), Path(verdict.match)) for verdict in copies]
+        pair_sheet.write(sheet, pairs)
+        what = plural(len(copies), "synthetic image is a copy", "synthetic images are copies")
+        listed = bullets([f"{image}  =  {match}" for image, match in pairs])
+        raise UserError(
+            f"{what} of validation or test images, so that the test would not be independent:\n{listed}\n"
+            f"Side by side: {sheet}. Remove them, or have them rejected with screening.test_copies=drop."
+        )
+
+    def _report(self, names: Sequence[str]) -> None:
+        rejected = {name: count for name in names if (count := sum(not v.kept for v in self._read()[name]))}
+        if rejected:
+            lines = [
+                f"{name}: {count} of {len(self._read()[name])} ({self._reasons(name)})"
+                for name, count in rejected.items()
+            ]
+            log.warning("Images rejected by the screening (%s):\n%s", self._file.path, bullets(lines))
+
+
+def _verdict(candidate: Candidate, finding: Finding | None) -> Verdict:
+    sample = candidate.sample
+    if finding is None:
+        return Verdict(sample.class_name, candidate.image, sample.sha256, True)
+    place = (sample.class_name, candidate.image, sample.sha256)
+    return Verdict(*place, not finding.rejects, finding.reason, finding.score, finding.match)
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
