@@ -1,4 +1,4 @@
-"""Run a command of the package: `synthaug train`, `generate`, `report`, `predict`, also as `python -m synthaug train`.
+"""Run a command of the package: `synthaug train`, `generate`, `report` and others, also as `python -m synthaug train`.
 
 The words behind the command are those of `python -m synthaug.train`, `synthaug.generate` and so on.
 """
@@ -14,6 +14,7 @@ COMMANDS = {
     "check": "check the images of a dataset before training, and record their hashes",
     "train": "train arms and compare them; finished runs are never computed again",
     "generate": "generate synthetic images and nothing else",
+    "caption": "write captions of the classes, as prompts of a generator",
     "report": "compare the runs of a study, or answer a question about one",
     "predict": "classify new photographs with a run's checkpoint",
     "completion": "print the tab completion for bash or zsh",
@@ -29,7 +30,7 @@ _synthaug_completion() {
         choices="%s --help --version"
     else
         case "$command" in
-            train|generate)
+            train|generate|caption)
                 local line="synthaug-$command ${COMP_LINE#* * }"
                 choices="$(COMP_LINE="$line" synthaug "$command" -sc query=bash 2>/dev/null)" ;;
             report) [ "$COMP_CWORD" -eq 2 ] && choices="audit explain plan power" ;;

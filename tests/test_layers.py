@@ -11,7 +11,14 @@ import pytest
 import synthaug
 
 PACKAGE = Path(synthaug.__file__).parent
-COMMANDS = ("synthaug.train", "synthaug.generate", "synthaug.report", "synthaug.predict", "synthaug.check")
+COMMANDS = (
+    "synthaug.train",
+    "synthaug.generate",
+    "synthaug.caption",
+    "synthaug.report",
+    "synthaug.predict",
+    "synthaug.check",
+)
 
 # The rooms of the package, from the ground up: each imports only what stands before it in this list.
 ROOMS = (
@@ -39,6 +46,7 @@ ROOMS = (
     "synthaug.report",
     "synthaug.check",
     "synthaug.predict",
+    "synthaug.caption",
     "synthaug.generate",
     "synthaug.train",
     "synthaug.__main__",
@@ -66,11 +74,11 @@ INSIDE = {
     ),
 }
 # Who may know the configuration: below, plain constructors with plain arguments.
-CONFIGURED = ("synthaug.config", "synthaug.execution", "synthaug.generate", "synthaug.train")
+CONFIGURED = ("synthaug.config", "synthaug.execution", "synthaug.generate", "synthaug.caption", "synthaug.train")
 
 # Third-party package → the rooms that may import it, at the top or inside a function.
 ONLY_IN = {
-    "hydra": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate"),
+    "hydra": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate", "synthaug.caption"),
     "omegaconf": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate"),
     "diffusers": ("synthaug.generation",),
     "transformers": ("synthaug.generation",),

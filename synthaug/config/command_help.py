@@ -32,7 +32,7 @@ class CommandHelp:
     purpose: str
     examples: Sequence[tuple[str, str]]
     nested: str
-    groups: Sequence[str] = GROUPS
+    groups: Sequence[str] = tuple(group for group in GROUPS if group != "captioner")
     keys: Sequence[str] = ()
     end: str = ""
 
@@ -75,6 +75,9 @@ class CommandHelp:
         for group in self.groups:
             default, comment = defaults.get(group, ("", "whole studies, used as +experiments=<name>"))
             others = ", ".join(choice for choice in composer.choices(group) if choice != default)
+            if default == "null":  # no other command has one
+                yield group, [comment, others]
+                continue
             first = f"{default}{'' if default == 'default' else ' (default)'}, " if default else ""
             yield group, [comment, f"{first}{others}".removesuffix(", ")]
 

@@ -11,7 +11,7 @@ from synthaug.config.schema import GROUPS, Config, quote_choices
 _BY_CLASS = r"prompts\.(?:settings|names)|mix\.fill|dataset\.class_counts"
 # Below these, keys are arguments of what a `_target_` names, or may be set without standing in any file.
 _ARGUMENT = re.compile(
-    r"(generator|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment|prompts\.lists)\.\w+=|mix\.augment=|prompts\.lists="
+    r"(generator|captioner|model|trainer|dataset\.prepare|logger\.\w+|shift\.\w+|mix\.augment|prompts\.lists)\.\w+=|mix\.augment=|prompts\.lists="
     rf"|({_BY_CLASS})(\.[\w-]+)?="
 )
 PLAIN_KEYS = {field.name for field in fields(Config)} - set(GROUPS)
@@ -24,7 +24,7 @@ _CLASSES = re.compile(rf"\+\+({_BY_CLASS})=\{{(.*)\}}")
 TEXT_KEY = re.compile(
     r"\+{0,2}(experiment|output_dir|dataset\.(name|root|train|val|test|more|groups|prepare\.(id|revision|config))"
     r"|prompts\.(name|file|(names|settings)\.[^=]+)|generator\.(name|root|model|revision|variant|prompt|negative_prompt)"
-    r"|model\.(name|backbone|weights)|logger\.\w+\.(project|entity)|shift\.\w+\.(name|root))"
+    r"|captioner\.(name|model|revision)|model\.(name|backbone|weights)|logger\.\w+\.(project|entity)|shift\.\w+\.(name|root))"
 )
 _OTHER_TYPE = re.compile(r"[+-]?([\d_]+\.?[\d_]*|\.\d[\d_]*)(e[+-]?[\d_]+)?|[+-]?(inf|nan)|true|false", re.IGNORECASE)
 # Values in Hydra's own grammar: quoted, a list, a mapping, a function, an interpolation, or with escaped characters.

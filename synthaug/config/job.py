@@ -107,7 +107,8 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
     folders = config_folders(hydra)
     names = {"mix": arm_name(hydra.runtime.choices["mix"], settings["mix"], [folder / "mix" for folder in folders])}
-    for group in ("dataset", "generator", "prompts", "screening", "model"):
+    of_captions = ["captioner"] if settings["captioner"] else []
+    for group in ("dataset", "generator", "prompts", "screening", "model", *of_captions):
         name = settings[group].get("name")
         if name is not None:
             names[group] = str(name)  # a name such as 2024 is a number to YAML

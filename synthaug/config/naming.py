@@ -16,7 +16,7 @@ from synthaug.config.schema import AugmentConfig, folder_name
 from synthaug.errors import UserError
 
 # Groups whose choice is named after what it loads, where that was changed: the key that says what.
-LOADED_KEY = {"model": "backbone", "generator": "model"}
+LOADED_KEY = {"model": "backbone", "generator": "model", "captioner": "model"}
 
 
 def plain_data(config: Any, resolve: bool = True) -> dict[str, Any]:

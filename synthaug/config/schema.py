@@ -23,8 +23,13 @@ from synthaug.runs import layout
 from synthaug.screening.settings import ScreeningSettings
 
 VERSION_BASE = "1.3"
-GROUPS = ("dataset", "generator", "prompts", "screening", "mix", "model", "trainer", "logger", "shift", "experiments")
+GROUPS = (
+    *("dataset", "generator", "prompts", "screening", "mix", "model", "trainer", "logger", "shift"),
+    *("captioner", "experiments"),
+)
 SEVERAL = ("logger", "shift", "experiments")  # groups of which more than one choice can be in force
+DEFAULT_CAPTIONER = "instruct"  # of the command that writes captions; other commands have none
+CAPTIONS = "captions"  # their folder in output_dir
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -223,6 +228,7 @@ class Config:
     trainer: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] | None = None
     shift: dict[str, Any] | None = None
+    captioner: dict[str, Any] | None = None
 
 
 # Arguments that the program itself passes to what a node names, and that a configuration may therefore not set.
@@ -240,6 +246,7 @@ PROGRAM_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     ),
     "logger": ("name", "group", "id", "save_dir", "version", "mode", "offline", "resume"),
     "shift": (),
+    "captioner": (),
 }
 # Keys of a node that are the program's and not its target's.
 PROGRAM_KEYS = ("name", "draw", "image_format")

@@ -32,6 +32,7 @@ _PARTS = (
 _AT: Mapping[str, str] = {
     r"dataset\.prepare": r"synthaug\.data\.sources\.\w+\.write_(?!$)\w+",
     r"generator": r"synthaug\.generation\.\w+\.\w+Generator",
+    r"captioner": r"synthaug\.generation\.captioners\.\w+Captioner",
     r"model": r"synthaug\.models\.\w+\.[A-Z]\w*",
     r"trainer": rf"{_LIGHTNING}\.Trainer",
     r"logger\.[^.]+": rf"{_LIGHTNING}\.loggers\.{_CLASS}",
@@ -51,7 +52,7 @@ _LISTED = {
     *("synthaug", "torch", "torchvision", "timm", "diffusers", "transformers", "pytorch_lightning", "lightning"),
     *("hydra", "hydra_plugins", "omegaconf", "colorlog", "optuna", "yaml", "numpy", "PIL", "wandb"),
 }
-_INSTANTIATED = r"(generator|model|trainer|logger|shift|dataset\.prepare|hydra)\."
+_INSTANTIATED = r"(generator|captioner|model|trainer|logger|shift|dataset\.prepare|hydra)\."
 # Functions of the allowed modules that fetch and unpickle, or read a registry of whatever was imported.
 _NOT_BUILDING = re.compile(r".*\.(load\w*|get_\w+|list_\w+|register_\w+|from_\w+)$")
 # Arguments with which a library reads pickles, or runs code that comes with a model → the value that does.

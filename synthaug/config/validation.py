@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from synthaug.config import signatures, synonyms, targets
 from synthaug.config.naming import plain_data, typed_augment
 from synthaug.config.schema import (
+    CAPTIONS,
     PROGRAM_ARGUMENTS,
     AugmentConfig,
     Config,
@@ -87,7 +88,7 @@ def _is_fill(fill: Any) -> bool:
 MOST_IMAGES = 10**6  # of a class, that anybody means
 MOST_FOLDS = 1000
 NO_SUCH_KEY = "there is no such key"
-SHARED_FOLDERS = ("datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
+SHARED_FOLDERS = (CAPTIONS, "datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
 POLICIES = ("trivial", "rand", "augmix", "auto")  # the keys of `data.policies.POLICIES`, which imports torch
 IMAGE_FORMATS = ("png", "match")  # of `generation.image_formats`, which imports numpy
 _PAIRS: Rule = (
@@ -198,6 +199,7 @@ _RULES: Mapping[str, Rule] = {
     "dataset.name": _NAME,
     "generator.name": _NAME,
     "model.name": _NAME,
+    "captioner.name": _NAME,
     "prompts.name": _NAME,
     "screening.name": _NAME,
     "screening.test_copies": _choice(screening.ON_TEST_COPIES),
@@ -286,6 +288,7 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     if is_usable("dataset.prepare") and plain.dataset.prepare is not None:
         paths.append("dataset.prepare")
     paths += [f"logger.{name}" for name in (plain.logger or {} if is_usable("logger") else {})]
+    paths += ["captioner"] if plain.captioner is not None else []
     paths += [f"shift.{name}" for name in plain.shift or {}]
     for path in filter(is_usable, paths):
         problems += _target_problems(path, OmegaConf.select(plain, path))

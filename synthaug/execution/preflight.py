@@ -107,6 +107,14 @@ def check_runs(
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
     problems = [*_trial_problems(jobs), *_name_problems(jobs), *_long_tail_problems(jobs), *_login_problems(jobs)]
     problems += _comparison_problems(jobs)
+    problems += sorted(
+        {
+            f"captioner={job.settings['captioner']['name']}: python -m synthaug.caption writes captions, and this "
+            "command uses them with prompts=file prompts.file=<file>"
+            for job in jobs
+            if job.settings.get("captioner")
+        }
+    )
     grouped: set[tuple[DatasetKey, str | None]] = set()  # of which the groups of images were checked
     mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
     conflicts: dict[tuple[str, ...], list[Path]] = {}

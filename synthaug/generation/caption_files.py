@@ -88,7 +88,7 @@ def read_captions(path: Path) -> Captions:
 def _read_version(path: Path, files: tuple[tuple[Path, str], ...]) -> Captions:
     captions = Captions()
     for line in _lines(path, [file for file, _ in files]):
-        problem = line.problem or _text_problem(line.text)
+        problem = line.problem or caption_problem(line.text)
         if problem:
             captions.problems.append(f"{line.place}: {problem}")
         if line.class_name:  # with problems only, it is no class that is missing
@@ -133,7 +133,8 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _text_problem(text: str) -> str:
+def caption_problem(text: str) -> str:
+    """Return what is wrong with the text of a caption; empty for nothing."""
     if not text.strip():
         return "the caption is empty: write one, or delete the line"
     if len(text) > _MAX_LETTERS:

@@ -15,6 +15,15 @@ PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
 
 _MODEL = "text-to-image model"  # what an id is of, by default
 _MODEL_KEY = "generator.model"
+# By config key: what may stand in the place of a hub id, and what else leads to the same.
+_LOCAL = {
+    _MODEL_KEY: "folder> to a local folder in diffusers' format",
+    "captioner.model": "folder> to a local folder that save_pretrained of transformers wrote",
+}
+_ELSEWHERE = {
+    _MODEL_KEY: "use images made elsewhere with generator=folder generator.root=<folder>",
+    "captioner.model": "use captions written elsewhere with prompts=file prompts.file=<file>",
+}
 _TIMEOUT = 10  # seconds until the hub's first answer
 
 CONVERT = (
@@ -58,36 +67,41 @@ def is_path(name: str) -> bool:
     )
 
 
-def check_reachable(model: str, revision: str | None) -> None:
+def check_reachable(
+    model: str, revision: str | None, file: str = MODEL_INDEX, kind: str = _MODEL, key: str = _MODEL_KEY
+) -> None:
     """Check with one request whether a hub id could be fetched; imports no torch.
 
     Args:
         model: the id.
         revision: commit, tag or branch; None is the newest commit.
+        file: that every model of this kind has, by which it is looked for in the hub's cache.
+        kind: what the id is of, for messages.
+        key: the config key that requests it.
 
     Raises:
         UserError: a model that does not exist or is gated; a hub that does not answer, and nothing in its cache.
     """
-    if problem := _reachability_problem(model, revision):
+    if problem := _reachability_problem(model, revision, file, kind, key):
         raise UserError(problem)
 
 
 @functools.cache  # each arm of a sweep needs it, and a network that drops requests costs seconds each time
-def _reachability_problem(model: str, revision: str | None) -> str:
+def _reachability_problem(model: str, revision: str | None, file: str, kind: str, key: str) -> str:
     import huggingface_hub
 
     try:
-        info, failure = _model_info(model, revision)
+        info, failure = _model_info(model, revision, kind, key)
         if info is not None and info.gated:
             huggingface_hub.auth_check(model)
     except huggingface_hub.errors.GatedRepoError:
-        return str(_gated_error(model))
+        return str(_gated_error(model, kind))
     except UserError as error:
         return str(error)
     except Exception as error:  # the second request failed
         info, failure = None, error
-    cached = huggingface_hub.try_to_load_from_cache(model, MODEL_INDEX, revision=revision)
-    return "" if info is not None or isinstance(cached, str) else str(_unreachable_error(model, failure))
+    cached = huggingface_hub.try_to_load_from_cache(model, file, revision=revision)
+    return "" if info is not None or isinstance(cached, str) else str(_unreachable_error(model, failure, kind, key))
 
 
 @functools.cache  # as above
@@ -188,6 +202,38 @@ def fetch_file(name: str, revision: str | None, choose: Callable[[Iterable[str]]
     return folder / choose(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
+def fetch_folder(name: str, revision: str | None, patterns: Iterable[str], kind: str, key: str) -> tuple[Path, str]:
+    """Return the folder of a hub id that is no pipeline, downloaded if need be, and its commit.
+
+    Args:
+        name: the id.
+        revision: commit, tag or branch; None is the newest commit.
+        patterns: of the files that are needed.
+        kind: what the model is, for messages.
+        key: the config key that requests it.
+
+    Raises:
+        UserError: as `fetch_model`.
+    """
+    with quiet():
+        import huggingface_hub
+
+        info, failure = _model_info(name, revision, kind, key)
+        commit = info.sha if info else revision
+        try:
+            folder = huggingface_hub.snapshot_download(
+                name, revision=commit, allow_patterns=list(patterns), local_files_only=info is None
+            )
+        except huggingface_hub.errors.GatedRepoError as error:
+            raise _gated_error(name, kind) from error
+        except Exception as error:
+            if info is None:
+                raise _unreachable_error(name, failure, kind, key) from error
+            remedy = "run the same command again, which keeps complete files."
+            raise model_error(name, one_line(error), remedy, kind) from error
+    return Path(folder), Path(folder).name
+
+
 def _model_info(
     model: str, revision: str | None, kind: str = _MODEL, key: str = _MODEL_KEY
 ) -> tuple[Any, Exception | None]:
@@ -240,12 +286,12 @@ def incomplete_downloads(folder: Path) -> str:
 
 
 def _alternatives(model: str, key: str = _MODEL_KEY) -> str:
-    local = "folder> to a local folder in diffusers' format" if key == _MODEL_KEY else "file> to a local file"
+    local = _LOCAL.get(key, "file> to a local file")
     return (
         f"set {key}=<{local} (there is none at {Path(model).absolute()}),\n"
         "          or point HF_HOME at a cache that holds the model and set HF_HUB_OFFLINE=1,\n"
         "          or, for a gated model, accept its licence and log in with 'hf auth login',\n"
-        "          or use images made elsewhere with generator=folder generator.root=<folder>."
+        f"          or {_ELSEWHERE.get(key, _ELSEWHERE[_MODEL_KEY])}."
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from synthaug.data.augment import Augmentation, evaluation_view
 from synthaug.data.policies import POLICIES
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.split_rule import Rule
+from synthaug.errors import UserError
 from synthaug.execution import factory
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
@@ -118,6 +120,17 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     settings = build_job(without_hydra(config), config.hydra).settings
     name = NAMED_BY_FOLDER.get(choice, choice)
     assert group in ("logger", "trainer", "shift") or settings[group]["name"] == name
+
+
+@pytest.mark.parametrize("choice", choices("captioner"))
+def test_captioner_can_be_made(choice: str, composed: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    config = composed(f"captioner={choice}")
+    captioner = factory.make_group(build_job(without_hydra(config), config.hydra), "captioner")
+    with pytest.raises(UserError, match="could not be loaded"):  # all else is right
+        captioner.check()
+    with_captioner, without = (build_job(without_hydra(item), item.hydra) for item in (config, composed()))
+    assert with_captioner.key == without.key
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

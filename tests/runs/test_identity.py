@@ -14,7 +14,7 @@ from synthaug.screening.settings import ScreeningSettings
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
     "experiment", "num_workers", "output_dir", "overwrite", "per_class", "controls", "debug", "margin", "logger",
-    "shift",
+    "shift", "captioner",
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "compare",
 }  # fmt: skip
 OTHER_RUN = {
