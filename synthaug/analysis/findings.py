@@ -21,6 +21,7 @@ from synthaug.analysis.exchange.equivalent import EquivalentSizes, group_equival
 from synthaug.analysis.exchange.rate import Exchange
 from synthaug.analysis.robustness.shift_effects import Robustness, robustness
 from synthaug.analysis.subsets.class_balance import ClassBalance, class_balance
+from synthaug.analysis.subsets.feedback_shares import FeedbackShares, feedback_shares
 from synthaug.analysis.subsets.group_accuracy import GroupAccuracy, group_accuracy
 from synthaug.analysis.validity.check_result import Check
 from synthaug.analysis.validity.checks import validity_checks
@@ -41,6 +42,7 @@ class Findings:
         verdicts: by arm, whether synthetic images help each class.
         mixes: for each class, the arm to use.
         balance: balanced accuracy and worst class; None where no run is compared.
+        feedback: what it did in each arm that has it.
         image_groups: accuracy in groups of the test images; None where none are recorded.
         robustness: on shift sets; None where there are none.
         costs: seconds and price of each arm.
@@ -56,6 +58,7 @@ class Findings:
     verdicts: Mapping[str, tuple[ClassVerdict, ...]]
     mixes: tuple[ClassMix, ...]
     balance: ClassBalance | None
+    feedback: tuple[FeedbackShares, ...]
     image_groups: GroupAccuracy | None
     robustness: Robustness | None
     costs: tuple[Cost, ...]
@@ -89,6 +92,7 @@ def _group_findings(comparison: Comparison, group: Group, prices: Prices | None)
         verdicts,
         mixes,
         class_balance(group),
+        feedback_shares(group),
         group_accuracy(comparison.folder, group),
         robustness(group),
         costs(comparison.folder, group, prices),

@@ -129,6 +129,7 @@ def _findings(findings: Findings) -> dict[str, Any]:
             arm: {item.name: item.verdict for item in verdicts} for arm, verdicts in findings.verdicts.items()
         },
         "class_mixes": [dataclasses.asdict(item) for item in findings.mixes],
+        "feedback": [dataclasses.asdict(item) for item in findings.feedback],
         "image_groups": image_groups_record(findings.image_groups) if findings.image_groups else None,
         "robustness": robustness_record(findings.robustness) if findings.robustness else None,
         "costs": [dataclasses.asdict(item) for item in findings.costs],

@@ -88,6 +88,12 @@ def balance(content: Content) -> Context | None:
     return {"blocks": subsets_text.balance_document(results, arm_table.labels(content.group))}
 
 
+def feedback(content: Content) -> Context | None:
+    """Return how feedback spread the synthetic images over the classes."""
+    results = content.findings.feedback
+    return {"blocks": subsets_text.feedback_document(results, arm_table.labels(content.group))} if results else None
+
+
 def groups(content: Content) -> Context | None:
     """Return accuracies in groups of the test images."""
     results = content.findings.image_groups
@@ -146,6 +152,7 @@ SECTIONS = (
     Section("checks", "Checks", checks),
     Section("decomposition", "Effect of synthetic images", charts.decomposition),
     Section("balance", "Balanced accuracy and rare classes", balance),
+    Section("feedback", "Feedback of the classifier on the synthetic images", feedback),
     Section("groups", "Groups of test images", groups),
     Section("classes", "Difference from real by class", charts.classes),
     Section("verdicts", "Effect of synthetic images by class", verdicts),
