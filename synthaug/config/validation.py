@@ -98,6 +98,8 @@ _PAIRS: Rule = (
     ),
     "pairs of names of arms, such as [[64,strong],[add100,real200]], or all",
 )
+_EMBEDDED = "pkg://synthaug.assets/tiny_digits"  # model of conf/generator/tiny_digits.yaml
+
 _NAME: Rule = (lambda name: name is None or _is_name(name), "a name that a folder can have")
 _ALL: Rule = (lambda share: share is None or str(share) == "1.0", "1.0: all images, or the comparison is not honest")
 _SHARE, _SEED = _number(0, 1), _number(0, 2**31 - 1)
@@ -268,6 +270,8 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
         problems.append(
             f"generator.draw={plain.generator.draw}: replicate={plain.replicate.value} draws by the seed; leave one out"
         )
+    if is_usable("generator") and "generator.model" in typed:
+        problems += _replaced_model_problems(plain.generator, typed)
     problems += _price_problems(plain) if is_usable("budget", "image_price") else []
     if is_usable("feedback", "selection") and plain.feedback is not None and plain.selection.value == "last":
         problems.append(
@@ -293,6 +297,15 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     for path in filter(is_usable, paths):
         problems += _target_problems(path, OmegaConf.select(plain, path))
     return problems + _shift_problems({key: plain.shift[key] for key in plain.shift or {} if is_usable(f"shift.{key}")})
+
+
+def _replaced_model_problems(generator: DictConfig, typed: Collection[str]) -> list[str]:
+    """Report another model beside the settings of one that was trained on classes of its own."""
+    model, classes = generator.get("model"), generator.get("classes")
+    if classes is None or "generator.classes" in typed or model == _EMBEDDED:
+        return []
+    reason = "classes, size and mode beside it are those of another model"
+    return [f"generator.model={model}: {reason}; generator=hub generator.model={model} takes the model's own"]
 
 
 def _price_problems(plain: DictConfig) -> list[str]:

@@ -45,9 +45,11 @@ class DiffusionGenerator:
             multiple of eight while that of the real images is not.
         mode: Pillow mode of the saved images, "RGB" or "L", so that the files are like the real ones.
         scheduler: a scheduler class of diffusers by name; None takes the model's default.
+        scheduler_options: option of that class → value, such as "timestep_spacing" → "trailing".
         revision: commit, tag or branch on the hub.
         variant: file variant on the hub, such as "fp16".
-        dtype: "float32", "float16" or "bfloat16"; None takes float32 on a CPU and float16 elsewhere.
+        dtype: "float32", "float16" or "bfloat16"; None takes float32 on a CPU, elsewhere float16 for unets and bfloat16
+            for transformers.
         batch_size: images sampled at once; changes an image by single grey levels at most.
         device: "cpu", "cuda", "mps" …; None takes the best one.
         classes: the only class names that the model was trained on; None for a model without such a list.
@@ -74,6 +76,7 @@ class DiffusionGenerator:
         crop: int | None = None,
         mode: str = "RGB",
         scheduler: str | None = None,
+        scheduler_options: Mapping[str, Any] | None = None,
         revision: str | None = None,
         variant: str | None = None,
         dtype: str | None = None,
@@ -101,6 +104,7 @@ class DiffusionGenerator:
         self.crop = crop
         self.mode = mode
         self.scheduler = scheduler
+        self.scheduler_options = _to_builtin(scheduler_options)
         self.revision = revision
         self.variant = variant
         self.dtype = dtype
@@ -133,7 +137,7 @@ class DiffusionGenerator:
     def settings(self) -> dict[str, Any]:
         """Everything that changes the images: two sets that differ in it must not be mixed."""
         names = "model revision variant negative_prompt scheduler num_inference_steps guidance_scale"
-        more = "height width crop mode dtype lora textual_inversion max_sequence_length strength mask"
+        more = "scheduler_options height width crop mode dtype lora textual_inversion max_sequence_length strength mask"
         return {name: getattr(self, name) for name in f"{names} {more}".split()}
 
     @property
@@ -177,7 +181,14 @@ class DiffusionGenerator:
         for key, entries in additions.items():
             adapters.check_adapters(key, entries, self.allow_pickle)
         loaded = load_pipeline(
-            self.model, self.revision, self.variant, self.scheduler, self.dtype, self.device, self.allow_pickle
+            self.model,
+            self.revision,
+            self.variant,
+            self.scheduler,
+            self.dtype,
+            self.device,
+            self.allow_pickle,
+            self.scheduler_options,
         )
         if self.is_guided:
             with quiet():
@@ -419,6 +430,11 @@ class DiffusionGenerator:
                 "at least 0, which is none; a range of two, [low, high]; or null for the model's default",
             ),
             ("batch_size", self.batch_size >= 1, "at least 1"),
+            (
+                "scheduler_options",
+                self.scheduler_options is None or isinstance(self.scheduler_options, dict),
+                "a mapping such as {timestep_spacing: trailing}, or null",
+            ),
             ("crop", self.crop is None or self.crop >= 1, "at least 1 pixel, or null"),
             ("height", self.height is None or (self.height > 0 and self.height % 8 == 0), "a multiple of 8, or null"),
             ("width", self.width is None or (self.width > 0 and self.width % 8 == 0), "a multiple of 8, or null"),

@@ -4,12 +4,12 @@ import importlib.util
 import inspect
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthaug.errors import UserError
+from synthaug.errors import UserError, raise_all
 from synthaug.generation import weights
 from synthaug.generation.hub import (
     CONVERT,
@@ -67,11 +67,12 @@ def load_pipeline(
     dtype: str | None,
     device: str | None,
     allow_pickle: bool = False,
+    scheduler_options: Mapping[str, Any] | None = None,
 ) -> LoadedPipeline:
     """Load a text-to-image pipeline without any output on the screen.
 
     Args:
-        model, revision, variant, scheduler, dtype, device, allow_pickle: of `DiffusionGenerator`.
+        model, revision, variant, scheduler, dtype, device, allow_pickle, scheduler_options: of `DiffusionGenerator`.
 
     Raises:
         UserError: a model that is unreachable, damaged or of another kind; an unknown scheduler or device.
@@ -95,9 +96,9 @@ def load_pipeline(
             f"generator.device={device} is not available ({one_line(error)}): choose another, such as "
             "generator.device=cpu, or null for the best one."
         ) from error
-    dtype = dtype or ("float32" if device == "cpu" else "float16")
     folder = locate(model) or fetch_model(model, revision, variant, allow_pickle)
     parts = _check_folder(model, folder, variant, allow_pickle)
+    dtype = dtype or _default_dtype(device, parts, str(_read_json(folder / MODEL_INDEX).get("_class_name")))
     remedy = (
         f"look into {folder}: a file is missing, cut short or not a text-to-image model's; fetch it again"
         f"{incomplete_downloads(_download_cache(folder))}."
@@ -120,8 +121,8 @@ def load_pipeline(
             raise model_error(model, one_line(error), remedy) from error
         _check_complete(model, pipeline, messages, remedy)
         schedule = dict(getattr(getattr(pipeline, "scheduler", None), "config", None) or {})
-        if scheduler is not None:
-            pipeline.scheduler = _build_scheduler(model, pipeline.scheduler, scheduler)
+        if scheduler is not None or scheduler_options:
+            pipeline.scheduler = _build_scheduler(model, pipeline.scheduler, scheduler, scheduler_options or {})
         pipeline.set_progress_bar_config(disable=True)
         if getattr(pipeline, "watermark", None) is not None:
             pipeline.watermark = None  # drawn only where a package for it is installed: images would differ
@@ -273,9 +274,11 @@ def _check_complete(model: str, pipeline: Any, messages: Sequence[str], remedy: 
             raise model_error(model, f"weights are missing, and would be random numbers: {message[:300]}", remedy)
 
 
-def _build_scheduler(model: str, default: Any, name: str) -> Any:
-    """Return the requested scheduler, with the noise schedule that the model was trained on."""
+def _build_scheduler(model: str, default: Any, name: str | None, options: Mapping[str, Any]) -> Any:
+    """Return the requested scheduler, with the noise schedule that the model was trained on but for the options."""
     compatible = {scheduler.__name__: scheduler for scheduler in default.compatibles if _is_scheduler(scheduler)}
+    compatible[type(default).__name__] = type(default)
+    name = type(default).__name__ if name is None else name
     if name not in compatible:
         raise UserError(
             f"generator.scheduler={name} does not fit {model}, which was trained for {type(default).__name__}; "
@@ -283,13 +286,41 @@ def _build_scheduler(model: str, default: Any, name: str) -> Any:
         )
     # Where a configuration omits it, some schedulers take clip_sample as true, which cuts latents off at 1.
     unclipped = {} if "clip_sample" in default.config else {"clip_sample": False}
-    return compatible[name].from_config(default.config, **unclipped)
+    accepted = sorted(set(inspect.signature(compatible[name].__init__).parameters) - {"self", "kwargs"})
+    problems = [
+        f"generator.scheduler_options.{key}={value}: a {name} has no such option; choose of: {', '.join(accepted)}"
+        for key, value in options.items()
+        if key not in accepted
+    ]
+    raise_all(f"The scheduler of {model} cannot be set up:", problems)
+    try:
+        return compatible[name].from_config(default.config, **unclipped, **options)
+    except Exception as error:  # each class checks its options in ways of its own
+        listed = ", ".join(f"{key}={value}" for key, value in options.items())
+        raise UserError(
+            f"generator.scheduler_options ({listed}): a {name} refuses them ({one_line(error)}); change them, or leave "
+            "them out."
+        ) from error
 
 
 def _is_scheduler(candidate: object) -> bool:
     import diffusers
 
     return isinstance(candidate, type) and issubclass(candidate, diffusers.SchedulerMixin)
+
+
+def _default_dtype(device: str, parts: Sequence[str], kind: str) -> str:
+    """Return the precision for weights of no stated one.
+
+    Unets, and PixArt, are published in float16. Later transformers are trained in bfloat16, and overflow in float16.
+    """
+    import torch
+
+    if device.startswith("cpu"):
+        return "float32"
+    is_of_half = "unet" in parts or kind.startswith("PixArt")
+    lacks_bfloat = device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False)
+    return "float16" if is_of_half or lacks_bfloat else "bfloat16"
 
 
 def _best_device() -> str:

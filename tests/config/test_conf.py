@@ -63,6 +63,7 @@ FURTHER: dict[str, Any] = {"strong": {"augment": {"policy": "trivial", "erasing"
 # Keys that a choice leaves to the user.
 MANDATORY = {
     ("generator", "folder"): ["generator.root=pool"],
+    ("generator", "hub"): ["generator.model=someone/a-model"],
     ("mix", "real150"): ["dataset.more=generator"],
     ("mix", "real200"): ["dataset.more=generator"],
     ("shift", "folder"): ["shift.folder.root=photos/another camera"],
@@ -74,7 +75,7 @@ CONTROLLED = {
 NO_PROMPTS: dict[str, Any] = {"templates": [], "settings": {}, "names": {}, "lists": {}, "file": None}
 
 # A dataset of one's own is called like its folder.
-NAMED_BY_FOLDER = {"imagefolder": "photos", "huggingface": "photos", "folder": "pool"}
+NAMED_BY_FOLDER = {"imagefolder": "photos", "huggingface": "photos", "folder": "pool", "hub": "hub-someone-a-model"}
 OWN_FOLDER = {"imagefolder": "dataset.root", "huggingface": "dataset.prepare.id"}
 
 Compose = Callable[..., DictConfig]
@@ -213,7 +214,7 @@ def test_augmentation_can_be_made(choice: str, composed: Compose) -> None:
 
 @pytest.mark.parametrize("choice", choices("generator"))
 def test_generator_can_be_made(choice: str, composed: Compose, photos: Path) -> None:
-    extra = [f"generator.root={photos}"] if choice == "folder" else []
+    extra = [f"generator.root={photos}"] if choice == "folder" else MANDATORY.get(("generator", choice), ())
     generator = instantiate(schema.target_kwargs(composed(f"generator={choice}", *extra).generator))
     if choice == "folder":
         assert isinstance(generator, FolderGenerator)

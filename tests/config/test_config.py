@@ -289,7 +289,18 @@ def test_another_model_comes_without_the_commit_and_the_file_variant_of_the_one_
     typed = ["generator.revision=main", "generator.variant=fp16"]
     typed_settings = job_of("generator=sd15", "generator.model=someone/a-model", *typed).settings["generator"]
     assert (typed_settings["revision"], typed_settings["variant"]) == ("main", "fp16")
-    assert "variant" not in job_of("generator.model=someone/a-model").settings["generator"]  # the YAML names none
+    assert "variant" not in job_of("generator=hub", "generator.model=a/b").settings["generator"]  # the YAML names none
+
+
+def test_another_model_does_not_get_classes_and_size_of_the_embedded_one() -> None:
+    with pytest.raises(UserError, match=r"generator=hub generator\.model=someone/a-model"):
+        job_of("generator.model=someone/a-model")
+    settings = job_of("generator=hub", "generator.model=someone/a-model").settings["generator"]
+    carried = {"model", "prompt", "name", "_target_"}
+    assert {key: value for key, value in settings.items() if value is not None and key not in carried} == {}
+    assert job_of("generator.model=./mine", "generator.classes=[a]").settings["generator"]["crop"] == 28
+    with pytest.raises(UserError, match=r"generator\.model"):
+        job_of("generator=hub")
 
 
 @pytest.mark.parametrize(

@@ -305,3 +305,61 @@ def test_a_folder_whose_index_is_damaged_is_reported_when_it_is_loaded(tmp_path:
     generator("sd", tmp_path).check(["cat"])
     with pytest.raises(UserError, match="is damaged"):
         generator("sd", tmp_path).load()
+
+
+# --- generator=hub: nothing is inherited -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["SanaPipeline", "QwenImagePipeline", "sd3", "flux", "sdxl", "StableDiffusionPipeline"]
+)
+def test_a_model_as_it_is_has_the_size_and_scheduler_of_its_own(name: str, built: Callable[[str], Path]) -> None:
+    plain = DiffusionGenerator(str(built(name)), "a {class_name}")
+    plain.load()
+    assert plain.pipeline is not None
+    assert set(plain._arguments) <= {"output_type", "clean_caption"}
+    index = json.loads((built(name) / "model_index.json").read_text(encoding="utf-8"))
+    assert plain.provenance()["scheduler"] == index["scheduler"][1]
+    assert plain.provenance()["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("device", "parts", "kind", "dtype"),
+    [
+        ("cpu", ["unet"], "StableDiffusionPipeline", "float32"),
+        ("mps", ["unet"], "StableDiffusionPipeline", "float16"),
+        ("mps", ["transformer"], "PixArtSigmaPipeline", "float16"),
+        ("mps", ["transformer"], "ZImagePipeline", "bfloat16"),
+    ],
+)
+def test_precision_without_a_stated_one(device: str, parts: list[str], kind: str, dtype: str) -> None:
+    assert loading._default_dtype(device, parts, kind) == dtype
+
+
+# --- options of the scheduler ----------------------------------------------------------------------
+
+
+def test_options_of_the_scheduler_are_set_whether_it_is_replaced_or_not(built: Callable[[str], Path]) -> None:
+    for scheduler in (None, "EulerDiscreteScheduler"):
+        options = {"timestep_spacing": "trailing"}
+        model = generator("sdxl", built("sdxl"), scheduler=scheduler, scheduler_options=options, guidance_scale=5.0)
+        model.load()  # the model's own schedule says whether it is distilled, not the one that was asked for
+        assert type(model.pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
+        assert model.pipeline.scheduler.config.timestep_spacing == "trailing"
+        assert model.pipeline.scheduler.config.beta_end == 0.012
+        assert model.settings["scheduler_options"] == options
+
+
+def test_options_that_a_scheduler_lacks_are_all_named(built: Callable[[str], Path]) -> None:
+    model = generator("sdxl", built("sdxl"), scheduler_options={"spacing": "trailing", "shift": 3, "beta_end": 0.1})
+    with pytest.raises(UserError) as caught:
+        model.load()
+    _, *problems = str(caught.value).splitlines()
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "  - generator.scheduler_options.spacing=trailing", "  - generator.scheduler_options.shift=3"
+    ]  # fmt: skip
+    assert "timestep_spacing" in problems[0]
+    with pytest.raises(UserError, match=r"scheduler_options \(beta_schedule=odd\): .*refuses them"):
+        generator("sdxl", built("sdxl"), scheduler_options={"beta_schedule": "odd"}).load()
+    with pytest.raises(UserError, match=r"generator.scheduler_options=trailing: must be a mapping"):
+        generator("sdxl", built("sdxl"), scheduler_options="trailing").check(["cat"])
