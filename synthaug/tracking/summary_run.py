@@ -190,7 +190,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
     import wandb
 
     columns: list[str | int] = list(dict.fromkeys(column for row in rows for column in row))
-    data = [[row.get(str(column)) for column in columns] for row in rows]
+    data: list[Any] = [[row.get(str(column)) for column in columns] for row in rows]
     return wandb.Table(columns=columns, data=data, allow_mixed_types=True)
 
 
