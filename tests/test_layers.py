@@ -81,7 +81,10 @@ ONLY_IN = {
     "hydra": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate", "synthaug.caption"),
     "omegaconf": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate"),
     "diffusers": ("synthaug.generation",),
-    "transformers": ("synthaug.generation",),
+    "transformers": (
+        "synthaug.screening.clip_score",
+        "synthaug.generation",
+    ),
     "filelock": ("synthaug.locks",),
     "wandb": ("synthaug.tracking",),
     "wandb_workspaces": ("synthaug.tracking.workspace",),

@@ -3,31 +3,40 @@
 from collections.abc import Sequence
 
 from synthaug.data.fingerprints import Fingerprint, near_duplicates
+from synthaug.data.samples import Sample
 from synthaug.screening.criterion import Candidate, Criterion, Finding, Fingerprints, RealReferences
-from synthaug.screening.settings import DROP, IGNORE, ScreeningSettings
+from synthaug.screening.settings import IGNORE, ScreeningSettings
 from synthaug.screening.verdicts import DUPLICATE, TEST_COPY, TRAIN_COPY, VAL_COPY
+
+
+def listed_references(settings: ScreeningSettings, references: RealReferences) -> list[tuple[str, Sample]]:
+    """Return the real images of which copies are searched, each with the reason that its copies get.
+
+    Args:
+        settings: of the screening.
+        references: the real images.
+    """
+    held_out = settings.test_copies != IGNORE
+    roles = [
+        (TEST_COPY, references.test if held_out else ()),
+        (VAL_COPY, references.val if held_out else ()),
+        (TRAIN_COPY, references.train if settings.train_copies != IGNORE else ()),
+    ]
+    return [(reason, sample) for reason, samples in roles for sample in samples]
 
 
 class RealCopies(Criterion):
     """Rejects copies of test and validation images, and counts or rejects those of training images.
 
     Args:
-        settings: of the screening.
-        references: the real images.
+        references: the real images, each with the reason that its copies get.
         fingerprints: of images in the pixel store, which has the real ones.
+        drops_train: whether copies of training images are rejected.
     """
 
-    def __init__(self, settings: ScreeningSettings, references: RealReferences, fingerprints: Fingerprints) -> None:
+    def __init__(self, references: Sequence[tuple[str, Sample]], fingerprints: Fingerprints, drops_train: bool) -> None:
         super().__init__()
-        self._fingerprints = fingerprints
-        self._drops_train = settings.train_copies == DROP
-        held_out = settings.test_copies != IGNORE
-        roles = [
-            (TEST_COPY, references.test if held_out else ()),
-            (VAL_COPY, references.val if held_out else ()),
-            (TRAIN_COPY, references.train if settings.train_copies != IGNORE else ()),
-        ]
-        self._references = [(reason, sample) for reason, samples in roles for sample in samples]
+        self._references, self._fingerprints, self._drops_train = references, fingerprints, drops_train
         self._prints: list[Fingerprint] | None = None
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Finding | None]:

@@ -6,10 +6,13 @@ from pathlib import Path
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import Sample
 from synthaug.errors import UserError
+from synthaug.features.backbone_by_name import feature_backbone
+from synthaug.features.feature_store import FeatureStore
 from synthaug.messages import bullets, plural
-from synthaug.screening.copied import ClassDuplicates, RealCopies
+from synthaug.screening.copied import ClassDuplicates, RealCopies, listed_references
 from synthaug.screening.criterion import Criterion, Fingerprints, RealReferences
-from synthaug.screening.settings import IGNORE, ScreeningSettings
+from synthaug.screening.in_features import FarFromReal, FeatureCopies, Teacher
+from synthaug.screening.settings import DROP, IGNORE, ScreeningSettings
 
 
 def make_criteria(
@@ -30,7 +33,23 @@ def make_criteria(
     criteria: list[Criterion] = []
     if settings.searches_copies:
         _require_decoded(store, [*references.train, *references.val, *references.test])
-        criteria.append(RealCopies(settings, references, fingerprints))
+        real = listed_references(settings, references)
+        criteria.append(RealCopies(real, fingerprints, settings.train_copies == DROP))
+        if settings.copy_backbone is not None:
+            of_copies = FeatureStore(features, feature_backbone(settings.copy_backbone))
+            similarity = settings.copy_similarity
+            criteria.append(FeatureCopies(of_copies, real, similarity, settings.train_copies == DROP))
+    if settings.scores_by_clip:
+        from synthaug.screening.clip_score import ClipImages, ClipScore  # import torch
+
+        clip = ClipImages(settings.clip_model, settings.clip_revision)
+        criteria.append(ClipScore(settings, clip, features, references.share))
+    if settings.teacher is not None:
+        store_of_teacher = FeatureStore(features, feature_backbone(settings.teacher))
+        criteria.append(Teacher(store_of_teacher, references.share, settings.teacher_probability))
+    if settings.knn is not None:
+        neighbours = FeatureStore(features, feature_backbone(settings.knn))
+        criteria.append(FarFromReal(neighbours, references.share, settings.knn_neighbours, settings.knn_percentile))
     if settings.duplicates != IGNORE:  # the last one: an image that is rejected for anything else has no copies
         criteria.append(ClassDuplicates(fingerprints))
     return criteria
