@@ -135,6 +135,7 @@ HEAVY_ROOMS = (
     "synthaug.analysis.validity.probe",
     "synthaug.analysis.output.figures",
     "synthaug.analysis.output.page",
+    "synthaug.analysis.output.set_page",
 )
 
 

@@ -15,11 +15,13 @@ from synthaug.messages import plural
 
 Hash = Callable[[Path], str]  # a file's SHA-256, `files.sha256` or that of a `HashCache`
 
+CONTACT_SHEETS = "contact_sheets"  # pictures of a synthetic set, beside its classes
 # Left by operating systems, file servers and archivers in any folder that they opened; never meant as an image.
 _LITTER_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "zbthumbnail.info", "sha256sums"}
 _LITTER_FOLDERS = {
     *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler"),
     *("__macosx", "__pycache__", "system volume information", "lost+found", "network trash folder", "temporary items"),
+    CONTACT_SHEETS,
 }
 # Windows marks where a file came from in a stream of this name; other systems make a file of it, some without colon.
 # Editors keep a copy (~), cameras and photo programs what was changed in an image, beside it.

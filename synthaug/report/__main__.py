@@ -13,7 +13,10 @@ from synthaug.errors import UserError, disk_is_full, explain, is_environmental
 from synthaug.terminal import tolerant_output
 
 # First words, each with its module; anything else is the folder of a study.
-QUESTIONS = {name: name for name in ("audit", "explain", "plan", "power")} | {"compare": "two_arms"}
+QUESTIONS = {name: name for name in ("audit", "explain", "plan", "power")} | {
+    "compare": "two_arms",
+    "set": "set_quality_report",
+}
 
 
 @tolerant_output()

@@ -16,6 +16,7 @@ _DESCRIPTION = """Compare the runs of a study, or answer a question about one, f
   power    what a plan, a dataset or a study can show
   plan     the cheapest mix that reaches an accuracy
   audit    what a published table of accuracies can show
+  set      what a synthetic set, or any pool of images, is like
 
 Each has a --help of its own. A study whose folder is called like one of these words is given as ./audit."""
 _EXAMPLES = [
@@ -25,6 +26,7 @@ _EXAMPLES = [
     "power --accuracy 0.98 --n 162",
     "plan outputs/exchange --accuracy 0.96 --price-photo 0.50 --price-hour 1.20",
     "audit experiments/paper/published.yaml [--markdown]",
+    "set outputs/synthetic/digits/tiny_digits-18e433 --real outputs/datasets/digits",
 ]
 
 

@@ -1,0 +1,143 @@
+"""A synthetic set as it lies on the disk: its images, how they were made, what was rejected, what it cost."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synthaug.data.folders import class_files, class_folders, file_hash
+from synthaug.data.hash_cache import HASHES, HashCache
+from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.errors import UserError
+from synthaug.files import read_json
+from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, read_manifest
+
+SETTINGS = "set.json"
+# What distinguishes ways of making an image, for people; the rest is in the manifest.
+FACTS = ("model", "revision", "weights", "scheduler", "steps", "guidance", "dtype", "negative_prompt")
+
+
+@dataclass(frozen=True)
+class SetRecord:
+    """A synthetic set, or a pool of images from elsewhere, of which less is known.
+
+    Attributes:
+        folder: where its page is.
+        name: of the set.
+        classes: names, in the order of the samples' labels.
+        samples: the images that training may use.
+        rows: of the manifest, by class and index; empty for a pool.
+        settings: of the generator; empty for a pool.
+    """
+
+    folder: Path
+    name: str
+    classes: Sequence[str]
+    samples: Sequence[Sample]
+    rows: Sequence[ManifestRow]
+    settings: Mapping[str, Any]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Class → images."""
+        counts = Counter(sample.class_name for sample in self.samples)
+        return {name: counts[name] for name in self.classes}
+
+    @property
+    def facts(self) -> dict[str, list[str]]:
+        """What made the images: fact → its values, the most frequent first; empty ones left out."""
+        values = {fact: Counter(getattr(row, fact) for row in self.rows) for fact in FACTS}
+        return {fact: [value for value, _ in counter.most_common()] for fact, counter in values.items() if any(counter)}
+
+    @property
+    def prompts(self) -> dict[str, Counter[str]]:
+        """Class → prompt → images that training may use."""
+        prompts: dict[str, Counter[str]] = {name: Counter() for name in self.classes}
+        for row in self.rows:
+            if row.class_name in prompts and not row.rejected:
+                prompts[row.class_name][row.prompt] += 1
+        return prompts
+
+    @property
+    def rejected(self) -> dict[str, Counter[str]]:
+        """Reason → class → images that were rejected while they were made."""
+        rejected: dict[str, Counter[str]] = {}
+        for row in self.rows:
+            if row.rejected:
+                rejected.setdefault(row.rejected, Counter())[row.class_name] += 1
+        return rejected
+
+    def placed(self, folder: Path) -> "SetRecord":
+        """Return the record with its page in another folder."""
+        return replace(self, folder=folder)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of sampling, rejected images too; None where they were not recorded."""
+        recorded = [float(row.seconds) for row in self.rows if row.seconds]
+        return sum(recorded) if recorded else None
+
+
+def read_set(folder: Path, cache: Path, classes: Sequence[str] | None = None) -> SetRecord:
+    """Read a synthetic set, or any folder of images by class.
+
+    Args:
+        folder: with a manifest, or with one folder of images per class.
+        cache: folder for the hashes of images that no manifest lists.
+        classes: names of the dataset's classes, of which alone images are listed; None: those of the folder.
+
+    Raises:
+        UserError: no such folder, one without images, or a damaged manifest.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder. Give the folder of a synthetic set, or of images by class.")
+    rows = sorted(read_manifest(folder), key=lambda row: (row.class_name, row.index))
+    names = list(classes or (sorted({row.class_name for row in rows}) if rows else class_folders(folder)))
+    labels = {name: label for label, name in enumerate(names)}
+    samples = _listed(folder, rows, labels) if rows else _scanned(folder, cache, labels)
+    if not samples:
+        of_classes = f" of the classes {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else ""
+        raise UserError(
+            f"{folder} has no images{of_classes}: it needs a {MANIFEST}, or one folder of images per class."
+        )
+    settings = read_json(folder / SETTINGS).get("settings") if (folder / SETTINGS).is_file() else {}
+    return SetRecord(folder, folder.resolve().name, names, samples, rows, settings or {})
+
+
+def record_of(folder: Path, classes: Sequence[str], samples: Sequence[Sample]) -> SetRecord:
+    """Return the record of a set whose usable images are known already.
+
+    Args:
+        folder: of the set, or where its page goes.
+        classes: names of the dataset's classes.
+        samples: the images that training may use.
+
+    Raises:
+        UserError: a damaged manifest.
+    """
+    rows = sorted(read_manifest(folder), key=lambda row: (row.class_name, row.index))
+    settings = read_json(folder / SETTINGS).get("settings") if (folder / SETTINGS).is_file() else {}
+    return SetRecord(folder, folder.resolve().name, list(classes), samples, rows, settings or {})
+
+
+def _listed(folder: Path, rows: Sequence[ManifestRow], labels: Mapping[str, int]) -> list[Sample]:
+    files: dict[str, dict[str, Path]] = {}
+    for name in labels:
+        files[name] = {path.stem: path for path in class_files(folder, name)}
+    return [
+        Sample(path, labels[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
+        for row in rows
+        if not row.rejected and row.class_name in labels
+        for path in [files[row.class_name].get(f"{row.index:06d}")]
+        if path is not None
+    ]
+
+
+def _scanned(folder: Path, cache: Path, labels: Mapping[str, int]) -> list[Sample]:
+    with HashCache(cache / HASHES) as hashes:
+        return [
+            Sample(path, label, name, SYNTHETIC, file_hash(path, hashes.sha256))
+            for name, label in labels.items()
+            for path in class_files(folder, name)
+        ]

@@ -1,0 +1,122 @@
+"""The page of a synthetic set: its sections, pictures, numbers and contact sheets."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthaug.analysis.output import contact_sheets, set_page
+from synthaug.analysis.output.figures.set_map import set_map
+from synthaug.analysis.synthetic.embedding_map import EmbeddingMap
+from synthaug.analysis.synthetic.set_measurement import measure_set
+from synthaug.analysis.synthetic.set_quality import SetQuality
+from synthaug.analysis.synthetic.set_record import SetRecord, record_of
+from synthaug.data.samples import REAL, Sample
+from synthaug.files import read_json, sha256
+from tests.factories.images import write_flat
+from tests.factories.synthetic_sets import painted_set
+
+CLASSES = ["cat", "<dog>"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def train(folder: Path) -> list[Sample]:
+    root = write_flat(folder / "real", dict.fromkeys(CLASSES, 44))
+    return [
+        Sample(path, label, name, REAL, sha256(path))
+        for label, name in enumerate(CLASSES)
+        for path in sorted((root / name).iterdir())
+    ]
+
+
+@pytest.fixture(scope="module")
+def record(folder: Path) -> SetRecord:
+    return record_of(folder / "set", CLASSES, painted_set(folder / "set", {"cat": 44, "<dog>": 41}).samples(CLASSES))
+
+
+@pytest.fixture(scope="module")
+def quality(record: SetRecord, train: list[Sample], folder: Path) -> SetQuality:
+    return measure_set(record.samples, train, [], folder / "features")
+
+
+@pytest.fixture(scope="module")
+def html(record: SetRecord, train: list[Sample], quality: SetQuality) -> str:
+    return set_page.write(record, quality, train).read_text(encoding="utf-8")
+
+
+def test_the_page_loads_nothing_and_has_all_sections(html: str) -> None:
+    ids = re.findall(r'<section id="(\w+)"', html)
+    assert ids == ["facts", "images", "quality", "map", "classes", "labels", "nearest", "prompts", "settings"]
+    assert "<script" not in html
+    assert "default-src &#39;none&#39;" in html
+    assert {source.partition(":")[0] for source in re.findall(r'src="([^"]*)"', html)} == {"data"}
+    assert set(re.findall(r'href="([^"#][^"]*)"', html)) == {
+        "contact_sheets/cat.jpg",
+        "contact_sheets/%3Cdog%3E.jpg",
+    }
+    assert "<dog>" not in html
+    assert "made up" in html
+
+
+def test_its_numbers_are_those_of_the_set(html: str, record: SetRecord, quality: SetQuality) -> None:
+    numbers = read_json(record.folder / set_page.NUMBERS)
+    assert quality.scores
+    assert quality.kid
+    assert numbers["scores"]["precision"] == quality.scores.precision
+    assert numbers["kid"] == [quality.kid.value, quality.kid.low, quality.kid.high]
+    assert numbers["counts"] == {"cat": 44, "<dog>": 41}
+    assert numbers["n"] == quality.n == 85
+    assert f"{quality.scores.fid:.3g}" in html
+
+
+def test_nearest_pairs_and_doubted_labels_have_pictures(html: str, quality: SetQuality) -> None:
+    nearest = html[html.index('id="nearest"') : html.index('id="prompts"')]
+    assert nearest.count("<img") == 2 * set_page.MAX_PAIRS
+    assert quality.neighbourhoods
+    assert f"{quality.neighbourhoods.closeness.min():.2f}" in nearest
+
+
+def test_a_set_without_real_images_has_its_pictures_alone(record: SetRecord) -> None:
+    html = set_page.page(record, None, [], {})
+    ids = re.findall(r'<section id="(\w+)"', html)
+    assert ids == ["facts", "images", "prompts", "settings"]
+
+
+def test_contact_sheets_show_every_image_evenly(record: SetRecord, html: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = contact_sheets.TILE + contact_sheets.GAP
+    with Image.open(record.folder / "contact_sheets" / "cat.jpg") as sheet:
+        assert sheet.size == (7 * side - contact_sheets.GAP, 7 * side - contact_sheets.GAP)
+        pixels = np.asarray(sheet.convert("L"), dtype=np.int64)
+    tiles = [
+        pixels[row * side : row * side + 96, column * side : column * side + 96] for row, column in np.ndindex(7, 7)
+    ]
+    assert [tile.min() > 240 for tile in tiles] == [False] * 44 + [True] * 5
+    monkeypatch.setattr(contact_sheets, "MAX_IMAGES", 10)
+    shown = contact_sheets.spread_evenly(record.samples[:44], 10)
+    assert [sample.index for sample in shown] == [0, 4, 8, 13, 17, 22, 26, 30, 35, 39]
+
+
+def test_sheets_of_classes_without_images_are_removed(record: SetRecord, html: str) -> None:
+    cats = [sample for sample in record.samples if sample.class_name == "cat"]
+    written = contact_sheets.write_contact_sheets(record.folder, cats, CLASSES)
+    assert list(written) == ["cat"]
+    assert [path.name for path in (record.folder / "contact_sheets").iterdir()] == ["cat.jpg"]
+
+
+def test_the_map_draws_every_point_where_it_is() -> None:
+    points = np.random.default_rng(0).standard_normal((9, 2))
+    figure = set_map(EmbeddingMap(points, np.array([0, 0, 0, 1, 1, 0, 0, 1, 1]), 5, "PCA"), CLASSES)
+    (axes,) = figure.axes
+    real, synthetic = (np.asarray(part.get_offsets()) for part in axes.collections)
+    np.testing.assert_array_equal(real, points[:5])
+    np.testing.assert_array_equal(synthetic, points[5:])
+    names = {text.get_text(): text.get_position() for text in axes.texts}
+    assert names["cat"] == pytest.approx(np.median(points[:3], axis=0))
+    assert names["<dog>"] == pytest.approx(np.median(points[3:5], axis=0))
