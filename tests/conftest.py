@@ -35,9 +35,13 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         if not (root / kind).exists():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # whatever the libraries say of themselves while they are imported
+                from tests.factories.further_pipelines import BUILDERS, build
                 from tests.factories.pipelines import SAVERS
 
-                SAVERS[kind](root / kind)
+                if kind in BUILDERS:
+                    build(kind).save_pretrained(root / kind)
+                else:
+                    SAVERS[kind](root / kind)
         return root / kind
 
     return saved

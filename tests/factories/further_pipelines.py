@@ -383,7 +383,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "QwenImagePipeline": qwen_image,
     "ZImagePipeline": z_image,
     "Flux2KleinPipeline": flux2_klein,
-    "Flux2KleinPipeline, distilled": lambda: flux2_klein(is_distilled=True),
+    "Flux2KleinPipeline-distilled": lambda: flux2_klein(is_distilled=True),
     "Lumina2Pipeline": lumina2,
     "ChromaPipeline": chroma,
     "CogView4Pipeline": cogview4,
@@ -391,7 +391,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
     "OvisImagePipeline": ovis_image,
     "BriaPipeline": bria,
     "StableDiffusionPipeline": lambda: of_stable_diffusion("StableDiffusionPipeline"),
-    "StableDiffusionPipeline, scale embedded": lambda: of_stable_diffusion("StableDiffusionPipeline", True),
+    "StableDiffusionPipeline-embedded": lambda: of_stable_diffusion("StableDiffusionPipeline", True),
     "LatentConsistencyModelPipeline": lambda: of_stable_diffusion(
         "LatentConsistencyModelPipeline", True, "LCMScheduler"
     ),

@@ -16,6 +16,7 @@ from synthaug.errors import UserError
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.synthetic_set import SyntheticSet, image_seed
 from tests.factories.pipelines import SAVERS, Pipelines, load_error, pixels, save_flux
+from tests.generation.test_adapters import save_lora
 
 # Architecture → settings that fit it. PixArt's smallest size is 256 pixels, which it scales to what is requested.
 FITTING: dict[str, dict[str, Any]] = {
@@ -36,6 +37,14 @@ CONFIGURED = {
     "sd35_medium": ("sd3", 16),
     "flux_schnell": ("flux", 16),
     "pixart_sigma": ("pixart", 32),
+    "z_image_turbo": ("ZImagePipeline", 16),
+    "flux2_klein": ("Flux2KleinPipeline-distilled", 16),
+    "qwen_image": ("QwenImagePipeline", 16),
+    "sana": ("SanaPipeline", 32),
+    "sd35_large": ("sd3", 16),
+    "sd35_large_turbo": ("sd3", 16),
+    "flux_dev": ("flux_guided", 16),
+    "sdxl_lightning": ("sdxl", 16),
 }
 
 
@@ -98,10 +107,12 @@ def test_every_generator_of_conf_is_tested() -> None:
 
 
 @pytest.mark.parametrize("choice", CONFIGURED)
-def test_a_generator_of_conf_makes_an_image(choice: str, pipelines: Pipelines, composing: None) -> None:
+def test_a_generator_of_conf_makes_an_image(choice: str, pipelines: Pipelines, composing: None, tmp_path: Path) -> None:
     kind, side = CONFIGURED[choice]
     small = [f"generator.model={pipelines(kind)}", f"generator.height={side}", f"generator.width={side}"]
     whole = [*small, "++generator.variant=null", "++generator.dtype=float32"]
+    if choice == "sdxl_lightning":
+        whole.append(f"generator.lora={save_lora(tmp_path / 'SDXL-Lightning' / 'a.safetensors', pipelines(kind))}")
     settings = compose("config", [f"generator={choice}", *whole]).generator
     assert len(compose("config", [f"generator={choice}"]).generator.revision) == 40
     model = instantiate(schema.target_kwargs(settings))

@@ -3,8 +3,6 @@
 import functools
 import inspect
 import json
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +44,7 @@ EXPECTED: dict[str, tuple[float, float, str, str | None, int, int]] = {
     "OvisImagePipeline": (5, 1, "guidance_scale", None, 2, 1),
     "BriaPipeline": (5, 1, "guidance_scale", None, 2, 1),
     "StableDiffusionPipeline": (7.5, 1, "guidance_scale", None, 2, 1),
-    "StableDiffusionPipeline, scale embedded": (7.5, 0, "guidance_scale", None, 1, 1),
+    "StableDiffusionPipeline-embedded": (7.5, 0, "guidance_scale", None, 1, 1),
     "LatentConsistencyModelPipeline": (8, 0, "guidance_scale", None, 1, 1),
     "StableDiffusionPAGPipeline": (7.5, 1, "guidance_scale", None, 3, 2),
     "PixArtAlphaPipeline": (4.5, 1, "guidance_scale", None, 2, 1),
@@ -118,25 +116,6 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
     return watching
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, pipelines: Pipelines) -> Callable[[str], Path]:
-    """The folder of a tiny pipeline of `EXPECTED`."""
-    root = tmp_path_factory.mktemp("classes")
-
-    def saved(name: str) -> Path:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from tests.factories.further_pipelines import BUILDERS, build
-
-            if name not in BUILDERS:
-                return pipelines(name)
-            if not (root / name).exists():
-                build(name).save_pretrained(root / name)
-        return root / name
-
-    return saved
-
-
 def generator(name: str, folder: Path, **settings: Any) -> DiffusionGenerator:
     side = LARGER.get(name, 256 if name.startswith("PixArt") else 16)
     return DiffusionGenerator(
@@ -185,39 +164,39 @@ def test_a_row_agrees_with_the_call_and_the_source_of_its_class(name: str, kinds
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_guidance_reaches_the_call_and_doubles_predictions(name: str, built: Callable[[str], Path], spy: Spy) -> None:
+def test_guidance_reaches_the_call_and_doubles_predictions(name: str, pipelines: Pipelines, spy: Spy) -> None:
     scale, none, argument, negative, with_guidance, without = EXPECTED[name]
-    guided = generator(name, built(name), guidance_scale=scale)
+    guided = generator(name, pipelines(name), guidance_scale=scale)
     guided.check(["cat"])
     call = spy.sample(guided, images=2)
     assert call.arguments[argument] == scale
     assert call.arguments.get("negative_prompt") == (None if negative is None else [negative] * 2)
     assert call.predictions == with_guidance
     assert guided.provenance()["guidance"] == f"{scale:g}"
-    call = spy.sample(generator(name, built(name), guidance_scale=none))
+    call = spy.sample(generator(name, pipelines(name), guidance_scale=none))
     assert call.arguments[argument] == none
     assert call.predictions == without
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_without_settings_a_pipeline_has_its_own(name: str, built: Callable[[str], Path], spy: Spy) -> None:
+def test_without_settings_a_pipeline_has_its_own(name: str, pipelines: Pipelines, spy: Spy) -> None:
     _, _, argument, negative, with_guidance, _ = EXPECTED[name]
-    plain = generator(name, built(name), num_inference_steps=None, guidance_scale=None)
+    plain = generator(name, pipelines(name), num_inference_steps=None, guidance_scale=None)
     plain.load()
     defaults = call_defaults(type(plain.pipeline))
     recorded = plain.provenance()
     assert recorded["guidance"] == f"{defaults[argument]:g}"
     assert recorded["steps"] == str(defaults["num_inference_steps"])
-    call = spy.sample(generator(name, built(name), guidance_scale=None))
+    call = spy.sample(generator(name, pipelines(name), guidance_scale=None))
     assert argument not in call.arguments
     assert call.arguments.get("negative_prompt") == (None if negative is None else [negative])
     assert call.predictions == with_guidance
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_negative_prompt_is_used_or_refused(name: str, built: Callable[[str], Path], spy: Spy) -> None:
+def test_a_negative_prompt_is_used_or_refused(name: str, pipelines: Pipelines, spy: Spy) -> None:
     scale, none, _, _, with_guidance, _ = EXPECTED[name]
-    model = generator(name, built(name), guidance_scale=scale, negative_prompt="odd")
+    model = generator(name, pipelines(name), guidance_scale=scale, negative_prompt="odd")
     if with_guidance == 1 or name == "Flux2KleinPipeline":
         for refuse in (model.load, lambda: model.check(["cat"])):
             with pytest.raises(UserError, match=IGNORED):
@@ -225,16 +204,16 @@ def test_a_negative_prompt_is_used_or_refused(name: str, built: Callable[[str], 
     else:
         assert spy.sample(model).arguments["negative_prompt"] == ["odd"]
     with pytest.raises(UserError, match=IGNORED):
-        generator(name, built(name), guidance_scale=none, negative_prompt="odd").load()
+        generator(name, pipelines(name), guidance_scale=none, negative_prompt="odd").load()
 
 
-def test_distilled_weights_take_what_their_authors_publish(built: Callable[[str], Path], spy: Spy) -> None:
-    name = "Flux2KleinPipeline, distilled"
-    refused = generator(name, built(name), guidance_scale=4)
+def test_distilled_weights_take_what_their_authors_publish(pipelines: Pipelines, spy: Spy) -> None:
+    name = "Flux2KleinPipeline-distilled"
+    refused = generator(name, pipelines(name), guidance_scale=4)
     for refuse in (refused.load, lambda: refused.check(["cat"])):
         with pytest.raises(UserError, match=r"guidance_scale=4: .*distilled \(is_distilled\)"):
             refuse()
-    call = spy.sample(generator(name, built(name)))
+    call = spy.sample(generator(name, pipelines(name)))
     assert (call.arguments["guidance_scale"], call.predictions) == (1, 1)
 
 
@@ -245,14 +224,14 @@ def test_distilled_weights_take_what_their_authors_publish(built: Callable[[str]
         ("sd3", "stable-diffusion-3.5-large-turbo", 4, 0),
         ("flux", "FLUX.1-schnell", 4, 0),
         ("turbo", "sdxl-turbo", 1, 0),
-        ("Flux2KleinPipeline, distilled", "FLUX.2-klein-4B", 4, 1),
+        ("Flux2KleinPipeline-distilled", "FLUX.2-klein-4B", 4, 1),
     ],
 )
 def test_a_copy_of_distilled_weights_is_recognized_by_its_name(
-    architecture: str, model: str, steps: int, guidance: float, built: Callable[[str], Path], tmp_path: Path, spy: Spy
+    architecture: str, model: str, steps: int, guidance: float, pipelines: Pipelines, tmp_path: Path, spy: Spy
 ) -> None:
     folder = tmp_path / model
-    folder.symlink_to(built(architecture))
+    folder.symlink_to(pipelines(architecture))
     with pytest.raises(UserError, match=rf"guidance_scale=7.5: its authors publish {guidance} .*https://"):
         generator(architecture, folder, guidance_scale=7.5).check(["cat"])
     published = generator(architecture, folder, num_inference_steps=None)
@@ -293,11 +272,11 @@ def test_every_class_of_the_table_is_guided_in_some_weights(kinds: dict[str, typ
     assert guided == set(RULES)
 
 
-def test_a_range_that_begins_at_no_guidance_and_a_negative_prompt(built: Callable[[str], Path]) -> None:
+def test_a_range_that_begins_at_no_guidance_and_a_negative_prompt(pipelines: Pipelines) -> None:
     # Half is guidance to Z-Image and none to the others.
-    generator("ZImagePipeline", built("ZImagePipeline"), guidance_scale=[0.5, 3], negative_prompt="odd").load()
+    generator("ZImagePipeline", pipelines("ZImagePipeline"), guidance_scale=[0.5, 3], negative_prompt="odd").load()
     with pytest.raises(UserError, match=r"guidance_scale=0.5 ignores it; set that above 1"):
-        generator("sd", built("sd"), guidance_scale=[0.5, 3], negative_prompt="odd").check(["cat"])
+        generator("sd", pipelines("sd"), guidance_scale=[0.5, 3], negative_prompt="odd").check(["cat"])
 
 
 def test_a_folder_whose_index_is_damaged_is_reported_when_it_is_loaded(tmp_path: Path) -> None:
@@ -313,12 +292,12 @@ def test_a_folder_whose_index_is_damaged_is_reported_when_it_is_loaded(tmp_path:
 @pytest.mark.parametrize(
     "name", ["SanaPipeline", "QwenImagePipeline", "sd3", "flux", "sdxl", "StableDiffusionPipeline"]
 )
-def test_a_model_as_it_is_has_the_size_and_scheduler_of_its_own(name: str, built: Callable[[str], Path]) -> None:
-    plain = DiffusionGenerator(str(built(name)), "a {class_name}")
+def test_a_model_as_it_is_has_the_size_and_scheduler_of_its_own(name: str, pipelines: Pipelines) -> None:
+    plain = DiffusionGenerator(str(pipelines(name)), "a {class_name}")
     plain.load()
     assert plain.pipeline is not None
     assert set(plain._arguments) <= {"output_type", "clean_caption"}
-    index = json.loads((built(name) / "model_index.json").read_text(encoding="utf-8"))
+    index = json.loads((pipelines(name) / "model_index.json").read_text(encoding="utf-8"))
     assert plain.provenance()["scheduler"] == index["scheduler"][1]
     assert plain.provenance()["dtype"] == "float32"
 
@@ -339,10 +318,10 @@ def test_precision_without_a_stated_one(device: str, parts: list[str], kind: str
 # --- options of the scheduler ----------------------------------------------------------------------
 
 
-def test_options_of_the_scheduler_are_set_whether_it_is_replaced_or_not(built: Callable[[str], Path]) -> None:
+def test_options_of_the_scheduler_are_set_whether_it_is_replaced_or_not(pipelines: Pipelines) -> None:
     for scheduler in (None, "EulerDiscreteScheduler"):
         options = {"timestep_spacing": "trailing"}
-        model = generator("sdxl", built("sdxl"), scheduler=scheduler, scheduler_options=options, guidance_scale=5.0)
+        model = generator("sdxl", pipelines("sdxl"), scheduler=scheduler, scheduler_options=options, guidance_scale=5.0)
         model.load()  # the model's own schedule says whether it is distilled, not the one that was asked for
         assert type(model.pipeline.scheduler).__name__ == "EulerDiscreteScheduler"
         assert model.pipeline.scheduler.config.timestep_spacing == "trailing"
@@ -350,8 +329,8 @@ def test_options_of_the_scheduler_are_set_whether_it_is_replaced_or_not(built: C
         assert model.settings["scheduler_options"] == options
 
 
-def test_options_that_a_scheduler_lacks_are_all_named(built: Callable[[str], Path]) -> None:
-    model = generator("sdxl", built("sdxl"), scheduler_options={"spacing": "trailing", "shift": 3, "beta_end": 0.1})
+def test_options_that_a_scheduler_lacks_are_all_named(pipelines: Pipelines) -> None:
+    model = generator("sdxl", pipelines("sdxl"), scheduler_options={"spacing": "trailing", "shift": 3, "beta_end": 0.1})
     with pytest.raises(UserError) as caught:
         model.load()
     _, *problems = str(caught.value).splitlines()
@@ -360,6 +339,6 @@ def test_options_that_a_scheduler_lacks_are_all_named(built: Callable[[str], Pat
     ]  # fmt: skip
     assert "timestep_spacing" in problems[0]
     with pytest.raises(UserError, match=r"scheduler_options \(beta_schedule=odd\): .*refuses them"):
-        generator("sdxl", built("sdxl"), scheduler_options={"beta_schedule": "odd"}).load()
+        generator("sdxl", pipelines("sdxl"), scheduler_options={"beta_schedule": "odd"}).load()
     with pytest.raises(UserError, match=r"generator.scheduler_options=trailing: must be a mapping"):
-        generator("sdxl", built("sdxl"), scheduler_options="trailing").check(["cat"])
+        generator("sdxl", pipelines("sdxl"), scheduler_options="trailing").check(["cat"])
