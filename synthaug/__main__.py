@@ -15,12 +15,14 @@ COMMANDS = {
     "train": "train arms and compare them; finished runs are never computed again",
     "generate": "generate synthetic images and nothing else",
     "caption": "write captions of the classes, as prompts of a generator",
+    "adapt": "adapt a generator to a few real images of an arm",
     "report": "compare the runs of a study, or answer a question about one",
     "predict": "classify new photographs with a run's checkpoint",
     "completion": "print the tab completion for bash or zsh",
 }
 
-# Hydra completes the overrides of train and generate, group choices included; `-sc query=bash` is its public interface.
+# Hydra completes the overrides of train and what it is made of, group choices included; `-sc query=bash` is its public
+# interface.
 COMPLETION = """\
 # bash: eval "$(synthaug completion)"
 # zsh: the same line after: autoload -U compinit bashcompinit && compinit && bashcompinit
@@ -30,7 +32,7 @@ _synthaug_completion() {
         choices="%s --help --version"
     else
         case "$command" in
-            train|generate|caption)
+            train|generate|caption|adapt)
                 local line="synthaug-$command ${COMP_LINE#* * }"
                 choices="$(COMP_LINE="$line" synthaug "$command" -sc query=bash 2>/dev/null)" ;;
             report) [ "$COMP_CWORD" -eq 2 ] && choices="audit explain plan power" ;;

@@ -15,6 +15,7 @@ COMMANDS = (
     "synthaug.train",
     "synthaug.generate",
     "synthaug.caption",
+    "synthaug.adapt",
     "synthaug.report",
     "synthaug.predict",
     "synthaug.check",
@@ -47,6 +48,7 @@ ROOMS = (
     "synthaug.check",
     "synthaug.predict",
     "synthaug.caption",
+    "synthaug.adapt",
     "synthaug.generate",
     "synthaug.train",
     "synthaug.__main__",
@@ -74,17 +76,25 @@ INSIDE = {
     ),
 }
 # Who may know the configuration: below, plain constructors with plain arguments.
-CONFIGURED = ("synthaug.config", "synthaug.execution", "synthaug.generate", "synthaug.caption", "synthaug.train")
+CONFIGURED = (
+    "synthaug.config",
+    "synthaug.execution",
+    "synthaug.adapt",
+    "synthaug.caption",
+    "synthaug.generate",
+    "synthaug.train",
+)
 
 # Third-party package → the rooms that may import it, at the top or inside a function.
 ONLY_IN = {
-    "hydra": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate", "synthaug.caption"),
-    "omegaconf": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate"),
+    "hydra": CONFIGURED,
+    "omegaconf": ("synthaug.config", "synthaug.execution", "synthaug.train", "synthaug.generate", "synthaug.adapt"),
     "diffusers": ("synthaug.generation",),
     "transformers": (
         "synthaug.screening.clip_score",
         "synthaug.generation",
     ),
+    "peft": ("synthaug.generation",),
     "filelock": ("synthaug.locks",),
     "wandb": ("synthaug.tracking",),
     "wandb_workspaces": ("synthaug.tracking.workspace",),

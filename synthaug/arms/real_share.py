@@ -1,5 +1,6 @@
 """The real images of an arm: its own share, which also guides its generator."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from synthaug.arms.mixing import Counts, Mix
 from synthaug.data import splitting
 from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
+from synthaug.generation.adapter_record import AdapterRecord, read_records
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, is_guided
 from synthaug.messages import bullets, plural
 from synthaug.runs import identity
+
+log = logging.getLogger(__name__)
 
 
 def redrawn(real: RealImages, settings: Mapping[str, Any]) -> RealImages:
@@ -27,19 +31,30 @@ def redrawn(real: RealImages, settings: Mapping[str, Any]) -> RealImages:
 
 
 def source_images(
-    real: RealImages, settings: Mapping[str, Any], generator: Generator | FolderGenerator
+    real: RealImages,
+    settings: Mapping[str, Any],
+    generator: Generator | FolderGenerator,
+    announced: set[str] | None = None,
 ) -> SourceImages | None:
     """Return the real images that guide a generator: those that the arm trains on itself; None if it is not guided.
+
+    What its adapters were trained on is checked as well.
 
     Args:
         real: the dataset, from `redrawn`.
         settings: of the run.
         generator: of the run.
+        announced: what the command has told already.
 
     Raises:
-        UserError: an arm without real images of some class, or with images of the validation or test set.
+        UserError: an arm without real images of some class; images of the validation or test set, in its share or among
+            those that an adapter was trained on.
     """
-    if isinstance(generator, FolderGenerator) or not is_guided(generator):
+    if isinstance(generator, FolderGenerator):
+        return None
+    if records := read_records(getattr(generator, "adapter_files", ())):
+        _check_adapters(records, real, settings, set() if announced is None else announced)
+    if not is_guided(generator):
         return None
     samples = select(real, settings)
     by_class = per_class(samples, real.classes)
@@ -71,6 +86,31 @@ def select(real: RealImages, settings: Mapping[str, Any]) -> list[Sample]:
         counts = mixing.required(real.train, real.classes, mix, real.more)
     alone = {name: Counts(count.real, 0) for name, count in counts.items()}
     return mixing.select(real.train, [], alone, identity.selection_seed(settings), real.more)
+
+
+def _check_adapters(
+    records: Mapping[Path, AdapterRecord], real: RealImages, settings: Mapping[str, Any], announced: set[str]
+) -> None:
+    """Refuse adapters that saw validation or test images; warn of those that saw more than the arm has."""
+    held_out = {sample.sha256: split for split in ("val", "test") for sample in real.splits[split]}
+    share = {sample.sha256 for sample in select(real, settings)}
+    for folder, record in records.items():
+        leaks = [f"{held_out[image.sha256]}: {image.path}" for image in record.images if image.sha256 in held_out]
+        if leaks:
+            raise UserError(
+                f"The adapter {folder} was trained on {plural(len(leaks), 'image')} of the validation or test set, so "
+                f"that its images leak into training:\n{bullets(leaks)}\nTrain one on this arm's images: "
+                f"python -m synthaug.adapt mix={settings['mix']['name']} seed={settings['seed']}"
+            )
+        foreign = sum(image.sha256 not in share for image in record.images)
+        text = (
+            f"mix={settings['mix']['name']} seed={settings['seed']}: the adapter {folder} was trained on "
+            f"{plural(len(record.images), 'real image')}, {foreign} of which the arm does not have: its result is that "
+            "of more real images than it is counted with."
+        )
+        if foreign and text not in announced:
+            announced.add(text)
+            log.warning("%s", text)
 
 
 def require_training_images(samples: Iterable[Sample], real: RealImages) -> None:

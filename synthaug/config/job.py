@@ -104,6 +104,7 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
     if plain.debug:
         _shorten(plain)
     settings, recorded = plain_data(plain), _recorded(plain)
+    recorded.pop("adapt")  # no part of a run
     choices = {str(group): str(choice).replace("/", "-") for group, choice in hydra.runtime.choices.items()}
     folders = config_folders(hydra)
     names = {"mix": arm_name(hydra.runtime.choices["mix"], settings["mix"], [folder / "mix" for folder in folders])}

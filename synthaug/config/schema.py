@@ -195,6 +195,26 @@ class PromptsConfig:
 
 
 @dataclass
+class AdaptConfig:
+    """What `synthaug.adapt` trains: mirrors `generation.adaptation.Recipe`, which may not be imported here.
+
+    `images_per_class` null takes all real images of the arm; with `per_class`, each class has a LoRA of its own.
+    """
+
+    name: str | None = None
+    images_per_class: int | None = None
+    per_class: bool = False
+    steps: int = 500
+    rank: int = 8
+    lr: float = 1e-4
+    batch_size: int = 4
+    layers: str = "attention"
+    resolution: int | None = None
+    prompt_dropout: float = 0.1
+    snr_gamma: float | None = None
+
+
+@dataclass
 class Config:
     """The whole configuration. generator, model, trainer, loggers and shifts are checked against what they call."""
 
@@ -223,6 +243,7 @@ class Config:
     mix: MixConfig = field(default_factory=MixConfig)
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     screening: ScreeningSettings = field(default_factory=ScreeningSettings)
+    adapt: AdaptConfig = field(default_factory=AdaptConfig)
     generator: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from synthaug.config.naming import plain_data, typed_augment
 from synthaug.config.schema import (
     CAPTIONS,
     PROGRAM_ARGUMENTS,
+    AdaptConfig,
     AugmentConfig,
     Config,
     DatasetConfig,
@@ -141,6 +142,19 @@ _RULES: Mapping[str, Rule] = {
         lambda draw: draw is None or (isinstance(draw, int) and not isinstance(draw, bool) and 0 <= draw < 2**31),
         "0 or a whole number above",
     ),
+    "adapt.name": (lambda name: name is None or _is_name(name), "a name that a folder can have"),
+    "adapt.images_per_class": _number(1, words="at least 1, or null: all real images of the arm"),
+    "adapt.steps": _number(1),
+    "adapt.rank": _number(1),
+    "adapt.lr": _number(0, above=True),
+    "adapt.batch_size": _number(1),
+    "adapt.layers": (lambda layers: layers in ("attention", "all"), "attention or all"),
+    "adapt.resolution": (
+        lambda side: side is None or (_is_number(side) and side > 0 and side % 8 == 0),
+        "a multiple of 8 pixels, or null: the model's own size",
+    ),
+    "adapt.prompt_dropout": _number(0, 1, below=True),
+    "adapt.snr_gamma": _number(0, above=True, words="more than 0, or null"),
     "generator.strength": _number(0, 1, above=True, words="more than 0 and at most 1, or null: no real images"),
     "generator.image_format": (
         lambda name: name in (None, *IMAGE_FORMATS),
@@ -224,6 +238,7 @@ _TYPED_NODES: Mapping[str, type] = {
     "screening": ScreeningSettings,
     "mix.augment": AugmentConfig,
     "dataset.split": SplitConfig,
+    "adapt": AdaptConfig,
 }
 
 

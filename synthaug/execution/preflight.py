@@ -309,7 +309,7 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
         if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)
             split = real_share.redrawn(real, job.settings)
-            sources = real_share.source_images(split, job.settings, generator)
+            sources = real_share.source_images(split, job.settings, generator, announced)
             images = build.synthetic_images(
                 job.settings,
                 job.key.dataset,

@@ -260,7 +260,9 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     data = replace(data, real=real_share.redrawn(data.real, settings))
     generator = make_generator(job)
     sources = (
-        real_share.source_images(data.real, settings, generator) if Mix.of(settings["mix"]).has_synthetic else None
+        real_share.source_images(data.real, settings, generator, session.announced)
+        if Mix.of(settings["mix"]).has_synthetic
+        else None
     )
     source = build.synthetic_images(
         settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources, data.real.train

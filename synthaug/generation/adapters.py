@@ -74,6 +74,25 @@ def parse_adapters(key: str, value: Any) -> list[Adapter]:
     return adapters
 
 
+def parse_class_loras(value: Any) -> dict[str, Adapter]:
+    """Return class → its LoRA, of the config value of `generator.lora_per_class`.
+
+    Args:
+        value: null, or a mapping of classes to what `parse_adapters` takes as one entry.
+
+    Raises:
+        UserError: an entry of another form.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UserError(f"generator.lora_per_class={value!r}: must be null, or map each class to a file or folder")
+    parsed = {str(name): parse_adapters("lora", entry) for name, entry in value.items()}
+    if wrong := [name for name, entries in parsed.items() if len(entries) != 1]:
+        raise UserError(f"generator.lora_per_class.{wrong[0]}={value[wrong[0]]!r}: must be one file or folder")
+    return {name: entries[0] for name, entries in parsed.items()}
+
+
 def check_adapters(key: str, adapters: Iterable[Adapter], allow_pickle: bool) -> None:
     """Check adapters before anything is loaded; imports nothing heavy.
 
@@ -89,6 +108,12 @@ def check_adapters(key: str, adapters: Iterable[Adapter], allow_pickle: bool) ->
         _local_file(key, adapter, allow_pickle)
         if key == "lora" and not importlib.util.find_spec("peft"):
             raise UserError("generator.lora: needs a package that is not installed: pip install 'synthaug[lora]'")
+
+
+def local_files(adapters: Iterable[Adapter]) -> list[Path]:
+    """Return the files and folders among the models of adapters, which are no hub ids."""
+    paths = [Path(adapter.model).expanduser() for adapter in adapters]
+    return [path for path in paths if path.exists()]
 
 
 def load_adapters(
@@ -130,9 +155,19 @@ def load_adapters(
                     log.warning("some weights of %s do not exist in %s: %s", adapter.model, model, message[:300])
             loaded[f"{key}/{number}/{path.name}"] = path
     if loras := adapters.get("lora"):
-        with quiet():
-            pipeline.set_adapters([f"lora{number}" for number in range(len(loras))], [lora.weight for lora in loras])
+        use_loras(pipeline, dict(enumerate(lora.weight for lora in loras)))
     return loaded, _prompt_words(_added_tokens(pipeline) - vocabulary)
+
+
+def use_loras(pipeline: Any, weights: Mapping[int, float]) -> None:
+    """Let some of the loaded LoRAs take effect, and no others.
+
+    Args:
+        pipeline: from `load_adapters`.
+        weights: place of a LoRA in the list that was loaded → its weight.
+    """
+    with quiet():
+        pipeline.set_adapters([f"lora{number}" for number in weights], list(weights.values()))
 
 
 def _added_tokens(pipeline: Any) -> set[str]:

@@ -1,10 +1,12 @@
 """Text-to-image with diffusers, in the same way for the embedded model, a hub id and a local folder."""
 
 import hashlib
+import itertools
 import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +63,7 @@ class DiffusionGenerator:
         tiling: the decoder processes large images tile by tile.
         compile: compile the denoiser, which takes minutes once and makes it faster.
         allow_pickle: load weights that come as pickles only, which can run any code when they are read.
+        lora_per_class: class → a LoRA for its images alone, in the form of one entry of `lora`.
         strength, mask: start from real images; see `image_guidance.ImageGuidance`.
     """
 
@@ -93,6 +96,7 @@ class DiffusionGenerator:
         allow_pickle: bool = False,
         strength: float | None = None,
         mask: str | None = None,
+        lora_per_class: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.prompt = prompt
@@ -121,12 +125,30 @@ class DiffusionGenerator:
         self.allow_pickle = allow_pickle
         self.strength = strength
         self.mask = mask
+        self.lora_per_class = _to_builtin(lora_per_class)
         self._guidance = ImageGuidance(strength, mask)
         self._loaded: LoadedPipeline | None = None
         self._arguments: dict[str, Any] = {}
         self._text_guidance: Guidance | None = None
         self._weights = ""
         self._learned_words: list[str] = []
+        self._class_in_use: str | None = None
+
+    @property
+    def has_class_loras(self) -> bool:
+        """Whether the images of each class have a LoRA of their own, so that `sample` needs their classes."""
+        return bool(self.lora_per_class)
+
+    @property
+    def adapter_files(self) -> list[Path]:
+        """The local files and folders of adapters."""
+        return adapters.local_files(entry for entries in self._additions().values() for entry in entries)
+
+    def _additions(self) -> dict[str, list[adapters.Adapter]]:
+        """Return the adapters of each kind; LoRAs of classes come last."""
+        additions = {key: adapters.parse_adapters(key, getattr(self, key)) for key in adapters.KINDS}
+        additions["lora"] += adapters.parse_class_loras(self.lora_per_class).values()
+        return additions
 
     @property
     def is_guided(self) -> bool:
@@ -137,8 +159,8 @@ class DiffusionGenerator:
     def settings(self) -> dict[str, Any]:
         """Everything that changes the images: two sets that differ in it must not be mixed."""
         names = "model revision variant negative_prompt scheduler num_inference_steps guidance_scale"
-        more = "scheduler_options height width crop mode dtype lora textual_inversion max_sequence_length strength mask"
-        return {name: getattr(self, name) for name in f"{names} {more}".split()}
+        more = "scheduler_options height width crop mode dtype lora lora_per_class textual_inversion"
+        return {name: getattr(self, name) for name in f"{names} {more} max_sequence_length strength mask".split()}
 
     @property
     def pipeline(self) -> Any:
@@ -163,8 +185,14 @@ class DiffusionGenerator:
         folder = locate(self.model)
         if folder is None:
             check_reachable(self.model, self.revision)
-        for key in adapters.KINDS:
-            adapters.check_adapters(key, adapters.parse_adapters(key, getattr(self, key)), self.allow_pickle)
+        for key, entries in self._additions().items():
+            adapters.check_adapters(key, entries, self.allow_pickle)
+        absent = [name for name in classes if self.lora_per_class and name not in self.lora_per_class]
+        if absent:
+            raise UserError(
+                f"generator.lora_per_class has no LoRA of {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}: "
+                "train one for each class with synthaug.adapt adapt.per_class=true."
+            )
         if configs := read_configs(folder or cached_index(self.model, self.revision)):
             self._check_guidance(*configs)
 
@@ -177,7 +205,7 @@ class DiffusionGenerator:
         if self._loaded is not None:
             return
         self._check_values()
-        additions = {key: adapters.parse_adapters(key, getattr(self, key)) for key in adapters.KINDS}
+        additions = self._additions()
         for key, entries in additions.items():
             adapters.check_adapters(key, entries, self.allow_pickle)
         loaded = load_pipeline(
@@ -206,7 +234,18 @@ class DiffusionGenerator:
             memory.place_pipeline(
                 self.model, loaded.pipeline, loaded.device, self.offload, self.slicing, self.tiling, self.compile
             )
-        self._loaded = loaded
+        self._loaded, self._class_in_use = loaded, None
+
+    def _use_class(self, class_name: str) -> None:
+        """Let the LoRA of a class take effect, beside those of all classes."""
+        if class_name == self._class_in_use:
+            return
+        additions = self._additions()["lora"]
+        of_classes = list(adapters.parse_class_loras(self.lora_per_class))
+        shared = len(additions) - len(of_classes)
+        places = [*range(shared), shared + of_classes.index(class_name)]
+        adapters.use_loras(self._require_loaded().pipeline, {place: additions[place].weight for place in places})
+        self._class_in_use = class_name
 
     def unload(self) -> None:
         """Release the memory: the classifier trains next."""
@@ -233,7 +272,11 @@ class DiffusionGenerator:
         return {"guidance": f"{scale:g}"} if scale is not None and isinstance(self.guidance_scale, list) else {}
 
     def sample(
-        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        sources: Sequence[Image.Image] | None = None,
+        classes: Sequence[str] | None = None,
     ) -> list[Image.Image | str]:
         """Return one image per prompt, or the reason why there is none.
 
@@ -244,16 +287,23 @@ class DiffusionGenerator:
             prompts: of the images.
             seeds: one per prompt, below 2^63.
             sources: real images in RGB, one per prompt, for a generator that is guided by them.
+            classes: of the images, for a generator with a LoRA for each.
 
         Raises:
             UserError: what `load` raises; too little memory for a single image; what the pipeline refuses.
         """
         if self.is_guided and sources is None:
             raise UserError(f"The model {self.model} is guided by real images, and it has got none.")
+        if self.has_class_loras and classes is None:
+            raise UserError(f"The model {self.model} has a LoRA for each class, and the images' classes are not named.")
         self._require_loaded()
         images: list[Image.Image | str] = []
         while len(images) < len(prompts):
             batch = slice(len(images), len(images) + self._batch_limit(len(prompts)))
+            if classes is not None and self.has_class_loras:
+                alike = itertools.takewhile(classes[batch.start].__eq__, classes[batch])
+                batch = slice(batch.start, batch.start + sum(1 for _ in alike))
+                self._use_class(classes[batch.start])
             guides = sources[batch] if sources is not None and self.is_guided else ()
             arrays = self._sample_arrays(list(prompts[batch]), list(seeds[batch]), guides)
             if arrays is None:
@@ -458,6 +508,10 @@ class DiffusionGenerator:
                 adapters.parse_adapters(key, getattr(self, key))
             except UserError as error:
                 problems.append(str(error))
+        try:
+            adapters.parse_class_loras(self.lora_per_class)
+        except UserError as error:
+            problems.append(str(error))
         problems += self._guidance.problems(self.num_inference_steps)
         raise_all("The generator cannot be used:", [*problems, *memory.missing_packages(self.offload)])
 

@@ -91,7 +91,10 @@ class Generator(Protocol):
     def check(self, classes: Sequence[str]) -> None: ...
 
     def sample(
-        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        sources: Sequence[Image.Image] | None = None,
     ) -> list[Image.Image | str]: ...
 
     def provenance(self) -> dict[str, str]: ...
@@ -328,9 +331,13 @@ class SyntheticSet:
         """Sample one batch of (class, index); return rows, which have no hash yet, with their images."""
         texts = [self.prompts.prompt(*place) for place in batch]
         seeds = [image_seed(name, text, index, self.series) for (name, index), text in zip(batch, texts, strict=True)]
-        guides = [self.sources.read(self.sources.source(*place)) for place in batch] if self.sources else None
+        further: dict[str, Any] = {}
+        if self.sources:
+            further["sources"] = [self.sources.read(self.sources.source(*place)) for place in batch]
+        if getattr(self.generator, "has_class_loras", False):
+            further["classes"] = [name for name, _ in batch]
         started = time.perf_counter()
-        images = self.generator.sample(texts, seeds, *([] if guides is None else [guides]))
+        images: list[Image.Image | str] = self.generator.sample(texts, seeds, **further)
         seconds = {"seconds": f"{(time.perf_counter() - started) / len(batch):.3g}"}
         sampled: _Sampled = []
         for (name, index), text, seed, image in zip(batch, texts, seeds, images, strict=True):

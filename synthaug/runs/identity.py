@@ -10,7 +10,7 @@ ABSENT = "absent"
 # Where and how fast a run is computed, who is told and what is compared does not change what it is.
 INCIDENTAL = frozenset({
     "experiment", "num_workers", "per_class", "output_dir", "overwrite", "logger", "shift",
-    "controls", "compare", "margin", "debug", "captioner",
+    "controls", "compare", "margin", "debug", "captioner", "adapt",
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "dataset.prepare._target_",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
@@ -131,6 +131,15 @@ def is_guided(settings: Mapping[str, Any]) -> bool:
 def _is_guided(flat: Mapping[str, Any]) -> bool:
     names = tuple(f"{name}." for name in GUIDANCE)
     return any(f"{key}.".startswith(names) and value not in (None, {}) for key, value in flat.items())
+
+
+def share_words(settings: Mapping[str, Any]) -> list[str]:
+    """Return the parts of a name that say which real images a run has: their share, and the seed of their choice.
+
+    Args:
+        settings: of the run, as `config.yaml` has them.
+    """
+    return _real_share(settings)[0]
 
 
 def _real_share(settings: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:

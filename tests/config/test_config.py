@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from synthaug import generate, train
+from synthaug import adapt, generate, train
 from synthaug.config import naming, schema, synonyms
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.command_line import normalize_argv, normalize_override
@@ -1123,7 +1123,7 @@ def command(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize("module", ["synthaug.train", "synthaug.generate"])
+@pytest.mark.parametrize("module", ["synthaug.train", "synthaug.generate", "synthaug.adapt"])
 def test_typo_is_answered_before_anything_heavy_is_imported(module: str, tmp_path: Path) -> None:
     done = command(["-c", _WATCHED, module, "-m", "mix=real,55,reel", "trainer.max_epoch=3"], tmp_path)
     assert done.returncode == 2
@@ -1143,7 +1143,8 @@ def test_own_mix_by_the_real_command(mine: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "command_help"), [("synthaug.train", train.HELP), ("synthaug.generate", generate.HELP)]
+    ("module", "command_help"),
+    [("synthaug.train", train.HELP), ("synthaug.generate", generate.HELP), ("synthaug.adapt", adapt.HELP)],
 )
 def test_help_fits_80_columns_and_imports_nothing_heavy(
     module: str, command_help: CommandHelp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

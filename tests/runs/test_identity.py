@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from synthaug.config.schema import Config, SplitConfig
+from synthaug.config.schema import AdaptConfig, Config, SplitConfig
 from synthaug.runs.identity import arm_settings, describe_differences, differing_settings, run_seed, synthetic_set_name
 from synthaug.screening.settings import ScreeningSettings
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
     "experiment", "num_workers", "output_dir", "overwrite", "per_class", "controls", "debug", "margin", "logger",
-    "shift", "captioner",
+    "shift", "captioner", *(f"adapt.{field.name}" for field in dataclasses.fields(AdaptConfig)),
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "compare",
 }  # fmt: skip
 OTHER_RUN = {

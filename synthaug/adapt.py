@@ -1,0 +1,146 @@
+"""Adapt a generator to a few real images of an arm: train a LoRA, and write a generator that uses it.
+
+python -m synthaug.adapt generator=sd15 dataset=imagefolder dataset.root=photos adapt.images_per_class=20
+"""
+
+import logging
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from synthaug import locks
+from synthaug.config.command_help import CommandHelp
+from synthaug.config.command_line import key_of, normalize_argv
+from synthaug.config.job import Job
+from synthaug.errors import UserError, explain, is_environmental, underlying
+from synthaug.execution.factory import make_group
+from synthaug.execution.session import Session
+from synthaug.files import write_text
+from synthaug.terminal import tolerant_output
+
+log = logging.getLogger(__name__)
+
+HELP = CommandHelp(
+    "adapt",
+    "Train a LoRA for the generator on real images of the arm, and write a generator that uses it. The images are "
+    "those that the arm trains on itself (mix, seed), so that the comparison stays fair; validation and test images "
+    "are refused. A stopped command resumes.",
+    [
+        ("mix=64 adapt.images_per_class=20", "on 20 digits of each class of the arm 64"),
+        (
+            "mix=real generator=sd15 \\\n      dataset=imagefolder dataset.root=photos",
+            "Stable Diffusion 1.5, on all training images of your photographs",
+        ),
+    ],
+    nested="adapt.steps=1000, adapt.rank=16 or adapt.per_class=true (a LoRA for each class)",
+    groups=("dataset", "generator", "prompts", "mix"),
+    keys=("seed", "output_dir"),
+    end="Exit codes: 0 the adapter exists; 1 training failed; 2 the command or the\n"
+    "configuration is wrong; 130 Ctrl-C.",
+)
+# Settings of the generator that its training does without: they save memory in sampling, or need a real image.
+_WITHOUT = {
+    **dict.fromkeys(("offload", "strength", "mask", "ip_adapter", "controlnet")),
+    **dict.fromkeys(("compile", "slicing", "tiling"), False),
+}
+
+
+@tolerant_output()
+def main() -> None:
+    """Check the configuration, then train. Exits 2 when the configuration is wrong, 1 when training failed."""
+    try:
+        Session(execute, command_help=HELP).run()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # before the training
+        if not is_environmental(error):
+            raise
+        print(explain(error), file=sys.stderr)
+        sys.exit(1)
+
+
+def execute(session: Session, job: Job) -> None:
+    """Adapt for one run; end the command where that fails.
+
+    Args:
+        session: of the command.
+        job: the run.
+    """
+    try:
+        adapt(job, normalize_argv(sys.argv[1:]).config_dir)
+    except KeyboardInterrupt:
+        log.warning("Interrupted. What was trained so far stays; the same command resumes.")
+        sys.exit(130)
+    except Exception as error:
+        cause = underlying(error)
+        if not isinstance(cause, (UserError, OSError)):
+            raise
+        log.error("%s", explain(cause))
+        sys.exit(1)
+
+
+def adapt(job: Job, config_dir: str | None = None) -> Path:
+    """Train the adapter of a run, unless it exists, and return the file of the generator that uses it.
+
+    Args:
+        job: the run.
+        config_dir: the user's own configuration folder, which gets that file; None: `<output_dir>/conf`.
+
+    Raises:
+        UserError: settings, images or a model with which none can be trained; another adapter of the same name.
+    """
+    from synthaug.arms import adapting
+    from synthaug.generation.diffusion import DiffusionGenerator
+
+    settings = job.settings
+    generator = make_group(_plain(job), "generator")
+    if not isinstance(generator, DiffusionGenerator):
+        raise UserError(f"generator={settings['generator']['name']}: is no model that can be adapted: choose another.")
+    plan = adapting.plan(settings, generator, lambda: instantiate_dataset(settings))
+    plan.folder.parent.mkdir(parents=True, exist_ok=True)
+    with locks.exclusive(plan.folder.parent / f".{plan.folder.name}.lock", f"trains {plan.folder}"):
+        adapting.train(plan, generator)
+    conf = Path(config_dir) if config_dir is not None else job.output_dir / "conf"
+    path = conf / "generator" / f"{plan.folder.name}.yaml"
+    node = {key: value for key, value in job.recorded["generator"].items() if key not in ("name", "draw")}
+    node |= plan.generator_keys
+    write_text(path, f"# {plan.description}\n{OmegaConf.to_yaml(OmegaConf.create(node))}")
+    log.info(
+        "%s\nIts generator is %s. The same arm with it:\n\n  %s\n", plan.folder, path, _next_command(conf, path.stem)
+    )
+    return path
+
+
+def instantiate_dataset(settings: dict[str, Any]) -> None:
+    """Have the dataset written, where a function does that."""
+    from synthaug.arms import build
+
+    build.prepare(settings["dataset"], instantiate)
+
+
+def _plain(job: Job) -> Job:
+    """Return the run with a generator that can be trained."""
+    node = job.settings["generator"]
+    changed = {**node, **{key: value for key, value in _WITHOUT.items() if key in node}}
+    return Job({**job.settings, "generator": changed}, job.recorded, job.key, job.study, job.arm)
+
+
+def _next_command(conf: Path, name: str) -> str:
+    """Return the command that trains the arms of the same dataset with the adapted generator."""
+    typed = [
+        override
+        for override in normalize_argv(sys.argv[1:]).overrides
+        if key_of(override).partition(".")[0] not in ("adapt", "generator", "experiment")
+    ]
+    plain = [re.sub(r"=('?)([\w.,-]+)\1$", r"=\2", override) for override in typed]  # quoted for Hydra's grammar
+    return shlex.join(["python", "-m", "synthaug.train", "--config-dir", str(conf), f"generator={name}", *plain])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,428 @@
+"""Training of a LoRA: a text-to-image model of the Stable Diffusion family is adapted to a few images.
+
+Latents and prompts are encoded once. What a step draws (images, noise, time steps) depends on the seed and the number
+of the step alone, so that a training that was stopped goes on as if nothing had happened.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from synthaug.errors import UserError, raise_all
+from synthaug.files import whole_file
+from synthaug.generation.hub import one_line
+from synthaug.generation.image_guidance import fit, sampled_size
+from synthaug.generation.memory import is_out_of_memory, memory_error
+from synthaug.generation.quiet import quiet
+
+log = logging.getLogger(__name__)
+
+LAYERS = {
+    "attention": ["to_q", "to_k", "to_v", "to_out.0"],
+    "all": ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"],
+}
+WEIGHTS = "pytorch_lora_weights.safetensors"
+_CHECKPOINT_SECONDS = 60
+_LEAST_PSNR = 12  # dB; below, an autoencoder shows something else than the image
+_FAMILY = ("StableDiffusion", "StableDiffusionXL")
+_NAME = "adapted"  # of the LoRA within the denoiser
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a LoRA is trained.
+
+    Attributes:
+        steps: optimizer steps.
+        rank: of the LoRA's matrices.
+        lr: learning rate, which falls to 0 along a cosine.
+        batch_size: images per step.
+        layers: "attention" for its projections, "all" for the other layers of blocks as well.
+        resolution: side of the training images in pixels; None is the model's own.
+        prompt_dropout: share of the images that are trained without their prompt, for classifier-free guidance.
+        snr_gamma: least signal-to-noise ratio above which time steps are weighted down (Hang et al. 2023); None weighs
+            all alike.
+        seed: of initial weights, order, noise and time steps.
+    """
+
+    steps: int = 500
+    rank: int = 8
+    lr: float = 1e-4
+    batch_size: int = 4
+    layers: str = "attention"
+    resolution: int | None = None
+    prompt_dropout: float = 0.1
+    snr_gamma: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """What a step is computed from: latents, the mean of what the encoder says, and the encoding of each prompt."""
+
+    latents: Any
+    prompts: list[dict[str, Any]]
+    empty: dict[str, Any]
+
+
+def check_pipeline(pipeline: Any, model: str) -> None:
+    """Check that a pipeline's denoiser can be adapted.
+
+    Args:
+        pipeline: of diffusers.
+        model: its name.
+
+    Raises:
+        UserError: it is of another architecture, or distilled.
+    """
+    kind = type(pipeline).__name__
+    unet: Any = getattr(pipeline, "unet", None)
+    if unet is None or not kind.startswith(_FAMILY):
+        raise UserError(
+            f"synthaug.adapt: {model} is a {kind}, and only UNets of the Stable Diffusion family (1.5, 2, XL) are "
+            "adapted. Train a LoRA with a script for this architecture (diffusers has some in examples/dreambooth) and "
+            "use its file with generator.lora=<file>; or adapt another model, such as generator=sd15."
+        )
+    if unet.config.time_cond_proj_dim is not None:
+        raise UserError(
+            f"synthaug.adapt: {model} is distilled (its unet gets the guidance scale as a number), which training on "
+            "noise undoes: adapt the model that it was distilled from, such as generator=sd15."
+        )
+
+
+def train_lora(
+    pipeline: Any,
+    model: str,
+    images: Sequence[Image.Image],
+    prompts: Sequence[str],
+    recipe: Recipe,
+    checkpoint: Path,
+    destination: Path,
+    size: tuple[int, int] | None = None,
+    crop: int | None = None,
+    title: str = "adapting",
+) -> list[float]:
+    """Train a LoRA for a pipeline's denoiser and write its file, which any program for diffusers reads.
+
+    Args:
+        pipeline: on its device; comes back as it was.
+        model: its name.
+        images: RGB, of any size.
+        prompts: one per image.
+        recipe: of the training.
+        checkpoint: file of the state, written every minute and when the training is stopped; gone at the end.
+        destination: folder of the LoRA's file.
+        size: height and width of the training images; None is the model's own.
+        crop: side of the centre square that is kept of the model's images.
+        title: of the progress bar.
+
+    Returns:
+        The loss of every step.
+
+    Raises:
+        UserError: a pipeline of another family; an autoencoder that cannot show the images; too little memory.
+    """
+    check_pipeline(pipeline, model)
+    import torch
+
+    device = str(pipeline.device)
+    try:
+        encoded = _encode(pipeline, model, images, prompts, size or sampled_size(pipeline, None, None), crop)
+        with _lora(pipeline.unet, recipe) as parameters:
+            losses = _optimize(pipeline, encoded, parameters, recipe, checkpoint, title)
+            _save(pipeline, destination)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise memory_error(model, f"training a LoRA with adapt.batch_size={recipe.batch_size}", device) from error
+        raise
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    checkpoint.unlink(missing_ok=True)
+    return losses
+
+
+def _encode(
+    pipeline: Any,
+    model: str,
+    images: Sequence[Image.Image],
+    prompts: Sequence[str],
+    size: tuple[int, int],
+    crop: int | None,
+) -> _Encoded:
+    """Encode images and prompts once."""
+    import torch
+
+    device, autoencoder = pipeline.device, pipeline.vae
+    upcast = getattr(autoencoder.config, "force_upcast", False) and autoencoder.dtype == torch.float16
+    dtype = autoencoder.dtype
+    if upcast:
+        autoencoder.to(torch.float32)
+    means, errors = [], list[float]()
+    with torch.no_grad(), quiet():
+        for image in images:
+            pixels = torch.from_numpy(np.asarray(fit(image, size, crop), dtype=np.float32)).permute(2, 0, 1)
+            pixels = (pixels / 127.5 - 1)[None].to(device, autoencoder.dtype)
+            latent = autoencoder.encode(pixels).latent_dist
+            if len(errors) < 16:
+                shown = autoencoder.decode(latent.mean).sample.clamp(-1, 1)
+                errors.append(float(((shown - pixels).float() / 2).pow(2).mean()))
+            means.append(latent.mean.float())
+        if upcast:
+            autoencoder.to(dtype)
+        texts = {text: _encode_prompt(pipeline, text, size) for text in dict.fromkeys([*prompts, ""])}
+    _check_reconstruction(model, float(np.mean(errors)))
+    latents = torch.cat(means) * autoencoder.config.scaling_factor
+    return _Encoded(latents, [texts[text] for text in prompts], texts[""])
+
+
+def _check_reconstruction(model: str, squared_error: float) -> None:
+    """Refuse images that the autoencoder cannot show: what the denoiser learns of them would never be seen."""
+    psnr = -10 * float(np.log10(max(squared_error, 1e-10)))
+    log.info("the autoencoder shows the images with a PSNR of %.1f dB", psnr)
+    if psnr < _LEAST_PSNR:
+        raise UserError(
+            f"synthaug.adapt: the autoencoder of {model} cannot show these images (PSNR {psnr:.1f} dB after encoding "
+            f"and decoding, {_LEAST_PSNR} are the least), and a LoRA does not change it: its images would look like "
+            "nothing. Choose a model that was trained on images of this kind."
+        )
+
+
+def _encode_prompt(pipeline: Any, text: str, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the conditions of the denoiser for a prompt."""
+    import torch
+
+    encoded = pipeline.encode_prompt(
+        prompt=text, device=pipeline.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+    )
+    conditions = {"encoder_hidden_states": encoded[0]}
+    if pipeline.unet.config.addition_embed_type == "text_time":
+        conditions["text_embeds"] = encoded[2]
+        conditions["time_ids"] = torch.tensor([[*size, 0, 0, *size]], dtype=encoded[0].dtype, device=pipeline.device)
+    return conditions
+
+
+@contextmanager
+def _lora(unet: Any, recipe: Recipe) -> Iterator[list[Any]]:
+    """Give the denoiser a LoRA that is trained, and take it away at the end."""
+    import torch
+    from peft import LoraConfig
+
+    trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
+    unet.requires_grad_(False)
+    config = LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.rank, init_lora_weights="gaussian", target_modules=LAYERS[recipe.layers]
+    )
+    state = torch.get_rng_state()
+    torch.manual_seed(recipe.seed)
+    unet.add_adapter(config, adapter_name=_NAME)
+    torch.set_rng_state(state)
+    checkpointing = unet.device.type != "cpu"  # where memory is scarce
+    if checkpointing:
+        unet.enable_gradient_checkpointing()
+    unet.train()
+    parameters = [parameter for parameter in unet.parameters() if parameter.requires_grad]
+    for parameter in parameters:
+        parameter.data = parameter.data.float()
+    try:
+        yield parameters
+    finally:
+        if checkpointing:
+            unet.disable_gradient_checkpointing()
+        unet.unload_lora()
+        unet.eval()
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+def _optimize(
+    pipeline: Any, encoded: _Encoded, parameters: Sequence[Any], recipe: Recipe, checkpoint: Path, title: str
+) -> list[float]:
+    """Train the parameters from the checkpoint on; return the loss of every step."""
+    import torch
+    from diffusers import DDPMScheduler
+
+    unet, device = pipeline.unet, pipeline.device
+    with quiet():
+        schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=1e-2)
+    losses = _resume(checkpoint, recipe, parameters, optimizer)
+    scaler = torch.amp.GradScaler(device.type, enabled=unet.dtype == torch.float16)
+    mixed = torch.autocast(device.type, unet.dtype) if device.type != "cpu" else nullcontext()
+    saved = time.monotonic()
+    with tqdm(total=recipe.steps, initial=len(losses), desc=title, unit="step", disable=None, leave=False) as bar:
+        try:
+            for step in range(len(losses), recipe.steps):
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.lr * 0.5 * (1 + float(np.cos(np.pi * step / recipe.steps)))
+                with mixed:
+                    loss = _loss(unet, schedule, encoded, recipe, step)
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimizer)
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad(set_to_none=True)
+                losses.append(float(loss.detach()))
+                _require_finite(losses, recipe)
+                bar.update()
+                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
+                if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+                    _save_state(checkpoint, recipe, parameters, optimizer, losses)
+                    saved = time.monotonic()
+        except KeyboardInterrupt:
+            _save_state(checkpoint, recipe, parameters, optimizer, losses)
+            raise
+    return losses
+
+
+def _require_finite(losses: Sequence[float], recipe: Recipe) -> None:
+    if not np.isfinite(losses[-1]):
+        raise UserError(
+            f"synthaug.adapt: the loss of step {len(losses)} is no number: lower adapt.lr={recipe.lr:g}, or set "
+            "generator.dtype=bfloat16 or float32."
+        )
+
+
+def _loss(unet: Any, schedule: Any, encoded: _Encoded, recipe: Recipe, step: int) -> Any:
+    """Return the loss of a step: squared error of what the denoiser predicts, noise or velocity."""
+    import torch
+
+    draw = torch.Generator("cpu").manual_seed(_step_seed(recipe.seed, step))
+    chosen = batch_indices(len(encoded.prompts), recipe.batch_size, recipe.seed, step)
+    latents = encoded.latents[chosen]
+    device = latents.device
+    noise = torch.randn(latents.shape, generator=draw).to(device)
+    steps = torch.randint(0, schedule.config.num_train_timesteps, (len(chosen),), generator=draw).to(device)
+    is_empty = (torch.rand(len(chosen), generator=draw) < recipe.prompt_dropout).tolist()
+    rows = [encoded.empty if empty else encoded.prompts[index] for index, empty in zip(chosen, is_empty, strict=True)]
+    conditions = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    states = conditions.pop("encoder_hidden_states")
+    dtype = unet.dtype
+    predicted = unet(
+        schedule.add_noise(latents, noise, steps).to(dtype),
+        steps,
+        encoder_hidden_states=states.to(dtype),
+        added_cond_kwargs=conditions or None,
+    ).sample.float()
+    kind = schedule.config.prediction_type
+    targets = {"epsilon": noise, "v_prediction": schedule.get_velocity(latents, noise, steps), "sample": latents}
+    errors = (predicted - targets[kind]).pow(2).mean(dim=(1, 2, 3))
+    return (errors * _weights(schedule, steps, kind, recipe.snr_gamma)).mean()
+
+
+def _weights(schedule: Any, steps: Any, kind: str, gamma: float | None) -> Any:
+    """Return the min-SNR weights of time steps (Hang et al. 2023, https://arxiv.org/abs/2303.09556)."""
+    import torch
+
+    if gamma is None:
+        return torch.ones(len(steps), device=steps.device)
+    signal = schedule.alphas_cumprod.to(steps.device)[steps]
+    ratio = signal / (1 - signal).clamp(min=1e-8)
+    capped = ratio.clamp(max=gamma)
+    return {"epsilon": capped / ratio.clamp(min=1e-8), "v_prediction": capped / (ratio + 1), "sample": capped}[kind]
+
+
+def batch_indices(count: int, batch_size: int, seed: int, step: int) -> list[int]:
+    """Return which images a step is trained on: each once before one comes again.
+
+    Args:
+        count: of the images.
+        batch_size: images per step.
+        seed: of their order.
+        step: number of the step.
+    """
+    places = range(step * batch_size, (step + 1) * batch_size)
+    orders = {turn: np.random.default_rng([seed, turn]).permutation(count) for turn in {at // count for at in places}}
+    return [int(orders[at // count][at % count]) for at in places]
+
+
+def _step_seed(seed: int, step: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{step}".encode()).digest()[:8], "big") >> 1
+
+
+def _fingerprint(recipe: Recipe, parameters: Sequence[Any]) -> str:
+    return repr((recipe, [tuple(parameter.shape) for parameter in parameters]))
+
+
+def _save_state(
+    checkpoint: Path, recipe: Recipe, parameters: Sequence[Any], optimizer: Any, losses: Sequence[float]
+) -> None:
+    import torch
+
+    state = {
+        "recipe": _fingerprint(recipe, parameters),
+        "parameters": [parameter.detach().cpu() for parameter in parameters],
+        "optimizer": optimizer.state_dict(),
+        "losses": list(losses),
+    }
+    with whole_file(checkpoint) as temporary:
+        torch.save(state, temporary)
+
+
+def _resume(checkpoint: Path, recipe: Recipe, parameters: Sequence[Any], optimizer: Any) -> list[float]:
+    """Load the state of a training that was stopped; return its losses, none where it begins."""
+    import torch
+
+    if not checkpoint.is_file():
+        return []
+    try:
+        state: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if state["recipe"] != _fingerprint(recipe, parameters):
+            return []
+        for parameter, saved in zip(parameters, state["parameters"], strict=True):
+            parameter.data.copy_(saved)
+        optimizer.load_state_dict(state["optimizer"])
+    except Exception as error:  # cut short: nothing but time is lost
+        log.warning("%s cannot be read (%s): the training begins anew", checkpoint, one_line(error))
+        return []
+    losses: list[float] = list(state["losses"])
+    log.info("resumed at step %d of %d", len(losses), recipe.steps)
+    return losses
+
+
+def _save(pipeline: Any, destination: Path) -> None:
+    import torch
+    from diffusers.utils import convert_state_dict_to_diffusers
+    from peft.utils import get_peft_model_state_dict
+
+    layers = convert_state_dict_to_diffusers(get_peft_model_state_dict(pipeline.unet, adapter_name=_NAME))
+    layers = {name: tensor.to("cpu", torch.float32).contiguous() for name, tensor in layers.items()}
+    destination.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        type(pipeline).save_lora_weights(str(destination), unet_lora_layers=layers, weight_name=WEIGHTS)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Check a recipe, before anything is loaded.
+
+    Raises:
+        UserError: all that is wrong with it.
+    """
+    rules = [
+        ("steps", recipe.steps >= 1, "at least 1"),
+        ("rank", recipe.rank >= 1, "at least 1"),
+        ("lr", recipe.lr > 0, "more than 0"),
+        ("batch_size", recipe.batch_size >= 1, "at least 1"),
+        ("layers", recipe.layers in LAYERS, f"one of {', '.join(LAYERS)}"),
+        (
+            "resolution",
+            recipe.resolution is None or (recipe.resolution > 0 and recipe.resolution % 8 == 0),
+            "a multiple of 8, or null",
+        ),
+        ("prompt_dropout", 0 <= recipe.prompt_dropout < 1, "at least 0 and less than 1"),
+        ("snr_gamma", recipe.snr_gamma is None or recipe.snr_gamma > 0, "more than 0, or null"),
+    ]
+    raise_all(
+        "synthaug.adapt cannot begin:",
+        [f"adapt.{name}={getattr(recipe, name)}: must be {rule}" for name, holds, rule in rules if not holds],
+    )
