@@ -17,6 +17,7 @@ COMMANDS = {
     "caption": "write captions of the classes, as prompts of a generator",
     "adapt": "adapt a generator to a few real images of an arm",
     "report": "compare the runs of a study, or answer a question about one",
+    "export": "write a synthetic set as a dataset that others can load",
     "predict": "classify new photographs with a run's checkpoint",
     "completion": "print the tab completion for bash or zsh",
 }
@@ -37,6 +38,7 @@ _synthaug_completion() {
                 choices="$(COMP_LINE="$line" synthaug "$command" -sc query=bash 2>/dev/null)" ;;
             report) [ "$COMP_CWORD" -eq 2 ] && choices="audit explain plan power" ;;
             check) [[ "$word" == -* ]] && choices="--output --accept --help" ;;
+            export) [[ "$word" == -* ]] && choices="--screening --license --name --help" ;;
             predict) [[ "$word" == -* ]] && choices="--output --batch-size --device --skip-unreadable --help" ;;
         esac
     fi
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     # Hydra and argparse read sys.argv; its first entry names the program in their messages.
     sys.argv = [f"synthaug {command}", *words[1:]]
-    module = importlib.import_module("synthaug.report.__main__" if command == "report" else f"synthaug.{command}")
+    module = importlib.import_module(f"synthaug.{command}{'.__main__' if command in ('report', 'export') else ''}")
     return int(module.main() or 0)
 
 
