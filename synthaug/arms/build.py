@@ -34,6 +34,7 @@ from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.image_formats import MATCH, MatchedFormats
+from synthaug.generation.pool_sources import PoolSource
 from synthaug.generation.prompts import read_prompts
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
@@ -318,16 +319,18 @@ def synthetic_images(
         UserError: prompts that cannot be read, or that would not be used.
     """
     folder, draw = synthetic_folder(settings, dataset, name), settings["generator"].get("draw") or 0
+    if isinstance(generator, PoolSource):
+        generator.place(Path(settings["output_dir"]) / "pools")
     if isinstance(generator, FolderGenerator):
         prompts = settings["prompts"]
         if any(prompts[key] for key in ("templates", "file", "settings", "names", "lists")):
             raise UserError(
-                f"prompts={prompts['name']}: the images of generator.root={generator.root} exist already and use no "
+                f"prompts={prompts['name']}: the images of {generator.title} exist already and use no "
                 "prompts: set prompts=default, or a generator that makes images."
             )
         if draw:
             raise UserError(
-                f"generator.draw={draw}: the images of generator.root={generator.root} exist already, and no others "
+                f"generator.draw={draw}: the images of {generator.title} exist already, and no others "
                 "are drawn; leave it out, or choose a generator that makes images."
             )
         return FolderPool(folder, generator, matched_formats(settings, folder, training))

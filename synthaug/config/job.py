@@ -123,7 +123,7 @@ def build_job(plain: DictConfig, hydra: Any) -> Job:
         settings[group]["name"] = recorded[group]["name"] = name
     if settings["prompts"]["file"] is not None:
         _identify_captions(settings["prompts"], recorded["prompts"])
-    if settings["replicate"] in ("draw", "full") and "root" not in settings["generator"]:  # a pool has no draws
+    if settings["replicate"] in ("draw", "full") and not identity.is_pool(settings["generator"]):  # a pool has no draws
         settings["generator"]["draw"] = recorded["generator"]["draw"] = settings["seed"]
     recorded = json.loads(json.dumps(recorded))  # as its file has it
     key = RunKey(

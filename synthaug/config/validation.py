@@ -89,7 +89,7 @@ def _is_fill(fill: Any) -> bool:
 MOST_IMAGES = 10**6  # of a class, that anybody means
 MOST_FOLDS = 1000
 NO_SUCH_KEY = "there is no such key"
-SHARED_FOLDERS = (CAPTIONS, "datasets", "held_out", "pixels", "splits", "synthetic")  # of output_dir
+SHARED_FOLDERS = (CAPTIONS, "datasets", "held_out", "pixels", "pools", "splits", "synthetic")  # of output_dir
 POLICIES = ("trivial", "rand", "augmix", "auto")  # the keys of `data.policies.POLICIES`, which imports torch
 IMAGE_FORMATS = ("png", "match")  # of `generation.image_formats`, which imports numpy
 _PAIRS: Rule = (

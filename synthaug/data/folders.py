@@ -6,6 +6,7 @@ that decoding names it. A name may be written in several Unicode forms (macOS de
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -81,6 +82,11 @@ def file_hash(path: Path, sha256: Hash) -> str:
     except OSError:
         pass
     return hashlib.sha256(b"unreadable\0" + os.fsencode(path)).hexdigest()
+
+
+def folder_of_class(name: str) -> str:
+    """Return the name of a class as that of a folder, which leads nowhere else; empty where nothing is left of it."""
+    return re.sub(r"[/\\\x00-\x1f\x7f]", "-", name).lstrip(". ").strip()
 
 
 def name_problems(folder: Path, paths: Iterable[Path]) -> list[str]:

@@ -10,6 +10,7 @@ import itertools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -22,10 +23,12 @@ from synthaug.data.folders import class_files, class_folders, file_hash, name_pr
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.parallel import map_images
 from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.environment import hidden
 from synthaug.errors import UserError, raise_all
 from synthaug.files import remove_unfinished, whole_file
 from synthaug.generation import image_metadata
 from synthaug.generation.image_formats import MatchedFormats
+from synthaug.generation.pool_files import captions
 from synthaug.generation.screening import Rejection, rejection
 from synthaug.messages import bullets, plural, suggest
 
@@ -49,6 +52,23 @@ class FolderGenerator:
         self.root = root
         self.partial = partial
 
+    def class_name(self, folder: str) -> str:
+        """Return the class of a folder's images."""
+        return folder
+
+    @property
+    def title(self) -> str:
+        """How messages call the pool."""
+        return f"generator.root={self.root}"
+
+    @property
+    def remedy(self) -> str:
+        """What makes its classes those of the dataset."""
+        return "Rename its folders"
+
+    def prepare(self) -> None:
+        """Bring the images into the folder, where they are not there yet."""
+
 
 class FolderPool:
     """The images of a folder, with the interface of a synthetic set.
@@ -64,6 +84,7 @@ class FolderPool:
     def __init__(self, folder: Path, generator: FolderGenerator, formats: MatchedFormats | None = None) -> None:
         self.folder = folder
         self.formats = formats
+        self.generator = generator
         self.root = Path(generator.root).expanduser()
         self.partial = generator.partial
         self._images: dict[str, list[tuple[Path, str]]] | None = None
@@ -76,18 +97,16 @@ class FolderPool:
             UserError: no such folder; classes that are not the dataset's, or with too few images, unless `partial`.
         """
         self._check_exists()
-        classes = class_folders(self.root)
-        raise_all(
-            f"generator.root={self.root} cannot be used:",
-            name_problems(self.root, (path for name in classes for path in class_files(self.root, name))),
-        )
+        files = self._class_files()
+        classes = list(files)
+        raise_all(f"{self.generator.title} cannot be used:", name_problems(self.root, chain(*files.values())))
         unknown = [name for name in classes if name not in counts]
         absent = [name for name in counts if name not in classes]
         if len(absent) == len(counts):
             raise UserError(
-                f"generator.root={self.root} has none of the dataset's classes ({_shorten(list(counts))}), but "
+                f"{self.generator.title} has none of the dataset's classes ({_shorten(list(counts))}), but "
                 f"{_shorten(classes) or 'no folders at all'}: it must have one folder of images per class, with the "
-                "same names."
+                f"same names. {self.generator.remedy}."
             )
         if (unknown or absent) and not self.partial:
             differences = [
@@ -95,14 +114,14 @@ class FolderPool:
                 for name in absent
             ]
             raise UserError(
-                f"The classes of generator.root={self.root} differ from the dataset's:\n"
+                f"The classes of {self.generator.title} differ from the dataset's:\n"
                 f"{bullets([*differences, *(f'{name}: not in the dataset' for name in unknown)])}\n"
-                "Rename its folders, or accept the difference with generator.partial=true."
+                f"{self.generator.remedy}, or accept the difference with generator.partial=true."
             )
         short = self._shortages(counts)
         if short and not self.partial:
             raise UserError(
-                f"generator.root={self.root} has too few images in {plural(len(short), 'class', 'classes')}:\n"
+                f"{self.generator.title} has too few images in {plural(len(short), 'class', 'classes')}:\n"
                 f"{bullets(short)}\n"
                 "Add images, choose a mix with fewer synthetic ones, or accept fewer with generator.partial=true."
             )
@@ -157,12 +176,13 @@ class FolderPool:
             def copy(image: tuple[str, str, Path, int]) -> tuple[tuple[int, int], tuple[int, str]]:
                 name, key, original, index = image
                 pixels = Image.fromarray(decode(original, None))
-                content = formats.store(pixels, name, index, image_metadata.packet({"original_sha256": key}))
+                described = {"original_sha256": key, "prompt": hidden(texts.get(key, ""))}
+                content = formats.store(pixels, name, index, image_metadata.packet(described))
                 with whole_file(self._copy(formats, name, index)) as temporary:
                     temporary.write_bytes(content)
                 return pixels.size, (index, hashlib.sha256(content).hexdigest())
 
-            sizes: list[tuple[str, int, tuple[int, int]]] = []
+            texts, sizes = captions(self.root), list[tuple[str, int, tuple[int, int]]]()
             for start in range(0, len(new), _COPIES_AT_ONCE):
                 batch = new[start : start + _COPIES_AT_ONCE]
                 results = map_images(copy, batch, f"storing {start} to {start + len(batch)} of {len(new)}")
@@ -208,8 +228,8 @@ class FolderPool:
             self._check_exists()
             with HashCache(self.folder / HASHES) as hashes:
                 listed = {
-                    name: [(path, file_hash(path, hashes.sha256)) for path in class_files(self.root, name)]
-                    for name in class_folders(self.root)
+                    name: [(path, file_hash(path, hashes.sha256)) for path in paths]
+                    for name, paths in self._class_files().items()
                 }
             checksums.verify(self.root, (item for files in listed.values() for item in files))
             rejected = self._screen({key: path for files in listed.values() for path, key in reversed(files)})
@@ -241,10 +261,18 @@ class FolderPool:
                     log.warning("%s of the pool rejected:\n%s", plural(len(rejected), "image"), bullets(rejected))
         return results
 
+    def _class_files(self) -> dict[str, list[Path]]:
+        """Return class → its files, sorted by class."""
+        files: dict[str, list[Path]] = {}
+        for folder in class_folders(self.root):
+            files.setdefault(self.generator.class_name(folder), []).extend(class_files(self.root, folder))
+        return dict(sorted(files.items()))
+
     def _check_exists(self) -> None:
+        self.generator.prepare()
         if not self.root.is_dir():
             raise UserError(
-                f"generator.root={self.root}: there is no folder {self.root.absolute()}; set it to an existing one."
+                f"{self.generator.title}: there is no folder {self.root.absolute()}; set it to an existing one."
             )
 
 

@@ -18,6 +18,7 @@ INCIDENTAL = frozenset({
 })  # fmt: skip
 SEED, DRAW, REPLICATE = "seed", "generator.draw", "replicate"
 IMAGE_FORMAT = "generator.image_format"
+_OF_POOL = ("root", "urls", "files", "id")  # keys of generators, each of which has one
 _AS_SAMPLED = (None, "png")  # in the place of real images' format
 FOLDS, FOLD = "folds", "fold"  # how many, and which of them a run is tested on
 SHOTS = "mix.real_per_class"
@@ -167,6 +168,15 @@ def arm_folder(settings: Mapping[str, Any]) -> str:
     """
     names = [settings.get(f"{group}.name") for group in ("mix", "generator", "model")]
     return "-".join([*(str(name) for name in names if name is not None), _digest(settings)])
+
+
+def is_pool(generator: Mapping[str, Any]) -> bool:
+    """Return whether a generator's images exist already, and so have neither draws nor prompts.
+
+    Args:
+        generator: its settings.
+    """
+    return any(key in generator for key in _OF_POOL)
 
 
 def synthetic_set_name(settings: Mapping[str, Any], draw: bool = True) -> str:

@@ -25,6 +25,7 @@ from synthaug.errors import UserError
 from synthaug.execution import factory
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
+from synthaug.generation.pool_sources import PoolSource
 from synthaug.generation.prompts import read_prompts
 from synthaug.models.classifier import Classifier
 from synthaug.screening.settings import ScreeningSettings
@@ -64,6 +65,9 @@ FURTHER: dict[str, Any] = {"strong": {"augment": {"policy": "trivial", "erasing"
 MANDATORY = {
     ("generator", "folder"): ["generator.root=pool"],
     ("generator", "hub"): ["generator.model=someone/a-model"],
+    ("generator", "webdataset"): ["generator.urls=pool/*.tar"],
+    ("generator", "parquet"): ["generator.files=pool/*.parquet"],
+    ("generator", "huggingface"): ["generator.id=owner/photos"],
     ("mix", "real150"): ["dataset.more=generator"],
     ("mix", "real200"): ["dataset.more=generator"],
     ("shift", "folder"): ["shift.folder.root=photos/another camera"],
@@ -213,11 +217,12 @@ def test_augmentation_can_be_made(choice: str, composed: Compose) -> None:
 
 
 @pytest.mark.parametrize("choice", choices("generator"))
-def test_generator_can_be_made(choice: str, composed: Compose, photos: Path) -> None:
-    extra = [f"generator.root={photos}"] if choice == "folder" else MANDATORY.get(("generator", choice), ())
+def test_generator_can_be_made(choice: str, composed: Compose) -> None:
+    extra = MANDATORY.get(("generator", choice), [])
     generator = instantiate(schema.target_kwargs(composed(f"generator={choice}", *extra).generator))
-    if choice == "folder":
+    if choice in ("folder", "webdataset", "parquet", "huggingface"):
         assert isinstance(generator, FolderGenerator)
+        assert isinstance(generator, PoolSource) == (choice != "folder")
     else:
         assert isinstance(generator, DiffusionGenerator)
         read_prompts(NO_PROMPTS, generator.prompt).check(["cat"])

@@ -5,11 +5,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from synthaug.errors import UserError
+from synthaug.files import whole_file
 
 _PIECE = 1 << 20  # bytes read at once
 _TIMEOUT = 60  # seconds without an answer
@@ -33,6 +35,23 @@ def read(url: str) -> bytes:
         UnreachableError: the server fails again and again.
     """
     return b"".join(piece for piece, _ in _pieces(url))
+
+
+def save(url: str, path: Path) -> None:
+    """Write a file as it is on the web, whole or not at all, under a progress bar; errors as for `read`.
+
+    Args:
+        url: http, https or file.
+        path: where it goes.
+    """
+    with (
+        whole_file(path) as temporary,
+        temporary.open("wb") as stream,
+        tqdm(desc=url.rpartition("/")[2], unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar,
+    ):
+        for piece, total in _pieces(url):
+            bar.total = total
+            bar.update(stream.write(piece))
 
 
 def lines(url: str, title: str) -> Iterator[str]:

@@ -18,12 +18,15 @@ from tqdm import tqdm
 
 from synthaug import locks
 from synthaug.data.decoding import open_image
+from synthaug.data.folders import folder_of_class
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError, raise_all
 from synthaug.files import whole_folder
-from synthaug.messages import plural, suggest
+from synthaug.messages import join_words, plural, suggest
 
 log = logging.getLogger(__name__)
+
+_NODE = "dataset.prepare"
 
 
 def write_huggingface(
@@ -73,18 +76,27 @@ def write_huggingface(
     with locks.exclusive(root.parent / f".{root.name}.lock", f"writes {root}"):
         if dataset_record.is_made(root, request):
             return
-        if importlib.util.find_spec("datasets") is None:
-            raise UserError(
-                "dataset=huggingface needs the package datasets: pip install 'synthaug[huggingface]' (or, in a "
-                "checkout, pip install -e '.[huggingface]')."
-            )
-        _quiet_libraries()
-        facts, tables = _open(id, revision, config, {name: split for name, split in splits.items() if split})
+        require_package("dataset=huggingface")
+        facts, tables = open_tables(id, revision, config, {name: split for name, split in splits.items() if split})
         _write_folder(root, request, facts, tables, image_column, label_column, classes)
 
 
-def _quiet_libraries() -> None:
-    """Turn off messages that would be printed twice, and progress bars that would fill a log file."""
+def require_package(choice: str) -> None:
+    """Check that the package `datasets` is installed, and quiet it.
+
+    Turn off messages that would be printed twice, and progress bars that would fill a log file.
+
+    Args:
+        choice: what needs it, such as "dataset=huggingface".
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if importlib.util.find_spec("datasets") is None:
+        raise UserError(
+            f"{choice} needs the package datasets: pip install 'synthaug[huggingface]' (or, in a checkout, "
+            "pip install -e '.[huggingface]')."
+        )
     import datasets
 
     for library in ("datasets", "huggingface_hub"):  # they print what they pass on to our log
@@ -96,20 +108,33 @@ def _quiet_libraries() -> None:
 # --- from the hub or from a folder -----------------------------------------------------------------
 
 
-def _open(
-    id: str, revision: str | None, config: str | None, splits: Mapping[str, str]
+def open_tables(
+    id: str, revision: str | None, config: str | None, splits: Mapping[str, str], node: str = _NODE
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the facts for the record, and our name of each split → its table."""
+    """Return the facts for the record, and our name of each split → its table.
+
+    Args:
+        id: `<owner>/<name>` on the hub, or a folder.
+        revision: branch, tag or commit; None is the newest.
+        config: which of the dataset's configurations, where it has several.
+        splits: our name of a split, which is its key in the configuration, → the dataset's.
+        node: of the configuration, named in messages.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
     folder = Path(id).expanduser()
     if not folder.exists() and (id.startswith((".", "~")) or folder.is_absolute()):
-        raise UserError(f"dataset.prepare.id={id}: there is no folder {folder.absolute()}")
+        raise UserError(f"{node}.id={id}: there is no folder {folder.absolute()}")
     if folder.is_dir():
         saved = any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
-        tables = _load_saved(folder, splits) if saved else _load(str(folder.absolute()), None, config, splits)
+        tables = (
+            _load_saved(folder, splits, node) if saved else _load(str(folder.absolute()), None, config, splits, node)
+        )
         facts: dict[str, Any] = {"source": f"the folder {folder.absolute()}"}
     else:
-        facts = {"source": f"https://huggingface.co/datasets/{id}", **_hub_facts(id, revision)}
-        tables = _load(id, facts.get("revision") or revision, config, splits)
+        facts = {"source": f"https://huggingface.co/datasets/{id}", **_hub_facts(id, revision, node)}
+        tables = _load(id, facts.get("revision") or revision, config, splits, node)
     info = next(iter(tables.values())).info
     commits = re.findall(r"@([0-9a-f]{40})/", " ".join(info.download_checksums or {}))
     facts |= {
@@ -121,13 +146,16 @@ def _open(
     }
     unused = sorted({str(name) for name in info.splits or {}} - set(splits.values()))
     if unused:
-        log.info(
-            "%s: its splits %s are not used; see dataset.prepare.val and dataset.prepare.test", id, ", ".join(unused)
-        )
+        log.info("%s: its splits %s are not used; see %s", id, ", ".join(unused), _keys(node, splits))
     return facts, tables
 
 
-def _hub_facts(id: str, revision: str | None) -> dict[str, Any]:
+def _keys(node: str, splits: Mapping[str, str]) -> str:
+    names = ("val", "test") if node == _NODE else splits
+    return join_words(f"{node}.{name}" for name in names)
+
+
+def _hub_facts(id: str, revision: str | None, node: str) -> dict[str, Any]:
     """Return commit and licence; nothing without a connection, where the dataset may still be in the cache."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
@@ -143,18 +171,18 @@ def _hub_facts(id: str, revision: str | None) -> dict[str, Any]:
         raise UserError(_gated(id)) from None
     except RevisionNotFoundError:
         raise UserError(
-            f"dataset.prepare.revision={revision}: {id} has no such branch, tag or commit (any more); see "
+            f"{node}.revision={revision}: {id} has no such branch, tag or commit (any more); see "
             f"https://huggingface.co/datasets/{id}/commits/main"
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise UserError(_not_on_hub(id)) from None
+        raise UserError(_not_on_hub(id, node)) from None
     except Exception:  # of whichever HTTP library the client uses; loading raises if the cache does not have it
         return {}
     card = info.card_data
     return {"revision": info.sha, "licence": card.get("license") if card else None}
 
 
-def _load(id: str, revision: str | None, config: str | None, splits: Mapping[str, str]) -> dict[str, Any]:
+def _load(id: str, revision: str | None, config: str | None, splits: Mapping[str, str], node: str) -> dict[str, Any]:
     """Return our name of each split → its table, by `load_dataset`."""
     import datasets
 
@@ -163,47 +191,47 @@ def _load(id: str, revision: str | None, config: str | None, splits: Mapping[str
         try:
             tables[name] = datasets.load_dataset(id, name=config, revision=revision, split=split)
         except Exception as error:  # of the package, of PyArrow, or of an HTTP library
-            raise UserError(_explain(error, id, config, f"dataset.prepare.{name}={split}")) from None
+            raise UserError(_explain(error, id, config, f"{name}={split}", node)) from None
     return tables
 
 
-def _load_saved(folder: Path, splits: Mapping[str, str]) -> dict[str, Any]:
+def _load_saved(folder: Path, splits: Mapping[str, str], node: str) -> dict[str, Any]:
     """Return our name of each split → its table, as `save_to_disk` wrote it; a table alone is for training."""
     import datasets
 
     try:
         saved = datasets.load_from_disk(str(folder))
     except (OSError, ValueError) as error:
-        raise UserError(f"dataset.prepare.id={folder}: cannot be read ({error})") from None
-    tables = saved if isinstance(saved, datasets.DatasetDict) else {splits["train"]: saved}
+        raise UserError(f"{node}.id={folder}: cannot be read ({error})") from None
+    tables = saved if isinstance(saved, datasets.DatasetDict) else {next(iter(splits.values())): saved}
     for name, split in splits.items():
         if split not in tables:
-            raise UserError(f"dataset.prepare.{name}={split}: there is no such split; {folder} has {', '.join(tables)}")
+            raise UserError(f"{node}.{name}={split}: there is no such split; {folder} has {', '.join(tables)}")
     return {name: tables[split] for name, split in splits.items()}
 
 
-def _explain(error: Exception, id: str, config: str | None, split: str) -> str:
+def _explain(error: Exception, id: str, config: str | None, split: str, node: str) -> str:
     """Return what to tell the user of an error of `load_dataset` for a split, named by its key and value."""
     text = " ".join(str(error).split())
     if "gated" in text:
         return _gated(id)
     if text.startswith("Unknown split"):
-        return f"{split}: {text[0].lower()}{text[1:]}"
+        return f"{node}.{split}: {text[0].lower()}{text[1:]}"
     if "BuilderConfig" in text or "Config name is missing" in text:
-        return f"dataset.prepare.config={config}: {text}"
+        return f"{node}.config={config}: {text}"
     if isinstance(error, ConnectionError):
         return (
             f"{id} cannot be loaded: {text}. Check the connection (and that HF_HUB_OFFLINE is not set); without one, "
-            "give a folder with dataset.prepare.id=<folder>."
+            f"give a folder with {node}.id=<folder>."
         )
     if "scripts are no longer supported" in text:
         return (
             f"{id} is made by a program, which the package datasets no longer runs; most have a converted copy: "
-            "dataset.prepare.revision=refs/convert/parquet"
+            f"{node}.revision=refs/convert/parquet"
         )
     if type(error).__name__ == "DatasetNotFoundError":
-        return _not_on_hub(id)
-    return f"dataset.prepare.id={id}: cannot be read ({text or type(error).__name__})"
+        return _not_on_hub(id, node)
+    return f"{node}.id={id}: cannot be read ({text or type(error).__name__})"
 
 
 def _gated(id: str) -> str:
@@ -213,9 +241,9 @@ def _gated(id: str) -> str:
     )
 
 
-def _not_on_hub(id: str) -> str:
+def _not_on_hub(id: str, node: str) -> str:
     return (
-        f"dataset.prepare.id={id}: the hub has no such dataset, and there is no such folder; it is <owner>/<name> as "
+        f"{node}.id={id}: the hub has no such dataset, and there is no such folder; it is <owner>/<name> as "
         "on https://huggingface.co/datasets (a private one needs `hf auth login`)"
     )
 
@@ -233,7 +261,7 @@ def _write_folder(
     classes: Sequence[str] | Mapping[str, str] | None,
 ) -> None:
     """Write the files of all splits; the folder appears whole."""
-    labels = {split: _labels(table, image_column, label_column, split) for split, table in tables.items()}
+    labels = {split: read_labels(table, image_column, label_column, split) for split, table in tables.items()}
     folders = _folders(labels, classes)
     counts = {}
     with whole_folder(root) as temporary:
@@ -252,14 +280,22 @@ def _write_split(folder: Path, table: Any, rows: Sequence[int], names: Sequence[
     undecoded = table.select_columns([image_column]).cast_column(image_column, datasets.Image(decode=False))
     images = tqdm(undecoded.select(rows), desc=f"writing {folder.name}", unit="image", disable=None)
     for row, name, entry in zip(rows, names, images, strict=True):
-        stored = entry[image_column]
-        if stored is None:
+        if entry[image_column] is None:
             raise UserError(f"Row {row} of the split for {folder.name} has no image in its column {image_column}.")
-        content = stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
-        suffix = Path(stored["path"] or "").suffix.lower()
-        suffix = suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else _suffix(content)
+        content, suffix = stored_file(entry[image_column])
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / f"{row:07d}{suffix}").write_bytes(content)
+
+
+def stored_file(stored: Mapping[str, Any]) -> tuple[bytes, str]:
+    """Return the bytes of an image file and the suffix of its name.
+
+    Args:
+        stored: as an undecoded column of images has it: bytes, or a path.
+    """
+    content = stored["bytes"] if stored["bytes"] is not None else Path(stored["path"]).read_bytes()
+    suffix = Path(stored["path"] or "").suffix.lower()
+    return content, suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else _suffix(content)
 
 
 def _suffix(content: bytes) -> str:
@@ -271,8 +307,18 @@ def _suffix(content: bytes) -> str:
         return ".img"
 
 
-def _labels(table: Any, image_column: str, label_column: str, split: str) -> list[str]:
+def read_labels(
+    table: Any, image_column: str, label_column: str, split: str, node: str = _NODE, accept_numbers: bool = False
+) -> list[str]:
     """Return the name of every row's class.
+
+    Args:
+        table: a split.
+        image_column: of images.
+        label_column: of class labels or names.
+        split: our name of the table.
+        node: of the configuration, named in messages.
+        accept_numbers: whether a label may be a number without a name.
 
     Raises:
         UserError: columns that do not exist or have another type.
@@ -282,20 +328,20 @@ def _labels(table: Any, image_column: str, label_column: str, split: str) -> lis
     for key, name in (("image_column", image_column), ("label_column", label_column)):
         if name not in table.column_names:
             columns = ", ".join(table.column_names)
-            raise UserError(f"dataset.prepare.{key}={name}: there is no such column; the dataset has {columns}")
+            raise UserError(f"{node}.{key}={name}: there is no such column; the dataset has {columns}")
     image, label = table.features[image_column], table.features[label_column]
     if not isinstance(image, datasets.Image):
-        raise UserError(f"dataset.prepare.image_column={image_column}: holds {image} and no images")
+        raise UserError(f"{node}.image_column={image_column}: holds {image} and no images")
     column = list(table[label_column])
     if isinstance(label, datasets.ClassLabel):
         if any(value is None or value < 0 for value in column):
-            raise UserError(
-                f"The split for {split} has images without a label: give another as dataset.prepare.{split}"
-            )
+            raise UserError(f"The split for {split} has images without a label: give another as {node}.{split}")
         return [label.names[value] for value in column]
-    if getattr(label, "dtype", None) not in ("string", "large_string") or None in column:
+    kind = str(getattr(label, "dtype", None))
+    is_named = kind in ("string", "large_string") or (accept_numbers and "int" in kind)
+    if not is_named or None in column:
         raise UserError(
-            f"dataset.prepare.label_column={label_column}: holds {label}, neither class labels nor names; the dataset "
+            f"{node}.label_column={label_column}: holds {label}, neither class labels nor names; the dataset "
             f"has {', '.join(table.column_names)}"
         )
     return [str(value) for value in column]
@@ -317,7 +363,7 @@ def _folders(labels: Mapping[str, Iterable[str]], classes: Sequence[str] | Mappi
     selected = sorted(set(renamed.values()))
     if len(selected) < 2:
         problems.append(f"{plural(len(selected), 'class', 'classes')} ({', '.join(selected)}); at least two are needed")
-    folders = {name: re.sub(r"[/\\\x00-\x1f\x7f]", "-", new).lstrip(". ").strip() for name, new in renamed.items()}
+    folders = {name: folder_of_class(new) for name, new in renamed.items()}
     first: dict[str, str] = {}
     for name, folder in folders.items():
         if not folder or first.setdefault(folder, renamed[name]) != renamed[name]:
