@@ -3,10 +3,10 @@
 import functools
 import hashlib
 import math
-from collections.abc import Sequence
 
 
-def combination(index: int, sizes: Sequence[int]) -> list[int]:
+@functools.lru_cache(maxsize=2**17)  # the prompts of a set are compared with its manifest again and again
+def combination(index: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Return which value of each list belongs to an image.
 
     Among the first images, however many, each value of a list is as often as any other, up to one; and no combination
@@ -32,7 +32,7 @@ def combination(index: int, sizes: Sequence[int]) -> list[int]:
             turned += _shuffled(size, rank, run // size)[run % size]
         values[position] = (index + turned) % size
         combined *= size
-    return values
+    return tuple(values)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ _NO_WORDS = re.compile(
 CONTENT = "content"  # key of the group: a hash of what the file held when the run was planned
 _LIST_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)  # what a key on the command line ends in
-_EXAMINED = 1_000  # prompts of a class that stand for all of its combinations in what depends on class and template
+_EXAMINED = 100  # prompts of a class that stand for all of its combinations in what depends on class and template
 _SHOWN_LETTERS = 160  # of a prompt in a list of many
 
 
@@ -172,7 +173,15 @@ class Prompts:
     @property
     def _combinations(self) -> int:
         """How many combinations of templates and values there are."""
-        return math.prod([len(self.templates), *map(len, self.lists.values())])
+        return math.prod(self._sizes)
+
+    @cached_property
+    def _sizes(self) -> tuple[int, ...]:
+        return len(self.templates), *map(len, self.lists.values())
+
+    @cached_property
+    def _has_gaps(self) -> bool:
+        return any("" in options for options in self.lists.values())
 
     def prompt(self, class_name: str, index: int) -> str:
         """Return the prompt of an image.
@@ -188,10 +197,11 @@ class Prompts:
         values = {CLASS: name, ARTICLE: article(name), SETTING: self.settings.get(class_name, "")}
         if not self.lists:
             return self.templates[index % len(self.templates)].format(**values)
-        template, *chosen = combination(index, [len(self.templates), *map(len, self.lists.values())])
+        template, *chosen = combination(index, self._sizes)
         for (placeholder, options), number in zip(self.lists.items(), chosen, strict=True):
             values[placeholder] = str(options[number])  # 35 is a number to YAML
-        return _tidy(self.templates[template].format(**values))
+        text = self.templates[template].format(**values)
+        return _tidy(text) if self._has_gaps else text
 
     def distinct(self, class_name: str, limit: int | None = None) -> list[str]:
         """Return the prompts of a class in their order, each once.

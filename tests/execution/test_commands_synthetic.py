@@ -48,23 +48,23 @@ def test_prompts_from_a_file(commands: Commands) -> None:
 
 
 def test_changed_captions_are_another_set_and_another_arm(commands: Commands) -> None:
-    overrides = ["mix=55", "prompts=file", "prompts.file=written.jsonl", "experiment=captions"]
+    overrides = ["mix=55", "prompts=file", "prompts.file=written.jsonl", "experiment=written"]
     line = '{{"class": "{0}", "caption": "{1} {0}"}}\n'
     for word in ("a", "another"):
         text = "".join(line.format(name, word) for name in ("cat", "dog"))
         (commands.folder / "written.jsonl").write_text(text, encoding="utf-8")
         code, printed = commands.run(*overrides)
         assert code == 0, printed
-    runs = discovery.find_runs(commands.study("captions"))
+    runs = discovery.find_runs(commands.study("written"))
     assert len({run.arm for run in runs}) == 2
     sets = list((commands.folder / "outputs" / "synthetic" / "photos").glob("painter-file-written-*"))
     assert len(sets) == 2
     (commands.folder / "written.jsonl").rename(commands.folder / "moved.jsonl")
     (commands.folder / "moved").mkdir()
     (commands.folder / "moved.jsonl").rename(commands.folder / "moved" / "written.jsonl")
-    code, printed = commands.run("mix=55", "prompts=file", "prompts.file=moved/written.jsonl", "experiment=captions")
+    code, printed = commands.run("mix=55", "prompts=file", "prompts.file=moved/written.jsonl", "experiment=written")
     assert code == 0, printed
-    assert len(discovery.find_runs(commands.study("captions"))) == 2, "the run of these captions is finished"
+    assert len(discovery.find_runs(commands.study("written"))) == 2, "the run of these captions is finished"
 
 
 def test_a_pool_made_elsewhere(commands: Commands) -> None:
