@@ -15,11 +15,12 @@ from PIL import Image
 
 from synthaug.errors import UserError, raise_all
 from synthaug.generation import adapters, encoders, memory, options, weights
-from synthaug.generation.hub import cached_index, check_reachable, locate, one_line
+from synthaug.generation.hub import MODEL_INDEX, cached_index, check_reachable, locate, one_line
 from synthaug.generation.image_guidance import ImageGuidance, sampled_size
 from synthaug.generation.loading import LoadedPipeline, load_pipeline, read_configs
 from synthaug.generation.pipeline_guidance import RULES, Guidance, GuidanceRule, ReadConfig, decide, published_values
 from synthaug.generation.quiet import quiet
+from synthaug.generation.single_file import is_single_file, local_file
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,10 @@ class DiffusionGenerator:
     """A text-to-image model and how it is sampled. Nothing is loaded before the first image.
 
     Args:
-        model: a hub id, a local folder in diffusers' format, or "pkg://<package>/<folder>" for package data.
+        model: a hub id, a local folder in diffusers' format, a .safetensors file, or "pkg://<package>/<folder>" for
+            package data.
+        file: name of the one .safetensors file below `model` that is all of it; None for diffusers' format.
+        base: hub id or folder of a model whose configuration such a file takes; None recognizes it by its weights.
         prompt: template with `{class_name}`, used where the group `prompts` has none.
         negative_prompt: what the guidance steers away from.
         num_inference_steps: denoising steps; None takes the model's default.
@@ -94,6 +98,8 @@ class DiffusionGenerator:
         tiling: bool = False,
         compile: bool = False,
         allow_pickle: bool = False,
+        file: str | None = None,
+        base: str | None = None,
         strength: float | None = None,
         mask: str | None = None,
         lora_per_class: Mapping[str, Any] | None = None,
@@ -123,6 +129,8 @@ class DiffusionGenerator:
         self.tiling = tiling
         self.compile = compile
         self.allow_pickle = allow_pickle
+        self.file = file
+        self.base = base
         self.strength = strength
         self.mask = mask
         self.lora_per_class = _to_builtin(lora_per_class)
@@ -158,7 +166,7 @@ class DiffusionGenerator:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that changes the images: two sets that differ in it must not be mixed."""
-        names = "model revision variant negative_prompt scheduler num_inference_steps guidance_scale"
+        names = "model file base revision variant negative_prompt scheduler num_inference_steps guidance_scale"
         more = "scheduler_options height width crop mode dtype lora lora_per_class textual_inversion"
         return {name: getattr(self, name) for name in f"{names} {more} max_sequence_length strength mask".split()}
 
@@ -182,9 +190,7 @@ class DiffusionGenerator:
                 f"dataset has {', '.join(foreign[:5])}{' …' if len(foreign) > 5 else ''}: choose another model, such "
                 "as generator=sd15."
             )
-        folder = locate(self.model)
-        if folder is None:
-            check_reachable(self.model, self.revision)
+        folder = self._locate()
         for key, entries in self._additions().items():
             adapters.check_adapters(key, entries, self.allow_pickle)
         absent = [name for name in classes if self.lora_per_class and name not in self.lora_per_class]
@@ -193,8 +199,19 @@ class DiffusionGenerator:
                 f"generator.lora_per_class has no LoRA of {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}: "
                 "train one for each class with synthaug.adapt adapt.per_class=true."
             )
-        if configs := read_configs(folder or cached_index(self.model, self.revision)):
+        if configs := read_configs(folder):
             self._check_guidance(*configs)
+
+    def _locate(self) -> Path | None:
+        """Check that the model can be had; return the folder with its configuration, where that is at hand."""
+        if is_single_file(self.model, self.file):
+            if local_file(self.model, self.file) is None:
+                check_reachable(self.model, self.revision, self.file or MODEL_INDEX)
+            return None if self.base is None else locate(self.base)
+        if (folder := locate(self.model)) is not None:
+            return folder
+        check_reachable(self.model, self.revision)
+        return cached_index(self.model, self.revision)
 
     def load(self) -> None:
         """Load the pipeline, unless it is loaded.
@@ -217,6 +234,8 @@ class DiffusionGenerator:
             self.device,
             self.allow_pickle,
             self.scheduler_options,
+            self.file,
+            self.base,
         )
         if self.is_guided:
             with quiet():

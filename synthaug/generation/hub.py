@@ -26,10 +26,9 @@ _ELSEWHERE = {
 }
 _TIMEOUT = 10  # seconds until the hub's first answer
 
-CONVERT = (
-    "convert a single .safetensors file in Python with diffusers' "
-    "StableDiffusionPipeline.from_single_file(<file>).save_pretrained(<folder>), then set generator.model=<folder>."
-)
+# Of a model in diffusers' format, all but the weights.
+_CONFIGURATION = ["*.json", "**/*.json", "*.txt", "**/*.txt", "**/*.model"]
+ONE_FILE = "where one .safetensors file is all of a model, set generator.file=<name> to it."
 
 
 def locate(model: str) -> Path | None:
@@ -49,8 +48,6 @@ def locate(model: str) -> Path | None:
         folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
-    if folder.is_file():
-        raise model_error(model, "it is a file, and a model in diffusers' format is a folder", CONVERT)
     if is_path(model):
         remedy = "set generator.model=<folder> to an existing one."
         raise model_error(model, f"there is no folder {folder.absolute()}", remedy)
@@ -158,7 +155,7 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
                 raise _unreachable_error(model, failure) from error
             if isinstance(error, EntryNotFoundError):
                 cause = f"the hub has it, but without {MODEL_INDEX} or a file that this names ({one_line(error)})"
-                raise model_error(model, cause, f"choose a model in diffusers' format; {CONVERT}") from error
+                raise model_error(model, cause, f"choose a model in diffusers' format; {ONE_FILE}") from error
             if variant and f"`variant={variant}`" in str(error):
                 cause = f"the hub has no files of its variant {variant}"
                 raise model_error(model, cause, "set generator.variant=null.") from error
@@ -232,6 +229,33 @@ def fetch_folder(name: str, revision: str | None, patterns: Iterable[str], kind:
             remedy = "run the same command again, which keeps complete files."
             raise model_error(name, one_line(error), remedy, kind) from error
     return Path(folder), Path(folder).name
+
+
+def fetch_configuration(name: str, model: str, remedy: str) -> Path:
+    """Return the folder with all but the weights of a hub id, downloaded if need be.
+
+    Args:
+        name: the id.
+        model: what is configured by it, for messages.
+        remedy: the way out.
+
+    Raises:
+        UserError: an id that does not exist, is gated or unreachable.
+    """
+    with quiet():
+        import huggingface_hub
+
+        info, failure = _model_info(name, None, "configuration", "generator.base")
+        try:
+            sha, is_offline = (info.sha, False) if info is not None else (None, True)
+            folder = huggingface_hub.snapshot_download(
+                name, revision=sha, allow_patterns=_CONFIGURATION, local_files_only=is_offline
+            )
+        except Exception as error:
+            reason = one_line(failure or error)
+            cause = f"its configuration is that of {name}, a few megabytes, and the hub cannot be reached ({reason})"
+            raise model_error(model, cause, remedy) from error
+    return Path(folder)
 
 
 def _model_info(

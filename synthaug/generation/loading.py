@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError, raise_all
-from synthaug.generation import weights
+from synthaug.generation import single_file, weights
 from synthaug.generation.hub import (
-    CONVERT,
     MODEL_INDEX,
+    ONE_FILE,
     PICKLE_SUFFIXES,
     fetch_model,
     incomplete_downloads,
@@ -68,11 +68,14 @@ def load_pipeline(
     device: str | None,
     allow_pickle: bool = False,
     scheduler_options: Mapping[str, Any] | None = None,
+    file: str | None = None,
+    base: str | None = None,
 ) -> LoadedPipeline:
     """Load a text-to-image pipeline without any output on the screen.
 
     Args:
-        model, revision, variant, scheduler, dtype, device, allow_pickle, scheduler_options: of `DiffusionGenerator`.
+        model, revision, variant, scheduler, dtype, device, allow_pickle, scheduler_options, file, base: of
+            `DiffusionGenerator`.
 
     Raises:
         UserError: a model that is unreachable, damaged or of another kind; an unknown scheduler or device.
@@ -96,8 +99,15 @@ def load_pipeline(
             f"generator.device={device} is not available ({one_line(error)}): choose another, such as "
             "generator.device=cpu, or null for the best one."
         ) from error
-    folder = locate(model) or fetch_model(model, revision, variant, allow_pickle)
-    parts = _check_folder(model, folder, variant, allow_pickle)
+    checkpoint = (
+        single_file.fetch_checkpoint(model, file, revision) if single_file.is_single_file(model, file) else None
+    )
+    if checkpoint is None:
+        folder = locate(model) or fetch_model(model, revision, variant, allow_pickle)
+        parts = _check_folder(model, folder, variant, allow_pickle)
+    else:
+        folder = single_file.configuration(model, checkpoint, base)
+        parts = list(_read_json(folder / MODEL_INDEX))
     dtype = dtype or _default_dtype(device, parts, str(_read_json(folder / MODEL_INDEX).get("_class_name")))
     remedy = (
         f"look into {folder}: a file is missing, cut short or not a text-to-image model's; fetch it again"
@@ -107,12 +117,17 @@ def load_pipeline(
         remedy = f"if it has no files of the variant {variant}, set generator.variant=null; otherwise {remedy}"
     with quiet() as messages:
         try:
-            pipeline = _pipeline_class(model, folder).from_pretrained(
-                str(folder),
-                variant=variant,
-                dtype=getattr(torch, dtype),
-                use_safetensors=None if allow_pickle else True,
-            )
+            kind = _pipeline_class(model, folder)
+            if checkpoint is None:
+                pipeline = kind.from_pretrained(
+                    str(folder),
+                    variant=variant,
+                    dtype=getattr(torch, dtype),
+                    use_safetensors=None if allow_pickle else True,
+                )
+            else:
+                kind = getattr(diffusers, _read_json(folder / MODEL_INDEX)["_class_name"])
+                pipeline = single_file.load(model, checkpoint, folder, kind, getattr(torch, dtype))
         except UserError:
             raise
         except ImportError as error:
@@ -127,12 +142,13 @@ def load_pipeline(
         if getattr(pipeline, "watermark", None) is not None:
             pipeline.watermark = None  # drawn only where a package for it is installed: images would differ
     loaded = [name for name in parts if pipeline.components.get(name) is not None]
+    origin = folder if checkpoint is None else checkpoint.parent
     return LoadedPipeline(
         pipeline,
-        folder.name if folder.parent.name == "snapshots" else "",
+        origin.name if origin.parent.name == "snapshots" else "",
         device,
         dtype,
-        weights.weight_files(folder, loaded, variant, allow_pickle),
+        {checkpoint.name: checkpoint} if checkpoint else weights.weight_files(folder, loaded, variant, allow_pickle),
         schedule,
     )
 
@@ -160,7 +176,7 @@ def _check_folder(model: str, folder: Path, variant: str | None, allow_pickle: b
         below = sorted(file.parent for file in folder.glob(f"*/{MODEL_INDEX}"))
         hint = f"set generator.model={below[0]} if that is meant; otherwise " if below else ""
         cause = f"{folder.absolute()} has no {MODEL_INDEX}, so it is not a model in diffusers' format"
-        raise model_error(model, cause + _transformers_kind(folder), hint + CONVERT)
+        raise model_error(model, cause + _transformers_kind(folder), hint + ONE_FILE)
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         parts = [name for name, value in index.items() if isinstance(value, list) and value[0] is not None]

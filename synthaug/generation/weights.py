@@ -45,7 +45,7 @@ def damaged_files(folder: Path, parts: Iterable[str], variant: str | None, allow
         for index in _select(folder / part, _SHARD_INDEX, variant, allow_pickle):
             yield from (f"{part}/{name} is missing, which {index.name} names" for name in _missing_shards(index))
     for name, path in weight_files(folder, parts, variant, allow_pickle).items():
-        if path.suffix == ".safetensors" and (problem := _safetensors_problem(path)):
+        if path.suffix == ".safetensors" and (problem := safetensors_problem(path)):
             yield f"{name} {problem}"
 
 
@@ -81,7 +81,8 @@ def _missing_shards(index: Path) -> list[str]:
     return sorted(name for name in names if not index.with_name(name).is_file())
 
 
-def _safetensors_problem(path: Path) -> str | None:
+def safetensors_problem(path: Path) -> str | None:
+    """Return what is wrong with a file as far as its header tells; None for a whole one."""
     with path.open("rb") as stream:
         if stream.read(len(_LFS_POINTER)) == _LFS_POINTER:
             return "is a pointer of Git LFS instead of the weights (git lfs pull fetches them)"

@@ -258,8 +258,8 @@ def test_a_folder_that_holds_no_pipeline(copy: Path) -> None:
     text = refusal(copy.parent)
     assert f"{copy.parent} has no model_index.json" in text
     assert f"generator.model={copy} " in text
-    assert "from_single_file" in refusal(copy / "unet")
-    assert "from_single_file" in refusal(copy / UNET)
+    assert "generator.file=" in refusal(copy / "unet")
+    assert "generator.base" in refusal(copy / UNET)
 
 
 def remove(name: str) -> Callable[[Path], object]:

@@ -193,7 +193,7 @@ def test_a_model_that_is_no_pipeline(hub: Hub) -> None:
     hub.refuse(404, "EntryNotFound", "/someone/a-model/resolve")
     text = refusal()
     assert "without model_index.json" in text
-    assert "from_single_file" in text
+    assert "generator.file=" in text
 
 
 def test_a_model_of_pickles(hub: Hub) -> None:
