@@ -22,7 +22,7 @@ HELP = CommandHelp(
     "generate",
     "Make the synthetic images that a mix needs, or per_class of them for every class, and train nothing. They go to "
     "<output_dir>/synthetic/<dataset>/<generator>/<class>/, where every study finds them; what is there already is "
-    "kept, and a stopped command resumes.",
+    "kept, and a stopped command resumes. At the end set.html in that folder shows what they are like.",
     [
         ("mix=82", "what the arm 82 of the default study needs: 80 images per class"),
         ("per_class=20", "20 digits of each class, to look at"),
@@ -31,7 +31,7 @@ HELP = CommandHelp(
             "Stable Diffusion 1.5 for the classes of your photographs",
         ),
     ],
-    nested="generator.num_inference_steps=30 or generator.prompt='a wet {class_name}'",
+    nested="generator.num_inference_steps=30, generator.prompt='a wet {class_name}' or quality.backbone=resnet18",
     groups=("dataset", "generator", "prompts", "screening", "mix"),
     keys=("output_dir", "per_class", "debug"),
     end="Exit codes: 0 all images exist; 1 generating failed; 2 the command or the\n"
@@ -76,6 +76,7 @@ def execute(session: Session, job: Job) -> None:
 
 def generate(job: Job) -> None:
     """Bring the synthetic set of the job's dataset and generator to what its mix, or `per_class`, requests."""
+    from synthaug.analysis import set_report
     from synthaug.arms import build, real_share
     from synthaug.arms.mixing import Mix
 
@@ -99,8 +100,15 @@ def generate(job: Job) -> None:
         settings, job.key.dataset, job.synthetic_set, generator, sources=sources, training=real.train
     )
     synthetic = build.screened_images(images, settings, real_share.redrawn(real, settings), data.store)
+    quality = settings["quality"]
+    if quality is not None:
+        set_report.check_backbone(quality["backbone"], quality["image_size"])
     generated = synthetic.ensure(needed)
     log.info("%d images generated, %d existed: %s", generated, sum(needed.values()) - generated, synthetic.folder)
+    if quality is not None:
+        features = build.images_folder(settings) / "features"
+        page = set_report.write_page(synthetic, real, features, quality["backbone"], quality["image_size"])
+        log.info("see %s", page)
 
 
 if __name__ == "__main__":

@@ -75,6 +75,7 @@ INSIDE = {
         "synthaug.analysis.text",
         "synthaug.analysis.output",
         "synthaug.analysis.pipeline",
+        "synthaug.analysis.set_report",
     ),
 }
 # Who may know the configuration: below, plain constructors with plain arguments.
@@ -148,6 +149,7 @@ HEAVY_ROOMS = (
     "synthaug.analysis.output.figures",
     "synthaug.analysis.output.page",
     "synthaug.analysis.output.set_page",
+    "synthaug.analysis.set_report",
 )
 
 

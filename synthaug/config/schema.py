@@ -215,6 +215,14 @@ class AdaptConfig:
 
 
 @dataclass
+class QualityConfig:
+    """How a synthetic set is measured when it was generated; see `analysis.synthetic.set_measurement`."""
+
+    backbone: str = "auto"
+    image_size: int | None = None
+
+
+@dataclass
 class Config:
     """The whole configuration. generator, model, trainer, loggers and shifts are checked against what they call."""
 
@@ -244,6 +252,7 @@ class Config:
     prompts: PromptsConfig = field(default_factory=PromptsConfig)
     screening: ScreeningSettings = field(default_factory=ScreeningSettings)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
+    quality: QualityConfig | None = field(default_factory=QualityConfig)
     generator: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)

@@ -22,6 +22,7 @@ from synthaug.config.schema import (
     DatasetConfig,
     MixConfig,
     PromptsConfig,
+    QualityConfig,
     SplitConfig,
     target_kwargs,
 )
@@ -138,6 +139,7 @@ _RULES: Mapping[str, Rule] = {
     "feedback_rounds": _number(2),
     "feedback_epochs": _number(1, words="at least 1, or null"),
     "compare": _PAIRS,
+    "quality.image_size": _number(1, 4096, words="1 to 4096 pixels, or null"),
     "generator.draw": (
         lambda draw: draw is None or (isinstance(draw, int) and not isinstance(draw, bool) and 0 <= draw < 2**31),
         "0 or a whole number above",
@@ -236,6 +238,7 @@ _TYPED_NODES: Mapping[str, type] = {
     "mix": MixConfig,
     "prompts": PromptsConfig,
     "screening": ScreeningSettings,
+    "quality": QualityConfig,
     "mix.augment": AugmentConfig,
     "dataset.split": SplitConfig,
     "adapt": AdaptConfig,

@@ -94,6 +94,11 @@ class VerdictFile:
         write_checked_rows(self.path, _COLUMNS, map(_cells, verdicts))
 
 
+def read_verdicts(path: Path) -> list[Verdict]:
+    """Return the verdicts of a file, whatever the criteria, less those that are not as they were written."""
+    return [_parse(row) for row in read_checked_rows(path, _COLUMNS)[0]]
+
+
 def _cells(verdict: Verdict) -> list[str]:
     kept = "yes" if verdict.kept else "no"
     score = "" if verdict.score is None else f"{verdict.score:.4f}"

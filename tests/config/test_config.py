@@ -1163,7 +1163,7 @@ def test_help_fits_80_columns_and_imports_nothing_heavy(
 def test_help_has_the_comments_of_the_configuration_and_choices_of_ones_own(mine: Path) -> None:
     text = " ".join(train.HELP.text(str(mine.parent / "mine"), width=90).split())
     lines = (schema.CONF / "config.yaml").read_text(encoding="utf-8").partition("\nhydra:")[0].splitlines()
-    settings = [line for line in lines if re.match(r"\w+: \S|  - (?!captioner)\w+: ", line)]
+    settings = [line for line in lines if re.match(r"\w+: [^\s#]|  - (?!captioner)\w+: ", line)]
     assert len(settings) == len(HELP_KEYS) + len(schema.GROUPS) - 2  # experiments are in no file of defaults
     assert all(line.partition(" # ")[2] in text for line in settings)
     assert all(line.partition(" # ")[2] for line in settings)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from synthaug.files import read_json
 from synthaug.runs import contents, discovery
 from tests.factories.commands import Commands
 from tests.factories.images import image
@@ -45,6 +46,24 @@ def test_prompts_from_a_file(commands: Commands) -> None:
         "mix=55", "prompts=file", "prompts.file=half.yaml", "experiment=file", command="generate"
     )
     assert code == 0, printed
+
+
+def test_a_generated_set_has_a_page_unless_none_is_wanted(commands: Commands) -> None:
+    page = ["per_class=24", "++generator.name=paged"]
+    code, printed = commands.run(*page, "quality.backbone=resnet19", command="generate")
+    assert code == 1, printed
+    assert "resnet18" in printed
+    sets = commands.folder / "outputs" / "synthetic" / "photos"
+    assert not list(sets.glob("paged-*")), "nothing is generated for a page that cannot be made"
+    code, printed = commands.run(*page, "quality=null", command="generate")
+    assert code == 0, printed
+    (folder,) = sets.glob("paged-*")
+    assert not (folder / "set.html").exists()
+    code, printed = commands.run(*page, "quality.backbone=pixels", command="generate")
+    assert code == 0, printed
+    assert str(folder.relative_to(commands.folder) / "set.html") in printed
+    assert read_json(folder / "quality.json")["counts"] == {"cat": 24, "dog": 24}
+    assert sorted(path.name for path in (folder / "contact_sheets").iterdir()) == ["cat.jpg", "dog.jpg"]
 
 
 def test_changed_captions_are_another_set_and_another_arm(commands: Commands) -> None:

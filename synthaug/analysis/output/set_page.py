@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
 
@@ -22,10 +22,12 @@ from synthaug.analysis.text import set_text
 from synthaug.data.folders import CONTACT_SHEETS
 from synthaug.data.samples import Sample, digest, per_class
 from synthaug.files import write_json, write_text
+from synthaug.screening.verdicts import Verdict
 
 PAGE, NUMBERS = "set.html", "quality.json"
 MAX_CLASSES, PICTURES_PER_CLASS = 40, 16
 MAX_PAIRS = 12
+MAX_COPIES, MAX_REJECTED = 48, 12  # pictures, the second of a reason
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,13 @@ def numbers(record: SetRecord, quality: SetQuality | None) -> dict[str, Any]:
         record: of the set.
         quality: its numbers; None where there are no real images to compare with.
     """
-    content: dict[str, Any] = {"images": digest(record.samples), "counts": record.counts}
+    content: dict[str, Any] = {
+        "images": digest(record.samples),
+        "counts": record.counts,
+        "screening": record.screening,
+        "rejected": {reason: len(verdicts) for reason, verdicts in record.rejected.items()},
+        "copies": len(record.copies),
+    }
     if quality is None:
         return content
     content |= {
@@ -106,7 +114,7 @@ def page(record: SetRecord, quality: SetQuality | None, train: Sequence[Sample],
     """
     style = style_sheet()
     blocks = _blocks(record, quality)
-    titles = {name: title for name, title in _TITLES.items() if name in blocks or _has_pictures(name, quality)}
+    titles = {name: title for name, title in _TITLES.items() if name in blocks or _has_pictures(name, record, quality)}
     nearest, below = _nearest(record, quality, train)
     template = environment().get_template("set.html.j2")
     return template.render(
@@ -121,6 +129,8 @@ def page(record: SetRecord, quality: SetQuality | None, train: Sequence[Sample],
         nearest=nearest,
         below=below,
         doubted=_doubted(record, quality),
+        rejected=_rejected(record),
+        copies=[_copy(record, verdict) for verdict in record.copies[:MAX_COPIES]],
         most=MAX_IMAGES,
         sheets=CONTACT_SHEETS,
         numbers=NUMBERS,
@@ -137,6 +147,7 @@ _TITLES = {
     "classes": "By class",
     "labels": "Labels that a teacher sees",
     "nearest": "Nearest training images",
+    "copies": "Copies of real images",
     "rejected": "Rejected images",
     "prompts": "Prompts",
     "settings": "Settings",
@@ -161,12 +172,12 @@ def _blocks(record: SetRecord, quality: SetQuality | None) -> dict[str, Any]:
     return blocks
 
 
-def _has_pictures(name: str, quality: SetQuality | None) -> bool:
-    if name == "images":
-        return True
-    return quality is not None and (
-        (name == "map" and quality.map is not None) or (name == "nearest" and quality.neighbourhoods is not None)
-    )
+def _has_pictures(name: str, record: SetRecord, quality: SetQuality | None) -> bool:
+    if name == "map":
+        return quality is not None and quality.map is not None
+    if name == "nearest":
+        return quality is not None and quality.neighbourhoods is not None
+    return name == "images" or (name == "copies" and bool(record.copies))
 
 
 def _strips(record: SetRecord, sheets: Mapping[str, Path]) -> dict[str, Strip]:
@@ -208,3 +219,35 @@ def _doubted(record: SetRecord, quality: SetQuality | None) -> list[PicturePair]
         lines = [f"{image.class_name} → {seen}", image.path.name]
         pairs.append(PicturePair([(thumbnail(image.path), f"synthetic image of {image.class_name}")], lines))
     return pairs
+
+
+def _copy(record: SetRecord, verdict: Verdict) -> PicturePair:
+    """Return an image beside the real one that it is a copy of."""
+    pictures = [
+        (_picture(record.file(verdict)), f"synthetic image of {verdict.class_name}"),
+        (_picture(Path(verdict.match)), f"the {verdict.reason.removeprefix('copy of a ')}"),
+    ]
+    state = "kept" if verdict.kept else "rejected"
+    return PicturePair(pictures, [f"{verdict.reason}, {state}", verdict.image, _short(verdict.match)])
+
+
+def _rejected(record: SetRecord) -> dict[str, list[PicturePair]]:
+    """Return reason → pictures of images that were rejected for it, of those whose files are there."""
+    shown: dict[str, list[PicturePair]] = {}
+    for reason, verdicts in record.rejected.items():
+        for verdict in verdicts:
+            picture = _picture(record.file(verdict)) if len(shown.get(reason, ())) < MAX_REJECTED else None
+            if picture is not None:
+                score = "" if verdict.score is None else f"{verdict.score:.3g}"
+                pair = PicturePair([(picture, f"rejected image of {verdict.class_name}")], [verdict.image, score])
+                shown.setdefault(reason, []).append(pair)
+    return shown
+
+
+def _short(path: str) -> str:
+    """Return class and file: the rest does not concern those whom the page is shown to."""
+    return "/".join(PurePath(path).parts[-2:])
+
+
+def _picture(path: Path) -> Thumbnail | None:
+    return thumbnail(path) if path.is_file() else None

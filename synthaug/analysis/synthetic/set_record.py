@@ -11,7 +11,9 @@ from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError
 from synthaug.files import read_json
-from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, read_manifest
+from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, SyntheticImages, read_manifest
+from synthaug.screening.screened_images import ScreenedImages
+from synthaug.screening.verdicts import COPIES, VERDICTS, Verdict, read_verdicts
 
 SETTINGS = "set.json"
 # What distinguishes ways of making an image, for people; the rest is in the manifest.
@@ -29,6 +31,9 @@ class SetRecord:
         samples: the images that training may use.
         rows: of the manifest, by class and index; empty for a pool.
         settings: of the generator; empty for a pool.
+        root: that holds the folder of each class.
+        screening: name of the folder of its verdicts; empty where it was not screened.
+        verdicts: on the images judged so far, rejected by the set itself too.
     """
 
     folder: Path
@@ -37,6 +42,9 @@ class SetRecord:
     samples: Sequence[Sample]
     rows: Sequence[ManifestRow]
     settings: Mapping[str, Any]
+    root: Path
+    screening: str = ""
+    verdicts: Sequence[Verdict] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -60,13 +68,22 @@ class SetRecord:
         return prompts
 
     @property
-    def rejected(self) -> dict[str, Counter[str]]:
-        """Reason → class → images that were rejected while they were made."""
-        rejected: dict[str, Counter[str]] = {}
-        for row in self.rows:
-            if row.rejected:
-                rejected.setdefault(row.rejected, Counter())[row.class_name] += 1
-        return rejected
+    def rejected(self) -> dict[str, list[Verdict]]:
+        """Reason → images that were rejected for it, the most frequent reason first."""
+        rejected: dict[str, list[Verdict]] = {}
+        for verdict in self.verdicts:
+            if not verdict.kept:
+                rejected.setdefault(verdict.reason, []).append(verdict)
+        return dict(sorted(rejected.items(), key=lambda item: -len(item[1])))
+
+    @property
+    def copies(self) -> list[Verdict]:
+        """Images that are copies of real ones, kept or not."""
+        return [verdict for verdict in self.verdicts if verdict.reason in COPIES]
+
+    def file(self, verdict: Verdict) -> Path:
+        """Return the file of an image that was judged."""
+        return next((path for path in (self.root / verdict.image, Path(verdict.image)) if path.is_file()), Path())
 
     def placed(self, folder: Path) -> "SetRecord":
         """Return the record with its page in another folder."""
@@ -101,24 +118,64 @@ def read_set(folder: Path, cache: Path, classes: Sequence[str] | None = None) ->
         raise UserError(
             f"{folder} has no images{of_classes}: it needs a {MANIFEST}, or one folder of images per class."
         )
-    settings = read_json(folder / SETTINGS).get("settings") if (folder / SETTINGS).is_file() else {}
-    return SetRecord(folder, folder.resolve().name, names, samples, rows, settings or {})
+    screening, judged = _newest_verdicts(folder)
+    kept = {verdict.sha256 for verdict in judged if verdict.kept}
+    return SetRecord(
+        folder,
+        folder.resolve().name,
+        names,
+        [sample for sample in samples if sample.sha256 in kept] if screening else samples,
+        rows,
+        _settings(folder),
+        folder,
+        screening,
+        judged if screening else _of_manifest(rows),
+    )
 
 
-def record_of(folder: Path, classes: Sequence[str], samples: Sequence[Sample]) -> SetRecord:
-    """Return the record of a set whose usable images are known already.
+def record_of(images: SyntheticImages, classes: Sequence[str]) -> SetRecord:
+    """Return the record of a set that a command has at hand.
 
     Args:
-        folder: of the set, or where its page goes.
+        images: the set, screened or not.
         classes: names of the dataset's classes.
-        samples: the images that training may use.
 
     Raises:
         UserError: a damaged manifest.
     """
+    folder = images.folder
     rows = sorted(read_manifest(folder), key=lambda row: (row.class_name, row.index))
-    settings = read_json(folder / SETTINGS).get("settings") if (folder / SETTINGS).is_file() else {}
-    return SetRecord(folder, folder.resolve().name, list(classes), samples, rows, settings or {})
+    if isinstance(images, ScreenedImages):
+        screening, verdicts = images.verdict_folder.name, images.verdicts(classes)
+    else:
+        screening = ""
+        verdicts = [
+            Verdict(item.class_name, item.image, item.sha256, False, item.reason, None, item.match)
+            for item in images.rejections(classes)
+        ]
+    samples, name = images.samples(classes), folder.resolve().name
+    return SetRecord(folder, name, list(classes), samples, rows, _settings(folder), images.root, screening, verdicts)
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    settings = read_json(folder / SETTINGS).get("settings") if (folder / SETTINGS).is_file() else None
+    return settings or {}
+
+
+def _newest_verdicts(folder: Path) -> tuple[str, list[Verdict]]:
+    """Return the name of the screening whose verdicts were written last, and these; ("", []) for none."""
+    files = sorted(folder.glob(f"screening-*/{VERDICTS}"), key=lambda path: path.stat().st_mtime_ns)
+    if not files:
+        return "", []
+    return files[-1].parent.name, read_verdicts(files[-1])
+
+
+def _of_manifest(rows: Sequence[ManifestRow]) -> list[Verdict]:
+    return [
+        Verdict(row.class_name, f"{row.class_name}/{row.index:06d}", row.sha256, False, row.rejected)
+        for row in rows
+        if row.rejected
+    ]
 
 
 def _listed(folder: Path, rows: Sequence[ManifestRow], labels: Mapping[str, int]) -> list[Sample]:

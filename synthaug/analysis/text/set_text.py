@@ -1,5 +1,6 @@
 """Render what a synthetic set is like; the words are in `templates/set.md.j2`."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from synthaug.analysis.synthetic.set_record import SetRecord
 from synthaug.analysis.text.document import Block, Heading
 from synthaug.analysis.text.format import MINUS, NONE, percent
 from synthaug.analysis.text.templating import Template
+from synthaug.screening.verdicts import Verdict
 
 SHOWN = 6  # prompts of a class, values of a fact, confusions
 
@@ -74,7 +76,19 @@ def _right_class(quality: SetQuality, label: int) -> str:
     return NONE if estimate is None else percent(estimate.value, 1)
 
 
-_TEMPLATE = Template("set", SHOWN=SHOWN, MIN_IMAGES=MIN_IMAGES, rows=rows, interval=interval, right_class=_right_class)
+def _by_class(verdicts: Sequence[Verdict]) -> list[tuple[str, int]]:
+    return Counter(verdict.class_name for verdict in verdicts).most_common()
+
+
+_TEMPLATE = Template(
+    "set",
+    SHOWN=SHOWN,
+    MIN_IMAGES=MIN_IMAGES,
+    rows=rows,
+    interval=interval,
+    right_class=_right_class,
+    by_class=_by_class,
+)
 
 
 def document(record: SetRecord, quality: SetQuality | None) -> list[Block]:
@@ -108,7 +122,7 @@ def class_document(quality: SetQuality, classes: Sequence[str]) -> list[Block]:
         quality: of the set.
         classes: names by label.
     """
-    return _TEMPLATE.document("by_class", quality, classes)
+    return _TEMPLATE.document("classes", quality, classes)
 
 
 def confusion_document(quality: SetQuality, classes: Sequence[str], labels: NDArray[np.int64]) -> list[Block]:

@@ -1,6 +1,7 @@
 """The page of a synthetic set: its sections, pictures, numbers and contact sheets."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from synthaug.analysis.synthetic.set_quality import SetQuality
 from synthaug.analysis.synthetic.set_record import SetRecord, record_of
 from synthaug.data.samples import REAL, Sample
 from synthaug.files import read_json, sha256
+from synthaug.screening.verdicts import TEACHER, TEST_COPY, TRAIN_COPY, Verdict
 from tests.factories.images import write_flat
 from tests.factories.synthetic_sets import painted_set
 
@@ -38,7 +40,7 @@ def train(folder: Path) -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def record(folder: Path) -> SetRecord:
-    return record_of(folder / "set", CLASSES, painted_set(folder / "set", {"cat": 44, "<dog>": 41}).samples(CLASSES))
+    return record_of(painted_set(folder / "set", {"cat": 44, "<dog>": 41}), CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,33 @@ def test_nearest_pairs_and_doubted_labels_have_pictures(html: str, quality: SetQ
     assert nearest.count("<img") == 2 * set_page.MAX_PAIRS
     assert quality.neighbourhoods
     assert f"{quality.neighbourhoods.closeness.min():.2f}" in nearest
+
+
+def test_what_a_screening_rejects_and_copies_have_pictures(
+    record: SetRecord, train: list[Sample], quality: SetQuality
+) -> None:
+    cats = [sample for sample in record.samples if sample.class_name == "cat"]
+    verdicts = [
+        Verdict("cat", "cat/000000.png", cats[0].sha256, True, TRAIN_COPY, 0.98, str(train[0].path)),
+        Verdict("cat", "cat/000001.png", cats[1].sha256, False, TEST_COPY, None, "gone/x.png"),
+        Verdict("cat", "cat/000002.png", cats[2].sha256, False, TEACHER, -0.25),
+        Verdict("<dog>", "<dog>/000099.png", "", False, "generator: flat"),
+        Verdict("cat", "cat/000003.png", cats[3].sha256, True),
+    ]
+    judged = replace(record, screening="screening-strict-1", verdicts=verdicts, samples=record.samples[3:])
+    html = set_page.page(judged, None, [], {})
+    copies = html[html.index('id="copies"') : html.index('id="rejected"')]
+    assert copies.count("<img") == 3
+    assert "(gone)" in copies
+    assert "gone/x.png" in copies
+    rejected = html[html.index('id="rejected"') : html.index('id="prompts"')]
+    assert rejected.count("<img") == 2  # the third has no file
+    assert "-0.25" in rejected
+    assert "generator: flat" in rejected
+    assert "screening-strict-1" in html
+    numbers = set_page.numbers(judged, None)
+    assert numbers["rejected"] == {TEST_COPY: 1, TEACHER: 1, "generator: flat": 1}
+    assert numbers["copies"] == 2
 
 
 def test_a_set_without_real_images_has_its_pictures_alone(record: SetRecord) -> None:

@@ -11,6 +11,7 @@ from synthaug.data.samples import REAL, Sample
 from synthaug.errors import UserError
 from synthaug.files import sha256
 from synthaug.generation.synthetic_set import read_manifest
+from synthaug.screening.verdicts import TEACHER, Verdict, VerdictFile
 from tests.factories.images import image, write_flat
 from tests.factories.synthetic_sets import painted_set
 
@@ -21,13 +22,35 @@ def test_a_set_is_read_as_training_takes_it(tmp_path: Path) -> None:
     images = painted_set(tmp_path / "set", COUNTS)
     record = read_set(tmp_path / "set", tmp_path / "cache")
     assert list(record.samples) == images.samples(["cat", "dog"])
-    assert record == record_of(tmp_path / "set", ["cat", "dog"], images.samples(["cat", "dog"]))
+    assert record == record_of(images, ["cat", "dog"])
     assert record.counts == COUNTS
     assert record.settings == {"colours": 2}
     assert record.facts["model"] == ["made up"]
     assert record.prompts == {"cat": {"a cat": 5}, "dog": {"a dog": 3}}
     seconds = sum(float(row.seconds) for row in read_manifest(tmp_path / "set"))
     assert record.seconds == pytest.approx(seconds)
+
+
+def test_the_newest_verdicts_decide_which_images_are_read(tmp_path: Path) -> None:
+    images = painted_set(tmp_path / "set", COUNTS)
+    samples = images.samples(["cat", "dog"])
+    for name, rejected in (("old", 0), ("new", 6)):
+        verdicts = [
+            Verdict(
+                sample.class_name,
+                sample.path.relative_to(tmp_path / "set").as_posix(),
+                sample.sha256,
+                number != rejected,
+                "" if number != rejected else TEACHER,
+            )
+            for number, sample in enumerate(samples)
+        ]
+        VerdictFile(tmp_path / "set" / f"screening-{name}-1", {}, {}).write(verdicts, {})
+    record = read_set(tmp_path / "set", tmp_path / "cache")
+    assert record.screening == "screening-new-1"
+    assert list(record.samples) == [*samples[:6], samples[7]]
+    (verdict,) = record.rejected[TEACHER]
+    assert record.file(verdict) == samples[6].path
 
 
 def test_a_file_that_is_gone_is_left_out(tmp_path: Path) -> None:

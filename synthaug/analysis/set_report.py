@@ -1,0 +1,44 @@
+"""The page of a synthetic set that a command has made or has at hand."""
+
+from pathlib import Path
+
+from synthaug.analysis.output import set_page
+from synthaug.analysis.synthetic.set_measurement import AUTO, measure_set
+from synthaug.analysis.synthetic.set_record import record_of
+from synthaug.data.samples import RealImages
+from synthaug.features.backbone_by_name import feature_backbone
+from synthaug.generation.synthetic_set import SyntheticImages
+
+
+def check_backbone(backbone: str, image_size: int | None) -> None:
+    """Check that a backbone can be had, before hours of generation.
+
+    Args:
+        backbone: as for `measure_set`.
+        image_size: as for `measure_set`.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if backbone != AUTO:
+        feature_backbone(backbone, image_size)
+
+
+def write_page(
+    images: SyntheticImages, real: RealImages, features: Path, backbone: str, image_size: int | None
+) -> Path:
+    """Measure a set beside the real training images and write its page; return that.
+
+    Args:
+        images: the set, screened or not.
+        real: its dataset, of which the test images are not looked at.
+        features: folder of the feature stores.
+        backbone: as for `measure_set`.
+        image_size: as for `measure_set`.
+
+    Raises:
+        UserError: a backbone that cannot be had, or files that are no whole images.
+    """
+    record = record_of(images, real.classes)
+    quality = measure_set(record.samples, real.train, real.val, features, backbone, image_size)
+    return set_page.write(record, quality, real.train)
