@@ -68,7 +68,7 @@ class DiffusionGenerator:
         compile: compile the denoiser, which takes minutes once and makes it faster.
         allow_pickle: load weights that come as pickles only, which can run any code when they are read.
         lora_per_class: class → a LoRA for its images alone, in the form of one entry of `lora`.
-        strength, mask: start from real images; see `image_guidance.ImageGuidance`.
+        strength, mask, ip_adapter, controlnet: start from real images; see `image_guidance.ImageGuidance`.
     """
 
     def __init__(
@@ -102,6 +102,8 @@ class DiffusionGenerator:
         base: str | None = None,
         strength: float | None = None,
         mask: str | None = None,
+        ip_adapter: Mapping[str, Any] | None = None,
+        controlnet: Mapping[str, Any] | None = None,
         lora_per_class: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
@@ -134,7 +136,9 @@ class DiffusionGenerator:
         self.strength = strength
         self.mask = mask
         self.lora_per_class = _to_builtin(lora_per_class)
-        self._guidance = ImageGuidance(strength, mask)
+        self.ip_adapter = _to_builtin(ip_adapter)
+        self.controlnet = _to_builtin(controlnet)
+        self._guidance = ImageGuidance(strength, mask, self.ip_adapter, self.controlnet)
         self._loaded: LoadedPipeline | None = None
         self._arguments: dict[str, Any] = {}
         self._text_guidance: Guidance | None = None
@@ -168,7 +172,10 @@ class DiffusionGenerator:
         """Everything that changes the images: two sets that differ in it must not be mixed."""
         names = "model file base revision variant negative_prompt scheduler num_inference_steps guidance_scale"
         more = "scheduler_options height width crop mode dtype lora lora_per_class textual_inversion"
-        return {name: getattr(self, name) for name in f"{names} {more} max_sequence_length strength mask".split()}
+        return {
+            name: getattr(self, name)
+            for name in f"{names} {more} max_sequence_length strength mask ip_adapter controlnet".split()
+        }
 
     @property
     def pipeline(self) -> Any:
@@ -199,6 +206,7 @@ class DiffusionGenerator:
                 f"generator.lora_per_class has no LoRA of {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}: "
                 "train one for each class with synthaug.adapt adapt.per_class=true."
             )
+        self._guidance.check()
         if configs := read_configs(folder):
             self._check_guidance(*configs)
 
@@ -237,9 +245,11 @@ class DiffusionGenerator:
             self.file,
             self.base,
         )
+        attached: dict[str, Path] = {}
         if self.is_guided:
             with quiet():
-                loaded = replace(loaded, pipeline=self._guidance.adapt(loaded.pipeline, self.model))
+                pipeline, attached = self._guidance.adapt(loaded.pipeline, self.model, loaded.dtype)
+            loaded = replace(loaded, pipeline=pipeline)
         self._text_guidance = self._decide_guidance(loaded)
         names = ["height", "width", "max_sequence_length"]
         if self.is_guided:  # the size of the real images is that of the synthetic ones
@@ -247,8 +257,9 @@ class DiffusionGenerator:
             names = [name for name in names if name in accepted or name not in ("height", "width")]
         requested = {"num_inference_steps": self._steps, **{name: getattr(self, name) for name in names}}
         self._arguments = options.call_arguments(loaded.pipeline, self.model, requested, self._text_guidance)
+        raise_all("The generator cannot be used:", self._guidance.problems(self._sampled_steps(loaded)))
         files, self._learned_words = adapters.load_adapters(loaded.pipeline, self.model, additions, self.allow_pickle)
-        self._weights = weights.fingerprint({**loaded.files, **files})
+        self._weights = weights.fingerprint({**loaded.files, **files, **attached})
         with quiet():
             memory.place_pipeline(
                 self.model, loaded.pipeline, loaded.device, self.offload, self.slicing, self.tiling, self.compile
@@ -340,14 +351,11 @@ class DiffusionGenerator:
 
         assert self._text_guidance is not None
         scales = self._guidance_range
-        steps = self._arguments.get("num_inference_steps")
-        if steps is None:
-            steps = options.call_defaults(type(loaded.pipeline)).get("num_inference_steps", "")
         return {
             "model": self.model,
             "revision": loaded.revision,
             "scheduler": type(loaded.pipeline.scheduler).__name__,
-            "steps": str(steps),
+            "steps": str(self._sampled_steps(loaded) or ""),
             "guidance": " to ".join(f"{scale:g}" for scale in dict.fromkeys(scales or ())) or self._text_guidance.scale,
             "diffusers": diffusers.__version__,
             "transformers": transformers.__version__,
@@ -356,6 +364,12 @@ class DiffusionGenerator:
             "weights": self._weights,
             "dtype": loaded.dtype,
         }
+
+    def _sampled_steps(self, loaded: LoadedPipeline) -> int | None:
+        """Return the denoising steps of every image; None where the pipeline has no such argument."""
+        steps = self._arguments.get("num_inference_steps")
+        default: int | None = options.call_defaults(type(loaded.pipeline)).get("num_inference_steps")
+        return default if steps is None else steps
 
     def _require_loaded(self) -> LoadedPipeline:
         self.load()
@@ -376,7 +390,7 @@ class DiffusionGenerator:
         arguments: dict[str, Any] = {"prompt": prompts, "generator": states, **self._arguments, **text_guidance}
         if sources:
             size = sampled_size(loaded.pipeline, self.height, self.width)
-            arguments |= self._guidance.arguments(sources, seeds, size, self.crop)
+            arguments |= self._guidance.arguments(loaded.pipeline, sources, seeds, size, self.crop)
         with torch.inference_mode(), quiet():
             try:
                 images: NDArray[np.float32] | None = getattr(loaded.pipeline(**arguments), "images", None)
@@ -401,7 +415,7 @@ class DiffusionGenerator:
     def _batch_limit(self, size: int) -> int:
         """Return how many of `size` images to sample at once."""
         is_range = len(set(self._guidance_range or ())) > 1
-        return 1 if is_range else _fitting_batch.get(self._memory_key, size)
+        return 1 if is_range or self._guidance.is_one_by_one else _fitting_batch.get(self._memory_key, size)
 
     def _halve_batch(self, size: int) -> None:
         """Sample fewer images at once from now on."""

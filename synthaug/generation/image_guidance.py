@@ -2,14 +2,17 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from synthaug.errors import UserError
+from synthaug.generation import attachments
+from synthaug.generation.canny import canny_edges
 from synthaug.generation.options import call_parameters
 
 MASKS = ("center", "border", "random")
@@ -24,15 +27,24 @@ class ImageGuidance:
         strength: of image-to-image: the share of the noise that is added to the real image, above 0; 1 leaves nothing
             of it.
         mask: the part of it that is painted anew (inpainting): "center", "border" or "random"; None is all of it.
+        ip_adapter: shows the model what the real image is like, as `attachments.Attachment`; None for none.
+        controlnet: gives it the edges of the real image, in the same form.
     """
 
     strength: float | None = None
     mask: str | None = None
+    ip_adapter: Any = None
+    controlnet: Any = None
 
     @property
     def is_active(self) -> bool:
         """Whether there is a real image for each synthetic one."""
-        return self.strength is not None
+        return any(value is not None for value in (self.strength, self.ip_adapter, self.controlnet))
+
+    @property
+    def is_one_by_one(self) -> bool:
+        """Whether a pipeline takes one real image a call: several for an IP-Adapter would be mixed."""
+        return self.ip_adapter is not None
 
     def problems(self, steps: int | None) -> list[str]:
         """Return what is wrong with the values, before anything is loaded.
@@ -54,54 +66,101 @@ class ImageGuidance:
             problems.append(f"generator.mask={mask}: must be one of {', '.join(MASKS)}, or null")
         elif mask is not None and strength is None:
             problems.append(f"generator.mask={mask}: needs generator.strength, how far what it shows is painted anew")
+        for key in attachments.KINDS:
+            try:
+                attachments.parse(key, getattr(self, key))
+            except UserError as error:
+                problems.append(str(error))
         return problems
 
-    def adapt(self, pipeline: Any, model: str) -> Any:
+    def check(self) -> None:
+        """Check what is attached, as far as local folders tell.
+
+        Raises:
+            UserError: a folder that does not exist, or lacks a file.
+        """
+        for key in attachments.KINDS:
+            if (attachment := attachments.parse(key, getattr(self, key))) is not None:
+                attachments.check(key, attachment)
+
+    def adapt(self, pipeline: Any, model: str, dtype: str = "float32") -> tuple[Any, dict[str, Path]]:
         """Return the pipeline of the same weights that takes real images, without a second copy of them.
 
         Args:
-            pipeline: text-to-image, of diffusers.
+            pipeline: text-to-image, of diffusers, on the CPU.
             model: its name.
+            dtype: of its weights.
+
+        Returns:
+            The pipeline; name → path of the weight files that were attached.
 
         Raises:
-            UserError: diffusers has no such pipeline for this model.
+            UserError: diffusers has no such pipeline for this model; what is attached cannot be had or does not fit.
         """
-        if self.strength is None:
-            return pipeline
+        files: dict[str, Path] = {}
+        components: dict[str, Any] = {}
+        if (controlnet := attachments.parse("controlnet", self.controlnet)) is not None:
+            components["controlnet"], files = attachments.load_controlnet(controlnet, dtype)
+        if self.strength is not None or components:
+            pipeline = self._convert(pipeline, model, components)
+        if (ip_adapter := attachments.parse("ip_adapter", self.ip_adapter)) is not None:
+            files |= attachments.load_ip_adapter(pipeline, model, ip_adapter)
+        return pipeline, files
+
+    def _convert(self, pipeline: Any, model: str, components: Mapping[str, Any]) -> Any:
         import diffusers
 
-        key, task = ("mask", "Inpainting") if self.mask else ("strength", "Image2Image")
+        task = "Text2Image" if self.strength is None else "Inpainting" if self.mask else "Image2Image"
+        needed = {"strength": self.strength, "mask_image": self.mask, "controlnet_conditioning_scale": self.controlnet}
         try:
-            adapted = getattr(diffusers, f"AutoPipelineFor{task}").from_pipe(pipeline)
-        except ValueError:
-            adapted = None
-        if adapted is None or "strength" not in call_parameters(type(adapted)):
-            what = "inpainting" if self.mask else "image-to-image"
+            converted = getattr(diffusers, f"AutoPipelineFor{task}").from_pipe(pipeline, **components)
+        except (ValueError, TypeError):  # no such class; or a ControlNet of another architecture
+            converted = None
+        accepted = call_parameters(type(converted)) if converted is not None else {}
+        if any(value is not None and name not in accepted for name, value in needed.items()):
+            what = {"Text2Image": "text-to-image", "Inpainting": "inpainting", "Image2Image": "image-to-image"}[task]
+            keys = [name for name in ("strength", "mask", "controlnet") if getattr(self, name) is not None]
+            listed = ", ".join(f"generator.{key}={getattr(self, key)}" for key in keys)
             raise UserError(
-                f"generator.{key}={getattr(self, key)}: diffusers {diffusers.__version__} has no pipeline for {what} "
-                f"with a {type(pipeline).__name__} ({model}): set generator.strength=null and generator.mask=null, or "
-                "choose another model, such as generator=sd15."
+                f"{listed}: diffusers {diffusers.__version__} has no pipeline for {what}"
+                f"{' with a ControlNet' if components else ''} with a {type(pipeline).__name__} ({model}): set "
+                f"{' and '.join(f'generator.{key}=null' for key in keys)}, or choose another model, such as "
+                "generator=sd15."
             )
-        adapted.set_progress_bar_config(disable=True)
-        if getattr(adapted, "watermark", None) is not None:
-            adapted.watermark = None  # as `loading` does
-        return adapted
+        converted.set_progress_bar_config(disable=True)
+        if getattr(converted, "watermark", None) is not None:
+            converted.watermark = None  # as `loading` does
+        return converted
 
     def arguments(
-        self, images: Sequence[Image.Image], seeds: Sequence[int], size: tuple[int, int], crop: int | None
+        self,
+        pipeline: Any,
+        images: Sequence[Image.Image],
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        crop: int | None,
     ) -> dict[str, Any]:
         """Return the arguments of a pipeline's call that guide it.
 
         Args:
+            pipeline: from `adapt`.
             images: the real ones, one per synthetic image.
             seeds: of the synthetic images, which place a random mask.
             size: height and width of the sampled images.
             crop: side of the centre square that is kept of them.
         """
         fitted = [fit(image, size, crop) for image in images]
-        arguments: dict[str, Any] = {"image": fitted, "strength": self.strength}
+        arguments: dict[str, Any] = {}
+        if self.strength is not None:
+            arguments = {"image": fitted, "strength": self.strength}
         if self.mask is not None:
             arguments["mask_image"] = [paint_mask(self.mask, size, seed) for seed in seeds]
+        if (controlnet := attachments.parse("controlnet", self.controlnet)) is not None:
+            name = "control_image" if "control_image" in call_parameters(type(pipeline)) else "image"
+            arguments[name] = [canny_edges(image) for image in fitted]
+            arguments["controlnet_conditioning_scale"] = controlnet.scale
+        if self.ip_adapter is not None:
+            arguments["ip_adapter_image"] = fitted[0]  # one by one
         return arguments
 
 

@@ -293,3 +293,49 @@ def build_t5_tokenizer() -> Any:
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in letters)]
     return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=512)
+
+
+def save_ip_adapter(folder: Path, width: int = 8, layers: int = 4) -> Path:
+    """Save an IP-Adapter for the pipeline of `save_pipeline`: `models/adapter.safetensors` and its image encoder.
+
+    Args:
+        folder: where it goes.
+        width: of the text's encoding that the denoiser takes.
+        layers: of the denoiser that take it, each of eight channels.
+    """
+    import safetensors.torch
+    import torch
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    with random_weights(20):
+        encoder = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=8, intermediate_size=16, projection_dim=8, num_hidden_layers=1, num_attention_heads=2,
+                image_size=16, patch_size=8,
+            )
+        )  # fmt: skip
+        encoder.save_pretrained(folder / "models" / "image_encoder")
+        projection = {"proj.weight": torch.randn(4 * width, 8), "proj.bias": torch.zeros(4 * width)}
+        norm = {"norm.weight": torch.ones(width), "norm.bias": torch.zeros(width)}
+        attention = {
+            f"ip_adapter.{2 * number + 1}.{name}.weight": torch.randn(8, width)
+            for number in range(layers)
+            for name in ("to_k_ip", "to_v_ip")
+        }
+    tensors = {f"image_proj.{name}": tensor for name, tensor in {**projection, **norm}.items()} | attention
+    safetensors.torch.save_file(tensors, folder / "models" / "adapter.safetensors")
+    return folder
+
+
+def save_controlnet(folder: Path, model: Path) -> Path:
+    """Save a ControlNet for a pipeline with a UNet, of random weights."""
+    import diffusers
+    import torch
+
+    unet = diffusers.UNet2DConditionModel.from_pretrained(model, subfolder="unet")
+    with random_weights(21):
+        network = diffusers.ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8))
+        for parameter in network.parameters():  # its last layers are of zeros, so that training begins with no effect
+            torch.nn.init.normal_(parameter, std=0.3)
+        network.save_pretrained(folder)
+    return folder

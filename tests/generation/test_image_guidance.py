@@ -79,7 +79,8 @@ def test_pipeline_shares_its_weights(pipelines: Pipelines) -> None:
     for generator in (plain, guided):
         generator.load()
     text2image = plain.pipeline
-    adapted = guided._guidance.adapt(text2image, "model")
+    adapted, attached = guided._guidance.adapt(text2image, "model")
+    assert attached == {}
     assert adapted.unet is text2image.unet
     assert adapted.vae is text2image.vae
     assert adapted.scheduler is text2image.scheduler
