@@ -157,12 +157,7 @@ def generators(work: Path, data: Path, seed: int) -> dict[str, Job]:
         typed = [*RECIPE, f"adapt.steps={steps}", f"adapt.per_class={per_class}", f"adapt.name={label}", f"seed={seed}"]
         path = adapt.adapt(run_of(work, data, *typed))
         print(f"{name}, seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
-        lora = "lora_per_class" if per_class else "lora"
-        folder = (work / "adapters" / data.name / label).absolute()
-        classes = ", ".join(f"'{digit}': {folder / str(digit)}" for digit in range(10))
-        value = f"{{{classes}}}" if per_class else str(folder)
-        assert path.is_file()
-        ways[name] = run_of(work, data, *fixed, f"generator.{lora}={value}", f"generator.name={label}")
+        ways[name] = run_of(work, data, *fixed, "--config-dir", str(path.parents[1]), f"generator={path.stem}")
     return ways
 
 

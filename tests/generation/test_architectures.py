@@ -10,12 +10,21 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from PIL import Image
 
 from synthaug.config import schema
 from synthaug.errors import UserError
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.synthetic_set import SyntheticSet, image_seed
-from tests.factories.pipelines import SAVERS, Pipelines, load_error, pixels, save_flux
+from tests.factories.pipelines import (
+    SAVERS,
+    Pipelines,
+    load_error,
+    pixels,
+    save_controlnet,
+    save_flux,
+    save_ip_adapter,
+)
 from tests.generation.test_adapters import save_lora
 
 # Architecture → settings that fit it. PixArt's smallest size is 256 pixels, which it scales to what is requested.
@@ -45,6 +54,16 @@ CONFIGURED = {
     "sd35_large_turbo": ("sd3", 16),
     "flux_dev": ("flux_guided", 16),
     "sdxl_lightning": ("sdxl", 16),
+}
+
+
+# File in conf/generator that starts from real images → the architecture.
+GUIDED = {
+    "tiny_digits_guided": "",
+    "sd15_img2img": "sd",
+    "sd15_inpaint": "sd",
+    "sd15_controlnet": "sd",
+    "sdxl_ip_adapter": "sdxl",
 }
 
 
@@ -103,7 +122,7 @@ def composing() -> Iterator[None]:
 
 def test_every_generator_of_conf_is_tested() -> None:
     shipped = {path.stem for path in schema.CONF.glob("generator/*.yaml")}
-    assert set(CONFIGURED) == shipped - {"tiny_digits", "folder", "hub"}
+    assert {*CONFIGURED, *GUIDED} == shipped - {"tiny_digits", "folder", "hub", "webdataset", "parquet", "huggingface"}
 
 
 @pytest.mark.parametrize("choice", CONFIGURED)
@@ -122,6 +141,33 @@ def test_a_generator_of_conf_makes_an_image(choice: str, pipelines: Pipelines, c
     images = model.sample(["a photo"], [1])
     assert pixels(images).shape == (1, side, side, 3)
     model.unload()
+
+
+@pytest.mark.parametrize("choice", GUIDED)
+def test_a_guided_generator_of_conf_makes_an_image(
+    choice: str, pipelines: Pipelines, composing: None, tmp_path: Path
+) -> None:
+    kind = GUIDED[choice]
+    extra = ["++generator.variant=null", "++generator.dtype=float32", "generator.num_inference_steps=3"]
+    if choice != "tiny_digits_guided":
+        extra += [f"generator.model={pipelines(kind)}", "generator.height=16", "generator.width=16"]
+    settings = compose("config", [f"generator={choice}"]).generator
+    for key in ("ip_adapter", "controlnet"):
+        if (node := settings.get(key)) is not None:
+            assert len(node.revision) == 40
+            extra += [f"generator.{key}.model={tmp_path}"]
+    if choice == "sd15_controlnet":
+        save_controlnet(tmp_path, pipelines(kind))
+    if choice == "sdxl_ip_adapter":
+        extra += ["generator.ip_adapter.subfolder=models", "generator.ip_adapter.file=adapter.safetensors"]
+        save_ip_adapter(tmp_path, width=16)
+    model = instantiate(schema.target_kwargs(compose("config", [f"generator={choice}", *extra]).generator))
+    assert isinstance(model, DiffusionGenerator)
+    assert model.is_guided
+    model.check(["0"])
+    (image,) = model.sample(["a handwritten digit 0"], [1], [Image.new("RGB", (40, 30), "red")])
+    assert not isinstance(image, str)
+    assert image.size == ((28, 28) if choice == "tiny_digits_guided" else (16, 16))
 
 
 # --- options that a pipeline does not take ---------------------------------------------------------
