@@ -98,6 +98,7 @@ ONLY_IN = {
         "synthaug.generation",
     ),
     "peft": ("synthaug.generation",),
+    "torchao": ("synthaug.generation",),
     "filelock": ("synthaug.locks",),
     "wandb": ("synthaug.tracking",),
     "wandb_workspaces": ("synthaug.tracking.workspace",),

@@ -19,6 +19,7 @@ from synthaug.generation.hub import MODEL_INDEX, cached_index, check_reachable, 
 from synthaug.generation.image_guidance import ImageGuidance, sampled_size
 from synthaug.generation.loading import LoadedPipeline, load_pipeline, read_configs
 from synthaug.generation.pipeline_guidance import RULES, Guidance, GuidanceRule, ReadConfig, decide, published_values
+from synthaug.generation.quantization import quantization_problems
 from synthaug.generation.quiet import quiet
 from synthaug.generation.single_file import is_single_file, local_file
 
@@ -39,6 +40,8 @@ class DiffusionGenerator:
         model: a hub id, a local folder in diffusers' format, a .safetensors file, or "pkg://<package>/<folder>" for
             package data.
         file: name of the one .safetensors file below `model` that is all of it; None for diffusers' format.
+        quantization: store large weights in fewer bits: "int8" (torchao), "8bit" or "4bit" (bitsandbytes, on a GPU of
+            NVIDIA's, AMD's or Intel's); None keeps them as they are.
         base: hub id or folder of a model whose configuration such a file takes; None recognizes it by its weights.
         prompt: template with `{class_name}`, used where the group `prompts` has none.
         negative_prompt: what the guidance steers away from.
@@ -100,6 +103,7 @@ class DiffusionGenerator:
         allow_pickle: bool = False,
         file: str | None = None,
         base: str | None = None,
+        quantization: str | None = None,
         strength: float | None = None,
         mask: str | None = None,
         ip_adapter: Mapping[str, Any] | None = None,
@@ -133,6 +137,7 @@ class DiffusionGenerator:
         self.allow_pickle = allow_pickle
         self.file = file
         self.base = base
+        self.quantization = quantization
         self.strength = strength
         self.mask = mask
         self.lora_per_class = _to_builtin(lora_per_class)
@@ -170,7 +175,9 @@ class DiffusionGenerator:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything that changes the images: two sets that differ in it must not be mixed."""
-        names = "model file base revision variant negative_prompt scheduler num_inference_steps guidance_scale"
+        names = (
+            "model file base quantization revision variant negative_prompt scheduler num_inference_steps guidance_scale"
+        )
         more = "scheduler_options height width crop mode dtype lora lora_per_class textual_inversion"
         return {
             name: getattr(self, name)
@@ -244,6 +251,7 @@ class DiffusionGenerator:
             self.scheduler_options,
             self.file,
             self.base,
+            self.quantization,
         )
         attached: dict[str, Path] = {}
         if self.is_guided:
@@ -433,6 +441,10 @@ class DiffusionGenerator:
         size = (self.height, self.width, self.dtype)
         return (self.model, *size, self.device, self.offload, self.slicing, self.tiling)
 
+    def _quantization_problems(self) -> list[str]:
+        is_file = is_single_file(self.model, self.file)
+        return quantization_problems(self.quantization, self.device, self.offload, is_file)
+
     @property
     def _steps(self) -> int | None:
         """Denoising steps: those of the configuration, or those that the authors of distilled weights publish."""
@@ -546,7 +558,10 @@ class DiffusionGenerator:
         except UserError as error:
             problems.append(str(error))
         problems += self._guidance.problems(self.num_inference_steps)
-        raise_all("The generator cannot be used:", [*problems, *memory.missing_packages(self.offload)])
+        raise_all(
+            "The generator cannot be used:",
+            [*problems, *memory.missing_packages(self.offload), *self._quantization_problems()],
+        )
 
 
 def _to_builtin(value: Any) -> Any:

@@ -23,6 +23,7 @@ from synthaug.generation.hub import (
 )
 from synthaug.generation.options import call_parameters, read_component
 from synthaug.generation.pipeline_guidance import ReadConfig
+from synthaug.generation.quantization import quantization_config, quantization_problems
 from synthaug.generation.quiet import quiet
 
 # Arguments of pipelines that generate something else than an image from a prompt.
@@ -70,12 +71,13 @@ def load_pipeline(
     scheduler_options: Mapping[str, Any] | None = None,
     file: str | None = None,
     base: str | None = None,
+    quantization: str | None = None,
 ) -> LoadedPipeline:
     """Load a text-to-image pipeline without any output on the screen.
 
     Args:
-        model, revision, variant, scheduler, dtype, device, allow_pickle, scheduler_options, file, base: of
-            `DiffusionGenerator`.
+        model, revision, variant, scheduler, dtype, device, allow_pickle, scheduler_options, file, base, quantization:
+            of `DiffusionGenerator`.
 
     Raises:
         UserError: a model that is unreachable, damaged or of another kind; an unknown scheduler or device.
@@ -99,6 +101,8 @@ def load_pipeline(
             f"generator.device={device} is not available ({one_line(error)}): choose another, such as "
             "generator.device=cpu, or null for the best one."
         ) from error
+    is_file = single_file.is_single_file(model, file)
+    raise_all("The generator cannot be used:", quantization_problems(quantization, device, None, is_file))
     checkpoint = (
         single_file.fetch_checkpoint(model, file, revision) if single_file.is_single_file(model, file) else None
     )
@@ -119,11 +123,17 @@ def load_pipeline(
         try:
             kind = _pipeline_class(model, folder)
             if checkpoint is None:
+                more = (
+                    {"quantization_config": quantization_config(quantization, folder, getattr(torch, dtype))}
+                    if quantization
+                    else {}
+                )
                 pipeline = kind.from_pretrained(
                     str(folder),
                     variant=variant,
                     dtype=getattr(torch, dtype),
                     use_safetensors=None if allow_pickle else True,
+                    **more,
                 )
             else:
                 kind = getattr(diffusers, _read_json(folder / MODEL_INDEX)["_class_name"])
