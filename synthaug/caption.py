@@ -27,9 +27,9 @@ _DEFAULT_PER_CLASS = 50  # captions of a language model
 HELP = CommandHelp(
     "caption",
     "Write captions of each class, from which a generator makes images (prompts=file prompts.file=<file>). A language "
-    "model is told the class; captioner=blip looks at the real training images of the mix instead, never at validation "
-    "or test images. They go to <output_dir>/captions/<dataset>/<captioner>/captions.jsonl, a line each with model, "
-    "revision, seed and source image; a stopped command resumes.",
+    "model is told the class; captioner=blip or smolvlm looks at the real training images of the mix instead, never at "
+    "validation or test images. They go to <output_dir>/captions/<dataset>/<captioner>/captions.jsonl, each with "
+    "model, revision, seed and source image; a stopped command resumes.",
     [
         (
             "per_class=100 dataset=imagefolder \\\n      dataset.root=photos",

@@ -100,14 +100,7 @@ class _Captioner:
             hub.check_reachable(self.model, self.revision, "config.json", _KIND, _KEY)
 
     def _template_problems(self) -> list[str]:
-        key, allowed = f"captioner.{self._template_key}", ", ".join(f"{{{name}}}" for name in self._placeholders)
-        try:
-            names = {name for _, name, _, _ in string.Formatter().parse(self.template) if name is not None}
-        except ValueError as error:
-            return [f"{key}: {error}; write a literal brace twice"]
-        problems = [f"{key}: lacks the class: write {{{CLASS}}} where it belongs"] if CLASS not in names else []
-        unknown = ", ".join(f"{{{name}}}" for name in sorted(names - set(self._placeholders)))
-        return problems + ([f"{key}: has unknown placeholders {unknown}; use {allowed}"] if unknown else [])
+        return _template_problems(f"captioner.{self._template_key}", self.template, self._placeholders)
 
     def _local_folder(self) -> Path | None:
         folder = Path(self.model).expanduser()
@@ -196,6 +189,17 @@ class _Captioner:
         )
 
 
+def _template_problems(key: str, template: str, placeholders: Sequence[str]) -> list[str]:
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        return [f"{key}: {error}; write a literal brace twice"]
+    problems = [f"{key}: lacks the class: write {{{CLASS}}} where it belongs"] if CLASS not in names else []
+    unknown = ", ".join(f"{{{name}}}" for name in sorted(names - set(placeholders)))
+    allowed = ", ".join(f"{{{name}}}" for name in placeholders)
+    return problems + ([f"{key}: has unknown placeholders {unknown}; use {allowed}"] if unknown else [])
+
+
 class InstructionCaptioner(_Captioner):
     """A language model that follows instructions and is told the class.
 
@@ -266,11 +270,14 @@ class InstructionCaptioner(_Captioner):
 
 
 class ImageCaptioner(_Captioner):
-    """A model that continues the beginning of a caption while it looks at a training image, such as BLIP.
+    """A model that continues the beginning of a caption while it looks at a training image.
+
+    It is one for captions, such as BLIP, or one with a chat template, such as SmolVLM, whose answer gets the beginning.
 
     Args:
         model: a hub id, or a local folder.
         beginning: of every caption, with `{class_name}` and perhaps `{a}`: so each names its class.
+        request: what a model with a chat template is told before, with the same placeholders.
         revision, temperature, top_p, max_new_tokens, max_tries, dtype, device: as of `InstructionCaptioner`; an image
             is looked at `max_tries` times at most.
     """
@@ -282,6 +289,7 @@ class ImageCaptioner(_Captioner):
         self,
         model: str,
         beginning: str = "a photo of {a} {class_name}",
+        request: str = "Describe this photograph of {a} {class_name} in one sentence.",
         revision: str | None = None,
         temperature: float = 1.0,
         top_p: float = 0.9,
@@ -292,6 +300,18 @@ class ImageCaptioner(_Captioner):
     ) -> None:
         sampling = (revision, temperature, top_p, max_new_tokens)
         super().__init__(model, beginning, (CLASS, ARTICLE), *sampling, max_tries, dtype, device)
+        self.request = request
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes the captions."""
+        return {**super().settings, "request": self.request}
+
+    def _template_problems(self) -> list[str]:
+        return [
+            *super()._template_problems(),
+            *_template_problems("captioner.request", self.request, self._placeholders),
+        ]
 
     def tries(self, subject: Subject) -> int:
         """Return how many steps without a new caption are enough: one for each image, several times."""
@@ -307,20 +327,43 @@ class ImageCaptioner(_Captioner):
         """
         processor, model = self._load()
         sample = subject.images[step % len(subject.images)]
-        beginning = self.template.format(**{CLASS: subject.name, ARTICLE: article(subject.name)})
-        inputs = processor(images=[_read_image(sample)], text=[beginning], return_tensors="pt").to(model.device)
+        values = {CLASS: subject.name, ARTICLE: article(subject.name)}
+        beginning, has_chat = self.template.format(**values), processor.chat_template is not None
+        if has_chat:
+            inputs = _chat_inputs(processor, _read_image(sample), self.request.format(**values), beginning)
+        else:
+            inputs = processor(images=[_read_image(sample)], text=[beginning], return_tensors="pt")
+        inputs = inputs.to(model.device)
         inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
         answer = self._generate(inputs, step_seed(subject.class_name, step, seed))
-        text = " ".join(processor.tokenizer.decode(answer, skip_special_tokens=True).split())
-        # Of uncased tokenizers, and of classes with words that they do not know, the beginning comes back changed.
-        known = " ".join(processor.tokenizer.decode(inputs["input_ids"][0], skip_special_tokens=True).split())
-        rest = text[len(known) :] if known and text.startswith(known) else text
+        decode = processor.tokenizer.decode
+        if has_chat:
+            rest = decode(answer[inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip().partition("\n")[0]
+        else:
+            # Of uncased tokenizers, and of classes with words that they do not know, the beginning comes back changed.
+            text, known = (
+                " ".join(decode(tokens, skip_special_tokens=True).split())
+                for tokens in (answer, inputs["input_ids"][0])
+            )
+            rest = text[len(known) :] if known and text.startswith(known) else text
         return [Proposal(f"{beginning} {rest.strip()}".strip(), sample)]
 
     def _load_parts(self, folder: Path) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         return AutoProcessor.from_pretrained(folder), self._placed(AutoModelForImageTextToText, folder)
+
+
+def _chat_inputs(processor: Any, image: Image.Image, request: str, beginning: str) -> Any:
+    """Return the inputs of a conversation whose answer has begun."""
+    content = [{"type": "image", "image": image}, {"type": "text", "text": request}]
+    messages = [
+        {"role": "user", "content": content},
+        {"role": "assistant", "content": [{"type": "text", "text": beginning}]},
+    ]
+    return processor.apply_chat_template(
+        messages, tokenize=True, return_dict=True, return_tensors="pt", continue_final_message=True
+    )
 
 
 def _read_image(sample: Sample) -> Image.Image:

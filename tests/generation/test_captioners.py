@@ -11,7 +11,7 @@ from synthaug.errors import UserError
 from synthaug.files import sha256
 from synthaug.generation.captioners import ImageCaptioner, InstructionCaptioner
 from synthaug.generation.captioning import CaptionFile, Subject
-from tests.factories.captioners import LINES, save_blip, save_language_model
+from tests.factories.captioners import LINES, save_blip, save_language_model, save_llava
 from tests.factories.images import image
 
 INSTRUCTION = "Write {count} captions of {a} {class_name}"
@@ -26,6 +26,11 @@ def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def blip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_blip(tmp_path_factory.mktemp("blip"))
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_llava(tmp_path_factory.mktemp("llava"))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +89,11 @@ def test_a_file_by_a_language_model(tmp_path: Path, language_model: Path) -> Non
     assert write(tmp_path / "twice", 1, 2) == rows
 
 
-def test_each_caption_of_an_image_names_its_class_and_image(tmp_path: Path, blip: Path, photos: list[Sample]) -> None:
+@pytest.mark.parametrize("kind", ["blip", "llava"])
+def test_each_caption_of_an_image_names_its_class_and_image(
+    tmp_path: Path, kind: str, photos: list[Sample], request: pytest.FixtureRequest
+) -> None:
+    blip = request.getfixturevalue(kind)
     for name in ("cat", "RV", "犬", "sea lion"):  # the tokenizer has no words for most of them
         captioner = ImageCaptioner(str(blip), device="cpu", max_new_tokens=6)
         file = CaptionFile(tmp_path / name, captioner, [Subject("x", name, photos)], 0)
@@ -95,6 +104,19 @@ def test_each_caption_of_an_image_names_its_class_and_image(tmp_path: Path, blip
         assert all(row["caption"].startswith(f"a photo of {article} {name}") for row in rows)
         assert {row["source_sha256"] for row in rows} <= {sample.sha256 for sample in photos}
         assert len({row["source"] for row in rows}) > 1
+
+
+@pytest.mark.parametrize("kind", ["blip", "llava"])
+def test_a_caption_depends_on_the_image(
+    tmp_path: Path, kind: str, photos: list[Sample], request: pytest.FixtureRequest
+) -> None:
+    captioner = ImageCaptioner(str(request.getfixturevalue(kind)), device="cpu", max_new_tokens=12)
+
+    def texts(images: list[Sample]) -> list[str]:
+        return [captioner.propose(Subject("cat", "cat", images), step, 0)[0].text for step in range(6)]
+
+    assert texts(photos[:1]) == texts(photos[:1])
+    assert texts(photos[:1]) != texts(photos[1:2])
 
 
 def test_a_training_image_that_was_deleted_since(blip: Path, tmp_path: Path) -> None:
@@ -115,6 +137,7 @@ def test_settings_are_checked_all_at_once() -> None:
     for key in ("temperature", "top_p", "max_new_tokens", "dtype", "instruction: lacks", "{me}"):
         assert key in text
     assert "temperature=0" in refusal(instruct("x/y", temperature=0))
+    assert "captioner.request" in refusal(ImageCaptioner("x/y", request="a photo"))
     assert "captioner.beginning" in refusal(ImageCaptioner("x/y", beginning="a photo of a {class_name"))
 
 
