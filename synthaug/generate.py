@@ -6,6 +6,7 @@ python -m synthaug.generate per_class=1000 generator=sd15 dataset=imagefolder da
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
 
@@ -14,9 +15,16 @@ from synthaug.config.job import Job
 from synthaug.errors import UserError, explain, is_environmental, underlying
 from synthaug.execution.factory import make_generator
 from synthaug.execution.session import Session
+from synthaug.messages import bullets, plural
 from synthaug.terminal import tolerant_output
 
+if TYPE_CHECKING:  # numpy and Pillow, which a wrong key does without
+    from synthaug.arms.build import RealData
+    from synthaug.generation.synthetic_set import SyntheticImages
+
 log = logging.getLogger(__name__)
+
+_MOST_LISTED = 50  # lines on what is wrong with a set
 
 HELP = CommandHelp(
     "generate",
@@ -30,12 +38,13 @@ HELP = CommandHelp(
             "per_class=500 generator=sd15 \\\n      dataset=imagefolder dataset.root=photos",
             "Stable Diffusion 1.5 for the classes of your photographs",
         ),
+        ("verify=20", "makes 20 images again and compares them, and all files with the manifest"),
     ],
     nested="generator.num_inference_steps=30, generator.prompt='a wet {class_name}' or quality.backbone=resnet18",
     groups=("dataset", "generator", "prompts", "screening", "mix"),
-    keys=("output_dir", "per_class", "debug"),
-    end="Exit codes: 0 all images exist; 1 generating failed; 2 the command or the\n"
-    "configuration is wrong; 130 Ctrl-C.",
+    keys=("output_dir", "per_class", "verify", "debug"),
+    end="Exit codes: 0 all images exist, or are as they were; 1 generating failed, or an\n"
+    "image is not as it was; 2 the command or the configuration is wrong; 130 Ctrl-C.",
 )
 
 
@@ -86,6 +95,9 @@ def generate(job: Job) -> None:
     divided = build.list_real(settings["dataset"], job.output_dir, job.fold)
     data = build.read_real(settings["dataset"], job.output_dir, divided, debug)
     real = data.real
+    if settings["verify"] is not None:
+        verify(job, data)
+        return
     per_class, mix = settings["per_class"], settings["mix"]
     if per_class is None and not Mix.of(mix).has_synthetic:
         raise UserError(f"mix={mix['name']} has no synthetic images: choose another (mix=82) or give per_class=<n>.")
@@ -94,11 +106,7 @@ def generate(job: Job) -> None:
     else:
         counts = build.mix_counts(real, mix, debug)
         needed = {name: count.synthetic for name, count in counts.items()}
-    generator = make_generator(job)
-    sources = real_share.source_images(real_share.redrawn(real, settings), settings, generator)
-    images = build.synthetic_images(
-        settings, job.key.dataset, job.synthetic_set, generator, sources=sources, training=real.train
-    )
+    images = _images(job, data)
     synthetic = build.screened_images(images, settings, real_share.redrawn(real, settings), data.store)
     quality = settings["quality"]
     if quality is not None:
@@ -109,6 +117,60 @@ def generate(job: Job) -> None:
         features = build.images_folder(settings) / "features"
         page = set_report.write_page(synthetic, real, features, quality["backbone"], quality["image_size"])
         log.info("see %s", page)
+
+
+def _images(job: Job, data: "RealData") -> "SyntheticImages":
+    from synthaug.arms import build, real_share
+
+    settings, real, generator = job.settings, data.real, make_generator(job)
+    sources = real_share.source_images(real_share.redrawn(real, settings), settings, generator)
+    return build.synthetic_images(
+        settings, job.key.dataset, job.synthetic_set, generator, sources=sources, training=real.train
+    )
+
+
+def verify(job: Job, data: "RealData") -> None:
+    """Compare a synthetic set with its manifest, and some of its images with what its generator makes of them now.
+
+    Args:
+        job: whose set it is.
+        data: its dataset.
+
+    Raises:
+        UserError: the images are not those of the manifest; there are none; a pool, which no generator made.
+    """
+    from synthaug.generation import verification
+    from synthaug.generation.synthetic_set import SyntheticSet
+
+    images, classes, count = _images(job, data), data.real.classes, job.settings["verify"]
+    if not isinstance(images, SyntheticSet):
+        raise UserError(
+            f"verify={count}: the images of {images.root} exist already, and no generator can make them again. "
+            f"`python -m synthaug.check {images.root}` checks its files."
+        )
+    if not images.samples(classes):
+        raise UserError(f"verify={count}: {images.folder} has no images yet; generate some without verify.")
+    problems = verification.file_problems(images, classes)
+    repetitions, changes = verification.repeat(images, classes, count, job.settings["seed"])
+    if changes:
+        log.warning("%s: made with other versions than there are now:\n%s", images.folder, bullets(changes))
+    differing = [str(repetition) for repetition in repetitions if not repetition.is_same]
+    same = [repetition for repetition in repetitions if repetition.is_same]
+    log.info(
+        "%s: %d of %s made again are the same, to %.2f levels on average and %.0f at most",
+        images.folder,
+        len(same),
+        plural(len(repetitions), "image"),
+        max((repetition.mean for repetition in same), default=0),
+        max((repetition.largest for repetition in same), default=0),
+    )
+    tolerance = f"{verification.MOST_MEAN:g} level on average or {verification.MOST_LEVELS:g} anywhere"
+    if problems or differing:
+        lines = [*problems, *(f"{line}: more than {tolerance}" if "levels" in line else line for line in differing)]
+        raise UserError(
+            f"The synthetic set {images.folder} is not what its manifest says:\n{bullets(lines, limit=_MOST_LISTED)}\n"
+            "Delete what is wrong, and the same command without verify makes it again."
+        )
 
 
 if __name__ == "__main__":

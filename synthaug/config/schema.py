@@ -243,6 +243,7 @@ class Config:
     output_dir: str = "outputs"
     overwrite: bool = False
     per_class: int | None = None
+    verify: int | None = None
     controls: bool = False
     compare: Any = None
     debug: bool = False

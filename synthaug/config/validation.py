@@ -135,6 +135,7 @@ _RULES: Mapping[str, Rule] = {
     "fold": _number(0, words="at least 0, or null"),
     "batch_size": _number(1),
     "per_class": _number(1, words="at least 1, or null"),
+    "verify": _number(1, words="at least 1, or null"),
     "num_workers": _number(0),
     "feedback_rounds": _number(2),
     "feedback_epochs": _number(1, words="at least 1, or null"),

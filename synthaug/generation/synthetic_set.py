@@ -237,6 +237,18 @@ class SyntheticSet:
             if row.rejected and row.class_name in classes
         ]
 
+    def manifest(self) -> list[ManifestRow]:
+        """Return every row of the manifest, those of deleted images included."""
+        return list(self._manifest())
+
+    def sample_again(self, places: Sequence[tuple[str, int]]) -> list[tuple[ManifestRow, Image.Image | None]]:
+        """Sample images, without saving them; None for those that are rejected.
+
+        Args:
+            places: class and number of each image.
+        """
+        return self._sample(places, self.generator.provenance())
+
     def rows(self) -> list[ManifestRow]:
         """Return the manifest by class and index, less deleted images: these are generated again."""
         return [row for row in self._manifest() if row.rejected or self.path(row).is_file()]

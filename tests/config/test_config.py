@@ -50,7 +50,7 @@ HELP_KEYS = [
     "num_workers",
     "output_dir",
 ]
-HELP_KEYS += ["per_class", "controls", "compare", "margin", "debug", "overwrite"]
+HELP_KEYS += ["per_class", "verify", "controls", "compare", "margin", "debug", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 
 

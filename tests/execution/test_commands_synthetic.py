@@ -112,3 +112,25 @@ def test_requests_to_a_hub_stay_off_the_screen(commands: Commands, tmp_path: Pat
     assert any("stable-diffusion-v1-5" in path for path in hub.requests)
     assert "The text-to-image model stable-diffusion-v1-5/stable-diffusion-v1-5 could not be loaded." in printed
     assert "HTTP Request" not in printed
+
+
+def test_images_of_a_set_are_made_again_and_compared(commands: Commands) -> None:
+    code, printed = commands.run("verify=2", "generator.name=verified", command="generate")
+    assert code == 1, printed
+    assert "verify=2: " in printed
+    code, printed = commands.run("per_class=3", "generator.name=verified", command="generate")
+    assert code == 0, printed
+    code, printed = commands.run("verify=4", "generator.name=verified", command="generate")
+    assert code == 0, printed
+    assert "4 of 4 images made again are the same" in printed
+    (folder,) = (commands.folder / "outputs" / "synthetic" / "photos").glob("verified-*")
+    changed, moved = folder / "cat" / "000001.png", folder / "dog" / "000002.png"
+    image(1, (16, 16)).save(changed)
+    moved.rename(moved.with_name("moved.png"))
+    code, printed = commands.run("verify=99", "generator.name=verified", command="generate")
+    assert code == 1, printed
+    lines = [line.split(":")[0].removeprefix("  - ") for line in printed.splitlines() if line.startswith("  - ")]
+    assert lines[-4:] == ["cat/000001.png", "dog/000002.png", "dog/moved.png", "cat/000001.png"]
+    code, printed = commands.run("verify=1", "generator=folder", f"generator.root={folder}", command="generate")
+    assert code == 1, printed
+    assert "synthaug.check" in printed
