@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from benchmarks.near_duplicates import digits, drawn_objects, read_folder
-from synthaug.data.fingerprints import Fingerprint, fingerprint, near_duplicates
+from synthaug.data.fingerprints import CopyIndex, Fingerprint, fingerprint, near_duplicates
 from synthaug.files import read_json, write_json
 
 RESULTS = Path(__file__).with_name("copies.json")
@@ -136,10 +136,10 @@ def measure_scale(pool: int, real: int, seed: int = SEED) -> dict[str, Any]:
         seed: of the pictures.
     """
     random = np.random.default_rng(seed)
-    references = prints_of_noise(real, random)
+    index = CopyIndex(prints_of_noise(real, random))
     start = time.process_time()
     for first in range(0, pool, CHUNK):
-        near_duplicates(prints_of_noise(min(CHUNK, pool - first), random), references)
+        index.find(prints_of_noise(min(CHUNK, pool - first), random))
     return {"pool": pool, "real": real, "seconds": round(time.process_time() - start, 1)}
 
 

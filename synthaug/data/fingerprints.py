@@ -19,9 +19,10 @@ from synthaug.data.pixels import content_hash
 from synthaug.data.registration import Thumbnails
 
 BITS = 64
-RULE = 3  # raise it with any change of what counts as a copy
+RULE = 4  # raise it with any change of what counts as a copy
 # Images are compared at this short side in pixels: enough to tell any two photographs apart, and fast.
 SHORT_SIDE = 256
+_BLOCK = 4096  # images of an index that are compared at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,45 @@ def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint])
     pairs |= {(names[0][i], names[1][j]) for j, i in registration.find_windows(others, unique)}
     pairs |= {(name, name) for name in places[0].keys() & places[1].keys()}
     return sorted((i, j) for left, right in pairs for i in places[0][left] for j in places[1][right])
+
+
+class CopyIndex:
+    """Images among which copies of others are searched; more may be added.
+
+    Args:
+        fingerprints: of the first images.
+    """
+
+    def __init__(self, fingerprints: Sequence[Fingerprint] = ()) -> None:
+        self._blocks: list[tuple[int, Thumbnails]] = []
+        self._places: dict[str, list[int]] = {}
+        self._count = 0
+        self.add(fingerprints)
+
+    def add(self, fingerprints: Sequence[Fingerprint]) -> None:
+        """Add images, which are numbered on."""
+        for start in range(0, len(fingerprints), _BLOCK):
+            block = fingerprints[start : start + _BLOCK]
+            self._blocks.append((self._count, _thumbnails(block)))
+            for number, item in enumerate(block, self._count):
+                self._places.setdefault(item.pixels, []).append(number)
+            self._count += len(block)
+
+    def find(self, fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
+        """Find the pairs of which one image is a copy of the other.
+
+        Args:
+            fingerprints: N images.
+
+        Returns:
+            Indices into them and numbers of images of the index, in ascending order.
+        """
+        pairs = {(index, n) for index, item in enumerate(fingerprints) for n in self._places.get(item.pixels, ())}
+        images = _thumbnails(fingerprints)
+        for start, block in self._blocks:
+            pairs |= {(int(i), start + int(j)) for i, j in registration.find_windows(images, block)}
+            pairs |= {(int(i), start + int(j)) for j, i in registration.find_windows(block, images)}
+        return sorted(pairs)
 
 
 def groups(fingerprints: Sequence[Fingerprint], near: bool) -> list[int]:

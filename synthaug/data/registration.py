@@ -1,22 +1,28 @@
 """Whether one picture is a copy of another: re-encoded, resized, brightened, flipped, or cropped by up to a tenth.
 
 Pictures are compared as thumbnails. Candidates are those whose coarse grey thumbnails correlate: that of one picture
-with that of some window of the other, as it is or flipped. A candidate is confirmed where the two thumbnails, laid
-over each other to a fraction of a pixel and brought to one brightness and contrast, differ by little everywhere and in
-every colour. The alignment takes Gauss-Newton steps on the squared differences (Lucas, B. D., Kanade, T. (1981). An
-iterative image registration technique with an application to stereo vision. IJCAI, 674-679).
+with that of some window of the other, as it is or flipped. Most pairs are ruled out before, by the magnitudes of the
+thumbnails' cosine transforms, which flips leave as they are and small crops nearly so. A candidate is confirmed where
+the two thumbnails, laid over each other to a fraction of a pixel and brought to one brightness and contrast, differ by
+little everywhere and in every colour. The alignment takes Gauss-Newton steps on the squared differences (Lucas, B. D.,
+Kanade, T. (1981). An iterative image registration technique with an application to stereo vision. IJCAI, 674-679).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 32  # of a thumbnail, in pixels
 MIN_CORRELATION = 0.93  # of coarse thumbnails
-MAX_RESIDUAL = 0.13  # of the worst block: root mean square, as a share of the standard deviation of all pixels
+_MIN_LIKENESS = 0.86  # of the magnitudes of their transforms, with that of some window of `_LIKELY_SCALE`
+_LIKELY_SCALE = 0.94
+# Of the worst block: root mean square, as a share of the standard deviation of all pixels. Pictures on a plain ground
+# agree in it whatever they show, and leave less room.
+MAX_RESIDUAL, MAX_RESIDUAL_ON_PLAIN = 0.2, 0.13
+_PLAIN, _PLAIN_SHARE = 4, 0.3  # grey levels among a pixel and those beside it, and the share of such pixels
 _HOPELESS = 0.5  # a residual of all pixels, in grey, that alignment does not mend
 _CLOSE = 0.25  # one that may be that of a copy before its alignment
 _COARSE = 8  # cells along each side of a coarse thumbnail
@@ -28,6 +34,7 @@ _SLACK = 0.02  # by which a copy may reach over the edge
 _BLUR = 1  # standard deviation in pixels of the thumbnail: finer detail depends on where pixels begin
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 _BRIGHT = 235  # means above, or beside such, may be of pixels of which some are clipped to white
+_LIGHT = 200  # two such pixels say little of the alignment: brightening clips some of what they are means of
 _GAINS = 0.6, 1.6  # of contrast
 _FLIPS = (1, 1), (1, -1), (-1, 1), (-1, -1)  # steps through rows and columns; the last one turns by 180 degrees
 _ROWS = 512  # pictures whose correlations with all others are held in memory at once
@@ -50,6 +57,27 @@ class Thumbnails:
 
     def __len__(self) -> int:
         return len(self.sides)
+
+    @cached_property
+    def coarse(self) -> Values:
+        """Coarse grey versions, (N, cells)."""
+        return _coarse(self.pixels, _windows()[0])
+
+    @cached_property
+    def magnitudes(self) -> Values:
+        """Magnitudes of the transforms of the whole pictures, (N, cells)."""
+        return _magnitudes(self.coarse)
+
+    @cached_property
+    def window_magnitudes(self) -> Values:
+        """Magnitudes of the transforms of the whole pictures and of windows, (windows, N, cells)."""
+        likely = [window for window in _windows() if window[0] in (1, _LIKELY_SCALE)]
+        return np.stack([_magnitudes(_coarse(self.pixels, window)) for window in likely])
+
+    @cached_property
+    def limits(self) -> NDArray[np.float64]:
+        """Residual up to which each picture is taken for a copy, (N,)."""
+        return _limits(self.pixels)
 
 
 @dataclass(frozen=True)
@@ -80,39 +108,64 @@ def find_windows(first: Thumbnails, second: Thumbnails) -> NDArray[np.int64]:
     confirmed = [np.zeros((0, 2), dtype=np.int64)]
     if not len(first) or not len(second):
         return confirmed[0]
-    blurred, blurred_second = _blurred(first.pixels, _BLUR), _blurred(second.pixels, _BLUR)
-    for candidates in _candidates(first.pixels, second.pixels):
+    for candidates in _candidates(first, second):
         for start in range(0, len(candidates.pairs), _PAIRS):
             rows = slice(start, start + _PAIRS)
             pairs = candidates.pairs[rows]
             left, right = pairs.T
-            shown = _flipped(blurred_second[right], candidates.flips[rows])
+            shown = _flipped(_blurred(second.pixels[right], _BLUR), candidates.flips[rows])
             lost = _lost(first.sides[left], second.sides[right])
             windows = candidates.windows[rows]
-            residuals = _residuals(_reduced(blurred[left], lost), _reduced(shown, lost), windows)
-            confirmed.append(pairs[residuals <= MAX_RESIDUAL])
+            blurred = _blurred(first.pixels[left], _BLUR)
+            residuals = _residuals(_reduced(blurred, lost), _reduced(shown, lost), windows)
+            confirmed.append(pairs[residuals <= np.minimum(first.limits[left], second.limits[right])])
     return np.concatenate(confirmed)
 
 
 # --- candidates ------------------------------------------------------------------------------------
 
 
-def _candidates(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> Iterator[_Candidates]:
+def _candidates(first: Thumbnails, second: Thumbnails) -> Iterator[_Candidates]:
     """Return the pairs that correlate, each with the window that correlates most."""
-    whole, windows = _windows()[0], np.array(_windows(), dtype=np.float32)
-    coarse = [_coarse(first, window) for window in _windows()]
-    targets = [_coarse(second[:, ::down, ::across], whole) for down, across in _FLIPS]
+    windows = np.array(_windows(), dtype=np.float32)
     for start in range(0, len(first), _ROWS):
-        best = np.full((len(first[start : start + _ROWS]), len(second)), MIN_CORRELATION, dtype=np.float32)
-        which = np.full(best.shape, -1, dtype=np.int8)
-        for number, (window, target) in enumerate((window, target) for window in coarse for target in targets):
-            correlation = window[start : start + _ROWS] @ target.T
-            better = correlation > best
-            best[better], which[better] = correlation[better], number
-        rows, columns = np.nonzero(which >= 0)
-        choice = which[rows, columns].astype(np.int64)
-        pairs = np.stack([rows + start, columns], axis=1)
-        yield _Candidates(pairs, windows[choice // len(_FLIPS)], choice % len(_FLIPS))
+        likely = _likeness(first.window_magnitudes[:, start : start + _ROWS], second.magnitudes) >= _MIN_LIKENESS
+        rows = np.flatnonzero(likely.any(axis=1))
+        shown = _shown(first.pixels[start + rows])
+        pairs, choices = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for row, ways in zip(rows, shown, strict=True):
+            columns = np.flatnonzero(likely[row])
+            correlation = ways @ second.coarse[columns].T
+            choice = correlation.argmax(axis=0)
+            kept = correlation[choice, np.arange(len(columns))] > MIN_CORRELATION
+            pairs.append(np.stack([np.full(kept.sum(), start + row), columns[kept]], axis=1))
+            choices.append(choice[kept])
+        chosen = np.concatenate(choices)
+        yield _Candidates(np.concatenate(pairs), windows[chosen // len(_FLIPS)], chosen % len(_FLIPS))
+
+
+def _likeness(windows: Values, magnitudes: Values) -> Values:
+    """Return the likeness of each picture to that of its windows that is most like it, (N, M)."""
+    likeness: Values = windows[0] @ magnitudes.T
+    for window in windows[1:]:
+        np.maximum(likeness, window @ magnitudes.T, out=likeness)
+    return likeness
+
+
+def _shown(pixels: NDArray[np.uint8]) -> Values:
+    """Return coarse thumbnails of every window of pictures, flipped in every way, (N, windows · flips, cells)."""
+    shape = (len(pixels), _COARSE, _COARSE)
+    windows = [_coarse(pixels, window).reshape(shape) for window in _windows()]
+    ways = [window[:, ::down, ::across] for window in windows for down, across in _FLIPS]
+    return np.stack(ways, axis=1).reshape(len(pixels), len(ways), _COARSE**2)
+
+
+def _magnitudes(coarse: Values) -> Values:
+    from scipy.fft import dctn
+
+    squares = coarse.reshape(-1, _COARSE, _COARSE)
+    transforms = dctn(squares, axes=(1, 2), norm="ortho")
+    return np.asarray(np.abs(transforms).reshape(len(coarse), _COARSE**2), dtype=np.float32)
 
 
 @cache
@@ -125,7 +178,7 @@ def _windows() -> list[tuple[float, float, float]]:
 def _coarse(pixels: NDArray[np.uint8], window: tuple[float, float, float]) -> Values:
     """Return the grey means in the cells of a window, centred and of unit length, (N, cells)."""
     scale, left, top = window
-    cells = (_cells(scale, top) @ (pixels @ _GREY) @ _cells(scale, left).T).reshape(len(pixels), -1)
+    cells = (_cells(scale, top) @ (pixels @ _GREY) @ _cells(scale, left).T).reshape(len(pixels), _COARSE**2)
     centred = cells - cells.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-3))
@@ -148,6 +201,16 @@ def _blurred(pixels: NDArray[np.uint8], sigma: float) -> Values:
     from scipy.ndimage import gaussian_filter  # a command that finds all runs finished does without scipy
 
     return np.asarray(gaussian_filter(pixels.astype(np.float32), (0, sigma, sigma, 0)))
+
+
+def _limits(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the residual up to which each picture is taken for a copy."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    grey = pixels @ _GREY
+    contrast = maximum_filter(grey, (1, 3, 3)) - minimum_filter(grey, (1, 3, 3))
+    plain = (contrast <= _PLAIN).mean(axis=(1, 2))
+    return np.where(plain > _PLAIN_SHARE, MAX_RESIDUAL_ON_PLAIN, MAX_RESIDUAL)
 
 
 def _flipped(thumbnails: Values, flips: NDArray[np.int64]) -> Values:
@@ -229,8 +292,9 @@ def _step(grey: Values, target: Values, warp: Values, points: Values) -> tuple[V
     values, across, down = _sample(grey, *_places(warp, points))
     gain, offset = _tone(values, target)
     fitted = gain * values + offset
-    residual = fitted.clip(0, 255) - target
-    slope = SIDE * gain * ((fitted > 0) & (fitted < 255))
+    weights = 1 - ((fitted > _LIGHT) & (target > _LIGHT)).astype(np.float32)
+    residual = weights * (fitted.clip(0, 255) - target)
+    slope = SIDE * gain * weights * ((fitted > 0) & (fitted < 255))
     across, down = slope * across, slope * down
     parts = [across * points[:, None], across, down * points[:, None, None], down]
     jacobian = np.concatenate(parts, axis=3).reshape(len(grey), _GRID**2, 4)

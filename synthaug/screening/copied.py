@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from synthaug.data.fingerprints import Fingerprint, near_duplicates
+from synthaug.data.fingerprints import CopyIndex, near_duplicates
 from synthaug.data.samples import Sample
 from synthaug.screening.criterion import Candidate, Criterion, Finding, Fingerprints, RealReferences
 from synthaug.screening.settings import IGNORE, ScreeningSettings
@@ -37,16 +37,14 @@ class RealCopies(Criterion):
     def __init__(self, references: Sequence[tuple[str, Sample]], fingerprints: Fingerprints, drops_train: bool) -> None:
         super().__init__()
         self._references, self._fingerprints, self._drops_train = references, fingerprints, drops_train
-        self._prints: list[Fingerprint] | None = None
+        self._index: CopyIndex | None = None
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Finding | None]:
         """Return of which real image each candidate is a copy; of several, a test image before all others."""
-        if self._prints is None:
-            self._prints = self._fingerprints.of([sample for _, sample in self._references])
+        if self._index is None:
+            self._index = CopyIndex(self._fingerprints.of([sample for _, sample in self._references]))
         matches: dict[int, int] = {}
-        for index, match in near_duplicates(
-            self._fingerprints.of([candidate.sample for candidate in candidates]), self._prints
-        ):
+        for index, match in self._index.find(self._fingerprints.of([candidate.sample for candidate in candidates])):
             matches[index] = min(match, matches.get(index, match))
         return [self._finding(matches.get(index)) for index in range(len(candidates))]
 
@@ -68,7 +66,7 @@ class ClassDuplicates(Criterion):
         super().__init__()
         self._fingerprints = fingerprints
         self._kept: list[Candidate] = []
-        self._prints: list[Fingerprint] = []
+        self._index = CopyIndex()
 
     def begin(self, class_name: str, kept: Sequence[Candidate]) -> None:
         """Turn to a class.
@@ -78,25 +76,21 @@ class ClassDuplicates(Criterion):
             kept: images of it that are kept already.
         """
         self._kept = list(kept)
-        self._prints = self._fingerprints.of([candidate.sample for candidate in kept])
+        self._index = CopyIndex(self._fingerprints.of([candidate.sample for candidate in kept]))
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Finding | None]:
         """Return of which kept image each candidate is a copy."""
         prints = self._fingerprints.of([candidate.sample for candidate in candidates])
-        earlier: dict[int, list[int]] = {}
-        for index, match in near_duplicates(prints, self._prints + prints):
-            earlier.setdefault(index, []).append(match)
-        before, pool = len(self._kept), [*self._kept, *candidates]
-        findings: list[Finding | None] = []
-        for index in range(len(candidates)):
-            matches = [
-                match
-                for match in earlier.get(index, ())
-                if match < before or (match < before + index and findings[match - before] is None)
-            ]
-            findings.append(Finding(DUPLICATE, match=pool[min(matches)].image) if matches else None)
-        for candidate, fingerprint, finding in zip(candidates, prints, findings, strict=True):
-            if finding is None:
-                self._kept.append(candidate)
-                self._prints.append(fingerprint)
-        return findings
+        originals: dict[int, str] = {}
+        for index, match in self._index.find(prints):
+            originals.setdefault(index, self._kept[match].image)
+        for index, match in near_duplicates(prints, prints):  # ascending, so that `match` is decided on
+            if match < index and match not in originals:
+                originals.setdefault(index, candidates[match].image)
+        kept = [index for index in range(len(candidates)) if index not in originals]
+        self._kept += [candidates[index] for index in kept]
+        self._index.add([prints[index] for index in kept])
+        return [
+            Finding(DUPLICATE, match=originals[index]) if index in originals else None
+            for index in range(len(candidates))
+        ]

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from synthaug import files
-from synthaug.data import registration
+from synthaug.data import fingerprints, registration
 from synthaug.data.decoding import decode
 from synthaug.data.fingerprints import (
+    CopyIndex,
     Fingerprint,
     distances,
     fingerprint,
@@ -25,6 +26,7 @@ from synthaug.data.fingerprints import (
 )
 from synthaug.data.sources.digits import write_digits
 from tests.factories.images import image
+from tests.factories.origins import picture
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -259,3 +261,15 @@ def test_distances_count_bits(ones: list[int], second: int) -> None:
 
 def test_the_perceptual_hash_stands_from_release_to_release() -> None:
     assert perceptual_hash(np.asarray(image(1, (96, 96)))) == "c6e471db83258799"
+
+
+def test_an_index_finds_what_a_comparison_of_all_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    originals = [picture(number) for number in range(9)]
+    copies = [ImageOps.mirror(originals[7]), picture(100), originals[2].crop((1, 0, 47, 47)), originals[2]]
+    first, second = ([fingerprint(np.asarray(image)) for image in images] for images in (copies, originals))
+    monkeypatch.setattr(fingerprints, "_BLOCK", 4)
+    index = CopyIndex(second[:5])
+    assert index.find(first) == [(2, 2), (3, 2)]
+    index.add(second[5:])
+    assert index.find(first) == near_duplicates(first, second) == [(0, 7), (2, 2), (3, 2)]
+    assert index.find([]) == []
