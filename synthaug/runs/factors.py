@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from synthaug.runs.identity import is_argument, uses
 from synthaug.runs.layout import RunKey
 
 SEPARATOR = " · "
@@ -23,6 +24,8 @@ _LABELS = {
     "trainer.max_steps": "steps",
     "dataset.image_size": "pixels",
 }
+
+_UNSET = "none"
 
 Settings = Mapping[str, Any]  # of an arm, from `identity.arm_settings`
 
@@ -89,6 +92,20 @@ def _parts(settings: Settings, labels: Mapping[str, str]) -> list[str]:
         if value is not None:
             parts.append(str(value) if key.endswith(".name") else f"{label} {value_text(value)}")
     return parts
+
+
+def level(settings: Settings, key: str) -> str | None:
+    """Return an arm's value of a factor as text, "none" where it is not set; None where the arm has no use for it.
+
+    Args:
+        settings: of the arm.
+        key: from `factor_keys`.
+    """
+    value = settings.get(key)
+    if value is not None:
+        return value_text(value)
+    is_usable = key in settings if is_argument(key) else _CHOSEN_BY.get(key, key) == key and uses(settings, key)
+    return _UNSET if is_usable else None
 
 
 def value_text(value: Any) -> str:

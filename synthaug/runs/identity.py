@@ -43,6 +43,21 @@ def is_of_mix(key: str) -> bool:
     return key == REPLICATE or key.startswith(("mix.", *_OF_SYNTHETIC))
 
 
+def is_argument(key: str) -> bool:
+    """Return whether a setting is an argument of a target, which an arm has even where its value is None."""
+    return key.startswith(_ARGUMENTS)
+
+
+def uses(settings: Mapping[str, Any], key: str) -> bool:
+    """Return whether a setting could matter to an arm: one of its synthetic images does not where it has none.
+
+    Args:
+        settings: of the arm, with dotted keys.
+        key: of the setting.
+    """
+    return has_synthetic(settings) or not key.startswith(_OF_SYNTHETIC)
+
+
 def has_synthetic(settings: Mapping[str, Any]) -> bool:
     """Return whether an arm has synthetic images, by its settings with dotted keys."""
     return bool(settings.get("mix.synthetic")) or any(

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.runs.factors import arm_names, factor_keys, run_label, value_text
+from synthaug.runs.factors import arm_names, factor_keys, level, run_label, value_text
 from synthaug.runs.layout import RunKey
 
 SD15 = {"generator.name": "sd15", "generator.steps": 30, "generator.guidance_scale": 7.5, "prompts.name": "default"}
@@ -35,6 +35,23 @@ def test_a_setting_that_differs_within_one_generator_is_a_factor() -> None:
     strong = arm("64", SDXL, generator__guidance_scale=7.5)
     expected = ["real", "64 · sd15 · guidance 7.5", "64 · sdxl · guidance 5", "64 · sdxl · guidance 7.5"]
     assert names(arm("real"), arm("64", SD15), arm("64", SDXL), strong) == expected
+
+
+def test_rounds_are_no_factor_where_only_feedback_differs() -> None:
+    with_feedback = arm("64", SD15, mix__synthetic=0.6, feedback="error", feedback_rounds=3)
+    assert names(arm("64", SD15, mix__synthetic=0.6), with_feedback) == ["64", "64 · feedback error"]
+    more = {**with_feedback, "feedback_rounds": 5}
+    assert names(with_feedback, more) == ["64 · feedback rounds 3", "64 · feedback rounds 5"]
+
+
+def test_a_level_tells_off_from_of_no_use() -> None:
+    mixed = arm("64", SD15, mix__synthetic=0.6)
+    assert level(arm("real"), "feedback") is None
+    assert level(mixed, "feedback") == level(arm("real"), "sampling") == "none"
+    assert level({**mixed, "generator.strength": None}, "generator.strength") == "none"
+    assert level(mixed, "generator.strength") is None
+    assert level(mixed, "feedback_rounds") is None
+    assert level({**mixed, "feedback": "error"}, "feedback") == "error"
 
 
 def test_settings_of_training_are_factors_of_all_arms() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.analysis.inference.arm_groups import ArmGroups, arm_groups
 from synthaug.analysis.inference.contrasts import MainEffect, main_effects
-from synthaug.runs.factors import factor_keys, factor_labels, value_text
+from synthaug.runs.factors import factor_keys, factor_labels, level
 from synthaug.runs.identity import DRAW, REPLICATE
 
 MIX = "mix.name"
@@ -99,8 +99,9 @@ def factor_effects(group: Group) -> tuple[FactorEffects, ...]:
     labels = {**factor_labels(keys), MIX: "mix"}
     effects = []
     for key in (MIX, *(key for key in keys if key not in (REPLICATE, DRAW))):  # these change no expected accuracy
-        arms = [arm for arm in group.arms if arm.name in group.correct and arm.settings.get(key) is not None]
-        levels = [_level(arm, key) for arm in arms]
+        by_arm = {arm.name: level(arm.settings, key) for arm in group.arms if arm.name in group.correct}
+        arms = [arm for arm in group.arms if by_arm.get(arm.name) is not None]
+        levels = [text for text in by_arm.values() if text is not None]
         cells = [_cell(arm, key, keys) for arm in arms]
         if len(set(zip(levels, cells, strict=True))) < len(arms):
             continue  # two mixes of one name
@@ -118,12 +119,8 @@ def _mix(arm: Arm) -> str:
     return str(arm.settings.get(MIX, arm.name))
 
 
-def _level(arm: Arm, key: str) -> str:
-    return value_text(arm.settings[key])
-
-
 def _other_factors(arm: Arm, keys: Sequence[str]) -> Setting:
-    return tuple((key, _level(arm, key)) for key in keys if arm.settings.get(key) is not None)
+    return tuple((key, text) for key in keys if (text := level(arm.settings, key)) is not None)
 
 
 def _cell(arm: Arm, key: str, keys: Sequence[str]) -> Setting:

@@ -84,3 +84,25 @@ def test_the_second_interval_stands_beside_the_first(generators: Group) -> None:
         if arm.borrowed and arm.difference:
             assert arm.borrowed.value == pytest.approx(arm.difference.value)
             assert arm.borrowed.low <= arm.borrowed.value <= arm.borrowed.high
+
+
+def test_a_setting_that_is_off_is_a_level_of_its_factor(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    make_study(study, MadeUp(arms=ARMS, seeds=(0, 1), n_test=300))
+    mixed = {name: ARMS[name] for name in ("64", "82")}
+    make_study(
+        study, MadeUp(arms=mixed, seeds=(0, 1), n_test=300, settings={"feedback": "error", "feedback_rounds": 3})
+    )
+    group = one_group(study)
+    table = factor_table(group)
+    assert table is not None
+    assert set(table.columns) == {"feedback none", "feedback error"}
+    assert {row: table.arms[row, "feedback none"].name for row in table.rows} == {
+        "real": "real",
+        "64": "64",
+        "82": "82",
+    }
+    assert table.arms["82", "feedback error"].name == "82 · feedback error"
+    (effect,) = {item.factor: item.effects for item in factor_effects(group)}["feedback"]
+    assert {effect.first, effect.second} == {"none", "error"}
+    assert effect.cells == 2, "real has no use for feedback"
