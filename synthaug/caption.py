@@ -28,7 +28,7 @@ HELP = CommandHelp(
     "caption",
     "Write captions of each class, from which a generator makes images (prompts=file prompts.file=<file>). A language "
     "model is told the class; captioner=blip or smolvlm looks at the real training images of the mix instead, never at "
-    "validation or test images. They go to <output_dir>/captions/<dataset>/<captioner>/captions.jsonl, each with "
+    "validation or test images. They go to <output_dir>/captions/<dataset>/<captioner>/<captioner>.jsonl, each with "
     "model, revision, seed and source image; a stopped command resumes.",
     [
         (

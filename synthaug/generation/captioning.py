@@ -1,7 +1,7 @@
 """A file of captions, written class by class and step by step; an interrupted one is continued.
 
-    <folder>/recipe.json       what wrote it: model, instruction, seed, images that were looked at
-    <folder>/captions.jsonl    a line for each caption: class, caption, and what it comes from
+    <folder>/recipe.json       what wrote it: model, instruction, seed
+    <folder>/<folder>.jsonl    a line for each caption: class, caption, and what it comes from
 
 A step is one answer of a language model, or one image looked at. What a step proposes depends on class, number of the
 step and seed alone, so an interrupted file ends up as it would have been.
@@ -29,7 +29,7 @@ from synthaug.messages import join_words, plural
 
 log = logging.getLogger(__name__)
 
-FILE, RECIPE = "captions.jsonl", "recipe.json"
+RECIPE = "recipe.json"
 _STEP = "step"
 _FORMER = ("```", "~~~")  # of a block of code around an answer
 _THOUGHTS = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
@@ -100,7 +100,7 @@ class CaptionFile:
 
     def __init__(self, folder: Path, captioner: Captioner, subjects: Sequence[Subject], seed: int) -> None:
         self.folder = folder
-        self.path = folder / FILE
+        self.path = folder / f"{folder.name}.jsonl"  # the name of prompts from this file
         self.captioner = captioner
         self.subjects = list(subjects)
         self.seed = seed

@@ -216,10 +216,10 @@ def fetch_folder(name: str, revision: str | None, patterns: Iterable[str], kind:
         import huggingface_hub
 
         info, failure = _model_info(name, revision, kind, key)
-        commit = info.sha if info else revision
         try:
+            # By its own name, not by the commit: or the cache would not know later which commit that was.
             folder = huggingface_hub.snapshot_download(
-                name, revision=commit, allow_patterns=list(patterns), local_files_only=info is None
+                name, revision=revision, allow_patterns=list(patterns), local_files_only=info is None
             )
         except huggingface_hub.errors.GatedRepoError as error:
             raise _gated_error(name, kind) from error

@@ -17,7 +17,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
 
 
 def rows_of(commands: Commands, name: str) -> list[dict[str, Any]]:
-    (path,) = (commands.folder / "outputs/captions/photos").glob(f"{name}-*/captions.jsonl")
+    (path,) = (commands.folder / "outputs/captions/photos").glob(f"{name}-*/*.jsonl")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -28,7 +28,7 @@ def test_a_language_model_writes_what_a_generator_paints(commands: Commands) -> 
     assert code == 0, printed
     rows = rows_of(commands, "instruct-author")
     assert [row["class"] for row in rows] == ["cat", "cat", "dog", "dog"]
-    (path,) = (commands.folder / "outputs/captions/photos").glob("instruct-author-*/captions.jsonl")
+    (path,) = (commands.folder / "outputs/captions/photos").glob("instruct-author-*/*.jsonl")
     assert f"prompts=file prompts.file={path.relative_to(commands.folder)}" in printed
     code, printed = commands.run(*captioner, "per_class=2", command="caption")
     assert code == 0, printed
@@ -37,7 +37,7 @@ def test_a_language_model_writes_what_a_generator_paints(commands: Commands) -> 
         "prompts=file", f"prompts.file={path.relative_to(commands.folder)}", "per_class=3", command="generate"
     )
     assert code == 0, printed
-    (manifest,) = (commands.folder / "outputs/synthetic/photos").glob("painter-file-captions-*/manifest.csv")
+    (manifest,) = (commands.folder / "outputs/synthetic/photos").glob("painter-file-instruct-author-*/manifest.csv")
     with manifest.open(newline="", encoding="utf-8") as stream:
         painted = [(row["class_name"], row["prompt"]) for row in csv.DictReader(stream)]
     assert painted == [

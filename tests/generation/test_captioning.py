@@ -87,7 +87,8 @@ def test_a_file_that_grows_ends_up_as_one_written_at_once(tmp_path: Path) -> Non
     for count in (1, 2, 3):
         CaptionFile(tmp_path / "grown", Author(ANSWERS), SUBJECTS, 0).ensure(count)
     CaptionFile(tmp_path / "once", Author(ANSWERS), SUBJECTS, 0).ensure(3)
-    assert (tmp_path / "grown/captions.jsonl").read_bytes() == (tmp_path / "once/captions.jsonl").read_bytes()
+    grown, once = (tmp_path / name / f"{name}.jsonl" for name in ("grown", "once"))
+    assert grown.read_bytes() == once.read_bytes()
 
 
 def test_an_interrupted_file_is_continued(tmp_path: Path) -> None:
@@ -135,7 +136,7 @@ def test_a_line_that_was_damaged_is_named(tmp_path: Path) -> None:
     lines = file.path.read_text(encoding="utf-8").splitlines()
     for damaged in ("{", '{"class": "cat"}', "[]"):
         file.path.write_text("\n".join([lines[0], damaged, *lines[2:]]), encoding="utf-8")
-        with pytest.raises(UserError, match=r"captions\.jsonl:2 "):
+        with pytest.raises(UserError, match=r"\.jsonl:2 "):
             file.ensure(2)
 
 

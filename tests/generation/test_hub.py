@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 
 from synthaug.errors import UserError
 from synthaug.generation import hub as hub_module
+from synthaug.generation.captioners import InstructionCaptioner
 from synthaug.generation.diffusion import DiffusionGenerator
+from tests.factories.captioners import save_language_model
 from tests.factories.pipelines import Pipelines
 from tests.generation.test_adapters import save_lora
 
@@ -44,7 +47,7 @@ class Hub:
         return sum(name in path for path in self.requests)
 
     def keep(self, name: str, file: str, content: bytes) -> None:
-        headers = {"ETag": '"abc"', "X-Repo-Commit": COMMIT, "Content-Length": str(len(content))}
+        headers = {"ETag": f'"{zlib.crc32(content):08x}"', "X-Repo-Commit": COMMIT, "Content-Length": str(len(content))}
         self.answers[f"/{name}/resolve/{COMMIT}/{file}"] = (200, headers, content)
 
 
@@ -260,3 +263,38 @@ def test_downloads_that_were_broken_off_are_counted(hub: Hub, pipelines: Pipelin
     text = refusal()
     assert "unet/diffusion_pytorch_model.safetensors is cut short" in text
     assert "(1 of its files downloaded in part: *.incomplete)" in text
+
+
+def test_a_captioner_of_the_hub(hub: Hub, tmp_path: Path) -> None:
+    name, folder = "someone/an-author", save_language_model(tmp_path / "author")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    hub.tell(name, *files, "pytorch_model.bin")
+    listed = [{"type": "file", "path": file, "size": len(text), "oid": "abc"} for file, text in files.items()]
+    listed += [{"type": "file", "path": "pytorch_model.bin", "size": 1, "oid": "abc"}]
+    hub.answers[f"/api/models/{name}/tree/{COMMIT}"] = (200, {}, json.dumps(listed).encode())
+    for file, content in files.items():
+        hub.keep(name, file, content)
+    captioner = InstructionCaptioner(name, "{count} of {class_name}", device="cpu")
+    captioner.check()
+    provenance = captioner.provenance()
+    assert (provenance["model"], provenance["revision"]) == (name, COMMIT)
+    fetched = {path.rpartition("/")[2] for path in hub.requests if "/resolve/" in path}
+    assert "model.safetensors" in fetched
+    assert "pytorch_model.bin" not in fetched
+    hub.answers.clear()
+    hub.answers["/"] = (503, {}, b"")
+    again = InstructionCaptioner(name, "{count} of {class_name}", device="cpu")
+    again.check()
+    assert again.provenance() == provenance, "from the cache, where the hub does not answer"
+
+
+def test_a_captioner_that_the_hub_refuses(hub: Hub) -> None:
+    captioner = InstructionCaptioner("someone/an-author", "{count} of {class_name}")
+    for status, code, words in ((404, "RepoNotFound", "captioner.model="), (403, "GatedRepo", "HF_TOKEN")):
+        hub_module._reachability_problem.cache_clear()
+        hub.refuse(status, code)
+        for use in (captioner.check, captioner.provenance):
+            with pytest.raises(UserError) as caught:
+                use()
+            assert str(caught.value).startswith("The captioner someone/an-author could not be loaded.")
+            assert words in str(caught.value)
