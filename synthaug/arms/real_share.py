@@ -56,25 +56,27 @@ def source_images(
         _check_adapters(records, real, settings, set() if announced is None else announced)
     if not is_guided(generator):
         return None
-    samples = select(real, settings)
+    mix = Mix.of(settings["mix"])
+    # A smoke test has fewer real images than classes.
+    samples = select(real, settings, least=int(settings["debug"] and not mix.is_without_real))
     by_class = per_class(samples, real.classes)
-    mix, name = Mix.of(settings["mix"]), settings["mix"]["name"]
     if empty := [class_name for class_name, listed in by_class.items() if not listed]:
         raise UserError(
-            f"mix={name} ({mix}): generator={settings['generator']['name']} starts from real images of the arm, and it "
-            f"has none of {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: choose a mix with real images, or a "
-            "generator without guidance by images."
+            f"generator={settings['generator']['name']} starts from real images of the arm, and {mix} has none of "
+            f"{', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: choose a mix with real images, or a generator "
+            "without guidance by images."
         )
     require_training_images(samples, real)
     return SourceImages(Path(settings["dataset"]["root"]).expanduser(), by_class)
 
 
-def select(real: RealImages, settings: Mapping[str, Any]) -> list[Sample]:
+def select(real: RealImages, settings: Mapping[str, Any], least: int = 0) -> list[Sample]:
     """Return the real images of a run.
 
     Args:
         real: the dataset, from `redrawn`.
         settings: of the run.
+        least: images of every class.
 
     Raises:
         UserError: the images do not allow the mix.
@@ -84,7 +86,7 @@ def select(real: RealImages, settings: Mapping[str, Any]) -> list[Sample]:
         counts = smoke_test.few_counts(real, mix)
     else:
         counts = mixing.required(real.train, real.classes, mix, real.more)
-    alone = {name: Counts(count.real, 0) for name, count in counts.items()}
+    alone = {name: Counts(max(count.real, least), 0) for name, count in counts.items()}
     return mixing.select(real.train, [], alone, identity.selection_seed(settings), real.more)
 
 

@@ -75,8 +75,17 @@ def test_redrawn_validation_images_are_no_sources() -> None:
 
 @pytest.mark.parametrize("changes", [{"real": 0.0}, {"real": 0.0, "debug": True}], ids=str)
 def test_arm_without_real_images_cannot_be_guided(changes: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"mix=55 .*starts from real images of the arm, and it has none of cat, dog"):
+    with pytest.raises(UserError, match=r"generator=painter starts from real images of the arm, and real=0 .* has none of cat, dog"):
         sources(dataset(), **changes)
+
+
+def test_smoke_test_has_a_source_of_every_class() -> None:
+    classes = [f"class{number:02d}" for number in range(30)]
+    train = [sample(100 * label + number, name, label) for label, name in enumerate(classes) for number in range(5)]
+    real = RealImages(classes, train, [], [])
+    images = real_share.source_images(real, settings(0.4, debug=True), Guided())
+    assert images is not None
+    assert all(images.by_class[name] for name in classes)
 
 
 def test_generator_that_is_not_guided_gets_no_sources() -> None:
