@@ -75,7 +75,9 @@ def test_redrawn_validation_images_are_no_sources() -> None:
 
 @pytest.mark.parametrize("changes", [{"real": 0.0}, {"real": 0.0, "debug": True}], ids=str)
 def test_arm_without_real_images_cannot_be_guided(changes: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"generator=painter starts from real images of the arm, and real=0 .* has none of cat, dog"):
+    with pytest.raises(
+        UserError, match=r"generator=painter starts from real images of the arm, and real=0 .* has none of cat, dog"
+    ):
         sources(dataset(), **changes)
 
 
