@@ -119,6 +119,11 @@ def test_every_wrong_line_is_named_at_once(tmp_path: Path, name: str) -> None:
         assert any(re.match(pattern, line) for line in lines), (pattern, lines)
 
 
+def test_a_quote_without_end_swallows_no_captions_unnoticed(tmp_path: Path) -> None:
+    lines = problems(write(tmp_path / "c.csv", 'class,caption\ncat,"a cat\ncat,a black cat\n'))
+    assert any(re.match(r"c\.csv:\d: no CSV", line) for line in lines)
+
+
 def test_all_kinds_of_problems_are_named_together(tmp_path: Path) -> None:
     folder = write_folder(
         tmp_path / "captions",
