@@ -16,10 +16,10 @@ from synthaug.errors import UserError
 
 YamlError = yaml.YAMLError
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 8_000_000, 20_000, 40
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _TextLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+class _TextLoader(_Loader):  # type: ignore[misc]  # yaml has no types
     """Reads everything as it is written: `no`, `01` and `3.10` are names of classes as well as any."""
 
     yaml_implicit_resolvers: ClassVar = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # the merge of mappings

@@ -51,7 +51,7 @@ class Captions:
     places: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """A hash of the captions alone: the same for another format, comment or place of the file."""
         return hashlib.sha256(json.dumps(self.by_class, sort_keys=True).encode()).hexdigest()[:12]
