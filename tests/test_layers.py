@@ -71,6 +71,7 @@ INSIDE = {
         "synthaug.analysis.cost",
         "synthaug.analysis.dataset",
         "synthaug.analysis.synthetic",
+        "synthaug.analysis.set_pages",
         "synthaug.analysis.findings",
         "synthaug.analysis.text",
         "synthaug.analysis.output",

@@ -13,6 +13,7 @@ from synthaug.analysis.output import report_cache
 from synthaug.analysis.output.console import report_text
 from synthaug.analysis.output.export import write_files
 from synthaug.analysis.output.report_cache import StoredReport
+from synthaug.analysis.set_pages import page_files
 from synthaug.analysis.training_images import locator, manifest_files
 from synthaug.analysis.validity.sources import sources
 from synthaug.files import remove_unfinished, why_not_writable, write_text
@@ -98,3 +99,4 @@ def _images(comparison: Comparison) -> Iterator[Path]:
         yield from (locate(row.path) for row in rows)
         yield from (locate(path) for path, _ in images.test)
         yield from manifest_files(rows, locate).values()
+        yield from page_files(group, comparison.folder)

@@ -17,14 +17,13 @@ from synthaug.analysis.output.page.frame import environment, policy, style_sheet
 from synthaug.analysis.output.page.thumbnails import Thumbnail, thumbnail
 from synthaug.analysis.synthetic.label_fidelity import worst
 from synthaug.analysis.synthetic.set_quality import SetQuality
-from synthaug.analysis.synthetic.set_record import SetRecord
+from synthaug.analysis.synthetic.set_record import NUMBERS, PAGE, SetRecord
 from synthaug.analysis.text import set_text
 from synthaug.data.folders import CONTACT_SHEETS
 from synthaug.data.samples import Sample, digest, per_class
 from synthaug.files import write_json, write_text
 from synthaug.screening.verdicts import Verdict
 
-PAGE, NUMBERS = "set.html", "quality.json"
 MAX_CLASSES, PICTURES_PER_CLASS = 40, 16
 MAX_PAIRS = 12
 MAX_COPIES, MAX_REJECTED = 48, 12  # pictures, the second of a reason

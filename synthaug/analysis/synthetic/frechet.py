@@ -14,7 +14,7 @@ from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.synthetic.embedded import Embedded
 
 MIN_PER_DIMENSION = 2  # images of each set per dimension from which on the extrapolation holds: benchmarks.quality
-SPLITS = 4  # into halves, for the distance at half as many images
+SPLITS, ENOUGH = 4, 4000  # into halves, for the distance at half as many images; of so many images, one will do
 GROUPS = 10  # of the jackknife
 T = 2.262  # 97.5 % quantile of Student's t with GROUPS - 1 degrees of freedom
 
@@ -40,9 +40,12 @@ def frechet_distance(first: Vectors, second: Vectors) -> float:
 
 def _root(vectors: Vectors) -> NDArray[np.float64]:
     """Return R, of at most D rows, with RᵀR the covariance of the vectors."""
-    centred = np.asarray(vectors, dtype=np.float64)
-    centred = (centred - centred.mean(axis=0)) / np.sqrt(len(vectors) - 1)
-    return np.asarray(np.linalg.qr(centred, mode="r")) if len(centred) > centred.shape[1] else centred
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    centred /= np.sqrt(len(vectors) - 1)
+    if len(centred) <= centred.shape[1]:
+        return np.asarray(centred)
+    eigenvalues, axes = np.linalg.eigh(centred.T @ centred)
+    return np.asarray((axes * np.sqrt(eigenvalues.clip(0))).T)
 
 
 def extrapolated_distance(first: Embedded, second: Embedded, random: np.random.Generator) -> Estimate | None:
@@ -72,7 +75,7 @@ def _extrapolated(pair: Sequence[Embedded], random: np.random.Generator) -> floa
     first, second = pair
     halves = [
         frechet_distance(left.vectors, right.vectors)
-        for _ in range(SPLITS)
+        for _ in range(max(1, min(SPLITS, ENOUGH // len(first))))
         for left, right in zip(first.halves(random), second.halves(random), strict=True)
     ]
     return 2 * frechet_distance(first.vectors, second.vectors) - float(np.mean(halves))

@@ -22,7 +22,7 @@ from synthaug.analysis.synthetic.neighbourhoods import Neighbourhoods, compare_n
 
 MIN_IMAGES = 20  # of each origin, below which nothing is compared; of a class too
 MIN_OF_CLASS = 4  # of each origin, below which a class is left out of what is compared: half of it are two
-MAX_IMAGES = 10_000  # of each origin, so that it takes a minute
+MAX_IMAGES = 5_000  # of each origin, so that it takes a minute
 SPLITS = 3  # of the real images into halves
 
 Vectors = NDArray[np.floating]

@@ -16,6 +16,7 @@ from synthaug.screening.screened_images import ScreenedImages
 from synthaug.screening.verdicts import COPIES, VERDICTS, Verdict, read_verdicts
 
 SETTINGS = "set.json"
+PAGE, NUMBERS = "set.html", "quality.json"
 # What distinguishes ways of making an image, for people; the rest is in the manifest.
 FACTS = ("model", "revision", "weights", "scheduler", "steps", "guidance", "dtype", "negative_prompt")
 

@@ -1,12 +1,14 @@
 """Render what a synthetic set is like; the words are in `templates/set.md.j2`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.analysis.inference.intervals import Estimate
+from synthaug.analysis.set_pages import SetPage
 from synthaug.analysis.synthetic.set_quality import MIN_IMAGES, Scores, SetQuality
 from synthaug.analysis.synthetic.set_record import SetRecord
 from synthaug.analysis.text.document import Block, Heading
@@ -149,3 +151,32 @@ def rejection_document(record: SetRecord) -> list[Block]:
 def settings_document(record: SetRecord) -> list[Block]:
     """Render the settings of the generator."""
     return _TEMPLATE.document("settings", record)
+
+
+HEADERS = ("set", "arms", "images", "FID\nwithout end", "KID", "precision", "recall", "coverage", "right class %")
+
+
+def set_rows(pages: Sequence[SetPage], labels: Mapping[str, str]) -> list[list[str]]:
+    """Return a row for each set of a study, after its name.
+
+    Args:
+        pages: of the sets.
+        labels: how arms are called, by name.
+    """
+    return [[", ".join(labels[arm] for arm in page.arms), *_cells(page.numbers)] for page in pages]
+
+
+def _cells(numbers: Mapping[str, Any]) -> list[str]:
+    scores, counts = numbers.get("scores") or {}, numbers.get("counts")
+    shares = [f"{scores[name]:.2f}" if name in scores else NONE for name in ("precision", "recall", "coverage")]
+    right = numbers.get("label_fidelity")
+    return [
+        f"{sum(counts.values()):,}" if counts else NONE,
+        *(_listed(numbers.get(name)) for name in ("fid_without_end", "kid")),
+        *shares,
+        percent(right[0], 1) if right else NONE,
+    ]
+
+
+def _listed(estimate: Sequence[float] | None) -> str:
+    return NONE if estimate is None else interval(Estimate(*estimate), 3)

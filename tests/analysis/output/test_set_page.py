@@ -13,7 +13,7 @@ from synthaug.analysis.output.figures.set_map import set_map
 from synthaug.analysis.synthetic.embedding_map import EmbeddingMap
 from synthaug.analysis.synthetic.set_measurement import measure_set
 from synthaug.analysis.synthetic.set_quality import SetQuality
-from synthaug.analysis.synthetic.set_record import SetRecord, record_of
+from synthaug.analysis.synthetic.set_record import NUMBERS, SetRecord, record_of
 from synthaug.data.samples import REAL, Sample
 from synthaug.files import read_json, sha256
 from synthaug.screening.verdicts import TEACHER, TEST_COPY, TRAIN_COPY, Verdict
@@ -68,7 +68,7 @@ def test_the_page_loads_nothing_and_has_all_sections(html: str) -> None:
 
 
 def test_its_numbers_are_those_of_the_set(html: str, record: SetRecord, quality: SetQuality) -> None:
-    numbers = read_json(record.folder / set_page.NUMBERS)
+    numbers = read_json(record.folder / NUMBERS)
     assert quality.scores
     assert quality.kid
     assert numbers["scores"]["precision"] == quality.scores.precision

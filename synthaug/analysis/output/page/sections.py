@@ -5,9 +5,12 @@ A new section is a function here or in a module of its own, one line in `SECTION
 there is nothing to show; matplotlib figures stand in it under `FIGURES`, name → figure, and reach the template as SVG.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from synthaug.analysis.comparison.model import Group, controls_of
 from synthaug.analysis.exchange.grid import grid_of
@@ -15,6 +18,7 @@ from synthaug.analysis.output.figures.alike import draw_arms_alike
 from synthaug.analysis.output.figures.heat_map import accuracy_grid
 from synthaug.analysis.output.page import charts, pictures, protocol
 from synthaug.analysis.output.page.content import Content
+from synthaug.analysis.set_pages import set_pages
 from synthaug.analysis.text import (
     arm_table,
     check_text,
@@ -23,6 +27,7 @@ from synthaug.analysis.text import (
     factor_text,
     power_text,
     robustness_text,
+    set_text,
     subsets_text,
 )
 from synthaug.analysis.validity.check_result import SERIOUS
@@ -129,6 +134,19 @@ def power(content: Content) -> Context | None:
     return {"arms": arms} if arms else None
 
 
+def sets(content: Content) -> Context | None:
+    """Return the synthetic sets that have a page, with the numbers on it."""
+    pages = set_pages(content.group, content.comparison.folder)
+    if not pages:
+        return None
+    labels, study = arm_table.labels(content.group), content.comparison.folder.resolve()
+    addresses = [quote(Path(os.path.relpath(page.file.resolve(), study)).as_posix()) for page in pages]
+    return {
+        "sets": list(zip(pages, addresses, set_text.set_rows(pages, labels), strict=True)),
+        "headers": set_text.HEADERS,
+    }
+
+
 def costs(content: Content) -> Context | None:
     """Return what each arm took."""
     return {"costs": content.findings.costs} if content.findings.costs else None
@@ -164,6 +182,7 @@ SECTIONS = (
     Section("confusion", "Confusion matrices", charts.confusion),
     Section("hardest", "Hardest test images", pictures.hardest),
     Section("images", "Training images", pictures.images),
+    Section("sets", "Synthetic sets", sets),
     Section("cost", "Cost", costs),
     Section("protocol", "Protocol", protocol.protocol),
     Section("runs", "Runs", runs),
