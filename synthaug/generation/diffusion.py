@@ -22,6 +22,7 @@ from synthaug.generation.pipeline_guidance import RULES, Guidance, GuidanceRule,
 from synthaug.generation.quantization import quantization_problems
 from synthaug.generation.quiet import quiet
 from synthaug.generation.single_file import is_single_file, local_file
+from synthaug.generation.text_memory import remember_texts
 
 log = logging.getLogger(__name__)
 
@@ -272,6 +273,7 @@ class DiffusionGenerator:
             memory.place_pipeline(
                 self.model, loaded.pipeline, loaded.device, self.offload, self.slicing, self.tiling, self.compile
             )
+        remember_texts(loaded.pipeline)
         self._loaded, self._class_in_use = loaded, None
 
     def _use_class(self, class_name: str) -> None:

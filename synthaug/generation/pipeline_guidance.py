@@ -53,8 +53,8 @@ def _of_unet(source: str) -> GuidanceRule:
     return _classic(source, embedded="guidance_scale", embedded_if=("unet", "time_cond_proj_dim"))
 
 
-def _embedded(source: str, condition: tuple[str, str] | None = None, argument: str = "guidance_scale") -> GuidanceRule:
-    return GuidanceRule(argument=None, negative=NEVER, embedded=argument, embedded_if=condition, source=source)
+def _embedded(source: str, condition: tuple[str, str] | None = None) -> GuidanceRule:
+    return GuidanceRule(argument=None, negative=NEVER, embedded="guidance_scale", embedded_if=condition, source=source)
 
 
 def _of_flux(source: str) -> GuidanceRule:
@@ -147,9 +147,6 @@ UNLISTED: dict[str, GuidanceRule] = {
     "LongCatImagePipeline": _classic("longcat_image/pipeline_longcat_image.py"),
     "ErnieImagePipeline": _classic("ernie_image/pipeline_ernie_image.py"),
     "SanaSprintPipeline": _embedded("sana/pipeline_sana_sprint.py"),
-    "HunyuanImagePipeline": _embedded(
-        "hunyuan_image/pipeline_hunyuanimage.py", ("transformer", "guidance_embeds"), "distilled_guidance_scale"
-    ),
 }
 RULES: dict[str, GuidanceRule] = {**LISTED, **UNLISTED}
 
