@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from synthaug.config import schema
+from synthaug.generation.prompts import read_prompts
 from synthaug.generation.synthetic_set import SyntheticSet
 from synthaug.models.backbones import build_backbone
 from synthaug.runs.discovery import find_runs
@@ -36,11 +37,17 @@ def own_configs(tmp_path: Path) -> Path:
 
 
 def test_one_yaml_each_for_a_mix_a_model_and_a_dataset(own_configs: Path) -> None:
-    assert [group for group, _, _ in SNIPPETS] == ["mix", "model", "dataset", "dataset"]
+    assert [group for group, _, _ in SNIPPETS] == ["mix", "model", "dataset", "prompts", "dataset"]
     schema.register()
-    (job,) = jobs_of(f"--config-dir={own_configs}", "mix=91", "model=convnext", "dataset=shelter")
+    (job,) = jobs_of(f"--config-dir={own_configs}", "mix=91", "model=convnext", "dataset=shelter", "prompts=night")
     assert job.key.folder.match("shelter/91-tiny_digits-convnext-??????/seed0")
     assert (job.settings["mix"]["real"], job.settings["mix"]["synthetic"]) == (0.1, 0.9)
+    prompts = read_prompts(job.settings["prompts"], None)
+    prompts.check(["fox"])
+    assert {text.rpartition(", ")[0].rpartition(", ")[2] for text in prompts.distinct("fox", 8)} == {
+        "at dusk",
+        "at night under a street lamp",
+    }
     backbone = build_backbone(job.settings["model"]["backbone"], None, num_classes=2)
     assert sum(parameter.numel() for parameter in backbone.parameters()) > 1_000_000
 

@@ -292,6 +292,22 @@ def test_every_image_has_its_own_prompt(tmp_path: Path) -> None:
         SyntheticSet(tmp_path, Painter(), Prompts(by_class={"cat": ["x"]})).ensure({"owl": 1})
 
 
+def test_a_set_that_grows_keeps_its_combinations_of_lists(tmp_path: Path) -> None:
+    lists = {"place": ["in snow", "at home", "at sea"], "light": ["at dawn", "at night"]}
+    prompts = Prompts(["a {class_name} {place} {light}"], lists=lists)
+    for count in (2, 7):
+        SyntheticSet(tmp_path / "grown", Painter(), prompts).ensure({"cat": count})
+    SyntheticSet(tmp_path / "once", Painter(batch_size=10), prompts).ensure({"cat": 7})
+    grown, once = ([(row.prompt, row.seed) for row in read_manifest(tmp_path / name)] for name in ("grown", "once"))
+    assert grown == once
+    assert len({text for text, _ in once}) == 6
+    assert once[0][0] == once[6][0]
+    with pytest.raises(UserError, match="other prompts"):
+        SyntheticSet(tmp_path / "once", Painter(), Prompts(prompts.templates, lists={**lists, "light": ["x"]})).samples(
+            ["cat"]
+        )
+
+
 def test_another_batch_size_is_no_difference(tmp_path: Path) -> None:
     SyntheticSet(tmp_path, Painter(batch_size=2)).ensure({"cat": 3})
     assert SyntheticSet(tmp_path, Painter(batch_size=5)).ensure({"cat": 7}) == 4
