@@ -168,6 +168,19 @@ def test_images_that_were_deleted_or_changed(folder: Path, tmp_path: Path, capsy
     assert not (tmp_path / "b").exists()
 
 
+def test_images_of_several_formats_and_without_a_row(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "cat/000000.png").rename(folder / "cat/000000.webp")
+    shutil.copy(folder / "cat/000001.png", folder / "cat/000077.png")
+    assert main([str(folder), str(tmp_path / "a")]) == 0
+    assert "1 without a row in manifest.csv" in capsys.readouterr().out
+    assert [row["file_name"] for row in rows_of(tmp_path / "a")][:2] == ["cat/000000.webp", "cat/000001.png"]
+    described = json.loads((tmp_path / "a" / CROISSANT).read_text(encoding="utf-8"))
+    encodings = [entry["encodingFormat"] for entry in described["distribution"]]
+    assert encodings == ["application/jsonlines", "image/png", "image/webp"]
+
+
 def test_a_target_that_cannot_be_written_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

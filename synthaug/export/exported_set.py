@@ -114,6 +114,7 @@ def read_set(folder: Path, screening: str | None = None) -> ExportedSet:
         "rejected by the generator": len(rows) - len(accepted),
         f"not kept by {chosen}": len(accepted) - len(selected),
         "deleted": len(selected) - len(images),
+        f"without a row in {MANIFEST}": len(present.keys() - {(row.class_name, row.index) for row in rows}),
     }
     left_out = [f"{count:,} {reason}" for reason, count in counts.items() if count]
     settings_file = folder / _SET_SETTINGS
