@@ -16,6 +16,7 @@ _NAMESPACES = {
 }
 # Field of ours → property of IPTC.
 _IPTC = {"model": "AISystemUsed", "revision": "AISystemVersionUsed", "prompt": "AIPromptInformation"}
+_LONGEST = 4_000  # letters of a field: a JPEG file has room for 65,000 bytes in all
 _MARKER = "W5M0MpCehiHzreSzNTczkc9d"  # every XMP packet has it
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -26,7 +27,7 @@ def packet(fields: Mapping[str, object]) -> bytes:
     Args:
         fields: of the image, such as prompt and seed; empty ones are left out. No secrets: see `environment.hidden`.
     """
-    texts = {name: _NOT_XML.sub("\ufffd", str(value)) for name, value in fields.items() if str(value)}
+    texts = {name: _NOT_XML.sub("\ufffd", str(value)[:_LONGEST]) for name, value in fields.items() if str(value)}
     properties = {"Iptc4xmpExt:DigitalSourceType": SOURCE_TYPE}
     properties |= {f"Iptc4xmpExt:{_IPTC[name]}": text for name, text in texts.items() if name in _IPTC}
     properties |= {f"synthaug:{name}": text for name, text in texts.items() if name not in _IPTC}

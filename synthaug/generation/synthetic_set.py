@@ -400,7 +400,7 @@ class SyntheticSet:
         settings = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
         xmp = image_metadata.packet({**columns, "settings": settings})
         if self.formats is None:
-            return encode(image, replace(_PNG, mode=image.mode), xmp)
+            return encode(image, replace(_PNG, mode="L" if image.mode == "L" else "RGB"), xmp)
         return self.formats.store(image, row.class_name, row.index, xmp)
 
     def _write(self, rows: list[ManifestRow]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -164,6 +165,22 @@ def test_an_image_says_how_it_came_to_be_and_keeps_secrets(tmp_path: Path, monke
     assert "torch" not in described
     assert b"hunter22" not in sample.path.read_bytes()
     assert (decode(sample.path, None) == painter.paint(painter.prompt.format(class_name="cat"), row.seed)).all()
-    jpeg = matched(tmp_path / "jpeg", training(tmp_path / "real"))
+    folder = tmp_path / "jpeg"
+    endless = Painter(prompt="猫" * 50_000 + "{class_name}")
+    jpeg = SyntheticSet(folder, endless, formats=MatchedFormats(folder, training(tmp_path / "real")))
     jpeg.ensure({"cat": 1})
-    assert properties(jpeg.samples(["cat"])[0].path)["steps"] == "16"
+    described = properties(jpeg.samples(["cat"])[0].path)
+    assert (described["steps"], len(described["AIPromptInformation"])) == ("16", 4_000)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])
+def test_images_of_any_mode_keep_their_pixels(tmp_path: Path, mode: str) -> None:
+    class Other(Painter):
+        def paint(self, prompt: str, seed: int) -> Image.Image:
+            return super().paint(prompt, seed).convert(mode)
+
+    painter = Other()
+    synthetic = SyntheticSet(tmp_path, painter)
+    synthetic.ensure({"cat": 1})
+    (row,), (sample,) = synthetic.rows(), synthetic.samples(["cat"])
+    assert (decode(sample.path, None) == np.asarray(painter.paint(row.prompt, row.seed).convert("RGB"))).all()
