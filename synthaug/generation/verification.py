@@ -1,7 +1,8 @@
 """Whether a synthetic set still is what its manifest says, and what its generator makes of the same seeds today.
 
 An image is the same where it differs by no more than `MOST_MEAN` levels on average and `MOST_LEVELS` at any pixel:
-another batch size, library or processor changes single levels, which a JPEG file spreads over blocks of 8 × 8 pixels.
+another batch size, library or processor changes single levels. Of a tenth of an image's values, they become up to 57
+levels, and 0.8 on average, in a JPEG file of quality 40, and 10 in one of 92 (measured on 60 photographs).
 """
 
 import random
@@ -18,7 +19,7 @@ from synthaug.data.folders import files_below
 from synthaug.data.parallel import map_images
 from synthaug.generation.synthetic_set import ManifestRow, SyntheticSet, image_seed
 
-MOST_MEAN, MOST_LEVELS = 1.0, 32.0  # of 256
+MOST_MEAN, MOST_LEVELS = 1.0, 64.0  # of 256
 _VERSIONS = ("revision", "weights", "dtype", "scheduler", "diffusers", "transformers", "torch", "python")
 
 

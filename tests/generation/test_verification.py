@@ -75,7 +75,7 @@ def test_images_within_the_tolerance_are_the_same_and_changed_versions_are_named
     repetitions, changes = repeat(SyntheticSet(synthetic.folder, Drifting(levels=20)), CLASSES, 7, seed=0)
     assert all(item.is_same and item.largest == 20 for item in repetitions)
     assert changes == [f"weights: {'1' * 64} recorded, {'2' * 64} now", "torch: 0.3 recorded, 9.9 now"]
-    repetitions, _ = repeat(SyntheticSet(synthetic.folder, Drifting(levels=40)), CLASSES, 7, seed=0)
+    repetitions, _ = repeat(SyntheticSet(synthetic.folder, Drifting(levels=80)), CLASSES, 7, seed=0)
     assert not any(item.is_same for item in repetitions)
 
 
@@ -161,9 +161,9 @@ def test_a_recipe_that_changed_is_refused(synthetic: SyntheticSet) -> None:
 @pytest.mark.parametrize(
     ("item", "same"),
     [
-        (Repetition("a", 1.0, 32.0), True),
+        (Repetition("a", 1.0, 64.0), True),
         (Repetition("a", 1.01, 2.0), False),
-        (Repetition("a", 0.1, 33.0), False),
+        (Repetition("a", 0.1, 65.0), False),
         (Repetition("a", problem="gone"), False),
     ],
 )
