@@ -232,7 +232,7 @@ class FolderPool:
                     for name, paths in self._class_files().items()
                 }
             checksums.verify(self.root, (item for files in listed.values() for item in files))
-            rejected = self._screen({key: path for files in listed.values() for path, key in reversed(files)})
+            rejected = self._screen([(key, path) for files in listed.values() for path, key in files])
             self._rejections, self._images = [], {}
             for name, files in listed.items():
                 first: dict[str, Path] = {}
@@ -245,18 +245,18 @@ class FolderPool:
                 self._images[name] = [(path, key) for key, path in first.items() if not rejected[key]]
         return self._images
 
-    def _screen(self, images: Mapping[str, Path]) -> dict[str, str]:
+    def _screen(self, images: Sequence[tuple[str, Path]]) -> dict[str, str]:
         """Return SHA-256 → why the image is rejected, "" for an accepted one."""
         path = self.folder / "screened.csv"
         self.folder.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(self.folder / ".lock", f"screens the images of {self.root}"):
             remove_unfinished(self.folder)
             results = _read_results(path)
-            new = {key: image for key, image in images.items() if key not in results}
+            new = {key: image for key, image in reversed(images) if key not in results}
             if new:
                 results |= zip(new, map_images(_screen_image, list(new.items()), "screening"), strict=True)
                 write_checked_rows(path, _COLUMNS, sorted(results.items()))
-                rejected = [f"{image}: {results[key]}" for key, image in new.items() if results[key]]
+                rejected = [f"{image}: {results[key]}" for key, image in images if key in new and results[key]]
                 if rejected:
                     log.warning("%s of the pool rejected:\n%s", plural(len(rejected), "image"), bullets(rejected))
         return results

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from synthaug.screening.verdicts import (
     Verdict,
     VerdictFile,
     counted,
+    examples,
 )
 
 log = logging.getLogger(__name__)
@@ -166,17 +168,20 @@ class ScreenedImages:
         return [*(verdict for name in classes for verdict in judged.get(name, ())), *own_rejections]
 
     def record(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Return what a run writes down of the screening: where its file is, its criteria and counts by class.
+        """Return what a run writes down: where the file is, criteria, thresholds, counts by class, a few examples.
 
         Args:
             classes: names.
         """
+        verdicts = self.verdicts(classes)
         return {
             "name": self.settings.name or "custom",
             "file": str(self._file.path),
             "root": str(self.root),
             "criteria": self.settings.criteria,
-            "classes": counted(self.verdicts(classes)),
+            "thresholds": self._file.thresholds(),
+            "classes": counted(verdicts),
+            "examples": [asdict(verdict) | {"image": str(self._path(verdict.image))} for verdict in examples(verdicts)],
         }
 
     def _read(self) -> dict[str, list[Verdict]]:
@@ -373,7 +378,7 @@ class ScreenedImages:
 
     def _reasons(self, name: str) -> str:
         rejected = counted(self.verdicts([name])).get(name, {}).get("rejected", {})
-        return ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "none rejected"
+        return ", ".join(f"{reason}: {count}" for reason, count in rejected.items()) or "none rejected"
 
     def _refuse_test_copies(self, classes: Sequence[str]) -> None:
         if self.settings.test_copies != STOP:

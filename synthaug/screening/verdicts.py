@@ -93,6 +93,12 @@ class VerdictFile:
         write_json(self.folder / CRITERIA, {**self._settings, "thresholds": dict(thresholds)})
         write_checked_rows(self.path, _COLUMNS, map(_cells, verdicts))
 
+    def thresholds(self) -> dict[str, float]:
+        """Return what scores were compared with, by criterion and class."""
+        path = self.folder / CRITERIA
+        recorded: dict[str, float] = read_json(path)["thresholds"] if path.is_file() else {}
+        return recorded
+
 
 def read_verdicts(path: Path) -> list[Verdict]:
     """Return the verdicts of a file, whatever the criteria, less those that are not as they were written."""
@@ -121,3 +127,17 @@ def counted(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Any]]:
         else:
             of_class["rejected"][verdict.reason] += 1
     return {name: {**count, "rejected": dict(count["rejected"].most_common())} for name, count in counts.items()}
+
+
+def examples(verdicts: Iterable[Verdict], limit: int = 6) -> list[Verdict]:
+    """Return the first rejected images of each reason, and the first kept ones that are copies of training images.
+
+    Args:
+        verdicts: of any images.
+        limit: most of a reason.
+    """
+    shown: dict[tuple[str, bool], list[Verdict]] = {}
+    for verdict in verdicts:
+        if verdict.reason:
+            shown.setdefault((verdict.reason, verdict.kept), []).append(verdict)
+    return [verdict for listed in shown.values() for verdict in listed[:limit]]

@@ -16,7 +16,7 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.disagreement import disputed, never_right
 from synthaug.analysis.comparison.model import Comparison, Group
 from synthaug.analysis.findings import Findings, findings
-from synthaug.analysis.output.page import charts, pictures, protocol
+from synthaug.analysis.output.page import charts, pictures, protocol, screened
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.frame import TEMPLATES
 from synthaug.analysis.output.page.render import Page, render
@@ -32,6 +32,24 @@ SMALL = {name: SWEEP[name] for name in ("real", "64")}
 TINY = MadeUp(arms=SMALL, classes=("cat", "cow", "dog"), n_test=300)
 CONTROLLED = SMALL | {"real40": (0.4, 0.0), "82": SWEEP["82"]}
 STRANGE = ("猫", "كلب", "<b>cow & calf</b>", "$x_1$", 'say "hi"', "a very long name of some aircraft variant")
+
+
+SCREENING = {
+    "name": "default",
+    "file": "outputs/synthetic/photos/sd15/screening-default-0/verdicts.csv",
+    "root": "outputs/synthetic/photos/sd15",
+    "criteria": {},
+    "thresholds": {},
+    "classes": {
+        "cat": {"kept": 40, "copies": 1, "rejected": {"near duplicate in its class": 2}},
+        "dog": {"kept": 39, "copies": 0, "rejected": {"near duplicate in its class": 1, "copy of a test image": 8}},
+    },
+    "examples": [
+        {"image": "sd15/cat/000003.png", "reason": "copy of a training image", "kept": True, "match": "p/cat/7.jpg"},
+        {"image": "sd15/dog/000001.png", "reason": "copy of a test image", "kept": False, "match": "p/dog/9.jpg"},
+        {"image": "sd15/dog/000002.png", "reason": "near duplicate in its class", "kept": False, "match": "dog/0.png"},
+    ],
+}
 
 
 class Parser(HTMLParser):
@@ -115,7 +133,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if run.arm == "82":
                 by_class = {name: {"cat": 1, "dog": 2}.get(name, 3) for name in content.classes}
                 finished = {"synthetic": by_class, "scores": dict.fromkeys(content.classes, 0.25), "accuracy": 0.9}
-                edit_result(run.folder, {"feedback": [finished]})
+                edit_result(run.folder, {"feedback": [finished], "screening": SCREENING})
             if run.arm == "real":
                 edit_result(run.folder, {f"counts.per_class.{content.classes[1]}.real": 90})
     paths = compare(study).groups[0].paths
@@ -357,3 +375,33 @@ def test_a_grid_of_arms_is_a_heat_map_and_its_walls_are_folded(tmp_path: Path) -
         (inside,) = re.findall(rf'<section id="{section}-1".*?</section>', page.html, re.DOTALL)
         assert re.search(r"</h3>\s*<details>", inside)
         assert "real0.4-synthetic2" not in inside
+
+
+def test_copies_stand_side_by_side_and_without_their_files_by_name(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", dataclasses.replace(TINY, arms=CONTROLLED))
+    images = {name: tmp_path / "pool" / "cat" / f"{name}.png" for name in ("copy", "original")}
+    for number, path in enumerate(images.values()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20), (200, 10 * number, 0)).save(path)
+    pairs = [("copy of a test image", str(images["original"])), ("near duplicate in its class", "cat/original.png")]
+    examples = [{"image": str(images["copy"]), "reason": r, "kept": False, "match": m} for r, m in pairs]
+    rejected = {reason: 8 for reason, _ in pairs}
+    record = {
+        **SCREENING,
+        "root": str(tmp_path / "pool"),
+        "classes": {"cat": {"kept": 1, "copies": 0, "rejected": rejected}},
+        "examples": [*examples, {**examples[0], "image": "gone/cat/1.png"}],
+    }
+    for run in discovery.find_runs(study):
+        if run.arm in ("64", "82"):
+            edit_result(run.folder, {"screening": record})
+    filled = screened.screening(Content(*analyse(study)))
+    assert filled is not None
+    (of_both,) = filled["sets"]
+    assert list(of_both.arms) == ["64", "82"]
+    assert of_both.total == {"kept": 1, "copies": 0, "rejected": rejected}
+    shown = of_both.shown["copy of a test image, rejected: 8"]
+    assert [(item.picture is None, item.match is None) for item in shown] == [(False, False), (True, False)]
+    assert [item.name for item in shown] == ["cat/copy.png", "cat/1.png"]
+    (duplicate,) = of_both.shown["near duplicate in its class, rejected: 8"]
+    assert (duplicate.match is None, duplicate.match_name) == (False, "= cat/original.png")

@@ -16,7 +16,7 @@ from synthaug.analysis.comparison.model import Group, controls_of
 from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.output.figures.alike import draw_arms_alike
 from synthaug.analysis.output.figures.heat_map import accuracy_grid
-from synthaug.analysis.output.page import charts, pictures, protocol
+from synthaug.analysis.output.page import charts, pictures, protocol, screened
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.set_pages import set_pages
 from synthaug.analysis.text import (
@@ -183,6 +183,7 @@ SECTIONS = (
     Section("hardest", "Hardest test images", pictures.hardest),
     Section("images", "Training images", pictures.images),
     Section("sets", "Synthetic sets", sets),
+    Section("screening", "Screening of synthetic images", screened.screening),
     Section("cost", "Cost", costs),
     Section("protocol", "Protocol", protocol.protocol),
     Section("runs", "Runs", runs),
