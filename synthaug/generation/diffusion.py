@@ -260,6 +260,7 @@ class DiffusionGenerator:
                 pipeline, attached = self._guidance.adapt(loaded.pipeline, self.model, loaded.dtype)
             loaded = replace(loaded, pipeline=pipeline)
         self._text_guidance = self._decide_guidance(loaded)
+        self._tell_published()
         names = ["height", "width", "max_sequence_length"]
         if self.is_guided:  # the size of the real images is that of the synthetic ones
             accepted = options.call_parameters(type(loaded.pipeline))
@@ -442,6 +443,13 @@ class DiffusionGenerator:
     def _memory_key(self) -> tuple[object, ...]:
         size = (self.height, self.width, self.dtype)
         return (self.model, *size, self.device, self.offload, self.slicing, self.tiling)
+
+    def _tell_published(self) -> None:
+        """Tell what the authors of distilled weights publish, where that stands in for a setting."""
+        published = published_values(self.model, self._loras)
+        if published is not None and None in (self.num_inference_steps, self.guidance_scale):
+            text = "%s: %d steps and guidance %g where none are set, as its authors publish (%s)"
+            log.info(text, self.model, published.steps, published.guidance, published.source)
 
     def _quantization_problems(self) -> list[str]:
         is_file = is_single_file(self.model, self.file)

@@ -122,6 +122,7 @@ def load_pipeline(
     with quiet() as messages:
         try:
             kind = _pipeline_class(model, folder)
+            _check_parts(model, folder)
             if checkpoint is None:
                 more = (
                     {"quantization_config": quantization_config(quantization, folder, getattr(torch, dtype))}
@@ -275,6 +276,26 @@ def _pipeline_class(model: str, folder: Path) -> Any:
             model, f"a {kind} is not a text-to-image model: {reason}", f"fetch it again, or {_OTHER_MODEL}"
         )
     return diffusers.DiffusionPipeline
+
+
+def _check_parts(model: str, folder: Path) -> None:
+    """Refuse a folder without parts that its makers leave to be added, such as HiDream's fourth text encoder."""
+    import diffusers
+
+    index = _read_json(folder / MODEL_INDEX)
+    kind = getattr(diffusers, str(index["_class_name"]))
+    required = {
+        name
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+    }
+    if missing := sorted(required - set(index) - set(kind._optional_components) - {"self"}):
+        cause = f"its {', '.join(missing)} are to be added by its users, from another model"
+        remedy = (
+            "load it in Python with these parts, save it with save_pretrained(<folder>), and set "
+            "generator.model=<folder>."
+        )
+        raise model_error(model, cause, remedy)
 
 
 def _read_config(part: Path) -> dict[str, Any]:

@@ -342,3 +342,31 @@ def test_options_that_a_scheduler_lacks_are_all_named(pipelines: Pipelines) -> N
         generator("sdxl", pipelines("sdxl"), scheduler_options={"beta_schedule": "odd"}).load()
     with pytest.raises(UserError, match=r"generator.scheduler_options=trailing: must be a mapping"):
         generator("sdxl", pipelines("sdxl"), scheduler_options="trailing").check(["cat"])
+
+
+# --- parts that are left to be added ---------------------------------------------------------------
+
+
+def test_parts_that_the_makers_leave_out_are_named(pipelines: Pipelines, tmp_path: Path) -> None:
+    folder = tmp_path / "partial"
+    folder.mkdir()
+    for part in pipelines("sd3").iterdir():
+        if part.name not in ("model_index.json", "text_encoder_3", "tokenizer_3"):
+            (folder / part.name).symlink_to(part)
+    index = json.loads((pipelines("sd3") / "model_index.json").read_text(encoding="utf-8"))
+    left = {key: value for key, value in index.items() if key not in ("text_encoder_3", "tokenizer_3")}
+    (folder / "model_index.json").write_text(json.dumps(left), encoding="utf-8")
+    with pytest.raises(UserError, match=r"its text_encoder_3, tokenizer_3 are to be added .*\n.*save_pretrained"):
+        generator("sd3", folder).load()
+
+
+def test_published_values_that_stand_in_are_told(
+    pipelines: Pipelines, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "Z-Image-Turbo"
+    folder.symlink_to(pipelines("ZImagePipeline"))
+    with caplog.at_level("INFO", logger="synthaug"):
+        generator("ZImagePipeline", folder, guidance_scale=0).load()
+        assert "publish" not in caplog.text
+        generator("ZImagePipeline", folder).load()
+    assert "9 steps and guidance 0" in caplog.text
