@@ -134,3 +134,27 @@ def test_images_of_a_set_are_made_again_and_compared(commands: Commands) -> None
     code, printed = commands.run("verify=1", "generator=folder", f"generator.root={folder}", command="generate")
     assert code == 1, printed
     assert "synthaug.check" in printed
+
+
+def test_images_that_start_from_real_ones_start_from_those_that_the_run_trains_on(commands: Commands) -> None:
+    overrides = ["generator=retoucher", "experiment=guided"]
+    code, printed = commands.run("-m", "mix=real,64", "seed=0,1", *overrides)
+    assert code == 0, printed
+    shared = commands.folder / "outputs" / "synthetic" / "photos"
+    for seed in (0, 1):
+        (run,) = commands.study("guided").glob(f"photos/64-retoucher-tiny-*/seed{seed}")
+        rows = contents.read_mix(run)
+        trained = {row.sha256 for row in rows if row.origin == "real"}
+        (folder,) = shared.glob(f"retoucher-real0.4-seed{seed}-*")
+        with (folder / "manifest.csv").open(newline="", encoding="utf-8") as stream:
+            listed = list(csv.DictReader(stream))
+        assert {row["source_sha256"] for row in listed} == trained
+        assert {row["sha256"] for row in listed} == {row.sha256 for row in rows if row.origin == "synthetic"}
+    code, printed = commands.run("-m", "mix=64,synthetic", *overrides)
+    assert code == 2, printed
+    assert "mix=synthetic: generator=retoucher starts from real images of the arm" in printed
+    (commands.photos / listed[0]["source"]).rename(commands.folder / "gone.png")
+    code, printed = commands.run("mix=64", "seed=1", overrides[0], "experiment=guided_again")
+    assert code == 2, printed
+    assert f"{listed[0]['source']} is gone or has changed" in printed
+    (commands.folder / "gone.png").rename(commands.photos / listed[0]["source"])

@@ -75,6 +75,26 @@ class Painter:
         pass
 
 
+class Retoucher(Painter):
+    """A painter that starts from real images: it shows them with noise of a strength."""
+
+    is_guided = True
+
+    def __init__(self, prompt: str = "a {class_name}", strength: float = 0.5, batch_size: int = 8) -> None:
+        super().__init__(prompt, batch_size)
+        self.strength = strength
+
+    def sample(
+        self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+    ) -> list[Image.Image | str]:
+        assert sources is not None
+        noise = [paint(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+        return [
+            Image.blend(source.resize(image.size), image, self.strength)
+            for source, image in zip(sources, noise, strict=True)
+        ]
+
+
 def paint(prompt: str, seed: int, side: int = 16) -> Image.Image:
     """Noise around one of two colours for each prompt."""
     red = 40 + 160 * (sum(map(ord, prompt)) % 2)
@@ -180,10 +200,12 @@ class Commands:
         for path, text in {
             "generator/painter.yaml": "_target_: tests.factories.commands.Painter\n"
             "prompt: a {class_name}\nfails: false\n",
+            "generator/retoucher.yaml": "_target_: tests.factories.commands.Retoucher\n"
+            "prompt: a {class_name}\nstrength: 0.5\n",
             "model/tiny.yaml": f"_target_: synthaug.models.classifier.Classifier\nbackbone: {NETWORK}\nlr: 1e-2\n",
         }.items():
             file = self.folder / "conf" / path
-            file.parent.mkdir(parents=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
         (self.folder / "home").mkdir()
 
