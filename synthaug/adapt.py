@@ -45,7 +45,7 @@ HELP = CommandHelp(
 )
 # Settings of the generator that its training does without: they save memory in sampling, or need a real image.
 _WITHOUT = {
-    **dict.fromkeys(("offload", "strength", "mask", "ip_adapter", "controlnet")),
+    **dict.fromkeys(("offload", "quantization", "strength", "mask", "ip_adapter", "controlnet")),
     **dict.fromkeys(("compile", "slicing", "tiling"), False),
 }
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from synthaug.files import whole_file
 from synthaug.generation.hub import one_line
 from synthaug.generation.image_guidance import fit, sampled_size
 from synthaug.generation.memory import is_out_of_memory, memory_error
+from synthaug.generation.options import read_component
+from synthaug.generation.pipeline_guidance import is_turbo, published_values
 from synthaug.generation.quiet import quiet
 
 log = logging.getLogger(__name__)
@@ -92,10 +95,11 @@ def check_pipeline(pipeline: Any, model: str) -> None:
             "adapted. Train a LoRA with a script for this architecture (diffusers has some in examples/dreambooth) and "
             "use its file with generator.lora=<file>; or adapt another model, such as generator=sd15."
         )
-    if unet.config.time_cond_proj_dim is not None:
+    is_guided_by_number = unet.config.time_cond_proj_dim is not None
+    if published_values(model) or is_guided_by_number or is_turbo(partial(read_component, pipeline)):
         raise UserError(
-            f"synthaug.adapt: {model} is distilled (its unet gets the guidance scale as a number), which training on "
-            "noise undoes: adapt the model that it was distilled from, such as generator=sd15."
+            f"synthaug.adapt: {model} is distilled to a few steps, which training on noise undoes: adapt the model "
+            "that it was distilled from, such as generator=sd15 or sdxl."
         )
 
 

@@ -314,10 +314,10 @@ def _unguided_reason(kind: str, rule: GuidanceRule, read: ReadConfig, published:
         return f"a {kind} does not accept it"
     if rule.argument is None and rule.embedded_if is not None and not _is_set(read(*rule.embedded_if)):
         return f"these weights are distilled without guidance ({'.'.join(rule.embedded_if)} is false)"
-    return "these weights are distilled to a few steps without guidance" if _is_turbo(read) else ""
+    return "these weights are distilled to a few steps without guidance" if is_turbo(read) else ""
 
 
-def _is_turbo(read: ReadConfig) -> bool:
+def is_turbo(read: ReadConfig) -> bool:
     """Return whether a unet is distilled as the turbo models are.
 
     No field marks them. But they alone are sampled from the last step backwards without having been trained on pure

@@ -178,6 +178,13 @@ def test_transformers_are_refused_with_a_way_out(kind: str, pipelines: Pipelines
         train_lora(generator.pipeline, kind, IMAGES, TEXTS, Recipe(), tmp_path / "checkpoint.pt", tmp_path)
 
 
+def test_distilled_weights_are_refused(pipelines: Pipelines, tmp_path: Path) -> None:
+    generator = build_generator(pipelines("turbo"), guidance_scale=0.0)
+    generator.load()
+    with pytest.raises(UserError, match="is distilled to a few steps"):
+        train_lora(generator.pipeline, "turbo", IMAGES, TEXTS, Recipe(), tmp_path / "checkpoint.pt", tmp_path)
+
+
 def test_images_that_the_autoencoder_cannot_show_are_refused(
     pipelines: Pipelines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
