@@ -520,7 +520,7 @@ class DiffusionGenerator:
         return image.convert(self.mode)
 
     def _check_values(self) -> None:
-        scale = self.guidance_scale
+        scale, is_file = self.guidance_scale, is_single_file(self.model, self.file)
         numbers = scale if isinstance(scale, list) and len(scale) == 2 else [0 if scale is None else scale]
         valid = all(_is_number(number) and number >= 0 for number in numbers) and numbers[0] <= numbers[-1]
         checks = [
@@ -535,6 +535,8 @@ class DiffusionGenerator:
                 "at least 0, which is none; a range of two, [low, high]; or null for the model's default",
             ),
             ("batch_size", self.batch_size >= 1, "at least 1"),
+            ("base", self.base is None or is_file, "null: it is for a model in one .safetensors file"),
+            ("variant", self.variant is None or not is_file, "null: a model in one file has no variants"),
             (
                 "scheduler_options",
                 self.scheduler_options is None or isinstance(self.scheduler_options, dict),

@@ -56,6 +56,19 @@ def test_without_its_configuration_the_way_out_is_told(checkpoint: Path, tmp_pat
     assert "model_index.json" in load_error(build_generator(checkpoint, base=str(tmp_path / "empty")))
 
 
+def test_a_base_that_needs_a_token_is_told(checkpoint: Path, hub: Hub) -> None:  # noqa: F811
+    hub.refuse(403, "GatedRepo", "/api/models/someone/base")
+    text = load_error(build_generator(checkpoint, base="someone/base"))
+    assert "someone/base" in text
+    assert "hf auth login" in text
+
+
+def test_settings_of_another_format_are_refused(checkpoint: Path, pipelines: Pipelines) -> None:
+    for model, settings in ((pipelines("sd"), {"base": "a/b"}), (checkpoint, {"variant": "fp16"})):
+        with pytest.raises(UserError, match=f"generator.{next(iter(settings))}=.*: must be null"):
+            build_generator(model, **settings).check(["cat"])
+
+
 def refusals(model: Path | str, pipelines: Pipelines, **settings: Any) -> str:
     """The error of loading, which the check gives as well, before anything is loaded."""
     text = load_error(generator(model, pipelines, **settings))
