@@ -220,6 +220,16 @@ def test_arm_is_told_of_an_adapter_that_saw_more(strokes: Path, caplog: pytest.L
     assert "8 of which the arm does not have" in check("mix=synthetic")
 
 
+def test_records_of_other_programs_are_left_alone_and_damaged_ones_named(tmp_path: Path) -> None:
+    for content in ("{}", '{"format": 1, "images": 3}'):
+        (tmp_path / "adapter.json").write_text(content, encoding="utf-8")
+        assert read_record(tmp_path) is None
+    for content in ('{"format": "synthaug adapter 1"}', '{"format": "synthaug adapter 1", "images": [1]}', "{"):
+        (tmp_path / "adapter.json").write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match="is damaged"):
+            read_record(tmp_path)
+
+
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_adapter_that_saw_held_out_images_is_refused_by_content(strokes: Path, split: str) -> None:
     folder = train("mix=real")

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synthaug.errors import UserError
 from synthaug.files import read_json
 
 RECORD = "adapter.json"
-_FORMAT = 1
+_FORMAT = "synthaug adapter 1"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class AdapterRecord:
 
 
 def read_record(folder: Path) -> AdapterRecord | None:
-    """Return the record of an adapter; None where `synthaug.adapt` has written none.
+    """Return the record of an adapter; None where `synthaug.adapt` has written none, but perhaps another program.
 
     Args:
         folder: of the adapter, or of one of its classes.
@@ -68,8 +69,13 @@ def read_record(folder: Path) -> AdapterRecord | None:
     if path is None:
         return None
     content = read_json(path)
-    images = [TrainingImage(**image) for image in content.get("images", [])]
-    return AdapterRecord(content["recipe"], images, content["losses"], content["origin"])
+    if content.get("format") != _FORMAT:  # of another program
+        return None
+    try:
+        images = [TrainingImage(**image) for image in content["images"]]
+        return AdapterRecord(content["recipe"], images, content["losses"], content["origin"])
+    except (LookupError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}): train the adapter again with synthaug.adapt.") from error
 
 
 def read_records(files: Iterable[Path]) -> dict[Path, AdapterRecord]:
