@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 
 from synthaug.arms.mixing import Counts, round_half_up
-from synthaug.errors import UserError
-from synthaug.messages import join_words
 from synthaug.runs.contents import Predictions
 
 ERROR, ENTROPY = "error", "entropy"
@@ -84,6 +82,8 @@ def next_counts(
 ) -> dict[str, Counts]:
     """Return the counts of the round after those that are done; after the last round, those of the arm.
 
+    In the first one, classes without real images have one synthetic image at least: no classifier lacks a class.
+
     Args:
         class_counts: class → counts of the mix.
         rounds: number of parts in which its synthetic images are made.
@@ -94,32 +94,16 @@ def next_counts(
     target = round_half_up(Fraction(total * (len(done) + 1), rounds))
     if not done:
         of_mix = {name: float(count.synthetic) for name, count in class_counts.items()}
-        synthetic = allocate(target, of_mix, limits)
+        least = {name: int(count.real == 0 and count.synthetic > 0) for name, count in class_counts.items()}
+        rest = {name: limits[name] - least[name] for name in class_counts}
+        further = allocate(max(target - sum(least.values()), 0), of_mix, rest)
+        synthetic = {name: least[name] + further[name] for name in class_counts}
     else:
         last = done[-1]
         rest = {name: limits[name] - last.synthetic[name] for name in class_counts}
-        further = allocate(target - sum(last.synthetic.values()), last.scores, rest)
+        further = allocate(max(target - sum(last.synthetic.values()), 0), last.scores, rest)
         synthetic = {name: last.synthetic[name] + further[name] for name in class_counts}
     return {name: Counts(count.real, synthetic[name]) for name, count in class_counts.items()}
-
-
-def check_rounds(class_counts: Mapping[str, Counts], rounds: int) -> None:
-    """Check that each class has images in the first of the rounds.
-
-    Args:
-        class_counts: class → counts of the mix.
-        rounds: number of parts in which its synthetic images are made.
-
-    Raises:
-        UserError: classes that have none.
-    """
-    first = next_counts(class_counts, rounds, [], {name: count.synthetic for name, count in class_counts.items()})
-    empty = [name for name, count in first.items() if count.real + count.synthetic == 0]
-    if empty:
-        raise UserError(
-            f"feedback_rounds={rounds}: the classifier of the first round would have no image of {join_words(empty)}; "
-            "make fewer rounds, or raise mix.real or mix.synthetic."
-        )
 
 
 def as_json(rounds: Sequence[Round]) -> list[dict[str, Any]]:

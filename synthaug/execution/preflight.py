@@ -12,7 +12,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from synthaug.arms import build, feedback, real_share, shift_sets, smoke_test
+from synthaug.arms import build, real_share, shift_sets, smoke_test
 from synthaug.arms.mixing import Mix
 from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.job import Job
@@ -303,8 +303,6 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
         counts = build.mix_counts(real, mix)
         if job.settings["debug"]:  # an impossible mix is one in a smoke test as well
             counts = build.mix_counts(real, mix, debug=True)
-        if job.settings["feedback"]:
-            feedback.check_rounds(counts, job.settings["feedback_rounds"])
         images_per_epoch(job.settings, len(real.train), sum(count.synthetic for count in counts.values()))
         if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
             generator = make_generator(job)

@@ -89,6 +89,12 @@ def test_the_class_with_the_errors_gets_the_images() -> None:
     assert {name: count.synthetic for name, count in counts.items()} == {"cat": 5, "dog": 5, "eagle": 20}
 
 
+def test_no_class_is_without_images_in_the_first_round() -> None:
+    few = {"cat": Counts(0, 4), "dog": Counts(0, 1), "eagle": Counts(1, 1), "fox": Counts(2, 0)}
+    counts = feedback.next_counts(few, 6, [], dict.fromkeys(few, 6))
+    assert {name: count.synthetic for name, count in counts.items()} == {"cat": 1, "dog": 1, "eagle": 0, "fox": 0}
+
+
 def test_one_round_is_the_mix_as_it_is() -> None:
     counts, played = feedback.play(MIX, 1, [], dict.fromkeys(MIX, 100), lambda *_: pytest.fail("nothing to train"))
     assert counts == MIX

@@ -89,10 +89,7 @@ def test_a_round_that_was_killed_is_resumed(commands: Commands, reached: str) ->
         assert (folder / name).read_bytes() == (uninterrupted(commands) / name).read_bytes()
 
 
-def test_too_many_rounds_and_no_validation_images_are_refused_before_the_start(commands: Commands) -> None:
-    code, printed = commands.run("mix=synthetic", "feedback=error", "feedback_rounds=50", "experiment=refused")
-    assert code == 2, printed
-    assert "feedback_rounds=50" in printed
+def test_feedback_without_validation_images_is_refused_before_the_start(commands: Commands) -> None:
     code, printed = commands.run("mix=55", "feedback=error", "selection=last", "experiment=refused")
     assert code == 2, printed
     assert "selection=last" in printed
