@@ -17,7 +17,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "flux_guided": {"guidance_scale": 3.5, "height": 16, "width": 16},
     "QwenImagePipeline": {"guidance_scale": 4.0, "height": 16, "width": 16},
     "ZImagePipeline": {"guidance_scale": 4.0, "height": 16, "width": 16},
-    "SanaPipeline": {"guidance_scale": 4.5, "height": 32, "width": 32},
 }
 BATCHES = [(["a cat"] * 2, [1, 2]), (["a cat"] * 2, [3, 4]), (["a cat", "a dog"], [1, 2]), (["a cat"] * 2, [1, 2])]
 
