@@ -13,15 +13,12 @@ from pathlib import Path
 from PIL import Image
 
 from synthaug import files
-from synthaug.analysis.validity.check_result import Check
-from synthaug.analysis.validity.shortcuts import origin_checks
-from synthaug.analysis.validity.sources import Sources
+from synthaug.analysis.validity.shortcuts import image_checks
 from synthaug.data.decoding import decode
 from synthaug.data.folders import class_files, class_folders
-from synthaug.data.samples import REAL, SYNTHETIC, Sample
+from synthaug.data.samples import REAL, Sample
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.image_formats import MatchedFormats
-from synthaug.runs.contents import MixRow
 
 
 def listed(root: Path) -> list[Sample]:
@@ -31,20 +28,6 @@ def listed(root: Path) -> list[Sample]:
         for label, name in enumerate(class_folders(root))
         for path in class_files(root, name)
     ]
-
-
-def checks(real: list[Sample], synthetic: list[Sample]) -> list[Check]:
-    """Return what the probes say.
-
-    Args:
-        real: images.
-        synthetic: images.
-    """
-    rows = {
-        origin: tuple(MixRow(str(sample.path), sample.class_name, origin, sample.sha256) for sample in samples)
-        for origin, samples in ((REAL, real), (SYNTHETIC, synthetic))
-    }
-    return origin_checks(Sources(rows), Path)
 
 
 def main() -> None:
@@ -66,7 +49,7 @@ def main() -> None:
         before = FolderPool(folder, FolderGenerator(str(root))).samples(classes)
         after = FolderPool(folder, FolderGenerator(str(root)), MatchedFormats(folder, real)).samples(classes)
         print("| told by | images of each | accuracy before | after | AUC before | after |\n|---|---|---|---|---|---|")
-        for first, second in zip(checks(real, before), checks(real, after), strict=True):
+        for first, second in zip(image_checks(real, before), image_checks(real, after), strict=True):
             cells = [
                 f"{data['value']:.2f} ({data['low']:.2f} to {data['high']:.2f})"
                 for pair in (

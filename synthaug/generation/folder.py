@@ -151,6 +151,14 @@ class FolderPool:
         images = self._usable_images()
         if self.formats:
             images = self._copies({name: images.get(name, []) for name in classes}, self.formats)
+        return self._samples(images, classes)
+
+    def originals(self, classes: Sequence[str]) -> list[Sample]:
+        """Return the same images as `samples`, but as they are in the pool."""
+        return self._samples(self._usable_images(), classes)
+
+    @staticmethod
+    def _samples(images: Mapping[str, Sequence[tuple[Path, str]]], classes: Sequence[str]) -> list[Sample]:
         return [
             Sample(path, label, name, SYNTHETIC, key)
             for label, name in enumerate(classes)

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str]) -> int:
     from synthaug.analysis.synthetic.set_measurement import measure_set
     from synthaug.analysis.synthetic.set_record import read_set
     from synthaug.analysis.text import set_text
+    from synthaug.analysis.text.set_text import Shortcuts
+    from synthaug.analysis.validity.shortcuts import image_checks
 
     is_pool = not (parsed.set / MANIFEST).is_file()
     folder = parsed.output or (Path("outputs/sets") / parsed.set.resolve().name if is_pool else parsed.set)
@@ -56,11 +58,12 @@ def main(arguments: Sequence[str]) -> int:
     root = parsed.real or dataset
     real = _read_real(root, features) if root else None
     record = read_set(parsed.set, folder, real.classes if real else None).placed(folder)
-    quality = None
+    quality = shortcuts = None
     if real is not None:
         quality = measure_set(record.samples, real.train, real.val, features, parsed.backbone, parsed.image_size)
+        shortcuts = Shortcuts(image_checks(real.train, record.samples))
     show(set_text.document(record, quality), parsed.markdown)
-    page = set_page.write(record, quality, real.train if real else [])
+    page = set_page.write(record, quality, real.train if real else [], shortcuts)
     print(printable(f"See {page}"))
     return 0
 

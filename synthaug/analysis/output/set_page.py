@@ -19,6 +19,7 @@ from synthaug.analysis.synthetic.label_fidelity import worst
 from synthaug.analysis.synthetic.set_quality import SetQuality
 from synthaug.analysis.synthetic.set_record import NUMBERS, PAGE, SetRecord
 from synthaug.analysis.text import set_text
+from synthaug.analysis.text.set_text import Shortcuts
 from synthaug.data.folders import CONTACT_SHEETS
 from synthaug.data.samples import Sample, digest, per_class
 from synthaug.files import write_json, write_text
@@ -52,17 +53,22 @@ class PicturePair:
     lines: Sequence[str]
 
 
-def write(record: SetRecord, quality: SetQuality | None, train: Sequence[Sample]) -> Path:
+def write(
+    record: SetRecord, quality: SetQuality | None, train: Sequence[Sample], shortcuts: Shortcuts | None = None
+) -> Path:
     """Write `set.html`, `contact_sheets/` and `quality.json` into the folder of a set; return the page.
 
     Args:
         record: of the set.
         quality: its numbers; None where there are no real images to compare with.
         train: the real training images that it was compared with.
+        shortcuts: what tells its origin but its content; None where that was not measured.
     """
     sheets = write_contact_sheets(record.folder, record.samples, record.classes)
-    write_json(record.folder / NUMBERS, numbers(record, quality))
-    write_text(record.folder / PAGE, page(record, quality, train, sheets))
+    write_json(
+        record.folder / NUMBERS, numbers(record, quality) | ({"shortcuts": shortcuts.numbers} if shortcuts else {})
+    )
+    write_text(record.folder / PAGE, page(record, quality, train, sheets, shortcuts))
     return record.folder / PAGE
 
 
@@ -102,7 +108,13 @@ def _plain(estimate: Estimate | None) -> list[float] | None:
     return None if estimate is None else [estimate.value, estimate.low, estimate.high]
 
 
-def page(record: SetRecord, quality: SetQuality | None, train: Sequence[Sample], sheets: Mapping[str, Path]) -> str:
+def page(
+    record: SetRecord,
+    quality: SetQuality | None,
+    train: Sequence[Sample],
+    sheets: Mapping[str, Path],
+    shortcuts: Shortcuts | None = None,
+) -> str:
     """Return the page.
 
     Args:
@@ -110,9 +122,12 @@ def page(record: SetRecord, quality: SetQuality | None, train: Sequence[Sample],
         quality: its numbers; None where there are no real images to compare with.
         train: the real training images that it was compared with.
         sheets: class → contact sheet.
+        shortcuts: what tells its origin but its content; None where that was not measured.
     """
     style = style_sheet()
     blocks = _blocks(record, quality)
+    if shortcuts and shortcuts.table:
+        blocks["shortcuts"] = set_text.shortcut_document(shortcuts)
     titles = {name: title for name, title in _TITLES.items() if name in blocks or _has_pictures(name, record, quality)}
     nearest, below = _nearest(record, quality, train)
     template = environment().get_template("set.html.j2")
@@ -142,6 +157,7 @@ _TITLES = {
     "facts": "What made it",
     "images": "Images",
     "quality": "Beside real training images",
+    "shortcuts": "Told by their files",
     "map": "Map",
     "classes": "By class",
     "labels": "Labels that a teacher sees",

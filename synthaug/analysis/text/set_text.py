@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from synthaug.analysis.synthetic.set_record import SetRecord
 from synthaug.analysis.text.document import Block, Heading
 from synthaug.analysis.text.format import MINUS, NONE, percent
 from synthaug.analysis.text.templating import Template
+from synthaug.analysis.validity.check_result import Check
 from synthaug.screening.verdicts import Verdict
 
 SHOWN = 6  # prompts of a class, values of a fact, confusions
@@ -91,6 +93,56 @@ _TEMPLATE = Template(
     right_class=_right_class,
     by_class=_by_class,
 )
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """What tells the origin of a set's images but their content.
+
+    Attributes:
+        checks: one for each probe.
+        before: the same of the images before their files were matched to real ones; None where these are not kept.
+    """
+
+    checks: Sequence[Check]
+    before: Sequence[Check] | None = None
+
+    @property
+    def table(self) -> list[list[str]]:
+        """Probe, accuracy and AUC with their intervals, and the AUC before."""
+        earlier = {check.code: _auc(check) for check in self.before or ()}
+        return [
+            [_PROBES[check.code], _accuracy(check), _auc(check), earlier.get(check.code, "")]
+            for check in self.checks
+            if "auc" in check.data
+        ]
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """The same as plain data."""
+        named = {"now": self.checks, "before": self.before or ()}
+        return {when: {check.code: dict(check.data) for check in checks} for when, checks in named.items() if checks}
+
+
+_PROBES = {
+    "origin_by_format": "file format, colour mode, JPEG quality",
+    "origin_by_size": "size in pixels and bytes",
+    "origin_by_pixels": "pixel statistics",
+}
+
+
+def _accuracy(check: Check) -> str:
+    return f"{percent(check.data['accuracy'], 1)} [{percent(check.data['low'], 1)}, {percent(check.data['high'], 1)}]"
+
+
+def _auc(check: Check) -> str:
+    data = check.data.get("auc")
+    return f"{data['value']:.2f} [{data['low']:.2f}, {data['high']:.2f}]" if data else NONE
+
+
+def shortcut_document(shortcuts: Shortcuts) -> list[Block]:
+    """Render how well the origin is told by files and pixels alone."""
+    return _TEMPLATE.document("shortcuts", shortcuts)
 
 
 def document(record: SetRecord, quality: SetQuality | None) -> list[Block]:

@@ -12,7 +12,7 @@ from synthaug.analysis.training_images import SAME, state
 from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.probe import MIN_IMAGES, PROBES, Traits, classify_origin, read_traits
 from synthaug.analysis.validity.sources import Sources
-from synthaug.data.samples import REAL, SYNTHETIC
+from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.runs.contents import MixRow
 
 MAX_IMAGES = 400  # of each origin, so that a report takes seconds and not hours
@@ -40,6 +40,20 @@ def origin_checks(images: Sources, locate: Callable[[str], Path]) -> list[Check]
         missing = sum(item is None for item in traits)
         return _unchecked({"images": per_origin, "needed": MIN_IMAGES, "missing": missing})
     return [_origin_check(probe, readable) for probe in PROBES]
+
+
+def image_checks(real: Sequence[Sample], synthetic: Sequence[Sample]) -> list[Check]:
+    """Return the same checks of images that lie where they were listed.
+
+    Args:
+        real: training images.
+        synthetic: of a set.
+    """
+    rows = {
+        origin: tuple(MixRow(str(sample.path), sample.class_name, origin, sample.sha256) for sample in samples)
+        for origin, samples in ((REAL, real), (SYNTHETIC, synthetic))
+    }
+    return origin_checks(Sources(rows), Path)
 
 
 def _unchecked(data: Mapping[str, Any]) -> list[Check]:

@@ -14,6 +14,9 @@ from synthaug.analysis.synthetic.embedding_map import EmbeddingMap
 from synthaug.analysis.synthetic.set_measurement import measure_set
 from synthaug.analysis.synthetic.set_quality import SetQuality
 from synthaug.analysis.synthetic.set_record import NUMBERS, SetRecord, record_of
+from synthaug.analysis.text.set_text import Shortcuts, shortcut_document
+from synthaug.analysis.validity.check_result import UNCHECKED, Check
+from synthaug.analysis.validity.shortcuts import image_checks
 from synthaug.data.samples import REAL, Sample
 from synthaug.files import read_json, sha256
 from synthaug.screening.verdicts import TEACHER, TEST_COPY, TRAIN_COPY, Verdict
@@ -21,6 +24,7 @@ from tests.factories.images import write_flat
 from tests.factories.synthetic_sets import painted_set
 
 CLASSES = ["cat", "<dog>"]
+AUC = {"value": 0.75, "low": 0.7, "high": 0.8}
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +54,28 @@ def quality(record: SetRecord, train: list[Sample], folder: Path) -> SetQuality:
 
 @pytest.fixture(scope="module")
 def html(record: SetRecord, train: list[Sample], quality: SetQuality) -> str:
-    return set_page.write(record, quality, train).read_text(encoding="utf-8")
+    shortcuts = Shortcuts(image_checks(train, record.samples))
+    return set_page.write(record, quality, train, shortcuts).read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_tells_the_origin_but_content(html: str, record: SetRecord, train: list[Sample]) -> None:
+    section = html.partition('<section id="shortcuts"')[2].partition("</section>")[0]
+    assert [name in section for name in ("file format", "size in pixels", "pixel statistics")] == [True] * 3
+    assert "before matching" not in section
+    numbers = read_json(record.folder / NUMBERS)["shortcuts"]
+    assert set(numbers) == {"now"}
+    assert numbers["now"]["origin_by_size"]["auc"]["value"] > 0.9, "they are of another size"
+    checks = image_checks(train, record.samples)
+    both = Shortcuts(checks, [replace(check, data={**check.data, "auc": AUC}) for check in checks])
+    assert [row[3] for row in both.table] == ["0.75 [0.70, 0.80]"] * 3
+    assert "AUC before matching" in "".join(map(str, shortcut_document(both)))
+    assert Shortcuts([Check(check.code, UNCHECKED, {}) for check in checks]).table == []
 
 
 def test_the_page_loads_nothing_and_has_all_sections(html: str) -> None:
     ids = re.findall(r'<section id="(\w+)"', html)
-    assert ids == ["facts", "images", "quality", "map", "classes", "labels", "nearest", "prompts", "settings"]
+    expected = "facts images quality shortcuts map classes labels nearest prompts settings"
+    assert ids == expected.split()
     assert "<script" not in html
     assert "default-src &#39;none&#39;" in html
     assert {source.partition(":")[0] for source in re.findall(r'src="([^"]*)"', html)} == {"data"}
