@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     features = parsed.features or outputs / "features"
     root = parsed.real or dataset
     real = _read_real(root, features) if root else None
-    record = read_set(parsed.set, folder, real.classes if real else None).placed(folder)
+    record = read_set(parsed.set, folder, real.classes if real else None)
     quality = shortcuts = None
     if real is not None:
         quality = measure_set(record.samples, real.train, real.val, features, parsed.backbone, parsed.image_size)

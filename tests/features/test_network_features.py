@@ -34,7 +34,7 @@ def pictures(count: int = 5) -> list[NDArray[np.uint8]]:
     ],
 )
 def test_a_network_embeds_each_image_by_itself(name: str, dimension: int) -> None:
-    backbone = feature_backbone(f"{name}@random", image_size=32 if name != "timm/test_vit" else None, device="cpu")
+    backbone = feature_backbone(f"{name}@random", image_size=96 if name != "timm/test_vit" else None, device="cpu")
     images = pictures()
     together = backbone.embed(images)
     assert together.shape == (5, dimension)

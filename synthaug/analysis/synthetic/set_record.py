@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.data.folders import class_files, class_folders, file_hash
-from synthaug.data.hash_cache import HASHES, HashCache
+from synthaug.data.folders import class_files, class_folders
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError
 from synthaug.files import read_json
+from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, SyntheticImages, read_manifest
 from synthaug.screening.screened_images import ScreenedImages
 from synthaug.screening.verdicts import COPIES, VERDICTS, Verdict, read_verdicts
@@ -86,10 +86,6 @@ class SetRecord:
         """Return the file of an image that was judged."""
         return next((path for path in (self.root / verdict.image, Path(verdict.image)) if path.is_file()), Path())
 
-    def placed(self, folder: Path) -> "SetRecord":
-        """Return the record with its page in another folder."""
-        return replace(self, folder=folder)
-
     @property
     def seconds(self) -> float | None:
         """Seconds of sampling, rejected images too; None where they were not recorded."""
@@ -97,12 +93,12 @@ class SetRecord:
         return sum(recorded) if recorded else None
 
 
-def read_set(folder: Path, cache: Path, classes: Sequence[str] | None = None) -> SetRecord:
-    """Read a synthetic set, or any folder of images by class.
+def read_set(folder: Path, page_folder: Path, classes: Sequence[str] | None = None) -> SetRecord:
+    """Read a synthetic set, or any folder of images by class, of which flat and damaged ones are rejected.
 
     Args:
         folder: with a manifest, or with one folder of images per class.
-        cache: folder for the hashes of images that no manifest lists.
+        page_folder: where its page goes, and what is remembered of images that no manifest lists.
         classes: names of the dataset's classes, of which alone images are listed; None: those of the folder.
 
     Raises:
@@ -112,13 +108,20 @@ def read_set(folder: Path, cache: Path, classes: Sequence[str] | None = None) ->
         raise UserError(f"{folder} is no folder. Give the folder of a synthetic set, or of images by class.")
     rows = sorted(read_manifest(folder), key=lambda row: (row.class_name, row.index))
     names = list(classes or (sorted({row.class_name for row in rows}) if rows else class_folders(folder)))
-    labels = {name: label for label, name in enumerate(names)}
-    samples = _listed(folder, rows, labels) if rows else _scanned(folder, cache, labels)
-    if not samples:
+    if rows:
+        record = _read_generated(folder, rows, names)
+    else:
+        record = record_of(FolderPool(page_folder, FolderGenerator(str(folder), partial=True)), names)
+    if not record.samples:
         of_classes = f" of the classes {', '.join(names[:5])}{' …' if names[5:] else ''}" if names else ""
         raise UserError(
             f"{folder} has no images{of_classes}: it needs a {MANIFEST}, or one folder of images per class."
         )
+    return replace(record, folder=page_folder, name=folder.resolve().name)
+
+
+def _read_generated(folder: Path, rows: Sequence[ManifestRow], names: Sequence[str]) -> SetRecord:
+    samples = _listed(folder, rows, {name: label for label, name in enumerate(names)})
     screening, judged = _newest_verdicts(folder)
     kept = {verdict.sha256 for verdict in judged if verdict.kept}
     return SetRecord(
@@ -190,12 +193,3 @@ def _listed(folder: Path, rows: Sequence[ManifestRow], labels: Mapping[str, int]
         for path in [files[row.class_name].get(f"{row.index:06d}")]
         if path is not None
     ]
-
-
-def _scanned(folder: Path, cache: Path, labels: Mapping[str, int]) -> list[Sample]:
-    with HashCache(cache / HASHES) as hashes:
-        return [
-            Sample(path, label, name, SYNTHETIC, file_hash(path, hashes.sha256))
-            for name, label in labels.items()
-            for path in class_files(folder, name)
-        ]

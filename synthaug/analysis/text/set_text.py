@@ -16,8 +16,10 @@ from synthaug.analysis.text.document import Block, Heading
 from synthaug.analysis.text.format import MINUS, NONE, percent
 from synthaug.analysis.text.templating import Template
 from synthaug.analysis.validity.check_result import Check
+from synthaug.features.feature_backbone import PIXELS
 from synthaug.screening.verdicts import Verdict
 
+WEAK = 0.7  # accuracy on real images, below which a teacher's view of synthetic ones means little
 SHOWN = 6  # prompts of a class, values of a fact, confusions
 
 _NAMES = {
@@ -88,6 +90,8 @@ _TEMPLATE = Template(
     "set",
     SHOWN=SHOWN,
     MIN_IMAGES=MIN_IMAGES,
+    PIXELS=PIXELS,
+    WEAK=WEAK,
     rows=rows,
     interval=interval,
     right_class=_right_class,

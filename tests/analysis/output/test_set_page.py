@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.output import contact_sheets, set_page
 from synthaug.analysis.output.figures.set_map import set_map
 from synthaug.analysis.synthetic.embedding_map import EmbeddingMap
 from synthaug.analysis.synthetic.set_measurement import measure_set
 from synthaug.analysis.synthetic.set_quality import SetQuality
 from synthaug.analysis.synthetic.set_record import NUMBERS, SetRecord, record_of
+from synthaug.analysis.text import set_text
 from synthaug.analysis.text.set_text import Shortcuts, shortcut_document
 from synthaug.analysis.validity.check_result import UNCHECKED, Check
 from synthaug.analysis.validity.shortcuts import image_checks
@@ -96,6 +98,18 @@ def test_its_numbers_are_those_of_the_set(html: str, record: SetRecord, quality:
     assert numbers["counts"] == {"cat": 44, "<dog>": 41}
     assert numbers["n"] == quality.n == 85
     assert f"{quality.scores.fid:.3g}" in html
+
+
+def test_a_teacher_that_knows_little_is_called_so(quality: SetQuality) -> None:
+    fidelity_of_set = quality.fidelity
+    assert fidelity_of_set
+
+    def shown(accuracy: float) -> str:
+        fidelity = replace(fidelity_of_set, accuracy=Estimate(accuracy, accuracy - 0.1, accuracy + 0.1))
+        return str(set_text.quality_document(replace(quality, fidelity=fidelity)))
+
+    assert shown(0.56) != shown(0.56).replace("weak", "")
+    assert shown(0.93) == shown(0.93).replace("weak", "")
 
 
 def test_nearest_pairs_and_doubted_labels_have_pictures(html: str, quality: SetQuality) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from synthaug.analysis.synthetic import set_measurement
 from synthaug.analysis.synthetic.set_measurement import choose_backbone, measure_set
@@ -20,7 +21,7 @@ COUNTS = {"cat": 5, "dog": 3}
 
 def test_a_set_is_read_as_training_takes_it(tmp_path: Path) -> None:
     images = painted_set(tmp_path / "set", COUNTS)
-    record = read_set(tmp_path / "set", tmp_path / "cache")
+    record = read_set(tmp_path / "set", tmp_path / "set")
     assert list(record.samples) == images.samples(["cat", "dog"])
     assert record == record_of(images, ["cat", "dog"])
     assert record.counts == COUNTS
@@ -46,7 +47,7 @@ def test_the_newest_verdicts_decide_which_images_are_read(tmp_path: Path) -> Non
             for number, sample in enumerate(samples)
         ]
         VerdictFile(tmp_path / "set" / f"screening-{name}-1", {}, {}).write(verdicts, {})
-    record = read_set(tmp_path / "set", tmp_path / "cache")
+    record = read_set(tmp_path / "set", tmp_path / "set")
     assert record.screening == "screening-new-1"
     assert list(record.samples) == [*samples[:6], samples[7]]
     (verdict,) = record.rejected[TEACHER]
@@ -55,7 +56,7 @@ def test_the_newest_verdicts_decide_which_images_are_read(tmp_path: Path) -> Non
 
 def test_a_file_that_is_gone_is_left_out(tmp_path: Path) -> None:
     painted_set(tmp_path / "set", COUNTS).samples(["cat"])[1].path.unlink()
-    record = read_set(tmp_path / "set", tmp_path / "cache")
+    record = read_set(tmp_path / "set", tmp_path / "set")
     assert record.counts == {"cat": 4, "dog": 3}
     assert [sample.index for sample in record.samples if sample.class_name == "cat"] == [0, 2, 3, 4]
 
@@ -66,10 +67,22 @@ def test_a_pool_is_listed_by_its_folders_and_other_classes_left_out(tmp_path: Pa
     record = read_set(tmp_path / "pool", tmp_path / "cache")
     assert record.counts == COUNTS
     assert record.seconds is None
-    assert (record.facts, record.rejected) == ({}, {})
+    assert (record.facts, record.rejected, record.folder) == ({}, {}, tmp_path / "cache")
     of_dataset = read_set(tmp_path / "pool", tmp_path / "cache", ["ape", "cat"])
     assert of_dataset.counts == {"ape": 0, "cat": 5}
     assert {sample.label for sample in of_dataset.samples} == {1}
+
+
+def test_flat_and_damaged_images_of_a_pool_are_rejected(tmp_path: Path) -> None:
+    write_flat(tmp_path / "pool", COUNTS)
+    Image.new("RGB", (64, 64)).save(tmp_path / "pool" / "cat" / "black.png")
+    (tmp_path / "pool" / "dog" / "broken.png").write_bytes(b"no image")
+    record = read_set(tmp_path / "pool", tmp_path / "cache")
+    assert record.counts == COUNTS
+    assert {verdict.image for verdicts in record.rejected.values() for verdict in verdicts} == {
+        "cat/black.png",
+        "dog/broken.png",
+    }
 
 
 def test_folders_without_images_are_refused(tmp_path: Path) -> None:
