@@ -1,8 +1,7 @@
 """Measure how many test images hidden in a pool are found, by what was done to them, and what a large pool costs.
 
-    python -m benchmarks.copies                    # the embedded digits: a minute
-    python -m benchmarks.copies <folder> ...       # and photographs, of which no two are alike: another minute
-    python -m benchmarks.copies --scale            # and the time of large pools against 10,000 real images: 10 minutes
+    python -m benchmarks.copies <folder> ...       # digits, drawn objects, and photographs of which no two are alike
+    python -m benchmarks.copies --scale            # the time of large pools against 10,000 real images
     python -m benchmarks.copies --table            # the tables of copies.json, as Markdown
 
 Of each set 40 images are the test set; a pool has one copy of each, and up to 1,000 other images of the set.
@@ -168,32 +167,35 @@ def table(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def measure(folders: Sequence[Path], scale: bool) -> dict[str, Any]:
-    """Return all measurements.
+def measure(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return how many copies are found in each set.
 
     Args:
         folders: of photographs.
-        scale: whether the time of large pools is measured, or left as it was.
     """
     rows = [measure_set("digits", [image for images in digits(104).values() for image in images], repeats=5)]
     rows.append(measure_set("drawn objects", drawn_objects(1040), repeats=5))
     if folders:
         photographs = [image for folder in folders for image in read_folder(folder)]
         rows.append(measure_set("photographs", photographs, repeats=len(photographs) // HIDDEN))
-    before = read_json(RESULTS).get("scale", []) if RESULTS.is_file() else []
-    return {"seed": SEED, "rows": rows, "scale": [measure_scale(pool, REAL) for pool in POOLS] if scale else before}
+    return rows
 
 
 def main() -> None:
     """Measure and write the file, or print its tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="*", help="photographs, of which no two are alike")
-    parser.add_argument("--scale", action="store_true", help="measure the time of large pools as well")
+    parser.add_argument("--scale", action="store_true", help="measure the time of large pools")
     parser.add_argument("--table", action="store_true", help="print the tables of the last results")
     parsed = parser.parse_args()
+    results = {"seed": SEED, "rows": [], **(read_json(RESULTS) if RESULTS.is_file() else {})}
+    if parsed.scale:
+        results["scale"] = [measure_scale(pool, REAL) for pool in POOLS]
+    elif not parsed.table:
+        results["rows"] = measure(parsed.folders)
     if not parsed.table:
-        write_json(RESULTS, measure(parsed.folders, parsed.scale))
-    print(table(read_json(RESULTS)))
+        write_json(RESULTS, results)
+    print(table(results))
 
 
 if __name__ == "__main__":

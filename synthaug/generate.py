@@ -112,7 +112,9 @@ def generate(job: Job) -> None:
     if quality is not None:
         set_report.check_backbone(quality["backbone"], quality["image_size"])
     generated = synthetic.ensure(needed)
-    log.info("%d images generated, %d existed: %s", generated, sum(needed.values()) - generated, synthetic.folder)
+    log.info(
+        "%d images generated, %d existed: %s", generated, max(0, sum(needed.values()) - generated), synthetic.folder
+    )
     if quality is not None:
         features = build.images_folder(settings) / "features"
         page = set_report.write_page(synthetic, real, features, quality["backbone"], quality["image_size"])

@@ -82,6 +82,7 @@ class ScreenedImages:
         self._file = VerdictFile(self.verdict_folder, criteria, digests)
         self._verdicts: dict[str, list[Verdict]] | None = None
         self._thresholds: dict[str, float] = {}
+        self._is_reported = True
 
     # --- the interface of a synthetic set ------------------------------------------------------------
 
@@ -131,6 +132,7 @@ class ScreenedImages:
             kept = self._judged(counts)
             missing = {name: count - kept[name] for name, count in counts.items() if kept[name] < count}
             if not missing or (not self.grows and self.partial):
+                self._report(list(counts))
                 return generated
             if not self.grows:
                 raise UserError(self._describe_shortages(counts))
@@ -275,7 +277,7 @@ class ScreenedImages:
                     self._write(list(candidates))
                     bar.update(len(chunk))
         self._write(list(candidates))
-        self._report(names)
+        self._is_reported = False
 
     def _judge_chunk(self, chunk: Sequence[Candidate]) -> list[Verdict]:
         bad = decode(self._store, [candidate.sample for candidate in chunk])
@@ -397,6 +399,10 @@ class ScreenedImages:
         )
 
     def _report(self, names: Sequence[str]) -> None:
+        """Log once how many images were rejected, if any were judged."""
+        if self._is_reported:
+            return
+        self._is_reported = True
         rejected = {name: count for name in names if (count := sum(not v.kept for v in self._read()[name]))}
         if rejected:
             lines = [
