@@ -42,7 +42,7 @@ from synthaug.messages import bullets, plural
 from synthaug.screening.criteria import decode as decode
 from synthaug.screening.criterion import RealReferences
 from synthaug.screening.screened_images import ScreenedImages
-from synthaug.screening.settings import NO_SCREENING, ScreeningSettings
+from synthaug.screening.settings import KEEP, NO_SCREENING, ScreeningSettings
 
 log = logging.getLogger(__name__)
 
@@ -416,7 +416,9 @@ def build(
     bad = decode(data.store, train)
     if bad:
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
-    _require_foreign(train, real, data.store)
+    is_screened = isinstance(synthetic, ScreenedImages) and synthetic.settings.train_copies == KEEP
+    counted = ("train", MORE) if is_screened else ()  # as memorisation
+    _require_foreign(train, {name: s for name, s in real.splits.items() if name not in counted}, data.store)
     _warn_of_two_labels([sample for sample in train if sample.origin != REAL], data.store)
     screening = synthetic.record(real.classes) if isinstance(synthetic, ScreenedImages) and pool else None
     return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts, screening=screening)
@@ -429,11 +431,11 @@ def _sibling_counts(real: RealImages, mix: Mix, debug: bool) -> dict[str, Counts
     return mixing.mix_counts({name: len(samples) for name, samples in by_class.items()}, mix)
 
 
-def _require_foreign(train: Sequence[Sample], real: RealImages, store: PixelStore) -> None:
+def _require_foreign(train: Sequence[Sample], splits: Mapping[str, Sequence[Sample]], store: PixelStore) -> None:
     """Raise UserError if synthetic images are copies of real ones: a pool may hold test images."""
     split_of = {
         store.place(sample.sha256).content: (split, sample.path)
-        for split, samples in real.splits.items()
+        for split, samples in splits.items()
         for sample in samples
     }
     copies = [

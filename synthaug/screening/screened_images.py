@@ -410,6 +410,11 @@ class ScreenedImages:
                 for name, count in rejected.items()
             ]
             log.warning("Images rejected by the screening (%s):\n%s", self._file.path, bullets(lines))
+        copies = [v for name in names for v in self._read()[name] if v.kept and v.reason]
+        if copies:
+            what = plural(len(copies), "kept image is a copy", "kept images are copies")
+            listed = bullets([f"{self._path(verdict.image)}  =  {verdict.match}" for verdict in copies], limit=3)
+            log.warning("%s of training images (screening.train_copies=drop rejects such):\n%s", what, listed)
 
 
 def _verdict(candidate: Candidate, finding: Finding | None) -> Verdict:

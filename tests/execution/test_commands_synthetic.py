@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from synthaug.files import read_json
 from synthaug.runs import contents, discovery
@@ -158,3 +159,25 @@ def test_images_that_start_from_real_ones_start_from_those_that_the_run_trains_o
     assert code == 2, printed
     assert f"{listed[0]['source']} is gone or has changed" in printed
     (commands.folder / "gone.png").rename(commands.photos / listed[0]["source"])
+
+
+def test_copies_in_a_pool_stop_a_study_before_it_begins_or_are_left_out(commands: Commands) -> None:
+    write_pool(commands.folder / "copied", 12)
+    for split, name in (("test", "hidden"), ("train", "memorised")):
+        with Image.open(commands.photos / split / "cat" / "001.png") as opened:
+            picture = opened if split == "train" else ImageOps.mirror(opened)
+            picture.save(commands.folder / "copied" / "dog" / f"{name}.png")
+    pool = ("generator=folder", "generator.root=copied", "experiment=copied", "mix=real,55", "-m")
+    code, printed = commands.run(*pool)
+    assert code == 2
+    assert "copied/dog/hidden.png  =  photos/test/cat/001.png" in printed
+    assert not commands.study("copied").exists(), "no run was started"
+    code, printed = commands.run(*pool, "screening.test_copies=drop")
+    assert code == 0, printed
+    result = read_json(next(commands.study("copied").glob("photos/55-*/seed0/result.json")))
+    assert result["counts"]["per_class"]["dog"] == {"real": 5, "synthetic": 5}
+    assert result["screening"]["classes"] == {
+        "cat": {"kept": 12, "copies": 0, "rejected": {}},
+        "dog": {"kept": 13, "copies": 1, "rejected": {"copy of a test image": 1}},
+    }
+    assert "Screening of synthetic images" in (commands.study("copied") / "report.html").read_text(encoding="utf-8")
