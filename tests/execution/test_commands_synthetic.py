@@ -1,6 +1,7 @@
 """Prompts and pools through the commands as a user types them, each in a process of its own."""
 
 import csv
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,31 @@ def test_copies_in_a_pool_stop_a_study_before_it_begins_or_are_left_out(commands
         "dog": {"kept": 13, "copies": 1, "rejected": {"copy of a test image": 1}},
     }
     assert "Screening of synthetic images" in (commands.study("copied") / "report.html").read_text(encoding="utf-8")
+
+
+def test_shards_in_the_format_of_the_real_images(commands: Commands) -> None:
+    shard = commands.folder / "shards" / "0.tar"
+    shard.parent.mkdir()
+    with tarfile.open(shard, "w") as archive:
+        for number in range(16):
+            path = commands.folder / "made.png"
+            image(9000 + number, (40, 40)).save(path)
+            archive.add(path, f"{number:03d}.png")
+            path.write_text(str(number % 2), encoding="utf-8")
+            archive.add(path, f"{number:03d}.cls")
+    overrides = ["generator=webdataset", "generator.urls=shards/*.tar", "experiment=shards"]
+    code, printed = commands.run("mix=55", *overrides)
+    assert code == 2, printed
+    assert "generator.class_names=" in printed
+    overrides += ["generator.class_names=[cat,dog]"]
+    code, printed = commands.run("-m", "mix=55", "generator.image_format=png,match", *overrides)
+    assert code == 0, printed
+    matched, plain = sorted(discovery.find_runs(commands.study("shards")), key=lambda run: "match" not in run.arm)
+    assert "match" not in plain.arm
+    sizes = {}
+    for run in (plain, matched):
+        (first, *_) = (row.path for row in run.mix if row.origin == "synthetic")
+        with Image.open(commands.folder / first) as opened:
+            sizes[run.arm] = opened.size
+    with Image.open(next((commands.folder / "photos" / "train").rglob("*.png"))) as real:
+        assert sizes == {plain.arm: (40, 40), matched.arm: real.size}

@@ -5,7 +5,9 @@ import json
 import logging
 import re
 import tarfile
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,29 @@ def test_a_stopped_command_begins_anew_with_the_shard_that_it_stopped_in(
     pool(WebDatasetGenerator(f"{tmp_path}/{{0..2}}.tar"), tmp_path).check({"cat": 3, "dog": 3})
     assert len(read) == 4
     assert len(list(images.root.glob("*/*.png"))) == 6
+
+
+def test_of_two_commands_at_once_one_reads_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tar(tmp_path / "a.tar", samples(0, ["cat", "dog"] * 20))
+    reads: list[str] = []
+    read_shard = webdataset.read_shard
+
+    def slowly(path: Path, *arguments: Any) -> Any:
+        reads.append(path.name)
+        for entry in read_shard(path, *arguments):
+            time.sleep(0.005)
+            yield entry
+
+    monkeypatch.setattr(webdataset, "read_shard", slowly)
+
+    def check(_: int) -> int:
+        images = pool(WebDatasetGenerator(str(tmp_path / "a.tar")), tmp_path)
+        images.generator.prepare()
+        return len(list(images.root.glob("*/*.png")))
+
+    with ThreadPoolExecutor(2) as commands:
+        assert list(commands.map(check, range(2))) == [40, 40]
+    assert reads == ["a.tar"]
 
 
 def test_shards_and_images_that_change_later_are_named(tmp_path: Path) -> None:

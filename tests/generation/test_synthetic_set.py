@@ -537,6 +537,21 @@ def test_a_full_disk_loses_no_finished_image(tmp_path: Path, monkeypatch: pytest
     assert_consistent(synthetic, wanted)
 
 
+def test_what_cannot_be_saved_stops_sampling_after_the_batch_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_once(path: Path, content: bytes) -> int:
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full_once)
+    painter = Painter(batch_size=2)
+    with pytest.raises(OSError, match="No space left"):
+        SyntheticSet(tmp_path, painter).ensure({"cat": 40})
+    assert painter.batches == [2, 2]
+    assert painter.unloaded == 1
+
+
 def test_a_manifest_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synthetic = SyntheticSet(tmp_path, Painter(batch_size=2))
     synthetic.ensure({"cat": 2})
