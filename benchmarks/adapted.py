@@ -6,7 +6,7 @@ fidelity by a network that saw 3,000 real transformed digits, Fréchet distance 
 and accuracy of a small network trained on the 20 real and 80 synthetic digits of each class. Inverted digits are tried
 as well: the generator's autoencoder cannot show them, and the command refuses them.
 
-    python -m benchmarks.adapted            # writes adapted.json: 40 minutes of one core
+    python -m benchmarks.adapted            # writes adapted.json: ten minutes of one core
     python -m benchmarks.adapted --table    # the table of README.md, from that file
 """
 
@@ -38,7 +38,8 @@ from synthaug.files import read_json, write_json
 from synthaug.generation.synthetic_set import read_manifest
 
 RESULTS = Path(__file__).with_name("adapted.json")
-REAL, SYNTHETIC, SEEDS = 20, 80, (0, 1, 2)  # images of a class
+REAL, SYNTHETIC = 20, 80  # images of a class
+SEED, NETWORKS = 0, (0, 1, 2)  # of the real images, adapter and noise; of the networks trained on them
 RECIPE = ["adapt.layers=all", "adapt.rank=16", "adapt.lr=1e-3", "adapt.batch_size=16"]
 STEPS = {"lora": 300, "lora for each class": 50}
 STRENGTH = 0.6
@@ -73,7 +74,7 @@ def run_of(work: Path, data: Path, *arguments: str) -> Job:
         f"output_dir={work}",
         "logger=none",
     ]
-    mix = ["mix=add100", f"mix.real_per_class={REAL}"]
+    mix = ["mix=add100", f"mix.real_per_class={REAL}", "screening=none", "quality=null"]
     (job,) = sweep.requested_jobs(normalize_argv([*shared, *mix, *arguments]))
     return job
 
@@ -102,7 +103,7 @@ def build_network() -> nn.Sequential:
     )
 
 
-def train_network(images: Tensor, labels: Tensor, seed: int, steps: int = 500) -> nn.Sequential:
+def train_network(images: Tensor, labels: Tensor, seed: int, steps: int = 300) -> nn.Sequential:
     """Train for some steps of 64 images, shifted by up to 2 pixels: one-cycle Adam."""
     torch.manual_seed(seed)
     random = torch.Generator().manual_seed(seed)
@@ -171,44 +172,48 @@ def chosen_real(job: Job, data: Path) -> tuple[Tensor, Tensor]:
 
 
 def measure(work: Path, data: Path) -> dict[str, Any]:
-    """Return way of making images → figures of each seed."""
+    """Return way of making images → its figures."""
+    teacher = train_network(*read_part(data, "generator", "train"), seed=100, steps=900)
     test = read_part(data, "test")
-    teacher = train_network(*read_part(data, "generator", "train"), seed=100, steps=1200)
-    judged = accuracy(teacher, *test)
     real_features = features(teacher, test[0])
-    figures: dict[str, Any] = {"teacher": judged, "ways": {}}
-    for seed in SEEDS:
-        ways = generators(work, data, seed)
-        real = chosen_real(ways["unadapted"], data)
-        made = {name: synthetic_images(job) for name, job in ways.items()}
-        for name, (images, labels) in {"real alone": (real[0][:0], real[1][:0]), **made}.items():
-            network = train_network(torch.cat([real[0], images]), torch.cat([real[1], labels]), seed)
-            row = {"accuracy": accuracy(network, *test)}
-            if len(images):
-                row["fidelity"] = accuracy(teacher, images, labels)
-                row["distance"] = frechet_distance(features(teacher, images), real_features)
-            figures["ways"].setdefault(name, []).append(row)
-            print(f"seed {seed}, {name}: {row}", flush=True)
+    ways = generators(work, data, SEED)
+    real = chosen_real(ways["unadapted"], data)
+    figures: dict[str, Any] = {}
+    for name, job in {"none": None, **ways}.items():
+        images, labels = (real[0][:0], real[1][:0]) if job is None else synthetic_images(job)
+        both = torch.cat([real[0], images]), torch.cat([real[1], labels])
+        figures[name] = {"accuracy": [accuracy(train_network(*both, seed), *test) for seed in NETWORKS]}
+        if job is not None:
+            alone = [accuracy(train_network(images, labels, seed), *test) for seed in NETWORKS]
+            figures[name]["accuracy of synthetic alone"] = alone
+            figures[name]["fidelity"] = [accuracy(teacher, images, labels)]
+            figures[name]["distance"] = [frechet_distance(features(teacher, images), real_features)]
+        print(f"{name}: {figures[name]}", flush=True)
     train = features(teacher, read_part(data, "train")[0])
-    figures["real distance"] = frechet_distance(train, real_features)
-    return figures
+    return {
+        "teacher": accuracy(teacher, *test),
+        "distance of real images": frechet_distance(train, real_features),
+        "ways": figures,
+    }
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """Return the figures as Markdown: mean and, in brackets, the values of the seeds."""
+    """Return the figures as Markdown; accuracy is the mean of the networks, with their range."""
     lines = [
-        "| images beside 20 real ones a class | label fidelity | Fréchet distance | accuracy |",
-        "|---|---:|---:|---:|",
+        "| 80 images a class | label fidelity, % | Fréchet distance | accuracy beside 20 real ones, % | and alone, % |",
+        "|---|---:|---:|---:|---:|",
     ]
-    for name, rows in results["ways"].items():
-        cells = [
-            f"{scale * np.mean(values):.{digits}f} ({', '.join(f'{scale * value:.{digits}f}' for value in values)})"
-            if (values := [row[key] for row in rows if key in row])
-            else "–"
-            for key, scale, digits in (("fidelity", 100, 1), ("distance", 1, 1), ("accuracy", 100, 1))
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, row in results["ways"].items():
+        fidelity, distance = (row.get(key, [None])[0] for key in ("fidelity", "distance"))
+        shown = ["–", "–"] if fidelity is None else [f"{100 * fidelity:.1f}", f"{distance:.1f}"]
+        shown += [_in_percent(row.get(key, [])) for key in ("accuracy", "accuracy of synthetic alone")]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+def _in_percent(rates: Sequence[float]) -> str:
+    percent = [100 * rate for rate in rates]
+    return f"{np.mean(percent):.1f} ({min(percent):.1f} to {max(percent):.1f})" if percent else "–"
 
 
 def main() -> None:

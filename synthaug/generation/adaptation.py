@@ -35,6 +35,7 @@ LAYERS = {
 }
 WEIGHTS = "pytorch_lora_weights.safetensors"
 _CHECKPOINT_SECONDS = 60
+_RECONSTRUCTIONS = 16  # images that the autoencoder is tried on
 _LEAST_PSNR = 12  # dB; below, an autoencoder shows something else than the image
 _FAMILY = ("StableDiffusion", "StableDiffusionXL")
 _NAME = "adapted"  # of the LoRA within the denoiser
@@ -172,12 +173,13 @@ def _encode(
     if upcast:
         autoencoder.to(torch.float32)
     means, errors = [], list[float]()
+    tried = set(range(0, len(images), max(1, len(images) // _RECONSTRUCTIONS)))
     with torch.no_grad(), quiet():
-        for image in images:
+        for number, image in enumerate(images):
             pixels = torch.from_numpy(np.asarray(fit(image, size, crop), dtype=np.float32)).permute(2, 0, 1)
             pixels = (pixels / 127.5 - 1)[None].to(device, autoencoder.dtype)
             latent = autoencoder.encode(pixels).latent_dist
-            if len(errors) < 16:
+            if number in tried:
                 shown = autoencoder.decode(latent.mean).sample.clamp(-1, 1)
                 errors.append(float(((shown - pixels).float() / 2).pow(2).mean()))
             means.append(latent.mean.float())
