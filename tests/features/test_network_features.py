@@ -28,7 +28,6 @@ def pictures(count: int = 5) -> list[NDArray[np.uint8]]:
     [
         ("resnet18", 512),
         ("squeezenet1_1", 512),  # whose head is a convolution
-        ("vgg11", 4096),
         ("timm/test_vit", 64),
         ("timm/test_efficientnet", 256),
     ],
