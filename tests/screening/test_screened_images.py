@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from synthaug.data.fingerprints import fingerprint, near_duplicates
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, scan
 from synthaug.errors import UserError
@@ -97,7 +99,7 @@ def test_what_is_kept_is_listed_and_what_is_rejected_is_topped_up(tmp_path: Path
         3: altered(real.train[0].path),
         4: altered(real.train[-1].path),
         5: "a safety checker",
-        7: ImageOps.mirror(picture(5006, SIZE)),
+        7: ImageOps.mirror(altered(real.train[0].path)),
     }
     generator = Copyist(copies.get)
     screened = screen(SyntheticSet(tmp_path / "set", generator), real, test_copies="drop")
@@ -112,7 +114,7 @@ def test_what_is_kept_is_listed_and_what_is_rejected_is_topped_up(tmp_path: Path
     assert verdicts["cat/000003.png"] == (True, TRAIN_COPY, str(real.train[0].path))
     assert verdicts["cat/000004.png"] == (True, TRAIN_COPY, str(real.train[-1].path)), "of whatever class"
     assert verdicts["cat/000005"] == (False, "generator: a safety checker", "")
-    assert verdicts["cat/000007.png"] == (False, DUPLICATE, "cat/000006.png")
+    assert verdicts["cat/000007.png"] == (False, DUPLICATE, "cat/000003.png"), "a copy of what is counted, too"
     record = screened.record(["cat", "dog"])
     assert record["classes"]["cat"]["copies"] == 2
     assert record["classes"]["cat"]["rejected"] == {
@@ -324,3 +326,20 @@ def test_two_screenings_of_one_set_work_side_by_side(
         results = list(threads.map(run, range(3)))
     assert results[0] == results[1] == results[2]
     assert len({verdict.image for verdict in results[0]}) == len(results[0]) == 12
+
+
+@pytest.mark.parametrize("size", [1, 2, 256])
+def test_a_copy_of_a_rejected_copy_alone_is_kept(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screened_images, "_CHUNK", size)
+    first = picture(1, (200, 160))
+    second = first.crop((16, 12, 200, 160))
+    third = second.crop((16, 12, 184, 148))
+    images = [first, second, third]
+    prints = [fingerprint(np.asarray(image)) for image in images]
+    assert near_duplicates(prints, prints) == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 2)]
+    generator = Copyist(lambda number: images[number] if number < 3 else None, batch_size=3)
+    screened = screen(SyntheticSet(tmp_path / "set", generator), RealImages(["cat"], [], [], []))
+    screened.ensure({"cat": 3})
+    verdicts = rows(screened, "cat")
+    assert verdicts["cat/000001.png"] == (False, DUPLICATE, "cat/000000.png")
+    assert verdicts["cat/000002.png"] == (True, "", "")
