@@ -39,7 +39,7 @@ from synthaug.generation.prompts import read_prompts
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
 from synthaug.messages import bullets, plural
-from synthaug.screening.criteria import decode as decode
+from synthaug.screening.criteria import decode
 from synthaug.screening.criterion import RealReferences
 from synthaug.screening.screened_images import ScreenedImages
 from synthaug.screening.settings import KEEP, NO_SCREENING, ScreeningSettings

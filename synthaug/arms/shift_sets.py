@@ -26,6 +26,7 @@ from synthaug.generation.prompts import read_prompts
 from synthaug.generation.synthetic_set import Generator, SyntheticSet, is_guided
 from synthaug.messages import bullets, plural
 from synthaug.runs import layout
+from synthaug.screening.criteria import decode
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ def prepare_sets(
 
 def _decode(shift_set: ShiftSet, store: PixelStore, dataset: Mapping[str, Any]) -> ShiftSet:
     """Return the set with its images in the store, without those that are not whole or, if so set, in two classes."""
-    bad = build.decode(store, shift_set.samples)
+    bad = decode(store, shift_set.samples)
     build.refuse_bad(bad, dataset)
     samples = [sample for sample in shift_set.samples if sample.path not in bad]
     conflicts: list[Path] = []

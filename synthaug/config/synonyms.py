@@ -51,6 +51,9 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+_OF_OTHER_COMMANDS = ("adapt.", "captioner.")  # nodes that no run has a use for
+
+
 def meant_keys(name: str, config: Mapping[str, Any]) -> list[str]:
     """Return the full keys that a name stands for: its synonyms, then the keys of any node that end in it.
 
@@ -60,7 +63,8 @@ def meant_keys(name: str, config: Mapping[str, Any]) -> list[str]:
     """
     name = name.lower().replace("-", "_")
     nested = [key for key in _nested_keys(config) if key.rpartition(".")[2] == name]
-    return list(dict.fromkeys([*SYNONYMS.get(name, ()), *nested]))
+    of_runs = [key for key in nested if not key.startswith(_OF_OTHER_COMMANDS)]
+    return list(dict.fromkeys([*SYNONYMS.get(name, ()), *(of_runs or nested)]))
 
 
 def _nested_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -25,7 +25,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from synthaug import files, locks
-from synthaug.checked_rows import CHECK, read_checked_rows, write_checked_rows
+from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.environment import hidden, hidden_settings
 from synthaug.errors import UserError
@@ -139,7 +139,6 @@ class ManifestRow:
 
 
 _COLUMNS = tuple(field.name for field in fields(ManifestRow))
-_FIRST_COLUMNS = _COLUMNS[: _COLUMNS.index("source")]  # all that earlier releases wrote
 # Columns that are not in an image's own metadata: they differ between machines that make the same image.
 _NOT_IN_IMAGE = ("rejected", "sha256", "diffusers", "transformers", "torch", "python", "seconds")
 _PNG = StoredFormat()
@@ -525,7 +524,7 @@ def read_manifest(folder: Path) -> list[ManifestRow]:
     path = folder / MANIFEST
     if not path.is_file():
         return []
-    cells, damaged = read_checked_rows(path, _columns(path))
+    cells, damaged = read_checked_rows(path, _COLUMNS)
     rows = {(row.class_name, row.index): row for row in map(_parse_row, cells)}
     problem = f"line {damaged[0]} is not what was written" if damaged else ""
     if not problem and len(rows) < len(cells):
@@ -555,15 +554,8 @@ def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator
             index += 1
 
 
-def _columns(path: Path) -> Sequence[str]:
-    """Return the columns of a manifest, which may be of an earlier release."""
-    with files.open_regular(path) as stream:
-        first = stream.readline().decode(errors="replace").rstrip("\r\n")
-    return _FIRST_COLUMNS if first == ",".join([*_FIRST_COLUMNS, CHECK]) else _COLUMNS
-
-
 def _parse_row(cells: Sequence[str]) -> ManifestRow:
-    line: dict[str, Any] = dict(zip(_COLUMNS, cells, strict=False))
+    line: dict[str, Any] = dict(zip(_COLUMNS, cells, strict=True))
     return ManifestRow(**{**line, "index": int(line["index"]), "seed": int(line["seed"])})
 
 

@@ -18,7 +18,7 @@ NUMBERS = {
     "screening": "",
     "scores": {"precision": 0.951, "recall": 0.5849, "coverage": 0.976},
     "kid": [0.0162, 0.0086, 0.0239],
-    "fid_without_end": None,
+    "fid_extrapolated": None,
     "label_fidelity": [0.994, 0.98, 1.0],
 }
 

@@ -137,14 +137,3 @@ def test_source_that_changes_while_images_are_generated_is_named(root: Path) -> 
     with pytest.raises(UserError, match=r"train/dog/002\.png.*its content is not what was listed"):
         synthetic.ensure({"cat": 3, "dog": 3})
     assert {row.class_name for row in synthetic.rows()} == {"cat"}
-
-
-def test_manifest_of_an_earlier_release_is_read_and_extended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from synthaug.generation import synthetic_set
-
-    with monkeypatch.context() as earlier:
-        earlier.setattr(synthetic_set, "_COLUMNS", synthetic_set._FIRST_COLUMNS)
-        SyntheticSet(tmp_path, Painter()).ensure({"cat": 2})
-    assert "source" not in (tmp_path / "manifest.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert SyntheticSet(tmp_path, Painter()).ensure({"cat": 3}) == 1
-    assert [(row.index, row.source) for row in SyntheticSet(tmp_path, Painter()).rows()] == [(0, ""), (1, ""), (2, "")]

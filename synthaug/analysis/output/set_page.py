@@ -93,7 +93,7 @@ def numbers(record: SetRecord, quality: SetQuality | None) -> dict[str, Any]:
         "n": quality.n,
         "scores": quality.scores and asdict(quality.scores),
         "kid": _plain(quality.kid),
-        "fid_without_end": _plain(quality.fid_without_end),
+        "fid_extrapolated": _plain(quality.fid_extrapolated),
         "n_half": quality.n_half,
         "of_synthetic": quality.of_synthetic and asdict(quality.of_synthetic),
         "of_real": quality.of_real and asdict(quality.of_real),

@@ -1,4 +1,4 @@
-"""Fréchet distance between two sets of embeddings, and what it would be with images without end.
+"""Fréchet distance between two sets of embeddings, and its limit for infinitely many images.
 
 Heusel, M., Ramsauer, H., Unterthiner, T., Nessler, B., Hochreiter, S. (2017). GANs trained by a two time-scale update
 rule converge to a local Nash equilibrium. NeurIPS. Chong, M. J., Forsyth, D. (2020). Effectively unbiased FID and
@@ -49,7 +49,7 @@ def _root(vectors: Vectors) -> NDArray[np.float64]:
 
 
 def extrapolated_distance(first: Embedded, second: Embedded, random: np.random.Generator) -> Estimate | None:
-    """Estimate the Fréchet distance with images without end; None where there are too few images for it.
+    """Estimate the Fréchet distance for infinitely many images; None where there are too few images for it.
 
     The bias of the estimate is in proportion to 1/n, so that the line through the distances at n and at n/2 gives the
     one at 1/n = 0. As the real images are as few as the synthetic ones, unlike in Chong and Forsyth's use, both sets

@@ -72,7 +72,7 @@ class SetQuality:
         n: images of each that were compared, as many of each class.
         scores: of these; None where they are too few.
         kid: unbiased, with its interval.
-        fid_without_end: extrapolated to images without end; None where n is too small for it.
+        fid_extrapolated: extrapolated to infinitely many images; None where n is too small for it.
         neighbourhoods: of the n images.
         compared: (n,) rows of the synthetic images, and of the real ones, that `neighbourhoods` numbers.
         n_half: images of each in the two below.
@@ -90,7 +90,7 @@ class SetQuality:
     n: int
     scores: Scores | None
     kid: Estimate | None
-    fid_without_end: Estimate | None
+    fid_extrapolated: Estimate | None
     neighbourhoods: Neighbourhoods | None
     compared: tuple[NDArray[np.int64], NDArray[np.int64]]
     n_half: int
@@ -122,10 +122,10 @@ def measure(backbone: str, real: Embedded, validation: Embedded, synthetic: Embe
     left, right = real.rows(chosen[0]), synthetic.rows(chosen[1])
     scale = Scale.of(real.vectors)
     n, n_half = len(left), len(left.halves(random)[0])
-    scores, kid, near, without_end = None, None, None, None
+    scores, kid, near, extrapolated = None, None, None, None
     if n >= MIN_IMAGES:
         scores, kid, near = _scores(left, right, scale)
-        without_end = extrapolated_distance(left, right, random)
+        extrapolated = extrapolated_distance(left, right, random)
     of_real, of_synthetic = _halves(left, right, scale, random) if n_half >= MIN_IMAGES else (None, None)
     return SetQuality(
         backbone=backbone,
@@ -135,7 +135,7 @@ def measure(backbone: str, real: Embedded, validation: Embedded, synthetic: Embe
         n=n,
         scores=scores,
         kid=kid,
-        fid_without_end=without_end,
+        fid_extrapolated=extrapolated,
         neighbourhoods=near,
         compared=(chosen[1], chosen[0]),
         n_half=n_half,

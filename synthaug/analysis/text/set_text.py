@@ -55,10 +55,10 @@ def _fixed(value: float, decimals: int) -> str:
 
 
 def rows(quality: SetQuality) -> list[list[str]]:
-    """Return the table of scores: name, of all images, of half, of real images, without end of images."""
+    """Return the table of scores: name, of all images, of half, of real images, for infinitely many images."""
     assert quality.scores is not None
     shares = quality.neighbourhoods
-    with_intervals = {"fid": quality.fid_without_end, "kid": quality.kid}
+    with_intervals = {"fid": quality.fid_extrapolated, "kid": quality.kid}
     of_shares = {} if shares is None else {name: getattr(shares, name) for name in ("precision", "recall", "coverage")}
     table = []
     for field, (name, digits) in _NAMES.items():
@@ -209,7 +209,7 @@ def settings_document(record: SetRecord) -> list[Block]:
     return _TEMPLATE.document("settings", record)
 
 
-HEADERS = ("set", "arms", "images", "FID\nwithout end", "KID", "precision", "recall", "coverage", "right class %")
+HEADERS = ("set", "arms", "images", "FID for\nn → ∞", "KID", "precision", "recall", "coverage", "right class %")
 
 
 def set_rows(pages: Sequence[SetPage], labels: Mapping[str, str]) -> list[list[str]]:
@@ -228,7 +228,7 @@ def _cells(numbers: Mapping[str, Any]) -> list[str]:
     right = numbers.get("label_fidelity")
     return [
         f"{sum(counts.values()):,}" if counts else NONE,
-        *(_listed(numbers.get(name)) for name in ("fid_without_end", "kid")),
+        *(_listed(numbers.get(name)) for name in ("fid_extrapolated", "kid")),
         *shares,
         percent(right[0], 1) if right else NONE,
     ]

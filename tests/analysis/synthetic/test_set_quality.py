@@ -44,8 +44,8 @@ def test_a_narrow_set_is_precise_less_diverse_and_farther_than_real_from_real(qu
     assert quality.of_synthetic.kid > quality.of_real.kid
     assert quality.of_synthetic.vendi < quality.of_real.vendi
     assert quality.of_synthetic.distance < quality.of_real.distance
-    assert quality.fid_without_end
-    assert 0 < quality.fid_without_end.low < quality.fid_without_end.value < quality.scores.fid
+    assert quality.fid_extrapolated
+    assert 0 < quality.fid_extrapolated.low < quality.fid_extrapolated.value < quality.scores.fid
     assert quality.kid
     assert quality.kid.low > 0
     of_class = quality.by_class[0]
@@ -64,8 +64,8 @@ def test_a_second_draw_of_the_real_images_is_as_good_as_real() -> None:
     quality = measure("x", clusters(0, {0: 200, 1: 200}), clusters(5, {0: 9, 1: 9}), clusters(1, {0: 200, 1: 200}))
     assert quality.kid
     assert quality.kid.contains_zero
-    assert quality.fid_without_end
-    assert quality.fid_without_end.contains_zero
+    assert quality.fid_extrapolated
+    assert quality.fid_extrapolated.contains_zero
     assert quality.of_real
     assert quality.of_synthetic
     assert quality.of_synthetic.fid == pytest.approx(quality.of_real.fid, rel=0.5)
@@ -78,7 +78,7 @@ def test_a_second_draw_of_the_real_images_is_as_good_as_real() -> None:
 @pytest.mark.parametrize("count", [0, 1, 5, MIN_IMAGES - 1])
 def test_too_few_images_are_no_error(count: int) -> None:
     quality = measure("x", clusters(0, {0: count, 1: 3}), EMPTY, clusters(1, {0: count}))
-    assert (quality.scores, quality.kid, quality.fid_without_end, quality.of_real) == (None, None, None, None)
+    assert (quality.scores, quality.kid, quality.fid_extrapolated, quality.of_real) == (None, None, None, None)
     assert quality.n == (count if count >= MIN_OF_CLASS else 0)
 
 
