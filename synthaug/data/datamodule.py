@@ -43,6 +43,7 @@ class Rows(Dataset[RawBatch]):
 
     def __init__(self, samples: Sequence[Sample], store: Pixels, seed: int | None) -> None:
         self.keys = [sample.sha256 for sample in samples]
+        self.random_keys = [sample.random_key for sample in samples]
         self.labels = torch.tensor([sample.label for sample in samples])
         self.synthetic = torch.tensor([sample.origin == SYNTHETIC for sample in samples])
         self.store = store
@@ -58,7 +59,8 @@ class Rows(Dataset[RawBatch]):
         """PyTorch's fetcher asks for a whole batch here, so that no per-image tensors are stacked."""
         rows = torch.tensor([row for _, row in items])
         keys = [self.keys[row] for _, row in items]
-        draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], keys)
+        random_keys = [self.random_keys[row] for _, row in items]
+        draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], random_keys)
         pixels, sizes = self.store.batch(keys, None if draws is None else draws[:, _CENTRE].numpy())
         return RawBatch(
             torch.from_numpy(pixels),

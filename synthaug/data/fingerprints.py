@@ -22,6 +22,8 @@ BITS = 64
 RULE = 4  # raise it with any change of what counts as a copy
 # Images are compared at this short side in pixels: enough to tell any two photographs apart, and fast.
 SHORT_SIDE = 256
+_MOST_COMPARED = 10_000  # images of a dataset, to learn whether they resemble one another
+_MIN_CHAINED, _MIN_CHAINED_SHARE = 3, 0.002  # images in the middle of a chain, from which on they do
 _BLOCK = 4096  # images of an index that are compared at once
 
 
@@ -86,6 +88,28 @@ def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint])
     pairs |= {(names[0][i], names[1][j]) for j, i in registration.find_windows(others, unique)}
     pairs |= {(name, name) for name in places[0].keys() & places[1].keys()}
     return sorted((i, j) for left, right in pairs for i in places[0][left] for j in places[1][right])
+
+
+def resemble_by_nature(fingerprints: Sequence[Fingerprint]) -> bool:
+    """Return whether different pictures of a dataset are so alike that near duplicates are no sign of a copy.
+
+    Copies of a picture are copies of one another. Plain pictures of one kind, such as thick strokes of a few pixels,
+    form chains: one is like a second and that like a third, which is not like the first.
+
+    Args:
+        fingerprints: of real images; of more than `_MOST_COMPARED`, so many.
+    """
+    unique = {item.pixels: item for item in fingerprints}
+    chosen = [unique[pixels] for pixels in sorted(unique)[:_MOST_COMPARED]]
+    like: dict[int, set[int]] = {}
+    for first, second in near_duplicates(chosen, chosen):
+        if first != second:
+            like.setdefault(first, set()).add(second)
+            like.setdefault(second, set()).add(first)
+    chained = sum(
+        any(neighbours - {neighbour} - like[neighbour] for neighbour in neighbours) for neighbours in like.values()
+    )
+    return chained >= max(_MIN_CHAINED, _MIN_CHAINED_SHARE * len(chosen))
 
 
 class CopyIndex:

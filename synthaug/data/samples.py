@@ -41,6 +41,7 @@ class Sample:
         origin: `REAL` or `SYNTHETIC`.
         sha256: hex hash of the file's bytes; identifies an image, wherever it is.
         index: place in the order in which a generator made it; None for images found in a folder.
+        payload: hex hash of the file's bytes without its metadata, where these say how it was made.
     """
 
     path: Path
@@ -49,6 +50,12 @@ class Sample:
     origin: str
     sha256: str
     index: int | None = None
+    payload: str = ""
+
+    @property
+    def random_key(self) -> str:
+        """What its random numbers in training depend on: the image, and not what is written about it."""
+        return self.payload or self.sha256
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from synthaug import files, locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.data.payload import without_metadata
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.environment import hidden, hidden_settings
 from synthaug.errors import UserError
@@ -118,7 +119,7 @@ class ManifestRow:
     class_name: str
     index: int
     rejected: str
-    sha256: str
+    sha256: str  # of its file
     prompt: str
     negative_prompt: str
     seed: int
@@ -136,11 +137,12 @@ class ManifestRow:
     seconds: str  # of sampling, the image's share of its batch
     source: str = ""  # the real image that guided the generator, below the dataset's folder
     source_sha256: str = ""
+    payload: str = ""  # SHA-256 of its file without the metadata: of the image alone
 
 
 _COLUMNS = tuple(field.name for field in fields(ManifestRow))
 # Columns that are not in an image's own metadata: they differ between machines that make the same image.
-_NOT_IN_IMAGE = ("rejected", "sha256", "diffusers", "transformers", "torch", "python", "seconds")
+_NOT_IN_IMAGE = ("rejected", "sha256", "payload", "diffusers", "transformers", "torch", "python", "seconds")
 _PNG = StoredFormat()
 
 _Sampled = list[tuple[ManifestRow, Image.Image | None]]
@@ -223,7 +225,7 @@ class SyntheticSet:
         self._check_images(classes)
         label = {name: number for number, name in enumerate(classes)}
         return [
-            Sample(self.path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
+            Sample(self.path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index, row.payload)
             for row in self.rows()
             if not row.rejected and row.class_name in label
         ]
@@ -375,18 +377,19 @@ class SyntheticSet:
         before = len(saved)
         try:
             for row, image in sampled:
-                saved.append(row if image is None else replace(row, sha256=self._save_image(row, image)))
+                saved.append(row if image is None else self._save_image(row, image))
             return sum(image is not None for _, image in sampled)
         finally:  # a disk that fills up in the middle of a batch does not cost its first half
             if len(saved) > before:
                 self._write(saved)
 
-    def _save_image(self, row: ManifestRow, image: Image.Image) -> str:
-        """Store an image; return the SHA-256 of its file."""
+    def _save_image(self, row: ManifestRow, image: Image.Image) -> ManifestRow:
+        """Store an image; return its row with the hashes of its file."""
         content = self.encoded(row, image)
         with files.whole_file(self.path(row)) as temporary:
             temporary.write_bytes(content)
-        return hashlib.sha256(content).hexdigest()
+        payload = hashlib.sha256(without_metadata(content)).hexdigest()
+        return replace(row, sha256=hashlib.sha256(content).hexdigest(), payload=payload)
 
     def encoded(self, row: ManifestRow, image: Image.Image) -> bytes:
         """Return the file of an image: in its format, with its provenance as metadata.

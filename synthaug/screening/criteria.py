@@ -10,7 +10,7 @@ from synthaug.features.backbone_by_name import feature_backbone
 from synthaug.features.feature_store import FeatureStore
 from synthaug.messages import bullets, plural
 from synthaug.screening.copied import ClassDuplicates, RealCopies, listed_references
-from synthaug.screening.criterion import Criterion, Fingerprints, RealReferences
+from synthaug.screening.criterion import Criterion, Fingerprints, RealReferences, Resemblance
 from synthaug.screening.in_features import FarFromReal, FeatureCopies, Teacher
 from synthaug.screening.settings import DROP, IGNORE, ScreeningSettings
 
@@ -30,11 +30,13 @@ def make_criteria(
         UserError: real images that cannot be read any more; models that cannot be loaded.
     """
     fingerprints = Fingerprints(store)
+    # Verdicts depend on the images that copies are searched of, and without such a search on synthetic ones alone.
+    resemblance = Resemblance(fingerprints, references.train if settings.searches_copies else ())
     criteria: list[Criterion] = []
     if settings.searches_copies:
         _require_decoded(store, [*references.train, *references.val, *references.test])
         real = listed_references(settings, references)
-        criteria.append(RealCopies(real, fingerprints, settings.train_copies == DROP))
+        criteria.append(RealCopies(real, fingerprints, resemblance, settings.train_copies == DROP))
         if settings.copy_backbone is not None:
             of_copies = FeatureStore(features, feature_backbone(settings.copy_backbone))
             similarity = settings.copy_similarity
@@ -51,7 +53,7 @@ def make_criteria(
         neighbours = FeatureStore(features, feature_backbone(settings.knn))
         criteria.append(FarFromReal(neighbours, references.share, settings.knn_neighbours, settings.knn_percentile))
     if settings.duplicates != IGNORE:  # the last one: an image that is rejected for anything else has no copies
-        criteria.append(ClassDuplicates(fingerprints))
+        criteria.append(ClassDuplicates(fingerprints, resemblance))
     return criteria
 
 

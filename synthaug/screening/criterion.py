@@ -1,12 +1,16 @@
 """What a criterion of screening is, and what it sees of an image."""
 
 import abc
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from synthaug.data.fingerprints import Fingerprint, fingerprint
+from synthaug.data.fingerprints import Fingerprint, fingerprint, resemble_by_nature
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import Sample, digest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,29 @@ class RealReferences:
         lists = {"share": self.share} if with_share else {}
         lists |= {"train": self.train, "val": self.val, "test": self.test} if with_copies else {}
         return {role: digest(samples) for role, samples in lists.items()}
+
+
+class Resemblance:
+    """Whether the real images of a dataset resemble one another by nature, found out once it matters.
+
+    Args:
+        fingerprints: of images in the pixel store.
+        samples: real images.
+    """
+
+    def __init__(self, fingerprints: "Fingerprints", samples: Sequence[Sample]) -> None:
+        self._fingerprints, self._samples = fingerprints, samples
+
+    @cached_property
+    def is_natural(self) -> bool:
+        """Whether they do: then near duplicates are no copies, only images of the same pixels are."""
+        is_natural = resemble_by_nature(self._fingerprints.of(self._samples))
+        if is_natural:
+            log.warning(
+                "Real images of this dataset resemble one another so much that near duplicates are no sign of a copy: "
+                "only synthetic images of the same pixels are taken for copies."
+            )
+        return is_natural
 
 
 @dataclass

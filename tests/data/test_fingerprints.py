@@ -23,6 +23,7 @@ from synthaug.data.fingerprints import (
     groups,
     near_duplicates,
     perceptual_hash,
+    resemble_by_nature,
 )
 from synthaug.data.sources.digits import write_digits
 from tests.factories.images import image
@@ -153,6 +154,30 @@ def test_pictures_of_one_colour_are_copies_of_the_same_pixels_only() -> None:
     plain = prints([Image.new("RGB", (64, 64), (grey, grey, grey)) for grey in (10, 10, 200)])
     assert groups(plain, near=True) == [0, 0, 2]
     assert near_duplicates(plain[:1], plain[1:]) == [(0, 0)]
+
+
+def thick_strokes() -> list[Image.Image]:
+    """Slanted strokes of a few pixels, each like those beside it."""
+    rows, columns = np.mgrid[0:28, 0:28]
+    strokes = []
+    for slant in np.linspace(0.1, 0.6, 30):
+        away = np.abs(columns - 14 - slant * (rows - 14)) - 2.5
+        stroke = np.where((rows > 4) & (rows < 24), np.clip(1.5 - away, 0, 1), 0)
+        strokes.append(Image.fromarray((255 * stroke).astype(np.uint8)).convert("RGB"))
+    return strokes
+
+
+def test_plain_pictures_of_one_kind_resemble_one_another() -> None:
+    strokes = prints(thick_strokes())
+    assert resemble_by_nature(strokes)
+    assert not resemble_by_nature(strokes[:1] * 30), "the same picture again and again"
+
+
+def test_copies_of_pictures_are_no_resemblance(digits: Path) -> None:
+    originals = [photograph(seed) for seed in range(12)]
+    copies = [change(picture) for picture in originals for change in (ImageOps.mirror, saved)]
+    assert not resemble_by_nature(prints([*originals, *copies]))
+    assert not resemble_by_nature(prints(read_digits(digits, "1")))
 
 
 def test_nothing_is_a_copy_of_nothing() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from synthaug.data.payload import payload_size
+from synthaug.data.payload import payload_size, without_metadata
 from tests.factories.images import image
 
 TEXT = b"<x:xmpmeta>" + b"t" * 1000
@@ -45,6 +45,21 @@ def exif() -> bytes:
 def test_metadata_does_not_count(codec: str, metadata: dict[str, Any], container: int) -> None:
     plain = size(codec)
     assert plain <= size(codec, **metadata) <= plain + container
+
+
+@pytest.mark.parametrize(
+    ("codec", "metadata"),
+    [
+        ("PNG", {"pnginfo": info(), "exif": exif()}),
+        ("JPEG", {"xmp": TEXT, "exif": exif(), "comment": TEXT}),
+        ("BMP", {}),
+    ],
+)
+def test_what_is_left_is_the_file_as_it_is_without_metadata(codec: str, metadata: dict[str, Any]) -> None:
+    plain, described = io.BytesIO(), io.BytesIO()
+    image(1, (64, 48)).save(plain, format=codec)
+    image(1, (64, 48)).save(described, format=codec, **metadata)
+    assert without_metadata(described.getvalue()) == without_metadata(plain.getvalue()) == plain.getvalue()
 
 
 def test_pixels_count() -> None:

@@ -6,6 +6,7 @@ Run as a script, this file is one process that grows a set:
 """
 
 import errno
+import hashlib
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ import pytest
 from PIL import Image
 
 from synthaug import files
+from synthaug.data.payload import without_metadata
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.generation import synthetic_set
@@ -136,6 +138,7 @@ def test_every_image_has_a_row_with_all_it_was_made_from(tmp_path: Path) -> None
         negative_prompt="blurry, \"odd\"\nlines",
         seed=image_seed("sea_lion", prompt, 1),
         seconds=rows[2].seconds,
+        payload=hashlib.sha256(without_metadata((tmp_path / "sea_lion/000001.png").read_bytes())).hexdigest(),
         **Painter().provenance(),
     )  # fmt: skip
 
@@ -699,3 +702,17 @@ def test_prompts_are_shown_and_doubted_once_before_anything_is_sampled(
     assert ["emu: a sketch of a emu" in caplog.text, caplog.text.count("yak: a sketch of a yak")] == [True, 1]
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
     assert "an emu" in caplog.records[1].getMessage()
+
+
+class Renamed(Painter):
+    def provenance(self) -> dict[str, str]:
+        return {**super().provenance(), "revision": "b"}
+
+
+def test_what_is_written_about_an_image_does_not_change_its_random_numbers(tmp_path: Path) -> None:
+    sets = [SyntheticSet(tmp_path / kind.__name__, kind()) for kind in (Painter, Renamed)]
+    assert [synthetic.ensure({"cat": 3}) for synthetic in sets] == [3, 3]
+    first, second = (synthetic.samples(["cat"]) for synthetic in sets)
+    assert all(left.sha256 != right.sha256 for left, right in zip(first, second, strict=True))
+    assert [sample.random_key for sample in first] == [sample.random_key for sample in second]
+    assert len({sample.random_key for sample in first}) == 3

@@ -67,12 +67,16 @@ def _picture(listed: ListedImage) -> Picture | None:
 def find_copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]:
     """Return every pair of a training and a test image that show the same, exact copies first.
 
+    Where the images of the dataset resemble one another by nature, these are the exact copies alone.
+
     Args:
         train: training images.
         test: test images.
     """
-    pairs = fingerprints.near_duplicates(*([picture.fingerprint for picture in side] for side in (train, test)))
-    copies = [_copy(train[i], test[j]) for i, j in pairs]
+    prints = [[picture.fingerprint for picture in side] for side in (train, test)]
+    copies = [_copy(train[i], test[j]) for i, j in fingerprints.near_duplicates(*prints)]
+    if not all(copy.exact for copy in copies) and fingerprints.resemble_by_nature([*prints[0], *prints[1]]):
+        copies = [copy for copy in copies if copy.exact]
     return sorted(copies, key=lambda copy: (not copy.exact, copy.test.path, copy.train.path))
 
 
