@@ -17,9 +17,9 @@ from synthaug import locks
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.command_line import key_of, normalize_argv
 from synthaug.config.job import Job
-from synthaug.errors import UserError, explain, is_environmental, underlying
+from synthaug.errors import UserError
 from synthaug.execution.factory import make_group
-from synthaug.execution.session import Session
+from synthaug.execution.single_run import run_command
 from synthaug.files import write_text
 from synthaug.terminal import tolerant_output
 
@@ -53,36 +53,11 @@ _WITHOUT = {
 @tolerant_output()
 def main() -> None:
     """Check the configuration, then train. Exits 2 when the configuration is wrong, 1 when training failed."""
-    try:
-        Session(execute, command_help=HELP).run()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # before the training
-        if not is_environmental(error):
-            raise
-        print(explain(error), file=sys.stderr)
-        sys.exit(1)
+    run_command(_adapt, HELP, "What was trained so far stays")
 
 
-def execute(session: Session, job: Job) -> None:
-    """Adapt for one run; end the command where that fails.
-
-    Args:
-        session: of the command.
-        job: the run.
-    """
-    try:
-        adapt(job, normalize_argv(sys.argv[1:]).config_dir)
-    except KeyboardInterrupt:
-        log.warning("Interrupted. What was trained so far stays; the same command resumes.")
-        sys.exit(130)
-    except Exception as error:
-        cause = underlying(error)
-        if not isinstance(cause, (UserError, OSError)):
-            raise
-        log.error("%s", explain(cause))
-        sys.exit(1)
+def _adapt(job: Job) -> None:
+    adapt(job, normalize_argv(sys.argv[1:]).config_dir)
 
 
 def adapt(job: Job, config_dir: str | None = None) -> Path:

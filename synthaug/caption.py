@@ -16,8 +16,7 @@ from synthaug.config.command_line import key_of
 from synthaug.config.job import Job
 from synthaug.config.schema import CAPTIONS, DEFAULT_CAPTIONER
 from synthaug.data.samples import Sample, per_class
-from synthaug.errors import UserError, explain, is_environmental, underlying
-from synthaug.execution.session import Session
+from synthaug.execution.single_run import run_command
 from synthaug.terminal import tolerant_output
 
 log = logging.getLogger(__name__)
@@ -57,36 +56,7 @@ def main() -> None:
     """Check the configuration, then write. Exits 2 when the configuration is wrong, 1 when writing failed."""
     if not any(key_of(argument) == "captioner" for argument in sys.argv[1:]):
         sys.argv.append(f"captioner={DEFAULT_CAPTIONER}")
-    try:
-        Session(execute, command_help=HELP).run()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # before the captions
-        if not is_environmental(error):
-            raise
-        print(explain(error), file=sys.stderr)
-        sys.exit(1)
-
-
-def execute(session: Session, job: Job) -> None:
-    """Write the captions of one run; end the command where that fails.
-
-    Args:
-        session: of the command.
-        job: the run.
-    """
-    try:
-        write_captions(job)
-    except KeyboardInterrupt:
-        log.warning("Interrupted. The captions written so far stay; the same command resumes.")
-        sys.exit(130)
-    except Exception as error:
-        cause = underlying(error)
-        if not isinstance(cause, (UserError, OSError)):
-            raise
-        log.error("%s", explain(cause))
-        sys.exit(1)
+    run_command(write_captions, HELP, "The captions written so far stay")
 
 
 def write_captions(job: Job) -> None:

@@ -5,16 +5,15 @@ python -m synthaug.generate per_class=1000 generator=sd15 dataset=imagefolder da
 """
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
 
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
-from synthaug.errors import UserError, explain, is_environmental, underlying
+from synthaug.errors import UserError
 from synthaug.execution.factory import make_generator
-from synthaug.execution.session import Session
+from synthaug.execution.single_run import run_command
 from synthaug.messages import bullets, plural
 from synthaug.terminal import tolerant_output
 
@@ -51,36 +50,7 @@ HELP = CommandHelp(
 @tolerant_output()
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    try:
-        Session(execute, command_help=HELP).run()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # before the images
-        if not is_environmental(error):
-            raise
-        print(explain(error), file=sys.stderr)
-        sys.exit(1)
-
-
-def execute(session: Session, job: Job) -> None:
-    """Generate for one run; end the command where that fails.
-
-    Args:
-        session: of the command.
-        job: the run.
-    """
-    try:
-        generate(job)
-    except KeyboardInterrupt:
-        log.warning("Interrupted. The images made so far stay; the same command resumes.")
-        sys.exit(130)
-    except Exception as error:
-        cause = underlying(error)
-        if not isinstance(cause, (UserError, OSError)):
-            raise
-        log.error("%s", explain(cause))
-        sys.exit(1)
+    run_command(generate, HELP, "The images made so far stay")
 
 
 def generate(job: Job) -> None:

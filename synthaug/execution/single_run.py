@@ -1,0 +1,48 @@
+"""A command that works on one run and trains no classifier: how it ends, and with which exit code."""
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+
+from synthaug.config.command_help import CommandHelp
+from synthaug.config.job import Job
+from synthaug.errors import UserError, explain, is_environmental, underlying
+from synthaug.execution.session import Session
+
+log = logging.getLogger(__name__)
+
+
+def run_command(work: Callable[[Job], object], command_help: CommandHelp, kept: str) -> None:
+    """Check the configuration, then work. Exits 2 when the configuration is wrong, 1 when the work failed.
+
+    Args:
+        work: does it, for one run; a function of a module.
+        command_help: what `--help` shows.
+        kept: what an interrupted command leaves.
+    """
+    try:
+        Session(functools.partial(_execute, work, kept), command_help=command_help).run()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # before the work
+        if not is_environmental(error):
+            raise
+        print(explain(error), file=sys.stderr)
+        sys.exit(1)
+
+
+def _execute(work: Callable[[Job], object], kept: str, session: Session, job: Job) -> None:
+    """Work for one run; end the command where that fails."""
+    try:
+        work(job)
+    except KeyboardInterrupt:
+        log.warning("Interrupted. %s; the same command resumes.", kept)
+        sys.exit(130)
+    except Exception as error:
+        cause = underlying(error)
+        if not isinstance(cause, (UserError, OSError)):
+            raise
+        log.error("%s", explain(cause))
+        sys.exit(1)
