@@ -139,6 +139,15 @@ class ManifestRow:
     source_sha256: str = ""
     payload: str = ""  # SHA-256 of its file without the metadata: of the image alone
 
+    def sample(self, path: Path, label: int) -> Sample:
+        """Return the image to train on.
+
+        Args:
+            path: of its file.
+            label: index of its class.
+        """
+        return Sample(path, label, self.class_name, SYNTHETIC, self.sha256, self.index, self.payload)
+
 
 _COLUMNS = tuple(field.name for field in fields(ManifestRow))
 # Columns that are not in an image's own metadata: they differ between machines that make the same image.
@@ -225,7 +234,7 @@ class SyntheticSet:
         self._check_images(classes)
         label = {name: number for number, name in enumerate(classes)}
         return [
-            Sample(self.path(row), label[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index, row.payload)
+            row.sample(self.path(row), label[row.class_name])
             for row in self.rows()
             if not row.rejected and row.class_name in label
         ]

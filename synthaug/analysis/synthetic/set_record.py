@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.data.folders import class_files, class_folders
-from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.data.samples import Sample
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
@@ -187,7 +187,7 @@ def _listed(folder: Path, rows: Sequence[ManifestRow], labels: Mapping[str, int]
     for name in labels:
         files[name] = {path.stem: path for path in class_files(folder, name)}
     return [
-        Sample(path, labels[row.class_name], row.class_name, SYNTHETIC, row.sha256, row.index)
+        row.sample(path, labels[row.class_name])
         for row in rows
         if not row.rejected and row.class_name in labels
         for path in [files[row.class_name].get(f"{row.index:06d}")]
