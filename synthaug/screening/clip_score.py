@@ -12,7 +12,7 @@ from PIL import Image
 from synthaug.data.samples import Sample
 from synthaug.errors import UserError
 from synthaug.features.feature_store import FeatureStore
-from synthaug.generation.hub import locate
+from synthaug.generation.hub import check_reachable, locate
 from synthaug.generation.quiet import quiet
 from synthaug.screening.criterion import Candidate, Criterion, Finding
 from synthaug.screening.settings import ScreeningSettings
@@ -39,6 +39,8 @@ class ClipImages:
         from transformers import CLIPModel, CLIPProcessor
 
         folder = _locate(model)
+        if folder is None:  # the library by itself tries for most of a minute
+            check_reachable(model, revision, "config.json", "CLIP model", "screening.clip_model")
         with quiet():
             try:
                 kwargs: dict[str, Any] = {} if folder else {"revision": revision}
