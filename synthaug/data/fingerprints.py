@@ -85,7 +85,10 @@ def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint])
         for images, by_pixels, ordered in zip((first, second), places, names, strict=True)
     )
     pairs = {(names[0][i], names[1][j]) for i, j in registration.find_windows(unique, others)}
-    pairs |= {(names[0][i], names[1][j]) for j, i in registration.find_windows(others, unique)}
+    if first is second:  # the pairs the other way round, without another search
+        pairs |= {(right, left) for left, right in pairs}
+    else:
+        pairs |= {(names[0][i], names[1][j]) for j, i in registration.find_windows(others, unique)}
     pairs |= {(name, name) for name in places[0].keys() & places[1].keys()}
     return sorted((i, j) for left, right in pairs for i in places[0][left] for j in places[1][right])
 
