@@ -341,11 +341,11 @@ class ImageCaptioner(_Captioner):
             rest = decode(answer[inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip().partition("\n")[0]
         else:
             # Of uncased tokenizers, and of classes with words that they do not know, the beginning comes back changed.
-            text, known = (
+            text, prompt_text = (
                 " ".join(decode(tokens, skip_special_tokens=True).split())
                 for tokens in (answer, inputs["input_ids"][0])
             )
-            rest = text[len(known) :] if known and text.startswith(known) else text
+            rest = text[len(prompt_text) :] if prompt_text and text.startswith(prompt_text) else text
         return [Proposal(f"{beginning} {rest.strip()}".strip(), sample)]
 
     def _load_parts(self, folder: Path) -> tuple[Any, Any]:

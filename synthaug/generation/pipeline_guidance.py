@@ -268,20 +268,20 @@ def decide(
     argument = rule.embedded or rule.argument
     default = defaults.get(argument or "")
     pipeline_default = float(default) if isinstance(default, (int, float)) else None
-    own = published.guidance if published else (rule.above if argument else 0.0) if unguided else None
-    low, high = scale or (own if own is not None else pipeline_default,) * 2
+    models_scale = published.guidance if published else (rule.above if argument else 0.0) if unguided else None
+    low, high = scale or (models_scale if models_scale is not None else pipeline_default,) * 2
     problems = []
     if scale is not None:
         most = max(rule.above, published.guidance if published else 0.0)
         if unguided and scale[1] > most:
-            problems.append(f"generator.guidance_scale={scale[1]:g}: {unguided}; set it to {own:g} or null")
+            problems.append(f"generator.guidance_scale={scale[1]:g}: {unguided}; set it to {models_scale:g} or null")
         elif argument is not None and scale[0] < rule.lowest:
             problems.append(f"generator.guidance_scale={scale[0]:g}: a {kind} takes {rule.lowest:g} (none) and more")
     if negative_prompt and (reason := _ignored_reason(kind, rule, unguided, low)):
         problems.append(f"generator.negative_prompt={negative_prompt}: {reason}, or leave it empty")
     is_on = high is not None and high > rule.above and not unguided
     negative = negative_prompt or (_EMPTY if rule.negative == REQUIRED and is_on else None)
-    return Guidance(argument, rule.fixed, own, pipeline_default, negative, tuple(problems))
+    return Guidance(argument, rule.fixed, models_scale, pipeline_default, negative, tuple(problems))
 
 
 def rule_of_call(arguments: Iterable[str]) -> GuidanceRule:
