@@ -304,7 +304,7 @@ def _mix_problem(job: Job, real: RealImages, make_generator: MakeGenerator, anno
         if job.settings["debug"]:  # an impossible mix is one in a smoke test as well
             counts = build.mix_counts(real, mix, debug=True)
         images_per_epoch(job.settings, len(real.train), sum(count.synthetic for count in counts.values()))
-        if Mix.of(mix).has_synthetic and not (job.folder / layout.RESULT).is_file():
+        if Mix.of(mix).has_synthetic and not is_complete(job):
             generator = make_generator(job)
             split = real_share.redrawn(real, job.settings)
             sources = real_share.source_images(split, job.settings, generator, announced)

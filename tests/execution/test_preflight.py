@@ -222,6 +222,15 @@ def test_a_generator_that_does_not_know_the_classes_is_refused(photos: Path) -> 
     preflight.check_runs(jobs_of(photos, "mix=real"), {}, digits)
 
 
+def test_a_finished_run_needs_no_generator_unless_it_is_trained_again(photos: Path) -> None:
+    (job,) = jobs_of(photos, "mix=82")
+    finish(job, real_of(job))
+    gone = DiffusionGenerator("/nowhere", "a {class_name}")
+    check([job], gone)
+    with pytest.raises(UserError, match="there is no folder /nowhere"):
+        check(jobs_of(photos, "mix=82", "overwrite=true"), gone)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
