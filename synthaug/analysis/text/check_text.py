@@ -12,6 +12,7 @@ _TITLES = {
     "selection": "images that chose the epoch",
     "run_files": "files of the runs",
     "filled_classes": "classes filled with synthetic images",
+    "feedback_shares": "synthetic share of the classes by feedback",
     "class_shares": "synthetic share of the classes",
     "real_images": "dataset of real images",
     "pretraining": "test images in earlier training",

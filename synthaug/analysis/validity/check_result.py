@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-SERIOUS, WARNING, UNCHECKED, PASSED = "serious", "warning", "not checked", "passed"
-SEVERITIES = (SERIOUS, WARNING, UNCHECKED, PASSED)
+SERIOUS, WARNING, UNCHECKED, INFORMATION, PASSED = "serious", "warning", "not checked", "information", "passed"
+SEVERITIES = (SERIOUS, WARNING, UNCHECKED, INFORMATION, PASSED)
 INCOMPLETE, UNDERPOWERED, DEBUG = "incomplete", "underpowered", "debug"
 _TAG_OF = {"runs": INCOMPLETE, "power": UNDERPOWERED, "smoke_test": DEBUG}
 TAGS = frozenset(_TAG_OF.values())  # of a study
@@ -18,7 +18,7 @@ class Check:
     Attributes:
         code: what was checked, such as "seeds".
         severity: "serious" (differences between arms may have another cause, or may not hold), "warning" (they hold
-            less widely than they seem to), "not checked" or "passed".
+            less widely than they seem to), "not checked", "information" (so by design, to be known) or "passed".
         data: what the sentence says, as JSON has it: numbers, names, lists, dictionaries.
         in_headline: whether the headline says it, so that lists of checks beside the headline leave it out.
     """

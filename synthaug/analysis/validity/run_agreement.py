@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from synthaug.analysis.comparison.model import NOT_COMPARABLE, ComparedRun, Group
-from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.check_result import INFORMATION, PASSED, SERIOUS, WARNING, Check
 from synthaug.runs import layout
 from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.discovery import Run
@@ -62,9 +62,10 @@ def _training_length(runs: Sequence[ComparedRun]) -> Check:
 def _class_shares(runs: Sequence[ComparedRun]) -> list[Check]:
     """Where classes differ in their synthetic share, what tells the origin of an image tells its class.
 
-    In arms whose rare classes synthetic images fill, that is so by design.
+    In arms whose rare classes synthetic images fill, or of which feedback chooses the classes, that is so by design.
     """
-    unequal, filled, mixed = list[dict[str, Any]](), list[dict[str, Any]](), False
+    unequal, filled, fed_back = list[dict[str, Any]](), list[dict[str, Any]](), list[dict[str, Any]]()
+    mixed = False
     for item in runs:
         counts = _result(item)["counts"].get("per_class", {})
         shares = {
@@ -76,11 +77,12 @@ def _class_shares(runs: Sequence[ComparedRun]) -> list[Check]:
         if shares and max(shares.values()) - min(shares.values()) > UNEQUAL_SHARES:
             least, most = min(shares, key=lambda name: shares[name]), max(shares, key=lambda name: shares[name])
             is_filled = item.run.has_synthetic and not item.run.synthetic
-            (filled if is_filled else unequal).append(
+            (filled if is_filled else fed_back if _result(item).get("feedback") else unequal).append(
                 {"run": item.run.label, "least": least, "low": shares[least], "most": most, "high": shares[most]}
             )
     checks = [Check("filled_classes", WARNING, {"runs": filled})] if filled else []
-    if unequal or (mixed and not filled):
+    checks += [Check("feedback_shares", INFORMATION, {"runs": fed_back})] if fed_back else []
+    if unequal or (mixed and not checks):
         checks.append(Check("class_shares", SERIOUS if unequal else PASSED, {"runs": unequal}))
     return checks
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from synthaug.analysis.text import check_text
 from synthaug.analysis.text.templating import TEMPLATES
-from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
+from synthaug.analysis.validity.check_result import INFORMATION, PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from tests.factories.golden import assert_golden
 
 FAILED = {"code": "failed", "data": {"type": "ValueError", "error": "loss is nan", "when": ""}}
@@ -47,6 +47,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("training_length", PASSED, {"low": 1248, "high": 1248, "shortest": [], "longest": []}),
     ("training_length", SERIOUS, {"low": 248, "high": 1000, "shortest": ["real40"], "longest": ["5", "6", "7", "8"]}),
     ("filled_classes", WARNING, {"runs": [UNEQUAL] * 4}),
+    ("feedback_shares", INFORMATION, {"runs": [UNEQUAL] * 4}),
     ("class_shares", PASSED, {"runs": []}),
     ("class_shares", SERIOUS, {"runs": [UNEQUAL] * 4}),
     ("versions", PASSED, {"facts": {}}),

@@ -29,10 +29,10 @@ def checks_of(study: Path) -> dict[str, Check]:
 
 
 def test_the_most_severe_come_first() -> None:
-    drawn = [Check(code, severity) for code in "ab" for severity in (PASSED, WARNING, UNCHECKED, SERIOUS)]
+    drawn = [Check(code, severity) for code in "ab" for severity in SEVERITIES[::-1]]
     ordered = by_severity(drawn)
     assert [check.severity for check in ordered] == [severity for severity in SEVERITIES for _ in "ab"]
-    assert [check.code for check in ordered] == ["a", "b"] * 4
+    assert [check.code for check in ordered] == ["a", "b"] * len(SEVERITIES)
 
 
 @pytest.mark.parametrize(

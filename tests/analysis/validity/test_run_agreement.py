@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from synthaug.analysis.validity.check_result import PASSED, SERIOUS, WARNING, Check
+from synthaug.analysis.validity.check_result import INFORMATION, PASSED, SERIOUS, WARNING, Check
 from synthaug.analysis.validity.run_agreement import run_checks
 from synthaug.files import read_json
 from synthaug.runs import layout
@@ -91,6 +91,21 @@ def test_filled_classes_are_a_matter_of_their_own(tmp_path: Path) -> None:
     assert "class_shares" not in checks
     edit_result(run_folder(study, "64"), {"counts.per_class": counts})
     assert checks_of(study)["class_shares"].data["runs"][0]["run"] == "64-seed0"
+
+
+def test_unequal_shares_that_feedback_was_asked_for_are_told_as_information(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", MadeUp(THREE, classes=("cat", "dog"), n_test=40))
+    counts = {"cat": {"real": 10, "synthetic": 40}, "dog": {"real": 10, "synthetic": 10}}
+    rounds = [{"synthetic": {"cat": 10, "dog": 10}, "scores": {"cat": 0.4, "dog": 0.1}, "accuracy": 0.8}]
+    edit_result(run_folder(study, "64"), {"counts.per_class": counts, "feedback": rounds})
+    checks = checks_of(study)
+    assert checks["feedback_shares"].severity == INFORMATION
+    assert [run["run"] for run in checks["feedback_shares"].data["runs"]] == ["64-seed0"]
+    assert "class_shares" not in checks
+    edit_result(run_folder(study, "55"), {"counts.per_class": counts})
+    assert checks_of(study)["class_shares"] == Check(
+        "class_shares", SERIOUS, {"runs": [{"run": "55-seed0", "least": "dog", "low": 0.5, "most": "cat", "high": 0.8}]}
+    )
 
 
 def test_classes_of_one_origin_each_are_unequal(tmp_path: Path) -> None:
