@@ -239,6 +239,7 @@ class Config:
     feedback: Feedback | None = None
     feedback_rounds: int = 3
     feedback_epochs: int | None = None
+    threads: int = 1
     num_workers: int = 0
     output_dir: str = "outputs"
     overwrite: bool = False

@@ -25,6 +25,7 @@ from synthaug.config.sweep import Combination
 from synthaug.config.targets import RefusedConfigurationError
 from synthaug.config.validation import validate
 from synthaug.errors import UserError, raise_all
+from synthaug.execution.processor import limit_threads
 from synthaug.files import why_not_writable
 from synthaug.terminal import printable
 
@@ -134,7 +135,12 @@ class Session:
                 self._refusal = error
                 return
         gc.enable()
-        self._execute(self, self.jobs[overrides])
+        self.execute(self.jobs[overrides])
+
+    def execute(self, job: Job) -> None:
+        """Bring a run to its end, with the threads of its configuration."""
+        limit_threads(job.settings["threads"])
+        self._execute(self, job)
 
     def _validated_job(self, config: DictConfig, node: Any) -> Job:
         """Return the run of a configuration that no sweep of ours has checked."""
@@ -150,6 +156,7 @@ class Session:
 
     def _admit(self, jobs: dict[Combination, Job]) -> None:
         _require_writable(jobs.values())
+        limit_threads(max(job.settings["threads"] for job in jobs.values()))  # before numpy and torch are imported
         self._check(self, list(jobs.values()))
         for job in jobs.values():
             job.study.mkdir(parents=True, exist_ok=True)

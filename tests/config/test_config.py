@@ -47,6 +47,7 @@ HELP_KEYS = [
     "feedback",
     "feedback_rounds",
     "feedback_epochs",
+    "threads",
     "num_workers",
     "output_dir",
 ]
@@ -616,6 +617,7 @@ def default_config() -> DictConfig:
         ("batch_size=0", "batch_size=0", ""),
         ("per_class=0", "per_class=0", ""),
         ("num_workers=-1", "num_workers=-1", ""),
+        ("threads=0", "threads=0", ""),
         ("dataset.image_size=0", "dataset.image_size=0", ""),
         ("dataset.crop_pct=0", "dataset.crop_pct=0.0", ""),
         ("dataset.augment.scale=[0.5]", "dataset.augment.scale=[0.5]", ""),
@@ -1094,6 +1096,7 @@ def test_difference_names_what_makes_another_run() -> None:
     incidental += ["experiment=other", "output_dir=elsewhere", "generator.batch_size=1", "+generator.device=cpu"]
     incidental += [
         "shift=corruptions",
+        "threads=2",
         "trainer.accelerator=cpu",
         "+trainer.strategy=auto",
         "+trainer.log_every_n_steps=1",

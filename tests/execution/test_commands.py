@@ -238,6 +238,20 @@ def test_a_run_that_was_interrupted_is_finished_by_the_same_command(swept: Comma
     assert names(folder) == FINISHED
 
 
+def test_a_result_does_not_depend_on_the_threads_that_the_environment_allows(swept: Commands) -> None:
+    more = Commands.attach(swept, {"OMP_NUM_THREADS": "2"})
+    code, printed = more.run("mix=real", "experiment=threads")
+    assert code == 0, printed
+    folder = swept.run_folder("real", "threads")
+    assert read_json(folder / layout.RESULT)["machine"]["threads"] == 1
+    predictions = (folder / layout.PREDICTIONS).read_bytes()
+    assert predictions == (swept.run_folder("real") / layout.PREDICTIONS).read_bytes()
+    code, printed = swept.run("mix=real", "experiment=threads", "threads=2", "overwrite=true")
+    assert code == 0, printed
+    result = read_json(folder / layout.RESULT)
+    assert (result["machine"]["threads"], result["settings"]["threads"]) == (2, 2)
+
+
 def test_a_run_that_another_process_works_on_is_left_alone(swept: Commands) -> None:
     folder = swept.study("busy") / swept.run_folder("82").relative_to(swept.study())
     folder.mkdir(parents=True)
