@@ -1,12 +1,13 @@
 """Networks that are attached to a model so that it follows a real image: IP-Adapter and ControlNet."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError
+from synthaug.generation import weights
 from synthaug.generation.hub import PICKLE_SUFFIXES, fetch_folder, is_path, model_error, one_line
 from synthaug.generation.quiet import quiet
 
@@ -14,6 +15,14 @@ KINDS = {"ip_adapter": "IP-Adapter", "controlnet": "ControlNet"}
 _ENCODER = "image_encoder"  # folder beside the weights of an IP-Adapter
 _CONTROLNET_FILES = ("config.json", "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model-*.safetensors")
 _SHARDS = "diffusion_pytorch_model.safetensors.index.json"
+# Keys of the configurations in which a ControlNet agrees with the denoiser whose layers it adds to.
+_OPTIONAL_KEY = "addition_embed_type"  # null means that it takes no more than text
+_SHARED_KEYS = (
+    *("in_channels", "block_out_channels", "cross_attention_dim", _OPTIONAL_KEY, "joint_attention_dim"),
+    "num_attention_heads",
+)
+
+Network = tuple[str, Callable[[str], Any]]  # class, and what reads its configuration: key → value or None
 
 
 @dataclass(frozen=True)
@@ -62,19 +71,86 @@ def parse(key: str, value: Any) -> Attachment | None:
     return Attachment(**value)
 
 
-def check(key: str, attachment: Attachment) -> None:
-    """Check an entry as far as a local folder tells; imports nothing heavy.
+def check(key: str, attachment: Attachment, model: str, denoiser: Network | None) -> None:
+    """Check an entry as far as local folders tell; imports nothing heavy.
 
     Args:
         key: "ip_adapter" or "controlnet".
         attachment: from `parse`.
+        model: what it is attached to.
+        denoiser: of that model; None where its configuration is not at hand.
 
     Raises:
-        UserError: a folder that does not exist, or lacks a file.
+        UserError: a folder that does not exist, lacks a file or has a damaged one; weights that do not fit the model.
     """
+    if key == "ip_adapter" and denoiser is not None and not denoiser[0].startswith("UNet"):
+        raise _takes_none(model, denoiser[0])
     folder = _local(key, attachment)
-    if folder is not None:
-        _require_files(key, attachment, folder)
+    if folder is None:
+        return
+    files = _require_files(key, attachment, folder)
+    for name, path in files.items():
+        if problem := weights.safetensors_problem(path):
+            raise model_error(
+                attachment.model, f"its {name.partition('/')[2]} {problem}", "fetch it again.", KINDS[key]
+            )
+    if denoiser is not None and key == "controlnet":
+        config = _read_config(folder / attachment.subfolder)
+        require_fitting_controlnet(attachment, model, denoiser, (str(config.get("_class_name")), config.get))
+    elif denoiser is not None:
+        _require_fitting_ip_adapter(attachment, model, denoiser[1], next(iter(files.values())))
+
+
+def require_fitting_controlnet(attachment: Attachment, model: str, denoiser: Network, network: Network) -> None:
+    """Check that a ControlNet is of the architecture of the denoiser that it is attached to.
+
+    Args:
+        attachment: from `parse`.
+        model: what it is attached to.
+        denoiser: of that model.
+        network: the ControlNet.
+
+    Raises:
+        UserError: it is of another class, or of other sizes.
+    """
+    (kind, read), (actual, read_network) = denoiser, network
+    stem = "" if kind == "UNet2DConditionModel" else kind.replace("Transformer2D", "").removesuffix("Model")
+    if "ControlNet" in actual and actual != f"{stem}ControlNetModel":
+        raise _misfit("controlnet", attachment, model, f"it is a {actual}, and not for a {kind}")
+    pairs = {key: (_plain(read_network(key)), _plain(read(key))) for key in _SHARED_KEYS}
+    differences = [
+        f"its {key} is {value}, that of {model} {needed}"
+        for key, (value, needed) in pairs.items()
+        if value != needed and (key == _OPTIONAL_KEY or None not in (value, needed))
+    ]
+    if differences:
+        raise _misfit("controlnet", attachment, model, "; ".join(differences))
+
+
+def _require_fitting_ip_adapter(attachment: Attachment, model: str, read: Callable[[str], Any], path: Path) -> None:
+    from safetensors import safe_open
+
+    width = read("cross_attention_dim")
+    with safe_open(path, framework="np") as opened:
+        names = [name for name in list(opened.keys()) if name.endswith("to_k_ip.weight")]
+        widths = {opened.get_slice(name).get_shape()[-1] for name in names}
+    if not widths:
+        raise _misfit("ip_adapter", attachment, model, f"{path.name} has none of the weights of an IP-Adapter")
+    if isinstance(width, int) and widths != {width}:
+        reason = f"it is for encodings of {max(widths)} numbers a token, those of {model} have {width}"
+        raise _misfit("ip_adapter", attachment, model, reason)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:  # reported when it is loaded
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _local(key: str, attachment: Attachment) -> Path | None:
@@ -142,11 +218,7 @@ def load_ip_adapter(pipeline: Any, model: str, attachment: Attachment) -> dict[s
         UserError: a pipeline that takes none; weights that cannot be fetched or do not fit.
     """
     if not hasattr(pipeline, "load_ip_adapter") or not hasattr(pipeline, "unet"):
-        kind = type(pipeline).__name__
-        raise UserError(
-            f"generator.ip_adapter: {model} is a {kind}, which takes no IP-Adapter here: set it to null, or choose "
-            "another model, such as generator=sd15."
-        )
+        raise _takes_none(model, type(pipeline).__name__)
     folder, files = fetch("ip_adapter", attachment)
     with quiet():
         try:
@@ -155,7 +227,7 @@ def load_ip_adapter(pipeline: Any, model: str, attachment: Attachment) -> dict[s
             )
             pipeline.set_ip_adapter_scale(attachment.scale)
         except Exception as error:  # of weights, configurations and files: every library raises its own
-            raise _misfit("ip_adapter", attachment, model, error) from error
+            raise _misfit("ip_adapter", attachment, model, one_line(error)) from error
     return files
 
 
@@ -174,7 +246,7 @@ def load_controlnet(attachment: Attachment, dtype: str) -> tuple[Any, dict[str, 
 
     folder, files = fetch("controlnet", attachment)
     inside = folder / attachment.subfolder
-    kind = json.loads((inside / "config.json").read_text(encoding="utf-8")).get("_class_name")
+    kind = _read_config(inside).get("_class_name")
     network = getattr(diffusers, str(kind), None) if "ControlNet" in str(kind) else None
     if network is None:
         cause = f"it is a {kind} and no ControlNet of diffusers {diffusers.__version__}"
@@ -185,10 +257,17 @@ def load_controlnet(attachment: Attachment, dtype: str) -> tuple[Any, dict[str, 
         try:
             loaded = network.from_pretrained(str(inside), dtype=getattr(torch, dtype), use_safetensors=True)
         except Exception as error:
-            raise _misfit("controlnet", attachment, "diffusers", error) from error
+            raise _misfit("controlnet", attachment, "diffusers", one_line(error)) from error
     return loaded, files
 
 
-def _misfit(key: str, attachment: Attachment, model: str, error: Exception) -> UserError:
+def _takes_none(model: str, kind: str) -> UserError:
+    return UserError(
+        f"generator.ip_adapter: {model} is a {kind}, which takes no IP-Adapter here: set it to null, or choose another "
+        "model, such as generator=sd15."
+    )
+
+
+def _misfit(key: str, attachment: Attachment, model: str, reason: str) -> UserError:
     remedy = f"choose one that was trained for this model, or set generator.{key}=null."
-    return model_error(attachment.model, f"it does not fit {model} ({one_line(error)})", remedy, KINDS[key])
+    return model_error(attachment.model, f"it does not fit {model} ({reason})", remedy, KINDS[key])

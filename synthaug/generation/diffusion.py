@@ -214,8 +214,9 @@ class DiffusionGenerator:
                 f"generator.lora_per_class has no LoRA of {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}: "
                 "train one for each class with synthaug.adapt adapt.per_class=true."
             )
-        self._guidance.check()
-        if configs := read_configs(folder):
+        configs = read_configs(folder)
+        self._guidance.check(self.model, configs and configs[1])
+        if configs:
             self._check_guidance(*configs)
 
     def _locate(self) -> Path | None:

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from synthaug.errors import UserError
 from synthaug.generation import attachments
 from synthaug.generation.canny import canny_edges
 from synthaug.generation.options import call_parameters
+from synthaug.generation.pipeline_guidance import ReadConfig
 
 MASKS = ("center", "border", "random")
 _FILTER = Image.Resampling.LANCZOS
@@ -73,15 +75,22 @@ class ImageGuidance:
                 problems.append(str(error))
         return problems
 
-    def check(self) -> None:
+    def check(self, model: str, read: ReadConfig | None) -> None:
         """Check what is attached, as far as local folders tell.
 
+        Args:
+            model: what it is attached to.
+            read: reads the configurations of the model's parts; None where they are not at hand.
+
         Raises:
-            UserError: a folder that does not exist, or lacks a file.
+            UserError: a folder that does not exist or lacks a file; weights that do not fit the model.
         """
+        part = next((name for name in ("unet", "transformer") if read and read("", name)), "")
+        kind = read(part, "_class_name") if read and part else None
+        denoiser = (str(kind), partial(read, part)) if read and kind else None
         for key in attachments.KINDS:
             if (attachment := attachments.parse(key, getattr(self, key))) is not None:
-                attachments.check(key, attachment)
+                attachments.check(key, attachment, model, denoiser)
 
     def adapt(self, pipeline: Any, model: str, dtype: str = "float32") -> tuple[Any, dict[str, Path]]:
         """Return the pipeline of the same weights that takes real images, without a second copy of them.
@@ -103,6 +112,10 @@ class ImageGuidance:
             components["controlnet"], files = attachments.load_controlnet(controlnet, dtype)
         if self.strength is not None or components:
             pipeline = self._convert(pipeline, model, components)
+        if controlnet is not None:
+            denoiser: Any = getattr(pipeline, "unet", None) or pipeline.transformer
+            networks = [(type(part).__name__, part.config.get) for part in (denoiser, components["controlnet"])]
+            attachments.require_fitting_controlnet(controlnet, model, networks[0], networks[1])
         if (ip_adapter := attachments.parse("ip_adapter", self.ip_adapter)) is not None:
             files |= attachments.load_ip_adapter(pipeline, model, ip_adapter)
         return pipeline, files

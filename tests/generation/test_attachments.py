@@ -1,5 +1,6 @@
 """IP-Adapters and ControlNets: what they receive, what they change, and what is refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,37 @@ def test_folders_that_lack_files_are_refused(adapter: dict[str, Any], pipelines:
     )
 
 
-def test_weights_of_another_architecture_are_refused(
-    controlnet: dict[str, Any], pipelines: Pipelines, tmp_path: Path
+def test_ip_adapter_of_another_base_is_refused_before_anything_is_loaded(
+    adapter: dict[str, Any], pipelines: Pipelines, tmp_path: Path
 ) -> None:
-    wide = save_ip_adapter(tmp_path, width=32)
-    foreign = {"model": str(wide), "subfolder": "models", "file": "adapter.safetensors"}
-    assert "it does not fit" in load_error(build_generator(pipelines("sd"), ip_adapter=foreign))
+    foreign = build_generator(pipelines("sdxl"), guidance_scale=5.0, ip_adapter=adapter)
+    with pytest.raises(UserError, match=r"encodings of 8 numbers a token, those of .* have 16"):
+        foreign.check(["cat"])
+    assert "it does not fit" in load_error(foreign)
+    for content, message in ((b"short", "is cut short"), (None, "none of the weights of an IP-Adapter")):
+        folder = save_ip_adapter(tmp_path / message)
+        weights, encoder = folder / "models/adapter.safetensors", folder / "models/image_encoder/model.safetensors"
+        weights.write_bytes(content or encoder.read_bytes())
+        with pytest.raises(UserError, match=message):
+            build_generator(pipelines("sd"), ip_adapter={**adapter, "model": str(folder)}).check(["cat"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("sdxl", r"its cross_attention_dim is 8, that of .* 16; its addition_embed_type is None, that of .* text_time"),
+        ("sd3", "it is a ControlNetModel, and not for a SD3Transformer2DModel"),
+        ("flux", "it is a ControlNetModel, and not for a FluxTransformer2DModel"),
+    ],
+)
+def test_controlnet_of_another_architecture_is_refused(
+    kind: str, reason: str, controlnet: dict[str, Any], pipelines: Pipelines
+) -> None:
+    scale = {"sdxl": 5.0, "sd3": 4.5, "flux": 0.0}[kind]
+    generator = build_generator(pipelines(kind), guidance_scale=scale, height=16, width=16, controlnet=controlnet)
+    with pytest.raises(UserError, match=reason):
+        generator.check(["cat"])
+    assert re.search(reason, load_error(generator)), "whose configuration is known only then"
 
 
 @pytest.mark.parametrize("kind", ["flux", "pixart"])
