@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from synthaug.arms.mixing import Counts, round_half_up
-from synthaug.runs.contents import Predictions
+from synthaug.runs.prediction_files import Predictions
 
 ERROR, ENTROPY = "error", "entropy"
 

@@ -1,6 +1,6 @@
 """The shift sets of a run: which are still to be evaluated, their images, and why some cannot be had.
 
-    <run>/shifts/<name>/predictions.csv     the prediction for every image of the set
+    <run>/shifts/<name>/predictions.csv     (.npz) the prediction for every image of the set
     <run>/shifts/<name>/result.json         written last: the set is evaluated and never evaluated again
 
 Imports no torch: a command with nothing left to evaluate needs none.

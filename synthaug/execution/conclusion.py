@@ -20,7 +20,7 @@ def conclusion(job: Job) -> list[str]:
     from synthaug.analysis.inference.intervals import wilson  # scipy, which a wrong key does without
     from synthaug.analysis.text import format
 
-    n = len(contents.read_predictions(job.folder).labels)
+    n = len(contents.read_predictions(job.folder, probabilities=False).labels)
     estimate = wilson(read_json(job.folder / RESULT)["test"]["accuracy"] * n, n)
     low, high = format.percent(estimate.low, n), format.percent(estimate.high, n)
     return [

@@ -326,7 +326,7 @@ class Classifier(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self._evaluate(batch, self.test_metrics, self.test_loss)
-        self.predicted.append((batch.rows.cpu(), logits.softmax(dim=1).double().cpu()))
+        self.predicted.append((batch.rows.cpu(), logits.softmax(dim=1).float().cpu()))
 
     def on_test_epoch_end(self) -> None:
         self._log_loss("test", self.test_loss)

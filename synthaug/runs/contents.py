@@ -13,38 +13,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, BinaryIO
 
 from synthaug.errors import UserError
 from synthaug.files import open_regular, write_rows
-from synthaug.runs.layout import HISTORY, MIX, PREDICTIONS, recorded_hash
-
-_COLUMNS = ("path", "label", "predicted", "cluster")
-PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions for N test images.
-
-    Attributes:
-        paths: of the images.
-        labels: true classes, (N,), indices into `classes`.
-        predicted: predicted classes, (N,).
-        probabilities: (N, classes), or (N, 0) where they were not read.
-        classes: names.
-        clusters: near duplicates have the same number, (N,).
-    """
-
-    paths: list[str]
-    labels: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    classes: list[str]
-    clusters: NDArray[np.int64]
+from synthaug.runs import prediction_files
+from synthaug.runs.layout import HISTORY, MIX, PREDICTION_ARRAYS, PREDICTIONS, predictions_file, recorded_hash
+from synthaug.runs.prediction_files import Predictions
 
 
 @dataclass(frozen=True)
@@ -77,28 +52,19 @@ def write_mix(folder: Path, rows: Iterable[MixRow]) -> None:
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
-    """Write `predictions.csv`: path, label, predicted, cluster and one probability per class, per test image.
+    """Write the predictions of a run: `predictions.csv`, or `predictions.npz` where that would be large.
 
     Args:
         folder: of the run, or of one of its shift sets.
         predictions: with probabilities.
     """
-    names = predictions.classes
-    write_rows(
-        folder / PREDICTIONS,
-        [*_COLUMNS, *(PROBABILITY + name for name in names)],
-        (
-            [path, names[label], names[guess], cluster, *(f"{p:.6g}" for p in probabilities)]
-            for path, label, guess, cluster, probabilities in zip(
-                predictions.paths,
-                predictions.labels,
-                predictions.predicted,
-                predictions.clusters,
-                predictions.probabilities,
-                strict=True,
-            )
-        ),
-    )
+    table, arrays = folder / PREDICTIONS, folder / PREDICTION_ARRAYS
+    if prediction_files.is_large(predictions):
+        prediction_files.write_arrays(arrays, predictions)
+        table.unlink(missing_ok=True)
+    else:
+        prediction_files.write_table(table, predictions)
+        arrays.unlink(missing_ok=True)
 
 
 def read_predictions(folder: Path, probabilities: bool = True, result: Mapping[str, Any] | None = None) -> Predictions:
@@ -106,31 +72,18 @@ def read_predictions(folder: Path, probabilities: bool = True, result: Mapping[s
 
     Args:
         folder: of the run, or of one of its shift sets.
-        probabilities: whether they are read; they are most of the file.
+        probabilities: whether those of all classes are read; they are most of the file.
         result: content of the `result.json` beside it, whose hash is verified.
 
     Raises:
         UnreadableFileError: there are none that are whole.
     """
-    with _table(folder / PREDICTIONS, result) as (header, rows):
-        return _predictions(header, rows, probabilities)
-
-
-def _predictions(header: list[str], rows: list[list[str]], probabilities: bool) -> Predictions:
-    if tuple(header[: len(_COLUMNS)]) != _COLUMNS:
-        raise ValueError("its first line does not name the columns")
-    classes = [name.removeprefix(PROBABILITY) for name in header[len(_COLUMNS) :]]
-    number = {name: index for index, name in enumerate(classes)}
-    return Predictions(
-        paths=[row[0] for row in rows],
-        labels=np.array([number[row[1]] for row in rows], dtype=np.int64),
-        predicted=np.array([number[row[2]] for row in rows], dtype=np.int64),
-        probabilities=np.array(
-            [[float(p) for p in row[len(_COLUMNS) :]] if probabilities else [] for row in rows], dtype=np.float64
-        ),
-        classes=classes,
-        clusters=np.array([int(row[3]) for row in rows], dtype=np.int64),
-    )
+    file = predictions_file(folder)
+    if file.name == PREDICTIONS:
+        with _table(file, result) as (header, rows):
+            return prediction_files.from_table(header, rows, probabilities)
+    with _stream(file, result) as stream:
+        return prediction_files.from_arrays(stream, probabilities)
 
 
 def read_mix(folder: Path, result: Mapping[str, Any] | None = None) -> list[MixRow]:
@@ -168,18 +121,26 @@ def read_history(folder: Path, result: Mapping[str, Any] | None = None) -> dict[
 @contextlib.contextmanager
 def _table(file: Path, result: Mapping[str, Any] | None) -> Iterator[tuple[list[str], list[list[str]]]]:
     """Yield header and rows of a CSV file; whatever is wrong with them becomes an `UnreadableFileError`."""
-    try:
-        with open_regular(file) as stream:
-            content = stream.read()
-        if not content:
-            raise ValueError("it is empty")
-        if recorded_hash(result, file.name) not in (None, hashlib.sha256(content).hexdigest()):
-            raise ValueError("it is not what the run wrote")
-        header, *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    with _stream(file, result) as stream:
+        header, *rows = csv.reader(io.StringIO(stream.read().decode("utf-8"), newline=""))
         uneven = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)
         if uneven:
             raise ValueError(f"its row {uneven} is not whole")
         yield header, rows
+
+
+@contextlib.contextmanager
+def _stream(file: Path, result: Mapping[str, Any] | None) -> Iterator[BinaryIO]:
+    """Yield an open file that is the one a result names; whatever is wrong with it is an `UnreadableFileError`."""
+    try:
+        with open_regular(file) as stream:
+            if not file.stat().st_size:
+                raise ValueError("it is empty")
+            expected = recorded_hash(result, file.name)
+            if expected not in (None, hashlib.file_digest(stream, "sha256").hexdigest()):
+                raise ValueError("it is not what the run wrote")
+            stream.seek(0)
+            yield stream
     except OSError as error:
         raise UnreadableFileError(file, str(error.strerror)) from None
     except KeyError as error:

@@ -12,7 +12,7 @@ from synthaug.files import remove_unfinished, sha256, write_json
 from synthaug.messages import join_words
 from synthaug.terminal import printable
 
-FORMAT = 3  # of `planned.json`, `result.json` and `predictions.csv`
+FORMAT = 3  # of `planned.json`, `result.json` and `predictions.csv` or `.npz`
 
 # Of a study; all others are of a run.
 PLANNED, PAGE = "planned.json", "report.html"
@@ -24,6 +24,7 @@ FIGURES = "figures"  # of the page, as vector files
 REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
 PREDICTIONS, HISTORY, CHECKPOINT = "predictions.csv", "history.csv", "best.ckpt"
+PREDICTION_ARRAYS = "predictions.npz"  # in the place of the former, see `prediction_files`
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # to resume from; the second where the first is damaged
 SHIFTS = "shifts"
 FEEDBACK = "feedback.json"  # rounds of feedback that are finished
@@ -118,7 +119,17 @@ def shift_folder(run: Path, name: str) -> Path:
     return run / SHIFTS / name
 
 
-def finish(folder: Path, result: Mapping[str, Any], written: Sequence[str] = (MIX, PREDICTIONS, HISTORY)) -> None:
+def predictions_file(folder: Path) -> Path:
+    """Return where the predictions of a run, or of one of its shift sets, are: a table, or arrays where that is large.
+
+    Args:
+        folder: of the run, or of the shift set.
+    """
+    arrays = folder / PREDICTION_ARRAYS
+    return arrays if arrays.exists() else folder / PREDICTIONS
+
+
+def finish(folder: Path, result: Mapping[str, Any], written: Sequence[str]) -> None:
     """Mark a run as finished: write `result.json` last and remove what only served a resume or a failure.
 
     Args:

@@ -3,7 +3,7 @@
     dataset-<dataset>                                    in    the images of all splits, by their hashes
     synthetic-<dataset>-<generator>                      in    the manifest of the synthetic set
     mix-<dataset>-<generator>-<arm>-seed<k>              out   mix.csv: every image trained on
-    predictions-<study>-<dataset>-<generator>-<model>-…  out   predictions.csv: the prediction for every test image
+    predictions-<study>-<dataset>-<generator>-<model>-…  out   predictions.csv (.npz): the prediction for every image
     model-<study>-<dataset>-<generator>-<model>-…        out   best.ckpt, where the logger has log_model=true
 
 W&B keeps one version of an artifact for one content: arms of a study share theirs. No image is uploaded.
@@ -161,7 +161,7 @@ def predictions_artifact(study: str, key: RunKey, folder: Path) -> Any:
         folder: of the run.
     """
     artifact = _artifact("predictions", study, key.dataset, key.arm, key.place)
-    _add(artifact, folder / layout.PREDICTIONS)
+    _add(artifact, layout.predictions_file(folder))
     return artifact
 
 

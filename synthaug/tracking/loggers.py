@@ -12,8 +12,8 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from synthaug.analysis.validity import check_result
 from synthaug.data.decoding import decode
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
-from synthaug.runs.contents import Predictions
 from synthaug.runs.layout import LAST
+from synthaug.runs.prediction_files import Predictions
 from synthaug.tracking import run_ids
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,10 @@ from synthaug.errors import UserError
 from synthaug.files import whole_file, write_rows
 from synthaug.models.checkpoints import is_whole
 from synthaug.models.classifier import Classifier
-from synthaug.runs.contents import Predictions, write_predictions
+from synthaug.runs.contents import write_predictions
 from synthaug.runs.epoch_choice import epoch_to_test
 from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST, MIX, PREVIOUS
+from synthaug.runs.prediction_files import Predictions
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +191,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class PredictionWriter(Callback):
-    """Writes `predictions.csv` of a test set, whichever process saw which image.
+    """Writes the predictions of a test set, whichever process saw which image.
 
     Args:
         folder: where to write.

@@ -20,7 +20,7 @@ from synthaug.errors import UserError, raise_all
 from synthaug.files import read_json
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import Predictions
+from synthaug.runs.prediction_files import Predictions
 from synthaug.training.callbacks import PredictionWriter, load_tensors
 from synthaug.training.lightning_rules import TRAINER_ARGUMENTS
 from synthaug.training.provenance import provenance
@@ -73,9 +73,10 @@ def evaluate(
         trainer.test(model, datamodule=_datamodule(shift_set, settings, store), verbose=False)
         if trainer.is_global_zero:
             computed_with = computed_with or provenance(trainer)  # known once the processes have started
+            predictions = layout.predictions_file(writer.folder)
             result = _result(shift_set, contents.read_predictions(writer.folder))
             finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            layout.finish(writer.folder, {**result, **computed_with, "finished": finished}, (layout.PREDICTIONS,))
+            layout.finish(writer.folder, {**result, **computed_with, "finished": finished}, (predictions.name,))
             log.info("%s: accuracy %.1f %% on %d images", shift_set.name, 100 * result["accuracy"], result["n"])
 
 

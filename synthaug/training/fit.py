@@ -115,7 +115,8 @@ def fit_and_test(
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        layout.finish(folder, result, (layout.MIX, layout.PREDICTIONS, layout.HISTORY, layout.CHECKPOINT))
+        predictions = layout.predictions_file(folder).name
+        layout.finish(folder, result, (layout.MIX, predictions, layout.HISTORY, layout.CHECKPOINT))
     return f"test accuracy {100 * test['accuracy']:.2f} %"
 
 
@@ -141,7 +142,7 @@ def _log_test(
     from synthaug.tracking import artifacts
     from synthaug.tracking import loggers as tracking
 
-    tracking.log_test(loggers, contents.read_predictions(folder), test["class_accuracy"])
+    tracking.log_test(loggers, contents.read_predictions(folder, probabilities=False), test["class_accuracy"])
     for run in tracking.wandb_runs(loggers):
         artifacts.log_predictions(run, folder, settings["experiment"], key)
         if any(node.get("log_model") for node in (settings.get("logger") or {}).values()):

@@ -15,7 +15,7 @@ from synthaug.data.parallel import decoded_batches
 from synthaug.data.pixels import padded
 from synthaug.files import write_rows
 from synthaug.models.classifier import Classifier
-from synthaug.runs.contents import PROBABILITY
+from synthaug.runs.prediction_files import PROBABILITY
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from synthaug.arms import feedback
 from synthaug.arms.feedback import ENTROPY, ERROR, Round
 from synthaug.arms.mixing import Counts
-from synthaug.runs.contents import Predictions
+from synthaug.runs.prediction_files import Predictions
 
 CLASSES = ["cat", "dog", "eagle"]
 

@@ -11,8 +11,8 @@ from synthaug.analysis.exchange.law import Law
 from synthaug.analysis.exchange.rate import Amounts
 from synthaug.files import read_json, write_json
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import Predictions
 from synthaug.runs.layout import RunKey
+from synthaug.runs.prediction_files import Predictions
 from tests.factories.studies import MadeUp, make_study
 
 GRID = tuple(

@@ -14,10 +14,11 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Arm, Group
 from synthaug.files import read_json, write_json, write_rows
 from synthaug.runs import contents, layout, planning
-from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.contents import MixRow
 from synthaug.runs.identity import arm_settings
 from synthaug.runs.layout import RunKey
 from synthaug.runs.planning import PlannedRun
+from synthaug.runs.prediction_files import Predictions
 
 DIGITS = tuple("0123456789")
 SWEEP = {"real": (1.0, 0.0), "55": (0.5, 0.5), "64": (0.4, 0.6), "73": (0.3, 0.7), "82": (0.2, 0.8)}

@@ -463,7 +463,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_metrics_are_those_of_the_predictions(finished: Path) -> None:
     predictions, result = contents.read_predictions(finished), read_json(finished / layout.RESULT)["test"]
-    labels, guesses, probabilities = predictions.labels, predictions.predicted, predictions.probabilities
+    labels, guesses = predictions.labels, predictions.predicted
+    probabilities = predictions.probabilities.astype(np.float64)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert guesses.tolist() == probabilities.argmax(axis=1).tolist()
     assert len(set(guesses.tolist())) > 1  # or the scores below would say little

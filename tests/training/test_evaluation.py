@@ -19,6 +19,7 @@ from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
+from synthaug.runs.prediction_files import Predictions
 from synthaug.training import evaluation, lightning_rules, provenance
 from tests.factories.commands import KEY, SET, Painter, settings, train
 from tests.factories.images import image, write_dataset
@@ -78,7 +79,7 @@ def evaluate(study: Path, run: Path, shifts: dict[str, Shift], workers: int = 0,
     return [shift_set.name for shift_set in sets]
 
 
-def predictions(run: Path, name: str) -> contents.Predictions:
+def predictions(run: Path, name: str) -> Predictions:
     return contents.read_predictions(layout.shift_folder(run, name))
 
 

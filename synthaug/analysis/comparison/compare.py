@@ -106,7 +106,7 @@ def _compare_group(
     runs: list[Run], margin: float, looks: Sequence[int], comparisons: Sequence[PlannedComparison]
 ) -> Group:
     shifted = any(run.shift_sets for run in runs if run.result is not None)
-    loaded = load_group(runs, confidence=shifted)
+    loaded = load_group(runs)
     predictions, reference = list(loaded.predictions), loaded.reference
     states = tuple(_state(run, loaded.reasons.get(run.key), loaded.accuracy.get(run.key)) for run in runs)
     names = tuple(reference[1].classes) if reference else ()
@@ -118,7 +118,7 @@ def _compare_group(
     confidence: dict[str, dict[int, NDArray[np.float64]]] = {}
     for item in predictions:
         predicted.setdefault(item.run.arm, {})[item.run.key.seed] = item.predicted
-        if item.confidence is not None:
+        if shifted:
             confidence.setdefault(item.run.arm, {})[item.run.key.seed] = item.confidence
     correct = {arm.name: of_arm.correct for arm, of_arm in zip(arms, values, strict=True) if of_arm}
     looks = _looks_with(looks, arms)

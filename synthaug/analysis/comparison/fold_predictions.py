@@ -17,9 +17,9 @@ from synthaug.analysis.comparison.predictions import (
     load_predictions,
     other_classes,
 )
-from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
+from synthaug.runs.prediction_files import Predictions
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,8 @@ class GroupPredictions:
     folds: NDArray[np.int64] | None = None
 
 
-def load_group(runs: Sequence[Run], confidence: bool = False) -> GroupPredictions:
-    """Read the predictions of a group's runs that can be compared: with one number of folds, on the same images.
-
-    Args:
-        runs: of one group.
-        confidence: read the probabilities as well.
-    """
+def load_group(runs: Sequence[Run]) -> GroupPredictions:
+    """Read the predictions of a group's runs that can be compared: with one number of folds, on the same images."""
     count = _number_of_folds(runs)
     reasons = {
         run.key: Reason("other_folds", {"folds": run.folds, "expected": count})
@@ -57,8 +52,8 @@ def load_group(runs: Sequence[Run], confidence: bool = False) -> GroupPrediction
     }
     members = [run for run in runs if run.folds == count]
     if count is not None:
-        return _load_folds(members, count, reasons, confidence)
-    of_runs, predictions, reference = load_predictions(members, confidence)
+        return _load_folds(members, count, reasons)
+    of_runs, predictions, reference = load_predictions(members)
     accuracy = _accuracies(predictions, reference)
     return GroupPredictions(reasons | of_runs, accuracy, predictions, reference)
 
@@ -76,15 +71,13 @@ def _accuracies(predictions: Iterable[RunPredictions], reference: Reference | No
     return {item.run.key: float((item.predicted == reference[1].labels).mean()) for item in predictions}
 
 
-def _load_folds(
-    runs: Sequence[Run], count: int, reasons: Mapping[RunKey, Reason], confidence: bool
-) -> GroupPredictions:
+def _load_folds(runs: Sequence[Run], count: int, reasons: Mapping[RunKey, Reason]) -> GroupPredictions:
     """Read the runs of each fold, and put together those of the arms and seeds that have every fold."""
     reasons, accuracy = dict(reasons), dict[RunKey, float]()
     references: list[Reference] = []
     by_seed: dict[tuple[str, int], dict[int, RunPredictions]] = {}
     for fold in range(count):
-        of_runs, predictions, reference = load_predictions([run for run in runs if run.key.fold == fold], confidence)
+        of_runs, predictions, reference = load_predictions([run for run in runs if run.key.fold == fold])
         reasons |= of_runs
         if reference is None:
             continue
@@ -112,12 +105,11 @@ def _load_folds(
 
 def _joined(items: Sequence[RunPredictions]) -> RunPredictions:
     """Return the predictions of all folds as those of one run."""
-    sure = [item.confidence for item in items if item.confidence is not None]
     return RunPredictions(
         items[0].run,
         _joined_result([item.result for item in items], [len(item.predicted) for item in items]),
         np.concatenate([item.predicted for item in items]),
-        np.concatenate(sure) if len(sure) == len(items) else None,
+        np.concatenate([item.confidence for item in items]),
     )
 
 

@@ -1,6 +1,5 @@
 """Predictions of every run on the same test images; which runs have none, and why."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from synthaug.analysis.comparison.model import Reason
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
+from synthaug.runs.prediction_files import Predictions
 
 
 @dataclass(frozen=True)
@@ -24,23 +23,22 @@ class RunPredictions:
         run: whose they are.
         result: content of its `result.json`.
         predicted: class numbers, (images,).
-        confidence: probability of the predicted class, (images,); None where it was not read.
+        confidence: probability of the predicted class, (images,).
     """
 
     run: Run
     result: Mapping[str, Any]
     predicted: NDArray[np.int64]
-    confidence: NDArray[np.float64] | None = None
+    confidence: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """Predictions of a run as its file has them, without the probabilities of the classes that were not predicted."""
+    """Predictions of a run as its file has them, without the probabilities of all classes."""
 
     run: Run
     result: Mapping[str, Any]
     predictions: Predictions
-    confidence: NDArray[np.float64] | None
 
     @property
     def digest(self) -> str:
@@ -56,13 +54,12 @@ BASELINE = (1, 0, "")  # real, synthetic and own augmentation of the arm that ot
 
 
 def load_predictions(
-    runs: list[Run], confidence: bool = False
+    runs: list[Run],
 ) -> tuple[dict[layout.RunKey, Reason], list[RunPredictions], Reference | None]:
     """Read the predictions of all runs that have the same test images.
 
     Args:
         runs: of one group.
-        confidence: read the probabilities as well, which takes several times as long.
 
     Returns:
         The reason by run that cannot be compared, the predictions of the others in the order of the test images, and
@@ -73,7 +70,7 @@ def load_predictions(
     for run in runs:
         if run.result is None:
             continue
-        item = _load(run, run.result, confidence)
+        item = _load(run, run.result)
         if isinstance(item, Reason):
             reasons[run.key] = item
         else:
@@ -87,25 +84,25 @@ def load_predictions(
         if isinstance(order, Reason):
             reasons[item.run.key] = order
         else:
-            sure = None if item.confidence is None else item.confidence[order]
-            comparable.append(RunPredictions(item.run, item.result, item.predictions.predicted[order], sure))
+            predictions = item.predictions
+            assert predictions.confidence is not None
+            comparable.append(
+                RunPredictions(item.run, item.result, predictions.predicted[order], predictions.confidence[order])
+            )
     return reasons, comparable, reference
 
 
-def _load(run: Run, result: Mapping[str, Any], confidence: bool) -> _Loaded | Reason:
+def _load(run: Run, result: Mapping[str, Any]) -> _Loaded | Reason:
     """Return a run's predictions, or why there are none."""
     if result.get("format") != layout.FORMAT:
         return Reason("other_format", {"format": result.get("format"), "readable": layout.FORMAT})
     try:
-        predictions = contents.read_predictions(run.folder, confidence, result)
+        predictions = contents.read_predictions(run.folder, False, result)
     except contents.UnreadableFileError as error:
         return Reason("unreadable_predictions", {"error": error.reason})
     if len(predictions.labels) == 0:
         return Reason("no_test_images")
-    if not confidence:
-        return _Loaded(run, result, predictions, None)
-    most = predictions.probabilities.max(axis=1)  # what is kept of (images, classes), of many runs
-    return _Loaded(run, result, dataclasses.replace(predictions, probabilities=np.zeros((len(most), 0))), most)
+    return _Loaded(run, result, predictions)
 
 
 def _reference(loaded: Sequence[_Loaded]) -> Reference:

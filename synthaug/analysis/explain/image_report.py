@@ -9,9 +9,10 @@ from synthaug.analysis.training_images import TrainingImage, locator, training_i
 from synthaug.errors import UserError
 from synthaug.messages import bullets
 from synthaug.runs import contents, discovery
-from synthaug.runs.contents import MixRow, Predictions, UnreadableFileError
+from synthaug.runs.contents import MixRow, UnreadableFileError
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
+from synthaug.runs.prediction_files import Predictions
 
 
 @dataclass(frozen=True)

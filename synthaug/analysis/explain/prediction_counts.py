@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthaug.analysis.inference.intervals import Estimate, wilson
-from synthaug.runs.contents import Predictions
+from synthaug.runs.prediction_files import Predictions
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class PredictionCounts:
-    """What `predictions.csv` says; accuracy with Wilson's interval."""
+    """What the predictions of a run say; accuracy with Wilson's interval."""
 
     predictions: tuple[Prediction, ...]
     classes: tuple[ClassCount, ...]

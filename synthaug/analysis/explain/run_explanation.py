@@ -38,7 +38,7 @@ class Explanation:
     Attributes:
         run: a finished run.
         study: folder of its study.
-        counts: None where predictions.csv cannot be read.
+        counts: None where the predictions cannot be read.
         history: learning curves, column name → one value per epoch; None where history.csv cannot be read.
         images: that it was trained on; None where mix.csv cannot be read.
         problems: where the run's files contradict one another, or cannot be read.

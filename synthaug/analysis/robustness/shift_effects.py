@@ -197,7 +197,7 @@ def _read(
     name: str, results: Mapping[layout.RunKey, tuple[Run, Mapping[str, Any]]], notes: list[ShiftNote]
 ) -> _Evaluated | None:
     """Return the predictions that can be compared; a run with another test set under the same name is excluded."""
-    reasons, answers, reference = load_predictions([run for run, _ in results.values()], confidence=True)
+    reasons, answers, reference = load_predictions([run for run, _ in results.values()])
     notes += [ShiftNote(EXCLUDED, (name,), (results[key][0].label,), reason) for key, reason in reasons.items()]
     if not answers or reference is None:
         return None
@@ -205,10 +205,7 @@ def _read(
     paths, labels = reference[1].paths, reference[1].labels
     arms = by_arm(answers)
     correct = {arm: right({item.run.key.seed: item.predicted for item in runs}, labels) for arm, runs in arms.items()}
-    confidence = {
-        arm: {item.run.key.seed: item.confidence for item in runs if item.confidence is not None}
-        for arm, runs in arms.items()
-    }
+    confidence = {arm: {item.run.key.seed: item.confidence for item in runs} for arm, runs in arms.items()}
     return _Evaluated(correct, confidence, paths, labels, reference[1].clusters, facts)
 
 

@@ -88,7 +88,7 @@ def _class_shares(runs: Sequence[ComparedRun]) -> list[Check]:
 
 
 def _recorded_accuracy(runs: Sequence[ComparedRun]) -> Check:
-    """Whether `result.json` has the accuracy that `predictions.csv` gives; the latter is used."""
+    """Whether `result.json` has the accuracy that the predictions give; the latter is used."""
     differing = [
         {"run": item.run.label, "recorded": recorded, "computed": item.accuracy}
         for item in runs

@@ -22,7 +22,8 @@ from synthaug.files import read_json, sha256, write_json
 from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.contents import MixRow
+from synthaug.runs.prediction_files import Predictions
 from tests.factories.commands import Commands
 from tests.factories.images import image
 from tests.factories.studies import MadeUp, make_study

@@ -26,8 +26,8 @@ from synthaug.analysis.robustness.shift_effects import (
 )
 from synthaug.files import write_json
 from synthaug.runs import contents, discovery, layout
-from synthaug.runs.contents import Predictions
 from synthaug.runs.discovery import Run
+from synthaug.runs.prediction_files import Predictions
 from tests.factories.studies import MadeUp, edit_result, make_study, one_group, run_folder
 
 ARMS = {"real": (1.0, 0.0), "55": (0.5, 0.5), "82": (0.2, 0.8)}

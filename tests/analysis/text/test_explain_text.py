@@ -14,9 +14,10 @@ from synthaug.analysis.text.document import Heading, markdown
 from synthaug.analysis.text.explain_text import document, image_document
 from synthaug.analysis.training_images import CHANGED, GONE, SAME, TrainingImage
 from synthaug.generation.synthetic_set import ManifestRow
-from synthaug.runs.contents import MixRow, Predictions
+from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
+from synthaug.runs.prediction_files import Predictions
 from tests.factories.golden import assert_golden
 
 SETTINGS = {"mix.real": 0.4, "mix.synthetic": 0.6, "generator.name": "sd15", "model.name": "resnet18"}
