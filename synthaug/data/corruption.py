@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from synthaug.data.augment import evaluation_view, samples_per_pixel
+from synthaug.data.augment import evaluation_view
 from synthaug.data.pixels import Pixels
 from synthaug.errors import UserError
 
@@ -44,7 +44,6 @@ class CorruptedPixels:
         self.short_side = image_size
         self.crop_pct = crop_pct
         self.pixels = pixels
-        self.supersample = samples_per_pixel(store.short_side, image_size, crop_pct)
 
     def batch(
         self, keys: Sequence[str], places: NDArray[np.float32] | None = None
@@ -67,7 +66,7 @@ class CorruptedPixels:
 
     def _corrupted(self, key: str) -> NDArray[np.uint8]:
         stored, size = (torch.from_numpy(array) for array in self.store.batch([key]))
-        square = evaluation_view(stored, size, self.short_side, self.crop_pct, self.supersample)[0]
+        square = evaluation_view(stored, size, self.short_side, self.crop_pct)[0]
         whole = _to_bytes(square)
         changed = self._transformed(whole if self.pixels == "uint8" else whole.float() / 255, key)
         if not isinstance(changed, Tensor) or changed.ndim != 3 or changed.shape[0] != 3:

@@ -170,7 +170,7 @@ class MixDataModule(LightningDataModule):
             dataloader_idx: unused.
         """
         if batch.draws is None:
-            images = evaluation_view(batch.pixels, batch.sizes, self.image_size, self.crop_pct, self.supersample)
+            images = evaluation_view(batch.pixels, batch.sizes, self.image_size, self.crop_pct)
         else:
             images = training_view(
                 batch.pixels, batch.sizes, batch.draws, self.image_size, self.augmentation, self.supersample

@@ -235,10 +235,11 @@ def padded(
     images = [_shortened(image, centre) for image, centre in zip(images, centres, strict=True)]
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
     height, width = sizes.max(axis=0)
-    pixels = np.zeros((len(images), 3, height, width), dtype=np.uint8)
+    # Channels lie last, as in the store: a row of an image is copied at once.
+    pixels = np.zeros((len(images), height, width, 3), dtype=np.uint8)
     for row, image in enumerate(images):
-        pixels[row, :, : image.shape[0], : image.shape[1]] = image.transpose(2, 0, 1)
-    return pixels, sizes
+        pixels[row, : image.shape[0], : image.shape[1]] = image
+    return pixels.transpose(0, 3, 1, 2), sizes
 
 
 def content_hash(image: NDArray[np.uint8]) -> str:

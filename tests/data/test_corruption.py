@@ -190,14 +190,13 @@ def test_a_transform_that_fails_says_so(stored: tuple[PixelStore, list[str]]) ->
         corrupted(store, v2.ToPILImage()).batch(keys[:1])
 
 
-def test_the_store_of_a_large_crop_is_sampled_finely(tmp_path: Path) -> None:
-    """As in the data module: none of the pixels is skipped."""
+def test_the_store_of_a_large_crop_is_shown_as_in_evaluation(tmp_path: Path) -> None:
     image(0, (80, 80)).save(tmp_path / "0.png")
     key = files.sha256(tmp_path / "0.png")
     store = PixelStore(tmp_path / "store", 80)
     store.add({key: tmp_path / "0.png"})
     pixels, size = (torch.from_numpy(array) for array in store.batch([key]))
-    fine = evaluation_view(pixels, size, SIDE, 0.875, 2)
+    fine = evaluation_view(pixels, size, SIDE, 0.875)
     assert np.array_equal(corrupted(store, v2.Identity()).batch([key])[0], (fine * 255).round().numpy())
 
 
