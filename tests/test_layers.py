@@ -127,6 +127,7 @@ HEAVY_ROOMS = (
     "synthaug.training.callbacks",
     "synthaug.training.evaluation",
     "synthaug.training.fit",
+    "synthaug.training.hardware",
     "synthaug.training.lightning_rules",
     "synthaug.training.prediction",
     "synthaug.training.progress",

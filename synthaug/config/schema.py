@@ -241,6 +241,7 @@ class Config:
     feedback_epochs: int | None = None
     threads: int = 1
     num_workers: int = 0
+    compile: bool = False
     output_dir: str = "outputs"
     overwrite: bool = False
     per_class: int | None = None

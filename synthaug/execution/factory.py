@@ -25,15 +25,25 @@ def make_group(job: Job, group: str, **kwargs: Any) -> Any:
     Raises:
         UserError: a value that the target refuses, named with its group.
     """
+    node = target_kwargs(job.settings[group])
+    if group == "trainer":
+        from synthaug.training import hardware
+
+        node = hardware.trainer_settings(node)
     try:
-        return instantiate(target_kwargs(job.settings[group]), _convert_="all", **kwargs)
+        return instantiate(node, _convert_="all", **kwargs)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
         if group == "trainer" or isinstance(cause, (ValueError, TypeError)):
-            raise UserError(f"{group}: {cause}") from error
+            raise UserError(f"{group}: {cause}{_remedy(group, cause)}") from error
         raise
+
+
+def _remedy(group: str, cause: BaseException | None) -> str:
+    lacks = group == "trainer" and "backend" in str(cause)
+    return " trainer=auto takes what the machine has, trainer=cpu the processor." if lacks else ""
 
 
 def make_generator(job: Job) -> Any:

@@ -35,6 +35,13 @@ def problems(
     return reasons
 
 
+def devices(jobs: Iterable[Job]) -> str:
+    """Return on what runs will be computed, such as "NVIDIA H200 in bf16-mixed"; "" without runs."""
+    from synthaug.training import hardware
+
+    return " and ".join(sorted({hardware.description(job.settings["trainer"]) for job in jobs}))
+
+
 def check_network(job: Job, classes: Sequence[str]) -> int:
     """Build the network and the trainer of a run, and pass images through the network; return the weights' bytes.
 

@@ -53,9 +53,11 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
     check_runs(jobs, session.scans, announced=session.announced)
     weights: dict[Path, int] = {}
+    device = ""
     if session.is_sequential or not session.is_sweep:  # or they run on other machines, which may have other devices
         pending = [job for job in jobs if not is_complete(job)]
         raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job), weights))
+        device = networks.devices(pending)
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
         settings = runs[-1].settings
@@ -66,7 +68,7 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     for job in {(job.study, job.key.dataset): job for job in jobs}.values():
         if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
             record_groups.record_groups(job, scan.real)
-    if session.is_expanded and len(jobs) > 1 and (extent := sweep_time.extent(jobs, weights)):
+    if session.is_expanded and len(jobs) > 1 and (extent := sweep_time.extent(jobs, weights, device)):
         print(printable(extent))  # Hydra sets up the log with the first run
 
 

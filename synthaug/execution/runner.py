@@ -79,7 +79,7 @@ def run(session: Session, job: Job) -> None:
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
     if not is_first_process():  # the first one holds the lock, has claimed the folder, and talks
-        logging.getLogger("synthaug").setLevel(logging.WARNING)
+        logging.getLogger("synthaug").setLevel(logging.ERROR)
         if (folder / layout.RESULT).is_file():
             _evaluate_finished(session, job)
         else:

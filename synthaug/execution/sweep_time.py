@@ -31,12 +31,13 @@ def expected_seconds(jobs: Iterable[Job], current: Job) -> tuple[float | None, f
     return expected, sum(estimates) if len(estimates) == len(later) and (estimates or finished) else None
 
 
-def extent(jobs: Iterable[Job], weights: Mapping[Path, int]) -> str:
+def extent(jobs: Iterable[Job], weights: Mapping[Path, int], device: str = "") -> str:
     """Say how many runs a sweep has, and what they will take of time and disk as far as that is known; "" if nothing.
 
     Args:
         jobs: of the sweep.
         weights: folder of a run → bytes of its network's weights.
+        device: what they will be computed on; "" where that is not known.
     """
     jobs = list(jobs)
     arms = len({(job.study, job.key.dataset, job.key.arm) for job in jobs})
@@ -51,6 +52,8 @@ def extent(jobs: Iterable[Job], weights: Mapping[Path, int]) -> str:
         from synthaug.analysis.text.format import duration  # scipy, which a finished sweep does without
 
         text += f"; about {duration(first + later)}"
+    if device:
+        text += f"; on {device}"
     if weights:
         text += f"; checkpoints of {sum(weights.get(job.folder, 0) for job in pending) / 1e6:,.0f} MB"
     return text

@@ -16,6 +16,7 @@ from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
 from synthaug.errors import UserError
 from synthaug.models.classifier import Classifier
+from synthaug.models.compilation import compile_network
 from synthaug.runs import contents, layout
 from synthaug.runs.budget import images_per_epoch
 from synthaug.runs.contents import MixRow
@@ -23,7 +24,7 @@ from synthaug.runs.epoch_choice import epoch_to_test
 from synthaug.runs.factors import run_label
 from synthaug.runs.identity import run_seed, synthetic_set_name
 from synthaug.runs.layout import RunKey
-from synthaug.training import lightning_rules
+from synthaug.training import hardware, lightning_rules
 from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter, resumable
 from synthaug.training.progress import Progress, SweepPlace
 from synthaug.training.provenance import provenance
@@ -61,10 +62,13 @@ def fit_and_test(
     """
     started = datetime.datetime.now(datetime.UTC)
     lightning.seed_everything(run_seed(settings), verbose=False)
+    hardware.allow_tf32()
     write_mix(folder, arm)
     model = make_model(classes=arm.real.classes, seed=run_seed(settings))
     model.check_image_size(settings["dataset"]["image_size"])
     model.objective.weigh_classes([sample.label for sample in arm.train])
+    if settings["compile"]:
+        compile_network(model.network)
     data = datamodule(arm, settings, model.pretrain_epochs)
     model.check_batch_size(data.train_batches().batch_size, settings["dataset"]["image_size"])
     validation = validation_images(arm, settings)

@@ -11,6 +11,7 @@ import pytorch_lightning as lightning
 import torch
 
 import synthaug
+from synthaug.training import hardware
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
@@ -21,16 +22,21 @@ def provenance(trainer: lightning.Trainer) -> dict[str, Any]:
 
 
 def machine(trainer: lightning.Trainer) -> dict[str, Any]:
-    """Return system, processor, threads, device and number of processes."""
-    device = trainer.strategy.root_device
+    """Return system, processor, threads, device, precision, number of processes; whether the network is compiled."""
     return {
         "system": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": hardware.device_name(trainer.strategy.root_device),
+        "precision": trainer.precision,
+        "compiled": _is_compiled(trainer.lightning_module),
         "processes": trainer.world_size,
     }
+
+
+def _is_compiled(module: Any) -> bool:
+    return getattr(module.network, "_compiled_call_impl", None) is not None
 
 
 def versions() -> dict[str, str]:

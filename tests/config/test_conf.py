@@ -30,7 +30,7 @@ from synthaug.generation.prompts import read_prompts
 from synthaug.models.classifier import Classifier
 from synthaug.screening.settings import ScreeningSettings
 from synthaug.tracking import loggers
-from synthaug.training import evaluation, fit
+from synthaug.training import evaluation, fit, hardware
 from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 from tests.factories.weights import in_the_cache
@@ -298,8 +298,17 @@ def test_trainer_can_be_made(choice: str, composed: Compose, tmp_path: Path) -> 
     }
     assert set(arguments) == set(schema.PROGRAM_ARGUMENTS["trainer"])
     node = composed(f"trainer={choice}").trainer
-    trainer = instantiate(schema.target_kwargs(node), **{**arguments, "accelerator": "cpu"})
-    assert trainer.max_epochs == node.max_epochs
+    settings = hardware.trainer_settings({**schema.target_kwargs(node), "accelerator": "cpu", "devices": 1})
+    trainer = instantiate(settings, **arguments)
+    assert (trainer.max_epochs, trainer.precision) == (node.max_epochs, "32-true")
+
+
+def test_the_trainers_differ_in_their_devices(composed: Compose) -> None:
+    nodes = {choice: composed(f"trainer={choice}").trainer for choice in choices("trainer")}
+    assert {choice: (node.accelerator, node.devices) for choice, node in nodes.items()} == {
+        "auto": ("auto", 1), "cpu": ("cpu", 1), "gpu": ("gpu", 1), "ddp": ("gpu", "auto"),
+    }  # fmt: skip
+    assert nodes["ddp"].strategy == "ddp"
 
 
 @pytest.mark.parametrize("choice", choices("logger"))

@@ -72,6 +72,7 @@ def test_the_extent_of_a_sweep_is_said_before_it_begins() -> None:
     finish(jobs[0], 30)
     text = extent(jobs, {job.folder: 44_000_000 for job in jobs})
     assert text == "6 runs of 3 arms, 1 finished; about 2 min; checkpoints of 220 MB"
+    assert extent(jobs, {}, "cpu in 32-true").endswith("; on cpu in 32-true")
     for job in jobs[1:]:
         finish(job, 30)
     assert extent(jobs, {}) == ""

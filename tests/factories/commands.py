@@ -113,6 +113,7 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
         "budget": "epochs",
         "selection": "best",
         "num_workers": 0,
+        "compile": False,
         "output_dir": str(output_dir),
         "dataset": {
             "name": KEY.dataset,

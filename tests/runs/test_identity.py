@@ -13,7 +13,8 @@ from synthaug.screening.settings import ScreeningSettings
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
-    "experiment", "threads", "num_workers", "output_dir", "overwrite", "per_class", "verify", "controls", "debug",
+    "experiment", "threads", "compile",
+    "num_workers", "output_dir", "overwrite", "per_class", "verify", "controls", "debug",
     "margin", "logger", "shift", "captioner", *(f"adapt.{field.name}" for field in dataclasses.fields(AdaptConfig)),
     "quality.backbone", "quality.image_size",
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "compare",

@@ -705,3 +705,18 @@ def test_two_processes_take_the_steps_of_the_baseline(study: Path, tmp_path: Pat
     train(tmp_path / "run", by_steps(study, 0.5, 0), devices=2, strategy="ddp_spawn")
     training = training_of(tmp_path / "run")
     assert (training["steps"], training["epochs"], training["passes"]) == (8, 4, 8)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_on_batches_of_the_same_images(study: Path, tmp_path: Path) -> None:
+    """Without batch normalisation, which each process does on its part of a batch."""
+    changed = run_settings(study)
+    changed["model"] |= {"backbone": "timm/test_convnext", "schedule": "constant"}
+    train(tmp_path / "one", changed)
+    train(tmp_path / "two", changed | {"batch_size": changed["batch_size"] // 2}, devices=2, strategy="ddp_spawn")
+    curves = [contents.read_history(tmp_path / name) for name in ("one", "two")]
+    assert curves[0]["train/loss"][0] != pytest.approx(curves[0]["train/loss"][-1], rel=0.01)
+    assert curves[0]["step"] == curves[1]["step"]
+    assert curves[0]["train/loss"] == pytest.approx(curves[1]["train/loss"], rel=1e-4)
+    weights_of = [weights(tmp_path / name) for name in ("one", "two")]
+    assert all(torch.allclose(weights_of[0][key], weights_of[1][key], atol=1e-4) for key in weights_of[0])

@@ -1,0 +1,31 @@
+"""Networks compiled by torch.compile, and run as they are where that fails."""
+
+import logging
+from typing import Any
+
+import torch
+from torch import nn
+
+log = logging.getLogger(__name__)
+
+
+def compile_network(network: nn.Module) -> None:
+    """Compile a network at its first use, in place: names and values of its weights stay.
+
+    The compiler keeps its results on disk, by the program that it compiled, so that the arms of a study and the next
+    command share them. A network that cannot be compiled is run as it is, with a warning.
+    """
+    torch._dynamo.reset()  # a process that trains many networks would reach the limit of versions of one function
+    network.compile()
+    compiled: Any = network._compiled_call_impl
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return compiled(*args, **kwargs)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            reason = " ".join(str(error).split())
+            log.warning("compile=true: the network cannot be compiled here and runs as it is (%.200s)", reason)
+            network._compiled_call_impl = None
+            return network(*args, **kwargs)
+
+    network._compiled_call_impl = call
