@@ -137,6 +137,7 @@ HEAVY_ROOMS = (
     "synthaug.data.batches",
     "synthaug.data.corruption",
     "synthaug.data.datamodule",
+    "synthaug.data.device_pixels",
     "synthaug.data.policies",
     "synthaug.features.network_features",
     "synthaug.generation.adapters",

@@ -10,9 +10,12 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from synthaug.data import device_pixels
 from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, samples_per_pixel, training_view, uniforms
 from synthaug.data.batches import Batches
-from synthaug.data.pixels import Pixels
+from synthaug.data.device_pixels import DevicePixels
+from synthaug.data.pixels import Pixels, PixelStore
+from synthaug.data.prefetch import prefetched
 from synthaug.data.samples import SYNTHETIC, Sample
 
 _CENTRE = [DRAWS.index("y"), DRAWS.index("x")]
@@ -41,7 +44,7 @@ class Batch(NamedTuple):
 class Rows(Dataset[RawBatch]):
     """A list of samples, read a batch at a time; items are (draw, row), where `draw` says how `Batches` counts it."""
 
-    def __init__(self, samples: Sequence[Sample], store: Pixels, seed: int | None) -> None:
+    def __init__(self, samples: Sequence[Sample], store: Pixels | DevicePixels, seed: int | None) -> None:
         self.keys = [sample.sha256 for sample in samples]
         self.random_keys = [sample.random_key for sample in samples]
         self.labels = torch.tensor([sample.label for sample in samples])
@@ -63,8 +66,8 @@ class Rows(Dataset[RawBatch]):
         draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], random_keys)
         pixels, sizes = self.store.batch(keys, None if draws is None else draws[:, _CENTRE].numpy())
         return RawBatch(
-            torch.from_numpy(pixels),
-            torch.from_numpy(sizes),
+            torch.as_tensor(pixels),
+            torch.as_tensor(sizes),
             self.labels[rows],
             self.synthetic[rows],
             rows,
@@ -118,7 +121,7 @@ class MixDataModule(LightningDataModule):
         self.train = train
         self.val = val
         self.test = test
-        self.store = store
+        self.store: Pixels | DevicePixels = store
         self.image_size = image_size
         self.crop_pct = crop_pct
         self.supersample = samples_per_pixel(store.short_side, image_size, crop_pct)
@@ -132,6 +135,21 @@ class MixDataModule(LightningDataModule):
         # In every checkpoint, as plain data: what the classifier in it was shown.
         shown = {"image_size": image_size, "crop_pct": crop_pct, "short_side": store.short_side}
         self.save_hyperparameters({**shown, "augment": asdict(self.augmentation)}, logger=False)
+
+    def setup(self, stage: str) -> None:
+        """Copy the images to the device that trains where it has room for them; Lightning calls this once it is chosen.
+
+        Args:
+            stage: unused.
+        """
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        keys = [sample.sha256 for sample in (*self.train, *self.val, *self.test)]
+        if (
+            isinstance(self.store, PixelStore)
+            and self.num_workers == 0
+            and device_pixels.fits(self.store, keys, device)
+        ):
+            self.store = DevicePixels(self.store, keys, device)
 
     def train_dataloader(self) -> DataLoader[RawBatch]:
         return self._loader(self.train, self.seed, self.train_batches(*self._place()))
@@ -192,7 +210,7 @@ class MixDataModule(LightningDataModule):
             collate_fn=_as_is,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not isinstance(self.store, DevicePixels),
         )
 
 
@@ -204,7 +222,8 @@ class _PatientLoader(DataLoader[RawBatch]):
     """
 
     def __iter__(self) -> Iterator[RawBatch]:  # type: ignore[override]
-        yield from super().__iter__()
+        batches = super().__iter__()
+        yield from prefetched(batches) if self.pin_memory and self.num_workers == 0 else batches
 
 
 def _as_is(batch: Any) -> Any:

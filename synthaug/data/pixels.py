@@ -232,7 +232,8 @@ def padded(
             the middle. At the place of a crop's centre, crops are drawn from all of the image.
     """
     centres = np.full((len(images), 2), 0.5, dtype=np.float32) if places is None else places
-    images = [_shortened(image, centre) for image, centre in zip(images, centres, strict=True)]
+    parts = [kept_part(image.shape[0], image.shape[1], centre) for image, centre in zip(images, centres, strict=True)]
+    images = [image[rows, columns] for image, (rows, columns) in zip(images, parts, strict=True)]
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
     height, width = sizes.max(axis=0)
     # Channels lie last, as in the store: a row of an image is copied at once.
@@ -248,17 +249,24 @@ def content_hash(image: NDArray[np.uint8]) -> str:
     return hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
 
 
-def _shortened(image: NDArray[np.uint8], place: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the part of a long image at a place (vertical, horizontal)."""
-    most = LONGEST * min(image.shape[:2])
-    for axis in (0, 1):
-        surplus = image.shape[axis] - most
-        if surplus > 0:
-            surplus += surplus % 2  # the middle of the part is that of the image
-            start = round(float(place[axis]) * surplus)
-            kept = slice(start, start + image.shape[axis] - surplus)
-            image = image[kept] if axis == 0 else image[:, kept]
-    return image
+def kept_part(height: int, width: int, place: NDArray[np.float32]) -> tuple[slice, slice]:
+    """Return the rows and columns that are kept of an image: all, unless it is longer than `LONGEST` allows.
+
+    Args:
+        height: of the image in pixels.
+        width: of the image in pixels.
+        place: of what is kept, (vertical, horizontal).
+    """
+    most = LONGEST * min(height, width)
+    rows, columns = (_middle(side, most, float(at)) for side, at in zip((height, width), place, strict=True))
+    return rows, columns
+
+
+def _middle(side: int, most: int, place: float) -> slice:
+    surplus = max(0, side - most)
+    surplus += surplus % 2  # the middle of the part is that of the image
+    start = round(place * surplus)
+    return slice(start, start + side - surplus)
 
 
 def _chunks(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple[str, Path]]]:
