@@ -13,9 +13,11 @@ from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from synthaug import files
+from synthaug.data import device_pixels
 from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
 from synthaug.data.class_sampling import OVERSAMPLE
 from synthaug.data.datamodule import Batch, MixDataModule, RawBatch, Rows
+from synthaug.data.device_pixels import DevicePixels
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import SYNTHETIC, RealImages, Sample, scan
 from tests.factories.images import SPLIT_FOLDERS, image, write_dataset
@@ -55,6 +57,22 @@ def module(real: RealImages, synthetic: list[Sample], store: PixelStore, **chang
 def test_evaluation_knows_no_pretraining(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
     data = module(real, synthetic, store, pretrain_epochs=1)
     assert torch.cat([batch.rows for batch in data.val_dataloader()]).tolist() == list(range(len(real.val)))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_images_on_the_device_make_the_same_batches(
+    real: RealImages, synthetic: list[Sample], store: PixelStore, num_workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_pixels, "fits", lambda *_: True)
+    plain, copied = (module(real, synthetic, store, num_workers=number) for number in (0, num_workers))
+    copied.setup("fit")
+    assert isinstance(copied.store, DevicePixels) is (num_workers == 0)
+    for name in ("train_dataloader", "test_dataloader"):
+        views = [
+            [data.on_after_batch_transfer(raw, 0).images for raw in getattr(data, name)()] for data in (plain, copied)
+        ]
+        assert views[0]
+        assert all(torch.equal(*pair) for pair in zip(*views, strict=True))
 
 
 # --- what a batch holds ----------------------------------------------------------------------------------
