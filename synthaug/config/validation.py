@@ -191,6 +191,7 @@ _RULES: Mapping[str, Rule] = {
     "model.std": _triple(0, "three numbers more than 0, or null"),
     "model.step_epochs": _number(1, words="at least 1, or null"),
     "model.gamma": _number(0, 1, above=True),
+    "model.views": _number(1, words="at least 1, or null: every epoch augments anew"),
     "model.train_stages": _number(0, words="at least 0, or null: all"),
     "model.unfreeze_every": _number(1, words="at least 1, or null: never"),
     "model.head_dropout": _number(0, 1, below=True),

@@ -111,10 +111,37 @@ def uniforms(seed: int, epoch: int, images: Sequence[str]) -> NDArray[np.float32
         epoch: or another number of the draw.
         images: B file hashes.
     """
-    keys = np.array([int(image[:16], 16) for image in images], dtype=np.uint64)
     run = _splitmix(np.array([seed], dtype=np.uint64)) ^ np.uint64(epoch)
-    state = _splitmix(keys ^ _splitmix(run))[:, None] ^ np.arange(len(DRAWS), dtype=np.uint64)
+    state = _splitmix(image_numbers(images) ^ _splitmix(run))[:, None] ^ np.arange(len(DRAWS), dtype=np.uint64)
     return ((_splitmix(state) >> np.uint64(40)).astype(np.float32)) / np.float32(1 << 24)
+
+
+def image_numbers(images: Sequence[str]) -> NDArray[np.uint64]:
+    """Return the first 64 bits of file hashes."""
+    return np.array([int(image[:16], 16) for image in images], dtype=np.uint64)
+
+
+def view_uniforms(view: int, images: Sequence[str]) -> NDArray[np.float32]:
+    """Return the random numbers of one of the fixed views of images, the same for all seeds, like `uniforms`.
+
+    Args:
+        view: its number, from 0.
+        images: B file hashes.
+    """
+    return uniforms(0, view, images)
+
+
+def chosen_views(seed: int, draws: NDArray[np.int64], images: NDArray[np.uint64], views: int) -> NDArray[np.int64]:
+    """Return which of its fixed views each image shows, (B,), from (seed, draw, image) alone.
+
+    Args:
+        seed: of the run.
+        draws: (B,), the epoch of each image, or another number of the draw.
+        images: (B,), from `image_numbers`.
+        views: how many each image has.
+    """
+    run = _splitmix(np.array([seed], dtype=np.uint64)) ^ draws.astype(np.uint64)
+    return (_splitmix(images ^ _splitmix(run)) % np.uint64(views)).astype(np.int64)
 
 
 def training_view(

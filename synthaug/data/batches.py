@@ -93,14 +93,18 @@ class Batches:
         return -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        rows = self._drawn()[self.rank :: self.world]
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield rows[start : start + self.batch_size]
+        drawn = [(draw, row) for draw, row in self.drawn().tolist()]
+        for start in range(0, len(drawn), self.batch_size):
+            yield drawn[start : start + self.batch_size]
 
-    def _drawn(self) -> list[tuple[int, int]]:
+    def drawn(self) -> NDArray[np.int64]:
+        """Return (draw, row) of the epoch of this process, one batch after the other, (images, 2)."""
+        return self._of_all_processes()[self.rank :: self.world][: len(self) * self.batch_size]
+
+    def _of_all_processes(self) -> NDArray[np.int64]:
         """Return (draw, row) of an epoch of all processes, in one pass followed by the rows that sit out."""
         if self.seed is None:
-            return [(self.epoch, row) for row in range(self.count)]
+            return np.stack([np.full(self.count, self.epoch), np.arange(self.count)], axis=1)
         rows, begun = self._rows()
         needed = len(self) * self.batch_size * self.world
         if not self.one_pass:
@@ -120,20 +124,15 @@ class Batches:
     def _pass(self, rows: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
         return np.asarray(rows[draw_pass(self.labels[rows], self.sampling, generator)])
 
-    def _continued(self, seed: int, rows: NDArray[np.int64], start: int, needed: int) -> list[tuple[int, int]]:
+    def _continued(self, seed: int, rows: NDArray[np.int64], start: int, needed: int) -> NDArray[np.int64]:
         """Return (draw, row) at the places [start, start + needed) of the stream of passes through `rows`."""
         length = pass_length(self.labels[rows], self.sampling)
         first, skipped = divmod(start, length)
         passes = range(first, -(-(start + needed) // length))
-        drawn = [
-            item
-            for number in passes
-            for item in _numbered(number, self._pass(rows, np.random.default_rng([seed, number])))
-        ]
-        return drawn[skipped : skipped + needed]
+        drawn = [_numbered(number, self._pass(rows, np.random.default_rng([seed, number]))) for number in passes]
+        return np.concatenate(drawn)[skipped : skipped + needed]
 
 
-def _numbered(number: int, rows: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return (draw, row): `number`, and 2³² more for each time that the row has come before."""
-    draws = number + (occurrences(rows) << 32)
-    return list(zip(draws.tolist(), rows.tolist(), strict=True))
+def _numbered(number: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return (draw, row), (rows, 2): `number`, and 2³² more for each time that the row has come before."""
+    return np.stack([number + (occurrences(rows) << 32), rows], axis=1)

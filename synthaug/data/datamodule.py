@@ -11,7 +11,17 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from synthaug.data import device_pixels
-from synthaug.data.augment import DRAWS, Augmentation, evaluation_view, samples_per_pixel, training_view, uniforms
+from synthaug.data.augment import (
+    DRAWS,
+    Augmentation,
+    chosen_views,
+    evaluation_view,
+    image_numbers,
+    samples_per_pixel,
+    training_view,
+    uniforms,
+    view_uniforms,
+)
 from synthaug.data.batches import Batches
 from synthaug.data.device_pixels import DevicePixels
 from synthaug.data.pixels import Pixels, PixelStore
@@ -42,15 +52,25 @@ class Batch(NamedTuple):
 
 
 class Rows(Dataset[RawBatch]):
-    """A list of samples, read a batch at a time; items are (draw, row), where `draw` says how `Batches` counts it."""
+    """A list of samples, read a batch at a time; items are (draw, row), where `draw` says how `Batches` counts it.
 
-    def __init__(self, samples: Sequence[Sample], store: Pixels | DevicePixels, seed: int | None) -> None:
+    Args:
+        samples: the images.
+        store: of their pixels.
+        seed: of their augmentation; None for evaluation.
+        views: see `MixDataModule`.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], store: Pixels | DevicePixels, seed: int | None, views: int | None = None
+    ) -> None:
         self.keys = [sample.sha256 for sample in samples]
         self.random_keys = [sample.random_key for sample in samples]
         self.labels = torch.tensor([sample.label for sample in samples])
         self.synthetic = torch.tensor([sample.origin == SYNTHETIC for sample in samples])
         self.store = store
         self.seed = seed
+        self.views = views
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -74,11 +94,12 @@ class Rows(Dataset[RawBatch]):
             draws,
         )
 
-    @staticmethod
-    def _draws(seed: int, numbers: Sequence[int], keys: Sequence[str]) -> Tensor:
-        """Return random numbers (B, len(DRAWS)) of each image's draw; most batches have one draw."""
+    def _draws(self, seed: int, numbers: Sequence[int], keys: Sequence[str]) -> Tensor:
+        """Return random numbers (B, len(DRAWS)) of each image's draw; most batches have one draw, or a few views."""
+        if self.views is not None:
+            numbers = chosen_views(seed, np.array(numbers), image_numbers(keys), self.views).tolist()
         distinct = sorted(set(numbers))
-        of_all = np.stack([uniforms(seed, number, keys) for number in distinct])
+        of_all = np.stack([uniforms(seed, n, keys) if self.views is None else view_uniforms(n, keys) for n in distinct])
         return torch.from_numpy(of_all[[distinct.index(number) for number in numbers], np.arange(len(keys))])
 
 
@@ -99,6 +120,8 @@ class MixDataModule(LightningDataModule):
         pretrain_epochs: so many epochs train on synthetic images alone, the later ones on real ones; see `Batches`.
         baseline: number of images of the arm that all arms take as many steps as; None: an epoch is one pass.
         sampling: how classes are resampled, see `class_sampling`; None: not at all.
+        views: augmentation gives each image so many fixed views, the same for all seeds, and each draw shows one of
+            them; None: every draw is a new one.
     """
 
     def __init__(
@@ -116,6 +139,7 @@ class MixDataModule(LightningDataModule):
         pretrain_epochs: int = 0,
         baseline: int | None = None,
         sampling: str | None = None,
+        views: int | None = None,
     ) -> None:
         super().__init__()
         self.train = train
@@ -132,6 +156,7 @@ class MixDataModule(LightningDataModule):
         self.pretrain_epochs = pretrain_epochs
         self.baseline = baseline
         self.sampling = sampling
+        self.views = views
         # In every checkpoint, as plain data: what the classifier in it was shown.
         shown = {"image_size": image_size, "crop_pct": crop_pct, "short_side": store.short_side}
         self.save_hyperparameters({**shown, "augment": asdict(self.augmentation)}, logger=False)
@@ -205,7 +230,7 @@ class MixDataModule(LightningDataModule):
 
     def _loader(self, samples: Sequence[Sample], seed: int | None, batches: Batches) -> DataLoader[RawBatch]:
         return _PatientLoader(
-            Rows(samples, self.store, seed),
+            Rows(samples, self.store, seed, self.views),
             batch_sampler=batches,
             collate_fn=_as_is,
             num_workers=self.num_workers,

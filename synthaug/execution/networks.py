@@ -6,6 +6,7 @@ from pathlib import Path
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution.factory import make_group
+from synthaug.execution.probe_rule import trains_head_alone
 
 
 def problems(
@@ -43,7 +44,7 @@ def devices(jobs: Iterable[Job]) -> str:
 
 
 def check_network(job: Job, classes: Sequence[str]) -> int:
-    """Build the network and the trainer of a run, and pass images through the network; return the weights' bytes.
+    """Build the network and the trainer of a run, and pass images through the network; return the checkpoint's bytes.
 
     Args:
         job: the run.
@@ -52,6 +53,7 @@ def check_network(job: Job, classes: Sequence[str]) -> int:
     Raises:
         UserError: they cannot be built, do not go together, or do not take the images.
     """
+    from synthaug.models.heads import find_head
     from synthaug.training import lightning_rules
 
     lightning_rules.quiet_libraries()
@@ -62,4 +64,6 @@ def check_network(job: Job, classes: Sequence[str]) -> int:
     trainer = make_group(job, "trainer", logger=False, enable_checkpointing=False)
     lightning_rules.require_whole_evaluation(trainer)
     lightning_rules.require_fine_tuning(model, trainer)
-    return sum(tensor.nbytes for tensor in model.state_dict().values())
+    head = tuple(f"network.{path}." for path in find_head(model.network))
+    written = head if trains_head_alone(settings) else ""  # the frozen network is written once for all runs
+    return sum(tensor.nbytes for name, tensor in model.state_dict().items() if name.startswith(written))

@@ -8,7 +8,7 @@ import sys
 import textwrap
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,15 +55,30 @@ def execute(session: Session, job: Job) -> None:
         job: the run.
     """
     try:
-        run(session, job)
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
-        log.warning("%s: interrupted. What is finished stays; the same command resumes it.", job.label)
-        sys.exit(130)
-    except Exception as error:
-        session.failed.append(job.label)
-        _record_failure(job, underlying(error))
+        with recorded_failure(session, [job]):
+            run(session, job)
     finally:
         gc.collect()  # Trainer and network refer to each other: those of finished runs would pile up
+
+
+@contextlib.contextmanager
+def recorded_failure(session: Session, jobs: Sequence[Job]) -> Iterator[None]:
+    """Record what goes wrong as the failure of some runs; an interruption ends the command.
+
+    Args:
+        session: of the command.
+        jobs: the runs.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
+        label = jobs[0].label if len(jobs) == 1 else plural(len(jobs), "run")
+        log.warning("%s: interrupted. What is finished stays; the same command resumes it.", label)
+        sys.exit(130)
+    except Exception as error:
+        for job in jobs:
+            session.failed.append(job.label)
+            _record_failure(job, underlying(error), is_first=job is jobs[0])
 
 
 def run(session: Session, job: Job) -> None:
@@ -81,14 +96,14 @@ def run(session: Session, job: Job) -> None:
     if not is_first_process():  # the first one holds the lock, has claimed the folder, and talks
         logging.getLogger("synthaug").setLevel(logging.ERROR)
         if (folder / layout.RESULT).is_file():
-            _evaluate_finished(session, job)
+            evaluate_finished(session, job)
         else:
             _train(session, job)
         return
-    with _locked(folder):
-        if not _claim(session, job):
+    with locked(folder):
+        if not claim(session, job):
             _train(session, job)
-        elif not _evaluate_finished(session, job):
+        elif not evaluate_finished(session, job):
             log.info("%s", finished_message(job))
 
 
@@ -128,7 +143,12 @@ def _logs_model(settings: Mapping[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run's folder, without what a killed process has left in it.
+
+    Raises:
+        RefusedError: another process holds it.
+    """
     with locks.without_waiting(folder / ".lock") as is_free:
         if not is_free:
             raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.")
@@ -136,8 +156,12 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _claim(session: Session, job: Job) -> bool:
+def claim(session: Session, job: Job) -> bool:
     """Make the folder this run's own; True if the run is finished.
+
+    Args:
+        session: of the command.
+        job: the run.
 
     Raises:
         RefusedError: the folder holds a run of another configuration.
@@ -157,8 +181,8 @@ def _claim(session: Session, job: Job) -> bool:
 
 def _train(session: Session, job: Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
-    arm = _build_arm(session, job)
-    sets = _pending_shift_sets(
+    arm = build_arm_of(session, job)
+    sets = pending_shift_sets(
         session, job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train]
     )
     from synthaug.analysis.text import format
@@ -170,9 +194,7 @@ def _train(session: Session, job: Job) -> None:
     failed = True
     try:
         open_loggers(job, loggers)
-        summary = fit.fit_and_test(
-            job.folder, job.key, job.arm, job.recorded, arm, loggers, **_makers(job), place=place
-        )
+        summary = fit.fit_and_test(job.folder, job.key, job.arm, job.recorded, arm, loggers, **makers(job), place=place)
         failed = False
     finally:
         if loggers:
@@ -182,7 +204,7 @@ def _train(session: Session, job: Job) -> None:
     width = max(len(sibling.label) for sibling in session.jobs.values()) + 1
     duration = format.duration(time.perf_counter() - started)
     log.info("%s %s, %s", f"{job.label}:".ljust(width), summary, duration)
-    _evaluate(job, sets, arm.real, arm.store)
+    evaluate(job, sets, arm.real, arm.store)
 
 
 def _announce(session: Session, job: Job, counts: Mapping[str, int]) -> "SweepPlace | None":
@@ -199,32 +221,46 @@ def _announce(session: Session, job: Job, counts: Mapping[str, int]) -> "SweepPl
     return place
 
 
-def _makers(job: Job) -> dict[str, Callable[..., Any]]:
+def makers(job: Job) -> dict[str, Callable[..., Any]]:
+    """Return what makes the network and the trainer of a run."""
     return {
         "make_model": lambda **kwargs: make_group(job, "model", **kwargs),
         "make_trainer": lambda **kwargs: make_group(job, "trainer", **kwargs),
     }
 
 
-def _evaluate_finished(session: Session, job: Job) -> bool:
-    """Evaluate a finished run on the shift sets that it lacks; False where it lacks none."""
+def evaluate_finished(session: Session, job: Job) -> bool:
+    """Evaluate a finished run on the shift sets that it lacks; False where it lacks none.
+
+    Args:
+        session: of the command.
+        job: the run.
+    """
     if not shift_sets.pending(job.folder, make_shifts(job)):
         return False
-    data = _read_real(session, job)
+    data = read_real(session, job)
     result = read_json(job.folder / layout.RESULT)
     trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder, result)]
-    sets = _pending_shift_sets(session, job, data.real, data.store, trained)
+    sets = pending_shift_sets(session, job, data.real, data.store, trained)
     from synthaug.training import lightning_rules
 
     lightning_rules.quiet_libraries()
-    _evaluate(job, sets, data.real, data.store)
+    evaluate(job, sets, data.real, data.store)
     return True
 
 
-def _pending_shift_sets(
+def pending_shift_sets(
     session: Session, job: Job, real: RealImages, store: PixelStore, trained: list[tuple[str, str]]
 ) -> list[ShiftSet]:
-    """Return the shift sets that the run is still to be evaluated on; tried before anything is trained."""
+    """Return the shift sets that the run is still to be evaluated on; tried before anything is trained.
+
+    Args:
+        session: of the command.
+        job: the run.
+        real: its dataset.
+        store: of the dataset's pixels.
+        trained: file hash and path of each image that it trains on.
+    """
     pending = shift_sets.pending(job.folder, make_shifts(job))
     if not pending:
         return []
@@ -242,18 +278,32 @@ def _pending_shift_sets(
     return sets
 
 
-def _evaluate(job: Job, sets: list[ShiftSet], real: RealImages, store: PixelStore) -> None:
+def evaluate(job: Job, sets: list[ShiftSet], real: RealImages, store: PixelStore) -> None:
+    """Evaluate a finished run on shift sets.
+
+    Args:
+        job: the run.
+        sets: from `pending_shift_sets`.
+        real: its dataset.
+        store: of the pixels of the sets.
+    """
     if not sets:
         return
     from synthaug.training import evaluation
 
     log.info("%s: evaluating %s", job.label, plural(len(sets), "shift set"))
-    evaluation.evaluate(job.folder, job.settings, sets, real.classes, store, **_makers(job))
+    evaluation.evaluate(job.folder, job.settings, sets, real.classes, store, **makers(job))
 
 
-def _build_arm(session: Session, job: Job) -> build.Arm:
+def build_arm_of(session: Session, job: Job) -> build.Arm:
+    """Return the images of a run; those that are missing are generated.
+
+    Args:
+        session: of the command.
+        job: the run.
+    """
     settings = job.settings
-    data = _read_real(session, job)
+    data = read_real(session, job)
     if is_first_process() and not (job.study / job.key.dataset / layout.GROUPS).is_file():
         record_groups.record_groups(job, data.real)  # the pre-flight checks had no images yet
     _announce_power(session, job, len(data.real.test))
@@ -291,8 +341,13 @@ def _build_arm(session: Session, job: Job) -> build.Arm:
     return feedback_rounds.play(job, counts, limits, build_arm)
 
 
-def _read_real(session: Session, job: Job) -> build.RealData:
-    """Return the dataset, written if it has to be; scanned once per command."""
+def read_real(session: Session, job: Job) -> build.RealData:
+    """Return the dataset, written if it has to be; scanned once per command.
+
+    Args:
+        session: of the command.
+        job: a run on it.
+    """
     dataset = job.settings["dataset"]
     _prepare(session, dataset)
     key = preflight.dataset_key(job)
@@ -333,11 +388,11 @@ def _announce_power(session: Session, job: Job, n_test: int) -> None:
     log.log(logging.INFO if expected.shows else logging.WARNING, "%s", "\n".join(folded))
 
 
-def _record_failure(job: Job, error: Exception) -> None:
+def _record_failure(job: Job, error: Exception, is_first: bool = True) -> None:
     """Log what happened, and write it into the run's folder, where the report looks for it."""
     message = explain(error)
-    log.error("%s failed: %s", job.label, message)
-    if not isinstance(error, UserError) and not is_environmental(error):
+    log.error("%s failed: %s", job.label, message if is_first else "likewise")
+    if is_first and not isinstance(error, UserError) and not is_environmental(error):
         log.error("%s", "".join(traceback.format_exception(error)))
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     try:

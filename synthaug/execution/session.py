@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import configure_log
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -44,6 +45,7 @@ class Session:
         execute: brings one run to its end.
         check: called with runs before any of them begins; raises `UserError` with all that is wrong with them.
         is_finished: whether a run has nothing left to do; called after `check`.
+        train_together: brings those of a sweep's runs to their end that are trained in one go, and returns the others.
         command_help: what --help prints; None: Hydra's.
 
     Attributes:
@@ -63,11 +65,13 @@ class Session:
         check: "Callable[[Session, Sequence[Job]], None]" = lambda session, jobs: None,
         is_finished: "Callable[[Job], bool]" = lambda job: False,
         command_help: CommandHelp | None = None,
+        train_together: "Callable[[Session, Sequence[Job]], Sequence[Job]]" = lambda session, jobs: jobs,
     ) -> None:
         self._execute = execute
         self._check = check
         self._is_finished = is_finished
         self._help = command_help
+        self._train_together = train_together
         self._refusal: UserError | None = None
         self.jobs: dict[Combination, Job] = {}
         self.is_sweep = self.is_expanded = self.is_sequential = False
@@ -122,7 +126,12 @@ class Session:
         composer = Composer(list(master.hydra.overrides.hydra), master.hydra.job.config_name)
         jobs = sweep.sweep_jobs(composer, overrides, master, announce=lambda line: print(printable(line)))
         self._admit(jobs)
-        return [list(combination) for combination, job in jobs.items() if not self._is_finished(job)]
+        pending = {combination: job for combination, job in jobs.items() if not self._is_finished(job)}
+        if self.is_sequential:  # or the runs are for other machines
+            configure_log(master.hydra.job_logging, master.hydra.verbose)  # as for the first run
+            remaining = {job.folder for job in self._train_together(self, list(pending.values()))}
+            pending = {combination: job for combination, job in pending.items() if job.folder in remaining}
+        return [list(combination) for combination in pending]
 
     def __call__(self, config: DictConfig) -> None:
         """Bring the run that Hydra has composed to its end."""

@@ -25,9 +25,22 @@ def execute(session: Session, job: Job) -> None:
         session: of the command.
         job: the run.
     """
-    from synthaug.execution import runner
+    from synthaug.execution import probe_runs, runner
 
-    runner.execute(session, job)
+    for remaining in probe_runs.train_together(session, [job]):
+        runner.execute(session, remaining)
+
+
+def train_together(session: Session, jobs: Sequence[Job]) -> list[Job]:
+    """Bring those runs to their end that are trained in one go; return the others.
+
+    Args:
+        session: of the command.
+        jobs: its runs that are not finished.
+    """
+    from synthaug.execution import probe_runs
+
+    return probe_runs.train_together(session, jobs)
 
 
 def is_finished(job: Job) -> bool:

@@ -1,6 +1,5 @@
 """Embeddings by a network: what its last layer gets, of a pretrained network by name or of a run's checkpoint."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from synthaug.data.augment import View
 from synthaug.data.pixels import padded
 from synthaug.errors import UserError
 from synthaug.features.feature_backbone import PIXELS, RANDOM, RUN
+from synthaug.features.tensor_digest import tensor_digest
 from synthaug.models import heads
 from synthaug.models.backbones import TIMM, build_backbone, trained_on
 from synthaug.models.checkpoints import CLASSIFIER, load_classifier, pick_device
@@ -39,7 +39,9 @@ class NetworkFeatures:
     def __init__(self, name: str, network: nn.Module, head: nn.Module, view: View, device: torch.device) -> None:
         self.name = name
         self.short_side = view.short_side
-        self.digest = _digest(name, network, view)
+        # Of a run, weights and view, wherever its folder is.
+        shown = RUN if name.startswith(RUN) else name.partition("@")[0]
+        self.digest = tensor_digest(f"{shown} {view}", network.state_dict())
         self._network = network.eval().to(device)
         self._view = view
         self._device = device
@@ -157,16 +159,6 @@ def load_run(folder: Path, device: str = "auto") -> Classifier:
     layout.require_as_written(folder, layout.CHECKPOINT, run.result)
     settings = (run.result or {}).get("settings", {})
     return load_classifier(checkpoint, device, settings.get("model", {}).get("_target_") or CLASSIFIER)
-
-
-def _digest(name: str, network: nn.Module, view: View) -> str:
-    """Hash all that decides on the embeddings; of a run, weights and view, wherever its folder is."""
-    shown = RUN if name.startswith(RUN) else name.partition("@")[0]
-    digest = hashlib.sha256(f"{shown} {view}".encode())
-    for key, value in sorted(network.state_dict().items()):
-        digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _explained(name: str, architecture: str, reason: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
-from torchmetrics import Accuracy, CalibrationError, F1Score, MeanMetric, MetricCollection
+from torchmetrics import Accuracy, CalibrationError, F1Score, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 from synthaug.data.augment import View
@@ -18,11 +18,12 @@ from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError, raise_all
 from synthaug.messages import plural
 from synthaug.models import batch_norm as batch_norms
-from synthaug.models import heads, loss, optimizers, schedules
+from synthaug.models import frozen_weights, heads, loss, optimizers, schedules
 from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
 from synthaug.models.freezing import Freezing
 from synthaug.models.loss import Objective
+from synthaug.models.weighted_mean import WeightedMean
 
 
 class Classifier(LightningModule):
@@ -63,6 +64,9 @@ class Classifier(LightningModule):
         class_weights: see `loss.Objective`.
         image_size: side of the images in pixels, for transformers of timm, whose positions are made for one size: they
             are resampled to it; None: the network's own. Others take images of several sizes.
+        views: augmentation gives each training image so many fixed views, the same for all seeds and arms, so that what
+            a frozen network sees in them is computed once; None: every epoch augments anew. The data module needs the
+            same number.
         fetch_weights: False builds the network that `weights` fit without them: a checkpoint replaces them anyway.
 
     A checkpoint of a run loads by itself, `Classifier.load_from_checkpoint(path)`, and fetches nothing.
@@ -104,6 +108,7 @@ class Classifier(LightningModule):
         ema: float | None = None,
         class_weights: str | None = None,
         image_size: int | None = None,
+        views: int | None = None,
         fetch_weights: bool = True,
     ) -> None:
         super().__init__()
@@ -127,6 +132,7 @@ class Classifier(LightningModule):
         self.step_epochs = step_epochs
         self.gamma = gamma
         self.pretrain_epochs = pretrain_epochs
+        self.views = views
         self.optimizer = optimizer
         self.momentum = momentum
         self.warmup_epochs = warmup_epochs
@@ -152,8 +158,7 @@ class Classifier(LightningModule):
         )
         # Metrics of its own for each split: Lightning may validate while a training epoch is open.
         self.val_metrics, self.test_metrics = metrics.clone(), metrics.clone()
-        # By default the mean would leave NaNs out.
-        self.train_loss, self.val_loss, self.test_loss = (MeanMetric(nan_strategy="disable") for _ in range(3))
+        self.train_loss, self.val_loss, self.test_loss = (WeightedMean() for _ in range(3))
         self.predicted: list[tuple[Tensor, Tensor]] = []  # (rows, probabilities) of this process's test images
 
     def _apply_options(
@@ -188,6 +193,11 @@ class Classifier(LightningModule):
             "mean": self.mean.flatten().tolist(),
             "std": self.std.flatten().tolist(),
         }
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **kwargs: Any) -> Self:
+        """Load the checkpoint of a run; that of a head finds the frozen network beside its study's runs."""
+        return super().load_from_checkpoint(frozen_weights.whole_checkpoint(checkpoint_path), *arguments, **kwargs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         data = checkpoint.get(LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
@@ -344,10 +354,22 @@ class Classifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def _warmup(self, steps: int) -> int:
-        """Return the steps of the warm-up, of all those of a run; an epoch may be of several batches a step."""
         if self.schedule != "warmup_cosine":
             return 0
-        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        return self.warmup(steps, math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches))
+
+    def warmup(self, steps: int, per_epoch: int) -> int:
+        """Return the steps of the warm-up.
+
+        Args:
+            steps: of the run.
+            per_epoch: of one epoch.
+
+        Raises:
+            UserError: none is left after it.
+        """
+        if self.schedule != "warmup_cosine":
+            return 0
         warmup = schedules.warmup_steps(self.warmup_epochs, steps, per_epoch)
         if warmup >= steps:
             raise UserError(
@@ -356,22 +378,32 @@ class Classifier(LightningModule):
             )
         return warmup
 
-    def _evaluate(self, batch: Batch, metrics: MetricCollection, loss: MeanMetric) -> Tensor:
+    def _evaluate(self, batch: Batch, metrics: MetricCollection, loss: WeightedMean) -> Tensor:
         logits: Tensor = self(batch.images)
         metrics.update(logits.softmax(dim=1), batch.labels)
         loss.update(self.loss(logits, batch.labels), weight=len(batch.labels))
         return logits
 
-    def _log_loss(self, split: str, metric: MeanMetric) -> None:
+    def _log_loss(self, split: str, metric: WeightedMean) -> None:
         value: Tensor = metric.compute()
         metric.reset()
         if not torch.isfinite(value):
             # Lightning would train on, and a network of NaNs scores like chance without a word.
-            raise UserError(
-                f"Training diverged: {split}/loss of epoch {self.current_epoch} is {float(value)}. Lower the learning "
-                f"rate (model.lr={self.lr:g}) or look at the training images; overwrite=true begins the run afresh."
-            )
+            raise UserError(self.divergence(split, self.current_epoch, float(value)))
         self.log(f"{split}/loss", value, sync_dist=True)
+
+    def divergence(self, split: str, epoch: int, value: float) -> str:
+        """Return the message on a loss that is no number.
+
+        Args:
+            split: of the images.
+            epoch: after which it was computed.
+            value: of the loss.
+        """
+        return (
+            f"Training diverged: {split}/loss of epoch {epoch} is {value}. Lower the learning rate "
+            f"(model.lr={self.lr:g}) or look at the training images; overwrite=true begins the run afresh."
+        )
 
     def _log_metrics(self, split: str, metrics: MetricCollection) -> None:
         values = metrics.compute()

@@ -67,6 +67,16 @@ class Objective:
         is_even = self.synthetic_weight == 1 and self.class_weights is None
         return not self.blends and self.label_smoothing == 0 and is_even
 
+    def masses(self, labels: Tensor, synthetic: Tensor) -> Tensor:
+        """Return what each example weighs, (B,).
+
+        Args:
+            labels: int64 (B,).
+            synthetic: bool (B,).
+        """
+        weights = self.weight_of_class.to(labels.device)[labels]
+        return torch.where(synthetic, weights * self.synthetic_weight, weights)
+
     def examples(self, images: Tensor, labels: Tensor, synthetic: Tensor) -> tuple[Tensor, Tensor]:
         """Return what the network is trained on.
 
@@ -85,9 +95,7 @@ class Objective:
             return images, labels
         smooth = self.label_smoothing
         targets = one_hot(labels, self.num_classes).to(images) * (1 - smooth) + smooth / self.num_classes
-        targets[synthetic] *= self.synthetic_weight
-        if self.class_weights is not None:
-            targets *= self.weight_of_class.to(targets)[labels][:, None]
+        targets *= self.masses(labels, synthetic).to(targets)[:, None]
         if self.blends:
             blend = self.blends[int(torch.randint(len(self.blends), ())) if len(self.blends) > 1 else 0]
             images, targets = blend(images, targets)

@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from synthaug.data.samples import Sample
 from synthaug.errors import UserError
 from synthaug.files import whole_file, write_rows
+from synthaug.models import frozen_weights
 from synthaug.models.checkpoints import is_whole
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import write_predictions
@@ -149,6 +150,8 @@ def resumable(folder: Path) -> Path | None:
 def load_tensors(checkpoint: Path, required: str = "state_dict") -> dict[str, Any]:
     """Load a checkpoint into the memory of the CPU; nothing in it is called, whatever the library's default.
 
+    That of a head is completed by the frozen network that it was trained on.
+
     Args:
         checkpoint: the file.
         required: key that it must have; empty for none.
@@ -166,7 +169,7 @@ def load_tensors(checkpoint: Path, required: str = "state_dict") -> dict[str, An
             f"{checkpoint} cannot be loaded ({type(error).__name__}: {reason:.200}): it is damaged, or not of this "
             f"program. Move {checkpoint.parent} away and run the same command again."
         ) from error
-    return dict(content)
+    return frozen_weights.complete(dict(content), checkpoint)
 
 
 _HANDED_OVER = ".temp.ckpt"

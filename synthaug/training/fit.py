@@ -90,7 +90,7 @@ def fit_and_test(
     trainer.strategy.checkpoint_io = AtomicCheckpointIO()
     logs = bool(loggers) and trainer.is_global_zero  # other processes of a distributed run have dummies for loggers
     if logs:
-        _log_arm(loggers, folder, key, name, settings, arm)
+        log_arm(loggers, folder, key, name, settings, arm)
     last, best = resumable(folder), folder / layout.CHECKPOINT
     if last is None and trainer.is_global_zero:
         for name in (layout.CHECKPOINT, layout.LAST, layout.PREVIOUS):  # of an attempt that is not continued
@@ -106,28 +106,60 @@ def fit_and_test(
     trainer.test(model, datamodule=data, ckpt_path=best, verbose=False)
     test = test_metrics(trainer.callback_metrics, arm.real.classes)
     if logs:
-        _log_test(loggers, folder, key, settings, test)
+        log_test(loggers, folder, key, settings, test)
     if trainer.is_global_zero:
-        result = {
-            **run_fields(key, settings, arm),
-            "test": test,
-            "val": chosen_epoch(folder, validation, model.pretrain_epochs),
-            "training": {**training_fields(folder, settings), "passes": mean_passes(folder, data, trainer)},
-            "data": {**arm.digests, "scanned": arm.scanned},
-            **provenance(trainer),
-            "settings": dict(settings),
-            "started": started.isoformat(timespec="seconds"),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        }
-        predictions = layout.predictions_file(folder).name
-        layout.finish(folder, result, (layout.MIX, predictions, layout.HISTORY, layout.CHECKPOINT))
+        val = chosen_epoch(folder, validation, model.pretrain_epochs)
+        passes = mean_passes(folder, data, trainer)
+        finish(folder, key, settings, arm, {"test": test, "val": val, **provenance(trainer)}, passes, started)
     return f"test accuracy {100 * test['accuracy']:.2f} %"
 
 
-def _log_arm(
+def finish(
+    folder: Path,
+    key: RunKey,
+    settings: Mapping[str, Any],
+    arm: Arm,
+    measured: Mapping[str, Any],
+    passes: float,
+    started: datetime.datetime,
+) -> None:
+    """Write `result.json`, which marks a run as finished.
+
+    Args:
+        folder: of the run.
+        key: names of the run.
+        settings: the full configuration.
+        arm: images.
+        measured: the fields `test`, `val`, `machine` and `versions`.
+        passes: how often each training image was seen, on average.
+        started: when the run began.
+    """
+    result = {
+        **run_fields(key, settings, arm),
+        **measured,
+        "training": {**training_fields(folder, settings), "passes": passes},
+        "data": {**arm.digests, "scanned": arm.scanned},
+        "settings": dict(settings),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    predictions = layout.predictions_file(folder).name
+    layout.finish(folder, result, (layout.MIX, predictions, layout.HISTORY, layout.CHECKPOINT))
+
+
+def log_arm(
     loggers: Sequence[Logger], folder: Path, key: RunKey, name: str, settings: Mapping[str, Any], arm: Arm
 ) -> None:
-    """Log what a run is about to be trained on."""
+    """Log what a run is about to be trained on.
+
+    Args:
+        loggers: open ones.
+        folder: of the run.
+        key: names of the run.
+        name: of its arm in the study.
+        settings: the full configuration.
+        arm: images.
+    """
     from synthaug.tracking import artifacts
     from synthaug.tracking import loggers as tracking
 
@@ -139,10 +171,18 @@ def _log_arm(
         artifacts.log_images(run, folder, key, arm.real, root.expanduser(), synthetic)
 
 
-def _log_test(
+def log_test(
     loggers: Sequence[Logger], folder: Path, key: RunKey, settings: Mapping[str, Any], test: Mapping[str, Any]
 ) -> None:
-    """Log predictions and accuracy per class, and the model itself where that is configured."""
+    """Log predictions and accuracy per class, and the model itself where that is configured.
+
+    Args:
+        loggers: open ones.
+        folder: of the run.
+        key: names of the run.
+        settings: the full configuration.
+        test: the field `test` of `result.json`.
+    """
     from synthaug.tracking import artifacts
     from synthaug.tracking import loggers as tracking
 
@@ -206,6 +246,7 @@ def datamodule(arm: Arm, settings: Mapping[str, Any], pretrain_epochs: int = 0) 
         pretrain_epochs=pretrain_epochs,
         baseline=images_per_epoch(settings, len(arm.real.train), arm.counts["synthetic"]),
         sampling=settings.get("sampling"),
+        views=settings["model"].get("views"),
     )
 
 

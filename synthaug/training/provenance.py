@@ -36,7 +36,8 @@ def machine(trainer: lightning.Trainer) -> dict[str, Any]:
 
 
 def _is_compiled(module: Any) -> bool:
-    return getattr(module.network, "_compiled_call_impl", None) is not None
+    network = getattr(module, "network", None)  # none where a head was trained on what a frozen network saw
+    return getattr(network, "_compiled_call_impl", None) is not None
 
 
 def versions() -> dict[str, str]:

@@ -17,8 +17,9 @@ from synthaug.data.samples import REAL, Sample
 from synthaug.errors import UserError
 from synthaug.features.backbone_by_name import feature_backbone
 from synthaug.features.feature_backbone import label
-from synthaug.features.feature_store import FEATURES, FeatureStore
+from synthaug.features.feature_store import FeatureStore
 from synthaug.features.pixel_features import PixelThumbnails
+from synthaug.features.vector_file import FEATURES
 from tests.factories.images import image, write_flat
 
 
