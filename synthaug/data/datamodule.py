@@ -225,8 +225,9 @@ class MixDataModule(LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _evaluation_loader(self, samples: Sequence[Sample]) -> DataLoader[RawBatch]:
-        # Evaluation needs no gradients, so its batches may be larger; the result does not depend on it.
-        return self._loader(samples, None, Batches(len(samples), max(self.batch_size, 128), None, *self._place()))
+        device = self.trainer.lightning_module.device if self.trainer else torch.device("cpu")
+        size = evaluation_batch_size(self.image_size, device)
+        return self._loader(samples, None, Batches(len(samples), size, None, *self._place()))
 
     def _loader(self, samples: Sequence[Sample], seed: int | None, batches: Batches) -> DataLoader[RawBatch]:
         return _PatientLoader(
@@ -237,6 +238,20 @@ class MixDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available() and not isinstance(self.store, DevicePixels),
         )
+
+
+def evaluation_batch_size(image_size: int, device: torch.device) -> int:
+    """Return how many images are evaluated at once; results depend on it by rounding alone.
+
+    On a processor as many as its caches serve well (benchmarks/README.md), elsewhere as many as memory allows that has
+    trained on a batch with gradients.
+
+    Args:
+        image_size: side in pixels.
+        device: which evaluates.
+    """
+    most, pixels = (128, 2**20) if device.type == "cpu" else (1024, 2**24)
+    return max(1, min(most, pixels // image_size**2))
 
 
 class _PatientLoader(DataLoader[RawBatch]):

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torchmetrics import Accuracy, CalibrationError, F1Score, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
@@ -18,7 +19,7 @@ from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError, raise_all
 from synthaug.messages import plural
 from synthaug.models import batch_norm as batch_norms
-from synthaug.models import frozen_weights, heads, loss, optimizers, schedules
+from synthaug.models import frozen_weights, heads, loss, memory_format, optimizers, schedules
 from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
 from synthaug.models.freezing import Freezing
@@ -138,6 +139,7 @@ class Classifier(LightningModule):
         self.warmup_epochs = warmup_epochs
         self.objective = Objective(num_classes, label_smoothing, mixup, cutmix, synthetic_weight, class_weights)
         self.network = build_backbone(backbone, weights, num_classes, fetch_weights, image_size)
+        self.channels_last_from = memory_format.channels_last_from(self.network)
         self.trained_on = trained_on(backbone, weights, self.network)
         self.mean: Tensor
         self.std: Tensor
@@ -271,8 +273,12 @@ class Classifier(LightningModule):
         network = self.network if self.training or self.average is None else self.average.module
         if self.seen_real is not None:
             batch_norms.select(network, synthetic=not bool(self.seen_real))
-        logits: Tensor = network((images - self.mean) / self.std)
+        logits: Tensor = network(self._input(images))
         return logits
+
+    def _input(self, images: Tensor) -> Tensor:
+        """Return what the network takes: normalised images, in the memory format that it is fastest with."""
+        return memory_format.arranged((images - self.mean) / self.std, self.channels_last_from)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = self.objective.examples(batch.images, batch.labels, batch.synthetic)
@@ -280,7 +286,7 @@ class Classifier(LightningModule):
             logits = self(images)
         else:
             self.seen_real |= ~batch.synthetic.all()
-            logits = batch_norms.logits_by_origin(self.network, (images - self.mean) / self.std, batch.synthetic)
+            logits = batch_norms.logits_by_origin(self.network, self._input(images), batch.synthetic)
         loss, mass = self.objective.loss(logits, targets)
         self.train_loss.update(loss.detach(), weight=mass)
         return loss
@@ -346,12 +352,19 @@ class Classifier(LightningModule):
         parameters = list(self.network.parameters())
         if self.freezing is not None:
             parameters = self.freezing.ever_trainable(parameters)
-        optimizer = optimizers.build_optimizer(self.optimizer, parameters, self.lr, self.weight_decay, self.momentum)
+        optimizer = optimizers.build_optimizer(
+            self.optimizer, parameters, self.lr, self.weight_decay, self.momentum, self._can_fuse(parameters)
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = schedules.lightning_schedule(
             optimizer, self.schedule, self.lr, steps, self.step_epochs, self.gamma, self._warmup(steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
+    def _can_fuse(self, parameters: Sequence[nn.Parameter]) -> bool:
+        """Return whether the optimizer may be fused: Lightning cannot clip what such a one scales back itself."""
+        is_clipped = bool(self.trainer.gradient_clip_val) and isinstance(self.trainer.precision_plugin, MixedPrecision)
+        return optimizers.can_fuse(parameters) and not is_clipped
 
     def _warmup(self, steps: int) -> int:
         if self.schedule != "warmup_cosine":

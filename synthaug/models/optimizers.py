@@ -1,6 +1,6 @@
 """Optimizers by name; what decays and what does not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -8,6 +8,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 NAMES = ("adam", "adamw", "sgd")
 MOMENTUM = 0.9  # of SGD
 WEIGHT_DECAY = {"adam": 0.0, "adamw": 0.01, "sgd": 0.0}  # PyTorch's defaults
+_FUSED = ("cpu", "cuda", "mps", "xpu")  # devices for which PyTorch has all three as one kernel per step
 
 
 def option_problems(name: str, weight_decay: float | None, momentum: float | None) -> list[str]:
@@ -31,12 +32,18 @@ def option_problems(name: str, weight_decay: float | None, momentum: float | Non
     return problems
 
 
+def can_fuse(parameters: Sequence[nn.Parameter]) -> bool:
+    """Return whether one kernel can update all parameters, which must lie on the device that trains."""
+    return all(parameter.device.type in _FUSED and parameter.is_floating_point() for parameter in parameters)
+
+
 def build_optimizer(
     name: str,
     parameters: Iterable[nn.Parameter],
     lr: float,
     weight_decay: float | None = None,
     momentum: float | None = None,
+    fused: bool = False,
 ) -> Optimizer:
     """Return an optimizer of what trains.
 
@@ -49,16 +56,18 @@ def build_optimizer(
         lr: learning rate.
         weight_decay: None: PyTorch's, 0.01 for AdamW and 0 for the others.
         momentum: of SGD; None: 0.9; 0: none.
+        fused: whether a step is one kernel for all parameters (see `can_fuse`), or PyTorch chooses.
     """
     decay = WEIGHT_DECAY[name] if weight_decay is None else weight_decay
+    is_fused = fused or None  # False would rule out PyTorch's choice
     if name == "adam":
-        return Adam(parameters, lr=lr, weight_decay=decay)
+        return Adam(parameters, lr=lr, weight_decay=decay, fused=is_fused)
     trained = list(parameters)
     decaying, others = ([p for p in trained if (p.ndim >= 2) == is_matrix] for is_matrix in (True, False))
     groups = [
         {"params": members, "weight_decay": value} for members, value in ((decaying, decay), (others, 0.0)) if members
     ]
     if name == "adamw":
-        return AdamW(groups, lr=lr)
+        return AdamW(groups, lr=lr, fused=is_fused)
     mass = MOMENTUM if momentum is None else momentum
-    return SGD(groups, lr=lr, momentum=mass, nesterov=mass > 0)
+    return SGD(groups, lr=lr, momentum=mass, nesterov=mass > 0, fused=is_fused)

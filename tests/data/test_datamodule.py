@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as lightning
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -16,7 +18,7 @@ from synthaug import files
 from synthaug.data import device_pixels
 from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
 from synthaug.data.class_sampling import OVERSAMPLE
-from synthaug.data.datamodule import Batch, MixDataModule, RawBatch, Rows
+from synthaug.data.datamodule import Batch, MixDataModule, RawBatch, Rows, evaluation_batch_size
 from synthaug.data.device_pixels import DevicePixels
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import SYNTHETIC, RealImages, Sample, scan
@@ -150,12 +152,20 @@ def test_a_store_with_more_pixels_than_are_shown_is_averaged(
     assert MixDataModule([], [], [], store, image_size, crop_pct).supersample == supersample
 
 
-@pytest.mark.parametrize(("batch_size", "count"), [(5, 3), (128, 3), (160, 2), (310, 1)])
-def test_evaluation_reads_128_images_at_a_time_or_a_batch(
-    real: RealImages, store: PixelStore, batch_size: int, count: int
+@pytest.mark.parametrize("batch_size", [5, 310])
+def test_evaluation_reads_as_many_images_at_a_time_whatever_training_does(
+    real: RealImages, store: PixelStore, batch_size: int
 ) -> None:
     data = MixDataModule(real.train, real.val * 38, real.test * 22, store, 12, batch_size=batch_size)
-    assert len(data.val_dataloader()) == len(data.test_dataloader()) == count  # of 304 and 308 images
+    assert len(data.val_dataloader()) == len(data.test_dataloader()) == 3  # of 304 and 308 images
+
+
+@given(st.integers(1, 5000), st.sampled_from(["cpu", "cuda"]))
+def test_what_is_evaluated_at_once_is_bounded_in_images_and_pixels(image_size: int, device: str) -> None:
+    size = evaluation_batch_size(image_size, torch.device(device))
+    assert 1 <= size <= 1024
+    assert size == 1 or size * image_size**2 <= 2**24
+    assert size <= evaluation_batch_size(image_size, torch.device("cuda"))
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -197,9 +207,10 @@ def test_classes_are_as_often_in_a_pass_as_sampling_says(
 def test_processes_of_a_trainer_share_the_rows(real: RealImages, synthetic: list[Sample], store: PixelStore) -> None:
     seen: dict[str, list[int]] = {"train": [], "test": []}
     fit_loop = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False).fit_loop
+    model = SimpleNamespace(device=torch.device("cpu"))
     for rank in range(2):
         data = module(real, synthetic, store)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, fit_loop=fit_loop)  # type: ignore[assignment]
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, fit_loop=fit_loop, lightning_module=model)  # type: ignore[assignment]
         for split, loader in (("train", data.train_dataloader()), ("test", data.test_dataloader())):
             seen[split] += [row for batch in loader for row in batch.rows.tolist()]
     assert sorted(seen["test"]) == list(range(14))

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError
@@ -47,6 +49,27 @@ class Poison(Callback):
         if (trainer.current_epoch, batch_idx) == self.when:
             with torch.no_grad():
                 next(pl_module.parameters()).fill_(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_fused"),
+    [({}, True), ({"gradient_clip_val": 1.0}, True), ({"gradient_clip_val": 1.0, "precision": "bf16-mixed"}, False)],
+)
+def test_a_step_is_one_kernel_unless_gradients_are_clipped_in_mixed_precision(
+    tmp_path: Path, arguments: dict[str, Any], is_fused: bool
+) -> None:
+    batch = Batch(torch.rand(4, 3, 32, 32), torch.arange(4) % 2, torch.zeros(4, dtype=torch.bool), torch.arange(4))
+    quiet: dict[str, Any] = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "accelerator": "cpu",
+    }
+    trainer = Trainer(max_steps=1, default_root_dir=tmp_path, **quiet, **arguments)
+    batches: Any = DataLoader([batch], batch_size=None)  # type: ignore[arg-type]
+    with warnings.catch_warnings(action="ignore"):  # of Lightning, about its number of workers
+        trainer.fit(Classifier(["a", "b"], backbone=NETWORK), batches, batches)
+    assert trainer.optimizers[0].param_groups[0]["fused"] is (is_fused or None)
 
 
 def test_it_learns_a_handful_of_images_by_heart() -> None:

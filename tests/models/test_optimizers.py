@@ -73,3 +73,24 @@ def test_values_that_do_nothing_are_refused(values: Any, keys: list[list[str]]) 
     problems = optimizers.option_problems(*values)
     assert len(problems) == len(keys)
     assert all(key in problem for problem, listed in zip(problems, keys, strict=True) for key in listed)
+
+
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_a_fused_step_is_the_same_to_rounding(name: str) -> None:
+    updated = []
+    for fused in (False, True):
+        torch.manual_seed(0)
+        network = nn.Linear(3, 3)
+        optimizer = optimizers.build_optimizer(name, network.parameters(), 0.1, 0.1, fused=fused)
+        for _ in range(3):
+            optimizer.zero_grad()
+            network(torch.rand(5, 3)).square().mean().backward()
+            optimizer.step()
+        updated.append(network.weight.detach().clone())
+    torch.testing.assert_close(updated[0], updated[1])
+
+
+def test_what_no_kernel_updates_is_not_fused() -> None:
+    network = nn.Linear(2, 2)
+    assert optimizers.can_fuse(list(network.parameters()))
+    assert not optimizers.can_fuse([*network.parameters(), *nn.Linear(2, 2, device="meta").parameters()])
