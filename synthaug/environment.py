@@ -19,6 +19,11 @@ def remember(variable: str, text: str) -> None:
         _NAMES[text] = variable
 
 
+def remembered() -> dict[str, str]:
+    """Return the hidden texts → the variables that hold them, for a process that is started."""
+    return dict(_NAMES)
+
+
 def hidden(text: str) -> str:
     """Return a text with the names of variables in the place of what they hold."""
     for secret in sorted(_NAMES, key=len, reverse=True):

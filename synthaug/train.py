@@ -40,9 +40,8 @@ def main() -> None:
     Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
     Ctrl-C.
     """
-    session = Session(
-        training_steps.execute, training_steps.check, training_steps.is_finished, HELP, training_steps.train_together
-    )
+    steps = training_steps
+    session = Session(steps.execute, steps.check, steps.is_finished, HELP, steps.train_together, steps.launch)
     try:
         session.run()
         if not is_first_process():

@@ -26,6 +26,7 @@ COMMANDS = (
 ROOMS = (
     "synthaug.messages",
     "synthaug.terminal",
+    "synthaug.progress_bar",
     "synthaug.environment",
     "synthaug.errors",
     "synthaug.exit_codes",

@@ -239,6 +239,7 @@ class Config:
     feedback: Feedback | None = None
     feedback_rounds: int = 3
     feedback_epochs: int | None = None
+    parallel: Any = "auto"
     threads: int = 1
     num_workers: int = 0
     compile: bool = False

@@ -136,6 +136,7 @@ _RULES: Mapping[str, Rule] = {
     "batch_size": _number(1),
     "per_class": _number(1, words="at least 1, or null"),
     "verify": _number(1, words="at least 1, or null"),
+    "parallel": (lambda runs: runs == "auto" or _is_count(runs), "auto, or a number of runs, at least 1"),
     "threads": _number(1, 1024),
     "num_workers": _number(0),
     "feedback_rounds": _number(2),

@@ -20,9 +20,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from synthaug import locks
+from synthaug import locks, progress_bar
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.decoding import decode as decode
 from synthaug.data.decoding import large_photographs
@@ -111,8 +110,7 @@ class PixelStore:
             self._verify()
             missing = {key: path for key, path in images.items() if key not in self._places}
             bad: dict[str, str] = {}
-            bar = tqdm(total=len(missing), desc="decoding", unit="image", disable=None, leave=False)
-            with bar, large_photographs():
+            with progress_bar.bar("decoding", len(missing)) as bar, large_photographs():
                 for chunk in _chunks(missing.items(), _CHUNK):
                     bad |= self._add_chunk(chunk)
                     bar.update(len(chunk))

@@ -6,18 +6,19 @@ from pathlib import Path
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution.factory import make_group
+from synthaug.execution.parallelism import Load
 from synthaug.execution.probe_rule import trains_head_alone
 
 
 def problems(
-    jobs: Iterable[Job], classes: Callable[[Job], Sequence[str]], weights: dict[Path, int] | None = None
+    jobs: Iterable[Job], classes: Callable[[Job], Sequence[str]], loads: dict[Path, Load] | None = None
 ) -> list[str]:
     """Return why networks or trainers of runs cannot be had; each combination is tried once.
 
     Args:
         jobs: the runs.
         classes: of a run's dataset.
-        weights: gets the bytes of the weights of each run, by its folder.
+        loads: gets what each run needs, by its folder.
     """
     groups = ("model", "trainer", "batch_size")
     alike: dict[str, list[Job]] = {}
@@ -27,12 +28,12 @@ def problems(
     reasons = []
     for members in alike.values():
         try:
-            size = check_network(members[0], classes(members[0]))
+            load = check_network(members[0], classes(members[0]))
         except UserError as error:
             reasons.append(str(error))
         else:
-            if weights is not None:
-                weights |= {job.folder: size for job in members}
+            if loads is not None:
+                loads |= {job.folder: load for job in members}
     return reasons
 
 
@@ -43,8 +44,8 @@ def devices(jobs: Iterable[Job]) -> str:
     return " and ".join(sorted({hardware.description(job.settings["trainer"]) for job in jobs}))
 
 
-def check_network(job: Job, classes: Sequence[str]) -> int:
-    """Build the network and the trainer of a run, and pass images through the network; return the checkpoint's bytes.
+def check_network(job: Job, classes: Sequence[str]) -> Load:
+    """Build the network and the trainer of a run, and pass images through the network; return what the run needs.
 
     Args:
         job: the run.
@@ -53,6 +54,7 @@ def check_network(job: Job, classes: Sequence[str]) -> int:
     Raises:
         UserError: they cannot be built, do not go together, or do not take the images.
     """
+    from synthaug.models.footprint import activation_bytes
     from synthaug.models.heads import find_head
     from synthaug.training import lightning_rules
 
@@ -66,4 +68,7 @@ def check_network(job: Job, classes: Sequence[str]) -> int:
     lightning_rules.require_fine_tuning(model, trainer)
     head = tuple(f"network.{path}." for path in find_head(model.network))
     written = head if trains_head_alone(settings) else ""  # the frozen network is written once for all runs
-    return sum(tensor.nbytes for name, tensor in model.state_dict().items() if name.startswith(written))
+    weights = {name: tensor.nbytes for name, tensor in model.state_dict().items()}
+    activations = activation_bytes(model.network, settings["batch_size"], settings["dataset"]["image_size"])
+    checkpoint = sum(size for name, size in weights.items() if name.startswith(written))
+    return Load(sum(weights.values()), activations, checkpoint)

@@ -20,7 +20,8 @@ from synthaug.config.naming import read_recorded
 from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all, underlying
-from synthaug.execution import factory, networks, record_groups, sweep_time
+from synthaug.execution import factory, networks, parallelism, record_groups, sweep_time
+from synthaug.execution.parallelism import Load, Machine
 from synthaug.execution.session import DatasetKey, Session, is_first_process
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -52,12 +53,13 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         smoke_test.clear(study)
         print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
     check_runs(jobs, session.scans, announced=session.announced)
-    weights: dict[Path, int] = {}
+    loads: dict[Path, Load] = {}
     device = ""
-    if session.is_sequential or not session.is_sweep:  # or they run on other machines, which may have other devices
+    if session.is_local or not session.is_sweep:  # or they run on other machines, which may have other devices
         pending = [job for job in jobs if not is_complete(job)]
-        raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job), weights))
+        raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job), loads))
         device = networks.devices(pending)
+        _choose_workers(session, pending, list(loads.values()))
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
         settings = runs[-1].settings
@@ -68,8 +70,23 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     for job in {(job.study, job.key.dataset): job for job in jobs}.values():
         if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
             record_groups.record_groups(job, scan.real)
-    if session.is_expanded and len(jobs) > 1 and (extent := sweep_time.extent(jobs, weights, device)):
+    is_sweep = session.is_expanded and len(jobs) > 1
+    if is_sweep and (extent := sweep_time.extent(jobs, loads, device, session.workers)):
         print(printable(extent))  # Hydra sets up the log with the first run
+
+
+def _choose_workers(session: Session, pending: Sequence[Job], loads: Sequence[Load]) -> None:
+    """Choose how many runs work at a time, and say how a single one could use the processor."""
+    if not pending:
+        return
+    settings = pending[0].settings
+    machine = Machine.current(settings["trainer"].get("accelerator", "auto"))
+    if session.is_sweep:
+        session.workers, text = parallelism.choose(pending, loads, session.may_be_parallel, machine)
+    else:
+        text = parallelism.hint(settings, machine)
+    if text:
+        print(printable(text))
 
 
 def comparisons(settings: Mapping[str, Any]) -> str | list[list[str]]:

@@ -78,7 +78,7 @@ def recorded_failure(session: Session, jobs: Sequence[Job]) -> Iterator[None]:
     except Exception as error:
         for job in jobs:
             session.failed.append(job.label)
-            _record_failure(job, underlying(error), is_first=job is jobs[0])
+            record_failure(job, underlying(error), is_first=job is jobs[0])
 
 
 def run(session: Session, job: Job) -> None:
@@ -213,7 +213,8 @@ def _announce(session: Session, job: Job, counts: Mapping[str, int]) -> "SweepPl
 
     place, expected, jobs = None, None, list(session.jobs.values())
     if session.is_expanded:
-        expected, later = sweep_time.expected_seconds(jobs, job) if session.is_sequential else (None, None)
+        is_sequential = session.is_local and session.workers == 1
+        expected, later = sweep_time.expected_seconds(jobs, job) if is_sequential else (None, None)
         place = SweepPlace(jobs.index(job) + 1, len(jobs), later)
     images = f"{counts['real']} real and {counts['synthetic']} synthetic images"
     where = f" ({place.describe(expected)})" if place else ""
@@ -357,6 +358,24 @@ def read_real(session: Session, job: Job) -> build.RealData:
     return build.read_real(dataset, job.output_dir, scan, job.settings["debug"])
 
 
+def prepare_dataset(session: Session, job: Job) -> None:
+    """Do once for all runs what each would do first: write, list and decode their dataset, and compare its test images.
+
+    Args:
+        session: of the command.
+        job: one of the dataset's runs.
+    """
+    try:
+        data = read_real(session, job)
+    except Exception:
+        log.debug("%s: its runs will say so", job.key.dataset, exc_info=True)
+        return
+    if not (job.study / job.key.dataset / layout.GROUPS).is_file():
+        record_groups.record_groups(job, data.real)
+    _announce_power(session, job, len(data.real.test))
+    build.clusters(data.real.test, data.store)
+
+
 def _prepare(session: Session, dataset: Mapping[str, Any]) -> None:
     """Have a dataset written; where that failed, the next runs need not wait for the same answer."""
     key = repr((dataset["root"], dataset["prepare"]))
@@ -388,8 +407,14 @@ def _announce_power(session: Session, job: Job, n_test: int) -> None:
     log.log(logging.INFO if expected.shows else logging.WARNING, "%s", "\n".join(folded))
 
 
-def _record_failure(job: Job, error: Exception, is_first: bool = True) -> None:
-    """Log what happened, and write it into the run's folder, where the report looks for it."""
+def record_failure(job: Job, error: Exception, is_first: bool = True) -> None:
+    """Log what happened, and write it into the run's folder, where the report looks for it.
+
+    Args:
+        job: the run.
+        error: that ended it.
+        is_first: whether it is told in full; False for further runs that it ended.
+    """
     message = explain(error)
     log.error("%s failed: %s", job.label, message if is_first else "likewise")
     if is_first and not isinstance(error, UserError) and not is_environmental(error):

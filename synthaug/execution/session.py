@@ -47,12 +47,15 @@ class Session:
         is_finished: whether a run has nothing left to do; called after `check`.
         train_together: brings those of a sweep's runs to their end that are trained in one go, and returns the others.
         command_help: what --help prints; None: Hydra's.
+        launch: brings runs of a sweep to their end that need not follow one another, and returns the others.
 
     Attributes:
         jobs: overrides of a run → the run, of all that were checked.
         is_sweep: whether several runs were requested.
         is_expanded: whether `jobs` are all of them, as a sweeper of ours finds before the first begins.
-        is_sequential: whether they run one after the other.
+        is_local: whether they run on this machine, started by this process.
+        may_be_parallel: whether they may run beside each other, as `launch` does it.
+        workers: how many run at a time, as `check` has chosen it.
         scans: dataset → its images in their splits, why it cannot be used, or None where it is yet to be written.
         announced: what was told once: datasets of which the power was announced, prompts.
         unwritable: datasets that could not be written → why.
@@ -66,15 +69,18 @@ class Session:
         is_finished: "Callable[[Job], bool]" = lambda job: False,
         command_help: CommandHelp | None = None,
         train_together: "Callable[[Session, Sequence[Job]], Sequence[Job]]" = lambda session, jobs: jobs,
+        launch: "Callable[[Session, DictConfig, Sequence[Combination]], list[Combination]] | None" = None,
     ) -> None:
         self._execute = execute
         self._check = check
         self._is_finished = is_finished
         self._help = command_help
         self._train_together = train_together
+        self._launch = launch
         self._refusal: UserError | None = None
         self.jobs: dict[Combination, Job] = {}
-        self.is_sweep = self.is_expanded = self.is_sequential = False
+        self.is_sweep = self.is_expanded = self.is_local = self.may_be_parallel = False
+        self.workers = 1
         self.scans: dict[DatasetKey, Divided | UserError | None] = {}
         self.announced: set[str] = set()
         self.unwritable: dict[str, UserError] = {}
@@ -122,16 +128,32 @@ class Session:
             UserError: everything that is wrong with the runs.
         """
         self.is_sweep = self.is_expanded = True
-        self.is_sequential = str(master.hydra.launcher._target_).endswith(".BasicLauncher")
+        launcher = str(master.hydra.launcher._target_).rpartition(".")[2]
+        self.is_local = launcher in ("BasicLauncher", "StudyLauncher")
+        # Callbacks are Hydra's to call, around each run that it carries out itself.
+        self.may_be_parallel = launcher == "StudyLauncher" and self._launch is not None and not master.hydra.callbacks
         composer = Composer(list(master.hydra.overrides.hydra), master.hydra.job.config_name)
         jobs = sweep.sweep_jobs(composer, overrides, master, announce=lambda line: print(printable(line)))
         self._admit(jobs)
         pending = {combination: job for combination, job in jobs.items() if not self._is_finished(job)}
-        if self.is_sequential:  # or the runs are for other machines
+        if self.is_local:  # or the runs are for other machines
             configure_log(master.hydra.job_logging, master.hydra.verbose)  # as for the first run
             remaining = {job.folder for job in self._train_together(self, list(pending.values()))}
             pending = {combination: job for combination, job in pending.items() if job.folder in remaining}
         return [list(combination) for combination in pending]
+
+    def launch(self, config: DictConfig, runs: Iterable[Sequence[str]]) -> list[list[str]]:
+        """Bring runs of a sweep to their end beside each other; return those that are to run one after the other.
+
+        Args:
+            config: of the sweep.
+            runs: overrides of each.
+        """
+        combinations = [tuple(run) for run in runs]
+        if self._launch and self.may_be_parallel:
+            gc.enable()
+            combinations = self._launch(self, config, combinations)
+        return [list(combination) for combination in combinations]
 
     def __call__(self, config: DictConfig) -> None:
         """Bring the run that Hydra has composed to its end."""

@@ -1,15 +1,71 @@
 """How long the rest of a sweep takes, from what its finished runs took."""
 
-from collections.abc import Collection, Iterable, Mapping
+import heapq
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from synthaug.config.job import Job
+from synthaug.execution.parallelism import Load
 from synthaug.files import read_json
 from synthaug.messages import plural
 from synthaug.runs.layout import RESULT
+
+
+class Pace:
+    """What runs took, from which follows what others of the same dataset and network will take.
+
+    Args:
+        jobs: of the sweep, of which some may be finished.
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._seconds: dict[str, dict[Path, tuple[float, float]]] = {}  # kind of run → folder → (work, seconds)
+        for job in jobs:
+            if (job.folder / RESULT).is_file():
+                self.record(job, run_seconds(read_json(job.folder / RESULT)))
+
+    def record(self, job: Job, seconds: float) -> None:
+        """Note what a run has taken, or is expected to.
+
+        Args:
+            job: the run.
+            seconds: of it.
+        """
+        self._seconds.setdefault(_kind(job), {})[job.folder] = (_work(job), seconds)
+
+    def estimate(self, job: Job) -> float | None:
+        """Return the mean of the runs with as many images, else that of all of them, scaled by the number of images."""
+        work, measured = _work(job), self._seconds.get(_kind(job), {}).values()
+        same = [seconds for run_work, seconds in measured if run_work == work]
+        scaled = same or [seconds / run_work * work for run_work, seconds in measured]
+        return mean(scaled) if scaled else None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was noted."""
+        return not self._seconds
+
+
+def makespan(running: Iterable[float | None], waiting: Iterable[float | None], workers: int) -> float | None:
+    """Return the seconds until all runs are finished, each worker taking the next one; None where one is unknown.
+
+    Args:
+        running: seconds left of each run that works.
+        waiting: seconds of each one that is still to begin, in their order.
+        workers: how many work at a time.
+    """
+    ends, later = list(running), list(waiting)
+    known = [seconds for seconds in ends if seconds is not None]
+    if len(known) < len(ends) or None in later:
+        return None
+    heap = known + [0.0] * (workers - len(known))
+    heapq.heapify(heap)
+    for seconds in later:
+        heapq.heappush(heap, heapq.heappop(heap) + (seconds or 0.0))
+    return max(heap, default=0.0)
 
 
 def expected_seconds(jobs: Iterable[Job], current: Job) -> tuple[float | None, float | None]:
@@ -20,24 +76,20 @@ def expected_seconds(jobs: Iterable[Job], current: Job) -> tuple[float | None, f
         current: one of them.
     """
     jobs = list(jobs)
-    finished = [job for job in jobs if job != current and (job.folder / RESULT).is_file()]
-    measured = [(job, run_seconds(read_json(job.folder / RESULT))) for job in finished]
-    expected, *later = (
-        _estimate(job, [pair for pair in measured if _is_comparable(pair[0], job)])
-        for job in jobs[jobs.index(current) :]
-        if job not in finished
-    )
-    estimates = [seconds for seconds in later if seconds is not None]
-    return expected, sum(estimates) if len(estimates) == len(later) and (estimates or finished) else None
+    pace = Pace(job for job in jobs if job != current)
+    pending = [job for job in jobs[jobs.index(current) :] if job == current or not (job.folder / RESULT).is_file()]
+    expected, *later = [pace.estimate(job) for job in pending]
+    return expected, makespan([], later, 1) if later or not pace.is_empty else None
 
 
-def extent(jobs: Iterable[Job], weights: Mapping[Path, int], device: str = "") -> str:
+def extent(jobs: Iterable[Job], loads: Mapping[Path, Load], device: str = "", workers: int = 1) -> str:
     """Say how many runs a sweep has, and what they will take of time and disk as far as that is known; "" if nothing.
 
     Args:
         jobs: of the sweep.
-        weights: folder of a run → bytes of its network's weights.
+        loads: folder of a run → what it needs.
         device: what they will be computed on; "" where that is not known.
+        workers: how many runs work at a time.
     """
     jobs = list(jobs)
     arms = len({(job.study, job.key.dataset, job.key.arm) for job in jobs})
@@ -47,15 +99,18 @@ def extent(jobs: Iterable[Job], weights: Mapping[Path, int], device: str = "") -
     text = f"{plural(len(jobs), 'run')} of {plural(arms, 'arm')}"
     if len(pending) < len(jobs):
         text += f", {len(jobs) - len(pending):,} finished"
-    first, later = expected_seconds(jobs, pending[0])
-    if first is not None and later is not None:
+    if workers > 1:
+        text += f", {workers} at a time"
+    pace = Pace(jobs)
+    if (seconds := makespan([], map(pace.estimate, pending), workers)) is not None:
         from synthaug.analysis.text.format import duration  # scipy, which a finished sweep does without
 
-        text += f"; about {duration(first + later)}"
+        text += f"; about {duration(seconds)}"
     if device:
         text += f"; on {device}"
-    if weights:
-        text += f"; checkpoints of {sum(weights.get(job.folder, 0) for job in pending) / 1e6:,.0f} MB"
+    if loads:
+        size = sum(loads[job.folder].checkpoint for job in pending if job.folder in loads)
+        text += f"; checkpoints of {size / 1e6:,.0f} MB"
     return text
 
 
@@ -65,16 +120,9 @@ def run_seconds(result: Mapping[str, Any]) -> float:
     return max((finished - started).total_seconds(), float(result["training"]["seconds"]))
 
 
-def _is_comparable(measured: Job, job: Job) -> bool:
-    return (measured.key.dataset, measured.settings["model"]) == (job.key.dataset, job.settings["model"])
-
-
-def _estimate(job: Job, measured: Collection[tuple[Job, float]]) -> float | None:
-    """Return the mean of the runs with as many images, else that of all of them, scaled by the number of images."""
-    work = _work(job)
-    same = [seconds for run, seconds in measured if _work(run) == work]
-    scaled = same or [seconds / _work(run) * work for run, seconds in measured]
-    return mean(scaled) if scaled else None
+def _kind(job: Job) -> str:
+    """Return what runs must share to take equally long for an image."""
+    return repr((job.key.dataset, job.settings["model"]))
 
 
 def _work(job: Job) -> float:

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from omegaconf import DictConfig
+
 from synthaug.config.job import Job
+from synthaug.config.sweep import Combination
 from synthaug.execution.session import Session
 
 
@@ -41,6 +44,19 @@ def train_together(session: Session, jobs: Sequence[Job]) -> list[Job]:
     from synthaug.execution import probe_runs
 
     return probe_runs.train_together(session, jobs)
+
+
+def launch(session: Session, config: DictConfig, combinations: Sequence[Combination]) -> list[Combination]:
+    """Bring runs to their end beside each other; return those that are left to be run one after the other.
+
+    Args:
+        session: of the command.
+        config: of the sweep.
+        combinations: overrides of the runs.
+    """
+    from synthaug.execution import launching
+
+    return launching.launch(session, config, combinations)
 
 
 def is_finished(job: Job) -> bool:

@@ -22,9 +22,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
-from tqdm import tqdm
 
-from synthaug import files, locks
+from synthaug import files, locks, progress_bar
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.payload import without_metadata
 from synthaug.data.samples import SYNTHETIC, Sample
@@ -325,7 +324,7 @@ class SyntheticSet:
         writing: Future[int] | None = None
         with (
             ThreadPoolExecutor(1) as writer,
-            tqdm(total=missing, desc="generating", unit="image", disable=None, leave=False) as bar,
+            progress_bar.bar("generating", missing) as bar,
         ):
             while batch := list(islice(_missing(rows, counts), max(1, self.generator.batch_size))):
                 sampled = self._sample(batch, provenance)

@@ -9,9 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from synthaug import locks
+from synthaug import locks, progress_bar
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import Sample, per_class
 from synthaug.errors import UserError
@@ -262,7 +260,7 @@ class ScreenedImages:
             self._criteria = [*([self._list] if self._list else []), *criteria]
         judged = self._read()
         total = sum(len(candidates[name]) - len(judged[name]) for name in names)
-        with tqdm(total=total, desc="screening", unit="image", disable=None, leave=False) as bar:
+        with progress_bar.bar("screening", total) as bar:
             for name in names:
                 verdicts, of_class = judged[name], candidates[name]
                 kept = [candidate for candidate, verdict in zip(of_class, verdicts, strict=False) if verdict.kept]

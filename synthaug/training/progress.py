@@ -10,13 +10,11 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
+from synthaug import progress_bar
 from synthaug.analysis.text import format
+from synthaug.progress_bar import BAR_FORMAT, LOG_SECONDS, Pacer, Step, short_label
 
 log = logging.getLogger(__name__)
-
-LOG_SECONDS = 60.0  # between two lines in a log file
-_LONGEST = 20  # letters of a run's name in the bar; the line of the finished run has all of them
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {unit}"  # tqdm would put a comma before its postfix
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class SweepPlace:
 class Progress(Callback):
     """One bar for the whole run, with its accuracy and the time left; in a log file, a line a minute instead.
 
+    In a process that works for a command, the command is told, which shows all runs together.
+
     Args:
         label: of the run.
         place: in its sweep; None for a single run.
@@ -58,6 +58,7 @@ class Progress(Callback):
         self.place = place
         self.terminal = sys.stderr.isatty()
         self._bar: Any = None
+        self._pacer = Pacer()
         self._accuracy = math.nan
         self._started = self._logged = 0.0
         self._first_step = self._steps = self._epochs = 0
@@ -70,20 +71,22 @@ class Progress(Callback):
         self._epochs = math.ceil(
             self._steps / math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         )
-        if self.terminal and trainer.is_global_zero:
-            short = f"{self.label[: _LONGEST // 2 - 1]}…{self.label[-_LONGEST // 2 :]}"
-            name = self.label if len(self.label) <= _LONGEST else short
+        if progress_bar.has_listener():
+            self._report(trainer)
+        elif self.terminal and trainer.is_global_zero:
             self._bar = tqdm(
-                desc=name,
+                desc=short_label(self.label),
                 total=self._steps,
                 initial=self._first_step,
                 unit=self._state(trainer),
-                bar_format=_BAR,
+                bar_format=BAR_FORMAT,
                 dynamic_ncols=True,
                 leave=False,
             )
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if progress_bar.has_listener() and self._pacer.is_due():
+            self._report(trainer)
         if self._bar is not None:
             self._bar.unit = self._state(trainer)
             self._bar.update(trainer.global_step - self._bar.n)
@@ -95,7 +98,7 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.unit = self._state(trainer)
             self._bar.refresh()
-        elif time.perf_counter() - self._logged >= LOG_SECONDS:
+        elif not progress_bar.has_listener() and time.perf_counter() - self._logged >= LOG_SECONDS:
             self._logged = time.perf_counter()
             log.info("%s: epoch %d/%d, %s", self.label, trainer.current_epoch + 1, self._epochs, self._state(trainer))
 
@@ -108,10 +111,18 @@ class Progress(Callback):
     def _state(self, trainer: Trainer) -> str:
         """Return the accuracy of the last validation, the time left of the run, and the place in the sweep."""
         seconds = self._seconds_left(trainer.global_step)
-        parts = [] if math.isnan(self._accuracy) else [f"val {100 * self._accuracy:.1f} %"]
+        parts = [self._reached()] if self._reached() else []
         parts += [] if seconds is None else [f"{format.duration(seconds)} left"]
         state = [", ".join(parts)] if parts else []
         return "; ".join(state + ([self.place.describe(seconds)] if self.place else []))
+
+    def _report(self, trainer: Trainer) -> None:
+        seconds = self._seconds_left(trainer.global_step)
+        progress_bar.report(Step(self._reached(), trainer.global_step, self._steps, seconds, trains=True))
+
+    def _reached(self) -> str:
+        """Return the accuracy of the last validation; empty before the first."""
+        return "" if math.isnan(self._accuracy) else f"val {100 * self._accuracy:.1f} %"
 
     def _seconds_left(self, step: int) -> float | None:
         """Return what the rest of the run takes at its pace until now; None before its first step."""

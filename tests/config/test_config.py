@@ -47,8 +47,10 @@ HELP_KEYS = [
     "feedback",
     "feedback_rounds",
     "feedback_epochs",
+    "parallel",
     "threads",
     "num_workers",
+    "compile",
     "output_dir",
 ]
 HELP_KEYS += ["per_class", "verify", "controls", "compare", "margin", "debug", "overwrite"]

@@ -42,7 +42,7 @@ def block(commands: Commands, *modules: str) -> dict[str, str]:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Commands:
     """The card's command, at the size of a test; the tests below go on in its folder."""
     commands = Commands(tmp_path_factory.mktemp("swept"))
-    code, printed = commands.run("-m", "mix=real,55,64,73,82", "logger=wandb")
+    code, printed = commands.run("-m", "mix=real,55,64,73,82", "logger=wandb", "parallel=2")
     assert code == 0, printed
     (commands.folder / "first").write_text(printed, encoding="utf-8")
     return commands
@@ -76,10 +76,9 @@ def test_the_sweep_has_two_lines_for_each_run(swept: Commands) -> None:
     lines = (swept.folder / "first").read_text(encoding="utf-8").splitlines()
     for number, arm in enumerate(ARMS, start=1):
         begun, ended = (line for line in lines if line.startswith(f"{arm}-seed0:"))
-        place = re.search(r"run (\d) of (\d)(, \d+ s left)?", begun)
+        place = re.search(r"run (\d) of (\d)", begun)
         assert place
         assert place.group(1, 2) == (str(number), "5")
-        assert bool(place[3]) == (1 < number < 5)
         assert re.search(r"accuracy \d+\.\d\d %, \d+ s$", ended)
 
 
@@ -238,7 +237,7 @@ def test_a_run_that_was_interrupted_is_finished_by_the_same_command(swept: Comma
     assert names(folder) == FINISHED
 
 
-def test_a_result_does_not_depend_on_the_threads_that_the_environment_allows(swept: Commands) -> None:
+def test_a_result_depends_neither_on_the_runs_beside_it_nor_on_the_threads_of_the_environment(swept: Commands) -> None:
     more = Commands.attach(swept, {"OMP_NUM_THREADS": "2"})
     code, printed = more.run("mix=real", "experiment=threads")
     assert code == 0, printed

@@ -336,12 +336,12 @@ def test_answers_to_another_test_set_are_refused_unless_set_aside(photos: Path) 
 def test_a_wrong_network_is_named_once_and_nothing_is_planned(photos: Path) -> None:
     jobs = jobs_of(photos, "mix=real,real50", "seed=0,1", "dataset.image_size=32", "batch_size=1", "model.weights=null")
     session = Session(training_steps.execute)
-    session.is_sweep = session.is_sequential = True
+    session.is_sweep = session.is_local = True
     with pytest.raises(UserError) as caught:
         preflight.check_and_plan(session, jobs)
     assert [line[:16] for line in str(caught.value).splitlines()[1:]] == ["  - batch_size=1"]
     assert not (jobs[0].study / layout.PLANNED).exists()
-    session.is_sequential = False  # another machine may have what this one lacks
+    session.is_local = False  # another machine may have what this one lacks
     preflight.check_and_plan(session, jobs)
     assert (jobs[0].study / layout.PLANNED).exists()
 

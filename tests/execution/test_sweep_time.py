@@ -7,6 +7,7 @@ import pytest
 
 from synthaug.config import schema
 from synthaug.config.job import Job
+from synthaug.execution.parallelism import Load
 from synthaug.execution.sweep_time import expected_seconds, extent
 from synthaug.files import write_json
 from synthaug.runs.layout import RESULT
@@ -70,7 +71,7 @@ def test_the_extent_of_a_sweep_is_said_before_it_begins() -> None:
     jobs = jobs_of("-m", "mix=real,64", "seed=0,1", "generator.guidance_scale=2,4")
     assert extent(jobs, {}) == "6 runs of 3 arms"
     finish(jobs[0], 30)
-    text = extent(jobs, {job.folder: 44_000_000 for job in jobs})
+    text = extent(jobs, {job.folder: Load(44_000_000, 0, 44_000_000) for job in jobs})
     assert text == "6 runs of 3 arms, 1 finished; about 2 min; checkpoints of 220 MB"
     assert extent(jobs, {}, "cpu in 32-true").endswith("; on cpu in 32-true")
     for job in jobs[1:]:

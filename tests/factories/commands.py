@@ -242,6 +242,7 @@ class Commands:
             "trainer.accelerator": "cpu",
             "batch_size": "4",
             "logger": "none",
+            "parallel": "1",
         }
         settings_of_run |= dict(argument.split("=", 1) for argument in arguments if "=" in argument)
         if settings_of_run["dataset"] != "imagefolder" and "dataset.root=photos" not in arguments:

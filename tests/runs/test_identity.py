@@ -13,7 +13,7 @@ from synthaug.screening.settings import ScreeningSettings
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
-    "experiment", "threads", "compile",
+    "experiment", "parallel", "threads", "compile",
     "num_workers", "output_dir", "overwrite", "per_class", "verify", "controls", "debug",
     "margin", "logger", "shift", "captioner", *(f"adapt.{field.name}" for field in dataclasses.fields(AdaptConfig)),
     "quality.backbone", "quality.image_size",

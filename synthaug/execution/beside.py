@@ -1,0 +1,286 @@
+"""The runs of a sweep beside each other: worker processes take one after the other, and one display shows them all."""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection, forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from synthaug.arms.mixing import Mix
+from synthaug.config.job import Job
+from synthaug.config.sweep import Combination
+from synthaug.errors import UserError
+from synthaug.execution.session import Session
+from synthaug.execution.sweep_display import SweepDisplay
+from synthaug.execution.worker import PRELOADED, STOP, Ended, Message, Order, Surroundings, work
+from synthaug.progress_bar import Step
+
+log = logging.getLogger(__name__)
+
+_TICK = 1.0  # seconds between two looks at the clock
+_GRACE = 30.0  # seconds in which a run is left
+RecordFailure = Callable[[Job, Exception], None]
+
+
+def import_ahead() -> None:
+    """Begin to import what every worker needs, in the process that workers are forked from."""
+    forkserver.set_forkserver_preload(list(PRELOADED))
+    forkserver.ensure_running()
+
+
+def run_beside(
+    session: Session,
+    combinations: Sequence[Combination],
+    workers: int,
+    record_failure: RecordFailure,
+    handlers: Mapping[Path, list[logging.Handler]],
+) -> None:
+    """Bring runs to their end in worker processes; each failure is recorded, and the others go on.
+
+    Ends the command with code 130 on Ctrl-C or SIGTERM, once the workers have left their runs.
+
+    Args:
+        session: of the command.
+        combinations: overrides of the runs, in their order.
+        workers: how many run at a time.
+        record_failure: writes down that a run has failed.
+        handlers: study → where its log goes.
+    """
+    import_ahead()
+    pending = [(combination, session.jobs[combination]) for combination in combinations]
+    waiting = [job for _, job in pending]
+    display = SweepDisplay(list(session.jobs.values()), waiting, workers)
+    sweep = _Sweep(session, pending, waiting, workers, display, record_failure, handlers)
+    with _as_interrupt(signal.SIGTERM):
+        try:
+            sweep.run()
+        except KeyboardInterrupt:
+            sweep.stop()
+            sys.exit(130)
+        finally:
+            sweep.close()
+
+
+@contextlib.contextmanager
+def _as_interrupt(number: signal.Signals) -> Iterator[None]:
+    """Treat a signal as Ctrl-C in the block."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def shared_set(job: Job) -> tuple[str, ...] | None:
+    """Return what a run's synthetic images are shared by: one run makes them for all; None without any."""
+    if not Mix.of(job.settings["mix"]).has_synthetic:
+        return None
+    return str(job.output_dir), job.key.dataset, job.synthetic_set, repr(job.settings["screening"])
+
+
+def choose_next(sets: Sequence[tuple[str, ...] | None], in_making: set[Any], complete: set[Any]) -> int | None:
+    """Return which of the waiting runs begins: the first that needs not wait for images which another one makes.
+
+    A run that has images made for others comes first, since the others wait for them.
+
+    Args:
+        sets: shared set of each waiting run, in their order.
+        in_making: sets that a run is making.
+        complete: sets that are complete.
+    """
+    free = [number for number, shared in enumerate(sets) if shared not in in_making]
+    makers = [number for number in free if sets[number] is not None and sets[number] not in complete]
+    return next(iter(makers or free), None)
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    channel: Connection
+    output: Connection
+    job: Job | None = None
+    prepares: bool = False  # makes images that others may wait for
+    text: bytes = b""
+    ended: bool = False
+
+
+class _Sweep:
+    def __init__(
+        self,
+        session: Session,
+        pending: list[tuple[Combination, Job]],
+        waiting: list[Job],
+        workers: int,
+        display: SweepDisplay,
+        record_failure: RecordFailure,
+        handlers: Mapping[Path, list[logging.Handler]],
+    ) -> None:
+        self.session = session
+        self.pending = pending
+        self.waiting = waiting
+        self.most = workers
+        self.display = display
+        self.record_failure = record_failure
+        self.handlers = handlers
+        self.workers: list[_Worker] = []
+        self.complete: set[Any] = set()
+        self._context = multiprocessing.get_context("forkserver")
+        self._surroundings = Surroundings.current()
+
+    def run(self) -> None:
+        while self._give_orders() or any(worker.job for worker in self.workers):
+            self._receive(_TICK)
+            self.display.refresh()
+
+    def stop(self) -> None:
+        """Ask the workers to leave their runs, and wait for that; a second Ctrl-C does not."""
+        with contextlib.suppress(KeyboardInterrupt):
+            for worker in self.workers:
+                if worker.job and worker.process.pid and worker.process.is_alive():
+                    os.kill(worker.process.pid, STOP)
+            end = time.monotonic() + _GRACE
+            while any(worker.job for worker in self.workers) and time.monotonic() < end:
+                self._receive(_TICK, stopping=True)
+
+    def close(self) -> None:
+        """Let idle workers end, kill the others, and take the display away."""
+        for worker in self.workers:
+            worker.channel.close()
+            if worker.job:
+                worker.process.kill()
+        for worker in self.workers:
+            worker.process.join(_GRACE)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            self._print_output(worker)
+            worker.output.close()
+        self.display.close()
+
+    def _give_orders(self) -> bool:
+        """Give each idle worker a run, and start workers for further ones; False where no run is left."""
+        while self.pending:
+            in_making = {shared_set(worker.job) for worker in self.workers if worker.job and worker.prepares}
+            number = choose_next([shared_set(job) for job in self.waiting], in_making - {None}, self.complete)
+            if number is None or not (worker := self._idle_worker()):
+                break
+            combination, job = self.pending.pop(number)
+            del self.waiting[number]
+            worker.job, worker.prepares = job, True
+            self.display.begin(job)
+            with contextlib.suppress(OSError):  # killed since: `_receive` finds it
+                worker.channel.send(Order(combination, frozenset(self.session.announced)))
+        return bool(self.pending)
+
+    def _idle_worker(self) -> _Worker | None:
+        idle = next((worker for worker in self.workers if worker.job is None), None)
+        return idle or (self._start() if len(self.workers) < self.most else None)
+
+    def _start(self) -> _Worker:
+        channel, theirs = self._context.Pipe()
+        output, printed = self._context.Pipe(duplex=False)
+        arguments = (theirs, printed, self.session, self._surroundings)
+        process = self._context.Process(target=work, args=arguments)  # no daemon: it may have workers that read images
+        process.start()
+        theirs.close()
+        printed.close()
+        self.workers.append(_Worker(process, channel, output))
+        return self.workers[-1]
+
+    def _receive(self, seconds: float, stopping: bool = False) -> None:
+        """Take in what workers say, for so long at most."""
+        sources = [worker.process.sentinel for worker in self.workers]
+        sources += [source for worker in self.workers for source in (worker.channel, worker.output)]  # type: ignore[misc]
+        ready = connection.wait(sources, seconds)
+        for worker in list(self.workers):
+            if worker.output in ready:
+                self._print_output(worker)
+            has_ended = worker.process.sentinel in ready
+            if worker.channel in ready or has_ended:
+                self._take_in(worker)
+            if has_ended:
+                self._bury(worker, stopping)
+
+    def _take_in(self, worker: _Worker) -> None:
+        try:
+            while worker.channel.poll():
+                self._heed(worker, worker.channel.recv())
+        except (EOFError, OSError):  # it has ended, maybe in the midst of a message
+            worker.process.join(_GRACE)
+
+    def _heed(self, worker: _Worker, message: Message) -> None:
+        assert worker.job is not None, "nobody speaks without an order"
+        if isinstance(message, Step):
+            if message.trains:
+                self._make_room(worker)
+            self.display.advance(worker.job, message)
+        elif isinstance(message, Ended):
+            self._make_room(worker)
+            self.session.failed += message.failed
+            self.session.announced |= message.announced
+            self.session.unwritable |= message.unwritable
+            job, worker.job = worker.job, None
+            self.display.end(job, failed=bool(message.failed))
+        else:
+            self._log(worker.job, message)
+
+    def _make_room(self, worker: _Worker) -> None:
+        """Let others begin that wait for the images which a run has made, or could not make."""
+        if worker.prepares and worker.job:
+            worker.prepares = False
+            self.complete.add(shared_set(worker.job))
+
+    def _log(self, job: Job, record: logging.LogRecord) -> None:
+        handlers = self.handlers.get(job.study)
+        if handlers is not None:
+            logging.root.handlers[:] = handlers
+        with self.display.above():
+            logging.getLogger(record.name).handle(record)
+
+    def _bury(self, worker: _Worker, stopping: bool) -> None:
+        """Say of a process that has ended which run it leaves, unless it was told to."""
+        worker.process.join()
+        self._print_output(worker)
+        worker.channel.close()
+        worker.output.close()
+        self.workers.remove(worker)
+        if (job := worker.job) is None:
+            return
+        self._make_room(worker)
+        if not stopping:
+            self.session.failed.append(job.label)
+            with self.display.above():
+                self.record_failure(job, UserError(_end_of(worker.process.exitcode)))
+            if worker.process.exitcode == -signal.SIGKILL and self.most > 1:
+                self.most -= 1
+        self.display.end(job, failed=not stopping)
+
+    def _print_output(self, worker: _Worker) -> None:
+        """Print whole lines of what libraries have printed in a worker."""
+        try:
+            while worker.output.poll() and (read := os.read(worker.output.fileno(), 65536)):
+                worker.text += read
+        except OSError:
+            pass
+        lines, newline, worker.text = worker.text.rpartition(b"\n")
+        if lines:
+            with self.display.above():
+                sys.stderr.write((lines + newline).decode("utf-8", "replace"))
+                sys.stderr.flush()
+
+
+def _end_of(exitcode: int | None) -> str:
+    """Return how a process has ended that should not have."""
+    name = signal.Signals(-exitcode).name if exitcode is not None and exitcode < 0 else ""
+    cause = f"was stopped by {name}" if name else f"ended with code {exitcode}"
+    hint = ", as the system does where memory runs out (fewer runs at a time need less: parallel=<n>)" if name else ""
+    return f"its process {cause}{hint}. The same command resumes it."

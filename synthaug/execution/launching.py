@@ -1,0 +1,49 @@
+"""Where the runs of a sweep are carried out: some together, some beside each other, the rest one after the other."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.utils import configure_log
+from omegaconf import DictConfig, OmegaConf
+
+from synthaug.config.sweep import Combination
+from synthaug.execution import preflight, runner
+from synthaug.execution.session import Session
+
+
+def launch(session: Session, config: DictConfig, combinations: Sequence[Combination]) -> list[Combination]:
+    """Bring runs to their end, in other processes where several can run at a time.
+
+    Args:
+        session: of the command.
+        config: of the sweep, as Hydra has composed it.
+        combinations: overrides of the runs.
+
+    Returns:
+        Those that are left to be run one after the other in this process.
+    """
+    workers = min(session.workers, len(combinations))
+    if workers <= 1:
+        return list(combinations)
+    from synthaug.execution import beside
+
+    jobs = [session.jobs[combination] for combination in combinations]
+    beside.import_ahead()
+    handlers = {study: _log_of(config, study) for study in sorted({job.study for job in jobs})}
+    for job in {preflight.dataset_key(job): job for job in jobs}.values():
+        logging.root.handlers[:] = handlers[job.study]
+        runner.prepare_dataset(session, job)
+    beside.run_beside(session, combinations, workers, runner.record_failure, handlers)
+    return []
+
+
+def _log_of(config: DictConfig, study: Path) -> list[logging.Handler]:
+    """Return the handlers of a study's log, as its configuration has them."""
+    logs = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
+    assert isinstance(logs, dict)
+    for handler in (logs.get("handlers") or {}).values():
+        if "filename" in handler:  # no other file is allowed, see `hydra_guard`
+            handler["filename"] = str(study / Path(handler["filename"]).name)
+    configure_log(OmegaConf.create(logs), config.hydra.verbose)
+    return logging.root.handlers[:]

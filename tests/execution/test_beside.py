@@ -1,0 +1,161 @@
+"""Runs beside each other: which begins when, what becomes of those whose process ends, how all are stopped."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthaug import progress_bar
+from synthaug.config import schema
+from synthaug.config.job import Job
+from synthaug.config.sweep import Combination
+from synthaug.execution import beside
+from synthaug.execution.session import Session
+from synthaug.execution.sweep_time import makespan
+from synthaug.progress_bar import Step
+from tests.factories import processes  # shares its process with imported libraries, from which workers are forked
+from tests.factories.commands import jobs_of
+
+COMMAND = "THE_COMMAND"  # variable with the process of the command
+assert processes
+
+
+def fake_run(session: Session, job: Job) -> None:
+    """What a run does depends on its seed."""
+    log = logging.getLogger("synthaug.fake")
+    progress_bar.report(Step("trains", 1, 2, 1.0, trains=True))
+    if job.key.seed == 1:
+        session.failed.append(job.label)
+        log.error("%s failed", job.label)
+    elif job.key.seed == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif job.key.seed >= 10:
+        _wait_until_stopped(job)
+    session.announced.add(job.label)
+    print(f"{job.label} prints")
+    log.info("%s ends", job.label)
+    (Path(job.settings["output_dir"]) / job.label).write_text(str(os.getpid()), encoding="utf-8")
+
+
+def nothing(session: Session, jobs: Any) -> None:
+    pass
+
+
+def never(job: Job) -> bool:
+    return False
+
+
+def _wait_until_stopped(job: Job) -> None:
+    folder = Path(job.settings["output_dir"])
+    try:
+        (folder / f"{job.label} waits").touch()
+        if job.key.seed == 11:
+            while not (folder / "real-seed10 waits").exists():
+                time.sleep(0.01)
+            os.kill(int(os.environ[COMMAND]), signal.Signals[os.environ["SIGNAL"]])
+        time.sleep(60)
+    except KeyboardInterrupt:
+        (folder / f"{job.label} left").touch()
+        sys.exit(130)
+
+
+@pytest.fixture
+def handler() -> Iterator[logging.Handler]:
+    """The log of the command; the handlers of the tests come back after it."""
+    before, records = logging.root.handlers[:], Records()
+    yield records
+    logging.root.handlers[:] = before
+
+
+class Records(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: logging.Handler, seeds: str, workers: int = 2
+) -> tuple[Session, list[tuple[str, str]]]:
+    """Carry out fake runs; the session, and the failures that were recorded."""
+    monkeypatch.setattr(beside, "import_ahead", lambda: None)
+    monkeypatch.setenv(COMMAND, str(os.getpid()))
+    monkeypatch.setattr(logging.root, "level", logging.INFO)
+    schema.register()
+    session = Session(fake_run, nothing, never)
+    jobs = jobs_of("-m", "mix=real", f"seed={seeds}", f"output_dir={tmp_path}")
+    session.jobs = {(f"seed={job.key.seed}",): job for job in jobs}
+    recorded: list[tuple[str, str]] = []
+    combinations: list[Combination] = list(session.jobs)
+
+    def record(job: Job, error: Exception) -> None:
+        recorded.append((job.label, str(error)))
+
+    beside.run_beside(session, combinations, workers, record, {jobs[0].study: [handler]})
+    return session, recorded
+
+
+def test_runs_that_fail_or_are_killed_do_not_keep_the_others_from_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session, recorded = run(tmp_path, monkeypatch, handler, "0,1,2,3,4")
+    assert sorted(session.failed) == ["real-seed1", "real-seed2"]
+    ((label, message),) = recorded
+    assert label == "real-seed2"
+    assert "SIGKILL" in message
+    ran = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("real-seed*")}
+    assert ran.keys() == {f"real-seed{seed}" for seed in (0, 1, 3, 4)}
+    assert len(set(ran.values())) < len(ran), "a worker has more than one run"
+    assert str(os.getpid()) not in ran.values()
+    assert session.announced == set(ran)
+    assert {message for message in handler.messages if message.startswith("real-seed")} == {
+        "real-seed1 failed", *(f"{label} ends" for label in ran)
+    }  # fmt: skip
+    assert capfd.readouterr().err.count("prints") == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_runs_are_left_where_the_command_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("SIGNAL", number.name)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        run(tmp_path, monkeypatch, handler, "10,11,12")
+    assert ended.value.code == 130
+    assert {path.name for path in tmp_path.glob("real*")} == {
+        f"real-seed{seed} {state}" for seed in (10, 11) for state in ("waits", "left")
+    }
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_run_that_others_wait_for_begins_first_and_nobody_waits_in_a_worker() -> None:
+    sets = [None, None, ("a",), ("a",), ("b",)]
+    assert beside.choose_next(sets, set(), set()) == 2
+    assert beside.choose_next(sets, {("a",)}, set()) == 4
+    assert beside.choose_next(sets, {("a",), ("b",)}, set()) == 0
+    assert beside.choose_next(sets[2:4], {("a",)}, set()) is None
+    assert beside.choose_next(sets, set(), {("a",), ("b",)}) == 0
+    assert beside.choose_next([], set(), set()) is None
+
+
+@given(st.lists(st.floats(0, 1e4)), st.lists(st.floats(0, 1e4)), st.integers(1, 9))
+def test_the_time_left_lies_between_its_bounds(running: list[float], waiting: list[float], workers: int) -> None:
+    running = running[:workers]
+    left, everything = makespan(running, waiting, workers), [*running, *waiting]
+    assert left is not None
+    assert left <= sum(everything) + 1e-6
+    assert left >= max(everything, default=0) - 1e-6
+    assert left >= sum(everything) / workers - 1e-6
+    assert makespan(running, waiting, 1 if len(running) < 2 else workers) is not None
+    assert makespan(running, [*waiting, None], workers) is None

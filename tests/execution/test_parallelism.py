@@ -1,0 +1,89 @@
+"""How many runs work at a time."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthaug.config import schema
+from synthaug.config.job import Job
+from synthaug.errors import UserError
+from synthaug.execution.parallelism import Load, Machine, choose, hint
+from tests.factories.commands import jobs_of
+
+SMALL = Load(44_000_000, 15_000_000)  # about 0.5 GB
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema.register()
+
+
+def sweep_of(number: int, *arguments: str) -> list[Job]:
+    return jobs_of("-m", "mix=real", f"seed={','.join(map(str, range(number)))}", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("runs", "arguments", "machine", "workers", "says"),
+    [
+        (5, [], Machine(2, 16 * 10**9), 2, ""),
+        (5, [], Machine(16, None), 5, ""),
+        (5, ["threads=4"], Machine(16, None), 4, ""),
+        (5, ["threads=4"], Machine(2, None), 1, ""),
+        (5, ["parallel=4"], Machine(2, None), 4, ""),
+        (5, ["parallel=1"], Machine(16, None), 1, ""),
+        (5, [], Machine(16, 10**9), 1, "1 instead of 5 runs at a time: each needs about 0.5 GB of memory, and 1.0 GB"),
+        (5, ["parallel=4"], Machine(16, 2 * 10**9), 3, "3 instead of 4 runs"),
+        (5, [], Machine(16, 10**6), 1, "1 instead of 5 runs"),
+        (5, [], Machine(16, None, devices=1), 1, ""),
+        (5, [], Machine(16, None, devices=2), 2, ""),
+        (5, ["parallel=3"], Machine(16, None, devices=1), 3, ""),
+        (5, ["trainer.devices=2"], Machine(16, None), 1, ""),
+        (5, ["trainer.devices=auto"], Machine(16, None, devices=1), 1, ""),
+    ],
+)
+def test_as_many_runs_as_the_machine_and_the_user_allow(
+    runs: int, arguments: list[str], machine: Machine, workers: int, says: str
+) -> None:
+    number, text = choose(sweep_of(runs, *arguments), [SMALL], True, machine)
+    assert number == workers
+    assert text.startswith(says) if says else text == ""
+
+
+@pytest.mark.parametrize(("arguments", "may"), [(["trainer.devices=2"], True), (["trainer=ddp"], True), ([], False)])
+def test_a_number_that_cannot_be_had_is_refused(arguments: list[str], may: bool) -> None:
+    machine = Machine(16, None)
+    assert choose(sweep_of(2, *arguments), [], may, machine) == (1, "")
+    with pytest.raises(UserError, match="parallel=2: "):
+        choose(sweep_of(2, *arguments, "parallel=2"), [], may, machine)
+
+
+JOBS: list[Job] = []
+
+
+@given(
+    cores=st.integers(1, 64),
+    memory=st.none() | st.integers(0, 10**12),
+    weights=st.integers(0, 10**10),
+    devices=st.integers(0, 8),
+    runs=st.integers(1, 6),
+)
+def test_there_is_always_a_worker_and_never_one_too_many(
+    cores: int, memory: int | None, weights: int, devices: int, runs: int
+) -> None:
+    if not JOBS:
+        JOBS.extend(sweep_of(6))
+    load = Load(weights)
+    workers, text = choose(JOBS[:runs], [load, SMALL], True, Machine(cores, memory, devices))
+    assert 1 <= workers <= min(runs, devices or cores)
+    assert workers == 1 or memory is None or workers * max(load.memory, SMALL.memory) <= memory
+    assert bool(text) == (workers < min(runs, devices or cores))
+
+
+def test_a_single_run_of_large_images_is_told_of_more_threads() -> None:
+    (large,), (small,) = jobs_of("mix=real", "dataset.image_size=224"), jobs_of("mix=real")
+    assert "threads=8" in hint(large.settings, Machine(8, None))
+    assert hint(small.settings, Machine(8, None)) == hint(large.settings, Machine(8, None, devices=1)) == ""
+    assert hint(large.settings | {"threads": 8}, Machine(8, None)) == ""
