@@ -57,7 +57,8 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(sign.encode("unicode_escape").decode() if _is_obeyed(sign) else sign for sign in text)
+    obeyed = {ord(sign): sign.encode("unicode_escape").decode() for sign in set(text) if _is_obeyed(sign)}
+    return text.translate(obeyed) if obeyed else text
 
 
 class _PrintableRecord(logging.LogRecord):

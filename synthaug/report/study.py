@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from synthaug.analysis.cost import Prices
-from synthaug.analysis.pipeline import StudyReport, show_report
+from synthaug.analysis.output import report_cache
 from synthaug.report.arguments import report_parser
 from synthaug.terminal import printable
+
+if TYPE_CHECKING:
+    from synthaug.analysis.pipeline import StudyReport
 
 _DESCRIPTION = """Compare the runs of a study, or answer a question about one, from files alone. Questions:
 
@@ -45,11 +48,18 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--price-hour", type=float, metavar="P", help="print costs, with P for an hour of the machine")
     parsed = parser.parse_args(arguments)
     priced = parsed.price_hour is not None
+    stored = None if priced or parsed.wandb else report_cache.load(parsed.study)
+    if stored:
+        report_cache.show(parsed.study, stored.text)
+        return 0 if stored.complete else 1
+    from synthaug.analysis.cost import Prices  # all that computes and draws: an unchanged study does without
+    from synthaug.analysis.pipeline import show_report
+
     report = show_report(parsed.study, Prices(parsed.price_hour) if priced else None)
     return 0 if (not parsed.wandb or _publish(report)) and report.comparison.complete else 1
 
 
-def _publish(report: StudyReport) -> bool:
+def _publish(report: "StudyReport") -> bool:
     from synthaug.tracking import run_ids, summary_run
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from synthaug.analysis import pipeline
 from synthaug.analysis.validity import checks
 from synthaug.files import write_json
 from synthaug.report.__main__ import QUESTIONS, main
@@ -33,6 +34,26 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert "is no folder" in captured.err
     assert not captured.out
+
+
+def test_an_unchanged_study_is_shown_and_not_compared_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make_study(tmp_path / "study", MadeUp(arms=SMALL, missing=[("64", 0)]))
+    assert main([str(study)]) == 1
+    printed = capsys.readouterr().out
+
+    def made_again(study: Path, prices: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(pipeline, "show_report", made_again)
+    assert main([str(study)]) == 1
+    assert capsys.readouterr().out == printed
+    with pytest.raises(RuntimeError):
+        main([str(study), "--price-hour", "2"])
+    make_study(study, MadeUp(arms=SMALL))
+    with pytest.raises(RuntimeError):
+        main([str(study)])
 
 
 def test_a_study_that_is_read_only_is_printed(

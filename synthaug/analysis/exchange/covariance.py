@@ -64,12 +64,15 @@ def errors(answers: Sequence[Values]) -> Floats:
     return np.array([1 - np.mean([right.mean() for right in arm.values()]) for arm in answers])
 
 
-def variation(answers: Sequence[Values], clusters: NDArray[np.int64] | None = None) -> Variation:
+def variation(
+    answers: Sequence[Values], clusters: NDArray[np.int64] | None = None, correlated: bool = True
+) -> Variation:
     """Estimate what varies from the predictions of all arms on the same test images.
 
     Args:
         answers: for each arm, seed → right or wrong for each test image.
         clusters: of near duplicates among the test images, see `intervals.cluster_means`.
+        correlated: whether the arms' correlation is estimated, which their variances do without.
     """
     images, answers = _independent(answers, clusters)
     means = np.array([1 - np.mean(list(arm.values()), axis=0) for arm in answers])
@@ -82,7 +85,7 @@ def variation(answers: Sequence[Values], clusters: NDArray[np.int64] | None = No
     return Variation(
         images,
         tuple(frozenset(arm) for arm in answers),
-        _correlation(means),
+        _correlation(means) if correlated else np.eye(len(means)),
         within,
         scale,
         power,
@@ -112,10 +115,8 @@ def _correlation(means: Floats) -> Floats:
     """Correlation of arms over images, pulled towards one common correlation as far as few images demand.
 
     Ledoit, O., Wolf, M. (2004). Honey, I shrunk the sample covariance matrix. Journal of Portfolio Management 30(4),
-    110-119; here by scikit-learn's `ledoit_wolf` in coordinates in which the common correlation is the identity.
+    110-119; here as `towards_identity` in coordinates in which the common correlation is the identity.
     """
-    from sklearn.covariance import ledoit_wolf  # half a second that reading a study need not cost
-
     arms = len(means)
     varying = np.flatnonzero(means.std(axis=1) > ROUNDING)
     centred = means[varying] - means[varying].mean(axis=1, keepdims=True)
@@ -128,14 +129,34 @@ def _correlation(means: Floats) -> Floats:
     if not pairs:
         return target
     root = np.linalg.cholesky(target[np.ix_(varying, varying)])
-    pulled, _ = ledoit_wolf(np.linalg.solve(root, standard).T, assume_centered=True)
-    inner = root @ pulled @ root.T
+    inner = root @ towards_identity(np.linalg.solve(root, standard)) @ root.T
     deviations = np.sqrt(np.diag(inner))
     # A little more of the target, for arms that few images cannot tell apart at all.
     kept = means.shape[1] / (means.shape[1] + arms)
     correlation = target.copy()
     correlation[np.ix_(varying, varying)] = inner / np.outer(deviations, deviations)
     return np.asarray(kept * correlation + (1 - kept) * target)
+
+
+def towards_identity(centred: Floats) -> Floats:
+    """Estimate a covariance, pulled towards a multiple of the identity.
+
+    Ledoit, O., Wolf, M. (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of
+    Multivariate Analysis 88(2), 365-411. As `sklearn.covariance.ledoit_wolf` has it, whose import takes a second of
+    processor time, a third of a small report.
+
+    Args:
+        centred: (variables, observations).
+    """
+    variables, observations = centred.shape
+    sample = centred @ centred.T / observations
+    mean = float(np.trace(sample)) / variables
+    apart = float(np.square(sample).sum()) - variables * mean**2
+    noise = (
+        float(np.square(np.square(centred).sum(axis=0)).sum()) / observations - float(np.square(sample).sum())
+    ) / observations
+    share = min(noise / apart, 1.0) if apart > 0 else 0.0
+    return np.asarray((1 - share) * sample + share * mean * np.eye(variables))
 
 
 def _seed_variance(

@@ -161,7 +161,7 @@ class RealCurve:
             profile = problem.profile(WORTHLESS)
             fitted[:n] = profile.law.error(self._amounts, 0)
         self.law, rest = profile.law, n - CURVE_PARAMETERS
-        self.agreement = float(scipy.stats.chi2.sf(profile.least, rest))
+        self.agreement = float(scipy.special.chdtrc(rest, profile.least))
         # Degrees of freedom as for the exchange rate; benchmarks/equivalent.py has the coverage.
         self._degrees = max(rest, how.seed_degrees // 2)
         self._inflation = max(1.0, profile.least / rest)
@@ -216,7 +216,7 @@ class RealCurve:
             standard_error: of `error`.
             target: a fraction.
         """
-        return float(scipy.stats.t.cdf((target - error) / standard_error, self._degrees))
+        return float(scipy.special.stdtr(self._degrees, (target - error) / standard_error))
 
     def _interval(
         self, error: float, covariance: Floats, confidence: float
@@ -228,7 +228,7 @@ class RealCurve:
             covariance: of the errors of the curve's arms and, last, of `error`.
             confidence: of the interval.
         """
-        rise = float(scipy.stats.f.ppf(confidence, 1, self._degrees)) * self._inflation
+        rise = float(scipy.special.fdtri(1, self._degrees, confidence)) * self._inflation
         first, last = float(self._amounts[0]), float(self._amounts[-1])
         numbers = np.geomspace(first, last, NUMBERS)
         below, above = np.geomspace(first / FAR, first, BEYOND)[:-1], np.geomspace(last, last * FAR, BEYOND)[1:]

@@ -232,8 +232,9 @@ def _fit(
 ) -> Exchange:
     if not arms:
         return Exchange((), left_out, _few_reasons([]))
-    error, how = errors(answers), variation(answers, clusters)
+    error = errors(answers)
     reasons = _design_reasons(arms) + ((Reason(ALL_RIGHT),) if error.max() == 0 else ())
+    how = variation(answers, clusters, correlated=not reasons)
     n_images = len(next(iter(answers[0].values())))
     about: dict[str, Any] = {"n_images": n_images, "one_seed": how.seed_scale is None, "confidence": confidence}
     if reasons:
@@ -244,7 +245,7 @@ def _fit(
     inflation = max(1.0, profile.least / (n - p))
     forms = _forms(problem, profile, inflation, n)
     degrees = _degrees(how, n - p)
-    quantile = float(scipy.stats.f.ppf(confidence, 1, degrees)) * inflation
+    quantile = float(scipy.special.fdtri(1, degrees, confidence)) * inflation
     low, high = profile.interval(quantile)
     value = Value(law.unit, law.value, low, high)
     reasons = (Reason(FLAT),) if _flat(arms, error, how, degrees) else _open_ends(low, high)
@@ -257,7 +258,7 @@ def _fit(
         law=law,
         forms=forms,
         better=_better(forms),
-        agreement=float(scipy.stats.chi2.sf(profile.least, n - p)),
+        agreement=float(scipy.special.chdtrc(n - p, profile.least)),
         inflation=inflation,
         along=_along(problem, n, degrees, confidence) if along and not reasons else (),
         covariance=problem.covariance,
@@ -340,7 +341,7 @@ def _flat(arms: Sequence[Amounts], error: Floats, how: Variation, degrees: int) 
     least = problem.profile(CONSTANT, finer=False).least
     extra, rest = CONSTANT.parameters - 1, len(arms) - CONSTANT.parameters
     gain = (problem.flat() - least) / extra / max(1.0, least / rest)
-    return float(scipy.stats.f.sf(gain, extra, degrees)) > ALPHA
+    return float(scipy.special.fdtrc(extra, degrees, max(gain, 0.0))) > ALPHA
 
 
 def _open_ends(low: float | None, high: float | None) -> tuple[Reason, ...]:
@@ -383,7 +384,7 @@ def _along(problem: Problem, n: int, degrees: int, confidence: float) -> tuple[V
     rest = n - CHANGING.parameters
     if rest < 1:
         return ()
-    quantile = float(scipy.stats.f.ppf(confidence, 1, degrees))
+    quantile = float(scipy.special.fdtri(1, degrees, confidence))
     values = []
     for amount in sorted({float(n) for n in problem.n_synthetic if n > 0}):
         profile = problem.profile(CHANGING, unit=amount)

@@ -212,11 +212,13 @@ def main_effects(
         raise ValueError("two arms have the same level and the same cell: something else differs between them")
     effects = []
     for first, second in itertools.combinations(dict.fromkeys(levels), 2):
-        shared = [cell for cell in dict.fromkeys(cells) if {(first, cell), (second, cell)} <= set(places)]
+        shared = [cell for cell in dict.fromkeys(cells) if (first, cell) in places and (second, cell) in places]
+        if len(shared) < 2:
+            continue
         pairs = [places[level, cell] for level in (first, second) for cell in shared]
-        weights = [1 / len(shared)] * len(shared) + [-1 / len(shared)] * len(shared) if shared else []
+        weights = [1 / len(shared)] * len(shared) + [-1 / len(shared)] * len(shared)
         difference = contrast(weights, pairs, clusters, folds)
-        if difference is not None and len(shared) > 1:
+        if difference is not None:
             effects.append(MainEffect(first, second, len(shared), difference))
     corrected = adjusted([effect.difference for effect in effects], looks)
     return [

@@ -406,3 +406,19 @@ def test_copies_stand_side_by_side_and_without_their_files_by_name(tmp_path: Pat
     assert [item.name for item in shown] == ["cat/copy.png", "cat/1.png"]
     (duplicate,) = of_both.shown["near duplicate in its class, rejected: 8"]
     assert (duplicate.match is None, duplicate.match_name) == (False, "= cat/original.png")
+
+
+def test_of_many_arms_some_are_drawn_and_the_rest_is_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "MAX_DRAWN", 4)
+    arms = {"real": (1.0, 0.0)} | {f"arm{n}": (round(n / 10, 3), 0.0) for n in range(1, 7)}
+    comparison = compare(make_study(tmp_path / "study", MadeUp(arms=arms, classes=("cat", "cow"), n_test=60)))
+    (group,) = comparison.groups
+    page = render(comparison, findings(comparison))
+    drawn = [name.removeprefix("confusion/") for name in page.figures[0] if name.startswith("confusion/")]
+    accuracy = {arm.name: arm.accuracy.value for arm in group.arms if arm.accuracy}
+    left = [accuracy[name] for name in accuracy if name not in drawn]
+    assert (len(drawn), len(left), "real" in drawn) == (4, 3, True)
+    assert sum(accuracy[name] >= max(left) for name in drawn if name != "real") >= 2
+    assert sum(accuracy[name] <= min(left) for name in drawn if name != "real") >= 1
+    assert page.html.count("<details><summary>7 arms</summary>") >= 3
+    assert charts.drawn_arms(group.arms[:4]) == list(group.arms[:4])

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from synthaug.analysis.output.figures import palette
@@ -34,9 +35,12 @@ def confusion_matrix(name: str, counts: NDArray[np.float64], classes: Sequence[s
     )
     figure.set_label(f"Confusion matrix of {name}")
     # Cells of one colour that the paper shines through, so that they suit light and dark paper alike.
-    for row, column in np.argwhere(counts > 0):
-        opacity = FAINTEST + (1 - FAINTEST) * shares[row, column]
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0, color=palette.ARMS[0], alpha=opacity))
+    cells = np.argwhere(counts > 0)
+    opacity = FAINTEST + (1 - FAINTEST) * shares[counts > 0]
+    squares = cells[:, None, ::-1] + np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+    colours = [to_rgba(palette.ARMS[0], alpha) for alpha in opacity]
+    # One artist for all: a patch for each takes four times as long.
+    axes.add_collection(PolyCollection(list(squares), facecolors=colours, linewidths=0), autolim=False)
     axes.set_xlim(-0.5, len(classes) - 0.5)
     axes.set_ylim(len(classes) - 0.5, -0.5)
     axes.set_yticks(range(len(classes)), labels, fontsize=font)

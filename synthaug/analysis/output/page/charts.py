@@ -1,11 +1,11 @@
 """Sections that are figures first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from synthaug.analysis.comparison.compare import MAX_CONFUSION_CLASSES
-from synthaug.analysis.comparison.model import controls_of
+from synthaug.analysis.comparison.model import Arm, controls_of
 from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.output.figures import equivalent_curve, exchange_curves, forest, palette
 from synthaug.analysis.output.figures.confusion import MAX_CELL_TEXT, confusion_matrix
@@ -19,6 +19,7 @@ from synthaug.runs.contents import UnreadableFileError
 
 FIGURES = "figures"  # in the context of a section: name → matplotlib figure
 MAX_CLASS_ROWS = 30
+MAX_DRAWN = 24  # arms that have a figure each
 LOGGED = (("val/accuracy", "validation accuracy (%)", 100.0), ("train/loss", "training loss", 1.0))
 
 
@@ -50,6 +51,7 @@ def classes(content: Content) -> Mapping[str, Any] | None:
     arms = [arm for arm in content.group.arms if arm.difference is not None]
     if not arms:
         return None
+    shown = drawn_arms(arms)
     colour, controls = palette.arm_colours(content.group.arms), controls_of(content.group.arms)
     labels = arm_table.labels(content.group)
     drawn = forest.largest_differences(arms, MAX_CLASS_ROWS)
@@ -63,17 +65,28 @@ def classes(content: Content) -> Mapping[str, Any] | None:
         arm.name: forest.class_differences(
             replace(arm, name=labels[arm.name]), drawn, limits[arm.name in controls], colour[arm.name]
         )
-        for arm in arms
+        for arm in shown
     }
-    return {FIGURES: figures, "controls": controls, "limit": MAX_CLASS_ROWS}
+    return {FIGURES: figures, "controls": controls, "limit": MAX_CLASS_ROWS, "left": len(arms) - len(shown)}
+
+
+def drawn_arms(arms: Sequence[Arm]) -> list[Arm]:
+    """Return the arms that have a figure each: all of few; of many the baseline, the least and the most accurate."""
+    if len(arms) <= MAX_DRAWN:
+        return list(arms)
+    ordered = sorted((arm for arm in arms if arm.accuracy), key=lambda arm: arm.accuracy.value if arm.accuracy else 0.0)
+    ordered.sort(key=lambda arm: not arm.baseline)
+    kept = {arm.name for arm in [*ordered[: MAX_DRAWN // 2], *ordered[-MAX_DRAWN // 2 :]]}
+    return [arm for arm in arms if arm.name in kept]
 
 
 def confusion(content: Content) -> Mapping[str, Any] | None:
     """Draw a confusion matrix per arm, as long as there are few enough classes."""
     labels = arm_table.labels(content.group)
+    arms = [arm for arm in content.group.arms if arm.confusion is not None]
     figures = {
         arm.name: confusion_matrix(labels[arm.name], arm.confusion, content.group.class_names)
-        for arm in content.group.arms
+        for arm in drawn_arms(arms)
         if arm.confusion is not None
     }
     if not figures and len(content.group.class_names) <= MAX_CONFUSION_CLASSES:
@@ -84,6 +97,7 @@ def confusion(content: Content) -> Mapping[str, Any] | None:
         "controls": controls_of(content.group.arms),
         "dense": dense,
         "limit": MAX_CONFUSION_CLASSES,
+        "left": len(arms) - len(figures),
     }
 
 
@@ -132,8 +146,10 @@ def learning(content: Content) -> Mapping[str, Any] | None:
     short = {name: label.replace(" real", "").replace(" synthetic", "") for name, label in labels if label != name}
     curves: dict[str, list[Curve]] = {column: [] for column, _, _ in LOGGED}
     unreadable = []
+    arms = [arm for arm in content.group.arms if arm.accuracy]
+    shown = {arm.name for arm in drawn_arms(arms)}
     for item in content.group.runs:
-        if not item.compared:
+        if not item.compared or item.run.arm not in shown:
             continue
         try:
             history = item.run.history
@@ -146,4 +162,5 @@ def learning(content: Content) -> Mapping[str, Any] | None:
         for column, label, scale in LOGGED
         if curves[column]
     }
-    return {FIGURES: figures, "unreadable": unreadable} if figures or unreadable else None
+    left = len(arms) - len(shown)
+    return {FIGURES: figures, "unreadable": unreadable, "left": left} if figures or unreadable else None

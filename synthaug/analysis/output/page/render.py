@@ -11,13 +11,14 @@ from synthaug.analysis.exchange.grid import grid_of
 from synthaug.analysis.findings import Findings
 from synthaug.analysis.output.figures import palette
 from synthaug.analysis.output.figures.canvas import Drawing, draw
+from synthaug.analysis.output.page import charts
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.frame import environment, policy, style_sheet
 from synthaug.analysis.output.page.sections import FIGURES, SECTIONS, Context, Section
 from synthaug.analysis.text import arm_table
 
 # What shows every arm by itself; a grid has a dozen or more.
-_FOLDED_IN_A_GRID = frozenset((
+_FOLDED_OF_MANY = frozenset((
     "decomposition", "classes", "verdicts", "power", "learning", "confusion", "hardest", "cost", "protocol"
 ))  # fmt: skip
 
@@ -48,6 +49,7 @@ def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices 
     for number, (group, of_group) in enumerate(zip(comparison.groups, findings, strict=True), 1):
         contexts = _contexts(comparison, group, of_group, number)
         grid = grid_of(group) is not None
+        many = grid or len(group.arms) > charts.MAX_DRAWN
         shared = {
             "comparison": comparison,
             "prices": prices,
@@ -61,7 +63,7 @@ def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices 
             (
                 group,
                 [
-                    (section, _fill(section, {**shared, **context}), grid and section.name in _FOLDED_IN_A_GRID)
+                    (section, _fill(section, {**shared, **context}), many and section.name in _FOLDED_OF_MANY)
                     for section, context in contexts.items()
                 ],
             )

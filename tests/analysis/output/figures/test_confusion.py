@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib.patches import Rectangle
+from matplotlib.collections import PolyCollection
 
 from synthaug.analysis.output.figures.confusion import FAINTEST, confusion_matrix
 from tests.analysis.output.figures.artists import axes_of
@@ -23,8 +23,10 @@ def test_rows_are_true_classes_and_columns_predicted_ones() -> None:
 
 def test_shade_is_the_share_of_the_row() -> None:
     axes = axes_of(confusion_matrix("55", COUNTS, ["cat", "cow", "dog"]))
-    cells = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-    shades = {(patch.get_y() + 0.5, patch.get_x() + 0.5): patch.get_alpha() for patch in cells}
+    (cells,) = axes.collections
+    assert isinstance(cells, PolyCollection)
+    places = [tuple((np.asarray(path.vertices).min(axis=0) + 0.5).tolist()[::-1]) for path in cells.get_paths()]
+    shades = dict(zip(places, np.asarray(cells.get_facecolor())[:, 3].tolist(), strict=True))
     shares = {(0, 0): 0.75, (0, 1): 0.25, (1, 1): 1.0, (2, 1): 0.5, (2, 2): 0.5}
     assert shades == pytest.approx({cell: FAINTEST + (1 - FAINTEST) * share for cell, share in shares.items()})
 
@@ -32,4 +34,4 @@ def test_shade_is_the_share_of_the_row() -> None:
 def test_many_classes_have_no_numbers() -> None:
     axes = axes_of(confusion_matrix("55", np.eye(20), [f"class {n}" for n in range(20)]))
     assert len(axes.texts) == 0
-    assert len(axes.patches) == 20
+    assert len(axes.collections[0].get_paths()) == 20
