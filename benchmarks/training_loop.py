@@ -77,11 +77,21 @@ class Run:
         size: side of the images in pixels.
         epochs: of the run.
         overrides: further settings.
+        counts: images per class to train on, and to validate on; None: `COUNTS`.
+        clock: that times it.
     """
 
-    def __init__(self, folder: Path, size: int, epochs: int, overrides: list[str]) -> None:
-        self.folder = folder
-        write_images(folder / "images", size, *COUNTS[size])
+    def __init__(
+        self,
+        folder: Path,
+        size: int,
+        epochs: int,
+        overrides: list[str],
+        counts: tuple[int, int] | None = None,
+        clock: Callable[[], float] = time.process_time,
+    ) -> None:
+        self.folder, self.clock = folder, clock
+        write_images(folder / "images", size, *(counts or COUNTS[size]))
         shown = ["dataset=imagefolder", f"dataset.root={folder / 'images'}", "dataset.split=null"]
         if size == 32:  # as conf/dataset/digits.yaml has them
             shown += ["dataset.crop_pct=1.0", "dataset.augment={scale:[0.8,1.0],ratio:[1.0,1.0],rotation:10}"]
@@ -93,12 +103,12 @@ class Run:
         self.count = 0
 
     def seconds(self) -> float:
-        """Return the processor seconds of the fit of one more run."""
+        """Return the seconds of the fit of one more run."""
         spent: list[float] = []
 
         def make_trainer(**arguments: Any) -> Any:
             trainer = make_group(self.job, "trainer", **arguments)
-            trainer.fit = functools.partial(_timed, trainer.fit, spent)
+            trainer.fit = functools.partial(_timed, self.clock, trainer.fit, spent)
             return trainer
 
         self.count += 1
@@ -117,10 +127,12 @@ class Run:
         return spent[0]
 
 
-def _timed(function: Callable[..., Any], spent: list[float], *arguments: Any, **named: Any) -> Any:
-    started = time.process_time()
+def _timed(
+    clock: Callable[[], float], function: Callable[..., Any], spent: list[float], *arguments: Any, **named: Any
+) -> Any:
+    started = clock()
     result = function(*arguments, **named)
-    spent.append(time.process_time() - started)
+    spent.append(clock() - started)
     return result
 
 
@@ -188,7 +200,7 @@ def _measured(parts: dict[str, list[float]], name: str, owner: Any, attribute: s
 
     @functools.wraps(original)
     def timed(*arguments: Any, **named: Any) -> Any:
-        return _timed(original, parts[name], *arguments, **named)
+        return _timed(time.process_time, original, parts[name], *arguments, **named)
 
     with mock.patch.object(owner, attribute, timed):
         yield
