@@ -148,6 +148,7 @@ class DiffusionGenerator:
         self._loaded: LoadedPipeline | None = None
         self._arguments: dict[str, Any] = {}
         self._text_guidance: Guidance | None = None
+        self._passed: dict[str, Any] = {}
         self._weights = ""
         self._learned_words: list[str] = []
         self._class_in_use: str | None = None
@@ -184,6 +185,13 @@ class DiffusionGenerator:
             name: getattr(self, name)
             for name in f"{names} {more} max_sequence_length strength mask ip_adapter controlnet".split()
         }
+
+    @property
+    def call_arguments(self) -> dict[str, Any]:
+        """What the pipeline's last call was passed, less what differs between images; empty before the first one."""
+        guidance = self._text_guidance
+        varied = {} if guidance is None or not self._has_guidance_range else {guidance.argument: self.guidance_scale}
+        return {name: varied.get(name, value) for name, value in self._passed.items()}
 
     @property
     def pipeline(self) -> Any:
@@ -375,6 +383,7 @@ class DiffusionGenerator:
             "python": platform.python_version(),
             "weights": self._weights,
             "dtype": loaded.dtype,
+            "negative_prompt": self._text_guidance.negative or "",
         }
 
     def _sampled_steps(self, loaded: LoadedPipeline) -> int | None:
@@ -403,6 +412,7 @@ class DiffusionGenerator:
         if sources:
             size = sampled_size(loaded.pipeline, self.height, self.width)
             arguments |= self._guidance.arguments(loaded.pipeline, sources, seeds, size, self.crop)
+        self._passed = _shared_arguments(arguments)
         with torch.inference_mode(), quiet():
             try:
                 images: NDArray[np.float32] | None = getattr(loaded.pipeline(**arguments), "images", None)
@@ -426,8 +436,9 @@ class DiffusionGenerator:
 
     def _batch_limit(self, size: int) -> int:
         """Return how many of `size` images to sample at once."""
-        is_range = len(set(self._guidance_range or ())) > 1
-        return 1 if is_range or self._guidance.is_one_by_one else _fitting_batch.get(self._memory_key, size)
+        if self._has_guidance_range or self._guidance.is_one_by_one:
+            return 1
+        return _fitting_batch.get(self._memory_key, size)
 
     def _halve_batch(self, size: int) -> None:
         """Sample fewer images at once from now on."""
@@ -484,6 +495,10 @@ class DiffusionGenerator:
     def _guidance_range(self) -> tuple[float, float] | None:
         scale = self.guidance_scale
         return scale if scale is None else (scale[0], scale[1]) if isinstance(scale, list) else (scale, scale)
+
+    @property
+    def _has_guidance_range(self) -> bool:
+        return len(set(self._guidance_range or ())) > 1
 
     def _draw_guidance(self, seed: int) -> float | None:
         """Return the guidance scale of a seed's image, to four decimals, so that the manifest has all of it."""
@@ -575,6 +590,13 @@ class DiffusionGenerator:
             "The generator cannot be used:",
             [*problems, *memory.missing_packages(self.offload), *self._quantization_problems()],
         )
+
+
+def _shared_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call that are plain values, the same for all of its images."""
+    negative = arguments.get("negative_prompt")
+    shared = {**arguments, **({"negative_prompt": negative[0]} if negative else {})}
+    return {name: value for name, value in shared.items() if value is None or isinstance(value, str | int | float)}
 
 
 def _to_builtin(value: Any) -> Any:

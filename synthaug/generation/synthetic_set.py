@@ -1,6 +1,6 @@
 """A synthetic set on disk: images by class, a manifest row for each, extended on demand by one process at a time.
 
-    <folder>/set.json                 settings that all its images share
+    <folder>/set.json                 settings that all its images share, and what the pipeline was passed for them
     <folder>/manifest.csv             one row per image, rejected ones included
     <folder>/<class>/<index>.png      or in the format of a real image, see `image_formats`
 
@@ -362,12 +362,11 @@ class SyntheticSet:
         seconds = {"seconds": f"{(time.perf_counter() - started) / len(batch):.3g}"}
         sampled: _Sampled = []
         for (name, index), text, seed, image in zip(batch, texts, seeds, images, strict=True):
-            columns = {**provenance, **seconds, **self.generator.seed_provenance(seed)}
-            columns |= self._source_columns(name, index)
+            columns = {"negative_prompt": self.generator.negative_prompt, **provenance, **seconds}
+            columns |= {**self.generator.seed_provenance(seed), **self._source_columns(name, index)}
             origin = {key: hidden(str(value)) for key, value in columns.items()}
             reason = image if isinstance(image, str) else rejection(image)
-            shown = hidden(text), hidden(self.generator.negative_prompt)
-            row = ManifestRow(name, index, reason or "", "", *shown, seed, **origin)
+            row = ManifestRow(name, index, reason or "", "", hidden(text), seed=seed, **origin)
             sampled.append((row, None if reason or isinstance(image, str) else image))
         return sampled
 
@@ -444,7 +443,8 @@ class SyntheticSet:
         """Record the settings once the first images exist: a model that fails to load reserves no folder."""
         if not self._has_images():
             sources = {"sources": self.sources.digest} if self.sources else {}
-            write_json(self._settings_path, {"settings": self.settings, **sources})
+            passed = hidden_settings(getattr(self.generator, "call_arguments", {}))
+            write_json(self._settings_path, {"settings": self.settings, "call": passed, **sources})
 
     def _check_images(self, classes: Sequence[str]) -> None:
         """Check that the set's images of these classes are of the current prompts and settings."""

@@ -14,6 +14,7 @@ from PIL import Image
 
 from synthaug.config import schema
 from synthaug.errors import UserError
+from synthaug.files import read_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.synthetic_set import SyntheticSet, image_seed
 from tests.factories.pipelines import (
@@ -108,6 +109,18 @@ def test_the_manifest_says_what_an_image_was_made_from(kind: str, pipelines: Pip
     model.load()
     assert model._loaded is not None
     assert {name.partition("/")[0] for name in model._loaded.files} == parts
+
+
+def test_a_set_records_what_the_pipeline_was_passed(pipelines: Pipelines, tmp_path: Path) -> None:
+    qwen = generator(pipelines("QwenImagePipeline"), height=16, width=16, guidance_scale=[2.0, 4.0])
+    synthetic = SyntheticSet(tmp_path, qwen)
+    synthetic.ensure({"cat": 2})
+    assert {row.negative_prompt for row in synthetic.rows()} == {" "}
+    assert len({row.guidance for row in synthetic.rows()}) == 2
+    recorded = read_json(tmp_path / "set.json")["call"]
+    passed = {"true_cfg_scale": [2.0, 4.0], "negative_prompt": " ", "num_inference_steps": 2, "height": 16, "width": 16}
+    assert recorded == {**passed, "output_type": "np"}
+    assert SyntheticSet(tmp_path, qwen).ensure({"cat": 2}) == 0
 
 
 # --- conf/generator --------------------------------------------------------------------------------

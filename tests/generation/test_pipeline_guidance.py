@@ -173,6 +173,11 @@ def test_guidance_reaches_the_call_and_doubles_predictions(name: str, pipelines:
     assert call.arguments.get("negative_prompt") == (None if negative is None else [negative] * 2)
     assert call.predictions == with_guidance
     assert guided.provenance()["guidance"] == f"{scale:g}"
+    assert guided.provenance()["negative_prompt"] == (negative or "")
+    assert {name: guided.call_arguments.get(name) for name in (argument, "negative_prompt")} == {
+        argument: scale,
+        "negative_prompt": negative,
+    }
     call = spy.sample(generator(name, pipelines(name), guidance_scale=none))
     assert call.arguments[argument] == none
     assert call.predictions == without
