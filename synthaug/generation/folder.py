@@ -5,11 +5,13 @@ returns) is not trained on. The results are kept in `screened.csv` by the conten
 be stored as real ones are, `images/<class>/` beside it has copies, which `copies.csv` lists by the originals' content.
 """
 
+import contextlib
 import hashlib
 import itertools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
 
@@ -145,6 +147,10 @@ class FolderPool:
         if self.formats:
             self.samples(list(counts))
         return 0
+
+    def kept_loaded(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing: no model is loaded."""
+        return contextlib.nullcontext()
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
         """Return the usable images of these classes; of equal files in a class, one."""

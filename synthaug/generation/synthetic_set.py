@@ -9,12 +9,14 @@ is written after it, while the next batch is sampled; a killed process leaves at
 What has no row is generated again, as is an image that somebody deleted.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from operator import attrgetter
@@ -69,6 +71,8 @@ class SyntheticImages(Protocol):
     def count_missing(self, counts: Mapping[str, int]) -> int: ...
 
     def ensure(self, counts: Mapping[str, int]) -> int: ...
+
+    def kept_loaded(self) -> AbstractContextManager[None]: ...
 
     def samples(self, classes: Sequence[str]) -> list[Sample]: ...
 
@@ -190,6 +194,7 @@ class SyntheticSet:
         self.prompts = prompts or Prompts([generator.prompt], source="generator.prompt")
         self._announced = set() if announced is None else announced
         self._cached: tuple[tuple[int, int, int], list[ManifestRow]] | None = None
+        self._is_kept_loaded = False
 
     def check(self, counts: Mapping[str, int]) -> None:
         """Check that the missing images of `counts` could be generated, without loading a model.
@@ -226,7 +231,18 @@ class SyntheticSet:
             try:
                 return self._generate(counts, missing)
             finally:
-                self.generator.unload()
+                if not self._is_kept_loaded:
+                    self.generator.unload()
+
+    @contextlib.contextmanager
+    def kept_loaded(self) -> Iterator[None]:
+        """Load the model once for all calls of `ensure` inside, and release it at the end."""
+        self._is_kept_loaded = True
+        try:
+            yield
+        finally:
+            self._is_kept_loaded = False
+            self.generator.unload()
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
         """Return the set's accepted images of these classes, in the order of the manifest."""

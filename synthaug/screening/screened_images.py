@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,14 @@ class ScreenedImages:
             UserError: what the set itself raises; copies of test images, where these stop a command; a class of which
                 nearly everything is rejected; a pool of which too few images are kept.
         """
+        with self.images.kept_loaded():
+            return self._ensure(counts)
+
+    def kept_loaded(self) -> AbstractContextManager[None]:
+        """Load the model once for all calls of `ensure` inside."""
+        return self.images.kept_loaded()
+
+    def _ensure(self, counts: Mapping[str, int]) -> int:
         generated = self.images.ensure(counts)
         while True:
             kept = self._judged(counts)

@@ -49,6 +49,10 @@ class Copyist(Painter):
         super().__init__("{class_name}", batch_size)
         self.substitute = substitute
         self.numbers: dict[str, list[int]] = {}
+        self.unloaded_after: list[int] = []
+
+    def unload(self) -> None:
+        self.unloaded_after.append(sum(map(len, self.numbers.values())))
 
     def sample(
         self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
@@ -105,6 +109,7 @@ def test_what_is_kept_is_listed_and_what_is_rejected_is_topped_up(tmp_path: Path
     screened = screen(SyntheticSet(tmp_path / "set", generator), real, test_copies="drop")
     assert screened.count_missing({"cat": 5}) == 5
     assert screened.ensure({"cat": 5}) == 8, "two of five are lacking, and of five three are kept: three more"
+    assert generator.unloaded_after == [9], "topping up does not load the model again"
     assert [sample.index for sample in screened.samples(["cat"])] == [1, 3, 4, 6, 8]
     assert screened.ensure({"cat": 5}) == 0
     assert screened.count_missing({"cat": 5}) == 0
