@@ -27,8 +27,13 @@ from synthaug.generation.synthetic_set import Generator, SyntheticSet, is_guided
 from synthaug.messages import bullets, plural
 from synthaug.runs import layout
 from synthaug.screening.criteria import decode
+from synthaug.screening.criterion import RealReferences
+from synthaug.screening.screened_images import ScreenedImages
+from synthaug.screening.settings import DROP, IGNORE, ScreeningSettings
 
 log = logging.getLogger(__name__)
+
+_HELD_OUT_SCREENING = ScreeningSettings("held-out", test_copies=DROP, train_copies=DROP, duplicates=IGNORE)
 
 
 def pending(run: Path, shifts: Mapping[str, Shift]) -> dict[str, Shift]:
@@ -91,17 +96,23 @@ def held_out_images(
     return SyntheticSet(folder, generator, prompts, "held out", announced, formats=formats)
 
 
-def held_out_source(images: SyntheticSet, classes: Sequence[str]) -> HeldOut:
+def held_out_source(images: SyntheticSet, real: RealImages, store: PixelStore) -> HeldOut:
     """Return a function that gives the first so many images of each class and generates the missing ones.
+
+    Copies of real images are left out and topped up. No other criterion of a run's screening counts: they depend on the
+    arm, and all arms are tested on the same images.
 
     Args:
         images: from `held_out_images`.
-        classes: names.
+        real: the dataset.
+        store: of its pixels.
     """
+    references = RealReferences((), [*real.train, *real.more], real.val, real.test)
+    screened = ScreenedImages(images, _HELD_OUT_SCREENING, references, store)
 
     def first(count: int) -> list[Sample]:
-        images.ensure(dict.fromkeys(classes, count))
-        by_class = per_class(images.samples(classes), classes)
+        screened.ensure(dict.fromkeys(real.classes, count))
+        by_class = per_class(screened.samples(real.classes), real.classes)
         return [sample for samples in by_class.values() for sample in samples[:count]]
 
     return first

@@ -177,7 +177,7 @@ class Corruptions:
 class Synthetic:
     """Images of the arms' own generator that no arm trains on: how sure is a classifier of what is not real?
 
-    They are made with seeds of their own and kept in `<output_dir>/held_out/`.
+    They are made with seeds of their own and kept in `<output_dir>/held_out/`. Copies of real images are left out.
 
     Args:
         per_class: images of each class.

@@ -270,7 +270,7 @@ def pending_shift_sets(
         images = shift_sets.held_out_images(
             job.settings, job.key.dataset, job.held_out_set, make_generator(job), session.announced, real.train
         )
-        return shift_sets.held_out_source(images, real.classes)(per_class)
+        return shift_sets.held_out_source(images, real, store)(per_class)
 
     sets = shift_sets.prepare_sets(job.folder, pending, job.settings["dataset"], real, store, trained, held_out)
     from synthaug.training import evaluation

@@ -1,10 +1,12 @@
 """Which sets of a run are still to be evaluated, and what keeps a set from it."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image, ImageOps
 
 from synthaug.arms import build, shift_sets
 from synthaug.arms.build import RealData
@@ -12,8 +14,10 @@ from synthaug.arms.shifts import Corruptions, Folder, Shift, ShiftSet, Synthetic
 from synthaug.data.samples import Sample
 from synthaug.errors import UserError
 from synthaug.files import sha256, write_json
+from synthaug.generation.synthetic_set import SyntheticSet
 from synthaug.runs import layout
-from tests.factories.commands import settings
+from synthaug.screening.verdicts import TEST_COPY, TRAIN_COPY, VAL_COPY, read_verdicts
+from tests.factories.commands import Painter, settings
 from tests.factories.images import image, write_dataset
 
 NOISE = Corruptions("v2.GaussianNoise", {"1": {"sigma": 0.1}, "5": {"sigma": 0.4}})
@@ -92,6 +96,25 @@ def test_a_copy_of_a_synthetic_image_that_the_run_trains_on_is_refused(
     with pytest.raises(UserError) as error:
         prepare(tmp_path / "trained.png")
     assert f"{copy}  =  {tmp_path / 'trained.png'}" in str(error.value)
+
+
+def test_copies_of_real_images_are_not_held_out(study: tuple[dict[str, Any], RealData], tmp_path: Path) -> None:
+    _, data = study
+    copied = [data.real.test[0].path, data.real.val[0].path, data.real.train[0].path]
+
+    class Memory(Painter):
+        def sample(
+            self, prompts: Sequence[str], seeds: Sequence[int], sources: Sequence[Image.Image] | None = None
+        ) -> list[Image.Image | str]:
+            painted = super().sample(prompts, seeds, sources)
+            return [ImageOps.mirror(Image.open(copied.pop())) if copied else image for image in painted]
+
+    held_out = SyntheticSet(tmp_path / "held", Memory())
+    samples = shift_sets.held_out_source(held_out, data.real, data.store)(2)
+    places = [(sample.class_name, sample.index) for sample in samples]
+    assert places == [("cat", 2), ("cat", 3), ("dog", 1), ("dog", 2)]
+    reasons = [verdict.reason for path in held_out.folder.glob("*/verdicts.csv") for verdict in read_verdicts(path)]
+    assert sorted(filter(None, reasons)) == sorted([TEST_COPY, VAL_COPY, TRAIN_COPY])
 
 
 def test_held_out_images_are_checked_for_every_class_before_any_is_made(
