@@ -218,6 +218,10 @@ def test_arm_is_told_of_an_adapter_that_saw_more(strokes: Path, caplog: pytest.L
     assert "8 real images, 4 of which the arm does not have" in check("mix=82")
     assert "of which the arm does not have" in check("mix=64", "seed=1")
     assert "8 of which the arm does not have" in check("mix=synthetic")
+    job = job_of(*adapted, "mix=82")
+    real = build.list_real(job.settings["dataset"], job.output_dir).real
+    (seen,) = real_share.adapted_images(real, job.settings, factory.make_generator(job))
+    assert (seen.folder, seen.images, seen.foreign) == (adapted[0].partition("=")[2], 8, 4)
 
 
 def test_records_of_other_programs_are_left_alone_and_damaged_ones_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from synthaug.arms import mixing, real_share, smoke_test
 from synthaug.arms.feedback import Round
 from synthaug.arms.mixing import Counts, Mix
+from synthaug.arms.real_share import AdaptedImages
 from synthaug.data import fingerprints, fold_split, long_tail, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
@@ -81,6 +82,7 @@ class Arm:
         conflicts: number of images that were left out since they are in more than one class.
         feedback: the rounds that spread its synthetic images over classes.
         screening: what the run writes down of the screening of its synthetic images; None without any.
+        adapted: what the adapters of its generator were trained on.
     """
 
     real: RealImages
@@ -91,6 +93,7 @@ class Arm:
     conflicts: int = 0
     feedback: tuple[Round, ...] = ()
     screening: dict[str, Any] | None = None
+    adapted: tuple[AdaptedImages, ...] = ()
 
     @property
     def counts(self) -> dict[str, Any]:

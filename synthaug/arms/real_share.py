@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from synthaug.arms.mixing import Counts, Mix
 from synthaug.data import splitting
 from synthaug.data.samples import RealImages, Sample, per_class
 from synthaug.errors import UserError
-from synthaug.generation.adapter_record import AdapterRecord, read_records
+from synthaug.generation.adapter_record import read_records
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, is_guided
@@ -18,6 +19,21 @@ from synthaug.messages import bullets, plural
 from synthaug.runs import identity
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AdaptedImages:
+    """The real images that an adapter of a generator was trained on.
+
+    Attributes:
+        folder: of the adapter.
+        images: number of them.
+        foreign: of which the arm does not have so many.
+    """
+
+    folder: str
+    images: int
+    foreign: int
 
 
 def redrawn(real: RealImages, settings: Mapping[str, Any]) -> RealImages:
@@ -52,8 +68,7 @@ def source_images(
     """
     if isinstance(generator, FolderGenerator):
         return None
-    if records := read_records(getattr(generator, "adapter_files", ())):
-        _check_adapters(records, real, settings, set() if announced is None else announced)
+    _tell_foreign(adapted_images(real, settings, generator), settings, set() if announced is None else announced)
     if not is_guided(generator):
         return None
     mix = Mix.of(settings["mix"])
@@ -90,12 +105,25 @@ def select(real: RealImages, settings: Mapping[str, Any], least: int = 0) -> lis
     return mixing.select(real.train, [], alone, identity.selection_seed(settings), real.more)
 
 
-def _check_adapters(
-    records: Mapping[Path, AdapterRecord], real: RealImages, settings: Mapping[str, Any], announced: set[str]
-) -> None:
-    """Refuse adapters that saw validation or test images; warn of those that saw more than the arm has."""
+def adapted_images(
+    real: RealImages, settings: Mapping[str, Any], generator: Generator | FolderGenerator
+) -> tuple[AdaptedImages, ...]:
+    """Return what each adapter of a generator was trained on, as far as `synthaug.adapt` has recorded it.
+
+    Args:
+        real: the dataset, from `redrawn`.
+        settings: of the run.
+        generator: of the run.
+
+    Raises:
+        UserError: an adapter that saw images of the validation or test set.
+    """
+    records = read_records(getattr(generator, "adapter_files", ()))
+    if not records:
+        return ()
     held_out = {sample.sha256: split for split in ("val", "test") for sample in real.splits[split]}
     share = {sample.sha256 for sample in select(real, settings)}
+    adapted = []
     for folder, record in records.items():
         leaks = [f"{held_out[image.sha256]}: {image.path}" for image in record.images if image.sha256 in held_out]
         if leaks:
@@ -105,12 +133,19 @@ def _check_adapters(
                 f"python -m synthaug.adapt mix={settings['mix']['name']} seed={settings['seed']}"
             )
         foreign = sum(image.sha256 not in share for image in record.images)
+        adapted.append(AdaptedImages(str(folder), len(record.images), foreign))
+    return tuple(adapted)
+
+
+def _tell_foreign(adapted: Iterable[AdaptedImages], settings: Mapping[str, Any], announced: set[str]) -> None:
+    """Warn of adapters that saw more real images than the arm has, once each."""
+    for adapter in adapted:
         text = (
-            f"mix={settings['mix']['name']} seed={settings['seed']}: the adapter {folder} was trained on "
-            f"{plural(len(record.images), 'real image')}, {foreign} of which the arm does not have: its result is that "
-            "of more real images than it is counted with."
+            f"mix={settings['mix']['name']} seed={settings['seed']}: the adapter {adapter.folder} was trained on "
+            f"{plural(adapter.images, 'real image')}, {adapter.foreign} of which the arm does not have: its result is "
+            "that of more real images than it is counted with."
         )
-        if foreign and text not in announced:
+        if adapter.foreign and text not in announced:
             announced.add(text)
             log.warning("%s", text)
 

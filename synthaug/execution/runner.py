@@ -310,11 +310,10 @@ def build_arm_of(session: Session, job: Job) -> build.Arm:
     _announce_power(session, job, len(data.real.test))
     data = replace(data, real=real_share.redrawn(data.real, settings))
     generator = make_generator(job)
-    sources = (
-        real_share.source_images(data.real, settings, generator, session.announced)
-        if Mix.of(settings["mix"]).has_synthetic
-        else None
-    )
+    sources, adapted = None, tuple[real_share.AdaptedImages, ...]()
+    if Mix.of(settings["mix"]).has_synthetic:
+        sources = real_share.source_images(data.real, settings, generator, session.announced)
+        adapted = real_share.adapted_images(data.real, settings, generator)
     source = build.synthetic_images(
         settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources, data.real.train
     )
@@ -332,7 +331,8 @@ def build_arm_of(session: Session, job: Job) -> build.Arm:
     synthetic = build.screened_images(source, settings, data.real, data.store)
 
     def build_arm(counts: Mapping[str, Counts] | None = None) -> build.Arm:
-        return build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"], counts)
+        arm = build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"], counts)
+        return replace(arm, adapted=adapted)
 
     if settings["feedback"] is None or not Mix.of(settings["mix"]).has_synthetic:
         return build_arm()

@@ -3,6 +3,7 @@
 import datetime
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,7 @@ def run_fields(key: RunKey, settings: Mapping[str, Any], arm: Arm) -> dict[str, 
         "counts": arm.counts,
         **({"feedback": feedback.as_json(arm.feedback)} if arm.feedback else {}),
         **({"screening": arm.screening} if arm.screening else {}),
+        **({"adapters": [asdict(adapter) for adapter in arm.adapted]} if arm.adapted else {}),
     }
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from synthaug.arms.epoch_images import EpochImages
+from synthaug.arms.real_share import AdaptedImages
 from synthaug.data.augment import Augmentation
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_rows
@@ -107,6 +109,15 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(study: Path, 
     assert epochs.seeds == {1}  # of dropout, augmentation and order
     assert same_run(study / "run", tmp_path / "again")
     assert not same_weights(study / "run", tmp_path / "other")
+
+
+def test_a_result_says_what_the_adapters_of_its_generator_saw(study: Path) -> None:
+    configured = run_settings(study)
+    arm = build_arm(configured)
+    assert "adapters" not in fit.run_fields(KEY, configured, arm)
+    adapted = replace(arm, adapted=(AdaptedImages("adapters/mine", 8, 4),))
+    recorded = fit.run_fields(KEY, configured, adapted)["adapters"]
+    assert recorded == [{"folder": "adapters/mine", "images": 8, "foreign": 4}]
 
 
 def test_batches_of_workers_are_the_same(study: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ _TITLES = {
     "filled_classes": "classes filled with synthetic images",
     "feedback_shares": "synthetic share of the classes by feedback",
     "class_shares": "synthetic share of the classes",
+    "adapters": "real images of the adapters",
     "real_images": "dataset of real images",
     "pretraining": "test images in earlier training",
     "seed_variance": "variance between seeds",

@@ -21,7 +21,7 @@ def run_checks(group: Group) -> list[Check]:
     runs = [item for item in group.runs if item.compared]
     checks: list[Check | None] = [_smoke_test(runs), _runs(group)]
     if runs:
-        checks += [_training_length(runs), *_class_shares(runs), _recorded_accuracy(runs)]
+        checks += [_training_length(runs), *_class_shares(runs), _adapters(runs), _recorded_accuracy(runs)]
         checks += [_unreadable_images(runs), _run_files(runs)]
         checks += [
             _same(code, severity, [(run, facts(_result(run))) for run in runs if not _draws(run, code)])
@@ -85,6 +85,13 @@ def _class_shares(runs: Sequence[ComparedRun]) -> list[Check]:
     if unequal or (mixed and not checks):
         checks.append(Check("class_shares", SERIOUS if unequal else PASSED, {"runs": unequal}))
     return checks
+
+
+def _adapters(runs: Sequence[ComparedRun]) -> Check | None:
+    """Adapters of a generator that saw real images which the arm does not have, and is not counted with."""
+    adapters = [(item.run.label, adapter) for item in runs for adapter in _result(item).get("adapters", ())]
+    foreign = [{"run": run, **adapter} for run, adapter in adapters if adapter["foreign"]]
+    return Check("adapters", SERIOUS if foreign else PASSED, {"runs": foreign}) if adapters else None
 
 
 def _recorded_accuracy(runs: Sequence[ComparedRun]) -> Check:

@@ -47,6 +47,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("training_length", PASSED, {"low": 1248, "high": 1248, "shortest": [], "longest": []}),
     ("training_length", SERIOUS, {"low": 248, "high": 1000, "shortest": ["real40"], "longest": ["5", "6", "7", "8"]}),
     ("filled_classes", WARNING, {"runs": [UNEQUAL] * 4}),
+    ("adapters", PASSED, {"runs": []}),
+    ("adapters", SERIOUS, {"runs": [{"run": "64-seed0", "folder": "adapters/mine", "images": 20, "foreign": 12}]}),
     ("feedback_shares", INFORMATION, {"runs": [UNEQUAL] * 4}),
     ("class_shares", PASSED, {"runs": []}),
     ("class_shares", SERIOUS, {"runs": [UNEQUAL] * 4}),

@@ -108,6 +108,17 @@ def test_unequal_shares_that_feedback_was_asked_for_are_told_as_information(tmp_
     )
 
 
+def test_an_adapter_that_saw_more_than_its_arm_has_is_serious(tmp_path: Path) -> None:
+    study = small_study(tmp_path)
+    assert "adapters" not in checks_of(study)
+    adapter: dict[str, object] = {"folder": "adapters/mine", "images": 20, "foreign": 0}
+    edit_result(run_folder(study, "64"), {"adapters": [adapter]})
+    assert checks_of(study)["adapters"].severity == PASSED
+    edit_result(run_folder(study, "64"), {"adapters": [adapter, adapter | {"foreign": 12}]})
+    found = {"run": "64-seed0", "folder": "adapters/mine", "images": 20, "foreign": 12}
+    assert checks_of(study)["adapters"] == Check("adapters", SERIOUS, {"runs": [found]})
+
+
 def test_classes_of_one_origin_each_are_unequal(tmp_path: Path) -> None:
     study = small_study(tmp_path)
     counts = {
