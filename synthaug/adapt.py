@@ -1,4 +1,4 @@
-"""Adapt a generator to a few real images of an arm: train a LoRA, and write a generator that uses it.
+"""Adapt a generator to a few real images of an arm: train a LoRA or words, and write a generator that uses them.
 
 python -m synthaug.adapt generator=sd15 dataset=imagefolder dataset.root=photos adapt.images_per_class=20
 """
@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 HELP = CommandHelp(
     "adapt",
-    "Train a LoRA for the generator on real images of the arm, and write a generator that uses it. The images are "
+    "Train a LoRA for the generator, or a word for each class, on real images of the arm, and write a generator that "
+    "uses it. The images are "
     "those that the arm trains on itself (mix, seed), so that the comparison stays fair; validation and test images "
     "are refused. A stopped command resumes.",
     [
@@ -37,7 +38,7 @@ HELP = CommandHelp(
             "Stable Diffusion 1.5, on all training images of your photographs",
         ),
     ],
-    nested="adapt.steps=1000, adapt.rank=16 or adapt.per_class=true (a LoRA for each class)",
+    nested="adapt.steps=1000, adapt.per_class=true (a LoRA for each class) or adapt.method=textual_inversion",
     groups=("dataset", "generator", "prompts", "mix"),
     keys=("seed", "output_dir"),
     end="Exit codes: 0 the adapter exists; 1 training failed; 2 the command or the\n"

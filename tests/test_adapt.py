@@ -95,9 +95,9 @@ def test_fewer_images_are_among_more(strokes: Path) -> None:
         images("mix=synthetic")
 
 
-@pytest.mark.parametrize("per_class", [False, True])
-def test_generator_that_was_written_is_found_and_samples(strokes: Path, per_class: bool) -> None:
-    path = adapt.adapt(job_of("mix=64", f"adapt.per_class={per_class}", "adapt.name=mine"))
+@pytest.mark.parametrize("typed", ["adapt.per_class=false", "adapt.per_class=true", "adapt.method=textual_inversion"])
+def test_generator_that_was_written_is_found_and_samples(strokes: Path, typed: str) -> None:
+    path = adapt.adapt(job_of("mix=64", typed, "adapt.name=mine"))
     assert path == Path("outputs/conf/generator/mine.yaml")
     assert path.read_text(encoding="utf-8").startswith("# tiny_digits adapted to strokes")
     (job,) = commands.jobs_of(
@@ -108,12 +108,15 @@ def test_generator_that_was_written_is_found_and_samples(strokes: Path, per_clas
     assert isinstance(adapted, DiffusionGenerator)
     adapted.check(["0", "1"])
     assert job.synthetic_set != job_of("mix=64").synthetic_set
+    prompts = build.make_prompts(job.settings, adapted)
+    assert prompts.prompt("1", 0) == f"a handwritten digit {'<1>' if 'inversion' in typed else '1'}"
     images = [
-        np.asarray(generator.sample(["a handwritten digit 1"], [7], classes=["1"])[0]) for generator in (adapted, plain)
+        np.asarray(generator.sample([text], [7], classes=["1"])[0])
+        for generator, text in ((adapted, prompts.prompt("1", 0)), (plain, "a handwritten digit 1"))
     ]
     assert (images[0] != images[1]).any()
     folder = Path("outputs/adapters/strokes/mine")
-    expected = ["adapter.json", *(["0", "1"] if per_class else ["pytorch_lora_weights.safetensors"])]
+    expected = ["adapter.json", *(["pytorch_lora_weights.safetensors"] if "false" in typed else ["0", "1"])]
     assert sorted(path.name for path in folder.iterdir()) == sorted(expected)
 
 
@@ -153,7 +156,7 @@ def test_second_command_finds_the_adapter_and_a_changed_recipe_is_refused(
     def fail(*arguments: Any, **more: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(adaptation, "train_lora", fail)
+    monkeypatch.setattr(adaptation, "train_adapter", fail)
     assert train("mix=64") == folder
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     with pytest.raises(UserError, match=r"training\.steps: recorded 2, now 3\n(?s:.)*adapt\.name=<name>"):
@@ -167,15 +170,15 @@ def test_stopped_training_leaves_no_adapter_and_goes_on(strokes: Path, monkeypat
     arguments = ["mix=64", "adapt.per_class=true", "adapt.name=mine"]
     folder = Path("outputs/adapters/strokes/mine")
     trained: list[str] = []
-    train_lora = adaptation.train_lora
+    train_adapter = adaptation.train_adapter
 
     def stop(*positional: Any) -> list[float]:
-        trained.append(positional[-1])
+        trained.append(positional[-2])
         if len(trained) == 2:
             raise KeyboardInterrupt
-        return train_lora(*positional)
+        return train_adapter(*positional)
 
-    monkeypatch.setattr(adaptation, "train_lora", stop)
+    monkeypatch.setattr(adaptation, "train_adapter", stop)
     with pytest.raises(KeyboardInterrupt):
         adapt.adapt(job_of(*arguments))
     assert not folder.exists()
@@ -192,7 +195,7 @@ def test_stopped_training_of_another_recipe_is_dropped(strokes: Path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(adaptation, "train_lora", stop)
+        context.setattr(adaptation, "train_adapter", stop)
         with pytest.raises(KeyboardInterrupt):
             adapt.adapt(job_of("mix=64", "adapt.name=mine"))
     partial = Path("outputs/adapters/strokes/.mine")
@@ -247,10 +250,13 @@ def test_adapter_that_saw_held_out_images_is_refused_by_content(strokes: Path, s
 
 def test_what_cannot_be_adapted_is_refused_before_a_model_is_loaded(strokes: Path, tmp_path: Path) -> None:
     (tmp_path / "lora.safetensors").touch()
+    (tmp_path / "texts.yaml").write_text("'0': [a zero]\n'1': [a one]\n", encoding="utf-8")
     for arguments, message in {
         ("generator=folder", "generator.root=pool"): "is no model that can be adapted",
         ("generator.lora=lora.safetensors",): "has adapters already",
         ("generator.classes=[one]",): "was trained on the classes one only",
+        ("adapt.vectors=2",): r"adapt\.vectors=2: must be 1, or adapt\.method=textual_inversion",
+        ("adapt.method=textual_inversion", "prompts=file", "prompts.file=texts.yaml"): "a file holds whole prompts",
     }.items():
         with pytest.raises(UserError, match=message):
             adapt.adapt(job_of("mix=64", *arguments))
@@ -265,7 +271,16 @@ def test_photographs_are_none_that_the_embedded_model_can_show(strokes: Path) ->
 
 @pytest.mark.parametrize(
     "typed",
-    ["adapt.steps=0", "adapt.rank=0", "adapt.lr=0", "adapt.layers=some", "adapt.resolution=100", "adapt.name=a/b"],
+    [
+        "adapt.steps=0",
+        "adapt.method=some",
+        "adapt.vectors=0",
+        "adapt.rank=0",
+        "adapt.lr=0",
+        "adapt.layers=some",
+        "adapt.resolution=100",
+        "adapt.name=a/b",
+    ],
 )
 def test_bad_settings_are_refused_with_the_configuration(strokes: Path, typed: str) -> None:
     with pytest.raises(UserError, match=typed.partition("=")[0].replace(".", r"\.")):

@@ -2,6 +2,7 @@
 
     <output_dir>/adapters/<dataset>/<name>/adapter.json                        images, recipe, loss, versions
     <output_dir>/adapters/<dataset>/<name>/pytorch_lora_weights.safetensors    or one in a folder for each class
+    <output_dir>/adapters/<dataset>/<name>/<class>/learned_embeds.safetensors  its word, by textual inversion
 
 The folder is whole or absent: a training that was stopped lies beside it, in `.<name>`, and goes on from there.
 """
@@ -22,6 +23,7 @@ from synthaug.environment import hidden_settings
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.generation.adapter_record import RECORD, AdapterRecord, TrainingImage, read_record
+from synthaug.generation.learned_words import LearnedWord, class_tokens
 from synthaug.generation.prompts import Prompts, read_prompts
 from synthaug.generation.source_images import SourceImages
 from synthaug.messages import bullets, plural
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 ALL = "all"  # the key of an adapter for all classes
 _LOSSES = "losses.json"
+_ADAPTERS = ("lora", "lora_per_class", "textual_inversion", "textual_inversion_per_class")  # keys of a generator
 
 
 @dataclass(frozen=True)
@@ -41,9 +44,10 @@ class AdaptationPlan:
         folder: of the adapter.
         sources: the real images.
         prompts: of the classes.
-        training: how a LoRA is trained, the fields of `generation.adaptation.Recipe`.
+        training: how it is trained, the fields of `generation.adaptation.Recipe`.
         recipe: everything that decides the adapter besides the images.
         is_per_class: whether each class has one of its own.
+        words: class → its word, where words are learned.
         description: in words.
     """
 
@@ -54,10 +58,11 @@ class AdaptationPlan:
     recipe: Mapping[str, Any]
     is_per_class: bool
     description: str
+    words: Mapping[str, LearnedWord]
 
     @property
     def parts(self) -> dict[str, list[Sample]]:
-        """Class, or `ALL` → the images of its LoRA."""
+        """Class, or `ALL` → the images of its adapter."""
         if self.is_per_class:
             return {name: list(samples) for name, samples in self.sources.by_class.items()}
         return {ALL: [sample for samples in self.sources.by_class.values() for sample in samples]}
@@ -66,12 +71,15 @@ class AdaptationPlan:
     def generator_keys(self) -> dict[str, Any]:
         """Keys of the generator that uses the adapter."""
         folder = self.folder.absolute()
+        if self.words:
+            entries = {name: {"model": str(folder / name), "token": word.token} for name, word in self.words.items()}
+            return {"textual_inversion_per_class": entries}
         if self.is_per_class:
             return {"lora_per_class": {name: str(folder / name) for name in self.sources.by_class}}
         return {"lora": str(folder)}
 
     def part_folder(self, root: Path, part: str) -> Path:
-        """Return where the LoRA of a part lies.
+        """Return where the adapter of a part lies.
 
         Args:
             root: of the adapter.
@@ -91,13 +99,13 @@ def plan(settings: Mapping[str, Any], generator: Any, prepare: Callable[[], None
     Raises:
         UserError: everything that is wrong with the settings, the images or the prompts.
     """
-    from synthaug.generation.adaptation import Recipe, check_recipe
+    from synthaug.generation.adaptation import TEXTUAL_INVERSION, Recipe, check_recipe
 
     options = settings["adapt"]
     recipe = Recipe(**{field.name: options[field.name] for field in fields(Recipe) if field.name != "seed"},
                     seed=identity.run_seed(settings))  # fmt: skip
     check_recipe(recipe)
-    if generator.lora or generator.textual_inversion or getattr(generator, "lora_per_class", None):
+    if any(getattr(generator, key) for key in _ADAPTERS):
         raise UserError(
             "synthaug.adapt: the generator has adapters already, and an adapter of an adapted model does not fit the "
             "model alone: choose the generator without them (generator.lora=null)."
@@ -110,15 +118,26 @@ def plan(settings: Mapping[str, Any], generator: Any, prepare: Callable[[], None
     real = real_share.redrawn(data.real, settings)
     samples = _choose(real_share.select(real, settings), real.classes, options["images_per_class"], settings)
     real_share.require_training_images(samples, real)
-    prompts = read_prompts(settings["prompts"], generator.prompt)
+    tokens = class_tokens(real.classes) if recipe.method == TEXTUAL_INVERSION else {}
+    spoken = Prompts(names=settings["prompts"]["names"]).spoken
+    words = {name: LearnedWord(token, recipe.initializer or spoken(name)) for name, token in tokens.items()}
+    if words and settings["prompts"]["file"] is not None:
+        raise UserError(
+            f"adapt.method={recipe.method}, prompts.file={settings['prompts']['file']}: a learned word stands in the "
+            "place of the class's name, and a file holds whole prompts: take templates (prompts=default), or a LoRA."
+        )
+    prompts = read_prompts(settings["prompts"], generator.prompt, tokens)
     prompts.check(real.classes)
     generator.check(real.classes)
     sources = SourceImages(Path(dataset["root"]).expanduser(), per_class(samples, real.classes))
-    name = options["name"] or f"{settings['generator']['name']}-{'-'.join(['lora', *identity.share_words(settings)])}"
-    what = "for each class" if options["per_class"] else "for all classes"
+    is_per_class = bool(options["per_class"] or words)
+    parts = ["word" if words else "lora", *identity.share_words(settings)]
+    name = options["name"] or f"{settings['generator']['name']}-{'-'.join(parts)}"
     description = (
-        f"{settings['generator']['name']} adapted to {dataset['name']} by synthaug.adapt: a LoRA {what}, "
-        f"{plural(len(samples), 'image')}, {plural(recipe.steps, 'step')} of rank {recipe.rank}"
+        f"{settings['generator']['name']} adapted to {dataset['name']} by synthaug.adapt: a "
+        f"{'word' if words else 'LoRA'} for {'each class' if is_per_class else 'all classes'}, "
+        f"{plural(len(samples), 'image')}, {plural(recipe.steps, 'step')}, "
+        + (plural(recipe.vectors, "vector") if words else f"rank {recipe.rank}")
     )
     return AdaptationPlan(
         build.images_folder(settings) / "adapters" / dataset["name"] / name,
@@ -127,13 +146,15 @@ def plan(settings: Mapping[str, Any], generator: Any, prepare: Callable[[], None
         asdict(recipe),
         {
             "training": asdict(recipe),
-            "per_class": bool(options["per_class"]),
+            "per_class": is_per_class,
+            "words": {name: word.initializer for name, word in words.items()},
             "generator": hidden_settings(generator.settings),
             "prompts": {class_name: prompts.distinct(class_name) for class_name in real.classes},
             "images": digest(samples),
         },
-        bool(options["per_class"]),
+        is_per_class,
         description,
+        words,
     )
 
 
@@ -197,9 +218,9 @@ def train(planned: AdaptationPlan, generator: Any) -> None:
                 title = "adapting" if part == ALL else f"adapting {part} ({number} of {len(planned.parts)})"
                 images = [planned.sources.read(sample) for sample in samples]
                 texts = [planned.prompts.prompt(sample.class_name, index) for index, sample in enumerate(samples)]
-                curve = adaptation.train_lora(
+                curve = adaptation.train_adapter(
                     pipeline, generator.model, images, texts, recipe, folder / "checkpoint.pt", folder, size,
-                    generator.crop, title,
+                    generator.crop, title, planned.words.get(part),
                 )  # fmt: skip
                 write_json(finished, {"losses": _shorten(curve)})
             losses[part] = read_json(finished)["losses"]

@@ -36,7 +36,7 @@ from synthaug.files import read_json, write_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.image_formats import MATCH, MatchedFormats
 from synthaug.generation.pool_sources import PoolSource
-from synthaug.generation.prompts import read_prompts
+from synthaug.generation.prompts import Prompts, read_prompts
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
 from synthaug.messages import bullets, plural
@@ -338,9 +338,22 @@ def synthetic_images(
             )
         return FolderPool(folder, generator, matched_formats(settings, folder, training))
     series = f"draw {draw}" if draw else ""
-    prompts = read_prompts(settings["prompts"], generator.prompt)
+    prompts = make_prompts(settings, generator)
     formats = matched_formats(settings, folder, training)
     return SyntheticSet(folder, generator, prompts, series, announced, sources, formats)
+
+
+def make_prompts(settings: Mapping[str, Any], generator: Any) -> Prompts:
+    """Return the prompts of a run.
+
+    Args:
+        settings: of the run.
+        generator: of the run, which may have learned words for classes.
+
+    Raises:
+        UserError: prompts that cannot be read.
+    """
+    return read_prompts(settings["prompts"], generator.prompt, getattr(generator, "class_words", None))
 
 
 def matched_formats(settings: Mapping[str, Any], folder: Path, training: Sequence[Sample]) -> MatchedFormats | None:

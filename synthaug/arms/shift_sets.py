@@ -22,7 +22,6 @@ from synthaug.data.samples import RealImages, Sample, label_conflicts, per_class
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
-from synthaug.generation.prompts import read_prompts
 from synthaug.generation.synthetic_set import Generator, SyntheticSet, is_guided
 from synthaug.messages import bullets, plural
 from synthaug.runs import layout
@@ -91,7 +90,7 @@ def held_out_images(
             "images is new to a run: leave the shift set out, or take a generator without guidance by images."
         )
     folder = build.images_folder(settings) / "held_out" / dataset / name
-    prompts = read_prompts(settings["prompts"], generator.prompt)
+    prompts = build.make_prompts(settings, generator)
     formats = build.matched_formats(settings, folder, training)
     return SyntheticSet(folder, generator, prompts, "held out", announced, formats=formats)
 

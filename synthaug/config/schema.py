@@ -198,15 +198,19 @@ class PromptsConfig:
 class AdaptConfig:
     """What `synthaug.adapt` trains: mirrors `generation.adaptation.Recipe`, which may not be imported here.
 
-    `images_per_class` null takes all real images of the arm; with `per_class`, each class has a LoRA of its own.
+    `images_per_class` null takes all real images of the arm; with `per_class`, each class has a LoRA of its own. A
+    word learned by textual inversion always is of one class.
     """
 
     name: str | None = None
     images_per_class: int | None = None
     per_class: bool = False
+    method: str = "lora"
     steps: int = 500
     rank: int = 8
-    lr: float = 1e-4
+    vectors: int = 1
+    initializer: str | None = None
+    lr: float | None = None
     batch_size: int = 4
     layers: str = "attention"
     resolution: int | None = None

@@ -151,7 +151,9 @@ _RULES: Mapping[str, Rule] = {
     "adapt.images_per_class": _number(1, words="at least 1, or null: all real images of the arm"),
     "adapt.steps": _number(1),
     "adapt.rank": _number(1),
-    "adapt.lr": _number(0, above=True),
+    "adapt.method": (lambda method: method in ("lora", "textual_inversion"), "lora or textual_inversion"),
+    "adapt.vectors": _number(1),
+    "adapt.lr": _number(0, above=True, words="more than 0, or null: the method's"),
     "adapt.batch_size": _number(1),
     "adapt.layers": (lambda layers: layers in ("attention", "all"), "attention or all"),
     "adapt.resolution": (

@@ -1,13 +1,14 @@
-"""Training of a LoRA: a text-to-image model of the Stable Diffusion family is adapted to a few images.
+"""Training of a LoRA or a word: a text-to-image model of the Stable Diffusion family is adapted to a few images.
 
-Latents and prompts are encoded once. What a step draws (images, noise, time steps) depends on the seed and the number
-of the step alone, so that a training that was stopped goes on as if nothing had happened.
+Latents are encoded once, and prompts too where their encoder stays as it is. What a step draws (images, noise, time
+steps) depends on the seed and the number of the step alone, so that a training that was stopped goes on as if nothing
+had happened.
 """
 
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +21,10 @@ from tqdm import tqdm
 
 from synthaug.errors import UserError, raise_all
 from synthaug.files import whole_file
+from synthaug.generation.encoders import check_prompt_lengths
 from synthaug.generation.hub import one_line
 from synthaug.generation.image_guidance import fit, sampled_size
+from synthaug.generation.learned_words import LearnedWord, learned_word, save_word
 from synthaug.generation.memory import is_out_of_memory, memory_error
 from synthaug.generation.options import read_component
 from synthaug.generation.pipeline_guidance import is_turbo, published_values
@@ -29,6 +32,8 @@ from synthaug.generation.quiet import quiet
 
 log = logging.getLogger(__name__)
 
+LORA, TEXTUAL_INVERSION = "lora", "textual_inversion"
+LEARNING_RATES = {LORA: 1e-4, TEXTUAL_INVERSION: 5e-4}  # as the examples of diffusers have them
 LAYERS = {
     "attention": ["to_q", "to_k", "to_v", "to_out.0"],
     "all": ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"],
@@ -43,24 +48,31 @@ _NAME = "adapted"  # of the LoRA within the denoiser
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a LoRA is trained.
+    """How an adapter is trained.
 
     Attributes:
+        method: "lora", or "textual_inversion" for a word that stands for the images.
         steps: optimizer steps.
         rank: of the LoRA's matrices.
-        lr: learning rate, which falls to 0 along a cosine.
+        vectors: of a word: as how many tokens it is read.
+        initializer: words from whose meaning a word begins; None: the name of its class.
+        lr: learning rate, which falls to 0 along a cosine; None: the method's.
         batch_size: images per step.
         layers: "attention" for its projections, "all" for the other layers of blocks as well.
         resolution: side of the training images in pixels; None is the model's own.
-        prompt_dropout: share of the images that are trained without their prompt, for classifier-free guidance.
+        prompt_dropout: share of the images that are trained without their prompt, for classifier-free guidance; a word
+            would learn nothing from them, and does without.
         snr_gamma: least signal-to-noise ratio above which time steps are weighted down (Hang et al. 2023); None weighs
             all alike.
         seed: of initial weights, order, noise and time steps.
     """
 
+    method: str = LORA
     steps: int = 500
     rank: int = 8
-    lr: float = 1e-4
+    vectors: int = 1
+    initializer: str | None = None
+    lr: float | None = None
     batch_size: int = 4
     layers: str = "attention"
     resolution: int | None = None
@@ -68,14 +80,24 @@ class Recipe:
     snr_gamma: float | None = None
     seed: int = 0
 
+    @property
+    def rate(self) -> float:
+        """The learning rate at the beginning."""
+        return LEARNING_RATES[self.method] if self.lr is None else self.lr
+
+    @property
+    def dropout(self) -> float:
+        """The share of images that are trained without their prompt."""
+        return self.prompt_dropout if self.method == LORA else 0.0
+
 
 @dataclass(frozen=True)
 class _Encoded:
-    """What a step is computed from: latents, the mean of what the encoder says, and the encoding of each prompt."""
+    """What a step is computed from: latents, the mean of what the encoder says; prompts, and what encodes one."""
 
     latents: Any
-    prompts: list[dict[str, Any]]
-    empty: dict[str, Any]
+    prompts: Sequence[str]
+    encode: Callable[[str], dict[str, Any]]
 
 
 def check_pipeline(pipeline: Any, model: str) -> None:
@@ -104,7 +126,7 @@ def check_pipeline(pipeline: Any, model: str) -> None:
         )
 
 
-def train_lora(
+def train_adapter(
     pipeline: Any,
     model: str,
     images: Sequence[Image.Image],
@@ -115,8 +137,9 @@ def train_lora(
     size: tuple[int, int] | None = None,
     crop: int | None = None,
     title: str = "adapting",
+    word: LearnedWord | None = None,
 ) -> list[float]:
-    """Train a LoRA for a pipeline's denoiser and write its file, which any program for diffusers reads.
+    """Train a LoRA for a pipeline's denoiser, or a word, and write its file, which any program for diffusers reads.
 
     Args:
         pipeline: on its device; comes back as it was.
@@ -125,10 +148,11 @@ def train_lora(
         prompts: one per image.
         recipe: of the training.
         checkpoint: file of the state, written every minute and when the training is stopped; gone at the end.
-        destination: folder of the LoRA's file.
+        destination: folder of the adapter's file.
         size: height and width of the training images; None is the model's own.
         crop: side of the centre square that is kept of the model's images.
         title: of the progress bar.
+        word: that is learned, which the prompts use; None trains a LoRA.
 
     Returns:
         The loss of every step.
@@ -140,14 +164,26 @@ def train_lora(
     import torch
 
     device = str(pipeline.device)
+    size = size or sampled_size(pipeline, None, None)
+    encode = partial(_encode_prompt, pipeline, size=size)
     try:
-        encoded = _encode(pipeline, model, images, prompts, size or sampled_size(pipeline, None, None), crop)
-        with _lora(pipeline.unet, recipe) as parameters:
-            losses = _optimize(pipeline, encoded, parameters, recipe, checkpoint, title)
-            _save(pipeline, destination)
+        latents = _encode_images(pipeline, model, images, size, crop)
+        if word is not None:
+            with learned_word(pipeline, word, recipe.vectors) as learned, _frozen(pipeline, [*learned]):
+                check_prompt_lengths(pipeline, model, prompts, None)
+                encoded, parameters = _Encoded(latents, prompts, encode), list(learned.values())
+                losses = _optimize(pipeline, encoded, parameters, recipe, checkpoint, title)
+                save_word(word, learned, destination)
+        else:
+            with torch.no_grad(), quiet():
+                texts = {text: encode(text) for text in dict.fromkeys([*prompts, ""])}
+            with _frozen(pipeline), _lora(pipeline.unet, recipe) as parameters:
+                encoded = _Encoded(latents, prompts, texts.__getitem__)
+                losses = _optimize(pipeline, encoded, parameters, recipe, checkpoint, title)
+                _save(pipeline, destination)
     except Exception as error:
         if is_out_of_memory(error):
-            raise memory_error(model, f"training a LoRA with adapt.batch_size={recipe.batch_size}", device) from error
+            raise memory_error(model, f"its training with adapt.batch_size={recipe.batch_size}", device) from error
         raise
     finally:
         if torch.cuda.is_available():
@@ -156,15 +192,10 @@ def train_lora(
     return losses
 
 
-def _encode(
-    pipeline: Any,
-    model: str,
-    images: Sequence[Image.Image],
-    prompts: Sequence[str],
-    size: tuple[int, int],
-    crop: int | None,
-) -> _Encoded:
-    """Encode images and prompts once."""
+def _encode_images(
+    pipeline: Any, model: str, images: Sequence[Image.Image], size: tuple[int, int], crop: int | None
+) -> Any:
+    """Return the latents of images."""
     import torch
 
     device, autoencoder = pipeline.device, pipeline.vae
@@ -185,10 +216,8 @@ def _encode(
             means.append(latent.mean.float())
         if upcast:
             autoencoder.to(dtype)
-        texts = {text: _encode_prompt(pipeline, text, size) for text in dict.fromkeys([*prompts, ""])}
     _check_reconstruction(model, float(np.mean(errors)))
-    latents = torch.cat(means) * autoencoder.config.scaling_factor
-    return _Encoded(latents, [texts[text] for text in prompts], texts[""])
+    return torch.cat(means) * autoencoder.config.scaling_factor
 
 
 def _check_reconstruction(model: str, squared_error: float) -> None:
@@ -198,7 +227,7 @@ def _check_reconstruction(model: str, squared_error: float) -> None:
     if psnr < _LEAST_PSNR:
         raise UserError(
             f"synthaug.adapt: the autoencoder of {model} cannot show these images (PSNR {psnr:.1f} dB after encoding "
-            f"and decoding, {_LEAST_PSNR} are the least), and a LoRA does not change it: its images would look like "
+            f"and decoding, {_LEAST_PSNR} are the least), and no adapter changes it: its images would look like "
             "nothing. Choose a model that was trained on images of this kind."
         )
 
@@ -207,8 +236,8 @@ def _encode_prompt(pipeline: Any, text: str, size: tuple[int, int]) -> dict[str,
     """Return the conditions of the denoiser for a prompt."""
     import torch
 
-    encoded = pipeline.encode_prompt(
-        prompt=text, device=pipeline.device, num_images_per_prompt=1, do_classifier_free_guidance=False
+    encoded = type(pipeline).encode_prompt(  # and not what a loaded pipeline remembers
+        pipeline, prompt=text, device=pipeline.device, num_images_per_prompt=1, do_classifier_free_guidance=False
     )
     conditions = {"encoder_hidden_states": encoded[0]}
     if pipeline.unet.config.addition_embed_type == "text_time":
@@ -218,13 +247,33 @@ def _encode_prompt(pipeline: Any, text: str, size: tuple[int, int]) -> dict[str,
 
 
 @contextmanager
+def _frozen(pipeline: Any, encoders: Sequence[str] = ()) -> Iterator[None]:
+    """Train none of the weights of the denoiser, nor of text encoders."""
+    unet = pipeline.unet
+    networks = [unet, *(getattr(pipeline, name) for name in encoders)]
+    trained = [parameter for part in networks for parameter in part.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    checkpointing = unet.device.type != "cpu"  # where memory is scarce
+    if checkpointing:
+        unet.enable_gradient_checkpointing()
+    unet.train()
+    try:
+        yield
+    finally:
+        if checkpointing:
+            unet.disable_gradient_checkpointing()
+        unet.eval()
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
 def _lora(unet: Any, recipe: Recipe) -> Iterator[list[Any]]:
     """Give the denoiser a LoRA that is trained, and take it away at the end."""
     import torch
     from peft import LoraConfig
 
-    trained = [parameter for parameter in unet.parameters() if parameter.requires_grad]
-    unet.requires_grad_(False)
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.rank, init_lora_weights="gaussian", target_modules=LAYERS[recipe.layers]
     )
@@ -232,22 +281,13 @@ def _lora(unet: Any, recipe: Recipe) -> Iterator[list[Any]]:
     torch.manual_seed(recipe.seed)
     unet.add_adapter(config, adapter_name=_NAME)
     torch.set_rng_state(state)
-    checkpointing = unet.device.type != "cpu"  # where memory is scarce
-    if checkpointing:
-        unet.enable_gradient_checkpointing()
-    unet.train()
     parameters = [parameter for parameter in unet.parameters() if parameter.requires_grad]
     for parameter in parameters:
         parameter.data = parameter.data.float()
     try:
         yield parameters
     finally:
-        if checkpointing:
-            unet.disable_gradient_checkpointing()
         unet.unload_lora()
-        unet.eval()
-        for parameter in trained:
-            parameter.requires_grad_(True)
 
 
 def _optimize(
@@ -260,7 +300,7 @@ def _optimize(
     unet, device = pipeline.unet, pipeline.device
     with quiet():
         schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.lr, weight_decay=1e-2)
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=1e-2)
     losses = _resume(checkpoint, recipe, parameters, optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=unet.dtype == torch.float16)
     mixed = torch.autocast(device.type, unet.dtype) if device.type != "cpu" else nullcontext()
@@ -269,7 +309,7 @@ def _optimize(
         try:
             for step in range(len(losses), recipe.steps):
                 for group in optimizer.param_groups:
-                    group["lr"] = recipe.lr * 0.5 * (1 + float(np.cos(np.pi * step / recipe.steps)))
+                    group["lr"] = recipe.rate * 0.5 * (1 + float(np.cos(np.pi * step / recipe.steps)))
                 with mixed:
                     loss = _loss(unet, schedule, encoded, recipe, step)
                 scaler.scale(loss).backward()
@@ -294,7 +334,7 @@ def _optimize(
 def _require_finite(losses: Sequence[float], recipe: Recipe) -> None:
     if not np.isfinite(losses[-1]):
         raise UserError(
-            f"synthaug.adapt: the loss of step {len(losses)} is no number: lower adapt.lr={recipe.lr:g}, or set "
+            f"synthaug.adapt: the loss of step {len(losses)} is no number: lower adapt.lr={recipe.rate:g}, or set "
             "generator.dtype=bfloat16 or float32."
         )
 
@@ -309,8 +349,10 @@ def _loss(unet: Any, schedule: Any, encoded: _Encoded, recipe: Recipe, step: int
     device = latents.device
     noise = torch.randn(latents.shape, generator=draw).to(device)
     steps = torch.randint(0, schedule.config.num_train_timesteps, (len(chosen),), generator=draw).to(device)
-    is_empty = (torch.rand(len(chosen), generator=draw) < recipe.prompt_dropout).tolist()
-    rows = [encoded.empty if empty else encoded.prompts[index] for index, empty in zip(chosen, is_empty, strict=True)]
+    is_empty = (torch.rand(len(chosen), generator=draw) < recipe.dropout).tolist()
+    texts = ["" if empty else encoded.prompts[index] for index, empty in zip(chosen, is_empty, strict=True)]
+    encodings = {text: encoded.encode(text) for text in dict.fromkeys(texts)}
+    rows = [encodings[text] for text in texts]
     conditions = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     states = conditions.pop("encoder_hidden_states")
     dtype = unet.dtype
@@ -414,10 +456,15 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         UserError: all that is wrong with it.
     """
+    is_word = recipe.method == TEXTUAL_INVERSION
     rules = [
+        ("method", recipe.method in LEARNING_RATES, f"one of {', '.join(LEARNING_RATES)}"),
         ("steps", recipe.steps >= 1, "at least 1"),
         ("rank", recipe.rank >= 1, "at least 1"),
-        ("lr", recipe.lr > 0, "more than 0"),
+        ("vectors", recipe.vectors >= 1, "at least 1"),
+        ("vectors", is_word or recipe.vectors <= 1, f"1, or adapt.method={TEXTUAL_INVERSION}"),
+        ("initializer", is_word or recipe.initializer is None, f"null, or adapt.method={TEXTUAL_INVERSION}"),
+        ("lr", recipe.lr is None or recipe.lr > 0, "more than 0, or null"),
         ("batch_size", recipe.batch_size >= 1, "at least 1"),
         ("layers", recipe.layers in LAYERS, f"one of {', '.join(LAYERS)}"),
         (

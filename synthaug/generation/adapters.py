@@ -19,7 +19,7 @@ KINDS = {"lora": "LoRA", "textual_inversion": "textual inversion"}
 _DEFAULT_STEM = {"lora": "pytorch_lora_weights", "textual_inversion": "learned_embeds"}
 _EXCLUSIVE_KEYS = {"lora": {"weight"}, "textual_inversion": {"token"}}
 # Names of the vectors for the two encoders in a file for Stable Diffusion XL.
-_ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
+ENCODERS = {"clip_l": ("text_encoder", "tokenizer"), "clip_g": ("text_encoder_2", "tokenizer_2")}
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,30 @@ def parse_adapters(key: str, value: Any) -> list[Adapter]:
     return adapters
 
 
-def parse_class_loras(value: Any) -> dict[str, Adapter]:
-    """Return class → its LoRA, of the config value of `generator.lora_per_class`.
+def parse_per_class(key: str, value: Any) -> dict[str, Adapter]:
+    """Return class → its adapter, of the config value of `generator.<key>_per_class`.
 
     Args:
+        key: "lora" or "textual_inversion".
         value: null, or a mapping of classes to what `parse_adapters` takes as one entry.
 
     Raises:
         UserError: an entry of another form.
     """
+    name = f"generator.{key}_per_class"
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise UserError(f"generator.lora_per_class={value!r}: must be null, or map each class to a file or folder")
-    parsed = {str(name): parse_adapters("lora", entry) for name, entry in value.items()}
-    if wrong := [name for name, entries in parsed.items() if len(entries) != 1]:
-        raise UserError(f"generator.lora_per_class.{wrong[0]}={value[wrong[0]]!r}: must be one file or folder")
-    return {name: entries[0] for name, entries in parsed.items()}
+        raise UserError(f"{name}={value!r}: must be null, or map each class to a file or folder")
+    parsed = {str(class_name): parse_adapters(key, entry) for class_name, entry in value.items()}
+    for class_name, entries in parsed.items():
+        if len(entries) != 1:
+            raise UserError(f"{name}.{class_name}={value[class_name]!r}: must be one file or folder")
+        if key == "textual_inversion" and entries[0].token is None:
+            raise UserError(
+                f"{name}.{class_name}={value[class_name]!r}: must name its word, {{model: <file>, token: <word>}}"
+            )
+    return {class_name: entries[0] for class_name, entries in parsed.items()}
 
 
 def check_adapters(key: str, adapters: Iterable[Adapter], allow_pickle: bool) -> None:
@@ -201,13 +208,13 @@ def _load_inversion(pipeline: Any, adapter: Adapter, path: Path, name: str) -> N
         tensors = safetensors.torch.load_file(path)
     else:  # allowed by the user; even so nothing but tensors is unpickled
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(tensors, torch.Tensor) or not set(tensors) <= set(_ENCODERS):
+    if isinstance(tensors, torch.Tensor) or not set(tensors) <= set(ENCODERS):
         pipeline.load_textual_inversion(tensors, token=adapter.token)
         return
     if adapter.token is None:
         raise ValueError("the file does not name its word: write {model: <file>, token: <word>}")
     for part, learned in tensors.items():
-        encoder, tokenizer = (getattr(pipeline, attribute) for attribute in _ENCODERS[part])
+        encoder, tokenizer = (getattr(pipeline, attribute) for attribute in ENCODERS[part])
         pipeline.load_textual_inversion(
             {adapter.token: learned}, token=adapter.token, text_encoder=encoder, tokenizer=tokenizer
         )

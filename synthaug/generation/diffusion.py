@@ -72,6 +72,8 @@ class DiffusionGenerator:
         compile: compile the denoiser, which takes minutes once and makes it faster.
         allow_pickle: load weights that come as pickles only, which can run any code when they are read.
         lora_per_class: class → a LoRA for its images alone, in the form of one entry of `lora`.
+        textual_inversion_per_class: class → a learned word that stands for it in prompts, in the form of one entry of
+            `textual_inversion`, with its token.
         strength, mask, ip_adapter, controlnet: start from real images; see `image_guidance.ImageGuidance`.
     """
 
@@ -110,6 +112,7 @@ class DiffusionGenerator:
         ip_adapter: Mapping[str, Any] | None = None,
         controlnet: Mapping[str, Any] | None = None,
         lora_per_class: Mapping[str, Any] | None = None,
+        textual_inversion_per_class: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.prompt = prompt
@@ -142,6 +145,7 @@ class DiffusionGenerator:
         self.strength = strength
         self.mask = mask
         self.lora_per_class = _to_builtin(lora_per_class)
+        self.textual_inversion_per_class = _to_builtin(textual_inversion_per_class)
         self.ip_adapter = _to_builtin(ip_adapter)
         self.controlnet = _to_builtin(controlnet)
         self._guidance = ImageGuidance(strength, mask, self.ip_adapter, self.controlnet)
@@ -159,15 +163,25 @@ class DiffusionGenerator:
         return bool(self.lora_per_class)
 
     @property
+    def class_words(self) -> dict[str, str]:
+        """Class → the learned word that stands for it in prompts, where it has one."""
+        learned = adapters.parse_per_class("textual_inversion", self.textual_inversion_per_class)
+        return {name: str(entry.token) for name, entry in learned.items()}
+
+    @property
     def adapter_files(self) -> list[Path]:
         """The local files and folders of adapters."""
         return adapters.local_files(entry for entries in self._additions().values() for entry in entries)
 
     def _additions(self) -> dict[str, list[adapters.Adapter]]:
-        """Return the adapters of each kind; LoRAs of classes come last."""
-        additions = {key: adapters.parse_adapters(key, getattr(self, key)) for key in adapters.KINDS}
-        additions["lora"] += adapters.parse_class_loras(self.lora_per_class).values()
-        return additions
+        """Return the adapters of each kind; those of classes come last."""
+        return {
+            key: [*adapters.parse_adapters(key, getattr(self, key)), *self._per_class(key).values()]
+            for key in adapters.KINDS
+        }
+
+    def _per_class(self, key: str) -> dict[str, adapters.Adapter]:
+        return adapters.parse_per_class(key, getattr(self, f"{key}_per_class"))
 
     @property
     def is_guided(self) -> bool:
@@ -181,10 +195,8 @@ class DiffusionGenerator:
             "model file base quantization revision variant negative_prompt scheduler num_inference_steps guidance_scale"
         )
         more = "scheduler_options height width crop mode dtype lora lora_per_class textual_inversion"
-        return {
-            name: getattr(self, name)
-            for name in f"{names} {more} max_sequence_length strength mask ip_adapter controlnet".split()
-        }
+        last = "textual_inversion_per_class max_sequence_length strength mask ip_adapter controlnet"
+        return {name: getattr(self, name) for name in f"{names} {more} {last}".split()}
 
     @property
     def call_arguments(self) -> dict[str, Any]:
@@ -216,12 +228,14 @@ class DiffusionGenerator:
         folder = self._locate()
         for key, entries in self._additions().items():
             adapters.check_adapters(key, entries, self.allow_pickle)
-        absent = [name for name in classes if self.lora_per_class and name not in self.lora_per_class]
-        if absent:
-            raise UserError(
-                f"generator.lora_per_class has no LoRA of {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}: "
-                "train one for each class with synthaug.adapt adapt.per_class=true."
-            )
+        for key, kind in adapters.KINDS.items():
+            of_classes = self._per_class(key)
+            if absent := [name for name in classes if of_classes and name not in of_classes]:
+                raise UserError(
+                    f"generator.{key}_per_class has no {kind} of {', '.join(absent[:5])}"
+                    f"{' …' if len(absent) > 5 else ''}: train one for each class with synthaug.adapt "
+                    f"{'adapt.per_class=true' if key == 'lora' else 'adapt.method=textual_inversion'}."
+                )
         configs = read_configs(folder)
         self._guidance.check(self.model, configs and configs[1])
         if configs:
@@ -291,7 +305,7 @@ class DiffusionGenerator:
         if class_name == self._class_in_use:
             return
         additions = self._additions()["lora"]
-        of_classes = list(adapters.parse_class_loras(self.lora_per_class))
+        of_classes = list(self._per_class("lora"))
         shared = len(additions) - len(of_classes)
         places = [*range(shared), shared + of_classes.index(class_name)]
         adapters.use_loras(self._require_loaded().pipeline, {place: additions[place].weight for place in places})
@@ -309,7 +323,10 @@ class DiffusionGenerator:
         """
         pipeline = self._require_loaded().pipeline
         texts = [*prompts, *([self.negative_prompt] if self.negative_prompt else [])]
+        of_classes = set(self.class_words.values())  # of which prompts of some classes alone have not all
         unused = [word for word in self._learned_words if not any(word in text for text in texts)]
+        if not of_classes <= set(unused):
+            unused = [word for word in unused if word not in of_classes]
         raise_all(
             "Words of generator.textual_inversion are in no prompt, so they would have no effect:",
             [f"{word!r}: write it into the prompt, or remove its file" for word in unused],
@@ -577,14 +594,11 @@ class DiffusionGenerator:
         ]
         problems = [f"generator.{key}={getattr(self, key)}: must be {rule}" for key, holds, rule in checks if not holds]
         for key in adapters.KINDS:
-            try:
-                adapters.parse_adapters(key, getattr(self, key))
-            except UserError as error:
-                problems.append(str(error))
-        try:
-            adapters.parse_class_loras(self.lora_per_class)
-        except UserError as error:
-            problems.append(str(error))
+            for parse in (lambda key: adapters.parse_adapters(key, getattr(self, key)), self._per_class):
+                try:
+                    parse(key)
+                except UserError as error:
+                    problems.append(str(error))
         problems += self._guidance.problems(self.num_inference_steps)
         raise_all(
             "The generator cannot be used:",

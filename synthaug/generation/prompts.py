@@ -158,7 +158,7 @@ class Prompts:
         """Return a line for each class whose prompts do not seem to be meant: the article, no words, no such class."""
         lines = []
         for name in classes:
-            spoken = self._spoken(name)
+            spoken = self.spoken(name)
             wrong = re.compile(rf"\b{'a' if article(spoken) == 'an' else 'an'} {re.escape(spoken)}\b", re.IGNORECASE)
             if text := next(filter(wrong.search, self.distinct(name, _EXAMINED)), ""):
                 written = "" if self.by_class is not None else " (the placeholder {a} writes it)"
@@ -167,7 +167,8 @@ class Prompts:
                 lines.append(f"{self.prompt(name, 0)!r}: describe the class in words with {_key('names', name)}")
         return lines + self._foreign(classes)
 
-    def _spoken(self, class_name: str) -> str:
+    def spoken(self, class_name: str) -> str:
+        """Return the name of a class in prompts."""
         return self.names.get(class_name, class_name.replace("_", " "))
 
     @property
@@ -193,7 +194,7 @@ class Prompts:
         if self.by_class is not None:
             texts = self.by_class[class_name]
             return texts[index % len(texts)]
-        name = self._spoken(class_name)
+        name = self.spoken(class_name)
         values = {CLASS: name, ARTICLE: article(name), SETTING: self.settings.get(class_name, "")}
         if not self.lists:
             return self.templates[index % len(self.templates)].format(**values)
@@ -214,12 +215,15 @@ class Prompts:
         return list(dict.fromkeys(self.prompt(class_name, index) for index in islice(range(count), limit)))
 
 
-def read_prompts(settings: Mapping[str, Any], default: str | None) -> Prompts:
+def read_prompts(
+    settings: Mapping[str, Any], default: str | None, class_words: Mapping[str, str] | None = None
+) -> Prompts:
     """Build the prompts from their configuration.
 
     Args:
         settings: of the group `prompts`.
         default: the generator's template, used where the group has none; None if it has none either.
+        class_words: class → the word that the generator has learned for it, which stands in the place of its name.
 
     Raises:
         UserError: a file that cannot be read, or is no longer the one that the run was planned with; templates and a
@@ -246,7 +250,8 @@ def read_prompts(settings: Mapping[str, Any], default: str | None) -> Prompts:
         raise UserError("There is no prompt: set prompts.templates=[...] or generator.prompt=<text>.")
     source = "prompts.templates" if templates else "generator.prompt"
     used = {str(name): values for name, values in lists.items() if values is not None}
-    return Prompts(templates or [default], settings["settings"], settings["names"], source=source, lists=used)
+    names = {**settings["names"], **(class_words or {})}
+    return Prompts(templates or [default], settings["settings"], names, source=source, lists=used)
 
 
 def article(name: str) -> str:

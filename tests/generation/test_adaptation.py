@@ -1,4 +1,4 @@
-"""Training of a LoRA: it learns, goes on where it was stopped, and writes a file that the generator loads."""
+"""Training of a LoRA or a word: it learns, goes on where it was stopped, and writes a file that the generator loads."""
 
 from collections import Counter
 from pathlib import Path
@@ -6,18 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from synthaug.errors import UserError
 from synthaug.generation import adaptation
-from synthaug.generation.adaptation import Recipe, batch_indices, check_recipe, train_lora
+from synthaug.generation.adaptation import Recipe, batch_indices, check_recipe, train_adapter
+from synthaug.generation.learned_words import FILE, LearnedWord, class_tokens
 from tests.factories.images import image
 from tests.factories.pipelines import Pipelines, build_generator, load_error, pixels, save_pipeline
 
 IMAGES = [image(seed, (16, 16)) for seed in range(4)]
 TEXTS = ["a cat", "a cat", "a dog", "a dog"]
+CAT = LearnedWord("<cat>", "cat")
 FITTING: dict[str, dict[str, Any]] = {"sd": {}, "sdxl": {"guidance_scale": 5.0}}
 
 
@@ -27,15 +30,33 @@ def any_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adaptation, "_LEAST_PSNR", 0)
 
 
-def train(model: Path, folder: Path, kind: str = "sd", **recipe: Any) -> list[float]:
+def states(pipeline: Any) -> dict[str, torch.Tensor]:
+    networks = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    return {
+        f"{part}.{name}": value for part, network in networks.items() for name, value in network.state_dict().items()
+    }
+
+
+def train(
+    model: Path,
+    folder: Path,
+    kind: str = "sd",
+    word: LearnedWord | None = None,
+    texts: list[str] = TEXTS,
+    **recipe: Any,
+) -> list[float]:
     generator = build_generator(model, **FITTING[kind])
     generator.load()
-    before = {name: parameter.clone() for name, parameter in generator.pipeline.unet.state_dict().items()}
+    pipeline = generator.pipeline
+    before = {name: parameter.clone() for name, parameter in states(pipeline).items()}
+    vocabulary, trainable = len(pipeline.tokenizer), [item.requires_grad for item in pipeline.unet.parameters()]
     settings = Recipe(**{"steps": 6, "rank": 2, "lr": 1e-2, "batch_size": 2, **recipe})
-    losses = train_lora(generator.pipeline, str(model), IMAGES, TEXTS, settings, folder / "checkpoint.pt", folder)
-    after = generator.pipeline.unet.state_dict()
+    losses = train_adapter(pipeline, str(model), IMAGES, texts, settings, folder / "checkpoint.pt", folder, word=word)
+    after = states(pipeline)
     assert before.keys() == after.keys()
     assert all(torch.equal(parameter, after[name]) for name, parameter in before.items()), "the model stays as it was"
+    assert len(pipeline.tokenizer) == vocabulary
+    assert [item.requires_grad for item in pipeline.unet.parameters()] == trainable
     return losses
 
 
@@ -67,17 +88,20 @@ def test_loss_falls_where_there_is_something_to_learn() -> None:
     losses = []
     with pytest.MonkeyPatch.context() as context:
         context.setattr(adaptation, "_save", lambda *arguments: None)
-        losses = train_lora(
+        losses = train_adapter(
             generator.pipeline, "tiny", [bar], ["a handwritten digit 1"], recipe, folder, folder, None, 28
         )
     assert np.mean(losses[-8:]) < 0.6 * np.mean(losses[:8])
 
 
+@pytest.mark.parametrize("method", ["lora", "textual_inversion"])
 def test_training_that_was_stopped_ends_as_one_that_was_not(
-    pipelines: Pipelines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, pipelines: Pipelines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(pipelines("sd"), tmp_path / "whole")
-    for stop in (1, 3, 5):
+    word = None if method == "lora" else CAT
+    more: dict[str, Any] = {"word": word, "method": method, "texts": TEXTS if word is None else ["a <cat>"] * 4}
+    whole = train(pipelines("sd"), tmp_path / "whole", **more)
+    for stop in (1, 3, 5) if word is None else (3,):
         folder = tmp_path / f"stopped{stop}"
         loss, calls = adaptation._loss, list[int]()
 
@@ -90,11 +114,66 @@ def test_training_that_was_stopped_ends_as_one_that_was_not(
         with monkeypatch.context() as context:
             context.setattr(adaptation, "_loss", interrupt)
             with pytest.raises(KeyboardInterrupt):
-                train(pipelines("sd"), folder)
+                train(pipelines("sd"), folder, **more)
         assert (folder / "checkpoint.pt").is_file()
-        assert train(pipelines("sd"), folder) == whole
-        files = [(path / "pytorch_lora_weights.safetensors").read_bytes() for path in (folder, tmp_path / "whole")]
-        assert files[0] == files[1]
+        assert train(pipelines("sd"), folder, **more) == whole
+        name = "pytorch_lora_weights.safetensors" if word is None else FILE
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", FITTING)
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_word_is_trained_and_changes_the_images(kind: str, vectors: int, pipelines: Pipelines, tmp_path: Path) -> None:
+    more: dict[str, Any] = {"method": "textual_inversion", "word": CAT, "texts": ["a <cat>"] * 4, "vectors": vectors}
+    losses = train(pipelines(kind), tmp_path, kind, **more)
+    assert np.isfinite(losses).all()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    tensors = safetensors.torch.load_file(tmp_path / FILE)
+    assert list(tensors) == (["<cat>"] if kind == "sd" else ["clip_g", "clip_l"])
+    assert all(tensor.shape == (vectors, 8) for tensor in tensors.values())
+    generator = build_generator(
+        pipelines(kind),
+        textual_inversion_per_class={"cat": {"model": str(tmp_path), "token": "<cat>"}},
+        **FITTING[kind],
+    )
+    assert generator.class_words == {"cat": "<cat>"}
+    changed, plain = (pixels(generator.sample([text], [1])) for text in ("a <cat>", "a cat"))
+    assert (changed != plain).any()
+    untrained = build_generator(pipelines(kind), **FITTING[kind])
+    assert (pixels(untrained.sample(["a cat"], [1])) == plain).all(), "other prompts stay as they were"
+    with pytest.raises(UserError, match="'<cat>': write it into the prompt"):
+        generator.check_prompts(["a cat"])
+
+
+def test_word_begins_as_its_initializer(pipelines: Pipelines) -> None:
+    """A word of one letter that has learned nothing yet is read as this letter."""
+    from synthaug.generation.learned_words import learned_word
+
+    generator = build_generator(pipelines("sd"))
+    generator.load()
+    pipeline = generator.pipeline
+    expected = adaptation._encode_prompt(pipeline, "a b", (16, 16))["encoder_hidden_states"]
+    with learned_word(pipeline, LearnedWord("<cat>", "b"), 1) as learned:
+        states = adaptation._encode_prompt(pipeline, "a <cat>", (16, 16))["encoder_hidden_states"]
+        assert torch.equal(states, expected)
+        states.sum().backward()
+    assert learned["text_encoder"].grad.abs().sum() > 0
+    with (
+        pytest.raises(UserError, match="is none that tokenizer knows"),
+        learned_word(pipeline, LearnedWord("<c>", ""), 1),
+    ):
+        pass
+
+
+@given(st.lists(st.text(min_size=1), unique=True, max_size=6))
+def test_every_class_has_a_token_of_its_own(classes: list[str]) -> None:
+    tokens = class_tokens(classes)
+    assert list(tokens) == classes
+    assert len(set(tokens.values())) == len(classes)
+    assert all(token == token.lower() and " " not in token for token in tokens.values())
+    assert class_tokens(["Polar_bear", "polar bear", "猫"]) == {
+        "Polar_bear": "<polar-bear>", "polar bear": "<polar-bear1>", "猫": "<猫>"
+    }  # fmt: skip
 
 
 def test_state_is_saved_while_training_goes_on(
@@ -151,7 +230,7 @@ def test_loss_is_of_what_the_model_predicts(kind: str, gamma: float | None, tmp_
             answers = {"epsilon": noise, "v_prediction": signal.sqrt() * noise - (1 - signal).sqrt() * latents[order]}
             return type("Answer", (), {"sample": answers[kind] + shift})
 
-    encoded = adaptation._Encoded(latents, [states, states], states)
+    encoded = adaptation._Encoded(latents, ["a cat", "a dog"], lambda text: states)
     recipe = Recipe(batch_size=2, snr_gamma=gamma)
     order = batch_indices(2, 2, 0, 0)
     shift = 0.0
@@ -175,14 +254,14 @@ def test_transformers_are_refused_with_a_way_out(kind: str, pipelines: Pipelines
     generator = build_generator(pipelines(kind), **settings[kind])
     generator.load()
     with pytest.raises(UserError, match=r"only UNets of the Stable Diffusion family .*generator\.lora=<file>"):
-        train_lora(generator.pipeline, kind, IMAGES, TEXTS, Recipe(), tmp_path / "checkpoint.pt", tmp_path)
+        train_adapter(generator.pipeline, kind, IMAGES, TEXTS, Recipe(), tmp_path / "checkpoint.pt", tmp_path)
 
 
 def test_distilled_weights_are_refused(pipelines: Pipelines, tmp_path: Path) -> None:
     generator = build_generator(pipelines("turbo"), guidance_scale=0.0)
     generator.load()
     with pytest.raises(UserError, match="is distilled to a few steps"):
-        train_lora(generator.pipeline, "turbo", IMAGES, TEXTS, Recipe(), tmp_path / "checkpoint.pt", tmp_path)
+        train_adapter(generator.pipeline, "turbo", IMAGES, TEXTS, Recipe(), tmp_path / "checkpoint.pt", tmp_path)
 
 
 def test_images_that_the_autoencoder_cannot_show_are_refused(
@@ -203,6 +282,9 @@ def test_recipe_is_checked_as_a_whole() -> None:
     with pytest.raises(UserError) as caught:
         check_recipe(Recipe(steps=0, rank=0, lr=0, batch_size=0, layers="some", resolution=100, snr_gamma=0))
     assert str(caught.value).count("adapt.") == 7
+    with pytest.raises(UserError, match=r"adapt\.vectors=2(?s:.)*adapt\.initializer=cat: must be null"):
+        check_recipe(Recipe(vectors=2, initializer="cat"))
+    check_recipe(Recipe(method="textual_inversion", vectors=2, initializer="cat"))
     check_recipe(Recipe())
 
 
@@ -230,6 +312,9 @@ def test_each_class_has_its_own_lora(pipelines: Pipelines, tmp_path: Path) -> No
     for wrong in ("a file", {"cat": ["a", "b"]}, {"cat": {"weight": 1}}):
         with pytest.raises(UserError, match=r"generator\.lora"):
             build_generator(pipelines("sd"), lora_per_class=wrong).check(["cat"])
+    for word in ("a file", {"cat": ["a", "b"]}, {"cat": "a"}):
+        with pytest.raises(UserError, match=r"generator\.textual_inversion"):
+            build_generator(pipelines("sd"), textual_inversion_per_class=word).check(["cat"])
 
 
 def test_synthetic_set_names_the_classes(pipelines: Pipelines, tmp_path: Path) -> None:
