@@ -15,6 +15,14 @@ from PIL import Image
 
 from synthaug.errors import UserError, raise_all
 from synthaug.generation import adapters, encoders, memory, options, weights
+from synthaug.generation.components import (
+    AUTOENCODER,
+    Component,
+    check_component,
+    parse_components,
+    read_config,
+    require_fitting_autoencoder,
+)
 from synthaug.generation.hub import MODEL_INDEX, cached_index, check_reachable, locate, one_line
 from synthaug.generation.image_guidance import ImageGuidance, sampled_size
 from synthaug.generation.loading import LoadedPipeline, load_pipeline, read_configs
@@ -74,6 +82,9 @@ class DiffusionGenerator:
         lora_per_class: class → a LoRA for its images alone, in the form of one entry of `lora`.
         textual_inversion_per_class: class → a learned word that stands for it in prompts, in the form of one entry of
             `textual_inversion`, with its token.
+        components: part of the pipeline → hub id or folder that it comes from, or the fields of
+            `components.Component`; for a part that the model's makers leave to be added, or another one in its place.
+        vae: the same for the autoencoder, such as madebyollin/sdxl-vae-fp16-fix; None is the model's.
         strength, mask, ip_adapter, controlnet: start from real images; see `image_guidance.ImageGuidance`.
     """
 
@@ -113,6 +124,8 @@ class DiffusionGenerator:
         controlnet: Mapping[str, Any] | None = None,
         lora_per_class: Mapping[str, Any] | None = None,
         textual_inversion_per_class: Mapping[str, Any] | None = None,
+        components: Mapping[str, Any] | None = None,
+        vae: str | Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.prompt = prompt
@@ -148,6 +161,8 @@ class DiffusionGenerator:
         self.textual_inversion_per_class = _to_builtin(textual_inversion_per_class)
         self.ip_adapter = _to_builtin(ip_adapter)
         self.controlnet = _to_builtin(controlnet)
+        self.components = _to_builtin(components)
+        self.vae = _to_builtin(vae)
         self._guidance = ImageGuidance(strength, mask, self.ip_adapter, self.controlnet)
         self._loaded: LoadedPipeline | None = None
         self._arguments: dict[str, Any] = {}
@@ -184,6 +199,11 @@ class DiffusionGenerator:
         return adapters.parse_per_class(key, getattr(self, f"{key}_per_class"))
 
     @property
+    def _components(self) -> dict[str, Component]:
+        """Name → origin of the parts that come from other models."""
+        return parse_components(self.components, self.vae)
+
+    @property
     def is_guided(self) -> bool:
         """Whether it starts from real images."""
         return self._guidance.is_active
@@ -195,7 +215,7 @@ class DiffusionGenerator:
             "model file base quantization revision variant negative_prompt scheduler num_inference_steps guidance_scale"
         )
         more = "scheduler_options height width crop mode dtype lora lora_per_class textual_inversion"
-        last = "textual_inversion_per_class max_sequence_length strength mask ip_adapter controlnet"
+        last = "textual_inversion_per_class components vae max_sequence_length strength mask ip_adapter controlnet"
         return {name: getattr(self, name) for name in f"{names} {more} {last}".split()}
 
     @property
@@ -237,6 +257,12 @@ class DiffusionGenerator:
                     f"{'adapt.per_class=true' if key == 'lora' else 'adapt.method=textual_inversion'}."
                 )
         configs = read_configs(folder)
+        for name, component in self._components.items():
+            check_component(name, component)
+            if name == AUTOENCODER and configs and (new := read_config(component)) is not None:
+                keys = ("_class_name", "latent_channels", "block_out_channels", "scaling_factor")
+                old = {key: configs[1](AUTOENCODER, key) for key in keys}
+                require_fitting_autoencoder(component, self.model, new, old)
         self._guidance.check(self.model, configs and configs[1])
         if configs:
             self._check_guidance(*configs)
@@ -276,6 +302,7 @@ class DiffusionGenerator:
             self.file,
             self.base,
             self.quantization,
+            self._components,
         )
         attached: dict[str, Path] = {}
         if self.is_guided:
@@ -599,6 +626,10 @@ class DiffusionGenerator:
                     parse(key)
                 except UserError as error:
                     problems.append(str(error))
+        try:
+            parse_components(self.components, self.vae)
+        except UserError as error:
+            problems.append(str(error))
         problems += self._guidance.problems(self.num_inference_steps)
         raise_all(
             "The generator cannot be used:",

@@ -120,7 +120,9 @@ def cached_index(model: str, revision: str | None) -> Path | None:
     return Path(index).parent
 
 
-def fetch_model(model: str, revision: str | None, variant: str | None, allow_pickle: bool) -> Path:
+def fetch_model(
+    model: str, revision: str | None, variant: str | None, allow_pickle: bool, replaced: Iterable[str] = ()
+) -> Path:
     """Return the folder of a hub id in the hub's cache, downloaded if need be.
 
     The hub is asked once, and where it does not answer the cache is used: the libraries by themselves try for half a
@@ -129,6 +131,7 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
     Args:
         model: the id.
         revision, variant, allow_pickle: of `DiffusionGenerator`.
+        replaced: parts that come from elsewhere and are not fetched.
 
     Raises:
         UserError: a model that does not exist, is gated, unreachable or incomplete.
@@ -146,6 +149,7 @@ def fetch_model(model: str, revision: str | None, variant: str | None, allow_pic
                     variant=variant,
                     use_safetensors=None if allow_pickle else True,
                     local_files_only=info is None,
+                    **dict.fromkeys(replaced),
                 )
             )
         except GatedRepoError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from synthaug.errors import UserError, raise_all
 from synthaug.generation import single_file, weights
+from synthaug.generation.components import AUTOENCODER, Component, load_components, require_fitting_autoencoder
 from synthaug.generation.hub import (
     MODEL_INDEX,
     ONE_FILE,
@@ -72,12 +73,14 @@ def load_pipeline(
     file: str | None = None,
     base: str | None = None,
     quantization: str | None = None,
+    components: Mapping[str, Component] | None = None,
 ) -> LoadedPipeline:
     """Load a text-to-image pipeline without any output on the screen.
 
     Args:
         model, revision, variant, scheduler, dtype, device, allow_pickle, scheduler_options, file, base, quantization:
             of `DiffusionGenerator`.
+        components: parts that come from other models, by name.
 
     Raises:
         UserError: a model that is unreachable, damaged or of another kind; an unknown scheduler or device.
@@ -101,14 +104,15 @@ def load_pipeline(
             f"generator.device={device} is not available ({one_line(error)}): choose another, such as "
             "generator.device=cpu, or null for the best one."
         ) from error
+    components = components or {}
     is_file = single_file.is_single_file(model, file)
     raise_all("The generator cannot be used:", quantization_problems(quantization, device, None, is_file))
     checkpoint = (
         single_file.fetch_checkpoint(model, file, revision) if single_file.is_single_file(model, file) else None
     )
     if checkpoint is None:
-        folder = locate(model) or fetch_model(model, revision, variant, allow_pickle)
-        parts = _check_folder(model, folder, variant, allow_pickle)
+        folder = locate(model) or fetch_model(model, revision, variant, allow_pickle, components)
+        parts = _check_folder(model, folder, variant, allow_pickle, components)
     else:
         folder = single_file.configuration(model, checkpoint, base)
         parts = list(_read_json(folder / MODEL_INDEX))
@@ -122,7 +126,10 @@ def load_pipeline(
     with quiet() as messages:
         try:
             kind = _pipeline_class(model, folder)
-            _check_parts(model, folder)
+            _check_parts(model, folder, components)
+            index = _read_json(folder / MODEL_INDEX)
+            named = getattr(diffusers, str(index["_class_name"]))
+            added, added_files = load_components(named, index, components, getattr(torch, dtype), quantization)
             if checkpoint is None:
                 more = (
                     {"quantization_config": quantization_config(quantization, folder, getattr(torch, dtype))}
@@ -135,10 +142,10 @@ def load_pipeline(
                     dtype=getattr(torch, dtype),
                     use_safetensors=None if allow_pickle else True,
                     **more,
+                    **added,
                 )
             else:
-                kind = getattr(diffusers, _read_json(folder / MODEL_INDEX)["_class_name"])
-                pipeline = single_file.load(model, checkpoint, folder, kind, getattr(torch, dtype))
+                pipeline = single_file.load(model, checkpoint, folder, named, getattr(torch, dtype), added)
         except UserError:
             raise
         except ImportError as error:
@@ -146,20 +153,25 @@ def load_pipeline(
         except Exception as error:  # file system, configuration, weights: every library raises its own
             raise model_error(model, one_line(error), remedy) from error
         _check_complete(model, pipeline, messages, remedy)
+        if AUTOENCODER in components:
+            new = {**pipeline.vae.config, "_class_name": type(pipeline.vae).__name__}
+            old = _read_config(folder / AUTOENCODER)
+            require_fitting_autoencoder(components[AUTOENCODER], model, new, old)
         schedule = dict(getattr(getattr(pipeline, "scheduler", None), "config", None) or {})
         if scheduler is not None or scheduler_options:
             pipeline.scheduler = _build_scheduler(model, pipeline.scheduler, scheduler, scheduler_options or {})
         pipeline.set_progress_bar_config(disable=True)
         if getattr(pipeline, "watermark", None) is not None:
             pipeline.watermark = None  # drawn only where a package for it is installed: images would differ
-    loaded = [name for name in parts if pipeline.components.get(name) is not None]
+    loaded = [name for name in parts if pipeline.components.get(name) is not None and name not in components]
+    files = {checkpoint.name: checkpoint} if checkpoint else weights.weight_files(folder, loaded, variant, allow_pickle)
     origin = folder if checkpoint is None else checkpoint.parent
     return LoadedPipeline(
         pipeline,
         origin.name if origin.parent.name == "snapshots" else "",
         device,
         dtype,
-        {checkpoint.name: checkpoint} if checkpoint else weights.weight_files(folder, loaded, variant, allow_pickle),
+        {**files, **added_files},
         schedule,
     )
 
@@ -180,7 +192,9 @@ def read_configs(folder: Path | None) -> tuple[str, ReadConfig] | None:
     return kind, read
 
 
-def _check_folder(model: str, folder: Path, variant: str | None, allow_pickle: bool) -> list[str]:
+def _check_folder(
+    model: str, folder: Path, variant: str | None, allow_pickle: bool, components: Mapping[str, Component]
+) -> list[str]:
     """Return the components of a pipeline's folder; refuse another folder, a damaged one, code and pickles."""
     path = folder / MODEL_INDEX
     if not path.is_file():
@@ -197,7 +211,8 @@ def _check_folder(model: str, folder: Path, variant: str | None, allow_pickle: b
     if not isinstance(kind, str):
         cause = f"its pipeline {kind} is custom code, which is not run"
         raise model_error(model, cause, "choose a model whose pipeline is a class of diffusers.")
-    for name in parts:
+    own = [name for name in parts if name not in components]
+    for name in own:
         names = sorted(file.name for file in (folder / name).glob("*") if file.is_file())
         pickled = [file for file in names if file.endswith(PICKLE_SUFFIXES)]
         if pickled and not allow_pickle and not any(file.endswith(".safetensors") for file in names):
@@ -206,11 +221,11 @@ def _check_folder(model: str, folder: Path, variant: str | None, allow_pickle: b
                 f"its {name} exists as {pickled[0]} only, a pickle, which can run any code when it is loaded",
                 "choose a copy in safetensors; or, if you trust it, set generator.allow_pickle=true.",
             )
-    if damaged := list(weights.damaged_files(folder, parts, variant, allow_pickle)):
+    if damaged := list(weights.damaged_files(folder, own, variant, allow_pickle)):
         more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
         cause = "; ".join(damaged[:5]) + more + incomplete_downloads(_download_cache(folder))
         raise model_error(model, cause, f"fetch it again (its folder is {folder}).")
-    if missing := list(_missing_packages(folder, parts)):
+    if missing := list(_missing_packages(folder, own)):
         raise model_error(model, "; ".join(missing), "pip install 'synthaug[t5]'.")
     return parts
 
@@ -278,7 +293,7 @@ def _pipeline_class(model: str, folder: Path) -> Any:
     return diffusers.DiffusionPipeline
 
 
-def _check_parts(model: str, folder: Path) -> None:
+def _check_parts(model: str, folder: Path, components: Mapping[str, Component]) -> None:
     """Refuse a folder without parts that its makers leave to be added, such as HiDream's fourth text encoder."""
     import diffusers
 
@@ -289,13 +304,10 @@ def _check_parts(model: str, folder: Path) -> None:
         for name, parameter in inspect.signature(kind.__init__).parameters.items()
         if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
     }
-    if missing := sorted(required - set(index) - set(kind._optional_components) - {"self"}):
+    if missing := sorted(required - set(index) - set(kind._optional_components) - {"self", *components}):
         cause = f"its {', '.join(missing)} are to be added by its users, from another model"
-        remedy = (
-            "load it in Python with these parts, save it with save_pretrained(<folder>), and set "
-            "generator.model=<folder>."
-        )
-        raise model_error(model, cause, remedy)
+        listed = ", ".join(f"{name}: <hub id or folder>" for name in missing)
+        raise model_error(model, cause, f"set generator.components={{{listed}}}.")
 
 
 def _read_config(part: Path) -> dict[str, Any]:

@@ -60,6 +60,23 @@ def quantization_config(method: str, folder: Path, dtype: Any) -> Any:
     return diffusers.PipelineQuantizationConfig(quant_mapping=mapping)
 
 
+def component_quantization(method: str, name: str, kind: str, of_diffusers: bool, dtype: Any) -> Any:
+    """Return how a part is quantized that is loaded by itself; None where it is small.
+
+    Args:
+        method: of `METHODS`.
+        name: of the part.
+        kind: its class.
+        of_diffusers: whether it is a class of diffusers, and not of transformers.
+        dtype: of torch; that of the computation.
+    """
+    import diffusers
+    import transformers
+
+    make = _torchao if METHODS[method] == "torchao" else _bitsandbytes
+    return make(diffusers if of_diffusers else transformers, method, dtype) if _is_large(name, kind) else None
+
+
 def is_installed(package: str) -> bool:
     """Return whether a package can be imported."""
     return importlib.util.find_spec(package) is not None

@@ -4,7 +4,7 @@ Such a file has weights and no configuration. That comes from a model of its kin
 diffusers recognizes by the names of the weights, or `generator.base`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def configuration(model: str, path: Path, base: str | None) -> Path:
     return folder
 
 
-def load(model: str, path: Path, folder: Path, kind: Any, dtype: Any) -> Any:
+def load(model: str, path: Path, folder: Path, kind: Any, dtype: Any, components: Mapping[str, Any]) -> Any:
     """Return the pipeline of a file, on the CPU.
 
     Args:
@@ -110,6 +110,7 @@ def load(model: str, path: Path, folder: Path, kind: Any, dtype: Any) -> Any:
         folder: from `configuration`.
         kind: class of the pipeline.
         dtype: of torch.
+        components: parts that come from other models.
 
     Raises:
         UserError: a file of another kind, or without all parts.
@@ -118,7 +119,7 @@ def load(model: str, path: Path, folder: Path, kind: Any, dtype: Any) -> Any:
         remedy = "choose this model in diffusers' format."
         raise model_error(model, f"a {kind.__name__} is not loaded from one file", remedy, _KIND)
     try:
-        return kind.from_single_file(str(path), config=str(folder), local_files_only=True, dtype=dtype)
+        return kind.from_single_file(str(path), config=str(folder), local_files_only=True, dtype=dtype, **components)
     except Exception as error:  # every library raises its own
         remedy = (
             "choose a file with all parts, text encoders and autoencoder included; or set generator.base to a model in "

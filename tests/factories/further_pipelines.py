@@ -93,6 +93,40 @@ def sana(kind: str = "SanaPipeline") -> Any:
     )
 
 
+def hidream() -> Any:
+    """HiDream, whose fourth text encoder is a model of its own."""
+    import diffusers
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizers = [build_tokenizer(), build_tokenizer(), build_t5_tokenizer(), build_chat_tokenizer()]
+    return diffusers.HiDreamImagePipeline(
+        scheduler=_flow_scheduler(),
+        vae=small_autoencoder(**_NO_QUANTIZATION),
+        text_encoder=clip_encoder(tokenizers[0], projected=True),
+        tokenizer=tokenizers[0],
+        text_encoder_2=clip_encoder(tokenizers[1], projected=True),
+        tokenizer_2=tokenizers[1],
+        text_encoder_3=t5_encoder(tokenizers[2]),
+        tokenizer_3=tokenizers[2],
+        text_encoder_4=LlamaForCausalLM(LlamaConfig(**_DECODER)),
+        tokenizer_4=tokenizers[3],
+        transformer=diffusers.HiDreamImageTransformer2DModel(
+            patch_size=2,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            num_single_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            caption_channels=[WIDE, 16],
+            text_emb_dim=16,
+            axes_dims_rope=(4, 2, 2),
+            max_resolution=(32, 32),
+            llama_layers=[0, 1],
+        ),
+    )
+
+
 def qwen_image() -> Any:
     """Qwen-Image, whose guidance is `true_cfg_scale`."""
     import diffusers

@@ -15,6 +15,7 @@ import pytest
 from synthaug.errors import UserError
 from synthaug.generation import hub as hub_module
 from synthaug.generation.captioners import InstructionCaptioner
+from synthaug.generation.components import Component, check_component
 from synthaug.generation.diffusion import DiffusionGenerator
 from tests.factories.captioners import save_language_model
 from tests.factories.pipelines import Pipelines
@@ -126,6 +127,13 @@ def test_a_gated_model_is_detected_early(hub: Hub) -> None:
     hub.refuse(403, "GatedRepo", "/api/models/someone/a-model/auth-check")
     with pytest.raises(UserError, match=r"gated(?s:.)*HF_TOKEN"):
         check()
+
+
+def test_a_gated_part_of_a_model_is_detected_early(hub: Hub) -> None:
+    hub.tell("someone/a-model", "config.json", gated="auto")
+    hub.refuse(403, "GatedRepo", "/api/models/someone/a-model/auth-check")
+    with pytest.raises(UserError, match=r"The text_encoder_4 someone/a-model could not be loaded(?s:.)*HF_TOKEN"):
+        check_component("text_encoder_4", Component("someone/a-model"))
 
 
 def test_a_model_that_the_hub_has_may_be_fetched_later(hub: Hub) -> None:
