@@ -93,7 +93,7 @@ class BareLoop:
         return time.process_time() - started
 
 
-def fastest(loops: Sequence[BareLoop], rounds: int = 3) -> BareLoop:
+def fastest(loops: Sequence[BareLoop], rounds: int = 2) -> BareLoop:
     """Return the loop with the fewest processor seconds per epoch, as the least of a few rounds says.
 
     Args:

@@ -126,6 +126,7 @@ HEAVY = {
 HEAVY_ROOMS = (
     "synthaug.models",
     "synthaug.training.callbacks",
+    "synthaug.training.checkpoint_files",
     "synthaug.training.evaluation",
     "synthaug.training.fit",
     "synthaug.training.hardware",

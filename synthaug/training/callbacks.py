@@ -1,7 +1,6 @@
 """Callbacks of a run: learning curves, checkpoints, predictions."""
 
-import io
-import logging
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -11,20 +10,16 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, Timer
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from synthaug.data.samples import Sample
 from synthaug.errors import UserError
-from synthaug.files import whole_file, write_rows
-from synthaug.models import frozen_weights
-from synthaug.models.checkpoints import is_whole
+from synthaug.files import write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import write_predictions
 from synthaug.runs.epoch_choice import epoch_to_test
-from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST, MIX, PREVIOUS
+from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST, MIX
 from synthaug.runs.prediction_files import Predictions
-
-log = logging.getLogger(__name__)
+from synthaug.training.checkpoint_files import AtomicCheckpointIO
 
 COLUMNS = ("epoch", "step", "train/loss", "val/loss", "val/accuracy", "lr", "seconds")
 
@@ -93,13 +88,18 @@ class History(Callback):
 class Checkpoints(Checkpoint):
     """`best.ckpt`, of the epoch that is to be tested, as far as is known, and `last.ckpt`, to resume from.
 
-    The checkpoint before the last is kept as `previous.ckpt`, for a disk that loses the end of the last. Lightning's
-    ModelCheckpoint forgets its best score when the folder was moved between two attempts.
+    Lightning's ModelCheckpoint forgets its best score when the folder was moved between two attempts.
+
+    Args:
+        folder: of the run.
+        history: of the run, a callback before this one.
+        files: which the Trainer writes through.
     """
 
-    def __init__(self, folder: Path, history: History) -> None:
+    def __init__(self, folder: Path, history: History, files: AtomicCheckpointIO) -> None:
         self.folder = folder
         self.history = history
+        self.files = files
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["callbacks"].pop(Timer.__qualname__, None)  # trainer.max_time is that of an attempt
@@ -109,88 +109,18 @@ class Checkpoints(Checkpoint):
             raise UserError(f"{self.folder} was removed while the run was training: run the same command again.")
         if self.history.last_is_tested:
             trainer.save_checkpoint(self.folder / CHECKPOINT, weights_only=True)
-        if trainer.is_global_zero:
-            _keep(self.folder / LAST, self.folder / PREVIOUS)
         trainer.save_checkpoint(self.folder / LAST, weights_only=False)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.current_epoch + 1 == trainer.max_epochs:  # nothing is trained after it, only tested
+            checkpoint["optimizer_states"] = []
 
-def _keep(last: Path, previous: Path) -> None:
-    """Give a checkpoint that is about to be written over a second name; at no moment is there none."""
-    if last.is_file():
-        try:
-            previous.unlink(missing_ok=True)
-            previous.hardlink_to(last)
-        except OSError:  # a disk without such names
-            last.replace(previous)
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.files.wait()
 
-
-def resumable(folder: Path) -> Path | None:
-    """Return the checkpoint to resume a run from: the last one that is whole; None where the run begins anew.
-
-    Args:
-        folder: of the run.
-    """
-    damaged: list[Path] = []
-    whole: Path | None = None
-    for path in (folder / LAST, folder / PREVIOUS):
-        if whole is None and path.is_file():
-            if is_whole(path):
-                whole = path
-            else:
-                damaged.append(path)
-    best = folder / CHECKPOINT
-    if best.is_file() and not is_whole(best):
-        damaged, whole = [*damaged, best], None
-    if damaged:
-        course = "begins anew" if whole is None else f"continues from {whole.name}, one epoch earlier"
-        log.warning("%s is damaged: the run %s", " and ".join(map(str, damaged)), course)
-    return whole
-
-
-def load_tensors(checkpoint: Path, required: str = "state_dict") -> dict[str, Any]:
-    """Load a checkpoint into the memory of the CPU; nothing in it is called, whatever the library's default.
-
-    That of a head is completed by the frozen network that it was trained on.
-
-    Args:
-        checkpoint: the file.
-        required: key that it must have; empty for none.
-
-    Raises:
-        UserError: it holds something else than tensors and plain values, or is damaged.
-    """
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if required and required not in content:
-            raise KeyError(required)
-    except Exception as error:  # of whatever kind the bytes provoke
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{checkpoint} cannot be loaded ({type(error).__name__}: {reason:.200}): it is damaged, or not of this "
-            f"program. Move {checkpoint.parent} away and run the same command again."
-        ) from error
-    return frozen_weights.complete(dict(content), checkpoint)
-
-
-_HANDED_OVER = ".temp.ckpt"
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes each checkpoint to a temporary file beside its place, then renames it; reads no pickles but tensors.
-
-    Lightning goes through the system's temporary folder: from another disk that is a copy, which a kill or a full
-    disk cuts short.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        content = io.BytesIO()  # torch.save's own writer hides why it could not write
-        torch.save(checkpoint, content)
-        with whole_file(Path(path)) as temporary:
-            temporary.write_bytes(content.getbuffer())
-
-    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        # Weights alone: what Lightning hands over from processes that it has started.
-        return load_tensors(Path(path), required="" if Path(path).name == _HANDED_OVER else "state_dict")
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        with contextlib.suppress(OSError):  # the exception is what ends the run
+            self.files.wait()
 
 
 class PredictionWriter(Callback):

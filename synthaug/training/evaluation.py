@@ -21,7 +21,8 @@ from synthaug.files import read_json
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.runs.prediction_files import Predictions
-from synthaug.training.callbacks import PredictionWriter, load_tensors
+from synthaug.training.callbacks import PredictionWriter
+from synthaug.training.checkpoint_files import load_tensors
 from synthaug.training.lightning_rules import TRAINER_ARGUMENTS
 from synthaug.training.provenance import provenance
 

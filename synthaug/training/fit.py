@@ -26,7 +26,8 @@ from synthaug.runs.factors import run_label
 from synthaug.runs.identity import run_seed, synthetic_set_name
 from synthaug.runs.layout import RunKey
 from synthaug.training import hardware, lightning_rules
-from synthaug.training.callbacks import AtomicCheckpointIO, Checkpoints, History, PredictionWriter, resumable
+from synthaug.training.callbacks import Checkpoints, History, PredictionWriter
+from synthaug.training.checkpoint_files import AtomicCheckpointIO, resumable
 from synthaug.training.progress import Progress, SweepPlace
 from synthaug.training.provenance import provenance
 
@@ -73,6 +74,7 @@ def fit_and_test(
     data = datamodule(arm, settings, model.pretrain_epochs)
     model.check_batch_size(data.train_batches().batch_size, settings["dataset"]["image_size"])
     validation = validation_images(arm, settings)
+    files = AtomicCheckpointIO()
     history = History(folder, first=model.pretrain_epochs, is_last=not validation.choose)
     trainer = make_trainer(
         logger=list(loggers) or False,
@@ -80,7 +82,7 @@ def fit_and_test(
             history,
             Progress(run_label(name, key), place),
             PredictionWriter(folder, arm.real.test, arm.clusters, arm.real.classes),
-            Checkpoints(folder, history),
+            Checkpoints(folder, history, files),
         ],
         default_root_dir=folder,
         **lightning_rules.TRAINER_ARGUMENTS,
@@ -88,7 +90,7 @@ def fit_and_test(
     lightning_rules.require_whole_evaluation(trainer)
     lightning_rules.require_fine_tuning(model, trainer)
     lightning_rules.save_whole_epochs(trainer)
-    trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+    trainer.strategy.checkpoint_io = files
     logs = bool(loggers) and trainer.is_global_zero  # other processes of a distributed run have dummies for loggers
     if logs:
         log_arm(loggers, folder, key, name, settings, arm)

@@ -12,7 +12,7 @@ from synthaug.files import read_json
 from synthaug.models import frozen_weights
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
-from synthaug.training.callbacks import load_tensors
+from synthaug.training.checkpoint_files import load_tensors
 from tests.factories.commands import train
 from tests.factories.images import write_dataset
 from tests.factories.probes import probe_settings, train_probes, with_initial_head, write_weights
