@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from synthaug.arms import build
 from synthaug.config.job import Job
 from synthaug.errors import UserError
-from synthaug.execution import runner
+from synthaug.execution import preflight, runner
 from synthaug.execution.factory import make_group, open_loggers
 from synthaug.execution.probe_rule import trains_head_alone
 from synthaug.execution.session import Session, is_first_process
@@ -113,6 +113,7 @@ class _Together:
         self.classifier = classifier
         self.trainer = trainer
         self.network = network
+        self.datasets: dict[str, build.RealData] = {}
         self.runs: list[tuple[Job, ProbeRun, list[ShiftSet]]] = []
 
     def run(self, jobs: Sequence[Job], stack: contextlib.ExitStack) -> None:
@@ -146,11 +147,18 @@ class _Together:
             if not runner.evaluate_finished(self.session, job):
                 log.info("%s", runner.finished_message(job))
             return
-        arm = runner.build_arm_of(self.session, job)
+        arm = runner.build_arm_of(self.session, job, self._read_real(job))
         listed = [(sample.sha256, str(sample.path)) for sample in arm.train]
         sets = runner.pending_shift_sets(self.session, job, arm.real, arm.store, listed)
         is_logged = bool(job.settings["logger"])
         self.runs.append((job, ProbeRun(job.folder, job.key, job.arm, job.recorded, arm, is_logged), sets))
+
+    def _read_real(self, job: Job) -> build.RealData:
+        """Return the dataset of a run, read once for all of them: they begin within minutes."""
+        settings = repr((job.settings["dataset"], job.settings["debug"], preflight.dataset_key(job)))
+        if settings not in self.datasets:
+            self.datasets[settings] = runner.read_real(self.session, job)
+        return self.datasets[settings]
 
     def _train_heads(self) -> "Trained":
         from synthaug.training.probe_run import train_runs

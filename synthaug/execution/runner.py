@@ -296,15 +296,16 @@ def evaluate(job: Job, sets: list[ShiftSet], real: RealImages, store: PixelStore
     evaluation.evaluate(job.folder, job.settings, sets, real.classes, store, **makers(job))
 
 
-def build_arm_of(session: Session, job: Job) -> build.Arm:
+def build_arm_of(session: Session, job: Job, data: build.RealData | None = None) -> build.Arm:
     """Return the images of a run; those that are missing are generated.
 
     Args:
         session: of the command.
         job: the run.
+        data: its dataset, from `read_real`; None has it read now.
     """
     settings = job.settings
-    data = read_real(session, job)
+    data = data or read_real(session, job)
     if is_first_process() and not (job.study / job.key.dataset / layout.GROUPS).is_file():
         record_groups.record_groups(job, data.real)  # the pre-flight checks had no images yet
     _announce_power(session, job, len(data.real.test))

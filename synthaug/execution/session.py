@@ -137,6 +137,7 @@ class Session:
         self._admit(jobs)
         pending = {combination: job for combination, job in jobs.items() if not self._is_finished(job)}
         if self.is_local:  # or the runs are for other machines
+            gc.enable()
             configure_log(master.hydra.job_logging, master.hydra.verbose)  # as for the first run
             remaining = {job.folder for job in self._train_together(self, list(pending.values()))}
             pending = {combination: job for combination, job in pending.items() if job.folder in remaining}

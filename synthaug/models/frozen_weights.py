@@ -7,6 +7,7 @@ folders around it, so a study can be moved as a whole.
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,14 @@ def find(checkpoint: Path, name: str) -> Path | None:
     """
     places = [checkpoint.parent / name, *(folder / FOLDER / name for folder in checkpoint.absolute().parents)]
     return next((path for path in places if path.is_file()), None)
+
+
+def referred(checkpoint: Path) -> Path | None:
+    """Return the file of the frozen network to which a checkpoint refers; None where it has all weights itself."""
+    if not zipfile.is_zipfile(checkpoint):
+        return None
+    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return find(checkpoint, Path(content[REFERENCE]["file"]).name) if REFERENCE in content else None
 
 
 def whole_checkpoint(checkpoint: Any) -> Any:

@@ -78,12 +78,17 @@ def log_model(run: Any, folder: Path, study: str, key: RunKey, test: Mapping[str
         key: of the run.
         test: the field `test` of its result.
     """
+    from synthaug.models import frozen_weights  # imports torch
+
     metadata = {name: test[name] for name in ("accuracy", "macro_f1", "class_accuracy")}
     with warn_on_failure("the model"):
         parts = (study, key.dataset, key.arm, key.place)
         artifact = _artifact("model", *parts, metadata={"classes": list(test["class_accuracy"]), **metadata})
         # Of any size, unlike `_add`: it is uploaded because somebody asked for it.
-        artifact.add_file(str((folder / layout.CHECKPOINT).absolute()), name=layout.CHECKPOINT)
+        checkpoint = (folder / layout.CHECKPOINT).absolute()
+        artifact.add_file(str(checkpoint), name=layout.CHECKPOINT)
+        if frozen := frozen_weights.referred(checkpoint):
+            artifact.add_file(str(frozen), name=frozen.name)
         run.log_artifact(artifact, aliases=["latest", "best"])
 
 
