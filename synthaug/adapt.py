@@ -86,6 +86,8 @@ def adapt(job: Job, config_dir: str | None = None) -> Path:
     path = conf / "generator" / f"{plan.folder.name}.yaml"
     node = {key: value for key, value in job.recorded["generator"].items() if key not in ("name", "draw")}
     node |= plan.generator_keys
+    if "vae" in plan.generator_keys and node.get("components"):
+        node["components"] = {name: value for name, value in node["components"].items() if name != "vae"}
     write_text(path, f"# {plan.description}\n{OmegaConf.to_yaml(OmegaConf.create(node))}")
     log.info(
         "%s\nIts generator is %s. The same arm with it:\n\n  %s\n", plan.folder, path, _next_command(conf, path.stem)

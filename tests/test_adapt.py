@@ -1,6 +1,7 @@
 """The command `adapt`: which images it takes, what it leaves behind, and how the generator that it writes is used."""
 
 import logging
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution import factory
 from synthaug.files import read_json
-from synthaug.generation import adaptation
+from synthaug.generation import adaptation, autoencoder
 from synthaug.generation.adapter_record import read_record
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.runs import identity
@@ -265,8 +266,47 @@ def test_what_cannot_be_adapted_is_refused_before_a_model_is_loaded(strokes: Pat
 
 def test_photographs_are_none_that_the_embedded_model_can_show(strokes: Path) -> None:
     write_dataset(strokes / "photos", ("0", "1"), size=(28, 28))
-    with pytest.raises(UserError, match=r"autoencoder of pkg://.* cannot show these images \(PSNR"):
+    refused = r"autoencoder of pkg://.* cannot show these images \(PSNR(?s:.)*"
+    with pytest.raises(UserError, match=refused + r"adapt\.autoencoder=true"):
         adapt.adapt(job_of("mix=real", data="photos"))
+    trained = ["adapt.autoencoder=true", "adapt.autoencoder_steps=1", "adapt.name=short"]
+    with pytest.raises(UserError, match=refused + r"Raise adapt\.autoencoder_steps=1"):
+        adapt.adapt(job_of("mix=real", *trained, data="photos"))
+
+
+def test_generator_that_was_written_has_the_trained_autoencoder(
+    strokes: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = ["mix=real", "adapt.autoencoder=true", "adapt.autoencoder_steps=2", "adapt.name=both"]
+
+    def stop(*positional: Any) -> list[float]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context, caplog.at_level(logging.INFO):
+        context.setattr(adaptation, "train_adapter", stop)
+        with pytest.raises(KeyboardInterrupt):
+            adapt.adapt(job_of(*arguments))
+    assert re.search(r"it shows the images with \d+\.\d dB, \d+\.\d before", caplog.text)
+    with monkeypatch.context() as context:
+        context.setattr(autoencoder, "optimize", stop)  # it is trained already
+        path = adapt.adapt(job_of(*arguments))
+    folder = Path("outputs/adapters/strokes/both")
+    assert {path.name for path in folder.rglob("*")} == {
+        "adapter.json", "pytorch_lora_weights.safetensors", "vae", "config.json", "diffusion_pytorch_model.safetensors"
+    }  # fmt: skip
+    record = read_record(folder)
+    assert record is not None
+    assert record.reconstruction.keys() == {"before", "after"}
+    node = OmegaConf.load(path)
+    assert node.vae == str((folder / "vae").absolute())
+    (job,) = commands.jobs_of("--config-dir", "outputs/conf", "generator=both", "mix=64", "dataset=imagefolder",
+                              "dataset.root=strokes")  # fmt: skip
+    generator = factory.make_generator(job)
+    assert isinstance(generator, DiffusionGenerator)
+    generator.check(["0", "1"])
+    (image,) = generator.sample(["a handwritten digit 1"], [7])
+    assert not isinstance(image, str)
+    assert image.size == (28, 28)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
     <output_dir>/adapters/<dataset>/<name>/adapter.json                        images, recipe, loss, versions
     <output_dir>/adapters/<dataset>/<name>/pytorch_lora_weights.safetensors    or one in a folder for each class
     <output_dir>/adapters/<dataset>/<name>/<class>/learned_embeds.safetensors  its word, by textual inversion
+    <output_dir>/adapters/<dataset>/<name>/vae/                                the autoencoder, where it was trained
 
 The folder is whole or absent: a training that was stopped lies beside it, in `.<name>`, and goes on from there.
 """
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 ALL = "all"  # the key of an adapter for all classes
 _LOSSES = "losses.json"
+_RECONSTRUCTION = "reconstruction.json"
+_AUTOENCODER = "vae"
 _ADAPTERS = ("lora", "lora_per_class", "textual_inversion", "textual_inversion_per_class")  # keys of a generator
 
 
@@ -71,6 +74,10 @@ class AdaptationPlan:
     def generator_keys(self) -> dict[str, Any]:
         """Keys of the generator that uses the adapter."""
         folder = self.folder.absolute()
+        autoencoder = {"vae": str(folder / _AUTOENCODER)} if self.training["autoencoder"] else {}
+        return autoencoder | self._adapter_keys(folder)
+
+    def _adapter_keys(self, folder: Path) -> dict[str, Any]:
         if self.words:
             entries = {name: {"model": str(folder / name), "token": word.token} for name, word in self.words.items()}
             return {"textual_inversion_per_class": entries}
@@ -211,6 +218,9 @@ def train(planned: AdaptationPlan, generator: Any) -> None:
         adaptation.check_pipeline(pipeline, generator.model)
         side = recipe.resolution
         size = sampled_size(pipeline, side or generator.height, side or generator.width)
+        reconstruction = (
+            _train_autoencoder(planned, generator, partial / _AUTOENCODER, size) if recipe.autoencoder else {}
+        )
         for number, (part, samples) in enumerate(planned.parts.items(), start=1):
             folder = planned.part_folder(partial, part)
             finished = folder / _LOSSES
@@ -231,10 +241,34 @@ def train(planned: AdaptationPlan, generator: Any) -> None:
         for samples in planned.sources.by_class.values()
         for sample in samples
     ]
-    for file in (begun, *partial.rglob(_LOSSES)):
+    for file in (begun, *partial.rglob(_LOSSES), *partial.rglob(_RECONSTRUCTION)):
         file.unlink()
-    write_json(partial / RECORD, AdapterRecord(planned.recipe, images_used, losses, origin).content)
+    write_json(partial / RECORD, AdapterRecord(planned.recipe, images_used, losses, origin, reconstruction).content)
     partial.replace(planned.folder)
+
+
+def _train_autoencoder(
+    planned: AdaptationPlan, generator: Any, folder: Path, size: tuple[int, int]
+) -> dict[str, float]:
+    """Train the autoencoder of a loaded generator, or take the one that was trained; return how it shows the images."""
+    from synthaug.generation import adaptation, autoencoder
+    from synthaug.generation.training_loop import Course
+
+    recipe, pipeline, finished = adaptation.Recipe(**planned.training), generator.pipeline, folder / _RECONSTRUCTION
+    if finished.is_file():
+        network = type(pipeline.vae).from_pretrained(folder)
+        pipeline.vae = network.to(pipeline.device, pipeline.vae.dtype)
+        return dict(read_json(finished)["reconstruction"])
+    images = [planned.sources.read(sample) for samples in planned.sources.by_class.values() for sample in samples]
+    rate, title = recipe.autoencoder_lr, "training the autoencoder"
+    course = Course(recipe.autoencoder_steps, rate, "adapt.autoencoder_lr", recipe, title)
+    before, after = autoencoder.train_autoencoder(
+        pipeline, images, course, recipe.batch_size, recipe.seed, folder / "checkpoint.pt", folder, size, generator.crop
+    )
+    log.info("the autoencoder was trained: it shows the images with %.1f dB, %.1f before", after, before)
+    reconstruction = {"before": round(before, 2), "after": round(after, 2)}
+    write_json(finished, {"reconstruction": reconstruction})
+    return reconstruction
 
 
 def _shorten(curve: Sequence[float]) -> list[float]:

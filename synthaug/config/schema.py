@@ -214,6 +214,9 @@ class AdaptConfig:
     batch_size: int = 4
     layers: str = "attention"
     resolution: int | None = None
+    autoencoder: bool = False
+    autoencoder_steps: int = 500
+    autoencoder_lr: float = 1e-4
     prompt_dropout: float = 0.1
     snr_gamma: float | None = None
 

@@ -160,6 +160,8 @@ _RULES: Mapping[str, Rule] = {
         lambda side: side is None or (_is_number(side) and side > 0 and side % 8 == 0),
         "a multiple of 8 pixels, or null: the model's own size",
     ),
+    "adapt.autoencoder_steps": _number(1),
+    "adapt.autoencoder_lr": _number(0, above=True),
     "adapt.prompt_dropout": _number(0, 1, below=True),
     "adapt.snr_gamma": _number(0, above=True, words="more than 0, or null"),
     "generator.strength": _number(0, 1, above=True, words="more than 0 and at most 1, or null: no real images"),

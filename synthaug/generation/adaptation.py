@@ -1,34 +1,28 @@
 """Training of a LoRA or a word: a text-to-image model of the Stable Diffusion family is adapted to a few images.
 
-Latents are encoded once, and prompts too where their encoder stays as it is. What a step draws (images, noise, time
-steps) depends on the seed and the number of the step alone, so that a training that was stopped goes on as if nothing
-had happened.
+Latents are encoded once, and prompts too where their encoder stays as it is.
 """
 
-import hashlib
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from synthaug.errors import UserError, raise_all
-from synthaug.files import whole_file
+from synthaug.generation.autoencoder import encode_images
 from synthaug.generation.encoders import check_prompt_lengths
-from synthaug.generation.hub import one_line
-from synthaug.generation.image_guidance import fit, sampled_size
+from synthaug.generation.image_guidance import sampled_size
 from synthaug.generation.learned_words import LearnedWord, learned_word, save_word
 from synthaug.generation.memory import is_out_of_memory, memory_error
 from synthaug.generation.options import read_component
 from synthaug.generation.pipeline_guidance import is_turbo, published_values
 from synthaug.generation.quiet import quiet
+from synthaug.generation.training_loop import Course, batch_indices, optimize, step_seed
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +33,6 @@ LAYERS = {
     "all": ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"],
 }
 WEIGHTS = "pytorch_lora_weights.safetensors"
-_CHECKPOINT_SECONDS = 60
-_RECONSTRUCTIONS = 16  # images that the autoencoder is tried on
 _LEAST_PSNR = 12  # dB; below, an autoencoder shows something else than the image
 _FAMILY = ("StableDiffusion", "StableDiffusionXL")
 _NAME = "adapted"  # of the LoRA within the denoiser
@@ -60,6 +52,9 @@ class Recipe:
         batch_size: images per step.
         layers: "attention" for its projections, "all" for the other layers of blocks as well.
         resolution: side of the training images in pixels; None is the model's own.
+        autoencoder: whether the model's autoencoder is trained on the images first.
+        autoencoder_steps: of that training.
+        autoencoder_lr: its learning rate.
         prompt_dropout: share of the images that are trained without their prompt, for classifier-free guidance; a word
             would learn nothing from them, and does without.
         snr_gamma: least signal-to-noise ratio above which time steps are weighted down (Hang et al. 2023); None weighs
@@ -76,6 +71,9 @@ class Recipe:
     batch_size: int = 4
     layers: str = "attention"
     resolution: int | None = None
+    autoencoder: bool = False
+    autoencoder_steps: int = 500
+    autoencoder_lr: float = 1e-4
     prompt_dropout: float = 0.1
     snr_gamma: float | None = None
     seed: int = 0
@@ -167,7 +165,9 @@ def train_adapter(
     size = size or sampled_size(pipeline, None, None)
     encode = partial(_encode_prompt, pipeline, size=size)
     try:
-        latents = _encode_images(pipeline, model, images, size, crop)
+        latents, psnr = encode_images(pipeline, images, size, crop)
+        _check_reconstruction(model, psnr, recipe)
+        latents *= pipeline.vae.config.scaling_factor
         if word is not None:
             with learned_word(pipeline, word, recipe.vectors) as learned, _frozen(pipeline, [*learned]):
                 check_prompt_lengths(pipeline, model, prompts, None)
@@ -192,43 +192,20 @@ def train_adapter(
     return losses
 
 
-def _encode_images(
-    pipeline: Any, model: str, images: Sequence[Image.Image], size: tuple[int, int], crop: int | None
-) -> Any:
-    """Return the latents of images."""
-    import torch
-
-    device, autoencoder = pipeline.device, pipeline.vae
-    upcast = getattr(autoencoder.config, "force_upcast", False) and autoencoder.dtype == torch.float16
-    dtype = autoencoder.dtype
-    if upcast:
-        autoencoder.to(torch.float32)
-    means, errors = [], list[float]()
-    tried = set(range(0, len(images), max(1, len(images) // _RECONSTRUCTIONS)))
-    with torch.no_grad(), quiet():
-        for number, image in enumerate(images):
-            pixels = torch.from_numpy(np.asarray(fit(image, size, crop), dtype=np.float32)).permute(2, 0, 1)
-            pixels = (pixels / 127.5 - 1)[None].to(device, autoencoder.dtype)
-            latent = autoencoder.encode(pixels).latent_dist
-            if number in tried:
-                shown = autoencoder.decode(latent.mean).sample.clamp(-1, 1)
-                errors.append(float(((shown - pixels).float() / 2).pow(2).mean()))
-            means.append(latent.mean.float())
-        if upcast:
-            autoencoder.to(dtype)
-    _check_reconstruction(model, float(np.mean(errors)))
-    return torch.cat(means) * autoencoder.config.scaling_factor
-
-
-def _check_reconstruction(model: str, squared_error: float) -> None:
+def _check_reconstruction(model: str, psnr: float, recipe: Recipe) -> None:
     """Refuse images that the autoencoder cannot show: what the denoiser learns of them would never be seen."""
-    psnr = -10 * float(np.log10(max(squared_error, 1e-10)))
     log.info("the autoencoder shows the images with a PSNR of %.1f dB", psnr)
     if psnr < _LEAST_PSNR:
+        steps, rate = recipe.autoencoder_steps, recipe.autoencoder_lr
+        remedy = (
+            f"Raise adapt.autoencoder_steps={steps} or adapt.autoencoder_lr={rate:g}"
+            if recipe.autoencoder
+            else "Have it trained on them first with adapt.autoencoder=true, set another with generator.vae"
+        )
         raise UserError(
             f"synthaug.adapt: the autoencoder of {model} cannot show these images (PSNR {psnr:.1f} dB after encoding "
-            f"and decoding, {_LEAST_PSNR} are the least), and no adapter changes it: its images would look like "
-            "nothing. Choose a model that was trained on images of this kind."
+            f"and decoding, {_LEAST_PSNR} are the least), and no LoRA or word changes it: its images would look like "
+            f"nothing. {remedy}, or choose a model that was trained on images of this kind."
         )
 
 
@@ -293,57 +270,24 @@ def _lora(unet: Any, recipe: Recipe) -> Iterator[list[Any]]:
 def _optimize(
     pipeline: Any, encoded: _Encoded, parameters: Sequence[Any], recipe: Recipe, checkpoint: Path, title: str
 ) -> list[float]:
-    """Train the parameters from the checkpoint on; return the loss of every step."""
-    import torch
+    """Train parameters that the denoiser depends on; return the loss of every step."""
     from diffusers import DDPMScheduler
 
-    unet, device = pipeline.unet, pipeline.device
+    unet = pipeline.unet
     with quiet():
         schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.rate, weight_decay=1e-2)
-    losses = _resume(checkpoint, recipe, parameters, optimizer)
-    scaler = torch.amp.GradScaler(device.type, enabled=unet.dtype == torch.float16)
-    mixed = torch.autocast(device.type, unet.dtype) if device.type != "cpu" else nullcontext()
-    saved = time.monotonic()
-    with tqdm(total=recipe.steps, initial=len(losses), desc=title, unit="step", disable=None, leave=False) as bar:
-        try:
-            for step in range(len(losses), recipe.steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = recipe.rate * 0.5 * (1 + float(np.cos(np.pi * step / recipe.steps)))
-                with mixed:
-                    loss = _loss(unet, schedule, encoded, recipe, step)
-                scaler.scale(loss).backward()
-                scaler.unscale_(optimizer)
-                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                scaler.step(optimizer)
-                scaler.update()
-                optimizer.zero_grad(set_to_none=True)
-                losses.append(float(loss.detach()))
-                _require_finite(losses, recipe)
-                bar.update()
-                bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
-                if time.monotonic() - saved > _CHECKPOINT_SECONDS:
-                    _save_state(checkpoint, recipe, parameters, optimizer, losses)
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            _save_state(checkpoint, recipe, parameters, optimizer, losses)
-            raise
-    return losses
-
-
-def _require_finite(losses: Sequence[float], recipe: Recipe) -> None:
-    if not np.isfinite(losses[-1]):
-        raise UserError(
-            f"synthaug.adapt: the loss of step {len(losses)} is no number: lower adapt.lr={recipe.rate:g}, or set "
-            "generator.dtype=bfloat16 or float32."
-        )
+    course = Course(recipe.steps, recipe.rate, "adapt.lr", recipe, title)
+    return optimize(
+        lambda step: _loss(unet, schedule, encoded, recipe, step),
+        parameters, course, checkpoint, pipeline.device, unet.dtype,
+    )  # fmt: skip
 
 
 def _loss(unet: Any, schedule: Any, encoded: _Encoded, recipe: Recipe, step: int) -> Any:
     """Return the loss of a step: squared error of what the denoiser predicts, noise or velocity."""
     import torch
 
-    draw = torch.Generator("cpu").manual_seed(_step_seed(recipe.seed, step))
+    draw = torch.Generator("cpu").manual_seed(step_seed(recipe.seed, step))
     chosen = batch_indices(len(encoded.prompts), recipe.batch_size, recipe.seed, step)
     latents = encoded.latents[chosen]
     device = latents.device
@@ -380,64 +324,6 @@ def _weights(schedule: Any, steps: Any, kind: str, gamma: float | None) -> Any:
     return {"epsilon": capped / ratio.clamp(min=1e-8), "v_prediction": capped / (ratio + 1), "sample": capped}[kind]
 
 
-def batch_indices(count: int, batch_size: int, seed: int, step: int) -> list[int]:
-    """Return which images a step is trained on: each once before one comes again.
-
-    Args:
-        count: of the images.
-        batch_size: images per step.
-        seed: of their order.
-        step: number of the step.
-    """
-    places = range(step * batch_size, (step + 1) * batch_size)
-    orders = {turn: np.random.default_rng([seed, turn]).permutation(count) for turn in {at // count for at in places}}
-    return [int(orders[at // count][at % count]) for at in places]
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}\0{step}".encode()).digest()[:8], "big") >> 1
-
-
-def _fingerprint(recipe: Recipe, parameters: Sequence[Any]) -> str:
-    return repr((recipe, [tuple(parameter.shape) for parameter in parameters]))
-
-
-def _save_state(
-    checkpoint: Path, recipe: Recipe, parameters: Sequence[Any], optimizer: Any, losses: Sequence[float]
-) -> None:
-    import torch
-
-    state = {
-        "recipe": _fingerprint(recipe, parameters),
-        "parameters": [parameter.detach().cpu() for parameter in parameters],
-        "optimizer": optimizer.state_dict(),
-        "losses": list(losses),
-    }
-    with whole_file(checkpoint) as temporary:
-        torch.save(state, temporary)
-
-
-def _resume(checkpoint: Path, recipe: Recipe, parameters: Sequence[Any], optimizer: Any) -> list[float]:
-    """Load the state of a training that was stopped; return its losses, none where it begins."""
-    import torch
-
-    if not checkpoint.is_file():
-        return []
-    try:
-        state: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if state["recipe"] != _fingerprint(recipe, parameters):
-            return []
-        for parameter, saved in zip(parameters, state["parameters"], strict=True):
-            parameter.data.copy_(saved)
-        optimizer.load_state_dict(state["optimizer"])
-    except Exception as error:  # cut short: nothing but time is lost
-        log.warning("%s cannot be read (%s): the training begins anew", checkpoint, one_line(error))
-        return []
-    losses: list[float] = list(state["losses"])
-    log.info("resumed at step %d of %d", len(losses), recipe.steps)
-    return losses
-
-
 def _save(pipeline: Any, destination: Path) -> None:
     import torch
     from diffusers.utils import convert_state_dict_to_diffusers
@@ -472,6 +358,8 @@ def check_recipe(recipe: Recipe) -> None:
             recipe.resolution is None or (recipe.resolution > 0 and recipe.resolution % 8 == 0),
             "a multiple of 8, or null",
         ),
+        ("autoencoder_steps", recipe.autoencoder_steps >= 1, "at least 1"),
+        ("autoencoder_lr", recipe.autoencoder_lr > 0, "more than 0"),
         ("prompt_dropout", 0 <= recipe.prompt_dropout < 1, "at least 0 and less than 1"),
         ("snr_gamma", recipe.snr_gamma is None or recipe.snr_gamma > 0, "more than 0, or null"),
     ]

@@ -35,6 +35,7 @@ class AdapterRecord:
         recipe: everything that decides the adapter besides the images.
         images: real ones that it was trained on.
         losses: class, or "all" → mean loss of each hundredth of the steps.
+        reconstruction: "before" and "after" → how well the autoencoder shows the images, in dB, where it was trained.
         origin: model, weights and versions of the libraries.
     """
 
@@ -42,6 +43,7 @@ class AdapterRecord:
     images: list[TrainingImage]
     losses: Mapping[str, list[float]]
     origin: Mapping[str, str]
+    reconstruction: Mapping[str, float]
 
     @property
     def content(self) -> dict[str, Any]:
@@ -52,6 +54,7 @@ class AdapterRecord:
             "recipe": dict(self.recipe),
             "images": images,
             "losses": dict(self.losses),
+            "reconstruction": dict(self.reconstruction),
             "origin": dict(self.origin),
         }
 
@@ -73,7 +76,7 @@ def read_record(folder: Path) -> AdapterRecord | None:
         return None
     try:
         images = [TrainingImage(**image) for image in content["images"]]
-        return AdapterRecord(content["recipe"], images, content["losses"], content["origin"])
+        return AdapterRecord(content["recipe"], images, content["losses"], content["origin"], content["reconstruction"])
     except (LookupError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): train the adapter again with synthaug.adapt.") from error
 

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synthaug.errors import UserError
-from synthaug.generation import adaptation
-from synthaug.generation.adaptation import Recipe, batch_indices, check_recipe, train_adapter
+from synthaug.generation import adaptation, training_loop
+from synthaug.generation.adaptation import Recipe, check_recipe, train_adapter
 from synthaug.generation.learned_words import FILE, LearnedWord, class_tokens
+from synthaug.generation.training_loop import batch_indices
 from tests.factories.images import image
 from tests.factories.pipelines import Pipelines, build_generator, load_error, pixels, save_pipeline
 
@@ -179,15 +180,15 @@ def test_every_class_has_a_token_of_its_own(classes: list[str]) -> None:
 def test_state_is_saved_while_training_goes_on(
     pipelines: Pipelines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adaptation, "_CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(training_loop, "_CHECKPOINT_SECONDS", 0)
     saved: list[int] = []
-    save = adaptation._save_state
+    save = training_loop._save_state
 
     def count(checkpoint: Path, *rest: Any) -> None:
         save(checkpoint, *rest)
         saved.append(len(rest[-1]))
 
-    monkeypatch.setattr(adaptation, "_save_state", count)
+    monkeypatch.setattr(training_loop, "_save_state", count)
     train(pipelines("sd"), tmp_path)
     assert saved == [1, 2, 3, 4, 5, 6]
 
