@@ -8,7 +8,7 @@ from typing import Any
 
 from synthaug.errors import UserError
 from synthaug.generation import weights
-from synthaug.generation.hub import PICKLE_SUFFIXES, fetch_folder, is_path, model_error, one_line
+from synthaug.generation.hub import PICKLE_SUFFIXES, check_reachable, fetch_folder, is_path, model_error, one_line
 from synthaug.generation.quiet import quiet
 
 KINDS = {"ip_adapter": "IP-Adapter", "controlnet": "ControlNet"}
@@ -72,7 +72,7 @@ def parse(key: str, value: Any) -> Attachment | None:
 
 
 def check(key: str, attachment: Attachment, model: str, denoiser: Network | None) -> None:
-    """Check an entry as far as local folders tell; imports nothing heavy.
+    """Check an entry as far as a local folder or one request tells; imports nothing heavy.
 
     Args:
         key: "ip_adapter" or "controlnet".
@@ -81,12 +81,16 @@ def check(key: str, attachment: Attachment, model: str, denoiser: Network | None
         denoiser: of that model; None where its configuration is not at hand.
 
     Raises:
-        UserError: a folder that does not exist, lacks a file or has a damaged one; weights that do not fit the model.
+        UserError: a folder that does not exist, lacks a file or has a damaged one; a hub without it or out of reach;
+            weights that do not fit the model.
     """
     if key == "ip_adapter" and denoiser is not None and not denoiser[0].startswith("UNet"):
         raise _takes_none(model, denoiser[0])
     folder = _local(key, attachment)
     if folder is None:
+        name = str(attachment.file) if key == "ip_adapter" else "config.json"
+        file = f"{attachment.subfolder}/{name}" if attachment.subfolder else name
+        check_reachable(attachment.model, attachment.revision, file, KINDS[key], f"generator.{key}.model")
         return
     files = _require_files(key, attachment, folder)
     for name, path in files.items():

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from synthaug.errors import UserError
+from synthaug.generation import attachments
 from synthaug.generation import hub as hub_module
+from synthaug.generation.attachments import Attachment
 from synthaug.generation.captioners import InstructionCaptioner
 from synthaug.generation.components import Component, check_component
 from synthaug.generation.diffusion import DiffusionGenerator
@@ -134,6 +136,14 @@ def test_a_gated_part_of_a_model_is_detected_early(hub: Hub) -> None:
     hub.refuse(403, "GatedRepo", "/api/models/someone/a-model/auth-check")
     with pytest.raises(UserError, match=r"The text_encoder_4 someone/a-model could not be loaded(?s:.)*HF_TOKEN"):
         check_component("text_encoder_4", Component("someone/a-model"))
+
+
+@pytest.mark.parametrize("key", ["ip_adapter", "controlnet"])
+def test_what_is_attached_is_looked_for_early(key: str, hub: Hub) -> None:
+    attachment = Attachment("someone/an-adapter", file="a.safetensors" if key == "ip_adapter" else None)
+    hub.refuse(404, "RepoNotFound", "/api/models/someone/an-adapter")
+    with pytest.raises(UserError, match=r"(IP-Adapter|ControlNet) someone/an-adapter could not be loaded"):
+        attachments.check(key, attachment, "a model", None)
 
 
 def test_a_model_that_the_hub_has_may_be_fetched_later(hub: Hub) -> None:
