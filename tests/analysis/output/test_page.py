@@ -421,4 +421,5 @@ def test_of_many_arms_some_are_drawn_and_the_rest_is_folded(tmp_path: Path, monk
     assert sum(accuracy[name] >= max(left) for name in drawn if name != "real") >= 2
     assert sum(accuracy[name] <= min(left) for name in drawn if name != "real") >= 1
     assert page.html.count("<details><summary>7 arms</summary>") >= 3
+    assert 'class="wide tall" tabindex="0" role="region" aria-label="All arms"' in page.html
     assert charts.drawn_arms(group.arms[:4]) == list(group.arms[:4])

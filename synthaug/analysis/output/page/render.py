@@ -58,6 +58,7 @@ def render(comparison: Comparison, findings: Sequence[Findings], prices: Prices 
             "colour": palette.arm_colours(group.arms),
             "labels": arm_table.labels(group),
             "grid": grid,
+            "many": many,
         }
         parts.append(
             (
