@@ -1,11 +1,12 @@
 """A study of heads on a frozen network: what features and heads cost, and whether a head alone is the same.
 
-    python -m benchmarks.probes                    # 5 arms with controls × 20 seeds on 3,000 images, 224 px ResNet18
-    python -m benchmarks.probes --size 64 --seeds 4  # a quick look
+    python -m benchmarks.probes            # 5 arms with controls × 20 seeds on 3,000 images, ResNet18 at 224 px
+    python -m benchmarks.probes --size 64  # the same heads on features that cost a twelfth
 
 Photograph-like JPEG files and a pool of synthetic ones are made up, ResNet18 has random weights. Three commands: the
-features alone (a study of one seed), the study with the features on disk, and one of its runs by itself. Times are
-processor seconds of the command and its children, so that other work on the machine does not count.
+study, the study again with the features on disk, and one of its runs by itself. Times are processor seconds of the
+command and its children, so that other work on the machine does not count. What an image and view costs at 224 px is
+measured on a few.
 """
 
 import argparse
@@ -22,13 +23,16 @@ import torch
 import torchvision
 from PIL import Image
 
+from synthaug.features.frozen_network import separate
 from synthaug.files import read_json
+from synthaug.models.classifier import Classifier
 from synthaug.runs import layout
 from synthaug.training.provenance import commit
 
 CLASSES = 10
 SPLITS = {"photos/train": 2000, "photos/val": 400, "photos/test": 600, "pool": 1600}
 MIXES = "real,55,64,73,82"
+SAMPLE = 256  # images
 HEAD, DIMENSION = "network.fc.weight", 512
 
 
@@ -45,19 +49,35 @@ def main() -> None:
         torch.manual_seed(0)
         torch.save(torchvision.models.resnet18().state_dict(), folder / "weights.pth")
         settings = [f"dataset.image_size={arguments.size}", f"model.views={arguments.views}"]
-        first = _train(folder, [*settings, "experiment=first"], seeds=1)
-        # The seeds draw further images of the same pool: their features belong to the first part.
-        rest = _train(folder, [*settings, "experiment=rest"], seeds=arguments.seeds)
-        seen = _features(folder)
-        study = _train(folder, [*settings, "experiment=study"], seeds=arguments.seeds)
+        whole = _train(folder, [*settings, "experiment=whole"], arguments.seeds)
+        study = _train(folder, [*settings, "experiment=study"], arguments.seeds)
         runs = _results(folder / "outputs" / "study")
         written = sum(path.stat().st_size for path in (folder / "outputs" / "study").rglob("*") if path.is_file())
-        print(f"| features of {seen:,} images and views at {arguments.size} px | {first + rest - 2 * study:.0f} s |")
-        print(f"| the study of {len(runs)} runs after them, page included | {study:.0f} s, {written / 1e6:.0f} MB |")
         run = runs[len(runs) // 2]
-        print(f"| largest difference of a weight of a run by itself | {_alone(folder, settings, run):.1e} |")
+        rows = [
+            (f"an image and view at 224 px, of {SAMPLE}", f"{1000 * _seconds_an_image():.0f} ms"),
+            (f"{_features(folder):,} images and views at {arguments.size} px, in the study", f"{whole - study:.0f} s"),
+            (f"the study of {len(runs)} runs after them, page included", f"{study:.0f} s"),
+            ("its folder", f"{written / 1e6:.0f} MB"),
+            ("largest difference of a weight of a run by itself", f"{_alone(folder, settings, run):.1e}"),
+        ]
+        print("\n".join(["| what | cost |", "|---|---:|", *(f"| {what} | {cost} |" for what, cost in rows)]))
     where = f"{os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}"
     print(f"Processor seconds; commit {commit().get('commit', 'unknown')[:7]}; {where}")
+
+
+def _seconds_an_image() -> float:
+    """Return what it costs a thread to show an image to the frozen network, in processor seconds."""
+    torch.set_num_threads(1)
+    classifier = Classifier([f"class{label}" for label in range(CLASSES)], train_stages=0)
+    network = separate(classifier, 224, torch.device("cpu"))
+    assert network is not None
+    images = torch.rand(64, 3, 224, 224)
+    network.embed(images)
+    started = time.process_time()
+    for _ in range(SAMPLE // len(images)):
+        network.embed(images)
+    return (time.process_time() - started) / SAMPLE
 
 
 def _write_images(folder: Path, size: int) -> None:

@@ -133,6 +133,7 @@ HEAVY_ROOMS = (
     "synthaug.training.head_training",
     "synthaug.training.lightning_rules",
     "synthaug.training.prediction",
+    "synthaug.training.probe_evaluation",
     "synthaug.training.probe_run",
     "synthaug.training.progress",
     "synthaug.training.provenance",

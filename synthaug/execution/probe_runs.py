@@ -11,13 +11,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from synthaug.arms import build
+from synthaug.arms import build, shift_sets
 from synthaug.config.job import Job
+from synthaug.data.pixels import PixelStore
+from synthaug.data.samples import RealImages
 from synthaug.errors import UserError
 from synthaug.execution import preflight, runner
-from synthaug.execution.factory import make_group, open_loggers
+from synthaug.execution.factory import make_group, make_shifts, open_loggers
 from synthaug.execution.probe_rule import trains_head_alone
 from synthaug.execution.session import Session, is_first_process
+from synthaug.messages import plural
+from synthaug.runs import layout
 
 if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
     from pytorch_lightning import Trainer
@@ -27,6 +31,7 @@ if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
     from synthaug.features.frozen_network import FrozenNetwork
     from synthaug.models.classifier import Classifier
     from synthaug.training.head_training import Head
+    from synthaug.training.probe_evaluation import HeadEvaluation
     from synthaug.training.probe_run import ProbeRun, Trained
 
 log = logging.getLogger(__name__)
@@ -114,6 +119,7 @@ class _Together:
         self.trainer = trainer
         self.network = network
         self.datasets: dict[str, build.RealData] = {}
+        self.evaluations: list[tuple[Job, HeadEvaluation]] = []
         self.runs: list[tuple[Job, ProbeRun, list[ShiftSet]]] = []
 
     def run(self, jobs: Sequence[Job], stack: contextlib.ExitStack) -> None:
@@ -135,7 +141,11 @@ class _Together:
             for (job, run, sets), head in zip(self.runs, result.heads, strict=True):
                 with runner.recorded_failure(self.session, [job]):
                     log.info("%s %s", f"{job.label}:".ljust(width), self._finish(job, run, head, result))
-                    runner.evaluate(job, sets, run.arm.real, run.arm.store)
+                    if sets:
+                        self.evaluations.append((job, self._evaluation(job, run.arm.real, run.arm.store, sets)))
+        if self.evaluations:
+            with runner.recorded_failure(self.session, [job for job, _ in self.evaluations]):
+                self._evaluate()
 
     def _prepare(self, job: Job, stack: contextlib.ExitStack) -> None:
         """List the images of a run, and have those generated that are missing."""
@@ -144,8 +154,14 @@ class _Together:
         job.folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(runner.locked(job.folder))
         if runner.claim(self.session, job):
-            if not runner.evaluate_finished(self.session, job):
+            if not shift_sets.pending(job.folder, make_shifts(job)):
                 log.info("%s", runner.finished_message(job))
+            elif self.network.wrote(job.folder / layout.CHECKPOINT):
+                data = self._read_real(job)
+                sets = runner.lacking_shift_sets(self.session, job, data)
+                self.evaluations.append((job, self._evaluation(job, data.real, data.store, sets)))
+            else:
+                runner.evaluate_finished(self.session, job)
             return
         arm = runner.build_arm_of(self.session, job, self._read_real(job))
         listed = [(sample.sha256, str(sample.path)) for sample in arm.train]
@@ -159,6 +175,23 @@ class _Together:
         if settings not in self.datasets:
             self.datasets[settings] = runner.read_real(self.session, job)
         return self.datasets[settings]
+
+    def _evaluation(
+        self, job: Job, real: RealImages, store: PixelStore, sets: "Sequence[ShiftSet]"
+    ) -> "HeadEvaluation":
+        from synthaug.training.probe_evaluation import HeadEvaluation
+
+        log.info("%s: evaluating %s", job.label, plural(len(sets), "shift set"))
+        return HeadEvaluation(job.folder, job.settings["dataset"], real.classes, store, sets)
+
+    def _evaluate(self) -> None:
+        """Evaluate the heads of finished runs on shift sets."""
+        from synthaug.training import probe_evaluation
+        from synthaug.training.provenance import provenance
+
+        folder = build.images_folder(self.evaluations[0][0].settings) / "features"
+        heads = [evaluation for _, evaluation in self.evaluations]
+        probe_evaluation.evaluate_heads(heads, self.network, folder, provenance(self.trainer))
 
     def _train_heads(self) -> "Trained":
         from synthaug.training.probe_run import train_runs

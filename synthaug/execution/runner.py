@@ -240,14 +240,25 @@ def evaluate_finished(session: Session, job: Job) -> bool:
     if not shift_sets.pending(job.folder, make_shifts(job)):
         return False
     data = read_real(session, job)
-    result = read_json(job.folder / layout.RESULT)
-    trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder, result)]
-    sets = pending_shift_sets(session, job, data.real, data.store, trained)
+    sets = lacking_shift_sets(session, job, data)
     from synthaug.training import lightning_rules
 
     lightning_rules.quiet_libraries()
     evaluate(job, sets, data.real, data.store)
     return True
+
+
+def lacking_shift_sets(session: Session, job: Job, data: build.RealData) -> list[ShiftSet]:
+    """Return the shift sets that a finished run lacks.
+
+    Args:
+        session: of the command.
+        job: the run.
+        data: its dataset.
+    """
+    result = read_json(job.folder / layout.RESULT)
+    trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder, result)]
+    return pending_shift_sets(session, job, data.real, data.store, trained)
 
 
 def pending_shift_sets(

@@ -17,7 +17,7 @@ from synthaug.data.samples import Sample
 from synthaug.features.feature_backbone import label
 from synthaug.features.tensor_digest import tensor_digest
 from synthaug.features.vector_file import Batches, VectorFile
-from synthaug.models import heads
+from synthaug.models import frozen_weights, heads
 from synthaug.models.classifier import Classifier
 
 BATCH_SIZE = 64
@@ -64,9 +64,11 @@ class EvaluationView:
 
     Attributes:
         view: the settings.
+        corruption: what has changed the pixels before, in words; empty for nothing.
     """
 
     view: View
+    corruption: str = ""
 
     def images(self, samples: Sequence[Sample], store: Pixels, device: torch.device) -> Tensor:
         """Return the network's input.
@@ -106,6 +108,11 @@ class FrozenNetwork:
         self.dimension = self._layer.in_features
         self._device = device
         self._half = _HALF.get(precision)
+
+    def wrote(self, checkpoint: Path) -> bool:
+        """Return whether a checkpoint is that of a head on this network."""
+        path = frozen_weights.referred(checkpoint) if checkpoint.is_file() else None
+        return path is not None and path.stem == self.file_name
 
     def embed(self, images: Tensor) -> NDArray[np.float32]:
         """Return the input of the head (B, D) of images (B, 3, S, S) in [0, 1]."""

@@ -54,13 +54,7 @@ def evaluate(
     """
     if not shift_sets:
         return
-    best = run / layout.CHECKPOINT
-    if not best.is_file():
-        raise UserError(
-            f"There is no {best} to evaluate on shift sets: it was removed. Restore it, leave the sets out with "
-            "shift=none, or train the run again with overwrite=true."
-        )
-    layout.require_as_written(run, layout.CHECKPOINT, read_json(run / layout.RESULT))
+    best = require_checkpoint(run)
     model = make_model(classes=list(classes), seed=settings["seed"])
     model.load_state_dict(load_tensors(best)["state_dict"])
     writer = PredictionWriter(run, [], [], classes)
@@ -74,11 +68,37 @@ def evaluate(
         trainer.test(model, datamodule=_datamodule(shift_set, settings, store), verbose=False)
         if trainer.is_global_zero:
             computed_with = computed_with or provenance(trainer)  # known once the processes have started
-            predictions = layout.predictions_file(writer.folder)
-            result = _result(shift_set, contents.read_predictions(writer.folder))
-            finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-            layout.finish(writer.folder, {**result, **computed_with, "finished": finished}, (predictions.name,))
-            log.info("%s: accuracy %.1f %% on %d images", shift_set.name, 100 * result["accuracy"], result["n"])
+            record(writer.folder, shift_set, computed_with)
+
+
+def require_checkpoint(run: Path) -> Path:
+    """Return the best checkpoint of a finished run, as the run wrote it.
+
+    Raises:
+        UserError: it is gone, or has changed.
+    """
+    best = run / layout.CHECKPOINT
+    if not best.is_file():
+        raise UserError(
+            f"There is no {best} to evaluate on shift sets: it was removed. Restore it, leave the sets out with "
+            "shift=none, or train the run again with overwrite=true."
+        )
+    layout.require_as_written(run, layout.CHECKPOINT, read_json(run / layout.RESULT))
+    return best
+
+
+def record(folder: Path, shift_set: ShiftSet, computed_with: Mapping[str, Any]) -> None:
+    """Write the `result.json` of predictions for a shift set.
+
+    Args:
+        folder: of the predictions, in that of the run.
+        shift_set: that they are for.
+        computed_with: the fields `machine` and `versions`.
+    """
+    result = _result(shift_set, contents.read_predictions(folder))
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    layout.finish(folder, {**result, **computed_with, "finished": finished}, (layout.predictions_file(folder).name,))
+    log.info("%s: accuracy %.1f %% on %d images", shift_set.name, 100 * result["accuracy"], result["n"])
 
 
 def check_corruptions(shift_sets: Sequence[ShiftSet], settings: Mapping[str, Any], store: Pixels) -> None:

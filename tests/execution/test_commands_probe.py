@@ -4,11 +4,15 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from synthaug import files
 from synthaug.files import read_json
 from synthaug.models import frozen_weights
-from synthaug.runs import layout
+from synthaug.runs import contents, layout
+from synthaug.training.checkpoint_files import load_tensors
 from tests.factories.commands import NETWORK, Commands
 from tests.factories.probes import write_weights
 
@@ -75,6 +79,33 @@ def test_what_is_missing_is_trained_and_new_photographs_are_classified(swept: Co
     with (first / layout.PREDICTIONS).open(encoding="utf-8") as stream:
         expected = {row["path"]: row["predicted"] for row in csv.DictReader(stream)}
     assert classified == expected
+
+
+def test_shift_sets_are_evaluated_as_lightning_does_and_without_training(swept: Commands) -> None:
+    (swept.folder / "conf" / "shift").mkdir()
+    (swept.folder / "conf" / "shift" / "blurred.yaml").write_text(
+        "blur:\n  _target_: synthaug.arms.shifts.Corruptions\n"
+        "  transform: torchvision.transforms.v2.GaussianBlur\n  severities:\n    '5': {kernel_size: 9, sigma: 3.0}\n",
+        encoding="utf-8",
+    )
+    before = {folder: (folder / layout.RESULT).stat().st_mtime_ns for folder in run_folders(swept)}
+    code, printed = swept.run(*SWEEP, "shift=blurred")
+    assert code == 0, printed
+    assert {folder: (folder / layout.RESULT).stat().st_mtime_ns for folder in before} == before
+    run = run_folders(swept)[-1]
+    ours = contents.read_predictions(layout.shift_folder(run, "blur-5"))
+    shutil.rmtree(run / layout.SHIFTS)
+    whole = load_tensors(run / layout.CHECKPOINT)  # with the network in it, as Lightning writes checkpoints
+    del whole[frozen_weights.REFERENCE]
+    torch.save(whole, run / layout.CHECKPOINT)
+    result = read_json(run / layout.RESULT)
+    result["files"][layout.CHECKPOINT] = files.sha256(run / layout.CHECKPOINT)
+    files.write_json(run / layout.RESULT, result)
+    code, printed = swept.run(*SWEEP, "shift=blurred")
+    assert code == 0, printed
+    theirs = contents.read_predictions(layout.shift_folder(run, "blur-5"))
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-4)
+    assert ours.paths == theirs.paths
 
 
 def classify(commands: Commands, run: Path) -> tuple[int, str]:
