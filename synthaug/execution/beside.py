@@ -8,12 +8,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from synthaug.arms.mixing import Mix
 from synthaug.config.job import Job
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds between two looks at the clock
 _GRACE = 30.0  # seconds in which a run is left
+_Argument = TypeVar("_Argument")
+_Result = TypeVar("_Result")
 RecordFailure = Callable[[Job, Exception], None]
 
 
@@ -35,6 +38,22 @@ def import_ahead() -> None:
     """Begin to import what every worker needs, in the process that workers are forked from."""
     forkserver.set_forkserver_preload(list(PRELOADED))
     forkserver.ensure_running()
+
+
+def call_apart(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
+    """Call a function in a process of its own, which has the libraries of workers; return what it returns.
+
+    Args:
+        function: of a module.
+        argument: of it.
+    """
+    import_ahead()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), _ignore_interrupts) as pool:
+        return pool.submit(function, argument).result()
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def run_beside(

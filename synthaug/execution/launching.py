@@ -24,7 +24,7 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
         Those that are left to be run one after the other in this process.
     """
     workers = min(session.workers, len(combinations))
-    if workers <= 1:
+    if not workers:
         return list(combinations)
     from synthaug.execution import beside
 

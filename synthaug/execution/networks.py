@@ -1,47 +1,63 @@
 """The networks and trainers of runs, built once before the first run: a mistake does not fail them one by one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from synthaug.config.job import Job
 from synthaug.errors import UserError
+from synthaug.execution import parallelism
 from synthaug.execution.factory import make_group
 from synthaug.execution.parallelism import Load
 from synthaug.execution.probe_rule import trains_head_alone
 
 
-def problems(
-    jobs: Iterable[Job], classes: Callable[[Job], Sequence[str]], loads: dict[Path, Load] | None = None
-) -> list[str]:
-    """Return why networks or trainers of runs cannot be had; each combination is tried once.
+@dataclass(frozen=True)
+class Inspection:
+    """What the networks and trainers of runs are like.
+
+    Attributes:
+        problems: why some cannot be had.
+        loads: folder of a run → what it needs.
+        device: on what runs will be computed, such as "NVIDIA H200 in bf16-mixed"; "" without runs.
+        devices: GPUs and the like that they can use.
+    """
+
+    problems: list[str]
+    loads: dict[Path, Load]
+    device: str = ""
+    devices: int = 0
+
+
+def inspect(jobs: Sequence[tuple[Job, list[str]]]) -> Inspection:
+    """Build the network and the trainer of each combination of settings once.
 
     Args:
-        jobs: the runs.
-        classes: of a run's dataset.
-        loads: gets what each run needs, by its folder.
+        jobs: the runs, each with the classes of its dataset.
     """
     groups = ("model", "trainer", "batch_size")
     alike: dict[str, list[Job]] = {}
-    for job in jobs:
+    classes_of: dict[str, list[str]] = {}
+    for job, classes in jobs:
         settings = [job.settings[key] for key in groups]
-        alike.setdefault(repr((settings, job.settings["dataset"]["image_size"], classes(job))), []).append(job)
-    reasons = []
-    for members in alike.values():
+        kind = repr((settings, job.settings["dataset"]["image_size"], classes))
+        classes_of[kind] = classes
+        alike.setdefault(kind, []).append(job)
+    reasons, loads = list[str](), dict[Path, Load]()
+    for kind, members in alike.items():
         try:
-            load = check_network(members[0], classes(members[0]))
+            load = check_network(members[0], classes_of[kind])
         except UserError as error:
             reasons.append(str(error))
         else:
-            if loads is not None:
-                loads |= {job.folder: load for job in members}
-    return reasons
-
-
-def devices(jobs: Iterable[Job]) -> str:
-    """Return on what runs will be computed, such as "NVIDIA H200 in bf16-mixed"; "" without runs."""
+            loads |= {job.folder: load for job in members}
+    if not jobs:
+        return Inspection(reasons, loads)
     from synthaug.training import hardware
 
-    return " and ".join(sorted({hardware.description(job.settings["trainer"]) for job in jobs}))
+    names = {hardware.description(job.settings["trainer"]) for job, _ in jobs}
+    devices = max(parallelism.count_devices(job.settings["trainer"].get("accelerator", "auto")) for job, _ in jobs)
+    return Inspection(reasons, loads, " and ".join(sorted(names)), devices)
 
 
 def check_network(job: Job, classes: Sequence[str]) -> Load:

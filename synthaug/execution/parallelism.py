@@ -1,7 +1,7 @@
 """How many runs of a sweep work at a time on this machine: `parallel`, cores, memory, GPUs."""
 
-import functools
 import math
+import multiprocessing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution import processor
+from synthaug.execution.probe_rule import trains_head_alone
 from synthaug.messages import plural
 
 AUTO = "auto"
 # Memory of a worker beyond what all share, fitted to peaks of ResNet18 at 32 and 224 pixels and ViT-B/16.
 _BASE, _WEIGHTS, _ACTIVATIONS = 300e6, 5, 1.25
 
+_ONE_PROCESS = {"devices": AUTO, "num_nodes": 1, "strategy": AUTO}  # arguments of Lightning's Trainer → its defaults
 _LARGE = 96  # pixels from which a second thread is worth more than half of a core
 
 
@@ -53,32 +55,42 @@ class Machine:
     devices: int = 0
 
     @classmethod
-    def current(cls, accelerator: str) -> "Machine":
-        """Return this machine, for runs with Lightning's name of an accelerator."""
-        return cls(processor.available_cores(), processor.available_memory(), _devices(accelerator))
+    def current(cls, devices: int = 0) -> "Machine":
+        """Return this machine, with so many devices for its runs."""
+        return cls(processor.available_cores(), processor.available_memory(), devices)
 
 
-def choose(jobs: Sequence[Job], loads: Sequence[Load], may_be_parallel: bool, machine: Machine) -> tuple[int, str]:
-    """Return how many runs work at a time, and what to tell of it.
+def starts_workers(jobs: Sequence[Job], may_be_parallel: bool) -> bool:
+    """Return whether runs have processes of their own, in which several can work at a time.
 
     Args:
         jobs: runs that are not finished.
-        loads: of their networks.
         may_be_parallel: whether the launcher can do it.
-        machine: that they run on.
 
     Raises:
         UserError: `parallel` asks for what these runs cannot do.
     """
     if not jobs:
-        return 1, ""
+        return False
     settings = jobs[0].settings
-    requested, threads = settings["parallel"], settings["threads"]
-    obstacle = _obstacle(settings["trainer"], may_be_parallel, machine)
+    requested = settings["parallel"]
+    obstacle = _obstacle(settings["trainer"], may_be_parallel)
     if obstacle and requested not in (AUTO, 1):
         raise UserError(f"parallel={requested}: {obstacle}; leave parallel out.")
-    if obstacle or requested == 1:
-        return 1, ""
+    if obstacle or requested == 1 or len(jobs) == 1 or all(trains_head_alone(job.settings) for job in jobs):
+        return False
+    return bool(requested != AUTO or processor.available_cores() >= 2 * settings["threads"])
+
+
+def choose(jobs: Sequence[Job], loads: Sequence[Load], machine: Machine) -> tuple[int, str]:
+    """Return how many runs work at a time, and what to tell of it.
+
+    Args:
+        jobs: runs that are not finished.
+        loads: of their networks.
+        machine: that they run on.
+    """
+    requested, threads = jobs[0].settings["parallel"], jobs[0].settings["threads"]
     wanted = (machine.devices or max(1, machine.cores // threads)) if requested == AUTO else requested
     wanted = min(wanted, len(jobs))
     memory = max((load.memory for load in loads), default=0.0)
@@ -106,22 +118,12 @@ def hint(settings: Mapping[str, Any], machine: Machine) -> str:
     )
 
 
-def _obstacle(trainer: Mapping[str, Any], may_be_parallel: bool, machine: Machine) -> str:
-    """Return why runs cannot work beside each other; empty where they can."""
-    if not may_be_parallel:
-        return "this launcher, or Hydra's callbacks, carry out runs in their own way"
-    devices, nodes, strategy = trainer.get("devices", AUTO), trainer.get("num_nodes", 1), trainer.get("strategy", AUTO)
-    if strategy != AUTO:
-        return f"each run has processes of its own (trainer.strategy={strategy})"
-    is_single = devices in (1, "1") or (devices == AUTO and machine.devices <= 1)
-    if nodes != 1 or not (is_single or (isinstance(devices, list) and len(devices) == 1)):
-        return f"each run uses several devices (trainer.devices={devices}, trainer.num_nodes={nodes})"
-    return ""
+def count_devices(accelerator: str) -> int:
+    """Return how many devices other than the processor runs can use.
 
-
-@functools.cache
-def _devices(accelerator: str) -> int:
-    """Return how many devices other than the processor runs would use."""
+    Args:
+        accelerator: Lightning's name of what they run on.
+    """
     if accelerator == "cpu":
         return 0
     import torch
@@ -129,3 +131,18 @@ def _devices(accelerator: str) -> int:
     if torch.cuda.is_available():
         return torch.cuda.device_count()
     return int(accelerator in (AUTO, "mps", "gpu") and torch.backends.mps.is_available())
+
+
+def _obstacle(trainer: Mapping[str, Any], may_be_parallel: bool) -> str:
+    """Return why runs cannot work beside each other; empty where they can."""
+    if not may_be_parallel:
+        return "this launcher, or Hydra's callbacks, carry out runs in their own way"
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return "this system cannot fork processes"
+    devices, nodes, strategy = (trainer.get(key, default) for key, default in _ONE_PROCESS.items())
+    if strategy != AUTO:
+        return f"each run has processes of its own (trainer.strategy={strategy})"
+    is_single = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    if nodes != 1 or not (is_single):
+        return f"each run uses several devices (trainer.devices={devices}, trainer.num_nodes={nodes})"
+    return ""

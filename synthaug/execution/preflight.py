@@ -21,7 +21,8 @@ from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all, underlying
 from synthaug.execution import factory, networks, parallelism, record_groups, sweep_time
-from synthaug.execution.parallelism import Load, Machine
+from synthaug.execution.networks import Inspection
+from synthaug.execution.parallelism import Machine
 from synthaug.execution.session import DatasetKey, Session, is_first_process
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -53,13 +54,9 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         smoke_test.clear(study)
         print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
     check_runs(jobs, session.scans, announced=session.announced)
-    loads: dict[Path, Load] = {}
-    device = ""
+    inspection = Inspection([], {})
     if session.is_local or not session.is_sweep:  # or they run on other machines, which may have other devices
-        pending = [job for job in jobs if not is_complete(job)]
-        raise_all("No run was started:", networks.problems(pending, lambda job: _classes(session, job), loads))
-        device = networks.devices(pending)
-        _choose_workers(session, pending, list(loads.values()))
+        inspection = _inspect(session, [job for job in jobs if not is_complete(job)])
     for study in sorted({job.study for job in jobs}):
         runs = [job for job in jobs if job.study == study]
         settings = runs[-1].settings
@@ -71,22 +68,32 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
             record_groups.record_groups(job, scan.real)
     is_sweep = session.is_expanded and len(jobs) > 1
-    if is_sweep and (extent := sweep_time.extent(jobs, loads, device, session.workers)):
+    if is_sweep and (extent := sweep_time.extent(jobs, inspection.loads, inspection.device, session.workers)):
         print(printable(extent))  # Hydra sets up the log with the first run
 
 
-def _choose_workers(session: Session, pending: Sequence[Job], loads: Sequence[Load]) -> None:
-    """Choose how many runs work at a time, and say how a single one could use the processor."""
-    if not pending:
-        return
-    settings = pending[0].settings
-    machine = Machine.current(settings["trainer"].get("accelerator", "auto"))
-    if session.is_sweep:
-        session.workers, text = parallelism.choose(pending, loads, session.may_be_parallel, machine)
+def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
+    """Build networks and trainers once, and choose how many runs work at a time.
+
+    Where the runs have processes of their own, this one does without torch: the first of those builds the networks.
+    """
+    apart = session.is_sweep and parallelism.starts_workers(pending, session.may_be_parallel)
+    with_classes = [(job, _classes(session, job)) for job in pending]
+    if apart:
+        from synthaug.execution import beside
+
+        inspection = beside.call_apart(networks.inspect, with_classes)
     else:
-        text = parallelism.hint(settings, machine)
+        inspection = networks.inspect(with_classes)
+    raise_all("No run was started:", inspection.problems)
+    machine, text = Machine.current(inspection.devices), ""
+    if apart:
+        session.workers, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
+    elif pending and not session.is_sweep:
+        text = parallelism.hint(pending[0].settings, machine)
     if text:
         print(printable(text))
+    return inspection
 
 
 def comparisons(settings: Mapping[str, Any]) -> str | list[list[str]]:

@@ -213,7 +213,7 @@ def _announce(session: Session, job: Job, counts: Mapping[str, int]) -> "SweepPl
 
     place, expected, jobs = None, None, list(session.jobs.values())
     if session.is_expanded:
-        is_sequential = session.is_local and session.workers == 1
+        is_sequential = session.is_local and not session.workers
         expected, later = sweep_time.expected_seconds(jobs, job) if is_sequential else (None, None)
         place = SweepPlace(jobs.index(job) + 1, len(jobs), later)
     images = f"{counts['real']} real and {counts['synthetic']} synthetic images"

@@ -36,6 +36,21 @@ if TYPE_CHECKING:  # numpy and Pillow, which a wrong key does without
 DatasetKey = tuple[str, ...]
 
 
+# Defaults of a session: functions of a module, since sessions are pickled.
+
+
+def _no_check(session: "Session", jobs: Sequence[Job]) -> None:
+    pass
+
+
+def _never(job: Job) -> bool:
+    return False
+
+
+def _all_of(session: "Session", jobs: Sequence[Job]) -> Sequence[Job]:
+    return jobs
+
+
 class Session:
     """The runs of one command and what has happened to them so far; Hydra's task function.
 
@@ -55,7 +70,7 @@ class Session:
         is_expanded: whether `jobs` are all of them, as a sweeper of ours finds before the first begins.
         is_local: whether they run on this machine, started by this process.
         may_be_parallel: whether they may run beside each other, as `launch` does it.
-        workers: how many run at a time, as `check` has chosen it.
+        workers: how many processes run them, as `check` has chosen it; 0: this one does.
         scans: dataset → its images in their splits, why it cannot be used, or None where it is yet to be written.
         announced: what was told once: datasets of which the power was announced, prompts.
         unwritable: datasets that could not be written → why.
@@ -65,10 +80,10 @@ class Session:
     def __init__(
         self,
         execute: "Callable[[Session, Job], None]",
-        check: "Callable[[Session, Sequence[Job]], None]" = lambda session, jobs: None,
-        is_finished: "Callable[[Job], bool]" = lambda job: False,
+        check: "Callable[[Session, Sequence[Job]], None]" = _no_check,
+        is_finished: "Callable[[Job], bool]" = _never,
         command_help: CommandHelp | None = None,
-        train_together: "Callable[[Session, Sequence[Job]], Sequence[Job]]" = lambda session, jobs: jobs,
+        train_together: "Callable[[Session, Sequence[Job]], Sequence[Job]]" = _all_of,
         launch: "Callable[[Session, DictConfig, Sequence[Combination]], list[Combination]] | None" = None,
     ) -> None:
         self._execute = execute
@@ -80,7 +95,7 @@ class Session:
         self._refusal: UserError | None = None
         self.jobs: dict[Combination, Job] = {}
         self.is_sweep = self.is_expanded = self.is_local = self.may_be_parallel = False
-        self.workers = 1
+        self.workers = 0
         self.scans: dict[DatasetKey, Divided | UserError | None] = {}
         self.announced: set[str] = set()
         self.unwritable: dict[str, UserError] = {}

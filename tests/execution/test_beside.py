@@ -45,14 +45,6 @@ def fake_run(session: Session, job: Job) -> None:
     (Path(job.settings["output_dir"]) / job.label).write_text(str(os.getpid()), encoding="utf-8")
 
 
-def nothing(session: Session, jobs: Any) -> None:
-    pass
-
-
-def never(job: Job) -> bool:
-    return False
-
-
 def _wait_until_stopped(job: Job) -> None:
     folder = Path(job.settings["output_dir"])
     try:
@@ -92,7 +84,7 @@ def run(
     monkeypatch.setenv(COMMAND, str(os.getpid()))
     monkeypatch.setattr(logging.root, "level", logging.INFO)
     schema.register()
-    session = Session(fake_run, nothing, never)
+    session = Session(fake_run)
     jobs = jobs_of("-m", "mix=real", f"seed={seeds}", f"output_dir={tmp_path}")
     session.jobs = {(f"seed={job.key.seed}",): job for job in jobs}
     recorded: list[tuple[str, str]] = []

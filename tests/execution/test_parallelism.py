@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from synthaug.config import schema
 from synthaug.config.job import Job
 from synthaug.errors import UserError
-from synthaug.execution.parallelism import Load, Machine, choose, hint
+from synthaug.execution import processor
+from synthaug.execution.parallelism import Load, Machine, choose, hint, starts_workers
 from tests.factories.commands import jobs_of
 
 SMALL = Load(44_000_000, 15_000_000)  # about 0.5 GB
@@ -33,31 +34,49 @@ def sweep_of(number: int, *arguments: str) -> list[Job]:
         (5, ["threads=4"], Machine(16, None), 4, ""),
         (5, ["threads=4"], Machine(2, None), 1, ""),
         (5, ["parallel=4"], Machine(2, None), 4, ""),
-        (5, ["parallel=1"], Machine(16, None), 1, ""),
         (5, [], Machine(16, 10**9), 1, "1 instead of 5 runs at a time: each needs about 0.5 GB of memory, and 1.0 GB"),
         (5, ["parallel=4"], Machine(16, 2 * 10**9), 3, "3 instead of 4 runs"),
         (5, [], Machine(16, 10**6), 1, "1 instead of 5 runs"),
         (5, [], Machine(16, None, devices=1), 1, ""),
         (5, [], Machine(16, None, devices=2), 2, ""),
         (5, ["parallel=3"], Machine(16, None, devices=1), 3, ""),
-        (5, ["trainer.devices=2"], Machine(16, None), 1, ""),
-        (5, ["trainer.devices=auto"], Machine(16, None, devices=1), 1, ""),
     ],
 )
 def test_as_many_runs_as_the_machine_and_the_user_allow(
     runs: int, arguments: list[str], machine: Machine, workers: int, says: str
 ) -> None:
-    number, text = choose(sweep_of(runs, *arguments), [SMALL], True, machine)
+    number, text = choose(sweep_of(runs, *arguments), [SMALL], machine)
     assert number == workers
     assert text.startswith(says) if says else text == ""
 
 
+@pytest.mark.parametrize(
+    ("runs", "arguments", "may", "cores", "expected"),
+    [
+        (2, [], True, 2, True),
+        (1, [], True, 2, False),
+        (2, [], True, 1, False),
+        (2, ["parallel=2"], True, 1, True),
+        (2, ["parallel=1"], True, 2, False),
+        (2, ["threads=2"], True, 3, False),
+        (2, ["threads=2"], True, 4, True),
+        (2, [], False, 2, False),
+        (2, ["trainer.devices=2"], True, 2, False),
+        (2, ["trainer=ddp"], True, 2, False),
+        (2, ["model=dinov2_probe", "dataset.image_size=224"], True, 2, False),
+    ],
+)
+def test_runs_have_processes_of_their_own_where_several_can_work(
+    runs: int, arguments: list[str], may: bool, cores: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "available_cores", lambda: cores)
+    assert starts_workers(sweep_of(runs, *arguments), may) == expected
+
+
 @pytest.mark.parametrize(("arguments", "may"), [(["trainer.devices=2"], True), (["trainer=ddp"], True), ([], False)])
 def test_a_number_that_cannot_be_had_is_refused(arguments: list[str], may: bool) -> None:
-    machine = Machine(16, None)
-    assert choose(sweep_of(2, *arguments), [], may, machine) == (1, "")
     with pytest.raises(UserError, match="parallel=2: "):
-        choose(sweep_of(2, *arguments, "parallel=2"), [], may, machine)
+        starts_workers(sweep_of(2, *arguments, "parallel=2"), may)
 
 
 JOBS: list[Job] = []
@@ -76,7 +95,7 @@ def test_there_is_always_a_worker_and_never_one_too_many(
     if not JOBS:
         JOBS.extend(sweep_of(6))
     load = Load(weights)
-    workers, text = choose(JOBS[:runs], [load, SMALL], True, Machine(cores, memory, devices))
+    workers, text = choose(JOBS[:runs], [load, SMALL], Machine(cores, memory, devices))
     assert 1 <= workers <= min(runs, devices or cores)
     assert workers == 1 or memory is None or workers * max(load.memory, SMALL.memory) <= memory
     assert bool(text) == (workers < min(runs, devices or cores))
