@@ -134,14 +134,15 @@ def test_the_same_command_again_only_shows_the_result(swept: Commands) -> None:
 
 def test_another_configuration_is_another_arm(swept: Commands) -> None:
     shutil.copytree(swept.study(), swept.study("factors"))
-    before = (swept.run_folder("real", "factors") / layout.RESULT).read_bytes()
+    result = swept.run_folder("real", "factors") / layout.RESULT  # later there are two folders of that mix
+    before = result.read_bytes()
     code, printed = swept.run("-m", "mix=real,55", "model.lr=1e-3", "experiment=factors", "compare=[[55,82]]")
     assert code == 2, printed
     assert "'55' may be several arms: 55 · lr 0.001, 55 · lr 0.01" in printed
     pair = 'compare=[["55,lr 0.001","82"]]'
     code, printed = swept.run("-m", "mix=real,55", "model.lr=1e-3", "experiment=factors", pair)
     assert code == 0, printed
-    assert (swept.run_folder("real", "factors") / layout.RESULT).read_bytes() == before
+    assert result.read_bytes() == before
     (group,) = compare(swept.study("factors")).groups
     references = {arm.name: arm.reference for arm in group.arms}
     assert references.pop("55 · lr 0.001") == "real · lr 0.001"
