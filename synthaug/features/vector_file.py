@@ -9,6 +9,7 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,9 +18,8 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from synthaug import locks
+from synthaug import locks, progress_bar
 from synthaug.errors import UserError
 from synthaug.files import write_json
 from synthaug.messages import plural
@@ -27,7 +27,6 @@ from synthaug.messages import plural
 log = logging.getLogger(__name__)
 
 FEATURES = "features.bin"
-LOG_SECONDS = 60.0  # between two lines in a log file, where no bar is shown
 _KEY, _CHECK = 32, 8  # bytes
 _ENOUGH = 256  # records whose disk space is not worth a look
 
@@ -110,9 +109,7 @@ class VectorFile:
             write_json(self.folder / "backbone.json", {"name": self.name, "digest": self.digest})
         with (
             self._open_end() as stream,
-            tqdm(
-                total=len(missing), desc=f"features ({self.name})", unit="image", disable=None, leave=False
-            ) as progress,
+            progress_bar.bar(f"features ({self.name})", len(missing)) as bar,
         ):
             done, started = 0, time.monotonic()
             logged = started
@@ -121,9 +118,9 @@ class VectorFile:
                     raise UserError(f"backbone {self.name}: its features are no finite numbers; choose another.")
                 stream.write(b"".join(_record(key, vector) for key, vector in zip(keys, vectors, strict=True)))
                 stream.flush()
-                progress.update(len(keys))
+                bar.update(len(keys))
                 done += len(keys)
-                if progress.disable and time.monotonic() - logged >= LOG_SECONDS:
+                if not sys.stderr.isatty() and time.monotonic() - logged >= progress_bar.LOG_SECONDS:
                     logged = time.monotonic()
                     minutes = (logged - started) / done * (len(missing) - done) / 60
                     log.info("features (%s): %d of %d, %.0f min left", self.name, done, len(missing), minutes)

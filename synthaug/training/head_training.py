@@ -6,7 +6,7 @@ numbers are added changes them by 1e-16 and not by 1e-7, and weights are rounded
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics import MetricCollection
 
+from synthaug import progress_bar
 from synthaug.data.augment import chosen_views
 from synthaug.data.batches import Batches
+from synthaug.messages import plural
 from synthaug.models import optimizers, schedules
 from synthaug.models.classifier import Classifier
 from synthaug.runs.epoch_choice import epoch_to_test
@@ -71,7 +73,6 @@ def train_heads(
     features: Tensor,
     classifier: Classifier,
     epochs: int,
-    advance: Callable[[int, int, int], None] = lambda heads, step, steps: None,
 ) -> None:
     """Train heads; those with as many steps together.
 
@@ -80,16 +81,17 @@ def train_heads(
         features: (rows, D) of all images that they are trained and validated on.
         classifier: with these settings.
         epochs: of the training.
-        advance: told the number of heads, and the step of how many they are at.
     """
     size = 8 * 4 * len(classifier.classes) * (features.shape[1] + 1)
     together = max(1, _MOST_BYTES // size)
     alike: dict[tuple[int, int], list[Head]] = {}
     for head in heads:
         alike.setdefault((len(head.batches), head.batches.batch_size), []).append(head)
-    for members in alike.values():
-        for start in range(0, len(members), together):
-            _train(members[start : start + together], features, classifier, epochs, advance)
+    steps = epochs * sum(len(head.batches) for head in heads)
+    with progress_bar.bar(f"training {plural(len(heads), 'head')}", steps, unit="step") as bar:
+        for members in alike.values():
+            for start in range(0, len(members), together):
+                _train(members[start : start + together], features, classifier, epochs, bar)
 
 
 def _train(
@@ -97,7 +99,7 @@ def _train(
     features: Tensor,
     classifier: Classifier,
     epochs: int,
-    advance: Callable[[int, int, int], None],
+    bar: progress_bar.Bar,
 ) -> None:
     """Train heads that take the same number of steps in batches of the same size."""
     started = time.perf_counter()
@@ -131,7 +133,7 @@ def _train(
             if schedule["interval"] == "step":
                 schedule["scheduler"].step()
             losses += torch.stack([loss.detach() * mass.sum(dim=1), mass.sum(dim=1)], dim=1)
-            advance(len(heads), epoch * per_epoch + step + 1, steps)
+            bar.update(len(heads))
         if schedule["interval"] == "epoch":
             schedule["scheduler"].step()
         rate = optimizer.param_groups[0]["lr"]

@@ -44,6 +44,7 @@ class Trained:
         features: what the frozen network sees, (rows, D).
         rows: of the features, by image and how it is shown.
         computed_with: the fields `machine` and `versions` of `result.json`.
+        seconds: a run's share of the time that all of them took.
     """
 
     heads: Sequence[Head]
@@ -53,6 +54,7 @@ class Trained:
     features: Tensor
     rows: Mapping[tuple[str, Shown], int]
     computed_with: Mapping[str, Any]
+    seconds: float
 
 
 @dataclass
@@ -66,7 +68,7 @@ class ProbeRun:
         settings: the full configuration, as it is recorded.
         arm: images.
         is_logged: whether the run has loggers.
-        started: when the run began.
+        started: when its images began to be listed.
     """
 
     folder: Path
@@ -157,7 +159,9 @@ class ProbeRun:
         shown = len(head.history) * len(head.batches) * head.batches.batch_size
         measured = {"test": test, "val": val, **trained.computed_with}
         passes = round(shown / len(self.arm.train), 4)
-        fit.finish(self.folder, self.key, self.settings, self.arm, measured, passes, self.started)
+        # As if the runs had come one after the other, by which what others will take is estimated.
+        started = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=trained.seconds)
+        fit.finish(self.folder, self.key, self.settings, self.arm, measured, passes, started)
         return f"test accuracy {100 * test['accuracy']:.2f} %"
 
     def _test(self, logits: Tensor, classifier: Classifier) -> dict[str, Any]:
@@ -226,9 +230,10 @@ def train_runs(
     seen = torch.from_numpy(values)
     tasks = [run.head(classifier, rows) for run in runs]
     train_heads(tasks, seen, classifier, epochs)
+    seconds = (datetime.datetime.now(datetime.UTC) - runs[0].started).total_seconds() / len(runs)
     study = runs[0].folder.parents[layout.STUDY_DEPTH - 1]
     reference = frozen_weights.write(study, network.file_name, network.state)
-    return Trained(tasks, classifier, network.head, reference, seen, rows, computed_with)
+    return Trained(tasks, classifier, network.head, reference, seen, rows, computed_with, seconds)
 
 
 def _log_epochs(loggers: Sequence[Logger], head: Head) -> None:
