@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,6 +61,9 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+Shrink = Callable[[Image.Image, tuple[int, int]], NDArray[np.uint8]]  # RGB to a smaller (width, height)
 
 
 class RefusedImageError(ValueError):
@@ -128,7 +131,33 @@ class _TimedContent(io.BytesIO):
         return super().read(size)
 
 
-def decode(source: Path | bytes, short_side: int | None) -> NDArray[np.uint8]:
+def by_pillow(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink an image, bicubic and antialiased.
+
+    Args:
+        image: RGB.
+        size: width and height.
+    """
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+
+
+def by_torch(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink an image as Pillow does, in a fifth of its time; a few values in a thousand differ, by 1 and seldom more.
+
+    PyTorch's kernel for bytes computes with integers, so that the bits are the same on every processor.
+
+    Args:
+        image: RGB.
+        size: width and height.
+    """
+    import torch  # a second, and most commands shrink nothing
+
+    pixels = torch.from_numpy(np.array(image))[None].permute(0, 3, 1, 2)
+    shrunk = torch.nn.functional.interpolate(pixels, size[::-1], mode="bicubic", antialias=True)
+    return np.ascontiguousarray(shrunk[0].permute(1, 2, 0).numpy())  # as it is
+
+
+def decode(source: Path | bytes, short_side: int | None, shrink: Shrink = by_pillow) -> NDArray[np.uint8]:
     """Decode an image file to upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
 
     Pillow decodes, and fully: torchvision's decoder crashes the process on some damaged files, and the header alone
@@ -137,6 +166,7 @@ def decode(source: Path | bytes, short_side: int | None) -> NDArray[np.uint8]:
     Args:
         source: the file, or its content.
         short_side: in pixels; None: the image is not shrunk.
+        shrink: how it is shrunk, `by_pillow` or `by_torch`.
 
     Raises:
         RefusedImageError: too large, too slow, or of values whose scale cannot be known.
@@ -145,17 +175,17 @@ def decode(source: Path | bytes, short_side: int | None) -> NDArray[np.uint8]:
     content = source.read_bytes() if isinstance(source, Path) else source
     short_side = short_side or _ENDLESS
     try:
-        return _decode(_TimedContent(content), short_side)
+        return _decode(_TimedContent(content), short_side, shrink)
     except RefusedImageError:
         raise
     except ValueError:  # what Pillow raises where the text of a PNG exceeds its limits
         pixels_alone = _without_metadata(content)
         if pixels_alone == content:
             raise
-        return _decode(_TimedContent(pixels_alone), short_side)
+        return _decode(_TimedContent(pixels_alone), short_side, shrink)
 
 
-def _decode(stream: BinaryIO, short_side: int) -> NDArray[np.uint8]:
+def _decode(stream: BinaryIO, short_side: int, shrink: Shrink) -> NDArray[np.uint8]:
     with open_image(stream) as opened:
         huge = opened.width * opened.height > HUGE
         with _one_huge_image if huge else contextlib.nullcontext():
@@ -169,7 +199,7 @@ def _decode(stream: BinaryIO, short_side: int) -> NDArray[np.uint8]:
     if shortest > short_side:
         scale = short_side / shortest
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = image.resize(size, Image.Resampling.BICUBIC)
+        return shrink(image, size)
     return np.asarray(image)
 
 
@@ -312,7 +342,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
         layered = image.convert("RGBA")
         ground = Image.new("RGBA", layered.size, "white")
         return Image.alpha_composite(ground, layered).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _deep_grey(image: Image.Image, white_is_zero: bool) -> Image.Image:
@@ -376,13 +406,14 @@ def _by_profile(image: Image.Image) -> Image.Image | None:
         return None
 
 
-def try_decode(key: str | None, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+def try_decode(key: str | None, path: Path, short_side: int, shrink: Shrink = by_pillow) -> NDArray[np.uint8] | str:
     """Return the decoded image, or the reason why there is none.
 
     Args:
         key: file hash; None: of a file that nobody has listed.
         path: of the file.
         short_side: as for `decode`.
+        shrink: likewise.
     """
     content = b""
     try:
@@ -399,7 +430,7 @@ def try_decode(key: str | None, path: Path, short_side: int) -> NDArray[np.uint8
             # The file may have been replaced since: under its old hash, the other pixels would stay for good.
             if key is not None and (current := hashlib.sha256(content).hexdigest()) != key:
                 return f"its content is not what was listed (sha256 {current[:12]} instead of {key[:12]})"
-            return decode(content, short_side)
+            return decode(content, short_side, shrink)
     except UnidentifiedImageError:
         return _explain_unidentified(content)
     except RefusedImageError as error:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from synthaug.data.decoding import large_photographs, try_decode
+from synthaug.data.decoding import by_torch, large_photographs, try_decode
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -44,7 +44,11 @@ def decoded_batches(
     """
     chunks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
     with ThreadPoolExecutor(os.cpu_count()) as threads, large_photographs():
-        submitted = [[(item, threads.submit(try_decode, *item, short_side)) for item in chunk] for chunk in chunks[:1]]
+
+        def submit(chunk: Sequence[_ImageFile]) -> list[tuple[_ImageFile, Future[NDArray[np.uint8] | str]]]:
+            return [(item, threads.submit(try_decode, *item, short_side, by_torch)) for item in chunk]
+
+        submitted = [submit(chunk) for chunk in chunks[:1]]
         for following in [*chunks[1:], ()]:
-            submitted.append([(item, threads.submit(try_decode, *item, short_side)) for item in following])
+            submitted.append(submit(following))
             yield [(item, future.result()) for item, future in submitted.pop(0)]

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from synthaug import locks, progress_bar
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
-from synthaug.data.decoding import decode as decode
-from synthaug.data.decoding import large_photographs
+from synthaug.data.decoding import by_torch, large_photographs
 from synthaug.data.decoding import try_decode as try_decode
 from synthaug.data.hash_cache import Stamp
 from synthaug.errors import UserError
@@ -143,14 +142,14 @@ class PixelStore:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = _map_ahead(threads, lambda item: try_decode(item[0], item[1], self.short_side), chunk)
+            decoded = _map_ahead(threads, lambda item: try_decode(*item, self.short_side, by_torch), chunk)
             for (key, _), image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
                     continue
                 height, width, _ = image.shape
                 added[key] = Place(stream.tell(), height, width, content_hash(image))
-                stream.write(image.tobytes())
+                stream.write(image.data)
             stream.flush()
             os.fsync(stream.fileno())
         self._write_index(self._places | added)
@@ -235,7 +234,8 @@ def padded(
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
     height, width = sizes.max(axis=0)
     # Channels lie last, as in the store: a row of an image is copied at once.
-    pixels = np.zeros((len(images), height, width, 3), dtype=np.uint8)
+    is_full = bool((sizes == (height, width)).all())
+    pixels = (np.empty if is_full else np.zeros)((len(images), height, width, 3), dtype=np.uint8)
     for row, image in enumerate(images):
         pixels[row, : image.shape[0], : image.shape[1]] = image
     return pixels.transpose(0, 3, 1, 2), sizes
@@ -244,7 +244,9 @@ def padded(
 def content_hash(image: NDArray[np.uint8]) -> str:
     """Return the hex SHA-256 of RGB pixels (H, W, 3) and their shape."""
     height, width, _ = image.shape
-    return hashlib.sha256(image.tobytes() + f"{height}x{width}".encode()).hexdigest()
+    pixels = hashlib.sha256(np.ascontiguousarray(image).data)
+    pixels.update(f"{height}x{width}".encode())
+    return pixels.hexdigest()
 
 
 def kept_part(height: int, width: int, place: NDArray[np.float32]) -> tuple[slice, slice]:

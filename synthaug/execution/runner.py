@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from synthaug import locks
+from synthaug.allocator import keep_freed_memory
 from synthaug.arms import build, real_share, shift_sets
 from synthaug.arms.mixing import Counts, Mix
 from synthaug.arms.shifts import ShiftSet
@@ -181,6 +182,7 @@ def claim(session: Session, job: Job) -> bool:
 
 def _train(session: Session, job: Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
+    keep_freed_memory()
     arm = build_arm_of(session, job)
     sets = pending_shift_sets(
         session, job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train]

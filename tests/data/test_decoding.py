@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -313,3 +315,16 @@ def test_opening_decodes_nothing(tmp_path: Path) -> None:
     image(5, SIZE).save(content, "PNG")
     with open_image(io.BytesIO(content.getvalue()[:60])) as opened:
         assert opened.size == SIZE
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 60), st.integers(2, 60), st.integers(0, 10**6))
+def test_pytorch_shrinks_as_pillow_does(width: int, height: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    picture = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    size = int(random.integers(1, width + 1)), int(random.integers(1, height + 1))
+    shrunk = decoding.by_torch(picture, size)
+    assert shrunk.flags.c_contiguous
+    difference = np.abs(shrunk.astype(int) - decoding.by_pillow(picture, size))
+    assert difference.max() <= 3
+    assert difference.mean() <= 0.5

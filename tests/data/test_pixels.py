@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from PIL import Image, ImageCms
 from synthaug import files
 from synthaug.checked_rows import write_checked_rows
 from synthaug.data import decoding, pixels
-from synthaug.data.decoding import as_rgb, decode
+from synthaug.data.decoding import as_rgb, by_torch, decode
 from synthaug.data.pixels import PixelStore, padded
 from tests.factories.images import image
 
@@ -47,7 +48,8 @@ def stored(store: PixelStore, key: str) -> NDArray[np.uint8]:
 
 
 def holds(store: PixelStore, images: dict[str, Path]) -> bool:
-    return all(np.array_equal(stored(store, key), decode(path, store.short_side)) for key, path in images.items())
+    decoded = {key: decode(path, store.short_side, by_torch) for key, path in images.items()}
+    return all(np.array_equal(stored(store, key), image) for key, image in decoded.items())
 
 
 def reason(path: Path, folder: Path) -> str:
@@ -63,9 +65,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     original = pixels.try_decode
 
-    def counted(key: str, path: Path, short_side: int) -> NDArray[np.uint8] | str:
+    def counted(key: str, path: Path, *how: Any) -> NDArray[np.uint8] | str:
         calls.append(path)
-        return original(key, path, short_side)
+        return original(key, path, *how)
 
     monkeypatch.setattr(pixels, "try_decode", counted)
     return calls
@@ -680,7 +682,7 @@ def test_a_file_that_was_replaced_is_not_taken_for_what_it_was(tmp_path: Path) -
 def test_whatever_a_decoder_raises_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def failing(path: Path, short_side: int) -> NDArray[np.uint8]:
+    def failing(path: Path, *how: Any) -> NDArray[np.uint8]:
         raise error
 
     images = save(tmp_path / "images", [0])
@@ -691,7 +693,7 @@ def test_whatever_a_decoder_raises_names_the_file(
 
 
 def test_a_lack_of_memory_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(path: Path, short_side: int) -> NDArray[np.uint8]:
+    def failing(path: Path, *how: Any) -> NDArray[np.uint8]:
         raise MemoryError
 
     monkeypatch.setattr(decoding, "decode", failing)
