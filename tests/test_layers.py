@@ -30,6 +30,7 @@ ROOMS = (
     "synthaug.environment",
     "synthaug.errors",
     "synthaug.exit_codes",
+    "synthaug.allocator",
     "synthaug.files",
     "synthaug.locks",
     "synthaug.checked_rows",

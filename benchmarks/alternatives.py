@@ -1,0 +1,176 @@
+"""Five arms on the same files: the product's sweep against what people use instead.
+
+    python -m benchmarks.alternatives                          # against a plain script and Hugging Face's Trainer
+    python -m benchmarks.alternatives --timm <train.py>        # and against timm's script, of its repository
+
+Images of 512 pixels, half PNG and half JPEG, ResNet18 from random weights, Adam, batches of 32, two epochs, validation
+after each, one test. Each round has all of them, in turn, and they have the whole machine: the plain script runs its
+arms in one process, with loader processes and PyTorch's threads; timm's and Hugging Face's one after the other. The
+product's time includes splitting hairs that the others do not: hashes, copies, report and page. Ratios are of
+processor and of wall time, medians over the rounds, above 1 where the product is faster.
+"""
+
+import argparse
+import functools
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.photographs import photograph
+
+ARMS = {"real": 0.0, "55": 0.5, "64": 0.6, "73": 0.7, "82": 0.8}  # name → synthetic share
+CLASSES = ("cat", "dog")
+HELD_OUT = 32
+
+
+def write_images(root: Path, train: int) -> None:
+    """Write a dataset, synthetic images, and the arms as folders of links to them.
+
+    Args:
+        root: for `real`, `synthetic` and `arms`.
+        train: number of training images.
+    """
+    seed = 0
+    for part, count in (("real/train", train), ("real/val", HELD_OUT), ("real/test", HELD_OUT), ("synthetic", train)):
+        for number in range(count):
+            path = root / part / CLASSES[number % 2] / f"{number:04d}.{('png', 'jpg')[number // 2 % 2]}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            photograph(seed, 512).save(path, quality=90)
+            seed += 1
+    for arm, share in ARMS.items():
+        for split in ("val", "test"):
+            (root / "arms" / arm).mkdir(parents=True, exist_ok=True)
+            (root / "arms" / arm / split).symlink_to(root / "real" / split)
+        for name in CLASSES:
+            folder = root / "arms" / arm / "train" / name
+            folder.mkdir(parents=True)
+            real, synthetic = (sorted((root / images / name).iterdir()) for images in ("real/train", "synthetic"))
+            kept = round((1 - share) * len(real))
+            for path in (*real[:kept], *synthetic[: len(real) - kept]):
+                (folder / f"{path.parts[-3]}-{path.name}").symlink_to(path)
+
+
+def product(root: Path, output: Path, size: int, epochs: int) -> list[list[str]]:
+    """Return the commands of the product: one.
+
+    Args:
+        root: of the images.
+        output: for everything that is written.
+        size: side of the network's input in pixels.
+        epochs: of each run.
+    """
+    settings = {
+        "dataset": "imagefolder", "dataset.root": root / "real", "dataset.image_size": size, "generator": "folder",
+        "generator.root": root / "synthetic", "mix": ",".join(ARMS), "model": "resnet18", "trainer.max_epochs": epochs,
+        "logger": "csv", "output_dir": output,
+    }  # fmt: skip
+    return [[sys.executable, "-m", "synthaug.train", "-m", *(f"{key}={value}" for key, value in settings.items())]]
+
+
+def plain(root: Path, output: Path, size: int, epochs: int) -> list[list[str]]:
+    """Return the commands of the plain script, like `product`."""
+    command = [sys.executable, "-m", "benchmarks.plain_script", str(root / "arms")]
+    return [[*command, "--size", str(size), "--epochs", str(epochs)]]
+
+
+def trainer(root: Path, output: Path, size: int, epochs: int) -> list[list[str]]:
+    """Return the commands with Hugging Face's Trainer, like `product`."""
+    command = [sys.executable, "-m", "benchmarks.trainer_script"]
+    options = ["--size", str(size), "--epochs", str(epochs)]
+    return [[*command, str(root / "arms" / arm), str(output / arm), *options] for arm in ARMS]
+
+
+def timm(script: Path, root: Path, output: Path, size: int, epochs: int) -> list[list[str]]:
+    """Return the commands of timm's script, like `product`.
+
+    Args:
+        script: train.py of timm's repository.
+        root: of the images.
+        output: for everything that is written.
+        size: side of the network's input in pixels.
+        epochs: of each run.
+    """
+    options = {
+        "--train-split": "train", "--val-split": "val", "--model": "resnet18", "--num-classes": 2, "--opt": "adam",
+        "--lr": 1e-3, "--sched": "none", "--epochs": epochs, "--warmup-epochs": 0, "--batch-size": 32, "--workers": 2,
+        "--device": "cpu", "--scale": "0.25 1.0", "--color-jitter": 0, "--smoothing": 0, "--crop-pct": 0.875,
+        "--input-size": f"3 {size} {size}", "--output": output,
+    }  # fmt: skip
+    listed = [word for name, value in options.items() for word in (name, *str(value).split())]
+    return [[sys.executable, str(script), str(root / "arms" / arm), *listed, "--channels-last"] for arm in ARMS]
+
+
+def measure(commands: Sequence[Sequence[str]], log: Path) -> tuple[float, float]:
+    """Return the processor and wall seconds of commands, one after the other.
+
+    Args:
+        commands: each with its arguments.
+        log: file for what they print.
+
+    Raises:
+        SystemExit: one fails.
+    """
+    environment = {**os.environ, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path.cwd())}
+    environment.pop("OMP_NUM_THREADS", None)
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with log.open("w") as stream:
+        for command in commands:
+            if subprocess.run(command, stdout=stream, stderr=stream, env=environment, check=False).returncode:
+                sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return processor, time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--timm", type=Path, help="train.py of timm's repository")
+    parser.add_argument("--images", type=int, default=200, help="to train on")
+    parser.add_argument("--size", type=int, default=128, help="side of the network's input in pixels")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    ways: dict[str, Callable[[Path, Path, int, int], list[list[str]]]] = {"product": product, "plain": plain}
+    if arguments.timm:
+        ways["timm"] = functools.partial(timm, arguments.timm)
+    ways["Trainer"] = trainer
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_images(root, arguments.images)
+        times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+        for number in range(arguments.rounds):
+            for way, commands in ways.items():
+                output = root / "outputs"
+                listed = commands(root, output, arguments.size, arguments.epochs)
+                times[way].append(measure(listed, root / "log.txt"))
+                shutil.rmtree(output, ignore_errors=True)
+                processor, wall = times[way][-1]
+                print(f"round {number + 1}, {way}: {processor:.0f} s of processors, {wall:.0f} s", flush=True)
+        print(table(times))
+
+
+def table(times: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Return the medians and ratios as Markdown.
+
+    Args:
+        times: way → processor and wall seconds of each round.
+    """
+    lines = ["| | processor, s | wall, s | ÷ product, processor | ÷ product, wall |", "|---|---:|---:|---:|---:|"]
+    for way, rounds in times.items():
+        medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+        pairs = [(row, mine) for row, mine in zip(rounds, times["product"], strict=True)]
+        ratios = [statistics.median(row[part] / mine[part] for row, mine in pairs) for part in (0, 1)]
+        lines.append(f"| {way} | {medians[0]:.0f} | {medians[1]:.0f} | {ratios[0]:.2f}× | {ratios[1]:.2f}× |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""How the memory of a run grows with the number of images.
+
+    python -m benchmarks.memory                    # 1,000, 10,000 and 100,000 files of 8 pixels: four minutes
+
+A process each lists a dataset, hashes and decodes its files, draws an arm and reads an epoch and the test set; what the
+peaks differ by is what an image takes. A second process does the same again with the store at hand. Anonymous memory
+alone is counted: pages of files are the system's to take back.
+"""
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+COUNTS = (1_000, 10_000, 100_000)
+CLASSES, SIDE = 10, 8
+SPLITS = {"train": 0.8, "val": 0.1, "test": 0.1}
+
+
+def write_files(root: Path, count: int) -> None:
+    """Write tiny images `<root>/<split>/<class>/<number>.png`, every one another.
+
+    Args:
+        root: of the dataset.
+        count: of the files.
+    """
+    number = 0
+    for split, share in SPLITS.items():
+        for place in range(round(share * count)):
+            folder = root / split / f"class {place % CLASSES}"
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"image {place:06d}.png", compress_level=1)
+            number += 1
+
+
+def anonymous() -> int:
+    """Return the bytes of memory of this process that belong to no file."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
+
+
+class Peak:
+    """The most anonymous memory within a block, looked at every few milliseconds."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Look at it within the block."""
+        is_over = threading.Event()
+
+        def look() -> None:
+            while not is_over.wait(0.005):
+                self.bytes = max(self.bytes, anonymous())
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            watcher.join()
+
+
+def read_images(root: Path, output: Path) -> dict[str, int]:
+    """Do what a run does with its images, and return the bytes before, after and at the peak.
+
+    Args:
+        root: of the dataset.
+        output: of the store.
+    """
+    from synthaug.arms import build, mixing
+    from synthaug.data.augment import Augmentation
+    from synthaug.data.datamodule import MixDataModule
+
+    augment = {"scale": [1.0, 1.0]}
+    dataset: dict[str, Any] = {"name": "tiny", "root": str(root), "image_size": SIDE, "crop_pct": 1.0}
+    dataset |= {"augment": augment, "on_bad_image": "refuse", "split": None, **{split: split for split in SPLITS}}
+    peak, before = Peak(), anonymous()
+    with peak.watch():
+        data = build.read_real(dataset, output)
+        counts = build.mix_counts(data.real, {"real": 1.0, "synthetic": 0.0})
+        train = mixing.select(data.real.train, [], counts, seed=0)
+        real, store = data.real, data.store
+        module = MixDataModule(train, real.val, real.test, store, SIDE, augmentation=Augmentation(horizontal_flip=0.5))
+        for loader in (module.train_dataloader(), module.test_dataloader()):
+            for raw in loader:
+                module.on_after_batch_transfer(raw, 0)
+        held = anonymous()
+    return {"before": before, "held": held, "peak": peak.bytes}
+
+
+def measure(count: int) -> None:
+    """Print the memory of reading so many images, the first time and again.
+
+    Args:
+        count: of the images.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_files(folder / "images", count)
+        time.sleep(2.1)  # files that were just written are hashed again
+        for run in ("first", "again"):
+            command = [sys.executable, "-m", "benchmarks.memory", "--read", str(folder / "images"), str(folder / "out")]
+            start = time.perf_counter()
+            answer = subprocess.run(command, capture_output=True, text=True, check=True)
+            used = json.loads(answer.stdout.splitlines()[-1])
+            held, peak = ((used[key] - used["before"]) / 2**20 for key in ("held", "peak"))
+            each = 2**20 / count
+            seconds = time.perf_counter() - start
+            print(
+                f"| {count:,} | {run} | {held:.0f} | {peak:.0f} | {held * each:,.0f} | {peak * each:,.0f} | "
+                f"{seconds:.0f} |",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--read", type=Path, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--counts", type=int, nargs="*", default=COUNTS)
+    arguments = parser.parse_args()
+    if arguments.read:
+        import torch
+
+        torch.set_num_threads(1)
+        print(json.dumps(read_images(*arguments.read)))
+        return
+    print("| images | | held, MiB | peak, MiB | held, bytes an image | peak, bytes an image | s |")
+    print("|---:|---|---:|---:|---:|---:|---:|")
+    for count in arguments.counts:
+        measure(count)
+
+
+if __name__ == "__main__":
+    main()
