@@ -99,7 +99,7 @@ def timm(script: Path, root: Path, output: Path, size: int, epochs: int) -> list
     """
     options = {
         "--train-split": "train", "--val-split": "val", "--model": "resnet18", "--num-classes": 2, "--opt": "adam",
-        "--lr": 1e-3, "--sched": "none", "--epochs": epochs, "--warmup-epochs": 0, "--batch-size": 32, "--workers": 2,
+        "--lr": 1e-3, "--epochs": epochs, "--warmup-epochs": 0, "--batch-size": 32, "--workers": 2,
         "--device": "cpu", "--scale": "0.25 1.0", "--color-jitter": 0, "--smoothing": 0, "--crop-pct": 0.875,
         "--input-size": f"3 {size} {size}", "--output": output,
     }  # fmt: skip

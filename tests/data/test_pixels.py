@@ -27,6 +27,7 @@ from synthaug.checked_rows import write_checked_rows
 from synthaug.data import decoding, pixels
 from synthaug.data.decoding import as_rgb, by_torch, decode
 from synthaug.data.pixels import PixelStore, padded
+from synthaug.errors import UserError
 from tests.factories.images import image
 
 WHOLE = 1000  # a short side that shrinks none of the images here
@@ -166,6 +167,33 @@ def test_two_processes_lose_nothing_of_each_other(tmp_path: Path) -> None:
     store = PixelStore(tmp_path / "store", WHOLE)
     assert holds(store, first | second)
     assert (store.folder / "pixels.bin").stat().st_size == 14 * 20 * 16 * 3  # each image is there once
+
+
+def test_a_killed_process_leaves_nothing_that_is_taken_for_an_image(tmp_path: Path) -> None:
+    first, second = save(tmp_path / "first", range(3)), save(tmp_path / "second", range(2, 6))
+    PixelStore(tmp_path / "store", WHOLE).add(second)
+    command = [sys.executable, "-c", SLOW_ADD, str(tmp_path / "store"), str(tmp_path / "first")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as slow:
+        assert slow.stdout
+        slow.stdout.readline()
+        slow.kill()
+    again = PixelStore(tmp_path / "store", WHOLE)
+    assert [key for key in first if key in again._places] == [key for key in first if key in second]
+    assert again.add(first) == {}
+    assert holds(PixelStore(tmp_path / "store", WHOLE), first | second)
+    assert (again.folder / "pixels.bin").stat().st_size == 6 * 20 * 16 * 3
+
+
+def test_a_store_larger_than_the_disk_is_refused_before_anything_is_decoded(
+    tmp_path: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = save(tmp_path / "images", range(5), (40, 20))
+    used = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: used._replace(free=5 * 20 * 10 * 3))
+    with pytest.raises(UserError, match=r"5 decoded images take about 0\.0 GB.*output_dir="):
+        PixelStore(tmp_path / "store", 20).add(images)
+    assert decoded == []
+    assert PixelStore(tmp_path / "store", 10).add(images) == {}
 
 
 @pytest.mark.parametrize("damage", [lambda rows: rows[:-30], lambda rows: rows.replace(b",20,", b",x0,", 1)])
@@ -663,7 +691,7 @@ def test_photographs_of_telephones_are_named(tmp_path: Path, brand: bytes) -> No
 
 def test_a_file_that_is_gone_is_not_called_damaged(tmp_path: Path) -> None:
     store = PixelStore(tmp_path, WHOLE)
-    assert store.add({"key": tmp_path / "gone.png"}) == {"key": "cannot be read (No such file or directory)"}
+    assert store.add({"0" * 64: tmp_path / "gone.png"}) == {"0" * 64: "cannot be read (No such file or directory)"}
 
 
 def test_a_file_that_was_replaced_is_not_taken_for_what_it_was(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +65,7 @@ def test_a_copy_under_another_name_is_not_computed_again(tmp_path: Path, samples
     backbone = Counting()
     store = FeatureStore(tmp_path / "features", backbone)
     store.of(samples)
-    store.of([replace(samples[0], path=tmp_path / "gone.png", class_name="owl", origin="synthetic")])
+    store.of([Sample(tmp_path / "gone.png", samples[0].label, "owl", "synthetic", samples[0].sha256)])
     assert sum(backbone.embedded) == len(samples)
 
 
