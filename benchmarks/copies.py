@@ -2,6 +2,7 @@
 
     python -m benchmarks.copies <folder> ...       # digits, drawn objects, and photographs of which no two are alike
     python -m benchmarks.copies --scale            # the time of large pools against 10,000 real images
+    python -m benchmarks.copies --alike <folder> ... # unrelated images that are taken for copies of one another
     python -m benchmarks.copies --table            # the tables of copies.json, as Markdown
 
 Of each set 40 images are the test set; a pool has one copy of each, and up to 1,000 other images of the set.
@@ -17,8 +18,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from benchmarks.adapted import slanted_and_thick
 from benchmarks.near_duplicates import digits, drawn_objects, read_folder
-from synthaug.data.fingerprints import CopyIndex, Fingerprint, fingerprint, near_duplicates
+from synthaug.data.fingerprints import CopyIndex, Fingerprint, fingerprint, near_duplicates, resemble_by_nature
 from synthaug.files import read_json, write_json
 
 RESULTS = Path(__file__).with_name("copies.json")
@@ -142,6 +144,53 @@ def measure_scale(pool: int, real: int, seed: int = SEED) -> dict[str, Any]:
     return {"pool": pool, "real": real, "seconds": round(time.process_time() - start, 1)}
 
 
+def measure_alike(name: str, images: Sequence[Image.Image], count: int, draws: int) -> dict[str, Any]:
+    """Return how many pairs of unrelated images are near duplicates, and in how many draws the program knows better.
+
+    Args:
+        name: of the set.
+        images: of which no two are alike.
+        count: images of a draw.
+        draws: number of them.
+    """
+    fingerprints = prints(images)
+    pairs, known = 0, 0
+    for draw in range(draws):
+        chosen = np.random.default_rng([SEED, draw]).permutation(len(images))[:count]
+        drawn = [fingerprints[index] for index in chosen]
+        pairs += sum(first < second for first, second in near_duplicates(drawn, drawn))
+        known += resemble_by_nature(drawn)
+    million = draws * count * (count - 1) / 2 / 1e6
+    return {
+        "set": name,
+        "images": count,
+        "draws": draws,
+        "pairs": pairs,
+        "per_million": pairs / million,
+        "known": known,
+    }
+
+
+def measure_all_alike(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return the pairs of unrelated images of each set, at several sizes.
+
+    Args:
+        folders: of photographs.
+    """
+    plain = [image for images in digits(300).values() for image in images]
+    thick = [slanted_and_thick(image.convert("L")) for image in plain]
+    sizes = {100: 100, 300: 30, 1000: 5, 2000: 3, 3000: 1}
+    rows = [
+        measure_alike(name, images, count, draws)
+        for name, images in (("digits", plain), ("slanted, thick digits", thick))
+        for count, draws in sizes.items()
+    ]
+    if folders:
+        photographs = [image for folder in folders for image in read_folder(folder)]
+        rows.append(measure_alike("photographs", photographs, len(photographs), 1))
+    return rows
+
+
 def prints_of_noise(count: int, random: np.random.Generator) -> list[Fingerprint]:
     """Return fingerprints of smooth random pictures.
 
@@ -164,6 +213,17 @@ def table(results: Mapping[str, Any]) -> str:
     if results.get("scale"):
         lines += ["", "| candidates | real images | processor seconds |", "|---:|---:|---:|"]
         lines += [f"| {row['pool']:,} | {row['real']:,} | {row['seconds']:,} |" for row in results["scale"]]
+    if results.get("alike"):
+        lines += [
+            "",
+            "| unrelated images | in a draw | pairs taken for copies | of a million | draws in which it is seen |",
+        ]
+        lines.append("|---|---:|---:|---:|---:|")
+        lines += [
+            f"| {row['set']} | {row['images']:,} | {row['pairs']} | {row['per_million']:.1f} "
+            f"| {row['known']} of {row['draws']} |"
+            for row in results["alike"]
+        ]
     return "\n".join(lines)
 
 
@@ -173,7 +233,11 @@ def measure(folders: Sequence[Path]) -> list[dict[str, Any]]:
     Args:
         folders: of photographs.
     """
-    rows = [measure_set("digits", [image for images in digits(104).values() for image in images], repeats=5)]
+    plain = [image for images in digits(104).values() for image in images]
+    rows = [measure_set("digits", plain, repeats=5)]
+    rows.append(
+        measure_set("slanted, thick digits", [slanted_and_thick(image.convert("L")) for image in plain], repeats=5)
+    )
     rows.append(measure_set("drawn objects", drawn_objects(1040), repeats=5))
     if folders:
         photographs = [image for folder in folders for image in read_folder(folder)]
@@ -186,11 +250,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="*", help="photographs, of which no two are alike")
     parser.add_argument("--scale", action="store_true", help="measure the time of large pools")
+    parser.add_argument("--alike", action="store_true", help="count unrelated images that are taken for copies")
     parser.add_argument("--table", action="store_true", help="print the tables of the last results")
     parsed = parser.parse_args()
     results = {"seed": SEED, "rows": [], **(read_json(RESULTS) if RESULTS.is_file() else {})}
     if parsed.scale:
         results["scale"] = [measure_scale(pool, REAL) for pool in POOLS]
+    elif parsed.alike:
+        results["alike"] = measure_all_alike(parsed.folders)
     elif not parsed.table:
         results["rows"] = measure(parsed.folders)
     if not parsed.table:

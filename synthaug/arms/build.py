@@ -493,7 +493,9 @@ def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:
         recorded = {}
     name = hashlib.sha256("\n".join([str(fingerprints.RULE), *keys]).encode()).hexdigest()
     if name not in recorded:
-        recorded[name] = fingerprints.groups([fingerprints.fingerprint(store.image(key)) for key in keys], near=True)
+        recorded[name] = fingerprints.groups_of_lists(
+            [[fingerprints.fingerprint(store.image(key)) for key in keys]], near=True
+        )[0]
         write_json(path, recorded)
     numbers: list[int] = recorded[name]
     return numbers

@@ -4,7 +4,8 @@ Near duplicates are copies that were re-encoded, resized, brightened, flipped, o
 (`registration`); two photographs of one scene are none.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,16 @@ from synthaug.data.parallel import map_images
 from synthaug.data.pixels import content_hash
 from synthaug.data.registration import Thumbnails
 
+log = logging.getLogger(__name__)
+
 BITS = 64
-RULE = 4  # raise it with any change of what counts as a copy
+RULE = 5  # raise it with any change of what counts as a copy
 # Images are compared at this short side in pixels: enough to tell any two photographs apart, and fast.
 SHORT_SIDE = 256
 _MOST_COMPARED = 10_000  # images of a dataset, to learn whether they resemble one another
 _MIN_CHAINED, _MIN_CHAINED_SHARE = 3, 0.002  # images in the middle of a chain, from which on they do
+# Or: near duplicates at least, and more than so many pairs for each whose residual is up to so much of that of a copy.
+_MIN_NEAR, _NEARLY_PER_NEAR, _NEARLY = 3, 8, 1.5
 _BLOCK = 4096  # images of an index that are compared at once
 
 
@@ -93,26 +98,64 @@ def near_duplicates(first: Sequence[Fingerprint], second: Sequence[Fingerprint])
     return sorted((i, j) for left, right in pairs for i in places[0][left] for j in places[1][right])
 
 
-def resemble_by_nature(fingerprints: Sequence[Fingerprint]) -> bool:
+def copies(
+    first: Sequence[Fingerprint], second: Sequence[Fingerprint], only_plain: bool = False
+) -> list[tuple[int, int]]:
+    """Find the pairs as `near_duplicates` does; where pictures resemble one another by nature, of the same pixels only.
+
+    Args:
+        first: N fingerprints.
+        second: M fingerprints.
+        only_plain: of `resemble_by_nature`.
+    """
+    pairs = near_duplicates(first, second)
+    exact = [(i, j) for i, j in pairs if first[i].pixels == second[j].pixels]
+    return exact if len(exact) < len(pairs) and resemble_by_nature([*first, *second], only_plain) else pairs
+
+
+def resemble_by_nature(fingerprints: Sequence[Fingerprint], only_plain: bool = False) -> bool:
     """Return whether different pictures of a dataset are so alike that near duplicates are no sign of a copy.
 
-    Copies of a picture are copies of one another. Plain pictures of one kind, such as thick strokes of a few pixels,
-    form chains: one is like a second and that like a third, which is not like the first.
+    That is so of plain pictures of one kind, such as thick strokes of a few pixels, and shows in two ways. They form
+    chains: one is like a second and that like a third, which is not like the first, while copies of a picture are
+    copies of one another. And there are many more pairs that nearly are near duplicates, while a copy is one or not.
 
     Args:
         fingerprints: of real images; of more than `_MOST_COMPARED`, so many.
+        only_plain: whether only pictures on a plain ground are looked at: the frames of a film form chains as well.
     """
     unique = {item.pixels: item for item in fingerprints}
     chosen = [unique[pixels] for pixels in sorted(unique)[:_MOST_COMPARED]]
+    are_plain = _thumbnails(chosen).are_plain
+    looked_at = [item for item, is_plain in zip(chosen, are_plain, strict=True) if is_plain or not only_plain]
+    pictures = _thumbnails(looked_at)
+    shares: dict[tuple[int, int], float] = {}
+    for (left, right), share in zip(*registration.measure_windows(pictures, pictures, _NEARLY), strict=True):
+        if left != right:
+            pair = (min(left, right), max(left, right))
+            shares[pair] = min(share, shares.get(pair, share))
+    near = [pair for pair, share in shares.items() if share <= 1]
+    is_natural = len(near) >= _MIN_NEAR and (
+        len(shares) - len(near) > _NEARLY_PER_NEAR * len(near)
+        or _count_chained(near) >= max(_MIN_CHAINED, _MIN_CHAINED_SHARE * len(chosen))
+    )
+    if is_natural:
+        log.warning(
+            "Images of this dataset resemble one another so much that near duplicates are no sign of a copy: only "
+            "images of the same pixels are taken for copies."
+        )
+    return is_natural
+
+
+def _count_chained(pairs: Iterable[tuple[int, int]]) -> int:
+    """Count the pictures that are like two which are not like each other."""
     like: dict[int, set[int]] = {}
-    for first, second in near_duplicates(chosen, chosen):
-        if first != second:
-            like.setdefault(first, set()).add(second)
-            like.setdefault(second, set()).add(first)
-    chained = sum(
+    for first, second in pairs:
+        like.setdefault(first, set()).add(second)
+        like.setdefault(second, set()).add(first)
+    return sum(
         any(neighbours - {neighbour} - like[neighbour] for neighbour in neighbours) for neighbours in like.values()
     )
-    return chained >= max(_MIN_CHAINED, _MIN_CHAINED_SHARE * len(chosen))
 
 
 class CopyIndex:
@@ -179,6 +222,24 @@ def groups(fingerprints: Sequence[Fingerprint], near: bool) -> list[int]:
         for index in indices:
             labels[index] = min(indices)
     return labels
+
+
+def groups_of_lists(lists: Sequence[Sequence[Fingerprint]], near: bool) -> list[list[int]]:
+    """Group the images of each list as `groups` does; where plain ones resemble one another, by the same pixels only.
+
+    Args:
+        lists: of images; only within each are copies searched.
+        near: whether near duplicates count as copies.
+    """
+    grouped = [groups(items, near) for items in lists]
+    joined = near and any(
+        item.pixels != items[label].pixels
+        for items, labels in zip(lists, grouped, strict=True)
+        for item, label in zip(items, labels, strict=True)
+    )
+    if joined and resemble_by_nature([item for items in lists for item in items], only_plain=True):
+        return [groups(items, near=False) for items in lists]
+    return grouped
 
 
 def _stars(copies: Mapping[str, set[str]]) -> list[set[str]]:

@@ -8,6 +8,7 @@ little everywhere and in every colour. The alignment takes Gauss-Newton steps on
 Kanade, T. (1981). An iterative image registration technique with an application to stereo vision. IJCAI, 674-679).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -21,7 +22,10 @@ _MIN_LIKENESS = 0.86  # of the magnitudes of their transforms, with that of some
 _LIKELY_SCALE = 0.94
 # Of the worst block: root mean square, as a share of the standard deviation of all pixels. Pictures on a plain ground
 # agree in it whatever they show, and leave less room.
-MAX_RESIDUAL, MAX_RESIDUAL_ON_PLAIN = 0.2, 0.13
+MAX_RESIDUAL, MAX_RESIDUAL_ON_PLAIN = 0.27, 0.13
+# Of grey pictures on a plain ground: the residual as a share of what blurring by one more pixel changes. A copy misses
+# fine strokes by more than thick ones, of which unrelated ones are more alike.
+_SHARE_OF_DETAIL = 0.5
 _PLAIN, _PLAIN_SHARE = 4, 0.3  # grey levels among a pixel and those beside it, and the share of such pixels
 _HOPELESS = 0.5  # a residual of all pixels, in grey, that alignment does not mend
 _CLOSE = 0.25  # one that may be that of a copy before its alignment
@@ -74,6 +78,11 @@ class Thumbnails:
         likely = [window for window in _windows() if window[0] in (1, _LIKELY_SCALE)]
         return np.stack([_magnitudes(_coarse(self.pixels, window)) for window in likely])
 
+    @property
+    def are_plain(self) -> NDArray[np.bool_]:
+        """Whether each picture is on a plain ground, (N,)."""
+        return np.asarray(self.limits < MAX_RESIDUAL)
+
     @cached_property
     def limits(self) -> NDArray[np.float64]:
         """Residual up to which each picture is taken for a copy, (N,)."""
@@ -105,9 +114,25 @@ def find_windows(first: Thumbnails, second: Thumbnails) -> NDArray[np.int64]:
     Returns:
         (pairs, 2), indices into `first` and `second`.
     """
-    confirmed = [np.zeros((0, 2), dtype=np.int64)]
+    return measure_windows(first, second)[0]
+
+
+def measure_windows(
+    first: Thumbnails, second: Thumbnails, most: float = 1.0
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Find the pairs in which the second picture shows the first one, or a window of it, or nearly does.
+
+    Args:
+        first: N pictures.
+        second: M pictures.
+        most: residual up to which pairs are returned, as a share of that of a copy.
+
+    Returns:
+        (pairs, 2), indices into `first` and `second`, and (pairs,), residuals as such shares.
+    """
+    confirmed, shares = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0)]
     if not len(first) or not len(second):
-        return confirmed[0]
+        return confirmed[0], shares[0]
     for candidates in _candidates(first, second):
         for start in range(0, len(candidates.pairs), _PAIRS):
             rows = slice(start, start + _PAIRS)
@@ -118,8 +143,10 @@ def find_windows(first: Thumbnails, second: Thumbnails) -> NDArray[np.int64]:
             windows = candidates.windows[rows]
             blurred = _blurred(first.pixels[left], _BLUR)
             residuals = _residuals(_reduced(blurred, lost), _reduced(shown, lost), windows)
-            confirmed.append(pairs[residuals <= np.minimum(first.limits[left], second.limits[right])])
-    return np.concatenate(confirmed)
+            share = residuals / np.minimum(first.limits[left], second.limits[right])
+            confirmed.append(pairs[share <= most])
+            shares.append(share[share <= most])
+    return np.concatenate(confirmed), np.concatenate(shares)
 
 
 # --- candidates ------------------------------------------------------------------------------------
@@ -209,8 +236,26 @@ def _limits(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
     grey = pixels @ _GREY
     contrast = maximum_filter(grey, (1, 3, 3)) - minimum_filter(grey, (1, 3, 3))
-    plain = (contrast <= _PLAIN).mean(axis=(1, 2))
-    return np.where(plain > _PLAIN_SHARE, MAX_RESIDUAL_ON_PLAIN, MAX_RESIDUAL)
+    is_plain = (contrast <= _PLAIN).mean(axis=(1, 2)) > _PLAIN_SHARE
+    limits = np.where(is_plain, MAX_RESIDUAL_ON_PLAIN, MAX_RESIDUAL)
+    rows = np.flatnonzero(is_plain)
+    rows = rows[(pixels[rows] == pixels[rows][..., :1]).all(axis=(1, 2, 3))]
+    limits[rows] = np.minimum(MAX_RESIDUAL_ON_PLAIN, _SHARE_OF_DETAIL * _detail(pixels[rows][..., :1]))
+    return limits
+
+
+def _detail(grey: NDArray[np.uint8]) -> Values:
+    """Return how much blurring by one more pixel changes the worst block, as a share of the standard deviation.
+
+    Args:
+        grey: pictures, (N, SIDE, SIDE, 1).
+    """
+    edge = int(_EDGE * SIDE)
+    inside = slice(edge, SIDE - edge)
+    values, blurred = (_blurred(grey, sigma)[:, inside, inside, 0] for sigma in (_BLUR, math.hypot(_BLUR, 1)))
+    side = values.shape[1] // _BLOCKS
+    blocks = ((values - blurred) ** 2).reshape(-1, _BLOCKS, side, _BLOCKS, side).mean(axis=(2, 4))
+    return np.asarray(np.sqrt(blocks.max(axis=(1, 2), initial=0)) / values.std(axis=(1, 2)).clip(1e-3))
 
 
 def _flipped(thumbnails: Values, flips: NDArray[np.int64]) -> Values:

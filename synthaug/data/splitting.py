@@ -237,8 +237,9 @@ def groups_of_copies(
         near_duplicates: whether copies that were changed a little count.
     """
     group_of: dict[Path, str] = {}
-    for of_class in per_class(samples, classes).values():
-        labels = fingerprints.groups([prints[sample.sha256] for sample in of_class], near_duplicates)
+    by_class = list(per_class(samples, classes).values())
+    lists = [[prints[sample.sha256] for sample in of_class] for of_class in by_class]
+    for of_class, labels in zip(by_class, fingerprints.groups_of_lists(lists, near_duplicates), strict=True):
         least: dict[int, str] = {}
         for label, sample in zip(labels, of_class, strict=True):
             pixels = prints[sample.sha256].pixels
@@ -352,8 +353,8 @@ def _near_unseen(
     for name in sorted(names):
         samples = [sample for sample in new if sample.class_name == name]
         others = [sample for sample in unseen if sample.class_name == name and sample.sha256 in recorded]
-        pairs = fingerprints.near_duplicates(
-            [prints[sample.sha256] for sample in samples], [recorded[sample.sha256] for sample in others]
+        pairs = fingerprints.copies(
+            [prints[sample.sha256] for sample in samples], [recorded[sample.sha256] for sample in others], True
         )
         for i, j in pairs:
             near.setdefault(samples[i].sha256, set()).add(others[j].sha256)

@@ -1,7 +1,6 @@
 """What a criterion of screening is, and what it sees of an image."""
 
 import abc
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,8 +8,6 @@ from functools import cached_property
 from synthaug.data.fingerprints import Fingerprint, fingerprint, resemble_by_nature
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import Sample, digest
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,13 +100,7 @@ class Resemblance:
     @cached_property
     def is_natural(self) -> bool:
         """Whether they do: then near duplicates are no copies, only images of the same pixels are."""
-        is_natural = resemble_by_nature(self._fingerprints.of(self._samples))
-        if is_natural:
-            log.warning(
-                "Real images of this dataset resemble one another so much that near duplicates are no sign of a copy: "
-                "only synthetic images of the same pixels are taken for copies."
-            )
-        return is_natural
+        return resemble_by_nature(self._fingerprints.of(self._samples))
 
 
 @dataclass

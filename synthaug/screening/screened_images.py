@@ -36,7 +36,7 @@ from synthaug.screening.verdicts import (
 
 log = logging.getLogger(__name__)
 
-RULE = 1  # raise it with any change of what the same settings reject
+RULE = 2  # raise it with any change of what the same settings reject
 MAX_REJECTED = 0.9  # share of a class's candidates above which topping up stops
 MIN_CANDIDATES = 20  # of a class, before that share is looked at
 COPIES_SHEET = "test_copies.png"

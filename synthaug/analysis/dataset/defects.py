@@ -127,7 +127,7 @@ def _copies(images: Sequence[Inspected]) -> Iterator[Finding]:
     earlier: dict[int, list[int]] = {}
     order = sorted(range(len(images)), key=lambda index: (_rank(images[index].listed), index))
     place = {index: number for number, index in enumerate(order)}
-    for i, j in fingerprints.near_duplicates(prints, prints):
+    for i, j in fingerprints.copies(prints, prints, only_plain=True):
         if place[i] < place[j]:
             earlier.setdefault(j, []).append(i)
     for later in order:

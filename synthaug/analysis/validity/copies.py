@@ -73,10 +73,8 @@ def find_copies(train: Sequence[Picture], test: Sequence[Picture]) -> list[Copy]
         train: training images.
         test: test images.
     """
-    prints = [[picture.fingerprint for picture in side] for side in (train, test)]
-    copies = [_copy(train[i], test[j]) for i, j in fingerprints.near_duplicates(*prints)]
-    if not all(copy.exact for copy in copies) and fingerprints.resemble_by_nature([*prints[0], *prints[1]]):
-        copies = [copy for copy in copies if copy.exact]
+    prints, test_prints = ([picture.fingerprint for picture in side] for side in (train, test))
+    copies = [_copy(train[i], test[j]) for i, j in fingerprints.copies(prints, test_prints)]
     return sorted(copies, key=lambda copy: (not copy.exact, copy.test.path, copy.train.path))
 
 
