@@ -126,13 +126,16 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 2.6), dpi=90, layout="constrained")
-    axes = figure.subplots(1, len(GRID), sharey=True)
-    for place, axis in zip(axes, GRID, strict=True):
+    names = [axis for axis in GRID if any(row["axis"] == axis for row in rows)]
+    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for place, axis in zip(axes, names, strict=True):
         for version in dict.fromkeys(row["commit"] for row in rows):
             of_axis = [row for row in rows if (row["axis"], row["commit"]) == (axis, version)]
             points = [(row["size"][axis], row["seconds"]) for row in of_axis]
             place.loglog(*zip(*points, strict=True), "o-", label=version)
         place.set_xlabel({"images": "test images"}.get(axis, axis))
+        place.set_xticks(GRID[axis], [f"{value:,}" for value in GRID[axis]])
+        place.minorticks_off()
         place.grid(alpha=0.3)
     axes[0].set_ylabel("processor seconds")
     axes[0].legend(frameon=False)
