@@ -126,6 +126,7 @@ class _Worker:
     process: BaseProcess
     channel: Connection
     output: Connection
+    number: int  # lowest that no other has
     job: Job | None = None
     prepares: bool = False  # makes images that others may wait for
     text: bytes = b""
@@ -207,12 +208,14 @@ class _Sweep:
     def _start(self) -> _Worker:
         channel, theirs = self._context.Pipe()
         output, printed = self._context.Pipe(duplex=False)
-        arguments = (theirs, printed, self.session, self._surroundings)
+        number = min(set(range(self.most + 1)) - {worker.number for worker in self.workers})
+        surroundings = self._surroundings.on_device(number, self.session.devices)
+        arguments = (theirs, printed, self.session, surroundings)
         process = self._context.Process(target=work, args=arguments)  # no daemon: it may have workers that read images
         process.start()
         theirs.close()
         printed.close()
-        self.workers.append(_Worker(process, channel, output))
+        self.workers.append(_Worker(process, channel, output, number))
         return self.workers[-1]
 
     def _receive(self, seconds: float, stopping: bool = False) -> None:

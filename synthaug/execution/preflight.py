@@ -88,6 +88,7 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
     raise_all("No run was started:", inspection.problems)
     machine, text = Machine.current(inspection.devices), ""
     if apart:
+        session.devices = inspection.devices
         session.workers, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
     elif pending and not session.is_sweep:
         text = parallelism.hint(pending[0].settings, machine)

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging.handlers import QueueHandler
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
@@ -26,6 +26,7 @@ from synthaug.terminal import tolerant_output
 
 STOP = signal.SIGUSR2  # asks a worker to leave its run as Ctrl-C would
 PRELOADED = ("synthaug.execution.runner", "synthaug.training.fit", "synthaug.training.evaluation")
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _GRACE = 30.0  # seconds in which a run can be left once the command is gone
 
 
@@ -49,6 +50,19 @@ class Surroundings:
         loggers = {name: logging.getLogger(name) for name in ("", *logging.root.manager.loggerDict)}
         levels = {name: logger.level for name, logger in loggers.items() if logger.level or not name}
         return cls(dict(os.environ), environment.remembered(), levels)
+
+    def on_device(self, number: int, devices: int) -> "Surroundings":
+        """Return surroundings in which one of several GPUs is visible.
+
+        Args:
+            number: of the worker; more workers than GPUs share them.
+            devices: how many GPUs there are; with one or none, nothing changes.
+        """
+        if devices <= 1:
+            return self
+        visible = self.variables.get(_VISIBLE, "").split(",")
+        names = visible if len(visible) >= devices else [str(device) for device in range(devices)]
+        return replace(self, variables={**self.variables, _VISIBLE: names[number % devices]})
 
     def enter(self) -> None:
         """Make them those of this process."""

@@ -20,6 +20,7 @@ from synthaug.config.sweep import Combination
 from synthaug.execution import beside
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_time import makespan
+from synthaug.execution.worker import Surroundings
 from synthaug.progress_bar import Step
 from tests.factories import processes  # shares its process with imported libraries, from which workers are forked
 from tests.factories.commands import jobs_of
@@ -129,6 +130,16 @@ def test_runs_are_left_where_the_command_is_interrupted(
         f"real-seed{seed} {state}" for seed in (10, 11) for state in ("waits", "left")
     }
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices", "expected"),
+    [("", 2, ["0", "1", "0"]), ("3,5", 2, ["3", "5", "3"]), ("7", 1, ["7", "7", "7"]), ("", 0, ["", "", ""])],
+)
+def test_workers_share_out_the_gpus(visible: str, devices: int, expected: list[str]) -> None:
+    surroundings = Surroundings({"CUDA_VISIBLE_DEVICES": visible}, {}, {})
+    shares = [surroundings.on_device(number, devices).variables for number in range(3)]
+    assert [variables["CUDA_VISIBLE_DEVICES"] for variables in shares] == expected
 
 
 def test_a_run_that_others_wait_for_begins_first_and_nobody_waits_in_a_worker() -> None:
