@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 sweep: .venv/installed-demo
-	. $(BIN)/activate && python -m synthaug.train -m mix=real,55,64,73,82
+	. $(BIN)/activate && python -m synthaug.train -m mix=real,55,64,73,82 seed=0,1,2
 
 test: check
 	$(BIN)/python -m pytest

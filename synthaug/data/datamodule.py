@@ -243,7 +243,7 @@ class MixDataModule(LightningDataModule):
 def evaluation_batch_size(image_size: int, device: torch.device) -> int:
     """Return how many images are evaluated at once; results depend on it by rounding alone.
 
-    On a processor as many as its caches serve well (benchmarks/README.md), elsewhere as many as memory allows that has
+    On a processor as many as its caches serve well (benchmarks/speed.md), elsewhere as many as memory allows that has
     trained on a batch with gradients.
 
     Args:

@@ -55,13 +55,13 @@ def makespan(running: Iterable[float | None], waiting: Iterable[float | None], w
     Args:
         running: seconds left of each run that works.
         waiting: seconds of each one that is still to begin, in their order.
-        workers: how many work at a time.
+        workers: how many work at a time; 0: this process does.
     """
     ends, later = list(running), list(waiting)
     known = [seconds for seconds in ends if seconds is not None]
     if len(known) < len(ends) or None in later:
         return None
-    heap = known + [0.0] * (workers - len(known))
+    heap = known + [0.0] * (max(workers, 1) - len(known))
     heapq.heapify(heap)
     for seconds in later:
         heapq.heappush(heap, heapq.heappop(heap) + (seconds or 0.0))
