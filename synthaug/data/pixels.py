@@ -141,8 +141,8 @@ class PixelStore:
         if needed > free:
             raise UserError(
                 f"{self.folder}: {plural(len(paths), 'decoded image takes', 'decoded images take')} about "
-                f"{needed / 1e9:.1f} GB, and the disk has {free / 1e9:.1f} GB left. Make room, take another disk with "
-                "output_dir=<folder>, or train on smaller images with dataset.image_size=<pixels>."
+                f"{needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left. Make room, take another disk "
+                "with output_dir=<folder>, or train on smaller images with dataset.image_size=<pixels>."
             )
 
     def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[str, str]:

@@ -190,7 +190,7 @@ def test_a_store_larger_than_the_disk_is_refused_before_anything_is_decoded(
     images = save(tmp_path / "images", range(5), (40, 20))
     used = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: used._replace(free=5 * 20 * 10 * 3))
-    with pytest.raises(UserError, match=r"5 decoded images take about 0\.0 GB.*output_dir="):
+    with pytest.raises(UserError, match=r"5 decoded images take .*output_dir="):
         PixelStore(tmp_path / "store", 20).add(images)
     assert decoded == []
     assert PixelStore(tmp_path / "store", 10).add(images) == {}
