@@ -47,6 +47,7 @@ REAL, SYNTHETIC = 20, 80  # images of a class
 SEED, NETWORKS = 0, (0, 1, 2)  # of the real images, adapter and noise; of the networks trained on them
 RECIPE = ["adapt.layers=all", "adapt.rank=16", "adapt.lr=1e-3", "adapt.batch_size=16"]
 STEPS = {"lora": 300, "lora for each class": 50}
+LONG = ["adapt.steps=3000", "adapt.rank=64"]  # beside RECIPE, for latents that the denoiser never saw
 AUTOENCODER = ["adapt.autoencoder=true", "adapt.autoencoder_steps=300", "adapt.autoencoder_lr=1e-3"]
 STRENGTH = 0.6
 Images = NDArray[np.uint8]
@@ -171,11 +172,14 @@ def generators(work: Path, data: Path, seed: int) -> dict[str, Job]:
 def inverted_generators(work: Path, data: Path, seed: int) -> tuple[dict[str, Job], dict[str, float]]:
     """Adapt autoencoder and denoiser; return name → run of each way, and the reconstruction before and after in dB."""
     fixed = [f"seed={seed}", f"per_class={SYNTHETIC}", f"generator.draw={seed}"]
-    started = time.perf_counter()
-    typed = [*RECIPE, *AUTOENCODER, f"adapt.steps={STEPS['lora']}", f"adapt.name=inverted{seed}", f"seed={seed}"]
-    path = adapt.adapt(run_of(work, data, *typed))
-    print(f"autoencoder and lora, seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
-    folder = work / "adapters" / data.name / path.stem
+    names = {"autoencoder and lora": f"inverted{seed}", "autoencoder and long lora": f"inverted{seed}long"}
+    recipes = [[*RECIPE, f"adapt.steps={STEPS['lora']}"], [*RECIPE[:1], *RECIPE[2:], *LONG]]
+    paths = {}
+    for (name, label), recipe in zip(names.items(), recipes, strict=True):
+        started = time.perf_counter()
+        paths[name] = adapt.adapt(run_of(work, data, *recipe, *AUTOENCODER, f"adapt.name={label}", f"seed={seed}"))
+        print(f"{name}, seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
+    folder = work / "adapters" / data.name / paths["autoencoder and lora"].stem
     record = read_record(folder)
     assert record is not None
     autoencoder = f"generator.vae={folder.absolute() / 'vae'}"
@@ -184,10 +188,9 @@ def inverted_generators(work: Path, data: Path, seed: int) -> tuple[dict[str, Jo
         "image-to-image": run_of(work, data, *fixed, f"generator.strength={STRENGTH}"),
         "autoencoder": run_of(work, data, *fixed, autoencoder),
         "autoencoder, image-to-image": run_of(work, data, *fixed, autoencoder, f"generator.strength={STRENGTH}"),
-        "autoencoder and lora": run_of(
-            work, data, *fixed, "--config-dir", str(path.parents[1]), f"generator={path.stem}"
-        ),
     }
+    for name, path in paths.items():
+        ways[name] = run_of(work, data, *fixed, "--config-dir", str(path.parents[1]), f"generator={path.stem}")
     return ways, dict(record.reconstruction)
 
 
