@@ -18,10 +18,9 @@ from typing import Any
 
 import diffusers
 import torch
-from transformers import CLIPTextConfig, CLIPTextModel
 
 from synthaug.generation.diffusion import DiffusionGenerator
-from tests.factories.pipelines import LONGEST, build_tokenizer, save_pipeline
+from tests.factories.pipelines import LONGEST, build_tokenizer, clip_encoder, save_pipeline
 
 
 def main() -> None:
@@ -66,16 +65,13 @@ def save_stable_diffusion(folder: Path) -> Path:
         folder: where it goes.
     """
     tokenizer = build_tokenizer()
-    text = CLIPTextConfig(
-        vocab_size=len(tokenizer),
+    text_encoder = clip_encoder(
+        tokenizer,
         hidden_size=768,
         intermediate_size=3072,
         num_hidden_layers=12,
         num_attention_heads=12,
-        max_position_embeddings=LONGEST,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        initializer_factor=1.0,
     )
     widths = (128, 256, 512, 512)
     pipeline = diffusers.StableDiffusionPipeline(
@@ -86,7 +82,7 @@ def save_stable_diffusion(folder: Path) -> Path:
             layers_per_block=2,
             sample_size=512,
         ),
-        text_encoder=CLIPTextModel(text),
+        text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768),
         scheduler=diffusers.PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),

@@ -26,15 +26,15 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     workers = min(session.workers, len(combinations))
     if not workers:
         return list(combinations)
-    from synthaug.execution import beside
+    from synthaug.execution import worker_pool
 
     jobs = [session.jobs[combination] for combination in combinations]
-    beside.import_ahead()
+    worker_pool.preload_libraries()
     handlers = {study: _log_of(config, study) for study in sorted({job.study for job in jobs})}
     for job in {preflight.dataset_key(job): job for job in jobs}.values():
         logging.root.handlers[:] = handlers[job.study]
         runner.prepare_dataset(session, job)
-    beside.run_beside(session, combinations, workers, runner.record_failure, handlers)
+    worker_pool.run_in_workers(session, combinations, workers, runner.record_failure, handlers)
     return []
 
 

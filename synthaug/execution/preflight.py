@@ -77,17 +77,17 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
 
     Where the runs have processes of their own, this one does without torch: the first of those builds the networks.
     """
-    apart = session.is_sweep and parallelism.starts_workers(pending, session.may_be_parallel)
+    in_workers = session.is_sweep and parallelism.starts_workers(pending, session.may_be_parallel)
     with_classes = [(job, _classes(session, job)) for job in pending]
-    if apart:
-        from synthaug.execution import beside
+    if in_workers:
+        from synthaug.execution import worker_pool
 
-        inspection = beside.call_apart(networks.inspect, with_classes)
+        inspection = worker_pool.call_in_worker_process(networks.inspect, with_classes)
     else:
         inspection = networks.inspect(with_classes)
     raise_all("No run was started:", inspection.problems)
     machine, text = Machine.current(inspection.devices), ""
-    if apart:
+    if in_workers:
         session.devices = inspection.devices
         session.workers, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
     elif pending and not session.is_sweep:

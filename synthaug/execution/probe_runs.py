@@ -6,7 +6,6 @@ by itself goes the same way, with the same result.
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from synthaug.config.job import Job
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages
 from synthaug.errors import UserError
-from synthaug.execution import preflight, runner
+from synthaug.execution import preflight, processor, runner
 from synthaug.execution.factory import make_group, make_shifts, open_loggers
 from synthaug.execution.probe_rule import trains_head_alone
 from synthaug.execution.session import Session, is_first_process
@@ -68,7 +67,7 @@ def _threads() -> Iterator[None]:
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(threads, os.cpu_count() or 1))
+    torch.set_num_threads(max(threads, processor.available_cores()))
     try:
         yield
     finally:

@@ -31,7 +31,7 @@ _GRACE = 30.0  # seconds in which a run can be left once the command is gone
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ProcessContext:
     """What a worker shares with the process of the command.
 
     Attributes:
@@ -45,14 +45,14 @@ class Surroundings:
     levels: Mapping[str, int]
 
     @classmethod
-    def current(cls) -> "Surroundings":
+    def current(cls) -> "ProcessContext":
         """Return those of this process."""
         loggers = {name: logging.getLogger(name) for name in ("", *logging.root.manager.loggerDict)}
         levels = {name: logger.level for name, logger in loggers.items() if logger.level or not name}
         return cls(dict(os.environ), environment.remembered(), levels)
 
-    def on_device(self, number: int, devices: int) -> "Surroundings":
-        """Return surroundings in which one of several GPUs is visible.
+    def on_device(self, number: int, devices: int) -> "ProcessContext":
+        """Return context in which one of several GPUs is visible.
 
         Args:
             number: of the worker; more workers than GPUs share them.
@@ -75,7 +75,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
-class Order:
+class Assignment:
     """A run to be brought to its end.
 
     Attributes:
@@ -105,14 +105,14 @@ class Ended:
 Message = logging.LogRecord | Step | Ended
 
 
-def work(channel: Connection, output: Connection, session: Session, surroundings: Surroundings) -> None:
-    """Bring runs to their end until there are no more orders.
+def work(channel: Connection, output: Connection, session: Session, context: ProcessContext) -> None:
+    """Bring runs to their end until there are no more assignments.
 
     Args:
-        channel: orders come in, and messages go out.
+        channel: assignments come in, and messages go out.
         output: gets the text that libraries print.
         session: of the command, as it was before the first run.
-        surroundings: of the process of the command.
+        context: of the process of the command.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(STOP, signal.default_int_handler)
@@ -121,28 +121,28 @@ def work(channel: Connection, output: Connection, session: Session, surroundings
         os.dup2(output.fileno(), number)
         stream = os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
         setattr(sys, name, stream)
-    surroundings.enter()
+    context.enter()
     outgoing = _Outgoing(channel)
     logging.root.handlers[:] = [QueueHandler(outgoing.messages)]
     progress_bar.report_to(outgoing.messages.put)
     try:
         with tolerant_output():
-            _follow_orders(channel, outgoing, session)
+            _run_assignments(channel, outgoing, session)
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
         outgoing.close()
 
 
-def _follow_orders(channel: Connection, outgoing: "_Outgoing", session: Session) -> None:
+def _run_assignments(channel: Connection, outgoing: "_Outgoing", session: Session) -> None:
     while True:
         try:
-            order: Order = channel.recv()
+            assignment: Assignment = channel.recv()
         except EOFError:
             return
-        session.announced |= order.announced
+        session.announced |= assignment.announced
         session.failed.clear()
-        session.execute(session.jobs[order.combination])
+        session.execute(session.jobs[assignment.combination])
         outgoing.messages.put(Ended(list(session.failed), frozenset(session.announced), dict(session.unwritable)))
 
 

@@ -40,8 +40,7 @@ def description(node: Mapping[str, Any]) -> str:
     """
     accelerator = str(node.get("accelerator", "auto"))
     is_gpu = accelerator in _GPU and torch.cuda.is_available()
-    names = {"auto": "cpu", "gpu": "gpu"}
-    device = torch.cuda.get_device_name() if is_gpu else names.get(accelerator, accelerator)
+    device = torch.cuda.get_device_name() if is_gpu else "cpu" if accelerator == "auto" else accelerator
     return f"{device} in {trainer_settings(node).get('precision') or '32-true'}"
 
 

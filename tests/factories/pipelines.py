@@ -246,21 +246,24 @@ def small_autoencoder(blocks: int = 2, **more: Any) -> Any:
     )
 
 
-def clip_encoder(tokenizer: Any, projected: bool = False) -> Any:
+def clip_encoder(tokenizer: Any, projected: bool = False, **sizes: Any) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+    tiny = {
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "projection_dim": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "initializer_factor": 30.0,  # so that another word makes another image
+    }
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=8,
-        intermediate_size=16,
-        projection_dim=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
         max_position_embeddings=LONGEST,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        initializer_factor=30.0,  # so that another word makes another image
+        **{**tiny, **sizes},
     )
     return CLIPTextModelWithProjection(config) if projected else CLIPTextModel(config)
 

@@ -17,10 +17,10 @@ from synthaug import progress_bar
 from synthaug.config import schema
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
-from synthaug.execution import beside
+from synthaug.execution import worker_pool
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_time import makespan
-from synthaug.execution.worker import Surroundings
+from synthaug.execution.worker import ProcessContext
 from synthaug.progress_bar import Step
 from tests.factories import processes  # shares its process with imported libraries, from which workers are forked
 from tests.factories.commands import jobs_of
@@ -81,7 +81,7 @@ def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: logging.Handler, seeds: str, workers: int = 2
 ) -> tuple[Session, list[tuple[str, str]]]:
     """Carry out fake runs; the session, and the failures that were recorded."""
-    monkeypatch.setattr(beside, "import_ahead", lambda: None)
+    monkeypatch.setattr(worker_pool, "preload_libraries", lambda: None)
     monkeypatch.setenv(COMMAND, str(os.getpid()))
     monkeypatch.setattr(logging.root, "level", logging.INFO)
     schema.register()
@@ -94,7 +94,7 @@ def run(
     def record(job: Job, error: Exception) -> None:
         recorded.append((job.label, str(error)))
 
-    beside.run_beside(session, combinations, workers, record, {jobs[0].study: [handler]})
+    worker_pool.run_in_workers(session, combinations, workers, record, {jobs[0].study: [handler]})
     return session, recorded
 
 
@@ -137,19 +137,19 @@ def test_runs_are_left_where_the_command_is_interrupted(
     [("", 2, ["0", "1", "0"]), ("3,5", 2, ["3", "5", "3"]), ("7", 1, ["7", "7", "7"]), ("", 0, ["", "", ""])],
 )
 def test_workers_share_out_the_gpus(visible: str, devices: int, expected: list[str]) -> None:
-    surroundings = Surroundings({"CUDA_VISIBLE_DEVICES": visible}, {}, {})
-    shares = [surroundings.on_device(number, devices).variables for number in range(3)]
+    context = ProcessContext({"CUDA_VISIBLE_DEVICES": visible}, {}, {})
+    shares = [context.on_device(number, devices).variables for number in range(3)]
     assert [variables["CUDA_VISIBLE_DEVICES"] for variables in shares] == expected
 
 
 def test_a_run_that_others_wait_for_begins_first_and_nobody_waits_in_a_worker() -> None:
     sets = [None, None, ("a",), ("a",), ("b",)]
-    assert beside.choose_next(sets, set(), set()) == 2
-    assert beside.choose_next(sets, {("a",)}, set()) == 4
-    assert beside.choose_next(sets, {("a",), ("b",)}, set()) == 0
-    assert beside.choose_next(sets[2:4], {("a",)}, set()) is None
-    assert beside.choose_next(sets, set(), {("a",), ("b",)}) == 0
-    assert beside.choose_next([], set(), set()) is None
+    assert worker_pool.choose_next(sets, set(), set()) == 2
+    assert worker_pool.choose_next(sets, {("a",)}, set()) == 4
+    assert worker_pool.choose_next(sets, {("a",), ("b",)}, set()) == 0
+    assert worker_pool.choose_next(sets[2:4], {("a",)}, set()) is None
+    assert worker_pool.choose_next(sets, set(), {("a",), ("b",)}) == 0
+    assert worker_pool.choose_next([], set(), set()) is None
 
 
 @given(st.lists(st.floats(0, 1e4)), st.lists(st.floats(0, 1e4)), st.integers(1, 9))

@@ -22,7 +22,7 @@ from synthaug.config.sweep import Combination
 from synthaug.errors import UserError
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_display import SweepDisplay
-from synthaug.execution.worker import PRELOADED, STOP, Ended, Message, Order, Surroundings, work
+from synthaug.execution.worker import PRELOADED, STOP, Assignment, Ended, Message, ProcessContext, work
 from synthaug.progress_bar import Step
 
 log = logging.getLogger(__name__)
@@ -34,20 +34,20 @@ _Result = TypeVar("_Result")
 RecordFailure = Callable[[Job, Exception], None]
 
 
-def import_ahead() -> None:
+def preload_libraries() -> None:
     """Begin to import what every worker needs, in the process that workers are forked from."""
     forkserver.set_forkserver_preload(list(PRELOADED))
     forkserver.ensure_running()
 
 
-def call_apart(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
+def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
     """Call a function in a process of its own, which has the libraries of workers; return what it returns.
 
     Args:
         function: of a module.
         argument: of it.
     """
-    import_ahead()
+    preload_libraries()
     with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), _ignore_interrupts) as pool:
         return pool.submit(function, argument).result()
 
@@ -56,7 +56,7 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def run_beside(
+def run_in_workers(
     session: Session,
     combinations: Sequence[Combination],
     workers: int,
@@ -74,7 +74,7 @@ def run_beside(
         record_failure: writes down that a run has failed.
         handlers: study → where its log goes.
     """
-    import_ahead()
+    preload_libraries()
     pending = [(combination, session.jobs[combination]) for combination in combinations]
     waiting = [job for _, job in pending]
     display = SweepDisplay(list(session.jobs.values()), waiting, workers)
@@ -154,10 +154,10 @@ class _Sweep:
         self.workers: list[_Worker] = []
         self.complete: set[Any] = set()
         self._context = multiprocessing.get_context("forkserver")
-        self._surroundings = Surroundings.current()
+        self._process_context = ProcessContext.current()
 
     def run(self) -> None:
-        while self._give_orders() or any(worker.job for worker in self.workers):
+        while self._assign_runs() or any(worker.job for worker in self.workers):
             self._receive(_TICK)
             self.display.refresh()
 
@@ -186,7 +186,7 @@ class _Sweep:
             worker.output.close()
         self.display.close()
 
-    def _give_orders(self) -> bool:
+    def _assign_runs(self) -> bool:
         """Give each idle worker a run, and start workers for further ones; False where no run is left."""
         while self.pending:
             in_making = {shared_set(worker.job) for worker in self.workers if worker.job and worker.prepares}
@@ -198,7 +198,7 @@ class _Sweep:
             worker.job, worker.prepares = job, True
             self.display.begin(job)
             with contextlib.suppress(OSError):  # killed since: `_receive` finds it
-                worker.channel.send(Order(combination, frozenset(self.session.announced)))
+                worker.channel.send(Assignment(combination, frozenset(self.session.announced)))
         return bool(self.pending)
 
     def _idle_worker(self) -> _Worker | None:
@@ -209,8 +209,8 @@ class _Sweep:
         channel, theirs = self._context.Pipe()
         output, printed = self._context.Pipe(duplex=False)
         number = min(set(range(self.most + 1)) - {worker.number for worker in self.workers})
-        surroundings = self._surroundings.on_device(number, self.session.devices)
-        arguments = (theirs, printed, self.session, surroundings)
+        context = self._process_context.on_device(number, self.session.devices)
+        arguments = (theirs, printed, self.session, context)
         process = self._context.Process(target=work, args=arguments)  # no daemon: it may have workers that read images
         process.start()
         theirs.close()
@@ -228,25 +228,25 @@ class _Sweep:
                 self._print_output(worker)
             has_ended = worker.process.sentinel in ready
             if worker.channel in ready or has_ended:
-                self._take_in(worker)
+                self._receive_messages(worker)
             if has_ended:
-                self._bury(worker, stopping)
+                self._remove_worker(worker, stopping)
 
-    def _take_in(self, worker: _Worker) -> None:
+    def _receive_messages(self, worker: _Worker) -> None:
         try:
             while worker.channel.poll():
-                self._heed(worker, worker.channel.recv())
+                self._handle_message(worker, worker.channel.recv())
         except (EOFError, OSError):  # it has ended, maybe in the midst of a message
             worker.process.join(_GRACE)
 
-    def _heed(self, worker: _Worker, message: Message) -> None:
-        assert worker.job is not None, "nobody speaks without an order"
+    def _handle_message(self, worker: _Worker, message: Message) -> None:
+        assert worker.job is not None, "a worker without a run sends nothing"
         if isinstance(message, Step):
             if message.trains:
-                self._make_room(worker)
+                self._release_waiting(worker)
             self.display.advance(worker.job, message)
         elif isinstance(message, Ended):
-            self._make_room(worker)
+            self._release_waiting(worker)
             self.session.failed += message.failed
             self.session.announced |= message.announced
             self.session.unwritable |= message.unwritable
@@ -255,7 +255,7 @@ class _Sweep:
         else:
             self._log(worker.job, message)
 
-    def _make_room(self, worker: _Worker) -> None:
+    def _release_waiting(self, worker: _Worker) -> None:
         """Let others begin that wait for the images which a run has made, or could not make."""
         if worker.prepares and worker.job:
             worker.prepares = False
@@ -268,7 +268,7 @@ class _Sweep:
         with self.display.above():
             logging.getLogger(record.name).handle(record)
 
-    def _bury(self, worker: _Worker, stopping: bool) -> None:
+    def _remove_worker(self, worker: _Worker, stopping: bool) -> None:
         """Say of a process that has ended which run it leaves, unless it was told to."""
         worker.process.join()
         self._print_output(worker)
@@ -277,11 +277,11 @@ class _Sweep:
         self.workers.remove(worker)
         if (job := worker.job) is None:
             return
-        self._make_room(worker)
+        self._release_waiting(worker)
         if not stopping:
             self.session.failed.append(job.label)
             with self.display.above():
-                self.record_failure(job, UserError(_end_of(worker.process.exitcode)))
+                self.record_failure(job, UserError(_exit_reason(worker.process.exitcode)))
             if worker.process.exitcode == -signal.SIGKILL and self.most > 1:
                 self.most -= 1
         self.display.end(job, failed=not stopping)
@@ -300,7 +300,7 @@ class _Sweep:
                 sys.stderr.flush()
 
 
-def _end_of(exitcode: int | None) -> str:
+def _exit_reason(exitcode: int | None) -> str:
     """Return how a process has ended that should not have."""
     name = signal.Signals(-exitcode).name if exitcode is not None and exitcode < 0 else ""
     cause = f"was stopped by {name}" if name else f"ended with code {exitcode}"
