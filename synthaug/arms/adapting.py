@@ -252,7 +252,7 @@ def _train_autoencoder(
 ) -> dict[str, float]:
     """Train the autoencoder of a loaded generator, or take the one that was trained; return how it shows the images."""
     from synthaug.generation import adaptation, autoencoder
-    from synthaug.generation.training_loop import Course
+    from synthaug.generation.training_loop import OptimizerSettings
 
     recipe, pipeline, finished = adaptation.Recipe(**planned.training), generator.pipeline, folder / _RECONSTRUCTION
     if finished.is_file():
@@ -261,9 +261,17 @@ def _train_autoencoder(
         return dict(read_json(finished)["reconstruction"])
     images = [planned.sources.read(sample) for samples in planned.sources.by_class.values() for sample in samples]
     rate, title = recipe.autoencoder_lr, "training the autoencoder"
-    course = Course(recipe.autoencoder_steps, rate, "adapt.autoencoder_lr", recipe, title)
+    settings = OptimizerSettings(recipe.autoencoder_steps, rate, "adapt.autoencoder_lr", recipe, title)
     before, after = autoencoder.train_autoencoder(
-        pipeline, images, course, recipe.batch_size, recipe.seed, folder / "checkpoint.pt", folder, size, generator.crop
+        pipeline,
+        images,
+        settings,
+        recipe.batch_size,
+        recipe.seed,
+        folder / "checkpoint.pt",
+        folder,
+        size,
+        generator.crop,
     )
     log.info("the autoencoder was trained: it shows the images with %.1f dB, %.1f before", after, before)
     reconstruction = {"before": round(before, 2), "after": round(after, 2)}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
 
 log = logging.getLogger(__name__)
 
-TOGETHER = 256  # runs whose images are listed, and whose folders are locked, at once
+MOST_RUNS = 256  # runs whose images are listed, and whose folders are locked, at once
 
 
 def train_together(session: Session, jobs: Sequence[Job]) -> list[Job]:
@@ -54,8 +54,8 @@ def train_together(session: Session, jobs: Sequence[Job]) -> list[Job]:
     trained: set[Path] = set()
     for members in alike.values():
         with _threads():
-            for start in range(0, len(members), TOGETHER):
-                together = members[start : start + TOGETHER]
+            for start in range(0, len(members), MOST_RUNS):
+                together = members[start : start + MOST_RUNS]
                 if _train(session, together):
                     trained |= {job.folder for job in together}
     return [job for job in jobs if job.folder not in trained]
@@ -96,11 +96,11 @@ def _train(session: Session, jobs: Sequence[Job]) -> bool:
     if network is None:
         return False
     with contextlib.ExitStack() as stack:
-        _Together(session, classifier, trainer, network).run(jobs, stack)
+        _ProbeTraining(session, classifier, trainer, network).run(jobs, stack)
     return True
 
 
-class _Together:
+class _ProbeTraining:
     """The training of runs that share a frozen network.
 
     Args:

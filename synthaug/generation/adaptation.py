@@ -22,7 +22,7 @@ from synthaug.generation.memory import is_out_of_memory, memory_error
 from synthaug.generation.options import read_component
 from synthaug.generation.pipeline_guidance import is_turbo, published_values
 from synthaug.generation.quiet import quiet
-from synthaug.generation.training_loop import Course, batch_indices, optimize, step_seed
+from synthaug.generation.training_loop import OptimizerSettings, batch_indices, optimize, step_seed
 
 log = logging.getLogger(__name__)
 
@@ -276,10 +276,10 @@ def _optimize(
     unet = pipeline.unet
     with quiet():
         schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
-    course = Course(recipe.steps, recipe.rate, "adapt.lr", recipe, title)
+    settings = OptimizerSettings(recipe.steps, recipe.rate, "adapt.lr", recipe, title)
     return optimize(
         lambda step: _loss(unet, schedule, encoded, recipe, step),
-        parameters, course, checkpoint, pipeline.device, unet.dtype,
+        parameters, settings, checkpoint, pipeline.device, unet.dtype,
     )  # fmt: skip
 
 

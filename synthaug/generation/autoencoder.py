@@ -10,7 +10,7 @@ from PIL import Image
 
 from synthaug.generation.image_guidance import fit
 from synthaug.generation.quiet import quiet
-from synthaug.generation.training_loop import Course, batch_indices, optimize, step_seed
+from synthaug.generation.training_loop import OptimizerSettings, batch_indices, optimize, step_seed
 
 _RECONSTRUCTIONS = 16  # images that an autoencoder is tried on
 _DIVERGENCE = 1e-6  # weight of the latents' divergence from a normal distribution, as of Stable Diffusion's
@@ -50,7 +50,7 @@ def encode_images(
 def train_autoencoder(
     pipeline: Any,
     images: Sequence[Image.Image],
-    course: Course,
+    settings: OptimizerSettings,
     batch_size: int,
     seed: int,
     checkpoint: Path,
@@ -67,7 +67,7 @@ def train_autoencoder(
     Args:
         pipeline: on its device; its autoencoder is changed.
         images: RGB.
-        course: of the training.
+        settings: steps and learning rate.
         batch_size: images per step.
         seed: of their order and the noise.
         checkpoint: file of the state; gone at the end.
@@ -96,7 +96,7 @@ def train_autoencoder(
     with _in_dtype(autoencoder, torch.float32):
         autoencoder.train()
         try:
-            optimize(compute_loss, parameters, course, checkpoint, pipeline.device, torch.float32)
+            optimize(compute_loss, parameters, settings, checkpoint, pipeline.device, torch.float32)
         finally:
             autoencoder.eval()
         with quiet():

@@ -26,8 +26,8 @@ _CHECKPOINT_SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Course:
-    """How long and how fast parameters are trained.
+class OptimizerSettings:
+    """Steps, learning rate and identity of a training.
 
     Attributes:
         steps: optimizer steps.
@@ -47,7 +47,7 @@ class Course:
 def optimize(
     compute_loss: Callable[[int], Any],
     parameters: Sequence[Any],
-    course: Course,
+    settings: OptimizerSettings,
     checkpoint: Path,
     device: Any,
     dtype: Any,
@@ -57,7 +57,7 @@ def optimize(
     Args:
         compute_loss: number of a step → its loss.
         parameters: in single precision.
-        course: of the training.
+        settings: steps and learning rate.
         checkpoint: file of the state, written every minute and when the training is stopped.
         device: of torch.
         dtype: of the network that is computed with.
@@ -67,19 +67,19 @@ def optimize(
     """
     import torch
 
-    optimizer = torch.optim.AdamW(parameters, lr=course.rate, weight_decay=1e-2)
-    losses = _resume(checkpoint, course, parameters, optimizer)
+    optimizer = torch.optim.AdamW(parameters, lr=settings.rate, weight_decay=1e-2)
+    losses = _resume(checkpoint, settings, parameters, optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     is_mixed = device.type != "cpu" and dtype != torch.float32
     mixed = torch.autocast(device.type, dtype) if is_mixed else nullcontext()
     saved = time.monotonic()
     with tqdm(
-        total=course.steps, initial=len(losses), desc=course.title, unit="step", disable=None, leave=False
+        total=settings.steps, initial=len(losses), desc=settings.title, unit="step", disable=None, leave=False
     ) as bar:
         try:
-            for step in range(len(losses), course.steps):
+            for step in range(len(losses), settings.steps):
                 for group in optimizer.param_groups:
-                    group["lr"] = course.rate * 0.5 * (1 + float(np.cos(np.pi * step / course.steps)))
+                    group["lr"] = settings.rate * 0.5 * (1 + float(np.cos(np.pi * step / settings.steps)))
                 with mixed:
                     loss = compute_loss(step)
                 scaler.scale(loss).backward()
@@ -89,23 +89,23 @@ def optimize(
                 scaler.update()
                 optimizer.zero_grad(set_to_none=True)
                 losses.append(float(loss.detach()))
-                _require_finite(losses, course)
+                _require_finite(losses, settings)
                 bar.update()
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}", refresh=False)
                 if time.monotonic() - saved > _CHECKPOINT_SECONDS:
-                    _save_state(checkpoint, course, parameters, optimizer, losses)
+                    _save_state(checkpoint, settings, parameters, optimizer, losses)
                     saved = time.monotonic()
         except KeyboardInterrupt:
-            _save_state(checkpoint, course, parameters, optimizer, losses)
+            _save_state(checkpoint, settings, parameters, optimizer, losses)
             raise
     return losses
 
 
-def _require_finite(losses: Sequence[float], course: Course) -> None:
+def _require_finite(losses: Sequence[float], settings: OptimizerSettings) -> None:
     if not np.isfinite(losses[-1]):
         raise UserError(
-            f"synthaug.adapt: the loss of step {len(losses)} is no number: lower {course.rate_key}={course.rate:g}, or "
-            "set generator.dtype=bfloat16 or float32."
+            f"synthaug.adapt: the loss of step {len(losses)} is no number: lower "
+            f"{settings.rate_key}={settings.rate:g}, or set generator.dtype=bfloat16 or float32."
         )
 
 
@@ -133,17 +133,17 @@ def step_seed(seed: int, step: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}\0{step}".encode()).digest()[:8], "big") >> 1
 
 
-def _fingerprint(course: Course, parameters: Sequence[Any]) -> str:
-    return repr((course.recipe, [tuple(parameter.shape) for parameter in parameters]))
+def _fingerprint(settings: OptimizerSettings, parameters: Sequence[Any]) -> str:
+    return repr((settings.recipe, [tuple(parameter.shape) for parameter in parameters]))
 
 
 def _save_state(
-    checkpoint: Path, course: Course, parameters: Sequence[Any], optimizer: Any, losses: Sequence[float]
+    checkpoint: Path, settings: OptimizerSettings, parameters: Sequence[Any], optimizer: Any, losses: Sequence[float]
 ) -> None:
     import torch
 
     state = {
-        "recipe": _fingerprint(course, parameters),
+        "recipe": _fingerprint(settings, parameters),
         "parameters": [parameter.detach().cpu() for parameter in parameters],
         "optimizer": optimizer.state_dict(),
         "losses": list(losses),
@@ -152,7 +152,7 @@ def _save_state(
         torch.save(state, temporary)
 
 
-def _resume(checkpoint: Path, course: Course, parameters: Sequence[Any], optimizer: Any) -> list[float]:
+def _resume(checkpoint: Path, settings: OptimizerSettings, parameters: Sequence[Any], optimizer: Any) -> list[float]:
     """Load the state of a training that was stopped; return its losses, none where it begins."""
     import torch
 
@@ -160,7 +160,7 @@ def _resume(checkpoint: Path, course: Course, parameters: Sequence[Any], optimiz
         return []
     try:
         state: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if state["recipe"] != _fingerprint(course, parameters):
+        if state["recipe"] != _fingerprint(settings, parameters):
             return []
         for parameter, saved in zip(parameters, state["parameters"], strict=True):
             parameter.data.copy_(saved)
@@ -169,5 +169,5 @@ def _resume(checkpoint: Path, course: Course, parameters: Sequence[Any], optimiz
         log.warning("%s cannot be read (%s): the training begins anew", checkpoint, one_line(error))
         return []
     losses: list[float] = list(state["losses"])
-    log.info("resumed at step %d of %d", len(losses), course.steps)
+    log.info("resumed at step %d of %d", len(losses), settings.steps)
     return losses

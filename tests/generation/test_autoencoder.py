@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from synthaug.generation import autoencoder
 from synthaug.generation.autoencoder import encode_images, train_autoencoder
-from synthaug.generation.training_loop import Course, batch_indices
+from synthaug.generation.training_loop import OptimizerSettings, batch_indices
 from tests.factories.images import image
 from tests.factories.pipelines import Pipelines, build_generator
 
@@ -21,10 +21,10 @@ def train(
 ) -> tuple[Any, float, float]:
     generator = build_generator(model)
     generator.load()
-    course = Course(steps, rate, "adapt.autoencoder_lr", "recipe", "training")
+    settings = OptimizerSettings(steps, rate, "adapt.autoencoder_lr", "recipe", "training")
     size = (32, 32) if str(model).startswith("pkg") else (16, 16)
     before, after = train_autoencoder(
-        generator.pipeline, images, course, 4, 0, folder / "checkpoint.pt", folder, size, None
+        generator.pipeline, images, settings, 4, 0, folder / "checkpoint.pt", folder, size, None
     )
     return generator.pipeline, before, after
 
