@@ -13,18 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 _FORKS = multiprocessing.get_context("forkserver")
-# Not W&B, nor timm, which imports it: W&B makes a temporary folder when it is imported, and removes it at the end.
-_FORKS.set_forkserver_preload(
-    [
-        "torch",
-        "torchvision",
-        "torchmetrics",
-        "pytorch_lightning",
-        "scipy.stats",
-        "sklearn.linear_model",
-        "matplotlib.figure",
-    ]
-)
+_FORKS.set_forkserver_preload(["tests.factories.preloaded"])
 
 
 class Process(Protocol):
