@@ -21,6 +21,10 @@ from torchvision.transforms.v2.functional import adjust_hue, gaussian_blur
 from synthaug.data.policies import POLICIES, apply_policy, erase
 from synthaug.errors import raise_all
 
+# Of what this module and those below it make of an image: features of another version are computed anew. Raise it where
+# a view changes by more than rounding.
+VERSION = 1
+
 # One uniform number per image for each of these, in this order. New ones go to the end: the place is part of the seed.
 DRAWS = (
     *("area", "ratio", "x", "y", "flip", "angle", "brightness", "contrast", "saturation"),

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from synthaug.data.augment import DRAWS, Augmentation, View, samples_per_pixel, training_view, view_uniforms
+from synthaug.data.augment import DRAWS, VERSION, Augmentation, View, samples_per_pixel, training_view, view_uniforms
 from synthaug.data.pixels import Pixels
 from synthaug.data.samples import Sample
 from synthaug.features.feature_backbone import label
@@ -157,7 +157,7 @@ def shown_key(sha256: str, how: Shown) -> str:
         sha256: of the image.
         how: it is shown.
     """
-    return hashlib.sha256(f"{sha256} {how}".encode()).hexdigest()
+    return hashlib.sha256(f"{sha256} {how} {VERSION}".encode()).hexdigest()
 
 
 def separate(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from synthaug.data.augment import View
+from synthaug.data.augment import VERSION, View
 from synthaug.data.pixels import padded
 from synthaug.errors import UserError
 from synthaug.features.feature_backbone import PIXELS, RANDOM, RUN
@@ -41,7 +41,7 @@ class NetworkFeatures:
         self.short_side = view.short_side
         # Of a run, weights and view, wherever its folder is.
         shown = RUN if name.startswith(RUN) else name.partition("@")[0]
-        self.digest = tensor_digest(f"{shown} {view}", network.state_dict())
+        self.digest = tensor_digest(f"{shown} {view} {VERSION}", network.state_dict())
         self._network = network.eval().to(device)
         self._view = view
         self._device = device

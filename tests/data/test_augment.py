@@ -86,6 +86,31 @@ def resized(image: NDArray[np.uint8], side: int) -> Tensor:
     return torch.from_numpy(square).permute(2, 0, 1) / 255
 
 
+# --- the version of the code -----------------------------------------------------------------------------
+
+
+VIEWED = {  # version → red, green and blue of a corner of two pictures: by evaluation, by a crop, by a rotated crop
+    1: (
+        *(0.7544, 0.8811, 0.3623, 0.4294, 0.5522, 0.4586),
+        *(0.1728, 0.7647, 0.3471, 0.5995, 0.4392, 0.5135),
+        *(0.2162, 0.7697, 0.4695, 0.6119, 0.4453, 0.5003),
+    ),
+}
+
+
+def test_views_change_with_the_version_of_their_code() -> None:
+    """Features are kept by it: where this fails, raise `augment.VERSION`, and give the new values."""
+    names, pictures = keys(2), [picture(1, 40, 30), picture(2, 24, 36)]
+    varied = dataclasses.replace(EVERYTHING, vertical_flip=0.5, hue=0.3, blur=0.9)
+    views = [
+        evaluation_view(*stack(pictures), 12, 0.8),
+        augmented(pictures, names, augmentation=dataclasses.replace(varied, rotation=0.0)),
+        augmented(pictures, names, augmentation=varied),
+    ]
+    corners = torch.cat([view[:, :, :4, :4].mean(dim=(2, 3)) for view in views]).flatten()
+    assert_same(corners, torch.tensor(VIEWED[augment.VERSION]), atol=2e-3)
+
+
 # --- the random numbers ----------------------------------------------------------------------------------
 
 

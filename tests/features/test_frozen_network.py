@@ -13,8 +13,9 @@ from torch import Tensor
 
 from synthaug.data.augment import Augmentation, View
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import RealImages, scan
+from synthaug.data.samples import RealImages, Sample, scan
 from synthaug.errors import UserError
+from synthaug.features import frozen_network
 from synthaug.features.frozen_network import EvaluationView, FrozenNetwork, Shown, TrainingView, separate
 from synthaug.features.vector_file import FEATURES, VectorFile
 from synthaug.models.classifier import Classifier
@@ -84,6 +85,21 @@ def test_each_image_is_seen_once_in_each_view(
     more_rotation, _ = network.features(tmp_path, [(real.train[0], view(0, rotation=10.0), store)])
     assert sum(embedded) == 3 * len(real.train) + 2 * len(real.test) + 1
     assert len(more_rotation) == 1
+
+
+def test_images_that_are_shown_by_other_code_are_seen_anew(
+    network: FrozenNetwork,
+    real: RealImages,
+    store: PixelStore,
+    tmp_path: Path,
+    embedded: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[tuple[Sample, Shown, PixelStore]] = [(real.val[0], how, store) for how in (SEEN, view(0))]
+    for version, seen in ((1, 2), (1, 2), (2, 4)):
+        monkeypatch.setattr(frozen_network, "VERSION", version)
+        network.features(tmp_path, shown)
+        assert sum(embedded) == seen
 
 
 def test_other_weights_have_other_features(
