@@ -36,6 +36,15 @@ def underlying(error: Exception) -> Exception:
     return error.__cause__ if isinstance(error.__cause__, UserError) else error
 
 
+def is_interruption(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C is what led to an error: what it interrupts may fail in its own way while it is left."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def disk_is_full(error: BaseException) -> bool:
     """Whether an error says that the disk, or the user's part of it, is full, in the words of any library."""
     number = error.errno if isinstance(error, OSError) else None

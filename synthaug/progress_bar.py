@@ -1,6 +1,7 @@
 """Bars of long work in a terminal; a process that works for another one tells that one instead."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ class Bar(Protocol):
 
     def update(self, n: int = 1) -> object: ...
 
+
+# Else tqdm makes a lock between processes, of which Python warns on the terminal where one of them is killed.
+tqdm.set_lock(threading.RLock())
 
 _listeners: list[Callable[[Step], None]] = []
 

@@ -15,6 +15,7 @@ from synthaug.messages import plural
 AUTO = "auto"
 # Memory of a worker beyond what all share, fitted to peaks of ResNet18 at 32 and 224 pixels and ViT-B/16.
 _BASE, _WEIGHTS, _ACTIVATIONS = 300e6, 5, 1.25
+_CONTEXT = 500e6  # of a GPU, for each process that uses it; its libraries' work space included
 
 _ONE_PROCESS = {"devices": AUTO, "num_nodes": 1, "strategy": AUTO}  # arguments of Lightning's Trainer → its defaults
 _LARGE = 96  # pixels from which a second thread is worth more than half of a core
@@ -37,7 +38,16 @@ class Load:
     @property
     def memory(self) -> float:
         """Bytes of memory of a worker: weights, gradients and moments, and the batch."""
-        return _BASE + _WEIGHTS * self.weights + _ACTIVATIONS * self.activations
+        return _BASE + self._training
+
+    @property
+    def device_memory(self) -> float:
+        """Bytes of a GPU's memory that a worker needs."""
+        return _CONTEXT + self._training
+
+    @property
+    def _training(self) -> float:
+        return _WEIGHTS * self.weights + _ACTIVATIONS * self.activations
 
 
 @dataclass(frozen=True)
@@ -48,16 +58,23 @@ class Machine:
         cores: of the processor.
         memory: bytes that are free; None where nothing is known of it.
         devices: GPUs, or what else trains in the place of the processor; 0: the processor trains.
+        device_memory: bytes that are free on each of them; None where nothing is known of it.
     """
 
     cores: int
     memory: int | None
     devices: int = 0
+    device_memory: int | None = None
 
     @classmethod
-    def current(cls, devices: int = 0) -> "Machine":
-        """Return this machine, with so many devices for its runs."""
-        return cls(processor.available_cores(), processor.available_memory(), devices)
+    def current(cls, devices: int = 0, device_memory: int | None = None) -> "Machine":
+        """Return this machine.
+
+        Args:
+            devices: for its runs.
+            device_memory: bytes that are free on each of them.
+        """
+        return cls(processor.available_cores(), processor.available_memory(), devices, device_memory)
 
 
 def starts_workers(jobs: Sequence[Job], may_be_parallel: bool) -> bool:
@@ -93,13 +110,19 @@ def choose(jobs: Sequence[Job], loads: Sequence[Load], machine: Machine) -> tupl
     requested, threads = jobs[0].settings["parallel"], jobs[0].settings["threads"]
     wanted = (machine.devices or max(1, machine.cores // threads)) if requested == AUTO else requested
     wanted = min(wanted, len(jobs))
-    memory = max((load.memory for load in loads), default=0.0)
-    fitting = math.floor(machine.memory / memory) if machine.memory is not None and memory else wanted
+    memories = [(max((load.memory for load in loads), default=0.0), machine.memory, 1, "memory")]
+    if machine.devices:
+        needed = max((load.device_memory for load in loads), default=0.0)
+        memories.append((needed, machine.device_memory, machine.devices, "GPU memory"))
+    limits = [
+        (count * math.floor(free / needed), f"{needed / 1e9:.1f} GB of {name}, and {free / 1e9:.1f} GB are free")
+        for needed, free, count, name in memories
+        if free is not None and needed
+    ]
+    fitting, reason = min(limits, default=(wanted, ""))
     workers = max(1, min(wanted, fitting))
-    return workers, "" if workers == wanted else (
-        f"{workers} instead of {plural(wanted, 'run')} at a time: each needs about {memory / 1e9:.1f} GB of memory, "
-        f"and {(machine.memory or 0) / 1e9:.1f} GB are free."
-    )
+    text = f"{workers} instead of {plural(wanted, 'run')} at a time: each needs about {reason}."
+    return workers, "" if workers == wanted else text
 
 
 def hint(settings: Mapping[str, Any], machine: Machine) -> str:
@@ -124,13 +147,25 @@ def count_devices(accelerator: str) -> int:
     Args:
         accelerator: Lightning's name of what they run on.
     """
-    if accelerator == "cpu":
-        return 0
     import torch
 
-    if torch.cuda.is_available():
-        return torch.cuda.device_count()
-    return int(accelerator in (AUTO, "mps", "gpu") and torch.backends.mps.is_available())
+    from synthaug.training import hardware
+
+    kind = hardware.device_kind(accelerator)
+    return torch.cuda.device_count() if kind == "cuda" else int(kind == "mps")
+
+
+def free_device_memory(devices: int) -> int | None:
+    """Return the bytes of memory that are free on each GPU; None without one. It makes this process a user of all.
+
+    Args:
+        devices: how many there are.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return min(torch.cuda.mem_get_info(number)[0] for number in range(devices))
 
 
 def _obstacle(trainer: Mapping[str, Any], may_be_parallel: bool) -> str:

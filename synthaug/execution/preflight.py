@@ -89,6 +89,9 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
     machine, text = Machine.current(inspection.devices), ""
     if in_workers:
         session.devices = inspection.devices
+        if pending[0].settings["parallel"] != parallelism.AUTO and machine.devices:  # several runs on one
+            free = worker_pool.call_in_worker_process(parallelism.free_device_memory, machine.devices)
+            machine = Machine.current(machine.devices, free)
         session.workers, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
     elif pending and not session.is_sweep:
         text = parallelism.hint(pending[0].settings, machine)

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -26,9 +26,10 @@ from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
-from synthaug.errors import UserError, explain, is_environmental, underlying
+from synthaug.errors import UserError, explain, is_environmental, is_interruption, underlying
 from synthaug.execution import feedback_rounds, networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
+from synthaug.execution.memory_errors import mendable
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
@@ -73,13 +74,19 @@ def recorded_failure(session: Session, jobs: Sequence[Job]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
-        label = jobs[0].label if len(jobs) == 1 else plural(len(jobs), "run")
-        log.warning("%s: interrupted. What is finished stays; the same command resumes it.", label)
-        sys.exit(130)
+        _end_interrupted(jobs)
     except Exception as error:
+        if is_interruption(error):
+            _end_interrupted(jobs)
         for job in jobs:
             session.failed.append(job.label)
-            record_failure(job, underlying(error), is_first=job is jobs[0])
+            record_failure(job, mendable(error, job, session.workers), is_first=job is jobs[0])
+
+
+def _end_interrupted(jobs: Sequence[Job]) -> NoReturn:
+    label = jobs[0].label if len(jobs) == 1 else plural(len(jobs), "run")
+    log.warning("%s: interrupted. What is finished stays; the same command resumes it.", label)
+    sys.exit(130)
 
 
 def run(session: Session, job: Job) -> None:

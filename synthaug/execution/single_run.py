@@ -4,10 +4,11 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
-from synthaug.errors import UserError, explain, is_environmental, underlying
+from synthaug.errors import UserError, explain, is_environmental, is_interruption, underlying
 from synthaug.execution.session import Session
 
 log = logging.getLogger(__name__)
@@ -38,11 +39,17 @@ def _execute(work: Callable[[Job], object], kept: str, session: Session, job: Jo
     try:
         work(job)
     except KeyboardInterrupt:
-        log.warning("Interrupted. %s; the same command resumes.", kept)
-        sys.exit(130)
+        _end_interrupted(kept)
     except Exception as error:
+        if is_interruption(error):
+            _end_interrupted(kept)
         cause = underlying(error)
         if not isinstance(cause, (UserError, OSError)):
             raise
         log.error("%s", explain(cause))
         sys.exit(1)
+
+
+def _end_interrupted(kept: str) -> NoReturn:
+    log.warning("Interrupted. %s; the same command resumes.", kept)
+    sys.exit(130)

@@ -1,5 +1,6 @@
 """The runs of a sweep beside each other: worker processes take one after the other, and one display shows them all."""
 
+import atexit
 import contextlib
 import logging
 import multiprocessing
@@ -38,6 +39,20 @@ def preload_libraries() -> None:
     """Begin to import what every worker needs, in the process that workers are forked from."""
     forkserver.set_forkserver_preload(list(PRELOADED))
     forkserver.ensure_running()
+    atexit.unregister(end_server)
+    atexit.register(end_server)
+
+
+def end_server() -> None:
+    """Kill the process that workers are forked from.
+
+    It would end by itself, but the interpreter takes a second of processor time to take its libraries apart, and
+    whatever reads the output of the command waits for that.
+    """
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if server is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
 
 
 def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
@@ -195,7 +210,7 @@ class _Sweep:
                 break
             combination, job = self.pending.pop(number)
             del self.waiting[number]
-            worker.job, worker.prepares = job, True
+            worker.job, worker.prepares = job, shared_set(job) not in self.complete
             self.display.begin(job)
             with contextlib.suppress(OSError):  # killed since: `_receive` finds it
                 worker.channel.send(Assignment(combination, frozenset(self.session.announced)))
@@ -242,11 +257,11 @@ class _Sweep:
     def _handle_message(self, worker: _Worker, message: Message) -> None:
         assert worker.job is not None, "a worker without a run sends nothing"
         if isinstance(message, Step):
-            if message.trains:
-                self._release_waiting(worker)
+            if message.trains and worker.prepares:  # its images are complete, and so are those of others
+                worker.prepares = False
+                self.complete.add(shared_set(worker.job))
             self.display.advance(worker.job, message)
         elif isinstance(message, Ended):
-            self._release_waiting(worker)
             self.session.failed += message.failed
             self.session.announced |= message.announced
             self.session.unwritable |= message.unwritable
@@ -254,12 +269,6 @@ class _Sweep:
             self.display.end(job, failed=bool(message.failed))
         else:
             self._log(worker.job, message)
-
-    def _release_waiting(self, worker: _Worker) -> None:
-        """Let others begin that wait for the images which a run has made, or could not make."""
-        if worker.prepares and worker.job:
-            worker.prepares = False
-            self.complete.add(shared_set(worker.job))
 
     def _log(self, job: Job, record: logging.LogRecord) -> None:
         handlers = self.handlers.get(job.study)
@@ -277,7 +286,6 @@ class _Sweep:
         self.workers.remove(worker)
         if (job := worker.job) is None:
             return
-        self._release_waiting(worker)
         if not stopping:
             self.session.failed.append(job.label)
             with self.display.above():

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from pytorch_lightning.accelerators import MPSAccelerator
 
-_GPU = ("auto", "gpu", "cuda")
+_AUTO = ("auto", "gpu")  # Lightning takes MPS before CUDA for them
 _HALF = (7, 0)  # compute capability from which a GPU multiplies faster in 16 bits (tensor cores)
 _BFLOAT = (8, 0)  # from which it has bfloat16, and TF32
 
@@ -28,8 +29,21 @@ def allow_tf32() -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """Return "NVIDIA H200", or "cpu"."""
+    """Return "NVIDIA H200", "mps" or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def device_kind(accelerator: str) -> str:
+    """Return the kind of device that Lightning takes: "cuda", "mps", "cpu", or another accelerator as it is called.
+
+    Args:
+        accelerator: argument of its Trainer.
+    """
+    if accelerator not in _AUTO:
+        return accelerator
+    if MPSAccelerator.is_available():
+        return "mps"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def description(node: Mapping[str, Any]) -> str:
@@ -38,14 +52,13 @@ def description(node: Mapping[str, Any]) -> str:
     Args:
         node: arguments of Lightning's Trainer.
     """
-    accelerator = str(node.get("accelerator", "auto"))
-    is_gpu = accelerator in _GPU and torch.cuda.is_available()
-    device = torch.cuda.get_device_name() if is_gpu else "cpu" if accelerator == "auto" else accelerator
+    kind = device_kind(str(node.get("accelerator", "auto")))
+    device = torch.cuda.get_device_name() if kind == "cuda" and torch.cuda.is_available() else kind
     return f"{device} in {trainer_settings(node).get('precision') or '32-true'}"
 
 
 def _precision(accelerator: str) -> str:
-    if accelerator not in _GPU or not torch.cuda.is_available():
+    if device_kind(accelerator) != "cuda" or not torch.cuda.is_available():  # no gain on MPS was ever measured here
         return "32-true"
     capability = torch.cuda.get_device_capability()
     if capability >= _BFLOAT:

@@ -3,14 +3,24 @@
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pytorch_lightning.accelerators import MPSAccelerator
 
 from synthaug.config import schema
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution import processor
-from synthaug.execution.parallelism import Load, Machine, choose, hint, starts_workers
+from synthaug.execution.parallelism import (
+    Load,
+    Machine,
+    choose,
+    count_devices,
+    free_device_memory,
+    hint,
+    starts_workers,
+)
 from tests.factories.commands import jobs_of
 
 SMALL = Load(44_000_000, 15_000_000)  # about 0.5 GB
@@ -40,6 +50,22 @@ def sweep_of(number: int, *arguments: str) -> list[Job]:
         (5, [], Machine(16, None, devices=1), 1, ""),
         (5, [], Machine(16, None, devices=2), 2, ""),
         (5, ["parallel=3"], Machine(16, None, devices=1), 3, ""),
+        (
+            5,
+            ["parallel=4"],
+            Machine(16, 64 * 10**9, 1, 2 * 10**9),
+            2,
+            "2 instead of 4 runs at a time: each needs about 0.7 GB of GPU",
+        ),
+        (5, ["parallel=4"], Machine(16, 64 * 10**9, 2, 2 * 10**9), 4, ""),
+        (
+            5,
+            ["parallel=4"],
+            Machine(16, 10**9, 2, 2 * 10**9),
+            1,
+            "1 instead of 4 runs at a time: each needs about 0.5 GB of memory",
+        ),
+        (5, ["parallel=4"], Machine(16, None, 1, 10**6), 1, "1 instead of 4 runs"),
     ],
 )
 def test_as_many_runs_as_the_machine_and_the_user_allow(
@@ -77,6 +103,19 @@ def test_runs_have_processes_of_their_own_where_several_can_work(
 def test_a_number_that_cannot_be_had_is_refused(arguments: list[str], may: bool) -> None:
     with pytest.raises(UserError, match="parallel=2: "):
         starts_workers(sweep_of(2, *arguments, "parallel=2"), may)
+
+
+def test_devices_are_those_that_lightning_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    counts = {name: count_devices(name) for name in ("auto", "gpu", "cuda", "cpu", "mps")}
+    assert counts == {"auto": 2, "gpu": 2, "cuda": 2, "cpu": 0, "mps": 1}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (10 - number, 20))
+    assert free_device_memory(2) == 9
+    monkeypatch.setattr(MPSAccelerator, "is_available", lambda: True)
+    assert (count_devices("auto"), count_devices("cpu")) == (1, 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert free_device_memory(1) is None
 
 
 JOBS: list[Job] = []

@@ -1,8 +1,10 @@
 """Runs beside each other: which begins when, what becomes of those whose process ends, how all are stopped."""
 
 import logging
+import multiprocessing.forkserver
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -32,18 +34,34 @@ assert processes
 def fake_run(session: Session, job: Job) -> None:
     """What a run does depends on its seed."""
     log = logging.getLogger("synthaug.fake")
+    if job.key.seed >= 20:
+        _make_images(job)
     progress_bar.report(Step("trains", 1, 2, 1.0, trains=True))
     if job.key.seed == 1:
         session.failed.append(job.label)
         log.error("%s failed", job.label)
     elif job.key.seed == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    elif job.key.seed >= 10:
+    elif 10 <= job.key.seed < 20:
         _wait_until_stopped(job)
     session.announced.add(job.label)
     print(f"{job.label} prints")
     log.info("%s ends", job.label)
     (Path(job.settings["output_dir"]) / job.label).write_text(str(os.getpid()), encoding="utf-8")
+
+
+def _make_images(job: Job) -> None:
+    """Make what the runs share, alone; the process of seed 20 is killed meanwhile."""
+    folder = Path(job.settings["output_dir"])
+    if (folder / "complete").exists():
+        return
+    (folder / "making").mkdir()
+    if job.key.seed == 20:
+        (folder / "making").rmdir()
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.4)  # as long as it takes to start further processes
+    (folder / "making").rmdir()
+    (folder / "complete").touch()
 
 
 def _wait_until_stopped(job: Job) -> None:
@@ -78,7 +96,12 @@ class Records(logging.Handler):
 
 
 def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: logging.Handler, seeds: str, workers: int = 2
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    handler: logging.Handler,
+    seeds: str,
+    workers: int = 2,
+    mix: str = "real",
 ) -> tuple[Session, list[tuple[str, str]]]:
     """Carry out fake runs; the session, and the failures that were recorded."""
     monkeypatch.setattr(worker_pool, "preload_libraries", lambda: None)
@@ -86,7 +109,7 @@ def run(
     monkeypatch.setattr(logging.root, "level", logging.INFO)
     schema.register()
     session = Session(fake_run)
-    jobs = jobs_of("-m", "mix=real", f"seed={seeds}", f"output_dir={tmp_path}")
+    jobs = jobs_of("-m", f"mix={mix}", f"seed={seeds}", f"output_dir={tmp_path}")
     session.jobs = {(f"seed={job.key.seed}",): job for job in jobs}
     recorded: list[tuple[str, str]] = []
     combinations: list[Combination] = list(session.jobs)
@@ -115,6 +138,22 @@ def test_runs_that_fail_or_are_killed_do_not_keep_the_others_from_running(
         "real-seed1 failed", *(f"{label} ends" for label in ran)
     }  # fmt: skip
     assert capfd.readouterr().err.count("prints") == 4
+
+
+def test_images_that_a_killed_process_was_making_are_resumed_by_one_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any
+) -> None:
+    session, recorded = run(tmp_path, monkeypatch, handler, "20,21,22,23", workers=3, mix="55")
+    assert [label for label, _ in recorded] == session.failed == ["55-seed20"]
+    assert {path.name for path in tmp_path.glob("55-seed*")} == {"55-seed21", "55-seed22", "55-seed23"}
+
+
+def test_the_process_that_workers_are_forked_from_ends_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = subprocess.Popen(["sleep", "60"])
+    monkeypatch.setattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", server.pid)
+    worker_pool.end_server()
+    assert server.wait(10) == -signal.SIGKILL
+    worker_pool.end_server()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

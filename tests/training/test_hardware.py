@@ -1,7 +1,9 @@
 from typing import Any
 
+import lightning_fabric
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
 from synthaug.training import hardware
 
@@ -32,6 +34,17 @@ def test_auto_is_the_fastest_precision_that_the_device_computes_in(
     node: dict[str, Any] = {"accelerator": accelerator, "precision": "auto", "max_epochs": 3}
     assert hardware.trainer_settings(node) == {**node, "precision": precision}
     assert hardware.description(node).endswith(f" in {precision}")
+
+
+def test_a_mac_trains_on_what_lightning_takes_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, None)
+    monkeypatch.setattr(lightning_fabric.accelerators.mps.MPSAccelerator, "is_available", lambda: True)
+    for accelerator in ("auto", "gpu", "mps"):
+        node: dict[str, Any] = {"accelerator": accelerator, "precision": "auto"}
+        assert hardware.description(node) == "mps in 32-true"
+        trainer = Trainer(**hardware.trainer_settings(node), devices=1, logger=False, enable_checkpointing=False)
+        assert hardware.device_name(trainer.strategy.root_device) == "mps"
+    assert hardware.description({"accelerator": "cpu", "precision": "auto"}) == "cpu in 32-true"
 
 
 def test_a_precision_that_was_asked_for_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,39 @@
+"""What a run is told to do where its memory is full."""
+
+import traceback
+
+from synthaug.config.job import Job
+from synthaug.errors import UserError, underlying
+from synthaug.execution.probe_rule import trains_head_alone
+
+
+def mendable(error: Exception, job: Job, workers: int) -> Exception:
+    """Return what ended a run; a full memory as an error that names the next step, its tensors released.
+
+    Args:
+        error: as it was raised.
+        job: the run.
+        workers: how many runs work at a time.
+    """
+    cause = underlying(error)
+    if isinstance(cause, (UserError, OSError)):
+        return cause
+    from synthaug.generation.memory import is_out_of_memory, release_memory
+
+    if not is_out_of_memory(cause):
+        return cause
+    traceback.clear_frames(error.__traceback__)  # hold tensors, and other runs may share the device
+    release_memory()
+    return _out_of_memory(cause, job, workers)
+
+
+def _out_of_memory(cause: Exception, job: Job, workers: int) -> UserError:
+    settings = job.settings
+    batch, side = settings["batch_size"], settings["dataset"]["image_size"]
+    steps = [f"parallel={workers - 1} has fewer runs share it, with the same results"] if workers > 1 else []
+    if batch > 1 and not trains_head_alone(settings):
+        steps.append(f"batch_size={batch // 2} halves what a step takes, and makes other arms")
+    steps.append(f"so do a smaller network than model.backbone={settings['model'].get('backbone')} and images of less "
+                 f"than dataset.image_size={side}")  # fmt: skip
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    return UserError(f"Out of memory ({reason:.200}). {'; '.join(steps)}. Then run the same command again.")
