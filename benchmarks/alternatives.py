@@ -12,17 +12,14 @@ processor and of wall time, medians over the rounds, above 1 where the product i
 
 import argparse
 import functools
-import os
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.cost import Cost, measure
 from benchmarks.photographs import photograph
 
 ARMS = {"real": 0.0, "55": 0.5, "64": 0.6, "73": 0.7, "82": 0.8}  # name → synthetic share
@@ -107,28 +104,6 @@ def timm(script: Path, root: Path, output: Path, size: int, epochs: int) -> list
     return [[sys.executable, str(script), str(root / "arms" / arm), *listed, "--channels-last"] for arm in ARMS]
 
 
-def measure(commands: Sequence[Sequence[str]], log: Path) -> tuple[float, float]:
-    """Return the processor and wall seconds of commands, one after the other.
-
-    Args:
-        commands: each with its arguments.
-        log: file for what they print.
-
-    Raises:
-        SystemExit: one fails.
-    """
-    environment = {**os.environ, "WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path.cwd())}
-    environment.pop("OMP_NUM_THREADS", None)
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    with log.open("w") as stream:
-        for command in commands:
-            if subprocess.run(command, stdout=stream, stderr=stream, env=environment, check=False).returncode:
-                sys.exit(f"{' '.join(command)} failed:\n{log.read_text()[-3000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return processor, time.perf_counter() - start
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -140,35 +115,37 @@ def main() -> None:
     arguments = parser.parse_args()
     ways: dict[str, Callable[[Path, Path, int, int], list[list[str]]]] = {"product": product, "plain": plain}
     if arguments.timm:
-        ways["timm"] = functools.partial(timm, arguments.timm)
+        ways["timm"] = functools.partial(timm, arguments.timm.resolve())
     ways["Trainer"] = trainer
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         write_images(root, arguments.images)
-        times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+        times: dict[str, list[Cost]] = {way: [] for way in ways}
         for number in range(arguments.rounds):
             for way, commands in ways.items():
                 output = root / "outputs"
                 listed = commands(root, output, arguments.size, arguments.epochs)
-                times[way].append(measure(listed, root / "log.txt"))
+                cost = functools.reduce(Cost.__add__, (measure(command, root) for command in listed))
+                times[way].append(cost)
                 shutil.rmtree(output, ignore_errors=True)
-                processor, wall = times[way][-1]
-                print(f"round {number + 1}, {way}: {processor:.0f} s of processors, {wall:.0f} s", flush=True)
+                print(f"round {number + 1}, {way}: {cost.processor:.0f} s of processors, {cost.wall:.0f} s", flush=True)
         print(table(times))
 
 
-def table(times: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+def table(times: Mapping[str, Sequence[Cost]]) -> str:
     """Return the medians and ratios as Markdown.
 
     Args:
-        times: way → processor and wall seconds of each round.
+        times: way → what each round took.
     """
     lines = ["| | processor, s | wall, s | ÷ product, processor | ÷ product, wall |", "|---|---:|---:|---:|---:|"]
-    for way, rounds in times.items():
-        medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
-        pairs = [(row, mine) for row, mine in zip(rounds, times["product"], strict=True)]
-        ratios = [statistics.median(row[part] / mine[part] for row, mine in pairs) for part in (0, 1)]
-        lines.append(f"| {way} | {medians[0]:.0f} | {medians[1]:.0f} | {ratios[0]:.2f}× | {ratios[1]:.2f}× |")
+    for way, costs in times.items():
+        pairs = list(zip(costs, times["product"], strict=True))
+        numbers = [statistics.median(cost.processor for cost in costs), statistics.median(cost.wall for cost in costs)]
+        ratios = [statistics.median(cost.processor / product.processor for cost, product in pairs)]
+        ratios.append(statistics.median(cost.wall / product.wall for cost, product in pairs))
+        cells = [*(f"{number:.0f}" for number in numbers), *(f"{ratio:.2f}×" for ratio in ratios)]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

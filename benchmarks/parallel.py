@@ -9,28 +9,15 @@ starts, counted by Linux. The predictions of parallel=1 and parallel=2 are compa
 """
 
 import argparse
-import ctypes
-import os
-import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.cost import Cost, measure
+
 _WAYS = {"one by one": [], "two at a time": ["parallel=2"], "two threads": ["threads=2"]}
-_ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of prctl: processes whose parent ends become ours, and count
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a sweep took, in seconds."""
-
-    wall: float
-    processor: float
 
 
 def main() -> None:
@@ -40,7 +27,6 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=6)
     parser.add_argument("overrides", nargs="*", default=["mix=real", "trainer.max_epochs=1"], help="of the sweep")
     arguments = parser.parse_args()
-    ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
     sweep = [*arguments.overrides, f"seed={','.join(map(str, range(arguments.runs)))}", "logger=none"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -74,21 +60,7 @@ def run_command(folder: Path, overrides: list[str], experiment: str) -> Cost:
     command = [sys.executable, "-m", "synthaug.train", "-m", f"experiment={experiment}", *overrides]
     if not any(override.startswith("parallel=") for override in overrides):
         command.append("parallel=1")
-    checkout = str(Path(__file__).parents[1])
-    before, started = _processor_seconds(), time.perf_counter()
-    subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": checkout}, check=True, capture_output=True)
-    wall = time.perf_counter() - started
-    while True:
-        try:
-            os.waitpid(-1, 0)  # the processes that workers were forked from
-        except ChildProcessError:
-            break
-    return Cost(wall, _processor_seconds() - before)
-
-
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return measure(command, folder)
 
 
 def _require_equal(folder: Path) -> None:

@@ -12,7 +12,6 @@ measured on a few.
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ import torch
 import torchvision
 from PIL import Image
 
+from benchmarks.cost import measure
 from synthaug.features.frozen_network import separate
 from synthaug.files import read_json
 from synthaug.models.classifier import Classifier
@@ -108,18 +108,9 @@ def _command(folder: Path, arguments: list[str]) -> float:
         "dataset=imagefolder", "dataset.root=photos", "generator=folder", "generator.root=pool", "model=probe",
         "model.weights=weights.pth", "trainer=cpu", "logger=none",
     ]  # fmt: skip
-    before, started = os.times(), time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "synthaug.train", *fixed, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-    after = os.times()
-    seconds = after.children_user + after.children_system - before.children_user - before.children_system
-    print(f"  {' '.join(arguments)}: {seconds:.1f} s, {time.perf_counter() - started:.1f} s on the clock", flush=True)
-    return seconds
+    cost = measure([sys.executable, "-m", "synthaug.train", *fixed, *arguments], folder)
+    print(f"  {' '.join(arguments)}: {cost.processor:.1f} s, {cost.wall:.1f} s on the clock", flush=True)
+    return cost.processor
 
 
 def _features(folder: Path) -> int:
