@@ -70,7 +70,8 @@ def main() -> None:
         checkpoint = ModelCheckpoint(monitor="val/accuracy", mode="max")
         trainer = lightning.Trainer(
             max_epochs=arguments.epochs,
-            accelerator="cpu",
+            accelerator="auto",
+            devices=1,
             callbacks=[checkpoint],
             default_root_dir=arguments.folder.parent / "plain" / arm.name,
             log_every_n_steps=1,

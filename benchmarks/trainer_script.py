@@ -62,7 +62,7 @@ def main() -> None:
             save_strategy="epoch",
             load_best_model_at_end=True,
             metric_for_best_model="accuracy",
-            use_cpu=True,
+            use_cpu=not torch.cuda.is_available(),
             report_to=[],
         ),
         train_dataset=images["train"].with_transform(transformed(training)),
