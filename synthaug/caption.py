@@ -15,7 +15,7 @@ from synthaug.config.command_help import CommandHelp
 from synthaug.config.command_line import key_of
 from synthaug.config.job import Job
 from synthaug.config.schema import CAPTIONS, DEFAULT_CAPTIONER
-from synthaug.data.samples import Sample, per_class
+from synthaug.data.samples import Samples, per_class
 from synthaug.execution.single_run import run_command
 from synthaug.terminal import tolerant_output
 
@@ -71,7 +71,7 @@ def write_captions(job: Job) -> None:
     build.prepare(settings["dataset"], instantiate)
     divided = build.list_real(settings["dataset"], job.output_dir, job.fold)
     real = build.read_real(settings["dataset"], job.output_dir, divided, settings["debug"]).real
-    images: dict[str, list[Sample]] = {}
+    images: dict[str, Samples] = {}
     if captioner.looks_at_images:
         real = real_share.redrawn(real, settings)
         samples = real_share.select(real, settings)
@@ -79,7 +79,7 @@ def write_captions(job: Job) -> None:
         images = per_class(samples, real.classes)
     spoken = settings["prompts"]["names"]
     subjects = [
-        Subject(name, spoken.get(name, name.replace("_", " ")), mixing.shuffled(images.get(name, []), seed))
+        Subject(name, spoken.get(name, name.replace("_", " ")), mixing.shuffled(images.get(name, ()), seed))
         for name in real.classes
     ]
     name = recipe_name(captioner, subjects, seed, settings["captioner"]["name"])

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,35 @@ def write_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequenc
         rows: one value per column.
     """
     write_rows(path, [*header, CHECK], ([*row, _check(map(str, row))] for row in rows))
+
+
+def append_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Append to a CSV file of checked rows; one that is missing, or of another header, is written.
+
+    A process that is killed meanwhile leaves a row without end, which reading skips.
+
+    Args:
+        path: of the file.
+        header: names of the columns, without that of the check.
+        rows: one value per column.
+    """
+    first = ",".join([*header, CHECK]).encode() + b"\n"
+    try:
+        with open_regular(path) as content:
+            is_table = content.readline() == first
+    except FileNotFoundError:
+        is_table = False
+    if not is_table:
+        write_checked_rows(path, header, rows)
+        return
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([*row, _check(map(str, row))] for row in rows)
+    with path.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        is_whole = stream.read(1) == b"\n"
+        stream.write((b"" if is_whole else b"\n") + text.getvalue().encode())
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def read_checked_rows(path: Path, header: Sequence[str]) -> tuple[list[list[str]], list[int]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.checked_rows import append_checked_rows, read_checked_rows, write_checked_rows
 
 HEADER = ("name", "count")
 ROWS = [['a, "b"', "1"], ["", "2"], ["käse\n猫", "3"]]
@@ -58,3 +58,24 @@ def test_an_empty_file_has_a_damaged_first_line(table: Path) -> None:
 def test_a_cell_without_end_is_damaged(table: Path) -> None:
     table.write_bytes(table.read_bytes() + b'"' + b"x" * 200_000)
     assert read_checked_rows(table, HEADER) == (ROWS, [6])
+
+
+def test_rows_are_appended(tmp_path: Path) -> None:
+    for row in ROWS:
+        append_checked_rows(tmp_path / "a.csv", HEADER, [row])
+    assert read_checked_rows(tmp_path / "a.csv", HEADER) == (ROWS, [])
+
+
+@pytest.mark.parametrize("kept", [-1, -4])
+def test_a_row_that_was_not_written_to_its_end_is_left_behind(table: Path, kept: int) -> None:
+    table.write_bytes(table.read_bytes()[:kept])
+    append_checked_rows(table, HEADER, ROWS)
+    whole = ROWS if kept == -1 else ROWS[:-1]
+    assert read_checked_rows(table, HEADER)[0] == [*whole, *ROWS]
+
+
+@pytest.mark.parametrize("content", [b"", b"other,header\n1,2\n", b"\xff"])
+def test_a_file_that_is_no_such_table_is_written_anew(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    append_checked_rows(tmp_path / "a.csv", HEADER, ROWS)
+    assert read_checked_rows(tmp_path / "a.csv", HEADER) == (ROWS, [])

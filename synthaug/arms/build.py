@@ -21,6 +21,7 @@ from synthaug.data.samples import (
     SPLITS,
     RealImages,
     Sample,
+    Samples,
     digest,
     label_conflicts,
     per_class,
@@ -86,7 +87,7 @@ class Arm:
     """
 
     real: RealImages
-    train: list[Sample]
+    train: Sequence[Sample]
     store: PixelStore
     left_out: int
     scanned: dict[str, str]
@@ -101,7 +102,7 @@ class Arm:
         by_class = {
             name: {"real": real, "synthetic": len(samples) - real}
             for name, samples in per_class(self.train, self.real.classes).items()
-            for real in [sum(sample.origin == REAL for sample in samples)]
+            for real in [len(samples) - int(samples.synthetic.sum())]
         }
         real = sum(count["real"] for count in by_class.values())
         return {
@@ -213,7 +214,7 @@ def read_real(
     scanned = real.digests
     real = smoke_test.few_images(real) if debug else real
     store = pixel_store(dataset, output_dir)
-    bad = decode(store, [sample for samples in real.splits.values() for sample in samples])
+    bad = decode(store, Samples.joined(real.splits.values()))
     refuse_bad(bad, dataset)
     left_out = divided.bad | bad
     if left_out:
@@ -226,7 +227,7 @@ def read_real(
     real = real.without(bad)
     conflicts = list(divided.conflicts)
     if drops_conflicts(dataset):
-        all_samples = [sample for samples in real.splits.values() for sample in samples]
+        all_samples = Samples.joined(real.splits.values())
         conflicts += [sample.path for sample in label_conflicts(all_samples, lambda key: store.place(key).content)]
         real = real.without(conflicts)
     if conflicts:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from synthaug.arms.mixing import round_half_up, shuffled
-from synthaug.data.samples import REAL, RealImages, Sample, per_class
+from synthaug.data.samples import REAL, RealImages, Sample, Samples, per_class
 
 BEST, LAST, OWN_SHARE = "best", "last", "own_share"
 
@@ -23,7 +23,7 @@ class EpochImages:
         choose: whether they choose the epoch; otherwise it is the last.
     """
 
-    images: list[Sample]
+    images: Sequence[Sample]
     choose: bool
 
     @property
@@ -43,7 +43,7 @@ def epoch_images(real: RealImages, train: Sequence[Sample], selection: str, seed
             share are among those of a larger one; none where the arm has no real images.
         seed: of the run.
     """
-    kept = per_class([sample for sample in train if sample.origin == REAL], real.classes)
+    kept = per_class(Samples.of(train).where(lambda sample: sample.origin == REAL), real.classes)
     if selection == LAST or (selection == OWN_SHARE and not any(kept.values())):
         return EpochImages(real.val, choose=False)
     if selection == BEST:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from synthaug.data.samples import Sample, per_class
+from synthaug.data.samples import Sample, Samples, per_class
 from synthaug.errors import UserError
 from synthaug.messages import bullets, join_words, plural
 
@@ -197,7 +197,7 @@ def select(
     class_counts: Mapping[str, Counts],
     seed: int,
     more: Sequence[Sample] = (),
-) -> list[Sample]:
+) -> Samples:
     """Select the images of an arm, sorted by class, origin and path.
 
     Args:
@@ -223,28 +223,29 @@ def select(
             f"The synthetic set has too few images for the mix in {plural(len(short), 'class', 'classes')}:\n"
             f"{bullets(short)}"
         )
-    chosen: list[Sample] = []
+    chosen: list[Samples] = []
     for name, count in class_counts.items():
-        chosen += [*shuffled(real[name], seed), *shuffled(further[name], seed)][: count.real]
-        chosen += _in_order(synthetic[name], seed)[: count.synthetic]
-    return sorted(chosen, key=lambda sample: (sample.label, sample.origin, str(sample.path)))
+        ordered = Samples.joined([shuffled(real[name], seed), shuffled(further[name], seed)])
+        of_class = ordered[: count.real], _in_order(synthetic[name], seed)[: count.synthetic]
+        chosen += [samples.arranged(lambda sample: str(sample.path)) for samples in of_class if samples]
+    chosen.sort(key=lambda samples: (samples[0].label, samples[0].origin))
+    return Samples.joined(chosen)
 
 
-def _in_order(samples: Iterable[Sample], seed: int) -> list[Sample]:
-    listed = list(samples)
-    if all(sample.index is not None for sample in listed):
-        return sorted(listed, key=lambda sample: sample.index or 0)
-    return shuffled(listed, seed)
+def _in_order(samples: Samples, seed: int) -> Samples:
+    if all(sample.index is not None for sample in samples):
+        return samples.arranged(lambda sample: sample.index or 0)
+    return shuffled(samples, seed)
 
 
-def shuffled(samples: Iterable[Sample], seed: int) -> list[Sample]:
+def shuffled(samples: Iterable[Sample], seed: int) -> Samples:
     """Order samples by (seed, class, content) alone, and copies of one file by path.
 
     Args:
         samples: in any order.
         seed: of the run.
     """
-    return sorted(samples, key=lambda sample: (_rank(seed, sample), sample.path.as_posix()))
+    return Samples.of(samples).arranged(lambda sample: (_rank(seed, sample), sample.path.as_posix()))
 
 
 def _rank(seed: int, sample: Sample) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from synthaug.arms import mixing, smoke_test
 from synthaug.arms.mixing import Counts, Mix
 from synthaug.data import splitting
-from synthaug.data.samples import RealImages, Sample, per_class
+from synthaug.data.samples import RealImages, Sample, Samples, per_class
 from synthaug.errors import UserError
 from synthaug.generation.adapter_record import read_records
 from synthaug.generation.folder import FolderGenerator
@@ -85,7 +85,7 @@ def source_images(
     return SourceImages(Path(settings["dataset"]["root"]).expanduser(), by_class)
 
 
-def select(real: RealImages, settings: Mapping[str, Any], least: int = 0) -> list[Sample]:
+def select(real: RealImages, settings: Mapping[str, Any], least: int = 0) -> Samples:
     """Return the real images of a run.
 
     Args:

@@ -51,7 +51,7 @@ class ShiftSet:
     """
 
     name: str
-    samples: list[Sample]
+    samples: Sequence[Sample]
     settings: dict[str, Any]
     origin: str = REAL
     corruption: Corruption | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from synthaug import locks
 from synthaug.arms.mixing import Counts, Mix
-from synthaug.data.samples import RealImages, Sample, per_class
+from synthaug.data.samples import RealImages, Sample, Samples, per_class
 from synthaug.errors import UserError
 from synthaug.runs import layout
 
@@ -23,8 +23,8 @@ def few_images(real: RealImages) -> RealImages:
     """Return the first images of every class: those of validation and test, and as many as an arm may take."""
     classes = real.classes
 
-    def first(samples: Iterable[Sample], counts: Mapping[str, int]) -> list[Sample]:
-        return [sample for name, listed in per_class(samples, classes).items() for sample in listed[: counts[name]]]
+    def first(samples: Iterable[Sample], counts: Mapping[str, int]) -> Samples:
+        return Samples.joined(listed[: counts[name]] for name, listed in per_class(samples, classes).items())
 
     total = max(IMAGES, len(classes))
     every = dict.fromkeys(classes, IMAGES)

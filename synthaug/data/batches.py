@@ -55,15 +55,15 @@ class Batches:
         seed: int | None,
         rank: int = 0,
         world: int = 1,
-        synthetic: Sequence[bool] = (),
+        synthetic: Sequence[bool] | NDArray[np.bool_] = (),
         pretrain_epochs: int = 0,
         baseline: int | None = None,
-        labels: Sequence[int] = (),
+        labels: Sequence[int] | NDArray[np.int64] = (),
         sampling: str | None = None,
     ) -> None:
-        self.labels = np.array(labels if sampling else [0] * count, dtype=np.int64)
+        self.labels = np.array(labels, dtype=np.int64) if sampling else None
         self.sampling = sampling
-        one_pass = pass_length(self.labels, sampling) if count else 0
+        one_pass = self._length(np.arange(count)) if count else 0
         size = one_pass if baseline is None else baseline
         if seed is not None and size < world:
             raise UserError(
@@ -93,9 +93,9 @@ class Batches:
         return -(-rows // self.batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        drawn = [(draw, row) for draw, row in self.drawn().tolist()]
+        drawn = self.drawn()
         for start in range(0, len(drawn), self.batch_size):
-            yield drawn[start : start + self.batch_size]
+            yield [(draw, row) for draw, row in drawn[start : start + self.batch_size].tolist()]
 
     def drawn(self) -> NDArray[np.int64]:
         """Return (draw, row) of the epoch of this process, one batch after the other, (images, 2)."""
@@ -110,9 +110,9 @@ class Batches:
         if not self.one_pass:
             return self._continued(self.seed, rows, needed * (self.epoch - begun), needed)
         generator = np.random.default_rng([self.seed, self.epoch])
-        length = pass_length(self.labels[rows], self.sampling)
+        length = self._length(rows)
         orders = [self._pass(rows, generator) for _ in range(-(-needed // length))]
-        return _numbered(self.epoch, np.concatenate(orders))
+        return _numbered(self.epoch, np.concatenate(orders), self.labels is not None or len(orders) > 1)
 
     def _rows(self) -> tuple[NDArray[np.int64], int]:
         """Return the rows that the epoch trains on, and the first epoch that trains on these."""
@@ -122,17 +122,32 @@ class Batches:
         return np.arange(self.count), 0
 
     def _pass(self, rows: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+        if self.labels is None:
+            return np.asarray(rows[generator.permutation(len(rows))])
         return np.asarray(rows[draw_pass(self.labels[rows], self.sampling, generator)])
+
+    def _length(self, rows: NDArray[np.int64]) -> int:
+        return len(rows) if self.labels is None else pass_length(self.labels[rows], self.sampling)
 
     def _continued(self, seed: int, rows: NDArray[np.int64], start: int, needed: int) -> NDArray[np.int64]:
         """Return (draw, row) at the places [start, start + needed) of the stream of passes through `rows`."""
-        length = pass_length(self.labels[rows], self.sampling)
+        length = self._length(rows)
         first, skipped = divmod(start, length)
         passes = range(first, -(-(start + needed) // length))
-        drawn = [_numbered(number, self._pass(rows, np.random.default_rng([seed, number]))) for number in passes]
+        drawn = [
+            _numbered(number, self._pass(rows, np.random.default_rng([seed, number])), self.labels is not None)
+            for number in passes
+        ]
         return np.concatenate(drawn)[skipped : skipped + needed]
 
 
-def _numbered(number: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return (draw, row), (rows, 2): `number`, and 2³² more for each time that the row has come before."""
-    return np.stack([number + (occurrences(rows) << 32), rows], axis=1)
+def _numbered(number: int, rows: NDArray[np.int64], has_repeats: bool) -> NDArray[np.int64]:
+    """Return (draw, row), (rows, 2): `number`, and 2³² more for each time that the row has come before.
+
+    Args:
+        number: of the pass.
+        rows: in their order.
+        has_repeats: whether some may come more than once.
+    """
+    draws = number + (occurrences(rows) << 32) if has_repeats else np.full_like(rows, number)
+    return np.stack([draws, rows], axis=1)

@@ -26,7 +26,7 @@ from synthaug.data.batches import Batches
 from synthaug.data.device_pixels import DevicePixels
 from synthaug.data.pixels import Pixels, PixelStore
 from synthaug.data.prefetch import prefetched
-from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.data.samples import Sample, Samples
 
 _CENTRE = [DRAWS.index("y"), DRAWS.index("x")]
 
@@ -64,33 +64,29 @@ class Rows(Dataset[RawBatch]):
     def __init__(
         self, samples: Sequence[Sample], store: Pixels | DevicePixels, seed: int | None, views: int | None = None
     ) -> None:
-        self.keys = [sample.sha256 for sample in samples]
-        self.random_keys = [sample.random_key for sample in samples]
-        self.labels = torch.tensor([sample.label for sample in samples])
-        self.synthetic = torch.tensor([sample.origin == SYNTHETIC for sample in samples])
+        self.samples = Samples.of(samples)
         self.store = store
         self.seed = seed
         self.views = views
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.samples)
 
     def __getitem__(self, item: tuple[int, int]) -> RawBatch:
         return self.__getitems__([item])
 
     def __getitems__(self, items: Sequence[tuple[int, int]]) -> RawBatch:
         """PyTorch's fetcher asks for a whole batch here, so that no per-image tensors are stacked."""
-        rows = torch.tensor([row for _, row in items])
-        keys = [self.keys[row] for _, row in items]
-        random_keys = [self.random_keys[row] for _, row in items]
-        draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], random_keys)
-        pixels, sizes = self.store.batch(keys, None if draws is None else draws[:, _CENTRE].numpy())
+        rows = np.array([row for _, row in items], dtype=np.int64)
+        samples = self.samples.take(rows)
+        draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], samples.random_keys)
+        pixels, sizes = self.store.batch(samples.keys, None if draws is None else draws[:, _CENTRE].numpy())
         return RawBatch(
             torch.as_tensor(pixels),
             torch.as_tensor(sizes),
-            self.labels[rows],
-            self.synthetic[rows],
-            rows,
+            torch.from_numpy(samples.labels),
+            torch.from_numpy(samples.synthetic),
+            torch.from_numpy(rows),
             draws,
         )
 
@@ -142,9 +138,7 @@ class MixDataModule(LightningDataModule):
         views: int | None = None,
     ) -> None:
         super().__init__()
-        self.train = train
-        self.val = val
-        self.test = test
+        self.train, self.val, self.test = map(Samples.of, (train, val, test))
         self.store: Pixels | DevicePixels = store
         self.image_size = image_size
         self.crop_pct = crop_pct
@@ -168,13 +162,11 @@ class MixDataModule(LightningDataModule):
             stage: unused.
         """
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        keys = [sample.sha256 for sample in (*self.train, *self.val, *self.test)]
-        if (
-            isinstance(self.store, PixelStore)
-            and self.num_workers == 0
-            and device_pixels.fits(self.store, keys, device)
-        ):
-            self.store = DevicePixels(self.store, keys, device)
+        if self.num_workers or not isinstance(self.store, PixelStore):
+            return
+        samples = Samples.joined((self.train, self.val, self.test))
+        if device_pixels.fits(self.store, (sample.sha256 for sample in samples), device):
+            self.store = DevicePixels(self.store, samples.keys, device)
 
     def train_dataloader(self) -> DataLoader[RawBatch]:
         return self._loader(self.train, self.seed, self.train_batches(*self._place()))
@@ -198,10 +190,10 @@ class MixDataModule(LightningDataModule):
             self.seed,
             rank,
             world,
-            [sample.origin == SYNTHETIC for sample in self.train],
+            self.train.synthetic,
             self.pretrain_epochs,
             self.baseline,
-            [sample.label for sample in self.train],
+            self.train.labels if self.sampling else (),
             self.sampling,
         )
 

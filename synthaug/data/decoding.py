@@ -439,7 +439,7 @@ def try_decode(key: str | None, path: Path, short_side: int, shrink: Shrink = by
             return f"too large ({status.st_size / 2**30:.1f} GiB, at most {MOST_FILE_BYTES / 2**30:.1f})"
         with _one_large_file if status.st_size > _LARGE_FILE else contextlib.nullcontext():
             with path.open("rb") as stream:
-                content = stream.read(MOST_FILE_BYTES)
+                content = stream.read(status.st_size + 1)  # of a larger number, Python reserves all at once
             if not content:
                 return "the file is empty (0 bytes)"
             # The file may have been replaced since: under its old hash, the other pixels would stay for good.

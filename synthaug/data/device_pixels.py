@@ -1,6 +1,6 @@
 """A pixel store's images in the memory of the device that trains, where they fit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class DevicePixels:
         return pixels, sizes
 
 
-def fits(store: PixelStore, keys: Sequence[str], device: torch.device) -> bool:
+def fits(store: PixelStore, keys: Iterable[str], device: torch.device) -> bool:
     """Return whether images fit into the memory of a device beside a network; only graphics processors are asked.
 
     Args:

@@ -20,7 +20,7 @@ from synthaug import files, locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.folders import Hash
 from synthaug.data.layouts import existing_folders
-from synthaug.data.samples import RealImages, Sample, scan
+from synthaug.data.samples import RealImages, Sample, Samples, scan
 from synthaug.data.split_rule import Fold, Rule, deal, draw
 from synthaug.data.splitting import (
     LEFT_OUT,
@@ -111,7 +111,7 @@ def divide_by_folds(
         UserError: the folder cannot be used or dealt, or is not the one that was dealt before.
     """
     real = scan(root, split_folders, can_split=True, sha256=sha256)
-    images = sorted((*real.train, *real.val, *real.test), key=lambda sample: (sample.label, str(sample.path)))
+    images = Samples.joined((real.train, real.val, real.test)).arranged(lambda sample: (sample.label, str(sample.path)))
     pooled = RealImages(real.classes, images, [], [])
     drawn = rule or DEFAULT_RULE
     has_val = "val" in existing_folders(root, split_folders)
@@ -123,18 +123,18 @@ def divide_by_folds(
         request = _Request(root, pooled, settings, file, fold.count, refuse, drop_conflicts)
         rows, bad, conflicts = _read_dealt(request) if file.is_file() else _deal_first(request)
     by_hash = {row.sha256: row for row in rows if row.fold != LEFT_OUT}
-    usable = [sample for sample in images if sample.sha256 in by_hash]
+    usable = images.where(lambda sample: sample.sha256 in by_hash)
     fold_of = {sample.path: int(by_hash[sample.sha256].fold) for sample in usable}
-    rest = [sample for sample in usable if fold_of[sample.path] != fold.number]
+    rest = usable.where(lambda sample: fold_of[sample.path] != fold.number)
     share = len(real.val) / (len(real.train) + len(real.val)) * len(rest) if has_val else _number(drawn.val, usable)
     chosen = _draw_validation(rest, pooled, by_hash, max(round(share), len(real.classes)), drawn, fold)
-    val = [sample for sample in rest if (sample.class_name, by_hash[sample.sha256].group) in chosen]
-    train = [sample for sample in rest if (sample.class_name, by_hash[sample.sha256].group) not in chosen]
-    test = [sample for sample in usable if fold_of[sample.path] == fold.number]
+    val = rest.where(lambda sample: (sample.class_name, by_hash[sample.sha256].group) in chosen)
+    train = rest.where(lambda sample: (sample.class_name, by_hash[sample.sha256].group) not in chosen)
+    test = usable.where(lambda sample: fold_of[sample.path] == fold.number)
     return Divided(RealImages(real.classes, train, val, test), bad, [], conflicts)
 
 
-def _number(size: float, samples: list[Sample]) -> float:
+def _number(size: float, samples: Samples) -> float:
     return size * len(samples) if size < 1 else size
 
 

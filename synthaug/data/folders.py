@@ -9,6 +9,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from synthaug.errors import UserError
@@ -45,8 +46,22 @@ def class_files(folder: Path, name: str) -> list[Path]:
         folder: of a split.
         name: of the class, composed.
     """
-    same = [Path(entry.path) for entry in _folders(folder) if unicodedata.normalize("NFC", entry.name) == name]
-    return sorted(path for class_folder in same for path in files_below(class_folder, folder))
+    return [path for _, paths in files_of_classes(folder, [name]) for path in paths]
+
+
+def files_of_classes(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, Iterator[Path]]]:
+    """Yield the name of each class and its files, as `class_files` has them; no list of them is held.
+
+    Args:
+        folder: of a split.
+        names: of the classes, composed.
+    """
+    by_name: dict[str, list[Path]] = {}
+    for entry in _folders(folder):
+        by_name.setdefault(unicodedata.normalize("NFC", entry.name), []).append(Path(entry.path))
+    for name in names:
+        same = sorted(by_name.get(name, ()))
+        yield name, chain.from_iterable(_files_below(class_folder, folder) for class_folder in same)
 
 
 def files_below(folder: Path, root: Path) -> list[Path]:
@@ -56,7 +71,11 @@ def files_below(folder: Path, root: Path) -> list[Path]:
         folder: to be listed.
         root: itself or a folder above it; hidden folders from there on are left out.
     """
-    return [] if is_litter(folder, root) else sorted(_walk(folder, (folder.resolve(),)))
+    return list(_files_below(folder, root))
+
+
+def _files_below(folder: Path, root: Path) -> Iterator[Path]:
+    return iter(()) if is_litter(folder, root) else _walk(folder, (folder.resolve(),))
 
 
 def is_litter(path: Path, folder: Path) -> bool:
@@ -120,21 +139,28 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    """Yield what is not a folder; a link to a folder that holds the present one is not followed."""
+    """Yield what is not a folder, sorted; a link to a folder that holds the present one is not followed."""
+    folders: dict[str, bool] = {}  # name → whether it is a link
+    names = []
     try:
         with os.scandir(folder) as entries:
-            listed = [(Path(entry.path), _is_folder(entry), entry.is_symlink()) for entry in entries]
+            for entry in entries:
+                names.append(entry.name)
+                if _is_folder(entry):
+                    folders[entry.name] = entry.is_symlink()
     except OSError:
         yield folder  # to be named by decoding
         return
-    for path, is_folder, is_link in listed:
-        if _is_litter(path.name):
+    names.sort()
+    for name in names:
+        path = folder / name
+        if _is_litter(name):
             continue
-        if not is_folder:
+        if name not in folders:
             yield path
             continue
-        target = path.resolve() if is_link else above[-1] / path.name
-        if not (is_link and any(present.is_relative_to(target) for present in above)):
+        target = path.resolve() if folders[name] else above[-1] / name
+        if not (folders[name] and any(present.is_relative_to(target) for present in above)):
             yield from _walk(path, (*above, target))
 
 

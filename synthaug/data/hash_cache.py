@@ -1,13 +1,18 @@
 """Content hashes of files by (path, size, modification time): a file is read once per change, not once per run."""
 
-import struct
+import hashlib
+import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import numpy as np
+
 from synthaug import files
-from synthaug.checked_rows import checked_rows, write_checked_rows
+from synthaug.checked_rows import append_checked_rows, checked_rows, write_checked_rows
+from synthaug.data.keyed_rows import KeyedRows
 
 HASHES = "hashes.csv"
 # A file may be written again within one tick of the clock that stamps it (2 s on FAT), with the stamp unchanged.
@@ -35,13 +40,14 @@ class Stamp(NamedTuple):
 
 
 _COLUMNS = ("path", *Stamp._fields, "sha256")
-_ENTRY = struct.Struct("<qqq32s")
+_ROW = np.dtype([("version", "<u8"), ("sha256", "u1", 32)])
+_CHUNK = 512  # hashes between two writings: what a killed process loses at most
 
 
 class HashCache:
-    """SHA-256 of files, kept in a CSV file from one `with` block to the next.
+    """SHA-256 of files, kept in a CSV file from one `with` block to the next, and for 52 bytes a file within a block.
 
-    Of two commands that end their blocks at once the entries of one are lost, and those files are hashed again.
+    Files are told by 128 bits of a hash of path and stamp. Rows are appended, until most are of earlier contents.
 
     Args:
         path: the CSV file; what is damaged in it is hashed again.
@@ -49,55 +55,82 @@ class HashCache:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._entries: dict[str, bytes] = {}  # path → stamp and hash, a third of what they take as numbers and text
-        self._added: dict[str, bytes] = {}
+        self._forget()
 
     def __enter__(self) -> Self:
-        self._entries = self._read()
+        for cells in self._read():
+            self._keep(cells)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._entries = {}
-        if self._added:
-            files.remove_unfinished(self.path.parent)
-            entries = self._read() | self._added
-            write_checked_rows(self.path, _COLUMNS, ([name, *_unpacked(entry)] for name, entry in entries.items()))
-            self._added = {}
+        self._write()
+        if self._replaced > len(self._table):
+            write_checked_rows(self.path, _COLUMNS, (cells for cells in self._read() if self._is_kept(cells)))
+        self._forget()
 
     def sha256(self, path: Path) -> str:
         """Return the hex SHA-256 of a file's bytes, which are read only if the file has changed."""
         name, stamp = str(path.absolute()), Stamp.of(path)
-        entry = self._entries.get(name)
-        if entry:
-            *recorded, sha256 = _unpacked(entry)
-            if tuple(recorded) == stamp:
-                return str(sha256)
+        recorded = self._find(*_digests(name, stamp))
+        if recorded is not None:
+            return recorded
         start = time.time_ns()
         sha256 = files.sha256(path)
         is_settled = start - max(stamp.mtime_ns, stamp.ctime_ns) > SETTLED_NS
         if is_settled and Stamp.of(path) == stamp and _is_text(name):
-            self._entries[name] = self._added[name] = _packed(stamp, sha256)
+            cells = [name, *map(str, stamp), sha256]
+            self._keep(cells)
+            self._unwritten.append(cells)
+            if len(self._unwritten) == _CHUNK:
+                self._write()
         return sha256
 
-    def _read(self) -> dict[str, bytes]:
+    def _forget(self) -> None:
+        self._table = KeyedRows(_ROW)
+        self._replaced = 0
+        self._unwritten: list[list[str]] = []
+
+    def _write(self) -> None:
+        if self._unwritten:
+            files.remove_unfinished(self.path.parent)
+            append_checked_rows(self.path, _COLUMNS, self._unwritten)
+            self._unwritten = []
+
+    def _read(self) -> Iterator[list[str]]:
         try:
-            return {
-                name: _packed(Stamp(*map(int, stamp)), sha256)
-                for name, *stamp, sha256 in checked_rows(self.path, _COLUMNS, [])
-            }
+            yield from checked_rows(self.path, _COLUMNS, [])
         except OSError:
-            return {}
+            return
+
+    def _keep(self, cells: Sequence[str]) -> None:
+        name, *stamp, sha256 = cells
+        key, version = _digests(name, Stamp(*map(int, stamp)))
+        row = (version, np.frombuffer(bytes.fromhex(sha256), dtype=np.uint8))
+        number = next(self._table.numbers(key), None)
+        if number is None:
+            self._table.add(key, row)
+        else:
+            self._table.rows[number] = row
+            self._replaced += 1
+
+    def _find(self, key: int, version: int) -> str | None:
+        number = next(self._table.numbers(key), None)
+        if number is None or self._table.rows["version"][number] != version:
+            return None
+        return str(self._table.rows["sha256"][number].tobytes().hex())
+
+    def _is_kept(self, cells: Sequence[str]) -> bool:
+        name, *stamp, sha256 = cells
+        return self._find(*_digests(name, Stamp(*map(int, stamp)))) == sha256
 
 
-def _packed(stamp: Stamp, sha256: str) -> bytes:
-    return _ENTRY.pack(*stamp, bytes.fromhex(sha256))
-
-
-def _unpacked(entry: bytes) -> tuple[int, int, int, str]:
-    size, mtime_ns, ctime_ns, sha256 = _ENTRY.unpack(entry)
-    return size, mtime_ns, ctime_ns, sha256.hex()
+def _digests(name: str, stamp: Stamp) -> tuple[int, int]:
+    """Return 64 bits of a path, and 64 of its present version."""
+    path = hashlib.blake2b(os.fsencode(name), digest_size=8)
+    version = hashlib.blake2b(repr((name, *stamp)).encode(errors="backslashreplace"), digest_size=8)
+    return int.from_bytes(path.digest()), int.from_bytes(version.digest())
 
 
 def _is_text(name: str) -> bool:

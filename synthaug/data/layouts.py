@@ -3,10 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 
-from synthaug.data.folders import class_folders, is_litter, name_problems
+from synthaug.data.folders import class_folders, files_of_classes, is_litter, is_text, name_problems
 from synthaug.messages import plural
 
 # Usual names of a split's folder, whatever the configuration calls it; one word of the name is enough.
@@ -93,15 +92,12 @@ def more_problems(root: Path, name: str) -> list[str]:
     return []
 
 
-def class_problems(
-    folders: Mapping[str, Path], classes: Sequence[str], listed: Mapping[str, Sequence[Sequence[Path]]]
-) -> list[str]:
+def class_problems(folders: Mapping[str, Path], classes: Sequence[str]) -> list[str]:
     """Return what is wrong with the classes of a dataset and the files in them.
 
     Args:
         folders: split → its folder.
         classes: of the training images.
-        listed: split → the files of each class.
     """
     problems = []
     if len(classes) < 2:
@@ -111,11 +107,17 @@ def class_problems(
         )
     for split in [name for name in ("val", "test") if name in folders]:
         problems += unknown_classes(folders[split], classes, str(folders["train"]))
-    for split, by_class in listed.items():
-        empty = [name for name, paths in zip(classes, by_class, strict=True) if not paths]
-        strays = _describe_strays(folders[split]) if len(empty) == len(classes) else ""
-        problems += [f"{folders[split]} has no images of {', '.join(empty)}{strays}"] if empty else []
-        problems += name_problems(folders[split], chain(*by_class))
+    for folder in folders.values():
+        empty, unwritable = [], list[Path]()
+        for name, paths in files_of_classes(folder, classes):
+            count = 0
+            for path in paths:
+                count += 1
+                unwritable += [] if is_text(path) else [path]
+            empty += [] if count else [name]
+        strays = _describe_strays(folder) if len(empty) == len(classes) else ""
+        problems += [f"{folder} has no images of {', '.join(empty)}{strays}"] if empty else []
+        problems += name_problems(folder, unwritable)
     return problems
 
 

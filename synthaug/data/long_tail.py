@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
-from synthaug.data.samples import Sample, per_class
+from synthaug.data.samples import Sample, Samples, per_class
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
 
@@ -66,21 +66,22 @@ def few_of(available: Mapping[str, int], class_counts: Mapping[str, int]) -> dic
     return {**available, **class_counts}
 
 
-def keep(samples: Sequence[Sample], sizes: Mapping[str, int]) -> list[Sample]:
+def keep(samples: Sequence[Sample], sizes: Mapping[str, int]) -> Samples:
     """Return samples without those that their classes do not keep, in their order.
 
     Args:
         samples: of all classes.
         sizes: class name → number to keep.
     """
+    listed = Samples.of(samples)
     kept = {
         sample.path
-        for name, of_class in per_class(samples, list(sizes)).items()
+        for name, of_class in per_class(listed, list(sizes)).items()
         for sample in sorted(of_class, key=lambda sample: (_hash(name, sample.sha256), sample.path.as_posix()))[
             : sizes[name]
         ]
     }
-    return [sample for sample in samples if sample.path in kept]
+    return listed.where(lambda sample: sample.path in kept)
 
 
 def _hash(*parts: object) -> bytes:

@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug import locks, progress_bar
-from synthaug.checked_rows import checked_rows, write_checked_rows
+from synthaug.checked_rows import append_checked_rows, checked_rows, write_checked_rows
 from synthaug.data.decoding import by_torch, large_photographs, stored_bytes
 from synthaug.data.decoding import try_decode as try_decode
 from synthaug.data.hash_cache import Stamp
 from synthaug.data.places import Place, Places
+from synthaug.data.sample_list import Sample
 from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.messages import plural
@@ -71,7 +72,7 @@ class PixelStore:
     def __init__(self, folder: Path, short_side: int) -> None:
         self.folder = folder / f"short{short_side}"
         self.short_side = short_side
-        self._places = self._read_index()
+        self._places, _ = self._read_index()
         self._bytes: NDArray[np.uint8] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,18 +88,30 @@ class PixelStore:
         Returns:
             File hash → reason, for the files that are no whole images or not those that were listed.
         """
-        if all(key in self._places for key in images) and self._is_verified():
+        return self._add(images.items)
+
+    def add_samples(self, samples: Sequence[Sample]) -> dict[str, str]:
+        """Decode the images that the store lacks, as `add` does: a dictionary of all would be larger than the index."""
+        return self._add(lambda: ((sample.sha256, sample.path) for sample in samples))
+
+    def _add(self, images: Callable[[], Iterable[tuple[str, Path]]]) -> dict[str, str]:
+        if all(key in self._places for key, _ in images()) and self._is_verified():
             return {}
         self.folder.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(self.folder / ".lock", "decodes images"):
             remove_unfinished(self.folder)
-            self._places = self._read_index()
+            self._places, damaged = self._read_index()
+            if damaged:
+                lines = plural(len(damaged), "line is", "lines are")
+                log.warning("%s: %s damaged: decoded again", self.folder / "index.csv", lines)
+                self._write_index(self._places)
             self._verify()
-            missing = {key: path for key, path in images.items() if key not in self._places}
-            self._require_room(list(missing.values()))
+            count = _count_distinct(key for key, _ in images() if key not in self._places)
+            lacking = (path for key, path in images() if key not in self._places)
+            self._require_room(list(islice(lacking, 0, None, max(1, count // _PROBED))), count)
             bad: dict[str, str] = {}
-            with progress_bar.bar("decoding", len(missing)) as bar, large_photographs():
-                for chunk in _chunks(missing.items(), _CHUNK):
+            with progress_bar.bar("decoding", count) as bar, large_photographs():
+                for chunk in self._lacking(images(), bad):
                     bad |= self._add_chunk(chunk)
                     bar.update(len(chunk))
         self._bytes = None
@@ -126,31 +139,48 @@ class PixelStore:
         place = self._places[key]
         return self._bytes[place.offset : place.stop].reshape(place.height, place.width, 3)
 
-    def _require_room(self, paths: Sequence[Path]) -> None:
+    def _lacking(self, images: Iterable[tuple[str, Path]], bad: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+        """Yield groups of images that are not stored by then; each file once, however often it is listed.
+
+        Args:
+            images: file hashes and paths.
+            bad: file hash → reason, of those that were tried.
+        """
+        chunk: dict[str, Path] = {}
+        for key, path in images:
+            if key not in self._places and key not in bad:
+                chunk.setdefault(key, path)
+            if len(chunk) == _CHUNK:
+                yield chunk
+                chunk = {}
+        if chunk:
+            yield chunk
+
+    def _require_room(self, probed: Sequence[Path], count: int) -> None:
         """Check that the disk has room for images, by the headers of a few of them.
 
         Args:
-            paths: of the files.
+            probed: the files of these.
+            count: of all images.
 
         Raises:
             UserError: it has not.
         """
-        probed = paths[:: max(1, len(paths) // _PROBED)]
-        needed = sum(stored_bytes(path, self.short_side) for path in probed) * len(paths) // max(1, len(probed))
+        needed = sum(stored_bytes(path, self.short_side) for path in probed) * count // max(1, len(probed))
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             raise UserError(
-                f"{self.folder}: {plural(len(paths), 'decoded image takes', 'decoded images take')} about "
+                f"{self.folder}: {plural(count, 'decoded image takes', 'decoded images take')} about "
                 f"{needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left. Make room, take another disk "
                 "with output_dir=<folder>, or train on smaller images with dataset.image_size=<pixels>."
             )
 
-    def _add_chunk(self, chunk: Sequence[tuple[str, Path]]) -> dict[str, str]:
+    def _add_chunk(self, chunk: Mapping[str, Path]) -> dict[str, str]:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = _map_ahead(threads, lambda item: try_decode(*item, self.short_side, by_torch), chunk)
-            for (key, _), image in zip(chunk, decoded, strict=True):
+            decoded = _map_ahead(threads, lambda item: try_decode(*item, self.short_side, by_torch), chunk.items())
+            for key, image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
                     continue
@@ -159,9 +189,8 @@ class PixelStore:
                 stream.write(image.data)
             stream.flush()
             os.fsync(stream.fileno())
-        places = self._places.joined(added)
-        self._write_index(places)
-        self._places = places
+        append_checked_rows(self.folder / "index.csv", _COLUMNS, map(_cells, added.items()))
+        self._places.update(added.items())
         self._record_state()
         return bad
 
@@ -202,27 +231,29 @@ class PixelStore:
         stream.seek(end)
         return stream
 
-    def _read_index(self) -> Places:
-        """Read the index up to the end of `pixels.bin`: lost bytes are decoded again, not read as black."""
+    def _read_index(self) -> tuple[Places, list[int]]:
+        """Read the index up to the end of `pixels.bin`: lost bytes are decoded again, not read as black.
+
+        Returns:
+            The places, and the numbers of damaged lines; without the lock, the last one may just be being written.
+        """
         path, pixels = self.folder / "index.csv", self.folder / "pixels.bin"
         if not path.is_file() or not pixels.is_file():
-            return Places()
+            return Places(), []
         size, damaged = pixels.stat().st_size, list[int]()
         rows = checked_rows(path, _COLUMNS, damaged)
         listed = (
             (key, Place(int(offset), int(height), int(width), content)) for key, offset, height, width, content in rows
         )
-        places = Places((key, place) for key, place in listed if place.stop <= size)
-        if damaged:
-            log.warning("%s: %s damaged: decoded again", path, plural(len(damaged), "line is", "lines are"))
-        return places
+        return Places((key, place) for key, place in listed if place.stop <= size), damaged
 
     def _write_index(self, places: Mapping[str, Place]) -> None:
-        write_checked_rows(
-            self.folder / "index.csv",
-            _COLUMNS,
-            ([key, p.offset, p.height, p.width, p.content] for key, p in places.items()),
-        )
+        write_checked_rows(self.folder / "index.csv", _COLUMNS, map(_cells, places.items()))
+
+
+def _cells(item: tuple[str, Place]) -> list[object]:
+    key, place = item
+    return [key, place.offset, place.height, place.width, place.content]
 
 
 def padded(
@@ -279,10 +310,8 @@ def _middle(side: int, most: int, place: float) -> slice:
     return slice(start, start + side - surplus)
 
 
-def _chunks(items: Iterable[tuple[str, Path]], size: int) -> Iterator[list[tuple[str, Path]]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
+def _count_distinct(keys: Iterable[str]) -> int:
+    return len(np.unique(np.fromiter((int(key[:16], 16) for key in keys), dtype=np.uint64)))
 
 
 def _map_ahead(

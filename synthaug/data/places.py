@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 
-_ROW = np.dtype([("key", "S32"), ("offset", "<i8"), ("height", "<i4"), ("width", "<i4"), ("content", "u1", 32)])
+from synthaug.data.keyed_rows import KeyedRows
+
+_HASH = ("u1", 32)
+_ROW = np.dtype([("key", *_HASH), ("offset", "<i8"), ("height", "<i4"), ("width", "<i4"), ("content", *_HASH)])
 
 
 @dataclass(frozen=True)
@@ -25,58 +27,55 @@ class Place:
 
 
 class Places(Mapping[str, Place]):
-    """File hash → place: one table, sorted by hash, in which 80 bytes are an image.
+    """File hash → place: a table in which 92 bytes are an image.
 
     Args:
         places: in any order; of equal hashes the last one counts.
     """
 
     def __init__(self, places: Iterable[tuple[str, Place]] = ()) -> None:
-        rows = np.fromiter(map(_row, places), dtype=_ROW)
-        order = np.argsort(rows["key"], kind="stable")
-        self._rows = rows[order]
-        keys = self._rows["key"]
-        if len(keys) > 1:
-            self._rows = self._rows[np.append(keys[1:] != keys[:-1], True)]
+        self._table = KeyedRows(_ROW)
+        self.update(places)
+
+    def update(self, places: Iterable[tuple[str, Place]]) -> None:
+        """Add images, in the place of those with the same hashes."""
+        for key, place in places:
+            hashes = (np.frombuffer(bytes.fromhex(text), dtype=np.uint8) for text in (key, place.content))
+            row = (next(hashes), place.offset, place.height, place.width, next(hashes))
+            number = self._find(key)
+            if number is None:
+                self._table.add(_short(key), row)
+            else:
+                self._table.rows[number] = row
 
     @property
     def end(self) -> int:
         """Offset of the first byte behind all images."""
-        rows = self._rows
+        rows = self._table.rows
         sizes = 3 * rows["height"].astype(np.int64) * rows["width"]
         return int((rows["offset"] + sizes).max(initial=0))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._table)
 
     def __iter__(self) -> Iterator[str]:
-        return (bytes(key).ljust(32, b"\0").hex() for key in self._rows["key"])
+        return (self._table.rows["key"][number].tobytes().hex() for number in range(len(self)))
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._find(key) is not None
 
     def __getitem__(self, key: str) -> Place:
-        index = self._find(key)
-        if index is None:
+        number = self._find(key)
+        if number is None:
             raise KeyError(key)
-        row = self._rows[index]
-        return Place(int(row["offset"]), int(row["height"]), int(row["width"]), row["content"].tobytes().hex())
-
-    def joined(self, added: Mapping[str, Place]) -> Self:
-        """Return these and others.
-
-        Args:
-            added: count where both have a hash.
-        """
-        return type(self)((*self.items(), *added.items()))
+        _, offset, height, width, content = self._table.rows[number]
+        return Place(int(offset), int(height), int(width), content.tobytes().hex())
 
     def _find(self, key: str) -> int | None:
-        wanted = bytes.fromhex(key)
-        index = int(np.searchsorted(self._rows["key"], np.bytes_(wanted)))
-        return index if index < len(self) and self._rows["key"][index] == wanted.rstrip(b"\0") else None
+        rows, wanted = self._table.rows, bytes.fromhex(key)
+        numbers = self._table.numbers(_short(key))
+        return next((number for number in numbers if rows["key"][number].tobytes() == wanted), None)
 
 
-def _row(item: tuple[str, Place]) -> tuple[bytes, int, int, int, np.ndarray]:
-    key, place = item
-    content = np.frombuffer(bytes.fromhex(place.content), dtype=np.uint8)
-    return bytes.fromhex(key), place.offset, place.height, place.width, content
+def _short(key: str) -> int:
+    return int(key[:16], 16)

@@ -3,16 +3,16 @@
 import functools
 import hashlib
 import logging
-import os
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
+
 from synthaug import files
 from synthaug.data import checksums
-from synthaug.data.folders import Hash, class_files, class_folders, file_hash, name_problems
+from synthaug.data.folders import Hash, class_folders, file_hash, files_of_classes, name_problems
 from synthaug.data.layouts import (
     class_hint,
     class_problems,
@@ -22,64 +22,17 @@ from synthaug.data.layouts import (
     twins,
     unknown_classes,
 )
+from synthaug.data.sample_list import REAL as REAL
+from synthaug.data.sample_list import SYNTHETIC as SYNTHETIC
+from synthaug.data.sample_list import Sample as Sample
+from synthaug.data.sample_list import Samples as Samples
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
 
-REAL, SYNTHETIC = "real", "synthetic"
 SPLITS = ("train", "val", "test")
 MORE = "more"
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class Sample:
-    """One image file, in few bytes: there may be millions.
-
-    Attributes:
-        folder: where it is.
-        name: of the file.
-        label: index into the dataset's classes.
-        class_name: name of that class.
-        origin: `REAL` or `SYNTHETIC`.
-        sha256: hex hash of the file's bytes; identifies an image, wherever it is.
-        index: place in the order in which a generator made it; None for images found in a folder.
-        payload: hex hash of the file's bytes without its metadata, where these say how it was made.
-    """
-
-    folder: str
-    name: str
-    label: int
-    class_name: str
-    origin: str
-    sha256: str
-    index: int | None = None
-    payload: str = ""
-
-    def __init__(
-        self,
-        path: Path,
-        label: int,
-        class_name: str,
-        origin: str,
-        sha256: str,
-        index: int | None = None,
-        payload: str = "",
-    ) -> None:
-        folder, name = os.path.split(path)
-        values = (sys.intern(folder), name, label, class_name, origin, sha256, index, payload)
-        for field_name, value in zip(self.__slots__, values, strict=True):
-            object.__setattr__(self, field_name, value)
-
-    @property
-    def path(self) -> Path:
-        """Where it is; a path takes five times as much memory as its text, so it is made when it is asked for."""
-        return Path(self.folder, self.name)
-
-    @property
-    def random_key(self) -> str:
-        """What its random numbers in training depend on: the image, and not what is written about it."""
-        return self.payload or self.sha256
 
 
 @dataclass(frozen=True)
@@ -91,13 +44,13 @@ class RealImages:
     """
 
     classes: list[str]
-    train: list[Sample]
-    val: list[Sample]
-    test: list[Sample]
-    more: list[Sample] = field(default_factory=list)
+    train: Sequence[Sample]
+    val: Sequence[Sample]
+    test: Sequence[Sample]
+    more: Sequence[Sample] = ()
 
     @property
-    def splits(self) -> dict[str, list[Sample]]:
+    def splits(self) -> dict[str, Sequence[Sample]]:
         """Split name → samples; `MORE` only where there are some."""
         splits = {"train": self.train, "val": self.val, "test": self.test}
         return {**splits, MORE: self.more} if self.more else splits
@@ -110,8 +63,11 @@ class RealImages:
     def without(self, paths: Iterable[Path]) -> "RealImages":
         """Return the same lists without some files."""
         left_out = set(paths)
-        splits = {name: [s for s in samples if s.path not in left_out] for name, samples in self.splits.items()}
-        return RealImages(self.classes, **splits)
+        if not left_out:
+            return self
+        splits = self.splits.items()
+        kept = {name: Samples.of(samples).where(lambda sample: sample.path not in left_out) for name, samples in splits}
+        return RealImages(self.classes, **kept)
 
 
 def scan(
@@ -134,23 +90,31 @@ def scan(
         used = existing_folders(root, split_folders) if can_split else split_folders
         folders = {split: root / name for split, name in used.items()}
         classes = class_folders(folders["train"])
-        listed = {split: [class_files(folder, name) for name in classes] for split, folder in folders.items()}
-        problems = class_problems(folders, classes, listed)
+        problems = class_problems(folders, classes)
         if can_split and not classes and folders["train"] != root:
             problems.append(class_hint("train", used["train"]))
     if problems:
         raise UserError("\n  - ".join([f"The dataset folder {root} cannot be used:", *problems]))
     for names in twins(classes):
         log.warning("%s: classes that differ in case or spaces alone: %s", root, ", ".join(map(repr, names)))
-    samples: dict[str, list[Sample]] = {split: [] for split in SPLITS}
-    for split, by_class in listed.items():
-        samples[split] = [
-            Sample(path, label, classes[label], REAL, file_hash(path, sha256))
-            for label, paths in enumerate(by_class)
-            for path in paths
-        ]
-    _verify(root, chain(*samples.values()))
-    return RealImages(classes, **samples)
+    listed = {split: _listed(folder, classes, sha256) for split, folder in folders.items()}
+    _verify(root, chain(*listed.values()))
+    return RealImages(classes, **{split: listed.get(split, Samples()) for split in SPLITS})
+
+
+def _listed(folder: Path, classes: Sequence[str], sha256: Hash) -> Samples:
+    """List the images of a folder of classes; the paths of one class are held at a time.
+
+    Args:
+        folder: of a split.
+        classes: names of its folders.
+        sha256: of a file.
+    """
+    return Samples(
+        Sample(path, label, name, REAL, file_hash(path, sha256))
+        for label, (name, paths) in enumerate(files_of_classes(folder, classes))
+        for path in paths
+    )
 
 
 def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha256) -> RealImages:
@@ -168,15 +132,11 @@ def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha2
     folder = root / name
     problems = more_problems(root, name)
     if not problems:
-        listed = [class_files(folder, class_name) for class_name in real.classes]
-        problems = [*unknown_classes(folder, real.classes, "dataset.train"), *name_problems(folder, chain(*listed))]
+        listed = (path for _, paths in files_of_classes(folder, real.classes) for path in paths)
+        problems = [*unknown_classes(folder, real.classes, "dataset.train"), *name_problems(folder, listed)]
     if problems:
         raise UserError("\n  - ".join([f"dataset.more={name} cannot be used:", *problems]))
-    more = [
-        Sample(path, label, real.classes[label], REAL, file_hash(path, sha256))
-        for label, paths in enumerate(listed)
-        for path in paths
-    ]
+    more = _listed(folder, real.classes, sha256)
     _verify(root, more)
     return replace(real, more=more)
 
@@ -195,15 +155,16 @@ def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
     Raises:
         UserError: with the pairs.
     """
-    seen: dict[str, tuple[str, Sample]] = {}
+    lists = [Samples.of(samples) for samples in real.splits.values()]
+    names, split_of = list(real.splits), np.repeat(np.arange(len(lists)), [len(samples) for samples in lists])
+    everything = Samples.joined(lists)
     splits, classes = [], []
-    for split, samples in real.splits.items():
-        for sample in samples:
-            first_split, first = seen.setdefault(content(sample.sha256), (split, sample))
-            if first_split != split:
-                splits.append(f"{first_split}: {first.path}  =  {split}: {sample.path}")
-            if first.class_name != sample.class_name:
-                classes.append(f"{first.class_name}: {first.path}  =  {sample.class_name}: {sample.path}")
+    for first, again in _repeats(everything, content):
+        old, new = everything[first], everything[again]
+        if split_of[first] != split_of[again]:
+            splits.append(f"{names[split_of[first]]}: {old.path}  =  {names[split_of[again]]}: {new.path}")
+        if new.class_name != old.class_name:
+            classes.append(f"{old.class_name}: {old.path}  =  {new.class_name}: {new.path}")
     problems = [
         f"{plural(len(pairs), 'image is', 'images are')} in more than one {what}:\n{bullets(pairs)}"
         for pairs, what in (
@@ -228,11 +189,29 @@ def label_conflicts(samples: Iterable[Sample], content: Callable[[str], str]) ->
         samples: of all splits.
         content: file hash → hash of its decoded pixels.
     """
-    samples = list(samples)
-    classes: dict[str, set[str]] = {}
-    for sample in samples:
-        classes.setdefault(content(sample.sha256), set()).add(sample.class_name)
-    return [sample for sample in samples if len(classes[content(sample.sha256)]) > 1]
+    listed = Samples.of(samples)
+    classes: dict[int, set[str]] = {}
+    for first, again in _repeats(listed, content):
+        classes.setdefault(first, {listed[first].class_name}).add(listed[again].class_name)
+    conflicts = {first for first, names in classes.items() if len(names) > 1}
+    members = {again for first, again in _repeats(listed, content) if first in conflicts} if conflicts else set()
+    return [listed[number] for number in sorted(conflicts | members)]
+
+
+def _repeats(samples: Samples, content: Callable[[str], str]) -> Iterator[tuple[int, int]]:
+    """Yield (first, again) for each sample whose pixels an earlier one has: the numbers of the first such, and its own.
+
+    Args:
+        samples: the images.
+        content: file hash → hash of its decoded pixels.
+    """
+    short = np.fromiter((int(content(sample.sha256)[:16], 16) for sample in samples), np.uint64, len(samples))
+    ordered = np.sort(short)
+    firsts: dict[str, int] = {}
+    for number in np.flatnonzero(np.isin(short, ordered[1:][ordered[1:] == ordered[:-1]])).tolist():
+        first = firsts.setdefault(content(samples[number].sha256), number)
+        if first != number:
+            yield first, number
 
 
 def require_every_class(real: RealImages) -> None:
@@ -248,17 +227,16 @@ def require_every_class(real: RealImages) -> None:
         raise UserError(f"Leaving out the bad files empties classes:\n{bullets(problems)}\nAdd images of them.")
 
 
-def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, list[Sample]]:
+def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, Samples]:
     """Group samples by class; every class has an entry.
 
     Args:
         samples: in the order that each group keeps.
         classes: names.
     """
-    grouped: dict[str, list[Sample]] = {name: [] for name in classes}
-    for sample in samples:
-        grouped[sample.class_name].append(sample)
-    return grouped
+    listed = Samples.of(samples)
+    rows = listed.rows_of_classes
+    return {name: listed.take(rows.get(name, [])) for name in classes}
 
 
 def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[str]:
@@ -268,12 +246,20 @@ def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[s
         samples: of one split.
         content: file hash → hash of its decoded pixels.
     """
-    seen: dict[str, Path] = {}
-    pairs = [(seen.setdefault(content(sample.sha256), sample.path), sample.path) for sample in samples]
+    listed = Samples.of(samples)
+    pairs = ((listed[first].path, listed[again].path) for first, again in _repeats(listed, content))
     return [f"{first}  =  {path}" for first, path in pairs if path != first]
 
 
 def digest(samples: Iterable[Sample]) -> str:
     """Compute a SHA-256 over (class, file hash) that depends neither on file names nor on order."""
-    lines = sorted(f"{sample.class_name}\0{sample.sha256}" for sample in samples)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    listed = Samples.of(samples)
+    lines = (
+        f"{name}\0{key.hex()}"
+        for name, rows in sorted(listed.rows_of_classes.items())
+        for key in sorted(map(bytes, listed.take(rows).digests))
+    )
+    hashed = hashlib.sha256()
+    for number, line in enumerate(lines):
+        hashed.update((b"\n" if number else b"") + line.encode())
+    return hashed.hexdigest()

@@ -27,6 +27,7 @@ from synthaug.data.layouts import existing_folders, layout_problems
 from synthaug.data.samples import (
     RealImages,
     Sample,
+    Samples,
     label_conflicts,
     per_class,
     require_distinct,
@@ -112,7 +113,8 @@ def divide(
         else:
             rows, bad, conflicts = _draw_first(root, real, rule, drawn, folder, refuse, drop_conflicts)
     split_of = {row.sha256: row.split for row in rows}
-    lists = {split: [s for s in real.train if split_of.get(s.sha256) == split] for split in ("train", *drawn)}
+    listed = Samples.of(real.train)
+    lists = {name: listed.where(lambda s, name=name: split_of.get(s.sha256) == name) for name in ("train", *drawn)}  # type: ignore[misc]
     copies = [sample.path for sample in real.train if split_of.get(sample.sha256) == LEFT_OUT]
     return Divided(RealImages(real.classes, **{**real.splits, **lists}), bad, copies, conflicts)
 
@@ -125,11 +127,11 @@ def redraw_validation(real: RealImages, seed: int) -> RealImages:
         seed: another one draws others.
     """
     train, val = [], []
-    counts = Counter(sample.class_name for sample in real.val)
-    for name, samples in per_class([*real.train, *real.val], real.classes).items():
-        ranked = sorted(samples, key=lambda sample: _rank(seed, sample))
-        val += ranked[: counts[name]]
-        train += ranked[counts[name] :]
+    counts = {name: len(samples) for name, samples in per_class(real.val, real.classes).items()}
+    for name, samples in per_class(Samples.joined([real.train, real.val]), real.classes).items():
+        ranked = samples.arranged(lambda sample: _rank(seed, sample))
+        val.append(ranked[: counts[name]])
+        train.append(ranked[counts[name] :])
     return RealImages(real.classes, _sorted(train), _sorted(val), real.test, real.more)
 
 
@@ -138,8 +140,8 @@ def _rank(seed: int, sample: Sample) -> tuple[str, str]:
     return hashlib.sha256(text.encode()).hexdigest(), str(sample.path)
 
 
-def _sorted(samples: Iterable[Sample]) -> list[Sample]:
-    return sorted(samples, key=lambda sample: (sample.label, str(sample.path)))
+def _sorted(lists: Iterable[Iterable[Sample]]) -> Samples:
+    return Samples.joined(lists).arranged(lambda sample: (sample.label, str(sample.path)))
 
 
 def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tuple[int, bool]:

@@ -67,8 +67,8 @@ def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
     Returns:
         Path → reason, for files that are no whole images.
     """
-    reasons = store.add({sample.sha256: sample.path for sample in samples})
-    return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
+    reasons = store.add_samples(samples)
+    return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons} if reasons else {}
 
 
 def _require_decoded(store: PixelStore, samples: Sequence[Sample]) -> None:

@@ -109,7 +109,7 @@ class FarFromReal(Criterion):
         Raises:
             UserError: the arm has too few real images of it.
         """
-        share = self._share.get(class_name, [])
+        share: Sequence[Sample] = self._share.get(class_name, ())
         if len(share) <= self._neighbours:
             raise UserError(
                 f"screening.knn={self._features.backbone.name}: the arm has {plural(len(share), 'real image')} of "

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
@@ -17,7 +18,7 @@ from tests.factories.images import sample
 CLASSES = ["cat", "dog"]
 
 
-def images(counts: tuple[int, int], begin: int) -> list[Sample]:
+def images(counts: tuple[int, int], begin: int) -> Sequence[Sample]:
     return [
         sample(begin + 1000 * label + number, name, label)
         for label, (name, count) in enumerate(zip(CLASSES, counts, strict=True))
@@ -25,7 +26,7 @@ def images(counts: tuple[int, int], begin: int) -> list[Sample]:
     ]
 
 
-def chosen(real: RealImages, share: float, seed: int = 0, selection: str = OWN_SHARE) -> list[Sample]:
+def chosen(real: RealImages, share: float, seed: int = 0, selection: str = OWN_SHARE) -> Sequence[Sample]:
     """The validation images of the arm with this share of the real images."""
     counts = mixing.required(real.train, CLASSES, Mix(share, 1 - share))
     pool = [sample(9000 + label, name, label, "synthetic", 0) for label, name in enumerate(CLASSES)]

@@ -156,7 +156,7 @@ def test_a_store_with_more_pixels_than_are_shown_is_averaged(
 def test_evaluation_reads_as_many_images_at_a_time_whatever_training_does(
     real: RealImages, store: PixelStore, batch_size: int
 ) -> None:
-    data = MixDataModule(real.train, real.val * 38, real.test * 22, store, 12, batch_size=batch_size)
+    data = MixDataModule(real.train, [*real.val] * 38, [*real.test] * 22, store, 12, batch_size=batch_size)
     assert len(data.val_dataloader()) == len(data.test_dataloader()) == 3  # of 304 and 308 images
 
 

@@ -164,3 +164,16 @@ def test_a_folder_that_was_moved_is_read_again(tmp_path: Path, hashed: Counter[s
     shutil.move(path, tmp_path / "moved" / "a.png")
     digest(tmp_path, tmp_path / "moved" / "a.png")
     assert hashed["a.png"] == 2
+
+
+@pytest.mark.usefixtures("clock")
+def test_hashes_of_earlier_contents_do_not_pile_up(tmp_path: Path, hashed: Counter[str]) -> None:
+    kept, changing = write(tmp_path / "kept.png", "kept"), tmp_path / "changing.png"
+    digest(tmp_path, kept)
+    for version in range(12):
+        digest(tmp_path, write(changing, f"version {version}" + version * "!"))
+        assert len((tmp_path / "hashes.csv").read_text().splitlines()) < 8
+    hashed.clear()
+    assert digest(tmp_path, kept)
+    assert digest(tmp_path, changing)
+    assert not hashed

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from synthaug import files
-from synthaug.checked_rows import write_checked_rows
+from synthaug.checked_rows import append_checked_rows, read_checked_rows
 from synthaug.data import decoding, pixels
 from synthaug.data.decoding import as_rgb, by_torch, decode
 from synthaug.data.pixels import PixelStore, padded
@@ -138,14 +138,14 @@ from pathlib import Path
 from synthaug import files
 from synthaug.data import decoding, pixels
 
-write_rows = pixels.write_checked_rows
+write_rows = pixels.append_checked_rows
 
 def wait_and_write(*arguments):
     print("has written the pixels", flush=True)
     sys.stdin.readline()
     write_rows(*arguments)
 
-pixels.write_checked_rows = wait_and_write
+pixels.append_checked_rows = wait_and_write
 images = {files.sha256(path): path for path in sorted(Path(sys.argv[2]).iterdir())}
 pixels.PixelStore(Path(sys.argv[1]), 1000).add(images)
 """
@@ -207,6 +207,7 @@ def test_images_of_damaged_lines_of_the_index_are_decoded_again(
     index.write_bytes(damage(index.read_bytes()))
     again = PixelStore(tmp_path / "store", WHOLE)
     assert again.add(images) == {}
+    assert read_checked_rows(index, pixels._COLUMNS)[1] == []
     assert holds(again, images)
     assert holds(PixelStore(tmp_path / "store", WHOLE), images)
 
@@ -233,10 +234,10 @@ def test_pixels_are_on_the_disk_before_the_index_lists_them(tmp_path: Path, monk
 
     def recorded_rows(*arguments: object) -> None:
         events.append("index")
-        write_checked_rows(*arguments)  # type: ignore[arg-type]
+        append_checked_rows(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
-    monkeypatch.setattr(pixels, "write_checked_rows", recorded_rows)
+    monkeypatch.setattr(pixels, "append_checked_rows", recorded_rows)
     store.add(save(tmp_path / "images", range(3)))
     written = (store.folder / "pixels.bin").stat()
     assert events[:2] == [(written.st_ino, 3 * 20 * 16 * 3), "index"]
@@ -336,9 +337,9 @@ def test_a_failure_to_write_loses_at_most_a_chunk(tmp_path: Path, monkeypatch: p
         calls.append(arguments)
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
-        write_checked_rows(*arguments)  # type: ignore[arg-type]
+        append_checked_rows(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pixels, "write_checked_rows", full)
+    monkeypatch.setattr(pixels, "append_checked_rows", full)
     with pytest.raises(OSError, match="No space left"):
         store.add(images)
     assert [key in store._places for key in images] == [True] * 4 + [False] * 2

@@ -1,0 +1,70 @@
+"""A compact list of images is a list to those who read it, and takes few bytes an image."""
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synthaug.data.sample_list import REAL, SYNTHETIC, Sample, Samples
+
+HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
+NAMES = st.sampled_from(["a.png", "ü 猫.png", "\udcff.png", "deep/a.png", "b"])
+SAMPLES = st.builds(
+    lambda folder, name, label, origin, sha256, index, payload: Sample(
+        Path(folder, name), label, f"class {label}", origin, sha256, index, payload
+    ),
+    st.sampled_from(["train", "/data/test"]),
+    NAMES,
+    st.integers(0, 3),
+    st.sampled_from([REAL, SYNTHETIC]),
+    HASHES,
+    st.none() | st.integers(0, 2**40),
+    st.just("") | HASHES,
+)
+LISTS = st.lists(SAMPLES, max_size=6)
+
+
+@given(LISTS, LISTS, st.data())
+def test_it_is_a_list(first: list[Sample], second: list[Sample], data: st.DataObject) -> None:
+    expected = first + second[::2] + first
+    listed = Samples(first)
+    samples = Samples.joined([listed, Samples(second)[::2], listed])
+    assert list(samples) == expected
+    assert samples == expected
+    assert samples.labels.tolist() == [sample.label for sample in expected]
+    assert samples.synthetic.tolist() == [sample.origin == SYNTHETIC for sample in expected]
+    assert samples.keys == [sample.sha256 for sample in expected]
+    assert samples.random_keys == [sample.random_key for sample in expected]
+    rows = data.draw(st.lists(st.integers(0, len(expected) - 1), max_size=5)) if expected else []
+    assert samples.take(rows) == [expected[row] for row in rows]
+    assert [samples[row - len(expected)] for row in rows] == [expected[row] for row in rows]
+    assert samples.where(lambda sample: sample.label) == [sample for sample in expected if sample.label]
+    assert samples.arranged(lambda sample: sample.sha256) == sorted(expected, key=lambda sample: sample.sha256)
+    by_class = {name: [expected[row] for row in numbers] for name, numbers in samples.rows_of_classes.items()}
+    names = {sample.class_name for sample in expected}
+    assert by_class == {name: [sample for sample in expected if sample.class_name == name] for name in names}
+
+
+def test_what_is_no_hash_is_refused() -> None:
+    with pytest.raises(ValueError, match="SHA-256"):
+        Samples([Sample(Path("a.png"), 0, "cat", REAL, "ab")])
+
+
+def test_an_image_takes_few_bytes_and_one_of_a_selection_eight() -> None:
+    count = 4000
+
+    def listed() -> Iterator[Sample]:
+        return (Sample(Path("train/cat", f"{n:08}.png"), 0, "cat", REAL, f"{n:064x}") for n in range(count))
+
+    tracemalloc.start()
+    samples = Samples(listed())
+    held = tracemalloc.get_traced_memory()[0]
+    selected = samples.arranged(lambda sample: sample.sha256)
+    shared = tracemalloc.get_traced_memory()[0] - held
+    tracemalloc.stop()
+    assert len(selected) == len(samples)
+    assert held / count < 32 + 12 + 4 + 4 + 8 + 10  # hash, name, its end, kind, place
+    assert shared / count < 10
