@@ -181,7 +181,7 @@ class _ProbeTraining:
         from synthaug.training.probe_evaluation import HeadEvaluation
 
         log.info("%s: evaluating %s", job.label, plural(len(sets), "shift set"))
-        return HeadEvaluation(job.folder, job.settings["dataset"], real.classes, store, sets)
+        return HeadEvaluation(job.label, job.folder, job.settings["dataset"], real.classes, store, sets)
 
     def _evaluate(self) -> None:
         """Evaluate the heads of finished runs on shift sets."""

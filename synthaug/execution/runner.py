@@ -313,7 +313,7 @@ def evaluate(job: Job, sets: list[ShiftSet], real: RealImages, store: PixelStore
     from synthaug.training import evaluation
 
     log.info("%s: evaluating %s", job.label, plural(len(sets), "shift set"))
-    evaluation.evaluate(job.folder, job.settings, sets, real.classes, store, **makers(job))
+    evaluation.evaluate(job.label, job.folder, job.settings, sets, real.classes, store, **makers(job))
 
 
 def build_arm_of(session: Session, job: Job, data: build.RealData | None = None) -> build.Arm:

@@ -60,7 +60,7 @@ class SweepDisplay:
         """
         running = self._running.pop(job.label)
         running.close()
-        if not failed and running.seconds_left is not None:
+        if not failed and running.has_trained:
             self._pace.record(job, time.monotonic() - running.began)
         self.finished += not failed
         self.failed += failed
@@ -128,6 +128,7 @@ class _Running:
         self._bar = bar
         self._step: Step | None = None
         self._shown = self.began
+        self.has_trained = False
         self.show(Step("begins", 0, 1))
 
     @property
@@ -156,6 +157,7 @@ class _Running:
 
     def show(self, step: Step) -> None:
         self._step, self._shown = step, time.monotonic()
+        self.has_trained |= step.trains
         if self._bar is not None:
             self._bar.total, self._bar.n = max(1, step.total), step.done
             self._bar.set_description_str(short_label(self.job.label), refresh=False)

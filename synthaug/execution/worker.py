@@ -5,6 +5,7 @@ command alone, which then asks its workers to stop.
 """
 
 import logging
+import multiprocessing
 import os
 import queue
 import signal
@@ -116,6 +117,8 @@ def work(channel: Connection, output: Connection, session: Session, context: Pro
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(STOP, signal.default_int_handler)
+    # That of the system, as where runs follow one another: this process's own would import torch in each data loader.
+    multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_stop_without_parent, daemon=True).start()
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(output.fileno(), number)

@@ -168,6 +168,7 @@ class _Sweep:
         self.handlers = handlers
         self.workers: list[_Worker] = []
         self.complete: set[Any] = set()
+        self.warned: set[str] = set()
         self._context = multiprocessing.get_context("forkserver")
         self._process_context = ProcessContext.current()
 
@@ -271,6 +272,11 @@ class _Sweep:
             self._log(worker.job, message)
 
     def _log(self, job: Job, record: logging.LogRecord) -> None:
+        """Log what a run does; a warning that other runs have given as well is left out."""
+        if record.levelno == logging.WARNING:
+            if (text := record.getMessage()) in self.warned:
+                return
+            self.warned.add(text)
         handlers = self.handlers.get(job.study)
         if handlers is not None:
             logging.root.handlers[:] = handlers

@@ -1,5 +1,6 @@
 """Networks compiled by torch.compile, and run as they are where that fails."""
 
+import functools
 import logging
 from typing import Any
 
@@ -23,9 +24,13 @@ def compile_network(network: nn.Module) -> None:
         try:
             return compiled(*args, **kwargs)
         except torch._dynamo.exc.TorchDynamoException as error:
-            reason = " ".join(str(error).split())
-            log.warning("compile=true: the network cannot be compiled here and runs as it is (%.200s)", reason)
+            _warn(" ".join(str(error).split()))
             network._compiled_call_impl = None
             return network(*args, **kwargs)
 
     network._compiled_call_impl = call
+
+
+@functools.cache  # told once, not of each run
+def _warn(reason: str) -> None:
+    log.warning("compile=true: the network cannot be compiled here and runs as it is (%.200s)", reason)

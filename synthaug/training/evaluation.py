@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_f1_score
 
+from synthaug import progress_bar
 from synthaug.arms.shifts import Corruption, ShiftSet
 from synthaug.data.corruption import CorruptedPixels
 from synthaug.data.datamodule import MixDataModule
@@ -28,8 +29,11 @@ from synthaug.training.provenance import provenance
 
 log = logging.getLogger(__name__)
 
+_FILE_ONLY = {"file_only": True}  # a terminal has a bar
+
 
 def evaluate(
+    label: str,
     run: Path,
     settings: Mapping[str, Any],
     shift_sets: Sequence[ShiftSet],
@@ -41,6 +45,7 @@ def evaluate(
     """Write a finished run's predictions for each shift set, and the set's `result.json` last.
 
     Args:
+        label: of the run, for messages.
         run: its folder, which holds `best.ckpt`.
         settings: the run's configuration.
         shift_sets: to be evaluated on; the folder of each is in the run's.
@@ -62,13 +67,15 @@ def evaluate(
         logger=False, callbacks=[writer], default_root_dir=run, enable_checkpointing=False, **TRAINER_ARGUMENTS
     )
     computed_with: dict[str, Any] = {}
-    for shift_set in shift_sets:
-        writer.folder = layout.shift_folder(run, shift_set.name)
-        writer.samples, writer.clusters = shift_set.samples, shift_set.clusters
-        trainer.test(model, datamodule=_datamodule(shift_set, settings, store), verbose=False)
-        if trainer.is_global_zero:
-            computed_with = computed_with or provenance(trainer)  # known once the processes have started
-            record(writer.folder, shift_set, computed_with)
+    with progress_bar.bar("shift sets", len(shift_sets), "set") as bar:
+        for shift_set in shift_sets:
+            writer.folder = layout.shift_folder(run, shift_set.name)
+            writer.samples, writer.clusters = shift_set.samples, shift_set.clusters
+            trainer.test(model, datamodule=_datamodule(shift_set, settings, store), verbose=False)
+            if trainer.is_global_zero:
+                computed_with = computed_with or provenance(trainer)  # known once the processes have started
+                record(label, writer.folder, shift_set, computed_with)
+                bar.update()
 
 
 def require_checkpoint(run: Path) -> Path:
@@ -87,10 +94,11 @@ def require_checkpoint(run: Path) -> Path:
     return best
 
 
-def record(folder: Path, shift_set: ShiftSet, computed_with: Mapping[str, Any]) -> None:
+def record(label: str, folder: Path, shift_set: ShiftSet, computed_with: Mapping[str, Any]) -> None:
     """Write the `result.json` of predictions for a shift set.
 
     Args:
+        label: of the run.
         folder: of the predictions, in that of the run.
         shift_set: that they are for.
         computed_with: the fields `machine` and `versions`.
@@ -98,7 +106,8 @@ def record(folder: Path, shift_set: ShiftSet, computed_with: Mapping[str, Any]) 
     result = _result(shift_set, contents.read_predictions(folder))
     finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     layout.finish(folder, {**result, **computed_with, "finished": finished}, (layout.predictions_file(folder).name,))
-    log.info("%s: accuracy %.1f %% on %d images", shift_set.name, 100 * result["accuracy"], result["n"])
+    accuracy = 100 * result["accuracy"]
+    log.info("%s: %s: accuracy %.1f %% on %d images", label, shift_set.name, accuracy, result["n"], extra=_FILE_ONLY)
 
 
 def check_corruptions(shift_sets: Sequence[ShiftSet], settings: Mapping[str, Any], store: Pixels) -> None:

@@ -24,6 +24,7 @@ class HeadEvaluation:
     """A finished run, and the shift sets on which its head is to be evaluated.
 
     Attributes:
+        label: of the run.
         run: its folder.
         dataset: the settings of its dataset.
         classes: of the dataset.
@@ -31,6 +32,7 @@ class HeadEvaluation:
         shift_sets: the sets.
     """
 
+    label: str
     run: Path
     dataset: Mapping[str, Any]
     classes: Sequence[str]
@@ -86,7 +88,7 @@ class HeadEvaluation:
                     clusters=torch.tensor(shift_set.clusters).numpy(),
                 ),
             )
-            evaluation.record(folder, shift_set, computed_with)
+            evaluation.record(self.label, folder, shift_set, computed_with)
 
 
 def evaluate_heads(

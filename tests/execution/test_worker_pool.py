@@ -34,6 +34,7 @@ assert processes
 def fake_run(session: Session, job: Job) -> None:
     """What a run does depends on its seed."""
     log = logging.getLogger("synthaug.fake")
+    assert multiprocessing.get_start_method(allow_none=True) is None, "a data loader would import torch anew"
     if job.key.seed >= 20:
         _make_images(job)
     progress_bar.report(Step("trains", 1, 2, 1.0, trains=True))
@@ -46,6 +47,7 @@ def fake_run(session: Session, job: Job) -> None:
         _wait_until_stopped(job)
     session.announced.add(job.label)
     print(f"{job.label} prints")
+    log.warning("what every run warns of")
     log.info("%s ends", job.label)
     (Path(job.settings["output_dir"]) / job.label).write_text(str(os.getpid()), encoding="utf-8")
 
@@ -137,6 +139,7 @@ def test_runs_that_fail_or_are_killed_do_not_keep_the_others_from_running(
     assert {message for message in handler.messages if message.startswith("real-seed")} == {
         "real-seed1 failed", *(f"{label} ends" for label in ran)
     }  # fmt: skip
+    assert handler.messages.count("what every run warns of") == 1
     assert capfd.readouterr().err.count("prints") == 4
 
 

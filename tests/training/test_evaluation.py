@@ -68,6 +68,7 @@ def evaluate(study: Path, run: Path, shifts: dict[str, Shift], workers: int = 0,
     evaluation.check_corruptions(sets, used, data.store)
     plain = {"accelerator": "cpu", "devices": 1}
     evaluation.evaluate(
+        "real-seed0",
         run,
         used,
         sets,
