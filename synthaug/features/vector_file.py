@@ -40,10 +40,12 @@ class Vectors:
     Attributes:
         rows: key → row, of the keys that were asked for.
         values: (rows, D), a memory map of the file.
+        damaged: how many more would be there, had their records not changed on the disk.
     """
 
     rows: dict[str, int]
     values: NDArray[np.float32]
+    damaged: int = 0
 
 
 class VectorFile:
@@ -80,8 +82,11 @@ class VectorFile:
         if len(vectors.rows) < len(wanted):
             self.folder.mkdir(parents=True, exist_ok=True)
             with locks.exclusive(self.folder / ".lock", f"computes features by {self.name}"):
-                rows = self._read(wanted).rows  # another process may have computed them meanwhile
-                if missing := sorted(key for key in wanted if key not in rows):
+                vectors = self._read(wanted)  # another process may have computed them meanwhile
+                if vectors.damaged:
+                    damaged = plural(vectors.damaged, "record")
+                    log.warning("%s: %s changed on the disk, computed anew", self.folder / FEATURES, damaged)
+                if missing := sorted(key for key in wanted if key not in vectors.rows):
                     self._append(missing, compute)
             vectors = self._read(wanted)
         return vectors
@@ -96,12 +101,16 @@ class VectorFile:
         records = np.memmap(path, dtype=np.uint8, mode="c", shape=(count, self._size))
         wanted = {bytes.fromhex(key): key for key in keys}
         stored = records[:, :_KEY].tobytes()
-        rows: dict[str, int] = {}
+        rows, damaged = dict[str, int](), set[str]()
         for row in range(count):
             key = wanted.get(stored[row * _KEY : (row + 1) * _KEY])
-            if key is not None and key not in rows and _is_whole(records[row].tobytes()):
+            if key is None or key in rows:
+                continue
+            if _is_whole(records[row].tobytes()):
                 rows[key] = row
-        return Vectors(rows, records[:, _KEY:-_CHECK].view(np.float32))
+            else:
+                damaged.add(key)
+        return Vectors(rows, records[:, _KEY:-_CHECK].view(np.float32), len(damaged - rows.keys()))
 
     def _append(self, missing: list[str], compute: Callable[[list[str]], Batches]) -> None:
         self._require_room(len(missing))

@@ -147,6 +147,20 @@ def test_what_was_computed_before_a_kill_stays(tmp_path: Path) -> None:
     assert (tmp_path / "vectors" / FEATURES).stat().st_size == 9 * (32 + 12 + 8)
 
 
+def test_what_has_changed_on_the_disk_is_told_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = VectorFile(tmp_path / "vectors", 3, "made up", "0")
+    file.complete(keys(9), vectors)
+    path = tmp_path / "vectors" / FEATURES
+    content = bytearray(path.read_bytes())
+    for row in (2, 5):
+        content[row * (32 + 12 + 8) + 40] ^= 1
+    path.write_bytes(content)
+    assert not caplog.messages
+    for _ in range(2):
+        assert sorted(file.complete(keys(9), vectors).rows) == keys(9)
+        assert [message for message in caplog.messages if "2 records" in message] == caplog.messages[:1] != []
+
+
 def test_a_store_that_the_disk_has_no_room_for_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = SimpleNamespace(free=10**4)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
