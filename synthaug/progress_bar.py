@@ -24,7 +24,8 @@ class Step:
         done: of `total`.
         total: how much there is to do.
         seconds_left: until all is done; None where nothing is known of that.
-        trains: whether a run has begun to train, all of its images ready.
+        trains: whether a run has begun to train.
+        has_images: whether all images of a run are ready.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Step:
     total: int
     seconds_left: float | None = None
     trains: bool = False
+    has_images: bool = False
 
 
 class Bar(Protocol):

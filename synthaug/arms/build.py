@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from synthaug import locks
 from synthaug.arms import mixing, real_share, smoke_test
 from synthaug.arms.feedback import Round
 from synthaug.arms.mixing import Counts, Mix
@@ -488,18 +489,23 @@ def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:
     """
     keys = [sample.sha256 for sample in samples]
     path = store.folder / CLUSTERS
-    try:
-        recorded = read_json(path) if path.is_file() else {}
-    except UserError:  # damaged: computed again
-        recorded = {}
     name = hashlib.sha256("\n".join([str(fingerprints.RULE), *keys]).encode()).hexdigest()
+    recorded = _recorded_clusters(path)
     if name not in recorded:
-        recorded[name] = fingerprints.groups_of_lists(
-            [[fingerprints.fingerprint(store.image(key)) for key in keys]], near=True
-        )[0]
-        write_json(path, recorded)
-    numbers: list[int] = recorded[name]
-    return numbers
+        with locks.exclusive(store.folder / f".{CLUSTERS}.lock", "compares the test images"):
+            recorded = _recorded_clusters(path)
+            if name not in recorded:
+                prints = [fingerprints.fingerprint(store.image(key)) for key in keys]
+                recorded[name] = fingerprints.groups_of_lists([prints], near=True)[0]
+                write_json(path, recorded)
+    return recorded[name]
+
+
+def _recorded_clusters(path: Path) -> dict[str, list[int]]:
+    try:
+        return read_json(path) if path.is_file() else {}
+    except UserError:  # damaged: computed again
+        return {}
 
 
 def drops_conflicts(dataset: Mapping[str, Any]) -> bool:

@@ -26,15 +26,24 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     workers = min(session.workers, len(combinations))
     if not workers:
         return list(combinations)
-    from synthaug.execution import worker_pool
+    from synthaug.execution import beside_runs, worker_pool
 
     jobs = [session.jobs[combination] for combination in combinations]
-    worker_pool.preload_libraries()
+    worker_pool.preload_libraries(jobs)
     handlers = {study: _log_of(config, study) for study in sorted({job.study for job in jobs})}
-    for job in {preflight.dataset_key(job): job for job in jobs}.values():
+    datasets = {}
+    for key, job in {preflight.dataset_key(job): job for job in jobs}.items():
         logging.root.handlers[:] = handlers[job.study]
-        runner.prepare_dataset(session, job)
-    worker_pool.run_in_workers(session, combinations, workers, runner.record_failure, handlers)
+        if data := runner.prepare_dataset(session, job):
+            datasets[key] = data
+    worker_pool.run_in_workers(
+        session,
+        combinations,
+        workers,
+        runner.record_failure,
+        handlers,
+        lambda over: beside_runs.prepare_report(list(session.jobs.values()), datasets, over),
+    )
     return []
 
 

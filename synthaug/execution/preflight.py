@@ -5,6 +5,8 @@ does not know the classes must not come to light when the arms before it are don
 """
 
 import json
+import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,11 @@ from synthaug.generation.synthetic_set import Generator, SyntheticSet
 from synthaug.messages import plural
 from synthaug.runs import discovery, identity, layout, planning
 from synthaug.runs.budget import images_per_epoch
+from synthaug.screening.criteria import decode
 from synthaug.terminal import printable
 from synthaug.tracking import run_ids
+
+log = logging.getLogger(__name__)
 
 LONG_TAIL = ("imbalance", "imbalance_seed", "class_counts")  # keys of the dataset
 Scans = dict[DatasetKey, Divided | UserError | None]
@@ -82,10 +87,16 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
     if in_workers:
         from synthaug.execution import worker_pool
 
+        worker_pool.preload_libraries(pending)
+        # It ends with the command where a network is refused: folders appear whole, or not at all.
+        preparation = threading.Thread(target=_prepare_datasets, args=(session, pending), daemon=True)
+        preparation.start()
         inspection = worker_pool.call_in_worker_process(networks.inspect, with_classes)
     else:
         inspection = networks.inspect(with_classes)
     raise_all("No run was started:", inspection.problems)
+    if in_workers:
+        preparation.join()
     machine, text = Machine.current(inspection.devices), ""
     if in_workers:
         session.devices = inspection.devices
@@ -98,6 +109,41 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
     if text:
         print(printable(text))
     return inspection
+
+
+def _prepare_datasets(session: Session, jobs: Sequence[Job]) -> None:
+    """Write, list and decode the datasets that are yet to be written; what goes wrong is said where runs need them."""
+    for key, job in {dataset_key(job): job for job in jobs}.items():
+        if session.scans.get(key) is not None:
+            continue
+        dataset = job.settings["dataset"]
+        try:
+            write_dataset(session, dataset)
+            scan = build.list_real(dataset, job.output_dir, job.fold)
+            real = smoke_test.few_images(scan.real) if job.settings["debug"] else scan.real
+            decode(build.pixel_store(dataset, job.output_dir), [*real.train, *real.val, *real.test])
+            session.scans[key] = scan
+        except Exception:
+            log.debug("%s: its runs will say so", job.key.dataset, exc_info=True)
+
+
+def write_dataset(session: Session, dataset: Mapping[str, Any]) -> None:
+    """Have a dataset written; where that failed, the next runs need not wait for the same answer.
+
+    Args:
+        session: of the command.
+        dataset: the settings of the group `dataset`.
+    """
+    key = repr((dataset["root"], dataset["prepare"]))
+    if key in session.unwritable:
+        raise session.unwritable[key]
+    try:
+        build.prepare(dataset, instantiate)
+    except Exception as error:
+        reason = underlying(error)
+        if isinstance(reason, UserError):
+            session.unwritable[key] = reason
+        raise
 
 
 def comparisons(settings: Mapping[str, Any]) -> str | list[list[str]]:

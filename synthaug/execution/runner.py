@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from synthaug import locks
+from synthaug import locks, progress_bar
 from synthaug.allocator import keep_freed_memory
 from synthaug.arms import build, real_share, shift_sets
 from synthaug.arms.mixing import Counts, Mix
@@ -26,13 +25,14 @@ from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
-from synthaug.errors import UserError, explain, is_environmental, is_interruption, underlying
+from synthaug.errors import UserError, explain, is_environmental, is_interruption
 from synthaug.execution import feedback_rounds, networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.memory_errors import mendable
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
+from synthaug.progress_bar import Step
 from synthaug.runs import contents, identity, layout
 from synthaug.terminal import printable
 from synthaug.tracking import run_ids
@@ -191,6 +191,7 @@ def _train(session: Session, job: Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
     keep_freed_memory()
     arm = build_arm_of(session, job)
+    progress_bar.report(Step("begins", 0, 1, has_images=True))
     sets = pending_shift_sets(
         session, job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train]
     )
@@ -371,7 +372,7 @@ def read_real(session: Session, job: Job) -> build.RealData:
         job: a run on it.
     """
     dataset = job.settings["dataset"]
-    _prepare(session, dataset)
+    preflight.write_dataset(session, dataset)
     key = preflight.dataset_key(job)
     scan = session.scans.get(key)
     if not isinstance(scan, Divided):
@@ -379,8 +380,8 @@ def read_real(session: Session, job: Job) -> build.RealData:
     return build.read_real(dataset, job.output_dir, scan, job.settings["debug"])
 
 
-def prepare_dataset(session: Session, job: Job) -> None:
-    """Do once for all runs what each would do first: write, list and decode their dataset, and compare its test images.
+def prepare_dataset(session: Session, job: Job) -> build.RealData | None:
+    """Write, list and decode a dataset once for all its runs; None where it cannot be had, which they will say.
 
     Args:
         session: of the command.
@@ -390,25 +391,11 @@ def prepare_dataset(session: Session, job: Job) -> None:
         data = read_real(session, job)
     except Exception:
         log.debug("%s: its runs will say so", job.key.dataset, exc_info=True)
-        return
+        return None
     if not (job.study / job.key.dataset / layout.GROUPS).is_file():
         record_groups.record_groups(job, data.real)
     _announce_power(session, job, len(data.real.test))
-    build.clusters(data.real.test, data.store)
-
-
-def _prepare(session: Session, dataset: Mapping[str, Any]) -> None:
-    """Have a dataset written; where that failed, the next runs need not wait for the same answer."""
-    key = repr((dataset["root"], dataset["prepare"]))
-    if key in session.unwritable:
-        raise session.unwritable[key]
-    try:
-        build.prepare(dataset, instantiate)
-    except Exception as error:
-        reason = underlying(error)
-        if isinstance(reason, UserError):
-            session.unwritable[key] = reason
-        raise
+    return data
 
 
 def _announce_power(session: Session, job: Job, n_test: int) -> None:

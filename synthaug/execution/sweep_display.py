@@ -66,6 +66,10 @@ class SweepDisplay:
         self.failed += failed
         self.refresh()
 
+    def withdraw(self, job: Job) -> None:
+        """Take away the line of a run that is neither finished nor failed."""
+        self._running.pop(job.label).close()
+
     def refresh(self) -> None:
         """Bring the line of the sweep up to date; call it every second or so."""
         if self._bar is not None:

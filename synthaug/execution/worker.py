@@ -27,6 +27,8 @@ from synthaug.terminal import tolerant_output
 
 STOP = signal.SIGUSR2  # asks a worker to leave its run as Ctrl-C would
 PRELOADED = ("synthaug.execution.runner", "synthaug.training.fit", "synthaug.training.evaluation")
+# What its runs import of W&B: many classes that look up their source among all modules, so before the others.
+PRELOADED_FOR_WANDB = "wandb.apis.public"
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _GRACE = 30.0  # seconds in which a run can be left once the command is gone
 

@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
@@ -23,7 +24,17 @@ from synthaug.config.sweep import Combination
 from synthaug.errors import UserError
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_display import SweepDisplay
-from synthaug.execution.worker import PRELOADED, STOP, Assignment, Ended, Message, ProcessContext, work
+from synthaug.execution.worker import (
+    PRELOADED,
+    PRELOADED_FOR_WANDB,
+    STOP,
+    Assignment,
+    Ended,
+    Message,
+    ProcessContext,
+    work,
+)
+from synthaug.messages import plural
 from synthaug.progress_bar import Step
 
 log = logging.getLogger(__name__)
@@ -35,9 +46,14 @@ _Result = TypeVar("_Result")
 RecordFailure = Callable[[Job, Exception], None]
 
 
-def preload_libraries() -> None:
-    """Begin to import what every worker needs, in the process that workers are forked from."""
-    forkserver.set_forkserver_preload(list(PRELOADED))
+def preload_libraries(jobs: Iterable[Job]) -> None:
+    """Begin to import what every worker needs, in the process that workers are forked from.
+
+    Args:
+        jobs: the runs.
+    """
+    first = [PRELOADED_FOR_WANDB] if any(job.is_in_wandb for job in jobs) else []
+    forkserver.set_forkserver_preload([*first, *PRELOADED])
     forkserver.ensure_running()
     atexit.unregister(end_server)
     atexit.register(end_server)
@@ -62,7 +78,6 @@ def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _
         function: of a module.
         argument: of it.
     """
-    preload_libraries()
     with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), _ignore_interrupts) as pool:
         return pool.submit(function, argument).result()
 
@@ -77,6 +92,7 @@ def run_in_workers(
     workers: int,
     record_failure: RecordFailure,
     handlers: Mapping[Path, list[logging.Handler]],
+    meanwhile: Callable[[threading.Event], None] = lambda over: None,
 ) -> None:
     """Bring runs to their end in worker processes; each failure is recorded, and the others go on.
 
@@ -88,15 +104,20 @@ def run_in_workers(
         workers: how many run at a time.
         record_failure: writes down that a run has failed.
         handlers: study → where its log goes.
+        meanwhile: what this process does once the first runs have begun, in a thread; the event is set at their end.
     """
-    preload_libraries()
-    pending = [(combination, session.jobs[combination]) for combination in combinations]
-    waiting = [job for _, job in pending]
-    display = SweepDisplay(list(session.jobs.values()), waiting, workers)
-    sweep = _Sweep(session, pending, waiting, workers, display, record_failure, handlers)
+    pending = [session.jobs[combination] for combination in combinations]
+    display = SweepDisplay(list(session.jobs.values()), pending, workers)
+    sweep = _Sweep(session, pending, workers, display, record_failure, handlers)
+    over = threading.Event()
+    thread = threading.Thread(target=meanwhile, args=(over,), daemon=True)
     with _as_interrupt(signal.SIGTERM):
         try:
+            sweep.assign_runs()
+            thread.start()
             sweep.run()
+            over.set()
+            thread.join()
         except KeyboardInterrupt:
             sweep.stop()
             sys.exit(130)
@@ -152,8 +173,7 @@ class _Sweep:
     def __init__(
         self,
         session: Session,
-        pending: list[tuple[Combination, Job]],
-        waiting: list[Job],
+        pending: list[Job],
         workers: int,
         display: SweepDisplay,
         record_failure: RecordFailure,
@@ -161,7 +181,8 @@ class _Sweep:
     ) -> None:
         self.session = session
         self.pending = pending
-        self.waiting = waiting
+        self.combinations = {job.folder: combination for combination, job in session.jobs.items()}
+        self.killed: set[Path] = set()  # folders of runs that are tried again
         self.most = workers
         self.display = display
         self.record_failure = record_failure
@@ -173,7 +194,7 @@ class _Sweep:
         self._process_context = ProcessContext.current()
 
     def run(self) -> None:
-        while self._assign_runs() or any(worker.job for worker in self.workers):
+        while self.assign_runs() or any(worker.job for worker in self.workers):
             self._receive(_TICK)
             self.display.refresh()
 
@@ -202,22 +223,24 @@ class _Sweep:
             worker.output.close()
         self.display.close()
 
-    def _assign_runs(self) -> bool:
+    def assign_runs(self) -> bool:
         """Give each idle worker a run, and start workers for further ones; False where no run is left."""
         while self.pending:
             in_making = {shared_set(worker.job) for worker in self.workers if worker.job and worker.prepares}
-            number = choose_next([shared_set(job) for job in self.waiting], in_making - {None}, self.complete)
+            number = choose_next([shared_set(job) for job in self.pending], in_making - {None}, self.complete)
             if number is None or not (worker := self._idle_worker()):
                 break
-            combination, job = self.pending.pop(number)
-            del self.waiting[number]
+            job = self.pending.pop(number)
             worker.job, worker.prepares = job, shared_set(job) not in self.complete
             self.display.begin(job)
+            assignment = Assignment(self.combinations[job.folder], frozenset(self.session.announced))
             with contextlib.suppress(OSError):  # killed since: `_receive` finds it
-                worker.channel.send(Assignment(combination, frozenset(self.session.announced)))
+                worker.channel.send(assignment)
         return bool(self.pending)
 
     def _idle_worker(self) -> _Worker | None:
+        if sum(worker.job is not None for worker in self.workers) >= self.most:  # fewer since one was killed
+            return None
         idle = next((worker for worker in self.workers if worker.job is None), None)
         return idle or (self._start() if len(self.workers) < self.most else None)
 
@@ -258,7 +281,7 @@ class _Sweep:
     def _handle_message(self, worker: _Worker, message: Message) -> None:
         assert worker.job is not None, "a worker without a run sends nothing"
         if isinstance(message, Step):
-            if message.trains and worker.prepares:  # its images are complete, and so are those of others
+            if message.has_images and worker.prepares:  # its images are complete, and so are those of others
                 worker.prepares = False
                 self.complete.add(shared_set(worker.job))
             self.display.advance(worker.job, message)
@@ -292,13 +315,33 @@ class _Sweep:
         self.workers.remove(worker)
         if (job := worker.job) is None:
             return
-        if not stopping:
+        if stopping:
+            self.display.withdraw(job)
+        elif worker.process.exitcode == -signal.SIGKILL and job.folder not in self.killed:
+            self._try_again(job)
+        else:
             self.session.failed.append(job.label)
             with self.display.above():
                 self.record_failure(job, UserError(_exit_reason(worker.process.exitcode)))
-            if worker.process.exitcode == -signal.SIGKILL and self.most > 1:
-                self.most -= 1
-        self.display.end(job, failed=not stopping)
+            self.display.end(job, failed=True)
+
+    def _try_again(self, job: Job) -> None:
+        """Put a run whose process was killed behind all others, with fewer at a time: memory has run out, most likely.
+
+        It resumes from its last epoch.
+        """
+        self.killed.add(job.folder)
+        self.most = max(1, self.most - 1)
+        self.pending.append(job)
+        self.display.withdraw(job)
+        self.display.workers = self.most
+        with self.display.above():
+            log.warning(
+                "%s: its process was killed, as the system does where memory runs out; it is tried once more at the "
+                "end, and from here on with %s at a time",
+                job.label,
+                plural(self.most, "run"),
+            )
 
     def _print_output(self, worker: _Worker) -> None:
         """Print whole lines of what libraries have printed in a worker."""

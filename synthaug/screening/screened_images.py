@@ -269,6 +269,7 @@ class ScreenedImages:
             self._criteria = [*([self._list] if self._list else []), *criteria]
         judged = self._read()
         total = sum(len(candidates[name]) - len(judged[name]) for name in names)
+        self._decode_needed(candidates, names, counts)
         with progress_bar.bar("screening", total) as bar:
             for name in names:
                 verdicts, of_class = judged[name], candidates[name]
@@ -285,6 +286,19 @@ class ScreenedImages:
                     bar.update(len(chunk))
         self._write(list(candidates))
         self._is_reported = False
+
+    def _decode_needed(
+        self, candidates: Mapping[str, Sequence[Candidate]], names: Sequence[str], counts: Mapping[str, int]
+    ) -> None:
+        """Decode the first chunk of each class, of a generator no more than it needs: the store is written once."""
+        judged = self._read()
+        needed = [
+            candidate.sample
+            for name in names
+            for last in [len(judged[name]) + (min(_CHUNK, counts[name]) if self.grows else _CHUNK)]
+            for candidate in candidates[name][:last]
+        ]
+        decode(self._store, needed)
 
     def _judge_chunk(self, chunk: Sequence[Candidate]) -> list[Verdict]:
         bad = decode(self._store, [candidate.sample for candidate in chunk])

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +129,12 @@ class PredictionWriter(Callback):
     Args:
         folder: where to write.
         samples: the images of the test set, in its order.
-        clusters: of the images, see `Predictions`.
+        clusters: gives those of the images, see `Predictions`; called once there are predictions.
         classes: names.
     """
 
     def __init__(
-        self, folder: Path, samples: Sequence[Sample], clusters: Sequence[int], classes: Sequence[str]
+        self, folder: Path, samples: Sequence[Sample], clusters: Callable[[], Sequence[int]], classes: Sequence[str]
     ) -> None:
         self.folder = folder
         self.samples = samples
@@ -161,6 +161,6 @@ class PredictionWriter(Callback):
                 predicted=ordered.argmax(axis=1),
                 probabilities=ordered,
                 classes=self.classes,
-                clusters=torch.tensor(self.clusters).numpy(),
+                clusters=torch.tensor(self.clusters()).numpy(),
             ),
         )

@@ -4,6 +4,7 @@ import datetime
 import logging
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def evaluate(
     best = require_checkpoint(run)
     model = make_model(classes=list(classes), seed=settings["seed"])
     model.load_state_dict(load_tensors(best)["state_dict"])
-    writer = PredictionWriter(run, [], [], classes)
+    writer = PredictionWriter(run, [], list, classes)
     trainer = make_trainer(
         logger=False, callbacks=[writer], default_root_dir=run, enable_checkpointing=False, **TRAINER_ARGUMENTS
     )
@@ -70,7 +71,7 @@ def evaluate(
     with progress_bar.bar("shift sets", len(shift_sets), "set") as bar:
         for shift_set in shift_sets:
             writer.folder = layout.shift_folder(run, shift_set.name)
-            writer.samples, writer.clusters = shift_set.samples, shift_set.clusters
+            writer.samples, writer.clusters = shift_set.samples, partial(list, shift_set.clusters)
             trainer.test(model, datamodule=_datamodule(shift_set, settings, store), verbose=False)
             if trainer.is_global_zero:
                 computed_with = computed_with or provenance(trainer)  # known once the processes have started

@@ -4,13 +4,14 @@ import datetime
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 from pytorch_lightning.loggers import Logger
 
-from synthaug.arms import feedback
+from synthaug.arms import build, feedback
 from synthaug.arms.build import Arm, synthetic_folder
 from synthaug.arms.epoch_images import EpochImages, epoch_images
 from synthaug.data.augment import Augmentation
@@ -74,6 +75,7 @@ def fit_and_test(
     data = datamodule(arm, settings, model.pretrain_epochs)
     model.check_batch_size(data.train_batches().batch_size, settings["dataset"]["image_size"])
     validation = validation_images(arm, settings)
+    clusters = partial(build.clusters, arm.real.test, arm.store)
     files = AtomicCheckpointIO()
     history = History(folder, first=model.pretrain_epochs, is_last=not validation.choose)
     trainer = make_trainer(
@@ -81,7 +83,7 @@ def fit_and_test(
         callbacks=[
             history,
             Progress(run_label(name, key), place),
-            PredictionWriter(folder, arm.real.test, arm.clusters, arm.real.classes),
+            PredictionWriter(folder, arm.real.test, clusters, arm.real.classes),
             Checkpoints(folder, history, files),
         ],
         default_root_dir=folder,

@@ -37,11 +37,11 @@ def fake_run(session: Session, job: Job) -> None:
     assert multiprocessing.get_start_method(allow_none=True) is None, "a data loader would import torch anew"
     if job.key.seed >= 20:
         _make_images(job)
-    progress_bar.report(Step("trains", 1, 2, 1.0, trains=True))
+    progress_bar.report(Step("begins", 0, 1, has_images=True))
     if job.key.seed == 1:
         session.failed.append(job.label)
         log.error("%s failed", job.label)
-    elif job.key.seed == 2:
+    elif job.key.seed in (2, 5) and not _is_last_attempt(job):
         os.kill(os.getpid(), signal.SIGKILL)
     elif 10 <= job.key.seed < 20:
         _wait_until_stopped(job)
@@ -64,6 +64,14 @@ def _make_images(job: Job) -> None:
     time.sleep(0.4)  # as long as it takes to start further processes
     (folder / "making").rmdir()
     (folder / "complete").touch()
+
+
+def _is_last_attempt(job: Job) -> bool:
+    """Whether a run is to live: number 2 is always killed, number 5 the first time."""
+    attempts = Path(job.settings["output_dir"]) / f"attempts of {job.label}"
+    with attempts.open("a", encoding="utf-8") as stream:
+        stream.write(f"{sorted(path.name for path in attempts.parent.glob('real-seed*'))}\n")
+    return job.key.seed == 5 and len(attempts.read_text(encoding="utf-8").splitlines()) == 2
 
 
 def _wait_until_stopped(job: Job) -> None:
@@ -106,7 +114,6 @@ def run(
     mix: str = "real",
 ) -> tuple[Session, list[tuple[str, str]]]:
     """Carry out fake runs; the session, and the failures that were recorded."""
-    monkeypatch.setattr(worker_pool, "preload_libraries", lambda: None)
     monkeypatch.setenv(COMMAND, str(os.getpid()))
     monkeypatch.setattr(logging.root, "level", logging.INFO)
     schema.register()
@@ -126,29 +133,35 @@ def run(
 def test_runs_that_fail_or_are_killed_do_not_keep_the_others_from_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    session, recorded = run(tmp_path, monkeypatch, handler, "0,1,2,3,4")
+    session, recorded = run(tmp_path, monkeypatch, handler, "0,1,2,3,4,5")
     assert sorted(session.failed) == ["real-seed1", "real-seed2"]
     ((label, message),) = recorded
     assert label == "real-seed2"
     assert "SIGKILL" in message
+    attempts = {seed: (tmp_path / f"attempts of real-seed{seed}").read_text(encoding="utf-8") for seed in (2, 5)}
+    assert [len(text.splitlines()) for text in attempts.values()] == [2, 2]
+    finished = {f"real-seed{seed}" for seed in (0, 1, 3, 4)}
+    last = attempts[2].splitlines()[-1]
+    assert all(label in last for label in finished), "it is tried again once all others are finished"
     ran = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("real-seed*")}
-    assert ran.keys() == {f"real-seed{seed}" for seed in (0, 1, 3, 4)}
+    assert ran.keys() == finished | {"real-seed5"}
     assert len(set(ran.values())) < len(ran), "a worker has more than one run"
     assert str(os.getpid()) not in ran.values()
     assert session.announced == set(ran)
-    assert {message for message in handler.messages if message.startswith("real-seed")} == {
+    assert {message for message in handler.messages if message.startswith("real-seed") and ":" not in message} == {
         "real-seed1 failed", *(f"{label} ends" for label in ran)
     }  # fmt: skip
     assert handler.messages.count("what every run warns of") == 1
-    assert capfd.readouterr().err.count("prints") == 4
+    assert capfd.readouterr().err.count("prints") == 5
 
 
 def test_images_that_a_killed_process_was_making_are_resumed_by_one_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any
 ) -> None:
     session, recorded = run(tmp_path, monkeypatch, handler, "20,21,22,23", workers=3, mix="55")
-    assert [label for label, _ in recorded] == session.failed == ["55-seed20"]
-    assert {path.name for path in tmp_path.glob("55-seed*")} == {"55-seed21", "55-seed22", "55-seed23"}
+    assert not recorded
+    assert not session.failed
+    assert {path.name for path in tmp_path.glob("55-seed*")} == {f"55-seed{seed}" for seed in (20, 21, 22, 23)}
 
 
 def test_the_process_that_workers_are_forked_from_ends_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

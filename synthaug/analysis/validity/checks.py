@@ -15,6 +15,7 @@ from synthaug.analysis.training_images import locator
 from synthaug.analysis.validity import design, overlap, run_agreement, shortcuts, sources
 from synthaug.analysis.validity.check_result import Check, by_severity
 from synthaug.analysis.validity.pretraining import pretraining_checks
+from synthaug.analysis.validity.sources import Sources
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 
@@ -31,15 +32,19 @@ def validity_checks(study: Path, group: Group) -> tuple[Check, ...]:
     """
     of_predictions = [*run_agreement.run_checks(group), *design.arm_checks(group), *overlap.duplicates_check(group)]
     of_predictions += pretraining_checks(group)
-    return by_severity([*of_predictions, *_image_checks(study, group)])
+    return by_severity([*of_predictions, *image_checks(study, group.dataset, sources.sources(group))])
 
 
-def _image_checks(study: Path, group: Group) -> list[Check]:
-    """Return the checks that read images, computed again only if the images or the checks have changed."""
-    images = sources.sources(group)
+def image_checks(study: Path, name: str, images: Sources) -> list[Check]:
+    """Return the checks that read images, computed again only if the images or the checks have changed.
+
+    Args:
+        study: its folder.
+        name: of the dataset.
+        images: that the checks read.
+    """
     locate = locator(study)
     inputs = hashlib.sha256("\n".join(sources.fingerprint_lines(images, locate)).encode()).hexdigest()
-    name = group.dataset
     cache = _read_cache(study / CACHE)
     if name in cache and cache[name]["inputs"] == inputs:
         return [Check(**check) for check in cache[name]["checks"]]

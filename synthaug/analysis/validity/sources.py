@@ -1,6 +1,6 @@
 """The images that the checks of a study read."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.files import file_state
 from synthaug.runs.contents import MixRow, UnreadableFileError
+from synthaug.runs.discovery import Run
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,20 @@ def sources(group: Group) -> Sources:
     test = tuple((group.paths[row], group.class_names[group.labels[row]]) for row in rows)
     digests = {str((run.result or {})["data"]["test"]) for run in runs} if group.folds is not None else set()
     return Sources(train, test, digests.pop() if digests else group.test_digest, problems)
+
+
+def of_begun_runs(runs: Sequence[Run], test: tuple[tuple[str, str], ...], test_digest: str) -> Sources:
+    """Return what `sources` will choose once runs are finished, if all of them come to their end.
+
+    Args:
+        runs: of one dataset without folds, each with its list of training images.
+        test: paths and classes of the test images.
+        test_digest: of them.
+    """
+    listed = {origin: [tuple(listed_images(run, origin)) for run in runs] for origin in (REAL, SYNTHETIC)}
+    train = {origin: max(of_runs, key=len, default=()) for origin, of_runs in listed.items()}
+    problems = {origin: Reason("no_images_of_origin", {"origin": origin}) for origin, rows in train.items() if not rows}
+    return Sources(train, test, test_digest, problems)
 
 
 def fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from synthaug.analysis.comparison.compare import compare
-from synthaug.analysis.validity import checks, probe, shortcuts
+from synthaug.analysis.validity import checks, probe, shortcuts, sources
 from synthaug.analysis.validity.check_result import (
     INCOMPLETE,
     PASSED,
@@ -19,7 +19,7 @@ from synthaug.analysis.validity.check_result import (
     tags,
 )
 from synthaug.files import read_json, write_json
-from synthaug.runs import layout
+from synthaug.runs import discovery, layout, planning
 from tests.factories.origins import make_pictured_study
 from tests.factories.studies import MadeUp, make_study, run_folder
 
@@ -93,6 +93,18 @@ def test_checks_of_images_are_kept_until_a_file_changes(tmp_path: Path, monkeypa
     (study / checks.CACHE).write_text("{", encoding="utf-8")
     assert checks_of(study)["files"].severity == WARNING
     assert read, "a damaged file is written again"
+
+
+def test_images_of_runs_that_have_begun_are_those_of_their_report(tmp_path: Path) -> None:
+    study = make_pictured_study(tmp_path)
+    group = compare(study).groups[0]
+    finished = sources.sources(group)
+    for arm in ("real", "64", "real40"):
+        (run_folder(study, arm) / layout.RESULT).unlink()
+    begun = discovery.find_runs(study, planning.read_plan(study))
+    assert finished.test_digest
+    assert sources.of_begun_runs(begun, finished.test, finished.test_digest) == finished
+    assert {len(rows) for rows in finished.train.values()} == {60, 36}
 
 
 def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
