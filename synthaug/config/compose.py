@@ -116,6 +116,13 @@ class Composer:
         loader = GlobalHydra.instance().config_loader()
         return loader.get_group_options(group, config_name=self._config_name, overrides=self._hydra_overrides)
 
+    def missing_choice(self, override: str) -> str | None:
+        """Return why a plain name cannot be chosen, without the time of a composition; None where it may be."""
+        group, _, value = override.partition("=")
+        name = value.strip("'\"")
+        is_name = group in GROUPS and group not in SEVERAL and re.fullmatch(r"[\w.-]+", name) and name != "null"
+        return _unknown_choice(group, name, self) if is_name and name not in self.choices(group) else None
+
     def _can_compose(self, overrides: Sequence[str]) -> bool:
         try:
             self.compose(overrides)

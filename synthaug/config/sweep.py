@@ -110,6 +110,8 @@ def sweep_jobs(
     if master is not None and _has_study_sweeper(master):
         params = [normalize_override(f"{key}={value}") for key, value in (master.hydra.sweeper.params or {}).items()]
         values = _with_folds(master, _expanded([*composer.parse(params, errors), *parsed], errors), errors)
+    lines = itertools.chain(*values.values())
+    errors |= {line: reason for line in lines if (reason := composer.missing_choice(line))}
     combinations = list(itertools.product(*values.values())) if values or not fixed else [tuple(fixed.values())]
     if errors and master is not None:  # nothing will run: a wrong key needs no composition of each run
         problems = validate(without_hydra(master), typed_keys(master.hydra))
@@ -175,7 +177,7 @@ def _checked_jobs(
         if combination in done:
             jobs[combination] = done[combination]
             continue
-        if (errors or problems) and all(item in seen or _is_shipped(item) for item in combination):
+        if (errors or problems) and all(item in {*seen, *errors} or _is_shipped(item) for item in combination):
             continue
         seen.update(combination)
         config = composer.compose_valid(combination, errors)

@@ -1,5 +1,6 @@
 """Compositions that are derived from another one are what Hydra would have composed."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from synthaug.config import schema
 from synthaug.config.compose import Composer, initialized_hydra
+from synthaug.config.sweep import sweep_jobs
+from synthaug.errors import UserError
 
 VALUES = {
     "seed": st.integers(0, 9).map(str),
@@ -138,6 +141,18 @@ def test_runs_that_differ_in_their_mix_and_in_single_values_are_composed_once(
     used.compose(["mix=real", "seed=0", "model.lr=0.1", "shift=corruptions"])
     assert len(calls) == 3
     assert set(composer.choices("mix")) == {path.stem for path in (schema.CONF / "mix").iterdir()}
+
+
+def test_a_choice_that_is_missing_is_told_of_without_composing_the_runs(
+    composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master = composer.compose([])
+    monkeypatch.setattr(Composer, "_compose_files", lambda used, overrides: pytest.fail(str(overrides)))
+    with pytest.raises(UserError) as raised:
+        sweep_jobs(Composer(), ["mix=real,'56',62"], master)
+    assert re.findall("there is no mix (.*?);", str(raised.value)) == ["56", "62"]
+    usable = ["mix='55'", "mix=null", "logger=[csv,wandb]", "seed=1"]
+    assert not any(composer.missing_choice(override) for override in usable)
 
 
 def test_a_value_that_cannot_be_applied_is_explained(composer: Composer, tmp_path: Path) -> None:
