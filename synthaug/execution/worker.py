@@ -11,7 +11,8 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from logging.handlers import QueueHandler
 from multiprocessing import connection, parent_process
@@ -137,6 +138,24 @@ def work(channel: Connection, output: Connection, session: Session, context: Pro
         sys.exit(130)
     finally:
         outgoing.close()
+
+
+def send_result(channel: Connection, function: Callable[[Any], Any], argument: Any) -> None:
+    """Send what a function returns or raises; Ctrl-C is for the command.
+
+    Args:
+        channel: to the command.
+        function: of a module.
+        argument: of it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_stop_without_parent, daemon=True).start()
+    try:
+        result = function(argument)
+    except Exception as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        result = error
+    channel.send(result)
 
 
 def _run_assignments(channel: Connection, outgoing: "_Outgoing", session: Session) -> None:

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
@@ -32,6 +31,7 @@ from synthaug.execution.worker import (
     Ended,
     Message,
     ProcessContext,
+    send_result,
     work,
 )
 from synthaug.messages import plural
@@ -54,7 +54,8 @@ def preload_libraries(jobs: Iterable[Job]) -> None:
     """
     first = [PRELOADED_FOR_WANDB] if any(job.is_in_wandb for job in jobs) else []
     forkserver.set_forkserver_preload([*first, *PRELOADED])
-    forkserver.ensure_running()
+    with _handling(signal.SIGINT, signal.SIG_IGN):  # as that process does, else Ctrl-C shows where its imports are
+        forkserver.ensure_running()
     atexit.unregister(end_server)
     atexit.register(end_server)
 
@@ -74,16 +75,32 @@ def end_server() -> None:
 def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
     """Call a function in a process of its own, which has the libraries of workers; return what it returns.
 
+    The process is killed where this one is interrupted: it may wait for a hub.
+
     Args:
         function: of a module.
         argument: of it.
+
+    Raises:
+        Exception: what the function raises; `UserError` where its process is killed.
     """
-    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver"), _ignore_interrupts) as pool:
-        return pool.submit(function, argument).result()
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    context = multiprocessing.get_context("forkserver")
+    results, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=send_result, args=(theirs, function, argument))
+    process.start()
+    theirs.close()
+    try:
+        result: _Result | Exception = results.recv()
+    except EOFError:
+        process.join(_GRACE)
+        raise UserError(f"The networks cannot be tried: {_exit_reason(process.exitcode)}") from None
+    finally:
+        process.kill()
+        process.join()
+        results.close()
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def run_in_workers(
@@ -111,7 +128,7 @@ def run_in_workers(
     sweep = _Sweep(session, pending, workers, display, record_failure, handlers)
     over = threading.Event()
     thread = threading.Thread(target=meanwhile, args=(over,), daemon=True)
-    with _as_interrupt(signal.SIGTERM):
+    with _handling(signal.SIGTERM, signal.default_int_handler):  # as Ctrl-C
         try:
             sweep.assign_runs()
             thread.start()
@@ -126,9 +143,9 @@ def run_in_workers(
 
 
 @contextlib.contextmanager
-def _as_interrupt(number: signal.Signals) -> Iterator[None]:
-    """Treat a signal as Ctrl-C in the block."""
-    before = signal.signal(number, signal.default_int_handler)
+def _handling(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Handle a signal in another way in the block; processes that start in it ignore it where it is ignored."""
+    before = signal.signal(number, handler)
     try:
         yield
     finally:

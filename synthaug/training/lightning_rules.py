@@ -112,6 +112,8 @@ def quiet_libraries() -> None:
         ".*in eval mode at the start of training.*",
         # GoogLeNet and Inception from scratch: announces a change of torchvision.
         "The default weight initialization of",
+        # Networks in channels_last under ddp; nothing that a user could change.
+        "Grad strides do not match bucket view strides",
         # Lightning's own use of what PyTorch has renamed since.
         ".*LeafSpec.*is deprecated.*",
     ):

@@ -19,6 +19,7 @@ from synthaug import progress_bar
 from synthaug.config import schema
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
+from synthaug.errors import UserError
 from synthaug.execution import worker_pool
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_time import makespan
@@ -170,6 +171,39 @@ def test_the_process_that_workers_are_forked_from_ends_with_the_command(monkeypa
     worker_pool.end_server()
     assert server.wait(10) == -signal.SIGKILL
     worker_pool.end_server()
+
+
+def test_the_process_that_imports_the_libraries_ignores_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[Any] = []
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(multiprocessing.forkserver, "set_forkserver_preload", lambda names: None)
+    monkeypatch.setattr(
+        multiprocessing.forkserver, "ensure_running", lambda: handlers.append(signal.getsignal(signal.SIGINT))
+    )
+    worker_pool.preload_libraries([])
+    assert handlers == [signal.SIG_IGN]
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def _double(text: str) -> int:
+    return 2 * int(text)
+
+
+def _signal_and_wait(process: int) -> None:
+    os.kill(process or os.getpid(), signal.SIGINT if process else signal.SIGKILL)
+    time.sleep(60)
+
+
+def test_a_call_in_another_process_ends_with_the_command_or_says_why_it_cannot() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        worker_pool.call_in_worker_process(_signal_and_wait, os.getpid())
+    assert multiprocessing.active_children() == []
+    with pytest.raises(UserError, match="SIGKILL"):
+        worker_pool.call_in_worker_process(_signal_and_wait, 0)
+    assert worker_pool.call_in_worker_process(_double, "5") == 10
+    with pytest.raises(ValueError, match="five") as raised:
+        worker_pool.call_in_worker_process(_double, "five")
+    assert "in _double" in raised.value.__notes__[0], "where it was raised"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
