@@ -122,7 +122,7 @@ def decodes(arms: int, seeds: int, epochs: int, paths: Sequence[Path], folder: P
         paths: of all images.
         folder: of the store, which does not exist yet.
     """
-    with mock.patch.object(pixels, "try_decode", wraps=pixels.try_decode) as decoding:
+    with mock.patch.object(pixels, "try_decode_sizes", wraps=pixels.try_decode_sizes) as decoding:
         for _ in range(arms * seeds):  # runs
             samples = first(paths, folder)
             for _ in range(epochs):

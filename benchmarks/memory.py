@@ -3,8 +3,9 @@
     python -m benchmarks.memory                    # 1,000, 10,000 and 100,000 files of 8 pixels: four minutes
 
 A process each lists a dataset, hashes and decodes its files, draws an arm and reads an epoch and the test set; what the
-peaks differ by is what an image takes. A second process does the same again with the store at hand. Anonymous memory
-alone is counted: pages of files are the system's to take back.
+peaks differ by is what an image takes, which the last columns say: bytes an image beyond the row with fewest images. A
+second process does the same again with the store at hand. Anonymous memory alone is counted: pages of files are the
+system's to take back.
 """
 
 import argparse
@@ -102,11 +103,12 @@ def read_images(root: Path, output: Path) -> dict[str, int]:
     return {"before": before, "held": held, "peak": peak.bytes}
 
 
-def measure(count: int) -> None:
+def measure(count: int, fewest: dict[str, tuple[int, float, float]]) -> None:
     """Print the memory of reading so many images, the first time and again.
 
     Args:
         count: of the images.
+        fewest: is given the images and the memory of each first row, beyond which the later ones count.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -117,13 +119,15 @@ def measure(count: int) -> None:
             start = time.perf_counter()
             answer = subprocess.run(command, capture_output=True, text=True, check=True)
             used = json.loads(answer.stdout.splitlines()[-1])
-            held, peak = ((used[key] - used["before"]) / 2**20 for key in ("held", "peak"))
-            each = 2**20 / count
+            held, peak = (used[key] - used["before"] for key in ("held", "peak"))
+            base, base_held, base_peak = fewest.setdefault(run, (count, held, peak))
+            further = max(1, count - base)
+            each = (
+                f"{(held - base_held) / further:,.0f} | {(peak - base_peak) / further:,.0f}" if count > base else " | "
+            )
             seconds = time.perf_counter() - start
             print(
-                f"| {count:,} | {run} | {held:.0f} | {peak:.0f} | {held * each:,.0f} | {peak * each:,.0f} | "
-                f"{seconds:.0f} |",
-                flush=True,
+                f"| {count:,} | {run} | {held / 2**20:.1f} | {peak / 2**20:.1f} | {each} | {seconds:.0f} |", flush=True
             )
 
 
@@ -141,8 +145,9 @@ def main() -> None:
         return
     print("| images | | held, MiB | peak, MiB | held, bytes an image | peak, bytes an image | s |")
     print("|---:|---|---:|---:|---:|---:|---:|")
+    fewest: dict[str, tuple[int, float, float]] = {}
     for count in arguments.counts:
-        measure(count)
+        measure(count, fewest)
 
 
 if __name__ == "__main__":

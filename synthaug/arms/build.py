@@ -170,7 +170,11 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path, fold: Fold | None = 
         refuse_bad(bad, dataset)
 
     with hash_cache(dataset, output_dir) as hashes:
-        rest = (refuse, hashes.sha256, drops_conflicts(dataset))
+
+        def read(images: Mapping[str, Path]) -> Any:
+            return fingerprints.fingerprint_into(pixel_store(dataset, output_dir), images)
+
+        rest = (refuse, hashes.sha256, drops_conflicts(dataset), read)
         if fold is None:
             divided = splitting.divide(root, split_folders, rule, folder, *rest)
         else:

@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -157,46 +157,73 @@ def by_torch(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(shrunk[0].permute(1, 2, 0).numpy())  # as it is
 
 
+Size = tuple[int | None, Shrink]  # longest short side in pixels, None for any; and how larger images are shrunk
+
+
 def decode(source: Path | bytes, short_side: int | None, shrink: Shrink = by_pillow) -> NDArray[np.uint8]:
-    """Decode an image file to upright RGB (H, W, 3), shrunk so that its short side is at most `short_side`.
+    """Decode an image file as `decode_sizes` does, to one size.
+
+    Args:
+        source: the file, or its content.
+        short_side: in pixels; None: the image is not shrunk.
+        shrink: how it is shrunk, `by_pillow` or `by_torch`.
+    """
+    return decode_sizes(source, [(short_side, shrink)])[0]
+
+
+def decode_sizes(source: Path | bytes, sizes: Sequence[Size]) -> list[NDArray[np.uint8]]:
+    """Decode an image file once to upright RGB (H, W, 3), and shrink it to each of several sizes.
 
     Pillow decodes, and fully: torchvision's decoder crashes the process on some damaged files, and the header alone
     does not show that a file is truncated. Of an animation the first frame is decoded.
 
     Args:
         source: the file, or its content.
-        short_side: in pixels; None: the image is not shrunk.
-        shrink: how it is shrunk, `by_pillow` or `by_torch`.
+        sizes: to each of which it is shrunk where it is larger. Huge images are decoded for each.
 
     Raises:
         RefusedImageError: too large, too slow, or of values whose scale cannot be known.
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
     content = source.read_bytes() if isinstance(source, Path) else source
-    short_side = short_side or _ENDLESS
     try:
-        return _decode(_TimedContent(content), short_side, shrink)
+        return _decode(content, sizes)
     except RefusedImageError:
         raise
     except ValueError:  # what Pillow raises where the text of a PNG exceeds its limits
         pixels_alone = _without_metadata(content)
         if pixels_alone == content:
             raise
-        return _decode(_TimedContent(pixels_alone), short_side, shrink)
+        return _decode(pixels_alone, sizes)
 
 
-def _decode(stream: BinaryIO, short_side: int, shrink: Shrink) -> NDArray[np.uint8]:
-    with open_image(stream) as opened:
+def _decode(content: bytes, sizes: Sequence[Size]) -> list[NDArray[np.uint8]]:
+    with open_image(_TimedContent(content)) as opened:
         huge = opened.width * opened.height > HUGE
+        if huge and len(sizes) > 1:
+            return [image for size in sizes for image in _decode(content, [size])]
         with _one_huge_image if huge else contextlib.nullcontext():
             if huge:
-                image, (width, height) = _load_huge(opened, short_side)
+                image, (width, height) = _load_huge(opened, sizes[0][0] or _ENDLESS)
             else:
                 with _memory.hold(_needed(opened)):
                     image = _in_bands(_load(opened), _white_is_zero(opened))
                 width, height = image.size
+    return [_shrunk(image, (width, height), *size) for size in sizes]
+
+
+def _shrunk(image: Image.Image, original: tuple[int, int], short_side: int | None, shrink: Shrink) -> NDArray[np.uint8]:
+    """Return the pixels of an image whose short side is at most `short_side`.
+
+    Args:
+        image: RGB.
+        original: width and height before it was decoded coarsely.
+        short_side: in pixels.
+        shrink: how it is shrunk.
+    """
+    width, height = original
     shortest = min(width, height)
-    if shortest > short_side:
+    if short_side is not None and shortest > short_side:
         scale = short_side / shortest
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         return shrink(image, size)
@@ -430,6 +457,18 @@ def try_decode(key: str | None, path: Path, short_side: int, shrink: Shrink = by
         short_side: as for `decode`.
         shrink: likewise.
     """
+    images = try_decode_sizes(key, path, [(short_side, shrink)])
+    return images if isinstance(images, str) else images[0]
+
+
+def try_decode_sizes(key: str | None, path: Path, sizes: Sequence[Size]) -> list[NDArray[np.uint8]] | str:
+    """Return the image in several sizes, or the reason why there is none.
+
+    Args:
+        key: file hash; None: of a file that nobody has listed.
+        path: of the file.
+        sizes: as for `decode_sizes`.
+    """
     content = b""
     try:
         status = path.stat()
@@ -445,7 +484,7 @@ def try_decode(key: str | None, path: Path, short_side: int, shrink: Shrink = by
             # The file may have been replaced since: under its old hash, the other pixels would stay for good.
             if key is not None and (current := hashlib.sha256(content).hexdigest()) != key:
                 return f"its content is not what was listed (sha256 {current[:12]} instead of {key[:12]})"
-            return decode(content, short_side, shrink)
+            return decode_sizes(content, sizes)
     except UnidentifiedImageError:
         return _explain_unidentified(content)
     except RefusedImageError as error:

@@ -5,7 +5,7 @@ Near duplicates are copies that were re-encoded, resized, brightened, flipped, o
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from PIL import Image
 from synthaug.data import registration
 from synthaug.data.decoding import try_decode
 from synthaug.data.parallel import map_images
-from synthaug.data.pixels import content_hash
+from synthaug.data.pixels import PixelStore, View, content_hash
 from synthaug.data.registration import Thumbnails
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,10 @@ _MIN_CHAINED, _MIN_CHAINED_SHARE = 3, 0.002  # images in the middle of a chain, 
 # Or: near duplicates at least, and more than so many pairs for each whose residual is up to so much of that of a copy.
 _MIN_NEAR, _NEARLY_PER_NEAR, _NEARLY = 3, 8, 1.5
 _BLOCK = 4096  # images of an index that are compared at once
+
+
+# File hash → path to file hash → fingerprint, and file hash → reason for the files that are no whole images.
+FingerprintReader = Callable[[Mapping[str, Path]], tuple[dict[str, "Fingerprint"], dict[str, str]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +68,24 @@ def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint
     results = dict(zip(images, map_images(compute, list(images.items()), "comparing"), strict=True))
     prints = {key: result for key, result in results.items() if not isinstance(result, str)}
     return prints, {key: result for key, result in results.items() if isinstance(result, str)}
+
+
+def fingerprint_into(store: PixelStore, images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[str, str]]:
+    """Compute fingerprints as `fingerprint_files` does, and store the pixels that are decoded for them.
+
+    Args:
+        store: of pixels.
+        images: file hash → path.
+    """
+    prints: dict[str, Fingerprint] = {}
+
+    def look(key: str, image: NDArray[np.uint8]) -> None:
+        prints[key] = fingerprint(image)
+
+    bad = store.add(images, View(SHORT_SIDE, look))
+    stored = {key: path for key, path in images.items() if key not in prints and key not in bad}
+    further, unreadable = fingerprint_files(stored) if stored else ({}, {})
+    return prints | further, bad | unreadable
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:

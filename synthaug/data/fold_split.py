@@ -18,6 +18,7 @@ from typing import Any
 
 from synthaug import files, locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.data.fingerprints import FingerprintReader, fingerprint_files
 from synthaug.data.folders import Hash
 from synthaug.data.layouts import existing_folders
 from synthaug.data.samples import RealImages, Sample, Samples, scan
@@ -66,6 +67,7 @@ class _Request:
         count: of folds.
         refuse: see `divide_by_folds`.
         drop_conflicts: see there.
+        read: see there.
     """
 
     root: Path
@@ -75,6 +77,7 @@ class _Request:
     count: int
     refuse: Refuse
     drop_conflicts: bool
+    read: FingerprintReader
 
     @property
     def rule(self) -> Path:
@@ -91,6 +94,7 @@ def divide_by_folds(
     refuse: Refuse,
     sha256: Hash = files.sha256,
     drop_conflicts: bool = False,
+    read: FingerprintReader = fingerprint_files,
 ) -> Divided:
     """List a dataset with the images of one fold as its test images.
 
@@ -106,6 +110,7 @@ def divide_by_folds(
         refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
         sha256: of a file.
         drop_conflicts: whether images whose pixels are in more than one class are left out instead of refused.
+        read: computes fingerprints, of which it may store the pixels.
 
     Raises:
         UserError: the folder cannot be used or dealt, or is not the one that was dealt before.
@@ -120,7 +125,7 @@ def divide_by_folds(
     with locks.exclusive(folder / ".lock", f"splits the images of {root}"):
         remove_unfinished(folder)
         file = folder / f"folds{fold.count}.csv"
-        request = _Request(root, pooled, settings, file, fold.count, refuse, drop_conflicts)
+        request = _Request(root, pooled, settings, file, fold.count, refuse, drop_conflicts, read)
         rows, bad, conflicts = _read_dealt(request) if file.is_file() else _deal_first(request)
     by_hash = {row.sha256: row for row in rows if row.fold != LEFT_OUT}
     usable = images.where(lambda sample: sample.sha256 in by_hash)
@@ -153,7 +158,7 @@ Dealt = tuple[list[_Row], dict[Path, str], list[Path]]  # rows, files that are n
 def _deal_first(request: _Request) -> Dealt:
     """Deal the images and record their folds."""
     real, settings, file, rule = request.real, request.settings, request.file, request.rule
-    prints, bad = read_fingerprints(real.train, request.refuse)
+    prints, bad = read_fingerprints(real.train, request.refuse, request.read)
     usable, conflicts = without_conflicts(real, real.train, prints, request.drop_conflicts)
     group_of = groups_of_copies(usable, real.classes, prints, settings["near_duplicates"])
     dealt = deal(members_of_groups(usable, real.classes, group_of), request.count, settings["seed"])
@@ -202,7 +207,7 @@ def _read_dealt(request: _Request) -> Dealt:
     _require_same_images(request, rows)
     names = {row.sha256 for row in rows if row.fold == LEFT_OUT}
     left_out = [sample for sample in real.train if sample.sha256 in names]
-    prints, bad = read_fingerprints(left_out, request.refuse)
+    prints, bad = read_fingerprints(left_out, request.refuse, request.read)
     conflicts = without_conflicts(real, left_out, prints, request.drop_conflicts)[1]
     return rows, bad, conflicts
 

@@ -14,6 +14,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -23,8 +24,8 @@ from numpy.typing import NDArray
 
 from synthaug import locks, progress_bar
 from synthaug.checked_rows import append_checked_rows, checked_rows, write_checked_rows
-from synthaug.data.decoding import by_torch, large_photographs, stored_bytes
-from synthaug.data.decoding import try_decode as try_decode
+from synthaug.data.decoding import Size, by_pillow, by_torch, large_photographs, stored_bytes
+from synthaug.data.decoding import try_decode_sizes as try_decode_sizes
 from synthaug.data.hash_cache import Stamp
 from synthaug.data.places import Place, Places
 from synthaug.data.sample_list import Sample
@@ -61,6 +62,19 @@ class Pixels(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class View:
+    """A second look at images that are decoded for a store, by Pillow's own filter.
+
+    Attributes:
+        short_side: longest short side, in pixels.
+        look: is given the file hash and the pixels, by several threads.
+    """
+
+    short_side: int
+    look: Callable[[str, NDArray[np.uint8]], None]
+
+
 class PixelStore:
     """Decoded images by the SHA-256 of their files.
 
@@ -79,22 +93,23 @@ class PixelStore:
         # A memory map would be pickled as the whole file: other processes open their own.
         return {**self.__dict__, "_bytes": None}
 
-    def add(self, images: Mapping[str, Path]) -> dict[str, str]:
+    def add(self, images: Mapping[str, Path], view: View | None = None) -> dict[str, str]:
         """Decode the images that the store lacks.
 
         Args:
             images: file hash → path.
+            view: sees each image that is decoded.
 
         Returns:
             File hash → reason, for the files that are no whole images or not those that were listed.
         """
-        return self._add(images.items)
+        return self._add(images.items, view)
 
     def add_samples(self, samples: Sequence[Sample]) -> dict[str, str]:
         """Decode the images that the store lacks, as `add` does: a dictionary of all would be larger than the index."""
         return self._add(lambda: ((sample.sha256, sample.path) for sample in samples))
 
-    def _add(self, images: Callable[[], Iterable[tuple[str, Path]]]) -> dict[str, str]:
+    def _add(self, images: Callable[[], Iterable[tuple[str, Path]]], view: View | None = None) -> dict[str, str]:
         if all(key in self._places for key, _ in images()) and self._is_verified():
             return {}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -112,7 +127,7 @@ class PixelStore:
             bad: dict[str, str] = {}
             with progress_bar.bar("decoding", count) as bar, large_photographs():
                 for chunk in self._lacking(images(), bad):
-                    bad |= self._add_chunk(chunk)
+                    bad |= self._add_chunk(chunk, view)
                     bar.update(len(chunk))
         self._bytes = None
         return bad
@@ -175,11 +190,11 @@ class PixelStore:
                 "with output_dir=<folder>, or train on smaller images with dataset.image_size=<pixels>."
             )
 
-    def _add_chunk(self, chunk: Mapping[str, Path]) -> dict[str, str]:
+    def _add_chunk(self, chunk: Mapping[str, Path], view: View | None) -> dict[str, str]:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = _map_ahead(threads, lambda item: try_decode(*item, self.short_side, by_torch), chunk.items())
+            decoded = _map_ahead(threads, lambda item: self._decode(*item, view), chunk.items())
             for key, image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
@@ -193,6 +208,15 @@ class PixelStore:
         self._places.update(added.items())
         self._record_state()
         return bad
+
+    def _decode(self, key: str, path: Path, view: View | None) -> NDArray[np.uint8] | str:
+        sizes: list[Size] = [(self.short_side, by_torch)]
+        images = try_decode_sizes(key, path, sizes if view is None else [*sizes, (view.short_side, by_pillow)])
+        if isinstance(images, str):
+            return images
+        if view is not None:
+            view.look(key, images[1])
+        return images[0]
 
     def _verify(self) -> None:
         """Forget images whose bytes are not those that were written; they are decoded again behind the others."""

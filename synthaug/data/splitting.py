@@ -21,7 +21,7 @@ from typing import Any
 from synthaug import files, locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data import fingerprints
-from synthaug.data.fingerprints import Fingerprint
+from synthaug.data.fingerprints import Fingerprint, FingerprintReader
 from synthaug.data.folders import Hash, class_files, class_folders
 from synthaug.data.layouts import existing_folders, layout_problems
 from synthaug.data.samples import (
@@ -86,6 +86,7 @@ def divide(
     refuse: Callable[[Mapping[Path, str]], None],
     sha256: Hash = files.sha256,
     drop_conflicts: bool = False,
+    read: FingerprintReader = fingerprints.fingerprint_files,
 ) -> Divided:
     """List a dataset whose folder is split by hand, in part, or not at all.
 
@@ -97,6 +98,7 @@ def divide(
         refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
         sha256: of a file.
         drop_conflicts: whether images whose pixels are in more than one class are left out instead of refused.
+        read: computes fingerprints, of which it may store the pixels.
 
     Raises:
         UserError: the folder cannot be used or split, or is not the one that was split before.
@@ -109,9 +111,9 @@ def divide(
     with locks.exclusive(folder / ".lock", f"splits the images of {root}"):
         remove_unfinished(folder)
         if (folder / IMAGES).is_file():
-            rows, bad, conflicts = _update(root, real, rule, drawn, folder, refuse, drop_conflicts)
+            rows, bad, conflicts = _update(root, real, rule, drawn, folder, refuse, drop_conflicts, read)
         else:
-            rows, bad, conflicts = _draw_first(root, real, rule, drawn, folder, refuse, drop_conflicts)
+            rows, bad, conflicts = _draw_first(root, real, rule, drawn, folder, refuse, drop_conflicts, read)
     split_of = {row.sha256: row.split for row in rows}
     listed = Samples.of(real.train)
     lists = {name: listed.where(lambda s, name=name: split_of.get(s.sha256) == name) for name in ("train", *drawn)}  # type: ignore[misc]
@@ -185,9 +187,10 @@ def _draw_first(
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
     drop_conflicts: bool,
+    read: FingerprintReader,
 ) -> tuple[list[_Row], dict[Path, str], list[Path]]:
     """Draw the split and record it."""
-    prints, bad = read_fingerprints(real.train, refuse)
+    prints, bad = read_fingerprints(real.train, refuse, read)
     usable, conflicts = without_conflicts(real, real.train, prints, drop_conflicts)
     group_of = groups_of_copies(usable, real.classes, prints, rule.near_duplicates)
     groups = members_of_groups(usable, real.classes, group_of)
@@ -283,6 +286,7 @@ def _update(
     folder: Path,
     refuse: Callable[[Mapping[Path, str]], None],
     drop_conflicts: bool,
+    read: FingerprintReader,
 ) -> tuple[list[_Row], dict[Path, str], list[Path]]:
     """Return the split as it was recorded, with the images that are new since."""
     recorded = _read(folder)
@@ -293,7 +297,7 @@ def _update(
     _require_present(root, real.train, recorded, folder)
     by_hash = {row.sha256: row for row in recorded}
     new = [sample for sample in real.train if sample.sha256 not in by_hash]
-    prints, bad = read_fingerprints(new, refuse)
+    prints, bad = read_fingerprints(new, refuse, read)
     joining, conflicts = without_conflicts(real, new, prints, drop_conflicts)
     unseen = [s for s in real.train if s.sha256 in by_hash and by_hash[s.sha256].split in ("val", "test")]
     near = _near_unseen(joining, unseen, prints) if rule.near_duplicates else {}
@@ -393,18 +397,19 @@ def _moved(root: Path, sample: Sample, row: _Row) -> _Row:
 
 
 def read_fingerprints(
-    samples: Iterable[Sample], refuse: Callable[[Mapping[Path, str]], None]
+    samples: Iterable[Sample], refuse: Callable[[Mapping[Path, str]], None], read: FingerprintReader
 ) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
     """Return file hash → fingerprint of the images, and file → reason for those that are none and may be left out.
 
     Args:
         samples: the images.
         refuse: called with the reasons; raises where files may not be left out.
+        read: computes fingerprints.
     """
     samples = list(samples)
     if not samples:
         return {}, {}
-    prints, reasons = fingerprints.fingerprint_files({sample.sha256: sample.path for sample in samples})
+    prints, reasons = read({sample.sha256: sample.path for sample in samples})
     bad = {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
     refuse(bad)
     return prints, bad

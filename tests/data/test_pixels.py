@@ -64,13 +64,13 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths that were decoded, in the order in which decoding began."""
     calls: list[Path] = []
 
-    original = pixels.try_decode
+    original = pixels.try_decode_sizes
 
-    def counted(key: str, path: Path, *how: Any) -> NDArray[np.uint8] | str:
+    def counted(key: str | None, path: Path, sizes: Any) -> list[NDArray[np.uint8]] | str:
         calls.append(path)
-        return original(key, path, *how)
+        return original(key, path, sizes)
 
-    monkeypatch.setattr(pixels, "try_decode", counted)
+    monkeypatch.setattr(pixels, "try_decode_sizes", counted)
     return calls
 
 
@@ -715,7 +715,7 @@ def test_whatever_a_decoder_raises_names_the_file(
         raise error
 
     images = save(tmp_path / "images", [0])
-    monkeypatch.setattr(decoding, "decode", failing)
+    monkeypatch.setattr(decoding, "decode_sizes", failing)
     assert list(PixelStore(tmp_path / "store", WHOLE).add(images).values()) == [
         f"damaged ({error if str(error) else 'AssertionError'})"
     ]
@@ -725,7 +725,7 @@ def test_a_lack_of_memory_is_no_damaged_file(tmp_path: Path, monkeypatch: pytest
     def failing(path: Path, *how: Any) -> NDArray[np.uint8]:
         raise MemoryError
 
-    monkeypatch.setattr(decoding, "decode", failing)
+    monkeypatch.setattr(decoding, "decode_sizes", failing)
     with pytest.raises(MemoryError):
         PixelStore(tmp_path / "store", WHOLE).add(save(tmp_path / "images", [0]))
 
