@@ -71,7 +71,7 @@ def epoch(samples: Sequence[Sample], folder: Path) -> None:
     data = MixDataModule(samples, [], [], PixelStore(folder, SHORT_SIDE), SIDE, augmentation=CROP, batch_size=BATCH)
     for raw in data.train_dataloader():
         images = data.on_after_batch_transfer(raw, 0).images
-        (images - mean) / std  # as the classifier does
+        (images - mean).div_(std)  # as the classifier does
 
 
 def seconds(work: Callable[..., object], *arguments: object) -> float:

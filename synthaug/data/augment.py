@@ -32,6 +32,8 @@ DRAWS = (
 )
 
 
+Images = Tensor | list[Tensor]
+
 _MOST_FLOATS = 2**27  # values of a batch: a batch of 128 photographs at twice the usual 224 pixels has fewer
 
 
@@ -149,12 +151,12 @@ def chosen_views(seed: int, draws: NDArray[np.int64], images: NDArray[np.uint64]
 
 
 def training_view(
-    pixels: Tensor, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation, supersample: int = 1
+    pixels: Images, sizes: Tensor, draws: Tensor, image_size: int, augmentation: Augmentation, supersample: int = 1
 ) -> Tensor:
     """Augment a batch.
 
     Args:
-        pixels: uint8 (B, 3, H, W), padded.
+        pixels: uint8 (B, 3, H, W), padded, or (3, H, W) of each image; as one tensor where images are rotated.
         sizes: (B, 2), height and width of each image in it.
         draws: (B, len(DRAWS)) in [0, 1), from `uniforms`.
         image_size: side of the output in pixels.
@@ -166,6 +168,7 @@ def training_view(
     """
     draw = dict(zip(DRAWS, draws.unbind(1), strict=True))
     if augmentation.rotation:
+        assert isinstance(pixels, Tensor)
         images = _rotated_crops(pixels, sizes, draw, image_size, augmentation, supersample)
     else:
         images = _crops(pixels, sizes, draw, image_size, augmentation)
@@ -180,7 +183,7 @@ def training_view(
 
 
 def _crops(
-    pixels: Tensor, sizes: Tensor, draw: dict[str, Tensor], image_size: int, augmentation: Augmentation
+    pixels: Images, sizes: Tensor, draw: dict[str, Tensor], image_size: int, augmentation: Augmentation
 ) -> Tensor:
     upside_down = draw["vertical_flip"] < augmentation.vertical_flip
     mirrored = draw["flip"] < augmentation.horizontal_flip
@@ -230,11 +233,11 @@ def _crop_sides(
     return crop_h * fits, crop_w * fits
 
 
-def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: float) -> Tensor:
+def evaluation_view(pixels: Images, sizes: Tensor, image_size: int, crop_pct: float) -> Tensor:
     """Return the centre of each image, for validation and test.
 
     Args:
-        pixels: uint8 (B, 3, H, W), padded.
+        pixels: uint8 (B, 3, H, W), padded, or (3, H, W) of each image.
         sizes: (B, 2), height and width of each image in it.
         image_size: side of the output in pixels.
         crop_pct: side of the square, as a share of the short side.
@@ -248,20 +251,21 @@ def evaluation_view(pixels: Tensor, sizes: Tensor, image_size: int, crop_pct: fl
     return _resized(pixels, boxes, torch.zeros_like(sizes, dtype=torch.bool), image_size)
 
 
-def _resized(pixels: Tensor, boxes: Tensor, flips: Tensor, side: int) -> Tensor:
+def _resized(pixels: Images, boxes: Tensor, flips: Tensor, side: int) -> Tensor:
     """Return a box of each image as a square, bilinear and antialiased, float32 (B, 3, side, side) in [0, 1].
 
     Args:
-        pixels: uint8 (B, 3, H, W).
+        pixels: uint8 (B, 3, H, W), or on a processor (3, H, W) of each image.
         boxes: (B, 4), first row, first column, height and width of each.
         flips: (B, 2), whether it is upside down, and mirrored.
         side: in pixels.
     """
-    resize = _resized_bytes if pixels.device.type == "cpu" else _resized_batch
-    return resize(pixels, boxes, flips, side)
+    if isinstance(pixels, Tensor) and pixels.device.type != "cpu":
+        return _resized_batch(pixels, boxes, flips, side)
+    return _resized_bytes(pixels, boxes, flips, side)
 
 
-def _resized_bytes(pixels: Tensor, boxes: Tensor, flips: Tensor, side: int) -> Tensor:
+def _resized_bytes(pixels: Images, boxes: Tensor, flips: Tensor, side: int) -> Tensor:
     """As `_resized`, by the kernel for bytes, which is several times as fast where the channels come last."""
     views = torch.empty((len(pixels), side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     for view, image, box, turned in zip(views, pixels, boxes.tolist(), flips.tolist(), strict=True):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -34,7 +35,7 @@ _CENTRE = [DRAWS.index("y"), DRAWS.index("x")]
 class RawBatch(NamedTuple):
     """Stored pixels from a worker, and everything that the device needs to warp them."""
 
-    pixels: Tensor  # uint8 (B, 3, H, W)
+    pixels: Tensor | list[Tensor]  # uint8 (B, 3, H, W), or B times (3, H, W)
     sizes: Tensor  # int64 (B, 2)
     labels: Tensor  # int64 (B,)
     synthetic: Tensor  # bool (B,)
@@ -59,15 +60,22 @@ class Rows(Dataset[RawBatch]):
         store: of their pixels.
         seed: of their augmentation; None for evaluation.
         views: see `MixDataModule`.
+        is_direct: whether batches show the images where they lie in the store, and are no copies of them.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], store: Pixels | DevicePixels, seed: int | None, views: int | None = None
+        self,
+        samples: Sequence[Sample],
+        store: Pixels | DevicePixels,
+        seed: int | None,
+        views: int | None = None,
+        is_direct: bool = False,
     ) -> None:
         self.samples = Samples.of(samples)
         self.store = store
         self.seed = seed
         self.views = views
+        self.is_direct = is_direct
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -80,15 +88,23 @@ class Rows(Dataset[RawBatch]):
         rows = np.array([row for _, row in items], dtype=np.int64)
         samples = self.samples.take(rows)
         draws = None if self.seed is None else self._draws(self.seed, [draw for draw, _ in items], samples.random_keys)
-        pixels, sizes = self.store.batch(samples.keys, None if draws is None else draws[:, _CENTRE].numpy())
+        pixels, sizes = self._pixels(samples.keys, None if draws is None else draws[:, _CENTRE].numpy())
         return RawBatch(
-            torch.as_tensor(pixels),
-            torch.as_tensor(sizes),
+            pixels,
+            sizes,
             torch.from_numpy(samples.labels),
             torch.from_numpy(samples.synthetic),
             torch.from_numpy(rows),
             draws,
         )
+
+    def _pixels(self, keys: Sequence[str], places: NDArray[np.float32] | None) -> tuple[Tensor | list[Tensor], Tensor]:
+        if self.is_direct and isinstance(self.store, PixelStore):
+            images = self.store.images(keys, places)
+            sizes = torch.tensor([image.shape[:2] for image in images])
+            return [torch.from_numpy(image).permute(2, 0, 1) for image in images], sizes
+        batch = self.store.batch(keys, places)
+        return torch.as_tensor(batch[0]), torch.as_tensor(batch[1])
 
     def _draws(self, seed: int, numbers: Sequence[int], keys: Sequence[str]) -> Tensor:
         """Return random numbers (B, len(DRAWS)) of each image's draw; most batches have one draw, or a few views."""
@@ -221,9 +237,14 @@ class MixDataModule(LightningDataModule):
         size = evaluation_batch_size(self.image_size, device)
         return self._loader(samples, None, Batches(len(samples), size, None, *self._place()))
 
+    def _is_direct(self, seed: int | None) -> bool:
+        """Whether crops are cut out of the store: by the process that trains, on its processor, without rotation."""
+        is_on_processor = not self.trainer or self.trainer.strategy.root_device.type == "cpu"
+        return is_on_processor and not self.num_workers and (seed is None or not self.augmentation.rotation)
+
     def _loader(self, samples: Sequence[Sample], seed: int | None, batches: Batches) -> DataLoader[RawBatch]:
         return _PatientLoader(
-            Rows(samples, self.store, seed, self.views),
+            Rows(samples, self.store, seed, self.views, self._is_direct(seed)),
             batch_sampler=batches,
             collate_fn=_as_is,
             num_workers=self.num_workers,

@@ -1,5 +1,6 @@
 """Content hashes of files by (path, size, modification time): a file is read once per change, not once per run."""
 
+import contextlib
 import hashlib
 import os
 import time
@@ -41,6 +42,7 @@ class Stamp(NamedTuple):
 
 _COLUMNS = ("path", *Stamp._fields, "sha256")
 _ROW = np.dtype([("version", "<u8"), ("sha256", "u1", 32)])
+_SHORTEST = 100  # bytes of a line, at least
 _CHUNK = 512  # hashes between two writings: what a killed process loses at most
 
 
@@ -58,6 +60,8 @@ class HashCache:
         self._forget()
 
     def __enter__(self) -> Self:
+        with contextlib.suppress(OSError):
+            self._table = KeyedRows(_ROW, self.path.stat().st_size // _SHORTEST)
         for cells in self._read():
             self._keep(cells)
         return self

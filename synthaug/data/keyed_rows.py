@@ -15,10 +15,11 @@ class KeyedRows:
 
     Args:
         dtype: of a row.
+        room: rows for which there is room at once; what is not used takes no memory.
     """
 
-    def __init__(self, dtype: "np.dtype[np.void]") -> None:
-        self._rows: NDArray[np.void] = np.empty(0, dtype=dtype)
+    def __init__(self, dtype: "np.dtype[np.void]", room: int = 0) -> None:
+        self._rows: NDArray[np.void] = np.empty(room, dtype=dtype)
         self._count = 0
         self._keys = np.empty(0, dtype=np.uint64)  # sorted, of all but the recent rows
         self._numbers = np.empty(0, dtype=np.uint32)  # of the rows that have them
@@ -26,6 +27,9 @@ class KeyedRows:
 
     def __len__(self) -> int:
         return self._count
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_rows": self.rows.copy()}
 
     @property
     def rows(self) -> NDArray[np.void]:

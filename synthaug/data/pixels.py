@@ -41,6 +41,7 @@ _Result = TypeVar("_Result")
 LONGEST = 3  # ratio of the sides of images in a batch; photographs of usual cameras are within it
 
 _COLUMNS = ("sha256", "offset", "height", "width", "content")  # of the index
+_SHORTEST = 2 * 64  # bytes of a line of it, at least
 _PROBED = 64  # images whose headers tell how large a store will be
 _CHUNK = 512  # images between two writings of the index: what a killed process loses at most
 
@@ -147,10 +148,19 @@ class PixelStore:
         """
         return padded([self.image(key) for key in keys], places)
 
+    def images(self, keys: Sequence[str], places: NDArray[np.float32] | None = None) -> list[NDArray[np.uint8]]:
+        """Return images, each (H, W, 3), as `kept` does: views of the file, which is mapped into memory.
+
+        Args:
+            keys: B file hashes.
+            places: of what is kept of long images.
+        """
+        return kept([self.image(key) for key in keys], places)
+
     def image(self, key: str) -> NDArray[np.uint8]:
         """Return the image with this file hash, (H, W, 3)."""
         if self._bytes is None:
-            self._bytes = np.memmap(self.folder / "pixels.bin", dtype=np.uint8, mode="r")
+            self._bytes = np.memmap(self.folder / "pixels.bin", dtype=np.uint8, mode="c")
         place = self._places[key]
         return self._bytes[place.offset : place.stop].reshape(place.height, place.width, 3)
 
@@ -269,7 +279,8 @@ class PixelStore:
         listed = (
             (key, Place(int(offset), int(height), int(width), content)) for key, offset, height, width, content in rows
         )
-        return Places((key, place) for key, place in listed if place.stop <= size), damaged
+        whole = ((key, place) for key, place in listed if place.stop <= size)
+        return Places(whole, room=path.stat().st_size // _SHORTEST), damaged
 
     def _write_index(self, places: Mapping[str, Place]) -> None:
         write_checked_rows(self.folder / "index.csv", _COLUMNS, map(_cells, places.items()))
@@ -280,13 +291,10 @@ def _cells(item: tuple[str, Place]) -> list[object]:
     return [key, place.offset, place.height, place.width, place.content]
 
 
-def padded(
-    images: Sequence[NDArray[np.uint8]], places: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return images (H, W, 3) as one array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2).
+def kept(images: Sequence[NDArray[np.uint8]], places: NDArray[np.float32] | None = None) -> list[NDArray[np.uint8]]:
+    """Return images (H, W, 3) without the ends of those that are longer than `LONGEST` times their short side.
 
-    Of an image that is longer than `LONGEST` times its short side, so much is kept: one panorama and one screenshot
-    would pad a whole batch to the width of the one and the height of the other.
+    One panorama and one screenshot would pad a whole batch to the width of the one and the height of the other.
 
     Args:
         images: B of them.
@@ -295,7 +303,19 @@ def padded(
     """
     centres = np.full((len(images), 2), 0.5, dtype=np.float32) if places is None else places
     parts = [kept_part(image.shape[0], image.shape[1], centre) for image, centre in zip(images, centres, strict=True)]
-    images = [image[rows, columns] for image, (rows, columns) in zip(images, parts, strict=True)]
+    return [image[rows, columns] for image, (rows, columns) in zip(images, parts, strict=True)]
+
+
+def padded(
+    images: Sequence[NDArray[np.uint8]], places: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return what is kept of images as one array (B, 3, H, W), zeros below and right of each, and their sizes (B, 2).
+
+    Args:
+        images: B of them, (H, W, 3).
+        places: of what is kept, see `kept`.
+    """
+    images = kept(images, places)
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
     height, width = sizes.max(axis=0)
     # Channels lie last, as in the store: a row of an image is copied at once.

@@ -31,10 +31,11 @@ class Places(Mapping[str, Place]):
 
     Args:
         places: in any order; of equal hashes the last one counts.
+        room: for so many of them memory is reserved at once.
     """
 
-    def __init__(self, places: Iterable[tuple[str, Place]] = ()) -> None:
-        self._table = KeyedRows(_ROW)
+    def __init__(self, places: Iterable[tuple[str, Place]] = (), room: int = 0) -> None:
+        self._table = KeyedRows(_ROW, room)
         self.update(places)
 
     def update(self, places: Iterable[tuple[str, Place]]) -> None:

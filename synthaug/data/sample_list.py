@@ -82,23 +82,25 @@ class _Table:
 
     def __init__(self, samples: Iterable[Sample]) -> None:
         kinds: dict[_Kind, int] = {}
-        numbers, ends, indices = array("i"), array("q"), array("q")
+        numbers, ends, indices = array("i"), array("I"), array("q")
         names, hashes, payloads = bytearray(), bytearray(), bytearray()
-        for sample in samples:
+        for row, sample in enumerate(samples):
             kind = (sample.folder, sample.label, sample.class_name, sample.origin)
             numbers.append(kinds.setdefault(kind, len(kinds)))
             names += os.fsencode(sample.name)
             ends.append(len(names))
             hashes += _digest(sample.sha256)
-            indices.append(_NO_INDEX if sample.index is None else sample.index)
-            payloads += _digest(sample.payload) if sample.payload else bytes(32)
+            if sample.index is not None:  # which most lists do not have
+                indices.extend([_NO_INDEX] * (row - len(indices)))
+                indices.append(sample.index)
+            if sample.payload:
+                payloads.extend(bytes(32 * row - len(payloads)))
+                payloads += _digest(sample.payload)
         self.kinds = list(kinds)
-        self.kind = np.array(numbers, dtype=np.int32)
-        self.hashes = np.array(np.frombuffer(hashes, dtype=np.uint8).reshape(-1, 32))
-        has_index = any(number != _NO_INDEX for number in indices)
-        self._names, self._ends = bytes(names), np.array(ends, dtype=np.uint64 if len(names) >> 32 else np.uint32)
-        self._indices = np.array(indices) if has_index else None
-        self._payloads = bytes(payloads) if any(payloads) else None
+        # As they are: copies would need as much memory again.
+        self.kind = np.frombuffer(numbers, dtype=np.int32)
+        self.hashes = np.frombuffer(hashes, dtype=np.uint8).reshape(-1, 32)
+        self._names, self._ends, self._indices, self._payloads = names, ends, indices, payloads
         self.labels = np.array([label for _, label, _, _ in self.kinds], dtype=np.int64)
         self.synthetic = np.array([origin == SYNTHETIC for *_, origin in self.kinds], dtype=bool)
 
@@ -108,7 +110,7 @@ class _Table:
     @property
     def has_payload(self) -> bool:
         """Whether metadata was left out of the hash of some image."""
-        return self._payloads is not None
+        return bool(self._payloads)
 
     def numbered(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return the place of the class of each kind among sorted names."""
@@ -117,12 +119,12 @@ class _Table:
     def sample(self, row: int) -> Sample:
         """Make the sample of a row."""
         folder, label, class_name, origin = self.kinds[self.kind[row]]
-        start = int(self._ends[row - 1]) if row else 0
-        index = _NO_INDEX if self._indices is None else int(self._indices[row])
+        start = self._ends[row - 1] if row else 0
+        index = self._indices[row] if row < len(self._indices) else _NO_INDEX
         sample = object.__new__(Sample)
         sample._fill(
             folder,
-            os.fsdecode(self._names[start : int(self._ends[row])]),
+            os.fsdecode(bytes(self._names[start : self._ends[row]])),
             label,
             class_name,
             origin,
@@ -133,7 +135,7 @@ class _Table:
         return sample
 
     def _payload(self, row: int) -> str:
-        payload = b"" if self._payloads is None else self._payloads[32 * row : 32 * row + 32]
+        payload = self._payloads[32 * row : 32 * row + 32]
         return payload.hex() if any(payload) else ""
 
 

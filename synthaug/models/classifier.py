@@ -278,7 +278,7 @@ class Classifier(LightningModule):
 
     def _input(self, images: Tensor) -> Tensor:
         """Return what the network takes: normalised images, in the memory format that it is fastest with."""
-        return memory_format.arranged((images - self.mean) / self.std, self.channels_last_from)
+        return memory_format.arranged((images - self.mean).div_(self.std), self.channels_last_from)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = self.objective.examples(batch.images, batch.labels, batch.synthetic)

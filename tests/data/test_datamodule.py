@@ -1,6 +1,7 @@
 """What a batch holds, who reads it, and what reaches the network."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from synthaug import files
 from synthaug.data import device_pixels
 from synthaug.data.augment import Augmentation, evaluation_view, training_view, uniforms
 from synthaug.data.class_sampling import OVERSAMPLE
-from synthaug.data.datamodule import Batch, MixDataModule, RawBatch, Rows, evaluation_batch_size
+from synthaug.data.datamodule import Batch, MixDataModule, Rows, evaluation_batch_size
 from synthaug.data.device_pixels import DevicePixels
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import SYNTHETIC, RealImages, Sample, scan
@@ -89,6 +91,7 @@ def test_rows_are_read_as_they_were_listed(real: RealImages, synthetic: list[Sam
     assert batch.synthetic.tolist() == [True, False, False]
     assert batch.sizes.tolist() == [[12, 12], [16, 20], [16, 20]]
     hashes = [listed[row].sha256 for _, row in items]
+    assert isinstance(batch.pixels, Tensor)
     assert np.array_equal(batch.pixels.numpy(), store.batch(hashes)[0])
     assert batch.draws is not None
     assert np.array_equal(batch.draws.numpy(), uniforms(3, 4, hashes))
@@ -210,7 +213,8 @@ def test_processes_of_a_trainer_share_the_rows(real: RealImages, synthetic: list
     model = SimpleNamespace(device=torch.device("cpu"))
     for rank in range(2):
         data = module(real, synthetic, store)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2, fit_loop=fit_loop, lightning_module=model)  # type: ignore[assignment]
+        places = {"global_rank": rank, "world_size": 2, "strategy": SimpleNamespace(root_device=model.device)}
+        data.trainer = SimpleNamespace(fit_loop=fit_loop, lightning_module=model, **places)  # type: ignore[assignment]
         for split, loader in (("train", data.train_dataloader()), ("test", data.test_dataloader())):
             seen[split] += [row for batch in loader for row in batch.rows.tolist()]
     assert sorted(seen["test"]) == list(range(14))
@@ -303,15 +307,19 @@ def test_an_interrupted_run_is_shown_what_an_uninterrupted_one_is_shown(
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_workers_change_nothing(real: RealImages, synthetic: list[Sample], store: PixelStore, split: str) -> None:
-    def read(workers: int) -> list[RawBatch]:
-        data = module(real, synthetic, store, num_workers=workers)
-        return list(data.train_dataloader() if split == "train" else data.test_dataloader())
+    cropped = replace(VARIED, rotation=0.0)  # without workers, crops are cut out of the store
+
+    def read(workers: int) -> list[Batch]:
+        data = module(real, synthetic, store, num_workers=workers, augmentation=cropped)
+        loader = data.train_dataloader() if split == "train" else data.test_dataloader()
+        assert {isinstance(raw.pixels, Tensor) for raw in loader} == {workers > 0}
+        return [data.on_after_batch_transfer(raw, 0) for raw in loader]
 
     left, right = read(0), read(2)
     assert len(left) == len(right)
     for first, second in zip(left, right, strict=True):
         for name, value in first._asdict().items():
-            assert value is None or torch.equal(value, second._asdict()[name]), name
+            assert torch.equal(value, second._asdict()[name]), name
 
 
 def test_a_started_process_reads_the_same(real: RealImages, store: PixelStore) -> None:
@@ -319,7 +327,10 @@ def test_a_started_process_reads_the_same(real: RealImages, store: PixelStore) -
     listed = Rows(real.test, store, None)
     expected = listed.__getitems__(items).pixels
     right: Rows = pickle.loads(pickle.dumps(listed))  # which is how a process is given it where fork is unknown
-    assert torch.equal(right.__getitems__(items).pixels, expected)
+    actual = right.__getitems__(items).pixels
+    assert isinstance(actual, Tensor)
+    assert isinstance(expected, Tensor)
+    assert torch.equal(actual, expected)
 
 
 def test_training_sees_all_of_a_long_image(tmp_path: Path) -> None:
@@ -328,7 +339,8 @@ def test_training_sees_all_of_a_long_image(tmp_path: Path) -> None:
     store = PixelStore(tmp_path / "pixels", 16)
     assert store.add({sample.sha256: sample.path}) == {}
     rows = Rows([sample], store, seed=3)
-    starts = [int(rows[epoch, 0].pixels[0, 0, 0, 0]) for epoch in range(200)]
-    assert rows[0, 0].pixels.shape == (1, 3, 16, 48)
+    images = [rows[epoch, 0].pixels for epoch in range(200)]
+    starts = [int(image[0, 0, 0, 0]) for image in images if isinstance(image, Tensor)]
+    assert images[0][0].shape == (3, 16, 48)
     assert min(starts) < 10
     assert max(starts) > 102

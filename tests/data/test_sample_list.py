@@ -22,7 +22,7 @@ SAMPLES = st.builds(
     st.sampled_from([REAL, SYNTHETIC]),
     HASHES,
     st.none() | st.integers(0, 2**40),
-    st.just("") | HASHES,
+    st.just("") | HASHES.filter(lambda text: int(text, 16)),
 )
 LISTS = st.lists(SAMPLES, max_size=6)
 
