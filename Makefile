@@ -7,7 +7,11 @@ BIN := .venv/bin
 sweep: .venv/installed-demo
 	. $(BIN)/activate && python -m synthaug.train -m mix=real,55,64,73,82 seed=0,1,2
 
-test: check
+# Checks and tests beside each other: types are checked on one core, and much of a test waits.
+test: .venv/installed-dev
+	$(MAKE) -j2 check pytest
+
+pytest: .venv/installed-dev
 	$(BIN)/python -m pytest
 
 # What the pre-commit hook runs as well.
@@ -25,4 +29,4 @@ check: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 
-.PHONY: sweep test check
+.PHONY: sweep test pytest check

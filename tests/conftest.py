@@ -1,5 +1,6 @@
 """Settings and fixtures that tests share."""
 
+import gc
 import os
 import warnings
 from collections.abc import Callable
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the folders that take longest: files are shared out whole, and the last one has a core of its own."""
     rank = {folder: number for number, folder in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.relative_to(Path(__file__).parent).parts[0], len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from what is imported by now: every run of a test would look through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,16 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, open_dict, read_write
 
+from synthaug.config import schema
 from synthaug.config.compose import Composer
 
 _KEPT: dict[tuple[object, ...], DictConfig] = {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registered() -> None:
+    """What Hydra finds in its store; tests that register studies of their own take them away again."""
+    schema.register()
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,6 @@ def compositions() -> dict[tuple[str, ...], DictConfig]:
 @pytest.fixture
 def composed(photos: Path, compositions: dict[tuple[str, ...], DictConfig]) -> Iterator[Compose]:
     """Compose overrides; a dataset of one's own gets a folder."""
-    schema.register()
 
     def with_overrides(*overrides: str) -> DictConfig:
         extra = [f"{key}={photos}" for choice, key in OWN_FOLDER.items() if f"dataset={choice}" in overrides]

@@ -61,7 +61,6 @@ MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checking a command line writes nothing, wherever it is typed."""
     monkeypatch.chdir(tmp_path)
-    schema.register()
 
 
 @pytest.fixture

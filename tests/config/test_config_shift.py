@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.config import schema
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.runs import identity
@@ -15,7 +14,6 @@ from tests.factories import commands
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's own `shift/` folder, in the folder that the command is run in."""
     monkeypatch.chdir(tmp_path)
-    schema.register()
     folder = tmp_path / "mine" / "shift"
     folder.mkdir(parents=True)
     return folder

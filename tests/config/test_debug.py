@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from synthaug.config import schema
 from synthaug.runs import identity
 from tests.factories.commands import jobs_of
 
 
 def test_a_smoke_test_is_a_study_of_its_own_of_two_epochs() -> None:
-    schema.register()
     arguments = ("trainer.max_epochs=25", "model.pretrain_epochs=10", "model.warmup_epochs=5", "mix=64")
     (job,) = jobs_of(*arguments, "debug=true")
     (tried,) = jobs_of(*arguments)
@@ -23,7 +21,6 @@ def test_a_smoke_test_is_a_study_of_its_own_of_two_epochs() -> None:
 
 
 def test_runs_of_before_the_key_are_the_same() -> None:
-    schema.register()
     (job,) = jobs_of()
     assert (
         identity.differing_settings(
@@ -34,6 +31,5 @@ def test_runs_of_before_the_key_are_the_same() -> None:
 
 
 def test_a_sweep_logs_into_the_study_of_the_smoke_test() -> None:
-    schema.register()
     jobs = jobs_of("-m", "mix=real,64", "debug=true", "experiment=tried")
     assert {job.study for job in jobs} == {Path("outputs/tried-debug")}

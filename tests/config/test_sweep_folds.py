@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.config import schema
 from synthaug.errors import UserError
 from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
@@ -13,7 +12,6 @@ from tests.factories.images import write_dataset
 @pytest.fixture(autouse=True)
 def somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    schema.register()
 
 
 def places(*typed: str) -> list[tuple[str, str]]:

@@ -16,11 +16,6 @@ from synthaug.execution.session import Session
 from tests.factories.commands import jobs_of
 
 
-@pytest.fixture(autouse=True)
-def registered() -> None:
-    schema.register()
-
-
 @pytest.mark.parametrize(
     ("place", "target"),
     [

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from synthaug.config import schema
 from synthaug.config.command_line import normalize_override
 from synthaug.errors import UserError
 from tests.factories.commands import jobs_of
@@ -12,7 +11,6 @@ from tests.factories.commands import jobs_of
 
 @pytest.mark.parametrize("name", ["2023_11_02", "7e2", "45e99999", "007", "True", "nan", "1_0.5", "+3", "a7e2"])
 def test_a_study_has_the_name_that_was_typed(name: str) -> None:
-    schema.register()
     job, _ = jobs_of("-m", "mix=real,64", f"experiment={name}")
     assert job.settings["experiment"] == name
 
@@ -36,7 +34,6 @@ def test_numbers_among_texts_are_quoted(typed: str, normalized: str) -> None:
 
 @pytest.mark.parametrize("flags", [["mix=55"], ["-m", "mix=real,55"]])
 def test_classes_are_named_whatever_their_folders_are_called(flags: list[str]) -> None:
-    schema.register()
     names = {
         "007.Sea_Lion": "sea lion",
         "Mt. Cook": "peak, high",
@@ -52,7 +49,6 @@ def test_classes_are_named_whatever_their_folders_are_called(flags: list[str]) -
 
 @pytest.mark.parametrize("name", ["2.50", "7e2", "-5", "лиса", "a'b"])
 def test_a_class_that_no_command_line_can_name_is_sent_to_a_file(name: str) -> None:
-    schema.register()
     with pytest.raises(UserError, match=r"prompts\.file"):
         jobs_of("mix=55", f"prompts.names.{name}=cat")
 
@@ -74,7 +70,6 @@ CHANGED = {
 
 
 def test_text_of_a_file_that_would_be_a_number_is_refused(tmp_path: Path) -> None:
-    schema.register()
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
@@ -89,7 +84,6 @@ def test_text_of_a_file_that_would_be_a_number_is_refused(tmp_path: Path) -> Non
 
 
 def test_a_study_of_a_file_sweeps_over_texts(tmp_path: Path) -> None:
-    schema.register()
     study = "# @package _global_\nhydra: {sweeper: {params: {experiment: '2023_11,1e3', seed: '0,1_0'}}}\n"
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments" / "texts.yaml").write_text(study, encoding="utf-8")
@@ -99,7 +93,6 @@ def test_a_study_of_a_file_sweeps_over_texts(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_study_is_not_its_settings() -> None:
-    schema.register()
     for flags in (["mix=55"], ["-m", "mix=real,55"]):
         with pytest.raises(UserError, match=r"\+experiments=controls"):
             jobs_of(*flags, "experiment=controls")
@@ -108,7 +101,6 @@ def test_the_name_of_a_study_is_not_its_settings() -> None:
 
 
 def test_lists_of_prompts_are_replaced_added_and_dropped() -> None:
-    schema.register()
     overrides = ["mix=55", "prompts=varied"]
     (varied,) = jobs_of(*overrides)
     first, second = jobs_of("-m", *overrides, "prompts.lists.light=[at dawn,at night],[indoors]")
@@ -128,7 +120,6 @@ def test_a_study_changes_single_lists_in_its_yaml(tmp_path: Path) -> None:
     text = "# @package _global_\ndefaults:\n  - override /prompts: varied\n  - override /mix: '55'\n"
     text += "experiment: night\nprompts:\n  lists:\n    light: [at night]\n    pose: null\n"
     (tmp_path / "experiments" / "night.yaml").write_text(text, encoding="utf-8")
-    schema.register()
     (job,) = jobs_of("-m", f"--config-dir={tmp_path}", "+experiments=night")
     lists = job.settings["prompts"]["lists"]
     assert (lists["light"], lists["pose"], len(lists["background"])) == (["at night"], None, 8)

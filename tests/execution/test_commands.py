@@ -19,6 +19,7 @@ from synthaug.files import read_json
 from synthaug.runs import contents, layout, planning
 from tests.factories.commands import Commands, jobs_of
 from tests.factories.open_images_files import OpenImages
+from tests.factories.processes import WITHOUT
 from tests.factories.servers import serve
 
 ARMS = ("real", "55", "64", "73", "82")
@@ -170,7 +171,7 @@ def test_a_mistake_is_found_before_generating_and_can_be_mended(swept: Commands)
 
 
 def test_a_failing_arm_does_not_keep_the_others_from_running(swept: Commands) -> None:
-    again = Commands.attach(swept, block(swept, "wandb"))
+    again = Commands.attach(swept, {WITHOUT: "wandb"})
     code, printed = again.run(
         "-m", "mix=55,real", "experiment=failing", "++generator.name=broken", "generator.fails=true"
     )

@@ -14,10 +14,6 @@ for module in (
     "sklearn.linear_model",
     "matplotlib.figure",
     "timm",
-):
-    importlib.import_module(module)
-del sys.modules["wandb"]
-for module in (
     "synthaug.execution.session",
     "synthaug.execution.preflight",
     "synthaug.execution.runner",
@@ -27,6 +23,7 @@ for module in (
     "synthaug.analysis.pipeline",
 ):
     importlib.import_module(module)
+del sys.modules["wandb"]
 # What is imported stays: no collector of a command looks through it.
 gc.collect()
 gc.freeze()

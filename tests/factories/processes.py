@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+WITHOUT = "TEST_WITHOUT_MODULES"  # variable with modules that a command cannot import
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.factories.preloaded"])
 
@@ -91,6 +92,8 @@ def _run(module: str, arguments: list[str], folder: Path, environment: dict[str,
     log = os.open(folder / "log", os.O_WRONLY | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    for name in environment.get(WITHOUT, "").split():
+        sys.modules[name] = None  # type: ignore[assignment]
     warnings.resetwarnings()
     warnings.simplefilter("default")
     import torch
