@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from scipy import ndimage
 
 from synthaug import files
 from synthaug.data import fingerprints, registration
@@ -344,3 +345,18 @@ def test_an_index_finds_what_a_comparison_of_all_finds(monkeypatch: pytest.Monke
     index.add(second[5:])
     assert index.find(first) == near_duplicates(first, second) == [(0, 7), (2, 2), (3, 2)]
     assert index.find([]) == []
+
+
+@given(st.tuples(*(st.integers(1, 5) for _ in range(4))), st.integers(0, 2**32 - 1))
+def test_the_largest_value_around_each_point(shape: tuple[int, int, int, int], seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    assert (registration._around(values) == ndimage.maximum_filter(values, (1, 3, 3, 1))).all()
+
+
+def test_pictures_are_blurred_alike_alone_and_with_others_of_their_kind_or_in_colour() -> None:
+    grey = np.repeat(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8), 3, axis=3)
+    coloured = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    pictures, chosen = np.concatenate([grey, coloured]), np.array([2, 0, 2, 1])
+    blurred = registration._blurred(pictures, registration._BLUR)
+    assert (registration._blurred_once(pictures, chosen) == blurred[chosen]).all()
+    assert (registration._blurred_once(pictures, chosen + 1) == blurred[chosen + 1]).all()
