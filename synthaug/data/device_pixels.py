@@ -11,6 +11,8 @@ from synthaug.data.pixels import PixelStore, kept_part
 
 _SHARE = 0.5  # of the free memory of a device that images may take; the network and its batches need the rest
 
+_runs = [1]  # at a time on the device of this process
+
 
 class DevicePixels:
     """Decoded images on a device, by the SHA-256 of their files; a source of batches like `PixelStore`.
@@ -57,6 +59,15 @@ class DevicePixels:
         return pixels, sizes
 
 
+def share_device(runs: int) -> None:
+    """Leave room for others from here on: runs that begin at a time all find the same memory free.
+
+    Args:
+        runs: at a time on the device of this process, each in a process of its own.
+    """
+    _runs[0] = max(1, runs)
+
+
 def fits(store: PixelStore, keys: Iterable[str], device: torch.device) -> bool:
     """Return whether images fit into the memory of a device beside a network; only graphics processors are asked.
 
@@ -69,4 +80,4 @@ def fits(store: PixelStore, keys: Iterable[str], device: torch.device) -> bool:
         return False
     places = [store.place(key) for key in set(keys)]
     free, _ = torch.cuda.mem_get_info(device)
-    return sum(place.stop - place.offset for place in places) <= _SHARE * free
+    return sum(place.stop - place.offset for place in places) <= _SHARE * free / _runs[0]

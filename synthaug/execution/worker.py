@@ -5,6 +5,7 @@ command alone, which then asks its workers to stop.
 """
 
 import logging
+import math
 import multiprocessing
 import os
 import queue
@@ -128,6 +129,10 @@ def work(channel: Connection, output: Connection, session: Session, context: Pro
         stream = os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
         setattr(sys, name, stream)
     context.enter()
+    if session.devices:
+        from synthaug.data import device_pixels
+
+        device_pixels.share_device(math.ceil(session.workers / session.devices))
     outgoing = _Outgoing(channel)
     logging.root.handlers[:] = [QueueHandler(outgoing.messages)]
     progress_bar.report_to(outgoing.messages.put)

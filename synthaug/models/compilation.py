@@ -17,6 +17,9 @@ def compile_network(network: nn.Module) -> None:
     command share them. A network that cannot be compiled is run as it is, with a warning.
     """
     torch._dynamo.reset()  # a process that trains many networks would reach the limit of versions of one function
+    settings: Any = torch._functorch.config
+    if hasattr(settings, "force_non_lazy_backward_lowering"):  # with the forward pass, so that its failure is caught
+        settings.force_non_lazy_backward_lowering = True
     network.compile()
     compiled: Any = network._compiled_call_impl
 
@@ -24,7 +27,7 @@ def compile_network(network: nn.Module) -> None:
         try:
             return compiled(*args, **kwargs)
         except torch._dynamo.exc.TorchDynamoException as error:
-            _warn(" ".join(str(error).split()))
+            _warn(" ".join(str(error).partition("Set TORCHDYNAMO_VERBOSE")[0].split()))
             network._compiled_call_impl = None
             return network(*args, **kwargs)
 

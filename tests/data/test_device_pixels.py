@@ -56,6 +56,11 @@ def test_images_are_copied_where_half_of_the_free_memory_holds_them(
     for free, expected in ((2 * size, True), (2 * size - 2, False)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10 * free))
         assert device_pixels.fits(pixels, [*keys, *keys], gpu) is expected  # type: ignore[arg-type]
+    monkeypatch.setattr(device_pixels, "_runs", [1])
+    device_pixels.share_device(4)
+    for free, expected in ((8 * size, True), (8 * size - 8, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10 * free))
+        assert device_pixels.fits(pixels, keys, gpu) is expected  # type: ignore[arg-type]
     assert not device_pixels.fits(pixels, keys, torch.device("cpu"))
 
 
