@@ -1,6 +1,7 @@
 """How the memory of a run grows with the number of images.
 
-    python -m benchmarks.memory                    # 1,000, 10,000 and 100,000 files of 8 pixels: four minutes
+    python -m benchmarks.memory                    # 1,000, 10,000 and 100,000 files of 8 pixels: eight minutes
+    python -m benchmarks.memory --runs 200         # short runs of one command, one after the other: ten minutes
 
 A process each lists a dataset, hashes and decodes its files, draws an arm and reads an epoch and the test set; what the
 peaks differ by is what an image takes, which the last columns say: bytes an image beyond the row with fewest images. A
@@ -45,9 +46,9 @@ def write_files(root: Path, count: int) -> None:
             number += 1
 
 
-def anonymous() -> int:
-    """Return the bytes of memory of this process that belong to no file."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def anonymous(process: int | str = "self") -> int:
+    """Return the bytes of memory of a process that belong to no file."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
 
@@ -131,12 +132,44 @@ def measure(count: int, fewest: dict[str, tuple[int, float, float]]) -> None:
             )
 
 
+def measure_runs(count: int) -> None:
+    """Print the memory of a command after the tenth of its runs, and after later ones.
+
+    Args:
+        count: of the runs.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_files(folder / "images", 200)
+        images = [f"dataset.root={folder / 'images'}", "dataset.image_size=32", "logger=none"]
+        network = ["model.backbone=timm/test_efficientnet", "model.weights=null", "trainer.max_epochs=1"]
+        seeds = "seed=" + ",".join(map(str, range(count)))
+        command = [sys.executable, "-m", "synthaug.train", "-m", "dataset=imagefolder", "mix=real", "parallel=1", seeds]
+        with subprocess.Popen([*command, *images, *network, f"output_dir={folder / 'outputs'}"]) as process:
+            memory: dict[int, int] = {}  # runs that have ended → bytes
+            while process.poll() is None:
+                ended = sum(1 for _ in (folder / "outputs").rglob("result.json"))
+                with contextlib.suppress(OSError, StopIteration):
+                    memory[ended] = anonymous(process.pid)
+                time.sleep(0.1)
+        if process.returncode or count not in memory:
+            sys.exit("The runs have not all ended: see above.")
+    print("| runs | MiB | of that after the tenth |")
+    print("|---:|---:|---:|")
+    for ended in sorted({*range(10, count, max(1, count // 8)), count - 1} & memory.keys()):
+        print(f"| {ended} | {memory[ended] / 2**20:.0f} | {100 * memory[ended] / memory[10]:.0f} % |")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--read", type=Path, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--counts", type=int, nargs="*", default=COUNTS)
+    parser.add_argument("--runs", type=int, help="measure so many short runs instead")
     arguments = parser.parse_args()
+    if arguments.runs:
+        measure_runs(arguments.runs)
+        return
     if arguments.read:
         import torch
 

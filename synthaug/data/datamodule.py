@@ -1,5 +1,6 @@
 """Batches of an arm: rows of the pixel store, warped on the device that trains."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -28,6 +29,8 @@ from synthaug.data.device_pixels import DevicePixels
 from synthaug.data.pixels import Pixels, PixelStore
 from synthaug.data.prefetch import prefetched
 from synthaug.data.samples import Sample, Samples
+
+log = logging.getLogger(__name__)
 
 _CENTRE = [DRAWS.index("y"), DRAWS.index("x")]
 
@@ -183,6 +186,8 @@ class MixDataModule(LightningDataModule):
         samples = Samples.joined((self.train, self.val, self.test))
         if device_pixels.fits(self.store, (sample.sha256 for sample in samples), device):
             self.store = DevicePixels(self.store, samples.keys, device)
+        elif device.type == "cuda":
+            log.info("%s has no room for all images: batches are read from %s", device, self.store.folder)
 
     def train_dataloader(self) -> DataLoader[RawBatch]:
         return self._loader(self.train, self.seed, self.train_batches(*self._place()))

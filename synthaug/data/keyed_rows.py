@@ -36,6 +36,10 @@ class KeyedRows:
         """All rows, in the order in which they were added; not to be kept while rows are added."""
         return self._rows[: self._count]
 
+    def reserve(self, count: int) -> None:
+        """Make room for further rows at once: memory that grows step by step leaves holes behind."""
+        self._rows.resize(max(len(self._rows), self._count + count), refcheck=False)
+
     def add(self, key: int, row: tuple[Any, ...]) -> None:
         """Append a row.
 

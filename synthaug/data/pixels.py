@@ -125,6 +125,7 @@ class PixelStore:
             count = _count_distinct(key for key, _ in images() if key not in self._places)
             lacking = (path for key, path in images() if key not in self._places)
             self._require_room(list(islice(lacking, 0, None, max(1, count // _PROBED))), count)
+            self._places.reserve(count)
             bad: dict[str, str] = {}
             with progress_bar.bar("decoding", count) as bar, large_photographs():
                 for chunk in self._lacking(images(), bad):

@@ -38,6 +38,10 @@ class Places(Mapping[str, Place]):
         self._table = KeyedRows(_ROW, room)
         self.update(places)
 
+    def reserve(self, count: int) -> None:
+        """Make room for further images."""
+        self._table.reserve(count)
+
     def update(self, places: Iterable[tuple[str, Place]]) -> None:
         """Add images, in the place of those with the same hashes."""
         for key, place in places:

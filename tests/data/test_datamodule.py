@@ -344,3 +344,20 @@ def test_training_sees_all_of_a_long_image(tmp_path: Path) -> None:
     assert images[0][0].shape == (3, 16, 48)
     assert min(starts) < 10
     assert max(starts) > 102
+
+
+@pytest.mark.parametrize("has_room", [False, True])
+def test_images_that_do_not_fit_on_the_device_are_read_from_the_disk_and_that_is_told(
+    real: RealImages,
+    store: PixelStore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_room: bool,
+) -> None:
+    data = MixDataModule(real.train, real.val, real.test, store, 12)
+    data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cuda")))  # type: ignore[assignment]
+    monkeypatch.setattr(device_pixels, "fits", lambda *arguments: has_room)
+    monkeypatch.setattr("synthaug.data.datamodule.DevicePixels", lambda store, keys, device: keys)
+    with caplog.at_level("INFO"):
+        data.setup("fit")
+    assert (data.store is store) == (str(store.folder) in caplog.text) == (not has_room)
