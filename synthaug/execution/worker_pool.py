@@ -5,8 +5,10 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds between two looks at the clock
 _GRACE = 30.0  # seconds in which a run is left
+_temporary: list[Path] = []  # the folder for temporary files of workers, once there is one
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
 RecordFailure = Callable[[Job, Exception], None]
@@ -54,22 +57,40 @@ def preload_libraries(jobs: Iterable[Job]) -> None:
     """
     first = [PRELOADED_FOR_WANDB] if any(job.is_in_wandb for job in jobs) else []
     forkserver.set_forkserver_preload([*first, *PRELOADED])
-    with _handling(signal.SIGINT, signal.SIG_IGN):  # as that process does, else Ctrl-C shows where its imports are
+    if not _temporary:
+        _temporary.append(Path(tempfile.mkdtemp(prefix="synthaug-")))
+        atexit.register(end_server)
+    # It ignores interrupts: else Ctrl-C shows where its imports are.
+    with _handling(signal.SIGINT, signal.SIG_IGN), _environment("TMPDIR", str(_temporary[0])):
         forkserver.ensure_running()
-    atexit.unregister(end_server)
-    atexit.register(end_server)
 
 
 def end_server() -> None:
-    """Kill the process that workers are forked from.
+    """Kill the process that workers are forked from, and remove the temporary files of workers.
 
     It would end by itself, but the interpreter takes a second of processor time to take its libraries apart, and
-    whatever reads the output of the command waits for that.
+    whatever reads the output of the command waits for that. W&B makes temporary folders when it is imported.
     """
     server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     if server is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
+    while _temporary:
+        shutil.rmtree(_temporary.pop(), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable in the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:

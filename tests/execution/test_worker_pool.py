@@ -166,10 +166,26 @@ def test_images_that_a_killed_process_was_making_are_resumed_by_one_other(
 
 
 def test_the_process_that_workers_are_forked_from_ends_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = subprocess.Popen(["sleep", "60"])
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        started.append(subprocess.Popen(["sh", "-c", "mktemp -d && exec sleep 60"], stdout=subprocess.PIPE))
+
+    monkeypatch.setattr(worker_pool, "_temporary", [])
+    monkeypatch.setattr(multiprocessing.forkserver, "set_forkserver_preload", lambda names: None)
+    monkeypatch.setattr(multiprocessing.forkserver, "ensure_running", start)
+    before = dict(os.environ)
+    worker_pool.preload_libraries([])
+    assert dict(os.environ) == before
+    (server,) = started
+    assert server.stdout
+    with server.stdout:
+        left = Path(server.stdout.readline().decode().strip())
+    assert left.is_dir()
     monkeypatch.setattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", server.pid)
     worker_pool.end_server()
     assert server.wait(10) == -signal.SIGKILL
+    assert not left.exists()
     worker_pool.end_server()
 
 
