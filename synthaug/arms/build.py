@@ -479,7 +479,7 @@ def _warn_of_two_labels(synthetic: Sequence[Sample], store: PixelStore) -> None:
     conflicts = label_conflicts(synthetic, lambda key: store.place(key).content)
     if conflicts:
         what = plural(len(conflicts), "synthetic image is", "synthetic images are")
-        log.warning("%s in more than one class:\n%s", what, bullets([str(sample.path) for sample in conflicts]))
+        log.warning("%s in more than one class:\n%s", what, bullets([sample.file for sample in conflicts]))
 
 
 def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:

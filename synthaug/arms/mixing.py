@@ -227,14 +227,14 @@ def select(
     for name, count in class_counts.items():
         ordered = Samples.joined([shuffled(real[name], seed), shuffled(further[name], seed)])
         of_class = ordered[: count.real], _in_order(synthetic[name], seed)[: count.synthetic]
-        chosen += [samples.arranged(lambda sample: str(sample.path)) for samples in of_class if samples]
+        chosen += [samples.arranged(lambda sample: sample.file) for samples in of_class if samples]
     chosen.sort(key=lambda samples: (samples[0].label, samples[0].origin))
     return Samples.joined(chosen)
 
 
 def _in_order(samples: Samples, seed: int) -> Samples:
-    if all(sample.index is not None for sample in samples):
-        return samples.arranged(lambda sample: sample.index or 0)
+    if all(sample.order is not None for sample in samples):
+        return samples.arranged(lambda sample: sample.order or 0)
     return shuffled(samples, seed)
 
 

@@ -116,7 +116,7 @@ def divide_by_folds(
         UserError: the folder cannot be used or dealt, or is not the one that was dealt before.
     """
     real = scan(root, split_folders, can_split=True, sha256=sha256)
-    images = Samples.joined((real.train, real.val, real.test)).arranged(lambda sample: (sample.label, str(sample.path)))
+    images = Samples.joined((real.train, real.val, real.test)).arranged(lambda sample: (sample.label, sample.file))
     pooled = RealImages(real.classes, images, [], [])
     drawn = rule or DEFAULT_RULE
     has_val = "val" in existing_folders(root, split_folders)

@@ -139,11 +139,11 @@ def redraw_validation(real: RealImages, seed: int) -> RealImages:
 
 def _rank(seed: int, sample: Sample) -> tuple[str, str]:
     text = f"validation\0{seed}\0{sample.class_name}\0{sample.sha256}"
-    return hashlib.sha256(text.encode()).hexdigest(), str(sample.path)
+    return hashlib.sha256(text.encode()).hexdigest(), sample.file
 
 
 def _sorted(lists: Iterable[Iterable[Sample]]) -> Samples:
-    return Samples.joined(lists).arranged(lambda sample: (sample.label, str(sample.path)))
+    return Samples.joined(lists).arranged(lambda sample: (sample.label, sample.file))
 
 
 def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tuple[int, bool]:
@@ -265,7 +265,7 @@ def members_of_groups(
     """
     groups: dict[str, dict[str, list[str]]] = {name: {} for name in classes}
     for sample in samples:
-        groups[sample.class_name].setdefault(group_of[sample.path], []).append(str(sample.path))
+        groups[sample.class_name].setdefault(group_of[sample.path], []).append(sample.file)
     return groups
 
 

@@ -58,5 +58,5 @@ def _check_images(job: Job, real: RealImages) -> None:
 
     planned = discovery.find_runs(job.study, planning.read_plan(job.study))
     runs = [run for run in planned if run.key.dataset == job.key.dataset]
-    test = tuple((str(sample.path), sample.class_name) for sample in real.test)
+    test = tuple((sample.file, sample.class_name) for sample in real.test)
     checks.image_checks(job.study, job.key.dataset, sources.of_begun_runs(runs, test, digest(real.test)))

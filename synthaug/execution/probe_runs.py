@@ -163,7 +163,7 @@ class _ProbeTraining:
                 runner.evaluate_finished(self.session, job)
             return
         arm = runner.build_arm_of(self.session, job, self._read_real(job))
-        listed = [(sample.sha256, str(sample.path)) for sample in arm.train]
+        listed = [(sample.sha256, sample.file) for sample in arm.train]
         sets = runner.pending_shift_sets(self.session, job, arm.real, arm.store, listed)
         is_logged = bool(job.settings["logger"])
         self.runs.append((job, ProbeRun(job.folder, job.key, job.arm, job.recorded, arm, is_logged), sets))

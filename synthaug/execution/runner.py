@@ -192,9 +192,7 @@ def _train(session: Session, job: Job) -> None:
     keep_freed_memory()
     arm = build_arm_of(session, job)
     progress_bar.report(Step("begins", 0, 1, has_images=True))
-    sets = pending_shift_sets(
-        session, job, arm.real, arm.store, [(sample.sha256, str(sample.path)) for sample in arm.train]
-    )
+    sets = pending_shift_sets(session, job, arm.real, arm.store, [(sample.sha256, sample.file) for sample in arm.train])
     from synthaug.analysis.text import format
     from synthaug.training import fit, lightning_rules
 

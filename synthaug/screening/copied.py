@@ -64,7 +64,7 @@ class RealCopies(Criterion):
         if match is None:
             return None
         reason, sample = self._references[match]
-        return Finding(reason, self._drops_train or reason != TRAIN_COPY, match=str(sample.path))
+        return Finding(reason, self._drops_train or reason != TRAIN_COPY, match=sample.file)
 
 
 class ClassDuplicates(Criterion):

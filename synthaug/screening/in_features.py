@@ -177,7 +177,7 @@ class FeatureCopies(Criterion):
         held_out = [index for index in similar if self._references[index][0] != TRAIN_COPY]
         best = max(held_out or similar, key=lambda index: cosines[index])
         reason, sample = self._references[best]
-        return Finding(reason, self._drops_train or reason != TRAIN_COPY, float(cosines[best]), str(sample.path))
+        return Finding(reason, self._drops_train or reason != TRAIN_COPY, float(cosines[best]), sample.file)
 
 
 def _unit(features: Features) -> Features:

@@ -342,7 +342,7 @@ class ScreenedImages:
         return {
             name: [
                 Candidate(sample, self._place(sample))
-                for sample in sorted(samples, key=lambda sample: (sample.index or 0, sample.path.as_posix()))
+                for sample in sorted(samples, key=lambda sample: (sample.order or 0, sample.path.as_posix()))
             ]
             for name, samples in by_class.items()
         }

@@ -156,7 +156,7 @@ class PredictionWriter(Callback):
         write_predictions(
             self.folder,
             Predictions(
-                paths=[str(sample.path) for sample in self.samples],
+                paths=[sample.file for sample in self.samples],
                 labels=torch.tensor([sample.label for sample in self.samples]).numpy(),
                 predicted=ordered.argmax(axis=1),
                 probabilities=ordered,

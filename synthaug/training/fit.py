@@ -280,7 +280,7 @@ def write_mix(folder: Path, arm: Arm) -> None:
     Raises:
         UserError: the run was started with other images.
     """
-    rows = [MixRow(str(s.path), s.class_name, s.origin, s.sha256) for s in arm.train]
+    rows = [MixRow(s.file, s.class_name, s.origin, s.sha256) for s in arm.train]
     begun = any((folder / name).is_file() for name in (layout.LAST, layout.PREVIOUS))
     if begun and (folder / layout.MIX).is_file():
         recorded = sorted((row.label, row.sha256) for row in contents.read_mix(folder))

@@ -80,7 +80,7 @@ class HeadEvaluation:
             contents.write_predictions(
                 folder,
                 Predictions(
-                    paths=[str(sample.path) for sample in shift_set.samples],
+                    paths=[sample.file for sample in shift_set.samples],
                     labels=torch.tensor([sample.label for sample in shift_set.samples]).numpy(),
                     predicted=probabilities.argmax(dim=1).numpy(),
                     probabilities=probabilities.numpy(),

@@ -17,7 +17,7 @@ from synthaug.arms.epoch_images import EpochImages
 from synthaug.data.augment import View, image_numbers
 from synthaug.data.datamodule import MixDataModule
 from synthaug.data.pixels import Pixels
-from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.data.samples import Sample, Samples
 from synthaug.errors import UserError
 from synthaug.features.frozen_network import EvaluationView, FrozenNetwork, Shown, TrainingView
 from synthaug.files import whole_file, write_rows
@@ -110,20 +110,20 @@ class ProbeRun:
             classifier: with the settings of the run.
             rows: of the features, by image and how it is shown.
         """
-        train, evaluation = self.arm.train, self.evaluation_view
-        labels = torch.tensor([sample.label for sample in train])
+        train, val, evaluation = Samples.of(self.arm.train), Samples.of(self.validation.images), self.evaluation_view
+        labels = torch.from_numpy(train.labels)
         classifier.objective.weigh_classes(labels.tolist())
-        synthetic = torch.tensor([sample.origin == SYNTHETIC for sample in train])
+        synthetic = torch.from_numpy(train.synthetic)
         views = self.training_views
         return Head(
             seed=run_seed(self.settings),
             batches=self.data.train_batches(),
-            images=image_numbers([sample.random_key for sample in train]),
-            rows=torch.tensor([[rows[sample.sha256, view] for view in views] for sample in train]).numpy(),
+            images=image_numbers(train.random_keys),
+            rows=torch.tensor([[rows[key, view] for view in views] for key in train.keys]).numpy(),
             labels=labels,
             masses=classifier.objective.masses(labels, synthetic).double(),
-            val_rows=torch.tensor([rows[sample.sha256, evaluation] for sample in self.validation.images]),
-            val_labels=torch.tensor([sample.label for sample in self.validation.images]),
+            val_rows=torch.tensor([rows[key, evaluation] for key in val.keys]),
+            val_labels=torch.from_numpy(val.labels),
             chooses=self.validation.choose,
             detailed=self.is_logged,
         )
@@ -166,7 +166,7 @@ class ProbeRun:
 
     def _test(self, logits: Tensor, classifier: Classifier) -> dict[str, Any]:
         """Write the predictions, and return the field `test` of `result.json`."""
-        labels = torch.tensor([sample.label for sample in self.arm.real.test])
+        labels = torch.from_numpy(Samples.of(self.arm.real.test).labels)
         probabilities = logits.softmax(dim=1)
         metrics = classifier.test_metrics
         metrics.reset()
@@ -178,7 +178,7 @@ class ProbeRun:
         contents.write_predictions(
             self.folder,
             Predictions(
-                paths=[str(sample.path) for sample in self.arm.real.test],
+                paths=[sample.file for sample in self.arm.real.test],
                 labels=labels.numpy(),
                 predicted=probabilities.argmax(dim=1).numpy(),
                 probabilities=probabilities.double().numpy(),

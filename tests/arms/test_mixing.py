@@ -25,7 +25,7 @@ def reals(n: int, name: str = "cat", label: int = 0) -> list[Sample]:
 
 
 def generated(n: int, name: str = "cat", label: int = 0) -> list[Sample]:
-    return [sample(number, name, label, SYNTHETIC, index=number) for number in range(n)]
+    return [sample(number, name, label, SYNTHETIC, order=number) for number in range(n)]
 
 
 def found(n: int, name: str = "cat", label: int = 0) -> list[Sample]:

@@ -111,7 +111,7 @@ def test_copies_of_real_images_are_not_held_out(study: tuple[dict[str, Any], Rea
 
     held_out = SyntheticSet(tmp_path / "held", Memory())
     samples = shift_sets.held_out_source(held_out, data.real, data.store)(2)
-    places = [(sample.class_name, sample.index) for sample in samples]
+    places = [(sample.class_name, sample.order) for sample in samples]
     assert places == [("cat", 2), ("cat", 3), ("dog", 1), ("dog", 2)]
     reasons = [verdict.reason for path in held_out.folder.glob("*/verdicts.csv") for verdict in read_verdicts(path)]
     assert sorted(filter(None, reasons)) == sorted([TEST_COPY, VAL_COPY, TRAIN_COPY])

@@ -48,7 +48,7 @@ def test_every_image_is_listed_with_its_label_origin_and_hash(tmp_path: Path) ->
     first, last = real.train[0], real.train[-1]
     assert (first.path, first.label, first.class_name) == (root / "train/cat/000.png", 0, "cat")
     assert (last.path, last.label, last.class_name) == (root / "train/dog/002.png", 1, "dog")
-    assert (first.origin, first.index, first.sha256) == (REAL, None, files.sha256(first.path))
+    assert (first.origin, first.order, first.sha256) == (REAL, None, files.sha256(first.path))
 
 
 def test_other_folder_names(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ def skip(bad: Mapping[Path, str]) -> None:
 
 
 def sample(
-    number: int, class_name: str = "cat", label: int = 0, origin: str = REAL, index: int | None = None
+    number: int, class_name: str = "cat", label: int = 0, origin: str = REAL, order: int | None = None
 ) -> Sample:
     """A sample without a file; no two numbers have the same content."""
     sha256 = hashlib.sha256(f"{origin} {number}".encode()).hexdigest()
-    return Sample(Path(f"{origin}/{class_name}/{number:04d}.png"), label, class_name, origin, sha256, index)
+    return Sample(Path(f"{origin}/{class_name}/{number:04d}.png"), label, class_name, origin, sha256, order)

@@ -45,7 +45,7 @@ def test_a_pool_is_taken_as_it_is(tmp_path: Path) -> None:
     assert [(s.class_name, s.label, s.path.name) for s in samples] == [
         ("dog", 0, "0.png"), ("dog", 0, "1.png"), ("cat", 1, "0.png"), ("cat", 1, "1.png"), ("cat", 1, "2.png")
     ]  # fmt: skip
-    assert {(s.origin, s.index) for s in samples} == {(SYNTHETIC, None)}
+    assert {(s.origin, s.order) for s in samples} == {(SYNTHETIC, None)}
     assert images.available({"cat": 2, "dog": 2}) == {"cat": 2, "dog": 2}
 
 

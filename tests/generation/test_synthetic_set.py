@@ -147,7 +147,7 @@ def test_samples_are_labelled_in_the_order_of_the_classes(tmp_path: Path) -> Non
     synthetic = SyntheticSet(tmp_path, Painter())
     synthetic.ensure({"b": 2, "a": 1, "other": 1})
     samples = synthetic.samples(["b", "a"])
-    assert [(sample.class_name, sample.label, sample.index) for sample in samples] == [
+    assert [(sample.class_name, sample.label, sample.order) for sample in samples] == [
         ("a", 1, 0), ("b", 0, 0), ("b", 0, 1)
     ]  # fmt: skip
     assert {sample.origin for sample in samples} == {SYNTHETIC}
@@ -203,7 +203,7 @@ def test_a_deleted_image_is_made_again_even_if_enough_others_are_there(tmp_path:
     synthetic.ensure({"cat": 6})
     before = contents(tmp_path)
     (tmp_path / "cat/000002.png").unlink()
-    assert [sample.index for sample in synthetic.samples(["cat"])] == [0, 1, 3, 4, 5]
+    assert [sample.order for sample in synthetic.samples(["cat"])] == [0, 1, 3, 4, 5]
     assert synthetic.count_missing({"cat": 2}) == 0
     assert synthetic.count_missing({"cat": 4}) == 1
     again = Painter()
@@ -404,7 +404,7 @@ def test_flat_images_have_a_row_and_nothing_else(tmp_path: Path, caplog: pytest.
         assert synthetic.ensure({"cat": 4, "dog": 2}) == 6
     assert "3 more were rejected" in caplog.text
     assert_consistent(synthetic, {"cat": 4, "dog": 2})
-    assert [sample.index for sample in synthetic.samples(["cat"])] == [1, 2, 4, 6]
+    assert [sample.order for sample in synthetic.samples(["cat"])] == [1, 2, 4, 6]
     rejected = [row for row in synthetic.rows() if row.rejected]
     assert [(row.index, row.sha256) for row in rejected] == [(0, ""), (3, ""), (5, "")]
     assert {row.rejected for row in rejected} == {"one flat colour (safety checker or overflow)"}
@@ -579,7 +579,7 @@ def test_what_a_killed_process_left_half_done_is_made_anew(tmp_path: Path) -> No
     (tmp_path / "cat/000003.png").write_bytes(b"torn, and without a row")
     for leftover in ("cat/.000004-0a1b2c3d.png", ".manifest-0a1b2c3d.csv", ".set-0a1b2c3d.json"):
         (tmp_path / leftover).write_bytes(b"half")
-    assert [sample.index for sample in synthetic.samples(["cat"])] == [0, 1, 2]
+    assert [sample.order for sample in synthetic.samples(["cat"])] == [0, 1, 2]
     assert synthetic.ensure({"cat": 5}) == 2
     assert_consistent(synthetic, {"cat": 5})
 

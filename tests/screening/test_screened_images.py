@@ -110,7 +110,7 @@ def test_what_is_kept_is_listed_and_what_is_rejected_is_topped_up(tmp_path: Path
     assert screened.count_missing({"cat": 5}) == 5
     assert screened.ensure({"cat": 5}) == 8, "two of five are lacking, and of five three are kept: three more"
     assert generator.unloaded_after == [9], "topping up does not load the model again"
-    assert [sample.index for sample in screened.samples(["cat"])] == [1, 3, 4, 6, 8]
+    assert [sample.order for sample in screened.samples(["cat"])] == [1, 3, 4, 6, 8]
     assert screened.ensure({"cat": 5}) == 0
     assert screened.count_missing({"cat": 5}) == 0
     verdicts = rows(screened, "cat")
@@ -280,7 +280,7 @@ def test_a_generated_image_that_is_no_longer_whole_is_rejected(tmp_path: Path, r
     screened = screen(images, real)
     screened.ensure({"cat": 3})
     assert rows(screened)["cat/000001.png"][:2] == (False, UNREADABLE)
-    assert [sample.index for sample in screened.samples(["cat"])] == [0, 2, 3]
+    assert [sample.order for sample in screened.samples(["cat"])] == [0, 2, 3]
 
 
 def test_a_real_image_that_was_deleted_since_is_named(tmp_path: Path, real: RealImages) -> None:
@@ -299,7 +299,7 @@ def test_a_reject_list_is_obeyed_and_its_mistakes_named(tmp_path: Path, real: Re
     screened = screen(images, real, reject_list=str(listed))
     assert screened.ensure({"cat": 3, "dog": 2}) == 3
     assert rows(screened)["cat/000000.png"][:2] == rows(screened)["dog/000001.png"][:2] == (False, LISTED)
-    assert [sample.index for sample in screened.samples(["cat"])] == [1, 2, 3]
+    assert [sample.order for sample in screened.samples(["cat"])] == [1, 2, 3]
     table = tmp_path / "bad.csv"
     table.write_text(f"why,path\nsix legs,{by_hash.path}\n", encoding="utf-8")
     screened = screen(images, real, reject_list=str(table))

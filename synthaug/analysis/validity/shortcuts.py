@@ -50,7 +50,7 @@ def image_checks(real: Sequence[Sample], synthetic: Sequence[Sample]) -> list[Ch
         synthetic: of a set.
     """
     rows = {
-        origin: tuple(MixRow(str(sample.path), sample.class_name, origin, sample.sha256) for sample in samples)
+        origin: tuple(MixRow(sample.file, sample.class_name, origin, sample.sha256) for sample in samples)
         for origin, samples in ((REAL, real), (SYNTHETIC, synthetic))
     }
     return origin_checks(Sources(rows), Path)

@@ -163,7 +163,7 @@ def test_contact_sheets_show_every_image_evenly(record: SetRecord, html: str, mo
     assert [tile.min() > 240 for tile in tiles] == [False] * 44 + [True] * 5
     monkeypatch.setattr(contact_sheets, "MAX_IMAGES", 10)
     shown = contact_sheets.spread_evenly(record.samples[:44], 10)
-    assert [sample.index for sample in shown] == [0, 4, 8, 13, 17, 22, 26, 30, 35, 39]
+    assert [sample.order for sample in shown] == [0, 4, 8, 13, 17, 22, 26, 30, 35, 39]
 
 
 def test_sheets_of_classes_without_images_are_removed(record: SetRecord, html: str) -> None:

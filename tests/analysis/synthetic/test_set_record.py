@@ -58,7 +58,7 @@ def test_a_file_that_is_gone_is_left_out(tmp_path: Path) -> None:
     painted_set(tmp_path / "set", COUNTS).samples(["cat"])[1].path.unlink()
     record = read_set(tmp_path / "set", tmp_path / "set")
     assert record.counts == {"cat": 4, "dog": 3}
-    assert [sample.index for sample in record.samples if sample.class_name == "cat"] == [0, 2, 3, 4]
+    assert [sample.order for sample in record.samples if sample.class_name == "cat"] == [0, 2, 3, 4]
 
 
 def test_a_pool_is_listed_by_its_folders_and_other_classes_left_out(tmp_path: Path) -> None:
