@@ -32,6 +32,14 @@ COMMAND = "THE_COMMAND"  # variable with the process of the command
 assert processes
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Have SIGINT raise, as it does not where the tests run in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def fake_run(session: Session, job: Job) -> None:
     """What a run does depends on its seed."""
     log = logging.getLogger("synthaug.fake")

@@ -102,7 +102,7 @@ def test_a_set_of_a_real_pipeline_does_not_depend_on_how_it_grew(tiny: Path, tmp
     pairs = list(zip(at_once.samples(["cat", "dog"]), grown.samples(["cat", "dog"]), strict=True))
     assert len(pairs) == 5
     for first, second in pairs:
-        assert (first.class_name, first.index) == (second.class_name, second.index)
+        assert (first.class_name, first.order) == (second.class_name, second.order)
         assert abs(pixels([Image.open(first.path)]) - pixels([Image.open(second.path)])).max() <= 2
     row = grown.rows()[0]
     assert (row.class_name, row.index, row.seed) == ("cat", 0, image_seed("cat", "a cat", 0))
