@@ -26,7 +26,7 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     workers = min(session.workers, len(combinations))
     if not workers:
         return list(combinations)
-    from synthaug.execution import beside_runs, worker_pool
+    from synthaug.execution import report_preparation, worker_pool
 
     jobs = [session.jobs[combination] for combination in combinations]
     worker_pool.preload_libraries(jobs)
@@ -42,7 +42,7 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
         workers,
         runner.record_failure,
         handlers,
-        lambda over: beside_runs.prepare_report(list(session.jobs.values()), datasets, over),
+        lambda all_ended: report_preparation.prepare_report(list(session.jobs.values()), datasets, all_ended),
     )
     return []
 

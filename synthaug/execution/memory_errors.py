@@ -7,7 +7,7 @@ from synthaug.errors import UserError, underlying
 from synthaug.execution.probe_rule import trains_head_alone
 
 
-def mendable(error: Exception, job: Job, workers: int) -> Exception:
+def with_next_step(error: Exception, job: Job, workers: int) -> Exception:
     """Return what ended a run; a full memory as an error that names the next step, its tensors released.
 
     Args:

@@ -28,7 +28,7 @@ from synthaug.environment import hidden
 from synthaug.errors import UserError, explain, is_environmental, is_interruption
 from synthaug.execution import feedback_rounds, networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
-from synthaug.execution.memory_errors import mendable
+from synthaug.execution.memory_errors import with_next_step
 from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
@@ -80,7 +80,7 @@ def recorded_failure(session: Session, jobs: Sequence[Job]) -> Iterator[None]:
             _end_interrupted(jobs)
         for job in jobs:
             session.failed.append(job.label)
-            record_failure(job, mendable(error, job, session.workers), is_first=job is jobs[0])
+            record_failure(job, with_next_step(error, job, session.workers), is_first=job is jobs[0])
 
 
 def _end_interrupted(jobs: Sequence[Job]) -> NoReturn:

@@ -130,7 +130,7 @@ def run_in_workers(
     workers: int,
     record_failure: RecordFailure,
     handlers: Mapping[Path, list[logging.Handler]],
-    meanwhile: Callable[[threading.Event], None] = lambda over: None,
+    meanwhile: Callable[[threading.Event], None] = lambda all_ended: None,
 ) -> None:
     """Bring runs to their end in worker processes; each failure is recorded, and the others go on.
 
@@ -147,14 +147,14 @@ def run_in_workers(
     pending = [session.jobs[combination] for combination in combinations]
     display = SweepDisplay(list(session.jobs.values()), pending, workers)
     sweep = _Sweep(session, pending, workers, display, record_failure, handlers)
-    over = threading.Event()
-    thread = threading.Thread(target=meanwhile, args=(over,), daemon=True)
+    all_ended = threading.Event()
+    thread = threading.Thread(target=meanwhile, args=(all_ended,), daemon=True)
     with _handling(signal.SIGTERM, signal.default_int_handler):  # as Ctrl-C
         try:
             sweep.assign_runs()
             thread.start()
             sweep.run()
-            over.set()
+            all_ended.set()
             thread.join()
         except KeyboardInterrupt:
             sweep.stop()

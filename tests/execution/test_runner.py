@@ -11,7 +11,7 @@ import torch
 from synthaug.config import schema
 from synthaug.config.job import Job
 from synthaug.execution import runner
-from synthaug.execution.memory_errors import mendable
+from synthaug.execution.memory_errors import with_next_step
 from synthaug.execution.session import Session
 from synthaug.files import read_json, write_json
 from synthaug.runs import layout
@@ -118,8 +118,8 @@ def test_a_full_memory_is_told_of_with_what_to_do(training_job: Job, error: Exce
 
 
 def test_a_full_memory_of_a_single_run_has_no_other_runs_to_blame(training_job: Job) -> None:
-    message = str(mendable(MemoryError(), training_job, workers=0))
+    message = str(with_next_step(MemoryError(), training_job, workers=0))
     assert "batch_size=16" in message
     assert "parallel" not in message
     other = ValueError("something else")
-    assert mendable(other, training_job, workers=2) is other
+    assert with_next_step(other, training_job, workers=2) is other

@@ -27,7 +27,7 @@ _FOR_REPORT = (
 _FOR_WANDB = ("wandb.apis.public", "synthaug.tracking.summary_run")
 
 
-def prepare_report(jobs: Sequence[Job], datasets: Mapping[DatasetKey, RealData], over: threading.Event) -> None:
+def prepare_report(jobs: Sequence[Job], datasets: Mapping[DatasetKey, RealData], all_ended: threading.Event) -> None:
     """Compare test images, import libraries, and check the images of the runs once all have begun.
 
     What goes wrong is left to the runs and to the report, which do what is not done by then.
@@ -35,7 +35,7 @@ def prepare_report(jobs: Sequence[Job], datasets: Mapping[DatasetKey, RealData],
     Args:
         jobs: all runs of the sweep.
         datasets: of those that were not finished.
-        over: set where no run is left.
+        all_ended: set where no run is left.
     """
     try:
         for data in datasets.values():
@@ -43,7 +43,7 @@ def prepare_report(jobs: Sequence[Job], datasets: Mapping[DatasetKey, RealData],
         for name in (*_FOR_REPORT, *(_FOR_WANDB if any(job.is_in_wandb for job in jobs) else ())):
             importlib.import_module(name)
         while not all((job.folder / layout.MIX).is_file() for job in jobs):
-            if over.wait(_PAUSE):
+            if all_ended.wait(_PAUSE):
                 return
         for job in {(job.study, job.key.dataset): job for job in jobs if not job.fold}.values():
             if (key := preflight.dataset_key(job)) in datasets:
