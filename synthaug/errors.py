@@ -8,8 +8,19 @@ from synthaug.terminal import printable
 # A disk, its rights, or what stands in the place of a file or folder; mended outside of the program.
 _ENVIRONMENT = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP,
-    errno.ENAMETOOLONG, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ESTALE, errno.EMFILE,
+    errno.ENAMETOOLONG, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ESTALE, errno.EMFILE, errno.ENFILE,
+    errno.ENOTEMPTY, errno.EBUSY, errno.ETXTBSY, errno.ENODEV, errno.ENXIO,
 }  # fmt: skip
+_HARDWARE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE}  # whatever a program does
+# Limits of the system, whichever file they are met at → what raises them.
+_LIMITS = {
+    errno.EFBIG: "A file would be larger than it may be{name} ({reason}): raise the limit (ulimit -f unlimited), or "
+    "write to another disk with output_dir=<folder>; then run the same command again.",
+    errno.EMFILE: "More files are open than may be{name} ({reason}): raise the limit (ulimit -n 4096), or lower "
+    "parallel and num_workers; then run the same command again.",
+    errno.ENFILE: "The system has more files open than it can{name} ({reason}): end other programs, then run the same "
+    "command again.",
+}
 
 
 class UserError(Exception):
@@ -32,8 +43,10 @@ def raise_all(headline: str, problems: Sequence[str]) -> None:
 
 
 def underlying(error: Exception) -> Exception:
-    """Return the `UserError` that a library wrapped, as `instantiate` does, or the error itself."""
-    return error.__cause__ if isinstance(error.__cause__, UserError) else error
+    """Return the `UserError` that a library wrapped, as `instantiate` does, that of a disk, or the error itself."""
+    if isinstance(error.__cause__, UserError):
+        return error.__cause__
+    return error if isinstance(error, UserError) else disk_error(error) or error
 
 
 def is_interruption(error: BaseException | None) -> bool:
@@ -53,7 +66,25 @@ def disk_is_full(error: BaseException) -> bool:
 
 def is_environmental(error: BaseException) -> bool:
     """Whether an error is of a file or folder that cannot be read or written, which the user can mend."""
-    return disk_is_full(error) or (isinstance(error, OSError) and bool(error.filename) and error.errno in _ENVIRONMENT)
+    if disk_is_full(error):
+        return True
+    return isinstance(error, OSError) and (error.errno in _LIMITS or (bool(error.filename) and is_of_disk(error)))
+
+
+def is_of_disk(error: OSError) -> bool:
+    """Whether an error is of a file or folder, whether or not it says of which, rather than of a network."""
+    return error.errno in _ENVIRONMENT
+
+
+def disk_error(error: BaseException | None) -> OSError | None:
+    """Return the error of a disk that an error is, or that led to it while a library was writing; None: another one."""
+    if isinstance(error, OSError):
+        return error if is_of_disk(error) else None
+    while error is not None:
+        error = error.__cause__ or error.__context__
+        if isinstance(error, OSError) and (error.errno in _LIMITS or error.errno in _HARDWARE):
+            return error
+    return None
 
 
 def explain(error: BaseException) -> str:
@@ -63,6 +94,9 @@ def explain(error: BaseException) -> str:
             f"The disk is full ({error}). Nothing finished is lost: free some space and run the same command again, "
             "or write elsewhere with output_dir=<folder>."
         )
+    if isinstance(error, OSError) and error.errno in _LIMITS:
+        name = f": {error.filename}" if error.filename else ""
+        return printable(_LIMITS[error.errno].format(name=name, reason=error.strerror))
     if isinstance(error, OSError) and is_environmental(error):
         return printable(
             f"{error.filename2 or error.filename} cannot be read or written ({error.strerror}): give yourself the "

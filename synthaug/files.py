@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from synthaug.errors import UserError
+from synthaug.errors import UserError, disk_error
 
 CHECKSUM = "checksum"  # key of JSON files
 _KEY = "[0-9a-f]" * 8
@@ -44,6 +44,11 @@ def whole_file(path: Path) -> Iterator[Path]:
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
+    except Exception as error:
+        cause = disk_error(error)
+        if cause is None or cause.filename not in (None, temporary, str(temporary)):
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from error  # the name that people know
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -17,14 +17,17 @@ from torchmetrics.classification import MulticlassAccuracy
 from synthaug.data.augment import View
 from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError, raise_all
-from synthaug.messages import plural
+from synthaug.messages import join_words, plural
 from synthaug.models import batch_norm as batch_norms
 from synthaug.models import frozen_weights, heads, loss, memory_format, optimizers, schedules
 from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
+from synthaug.models.finite_losses import FiniteLosses
 from synthaug.models.freezing import Freezing
 from synthaug.models.loss import Objective
 from synthaug.models.weighted_mean import WeightedMean
+
+_MOST_NAMED = 40  # images of a batch in a message
 
 
 class Classifier(LightningModule):
@@ -161,6 +164,7 @@ class Classifier(LightningModule):
         # Metrics of its own for each split: Lightning may validate while a training epoch is open.
         self.val_metrics, self.test_metrics = metrics.clone(), metrics.clone()
         self.train_loss, self.val_loss, self.test_loss = (WeightedMean() for _ in range(3))
+        self.step_losses = FiniteLosses()  # of the split that is gone through
         self.predicted: list[tuple[Tensor, Tensor]] = []  # (rows, probabilities) of this process's test images
 
     def _apply_options(
@@ -326,12 +330,16 @@ class Classifier(LightningModule):
         # Once per optimizer step, which may take several batches; both numbers are in the checkpoint.
         if self.average is not None and self.trainer.global_step > int(self.average.n_averaged):
             self.average.update_parameters(self.network)
+        self.step_losses.add(batch_idx, outputs["loss"], batch.rows)
+        # One process that leaves lets the others wait for it: they leave together, at the end of the epoch.
+        if self.step_losses.is_due and self.trainer.world_size == 1:
+            self._require_numbers("train")
 
     def on_train_epoch_end(self) -> None:
         self._log_loss("train", self.train_loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch, self.val_metrics, self.val_loss)
+        self._evaluate(batch, batch_idx, self.val_metrics, self.val_loss)
 
     def on_validation_epoch_end(self) -> None:
         self._log_loss("val", self.val_loss)
@@ -341,7 +349,7 @@ class Classifier(LightningModule):
         self.predicted = []
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        logits = self._evaluate(batch, self.test_metrics, self.test_loss)
+        logits = self._evaluate(batch, batch_idx, self.test_metrics, self.test_loss)
         self.predicted.append((batch.rows.cpu(), logits.softmax(dim=1).float().cpu()))
 
     def on_test_epoch_end(self) -> None:
@@ -391,10 +399,12 @@ class Classifier(LightningModule):
             )
         return warmup
 
-    def _evaluate(self, batch: Batch, metrics: MetricCollection, loss: WeightedMean) -> Tensor:
+    def _evaluate(self, batch: Batch, batch_idx: int, metrics: MetricCollection, mean: WeightedMean) -> Tensor:
         logits: Tensor = self(batch.images)
         metrics.update(logits.softmax(dim=1), batch.labels)
-        loss.update(self.loss(logits, batch.labels), weight=len(batch.labels))
+        loss = self.loss(logits, batch.labels)
+        mean.update(loss, weight=len(batch.labels))
+        self.step_losses.add(batch_idx, loss, batch.rows)
         return logits
 
     def _log_loss(self, split: str, metric: WeightedMean) -> None:
@@ -402,20 +412,42 @@ class Classifier(LightningModule):
         metric.reset()
         if not torch.isfinite(value):
             # Lightning would train on, and a network of NaNs scores like chance without a word.
+            self._require_numbers(split)
             raise UserError(self.divergence(split, self.current_epoch, float(value)))
         self.log(f"{split}/loss", value, sync_dist=True)
 
-    def divergence(self, split: str, epoch: int, value: float) -> str:
+    def _require_numbers(self, split: str) -> None:
+        """Check the losses of the steps since the last look."""
+        problem = self.step_losses.first_problem()
+        if problem is None:
+            return
+        batches = [f"{self._images(split, problem.rows)} in step {problem.step}"]
+        if split == "train" and problem.before:
+            batches.append(f"{self._images(split, problem.before)} in the step before, by which the weights changed")
+        raise UserError(self.divergence(split, self.current_epoch, problem.value, f", after {'; '.join(batches)}"))
+
+    def _images(self, split: str, rows: Sequence[int]) -> str:
+        """Return the images of a batch by their files, as far as a message has room for them."""
+        images = getattr(getattr(self.trainer, "datamodule", None), split, ())
+        files = [images[row].file for row in sorted(rows)[:_MOST_NAMED] if row < len(images)]
+        if not files:
+            return plural(len(rows), "image")
+        rest = len(rows) - len(files)
+        return join_words([*files, *([f"{rest} more"] if rest else [])])
+
+    def divergence(self, split: str, epoch: int, value: float, images: str = "") -> str:
         """Return the message on a loss that is no number.
 
         Args:
             split: of the images.
             epoch: after which it was computed.
             value: of the loss.
+            images: after which it was that.
         """
         return (
-            f"Training diverged: {split}/loss of epoch {epoch} is {value}. Lower the learning rate "
-            f"(model.lr={self.lr:g}) or look at the training images; overwrite=true begins the run afresh."
+            f"Training diverged: {split}/loss of epoch {epoch} is {value}{images}. Lower the learning rate "
+            f"(model.lr={self.lr:g}) or look at {'these' if images else f'the {split}'} images; overwrite=true begins "
+            "the run afresh."
         )
 
     def _log_metrics(self, split: str, metrics: MetricCollection) -> None:

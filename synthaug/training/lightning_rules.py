@@ -108,6 +108,8 @@ def quiet_libraries() -> None:
         ".*does not have many workers.*",
         # A small arm has fewer batches than Lightning's logging interval; the curves are per epoch.
         ".*smaller than the logging interval.*",
+        # Where a cluster's command is installed and the run is not one of its jobs.
+        "The `srun` command is available on your system but is not used",
         # Frozen stages are meant to be.
         ".*in eval mode at the start of training.*",
         # GoogLeNet and Inception from scratch: announces a change of torchvision.

@@ -230,7 +230,7 @@ class Commands:
         folders = [path for name in ("painter-tiny", "tiny") for path in dataset.glob(f"{arm}-{name}-??????")]
         return (folders or [dataset / arm])[0] / f"seed{seed}"
 
-    def start(self, *arguments: str, command: str = "train") -> Process:
+    def start(self, *arguments: str, command: str = "train", before: Callable[[], object] | None = None) -> Process:
         """Start a command; what it prints goes to `log` in `folder`."""
         settings_of_run = {
             "dataset": "imagefolder",
@@ -248,10 +248,15 @@ class Commands:
         if settings_of_run["dataset"] != "imagefolder" and "dataset.root=photos" not in arguments:
             del settings_of_run["dataset.root"]  # of the others, which write their own
         flags = [argument for argument in arguments if "=" not in argument]
+        words = ["--config-dir", "conf", *flags, *(f"{key}={value}" for key, value in settings_of_run.items())]
+        return self.start_plain(command, words, before)
+
+    def start_plain(self, command: str, words: Sequence[str], before: Callable[[], object] | None = None) -> Process:
+        """Start a command with these words and no others."""
         home = str(self.folder / "home")
         return start_process(
             f"synthaug.{command}",
-            ["--config-dir", "conf", *flags, *(f"{key}={value}" for key, value in settings_of_run.items())],
+            words,
             self.folder,
             {
                 **{key: value for key, value in os.environ.items() if not key.startswith("WANDB")},
@@ -263,11 +268,14 @@ class Commands:
             },
             # The hub's libraries read their variables when they are imported.
             fresh=any(name.startswith(("PYTHONPATH", "HF_")) for name in self.environment),
+            before=before,
         )
 
-    def run(self, *arguments: str, command: str = "train") -> tuple[int, str]:
+    def run(
+        self, *arguments: str, command: str = "train", before: Callable[[], object] | None = None
+    ) -> tuple[int, str]:
         """Run a command to its end: exit code, and what it printed."""
-        code = self.start(*arguments, command=command).wait(timeout=300)
+        code = self.start(*arguments, command=command, before=before).wait(timeout=300)
         return code, self.printed
 
     @property

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +27,12 @@ class Process(Protocol):
 
 
 def start_process(
-    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], fresh: bool = False
+    module: str,
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    fresh: bool = False,
+    before: Callable[[], object] | None = None,
 ) -> Process:
     """Start `python -m <module> <arguments>`; what it prints goes to `log` in its folder.
 
@@ -37,11 +42,12 @@ def start_process(
         folder: that it works in.
         environment: its variables, all of them.
         fresh: start an interpreter that has imported nothing, as a user does.
+        before: called in the process before the command, a function of a module: takes away what the command needs.
     """
     log = folder / "log"
     log.write_bytes(b"")
     if not fresh:
-        return _Fork(module, arguments, folder, environment)
+        return _Fork(module, arguments, folder, environment, before)
     with log.open("w", encoding="utf-8") as stream:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
@@ -62,8 +68,15 @@ def _heed_interrupts() -> None:
 class _Fork:
     """A process with the libraries imported, in the interface of `subprocess.Popen`."""
 
-    def __init__(self, module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
-        self._process = _FORKS.Process(target=_run, args=(module, list(arguments), folder, dict(environment)))
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        before: Callable[[], object] | None,
+    ) -> None:
+        self._process = _FORKS.Process(target=_run, args=(module, list(arguments), folder, dict(environment), before))
         self._process.start()
 
     def poll(self) -> int | None:
@@ -83,7 +96,13 @@ class _Fork:
         self._process.kill()
 
 
-def _run(module: str, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+def _run(
+    module: str,
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    before: Callable[[], object] | None,
+) -> None:
     """Make the forked process one that was started for the command."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
@@ -100,10 +119,13 @@ def _run(module: str, arguments: list[str], folder: Path, environment: dict[str,
 
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))  # read when it was imported
     sys.argv = [module, *arguments]
+    if before:
+        before()
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     finally:
         # A forked process ends without what the interpreter does at its end.
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()

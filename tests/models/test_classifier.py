@@ -463,15 +463,48 @@ def test_statistics_of_several_processes_together_are_refused_per_origin() -> No
 # --- what goes wrong, and what is measured -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch", [0, 2], ids=["in the middle", "after the last step"])
-def test_nan_stops_the_run_with_a_message(tmp_path: Path, batch: int) -> None:
+@pytest.mark.parametrize(("batch", "split"), [(0, "train"), (2, "val")], ids=["in the middle", "after the last step"])
+def test_nan_stops_the_run_with_a_message(tmp_path: Path, batch: int, split: str) -> None:
     run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
-    with pytest.raises(UserError, match=r"Training diverged: val/loss of epoch 1 is nan.*model.lr=0.01"):
+    with pytest.raises(UserError, match=rf"Training diverged: {split}/loss of epoch 1 is nan.*model.lr=0.01"):
         train(tmp_path / "run", run_settings, callbacks=[Poison(1, batch)])
     assert not (tmp_path / "run" / layout.RESULT).exists()
     last = torch.load(tmp_path / "run" / layout.LAST, weights_only=True)
     assert last["epoch"] == 0
     assert all(bool(value.isfinite().all()) for value in last["state_dict"].values())
+
+
+class SpoiledImage(Callback):
+    """Makes the pixels of one image of a split no numbers, and remembers the batch it comes in."""
+
+    def __init__(self, split: str, row: int) -> None:
+        self.split, self.row = split, row
+        self.batch: list[str] = []
+
+    def spoil(self, trainer: Trainer, batch: Batch) -> None:
+        if self.row in batch.rows.tolist():
+            batch.images[batch.rows == self.row] = math.nan
+            images = getattr(trainer.datamodule, self.split)  # type: ignore[attr-defined]
+            self.batch = self.batch or [images[row].file for row in batch.rows.tolist()]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        if self.split == "train":
+            self.spoil(trainer, batch)
+
+    def on_validation_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, *_: int) -> None:
+        if self.split == "val":
+            self.spoil(trainer, batch)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_images_of_the_batch_that_spoils_the_loss_are_named(tmp_path: Path, split: str) -> None:
+    spoiled = SpoiledImage(split, row=3)
+    run_settings = settings(write_dataset(tmp_path / "photos"), tmp_path)
+    with pytest.raises(UserError, match=rf"{split}/loss of epoch 0 is nan, after .* in step \d") as raised:
+        train(tmp_path / "run", run_settings, callbacks=[spoiled], num_sanity_val_steps=0)
+    assert spoiled.batch
+    assert all(file in str(raised.value) for file in spoiled.batch)
+    assert not (tmp_path / "run" / layout.RESULT).exists()
 
 
 @pytest.fixture(scope="module")
