@@ -14,6 +14,11 @@ test: .venv/installed-dev
 pytest: .venv/installed-dev
 	$(BIN)/python -m pytest
 
+# A real Slurm and a real Ray on this machine; the former as root, with Debian's slurm-wlm.
+cluster: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[slurm,ray]'
+	$(BIN)/python -m pytest -n0 -m cluster
+
 # What the pre-commit hook runs as well.
 check: .venv/installed-dev
 	$(BIN)/ruff check
@@ -29,4 +34,4 @@ check: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
 
-.PHONY: sweep test pytest check
+.PHONY: sweep test pytest cluster check

@@ -103,6 +103,8 @@ ONLY_IN = {
     "peft": ("synthaug.generation",),
     "torchao": ("synthaug.generation",),
     "filelock": ("synthaug.locks",),
+    "submitit": ("synthaug.execution.slurm_queue",),
+    "ray": ("synthaug.execution.ray_queue",),
     "wandb": ("synthaug.tracking",),
     "wandb_workspaces": ("synthaug.tracking.workspace",),
     "matplotlib": ("synthaug.analysis.output.figures",),

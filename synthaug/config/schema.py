@@ -25,7 +25,7 @@ from synthaug.screening.settings import ScreeningSettings
 VERSION_BASE = "1.3"
 GROUPS = (
     *("dataset", "generator", "prompts", "screening", "mix", "model", "trainer", "logger", "shift"),
-    *("captioner", "experiments"),
+    *("cluster", "captioner", "experiments"),
 )
 SEVERAL = ("logger", "shift", "experiments")  # groups of which more than one choice can be in force
 DEFAULT_CAPTIONER = "instruct"  # of the command that writes captions; other commands have none
@@ -270,6 +270,7 @@ class Config:
     logger: dict[str, Any] | None = None
     shift: dict[str, Any] | None = None
     captioner: dict[str, Any] | None = None
+    cluster: dict[str, Any] | None = None
 
 
 # Arguments that the program itself passes to what a node names, and that a configuration may therefore not set.
@@ -288,6 +289,7 @@ PROGRAM_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "logger": ("name", "group", "id", "save_dir", "version", "mode", "offline", "resume"),
     "shift": (),
     "captioner": (),
+    "cluster": (),
 }
 # Keys of a node that are the program's and not its target's.
 PROGRAM_KEYS = ("name", "draw", "image_format")

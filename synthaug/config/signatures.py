@@ -137,6 +137,15 @@ def defining_module(target: str) -> str | None:
         return str(error) or None
 
 
+def source_file(target: str) -> Path | None:
+    """Return the file of the module that a dotted path is a name of; None where it has none of Python."""
+    try:
+        spec = _spec(target.rpartition(".")[0])
+    except _UnclearError:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin and spec.origin.endswith(".py") else None
+
+
 @functools.cache
 def _spec(module: str) -> ModuleSpec | None:
     """Return the spec of a module without importing its parents, as `importlib.util.find_spec` would."""
@@ -251,8 +260,13 @@ def _imported_signature(target: str) -> Signature:
     except (ValueError, TypeError):  # some C functions do not tell what they take
         return Signature({}, accepts_any=True)
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
-    keywords = {p.name: Parameter(p.default is p.empty) for p in named}
+    keywords = {p.name: Parameter(p.default is p.empty, _annotation(p)) for p in named}
     return Signature(keywords, any(p.kind is p.VAR_KEYWORD for p in parameters))
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    annotation = parameter.annotation
+    return "" if annotation is parameter.empty else inspect.formatannotation(annotation)
 
 
 def _not_in(target: str, name: str, where: str, names: Collection[str]) -> str:

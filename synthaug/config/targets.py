@@ -37,6 +37,7 @@ _AT: Mapping[str, str] = {
     r"trainer": rf"{_LIGHTNING}\.Trainer",
     r"logger\.[^.]+": rf"{_LIGHTNING}\.loggers\.{_CLASS}",
     r"shift\.[^.]+": r"synthaug\.arms\.shifts\.[A-Z]\w*",
+    r"cluster": r"synthaug\.execution\.clusters\.[A-Z]\w*",
     r"hydra\.(launcher|sweeper)(\..+)?": (
         r"hydra\._internal\.core_plugins\.\w+\.Basic(Launcher|Sweeper)"
         rf"|hydra_plugins\.{_CLASS}|optuna\.(samplers|pruners)\.[A-Z]\w*"
@@ -52,7 +53,7 @@ _LISTED = {
     *("synthaug", "torch", "torchvision", "timm", "diffusers", "transformers", "pytorch_lightning", "lightning"),
     *("hydra", "hydra_plugins", "omegaconf", "colorlog", "optuna", "yaml", "numpy", "PIL", "wandb"),
 }
-_INSTANTIATED = r"(generator|captioner|model|trainer|logger|shift|dataset\.prepare|hydra)\."
+_INSTANTIATED = r"(cluster|generator|captioner|model|trainer|logger|shift|dataset\.prepare|hydra)\."
 # Functions of the allowed modules that fetch and unpickle, or read a registry of whatever was imported.
 _NOT_BUILDING = re.compile(r".*\.(load\w*|get_\w+|list_\w+|register_\w+|from_\w+)$")
 # Arguments with which a library reads pickles, or runs code that comes with a model → the value that does.

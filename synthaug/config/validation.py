@@ -138,6 +138,11 @@ _RULES: Mapping[str, Rule] = {
     "verify": _number(1, words="at least 1, or null"),
     "parallel": (lambda runs: runs == "auto" or _is_count(runs), "auto, or a number of runs, at least 1"),
     "threads": _number(1, 1024),
+    "cluster.cpus": _number(0, above=True),
+    "cluster.gpus": _number(0, words="at least 0"),
+    "cluster.memory_gb": _number(0, above=True, words="more than 0, or null"),
+    **{f"cluster.{name}": _number(1) for name in ("timeout_min", "warning_s", "array_parallelism")},
+    "cluster.max_requeues": _number(0),
     "num_workers": _number(0),
     "feedback_rounds": _number(2),
     "feedback_epochs": _number(1, words="at least 1, or null"),
@@ -306,6 +311,8 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
         )
     if is_usable("model", "trainer", "batch_size"):
         problems += _model_problems(plain)
+    if is_usable("cluster", "parallel", "trainer"):
+        problems += _cluster_problems(plain)
     if is_usable("folds", "fold", "shift", "dataset.groups"):
         problems += _fold_problems(plain)
     if is_usable("dataset.imbalance", "dataset.class_counts"):
@@ -319,6 +326,7 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
         paths.append("dataset.prepare")
     paths += [f"logger.{name}" for name in (plain.logger or {} if is_usable("logger") else {})]
     paths += ["captioner"] if plain.captioner is not None else []
+    paths += ["cluster"] if plain.cluster else []
     paths += [f"shift.{name}" for name in plain.shift or {}]
     for path in filter(is_usable, paths):
         problems += _target_problems(path, OmegaConf.select(plain, path))
@@ -382,6 +390,24 @@ def _long_tail_problems(dataset: DictConfig) -> Iterator[str]:
         yield (
             f"dataset.imbalance={dataset.imbalance}, dataset.class_counts={dataset.class_counts}: both say how many "
             "training images a class has; give one of them"
+        )
+
+
+def _cluster_problems(config: DictConfig) -> Iterator[str]:
+    """Report what says for this machine how many runs work at a time, and runs of several processes, in a cluster."""
+    if not config.cluster:
+        return
+    name = str(config.cluster.get("_target_")).rpartition(".")[2].lower()
+    if config.parallel != "auto":
+        limit = "cluster.array_parallelism limits its jobs" if name == "slurm" else "cluster.cpus says what a run takes"
+        yield f"parallel={config.parallel}, cluster={name}: parallel is of runs on this machine; leave it out, {limit}"
+    trainer = config.trainer
+    devices, nodes, strategy = (trainer.get(key, "auto") for key in ("devices", "num_nodes", "strategy"))
+    is_single = devices in ("auto", 1, "1") or (isinstance(devices, ListConfig) and len(devices) == 1)
+    if strategy != "auto" or nodes not in ("auto", 1) or not is_single:
+        yield (
+            f"trainer.strategy={strategy}, trainer.devices={devices}, cluster={name}: each run in a cluster is one "
+            "process on one device; choose trainer=auto, or start a single run on several GPUs without cluster"
         )
 
 

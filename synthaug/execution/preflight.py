@@ -22,7 +22,7 @@ from synthaug.config.naming import read_recorded
 from synthaug.data.samples import MORE, SPLITS, RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all, underlying
-from synthaug.execution import factory, networks, parallelism, record_groups, sweep_time
+from synthaug.execution import clusters, factory, networks, parallelism, record_groups, sweep_time
 from synthaug.execution.networks import Inspection
 from synthaug.execution.parallelism import Machine
 from synthaug.execution.session import DatasetKey, Session, is_first_process
@@ -58,6 +58,7 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     for study in sorted({job.study for job in jobs if job.settings["debug"]}):
         smoke_test.clear(study)
         print(f"debug=true: a few images and two epochs, to see that everything works, in {study}")
+    raise_all("No run was started:", clusters.cluster_problems(jobs) if session.is_sweep else [])
     check_runs(jobs, session.scans, announced=session.announced)
     inspection = Inspection([], {})
     if session.is_local or not session.is_sweep:  # or they run on other machines, which may have other devices

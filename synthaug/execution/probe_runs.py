@@ -38,6 +38,17 @@ log = logging.getLogger(__name__)
 MOST_RUNS = 256  # runs whose images are listed, and whose folders are locked, at once
 
 
+def execute(session: Session, job: Job) -> None:
+    """Bring one run to its end, in its way.
+
+    Args:
+        session: of the command.
+        job: the run.
+    """
+    for remaining in train_together(session, [job]):
+        runner.execute(session, remaining)
+
+
 def train_together(session: Session, jobs: Sequence[Job]) -> list[Job]:
     """Bring the runs that train a head alone to their end; return the others.
 

@@ -145,16 +145,17 @@ class Session:
         """
         self.is_sweep = self.is_expanded = True
         launcher = str(master.hydra.launcher._target_).rpartition(".")[2]
-        self.is_local = launcher in ("BasicLauncher", "StudyLauncher")
+        self.is_local = launcher in ("BasicLauncher", "StudyLauncher") and not master.cluster
         # Callbacks are Hydra's to call, around each run that it carries out itself.
         self.may_be_parallel = launcher == "StudyLauncher" and self._launch is not None and not master.hydra.callbacks
         composer = Composer(list(master.hydra.overrides.hydra), master.hydra.job.config_name)
         jobs = sweep.sweep_jobs(composer, overrides, master, announce=lambda line: print(printable(line)))
         self._admit(jobs)
         pending = {combination: job for combination, job in jobs.items() if not self._is_finished(job)}
-        if self.is_local:  # or the runs are for other machines
+        if self.is_local or master.cluster:
             gc.enable()
             configure_log(master.hydra.job_logging, master.hydra.verbose)  # as for the first run
+        if self.is_local:  # or the runs are for other machines
             remaining = {job.folder for job in self._train_together(self, list(pending.values()))}
             pending = {combination: job for combination, job in pending.items() if job.folder in remaining}
         return [list(combination) for combination in pending]
@@ -199,6 +200,7 @@ class Session:
             problems += [sweep.controls_under_sweeper(node.sweeper._target_)] if config.controls else []
         else:
             problems += sweep.unswept_problems(node, config.controls, node.overrides.task)
+            problems += sweep.cluster_without_sweep(node.runtime.choices.get("cluster")) if config.cluster else []
         sweep.raise_configuration_problems(problems)
         return build_job(plain, node)
 

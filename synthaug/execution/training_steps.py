@@ -28,10 +28,9 @@ def execute(session: Session, job: Job) -> None:
         session: of the command.
         job: the run.
     """
-    from synthaug.execution import probe_runs, runner
+    from synthaug.execution import probe_runs
 
-    for remaining in probe_runs.train_together(session, [job]):
-        runner.execute(session, remaining)
+    probe_runs.execute(session, job)
 
 
 def train_together(session: Session, jobs: Sequence[Job]) -> list[Job]:

@@ -22,7 +22,7 @@ from synthaug.data.policies import POLICIES
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.split_rule import Rule
 from synthaug.errors import UserError
-from synthaug.execution import factory
+from synthaug.execution import clusters, factory
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.pool_sources import PoolSource
@@ -30,7 +30,7 @@ from synthaug.generation.prompts import read_prompts
 from synthaug.models.classifier import Classifier
 from synthaug.screening.settings import ScreeningSettings
 from synthaug.tracking import loggers
-from synthaug.training import evaluation, fit, hardware
+from synthaug.training import evaluation, fit, hardware, lightning_rules
 from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 from tests.factories.weights import in_the_cache
@@ -123,7 +123,20 @@ def test_choice_composes_and_has_no_problems(path: Path, composed: Compose) -> N
     assert validation.validate(without_hydra(config)) == []
     settings = build_job(without_hydra(config), config.hydra).settings
     name = NAMED_BY_FOLDER.get(choice, choice)
-    assert group in ("logger", "trainer", "shift") or settings[group]["name"] == name
+    assert group in ("logger", "trainer", "shift", "cluster") or settings[group]["name"] == name
+
+
+@pytest.mark.parametrize("choice", choices("cluster"))
+def test_cluster_can_be_made(choice: str, composed: Compose) -> None:
+    config = composed(f"cluster={choice}")
+    job, local = (build_job(without_hydra(item), item.hydra) for item in (config, composed()))
+    cluster = clusters.cluster_of([job])
+    assert type(cluster).__name__.lower() == choice or (cluster is None and choice == "local")
+    assert job.key == local.key
+    if cluster is not None:
+        keys = {field.name for field in dataclasses.fields(cluster)}
+        assert keys == job.settings["cluster"].keys() - {"_target_"}, "the file has every key"
+        assert {**dataclasses.asdict(cluster)} == {key: job.settings["cluster"][key] for key in keys}, "its defaults"
 
 
 @pytest.mark.parametrize("choice", choices("captioner"))
@@ -296,6 +309,7 @@ def test_trainer_can_be_made(choice: str, composed: Compose, tmp_path: Path) -> 
         "use_distributed_sampler": False,
     }
     assert set(arguments) == set(schema.PROGRAM_ARGUMENTS["trainer"])
+    lightning_rules.quiet_libraries()  # where the machine has Slurm
     node = composed(f"trainer={choice}").trainer
     settings = hardware.trainer_settings({**schema.target_kwargs(node), "accelerator": "cpu", "devices": 1})
     trainer = instantiate(settings, **arguments)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from synthaug.config import sweep
+from synthaug.config import schema, sweep
 from synthaug.config.command_line import normalize_argv
 from synthaug.config.job import Job
 from synthaug.runs.identity import synthetic_set_name
@@ -136,6 +136,7 @@ def settings(root: Path, output_dir: Path, real: float = 0.5, synthetic: float =
 
 def jobs_of(*arguments: str) -> list[Job]:
     """The runs that a command line requests, as the commands read it."""
+    schema.register()
     return sweep.requested_jobs(normalize_argv(arguments))
 
 

@@ -1,0 +1,208 @@
+"""The command of a sweep while its runs are in a cluster: it sends them, waits, and tells how they go."""
+
+import contextlib
+import logging
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from synthaug.config.job import Job
+from synthaug.errors import UserError
+from synthaug.execution import frozen_runs
+from synthaug.execution.clusters import Ray, Slurm
+from synthaug.execution.frozen_runs import FrozenRun
+from synthaug.execution.queued_run import Outcome
+from synthaug.execution.session import Session
+from synthaug.execution.sweep_time import Pace, makespan
+from synthaug.progress_bar import BAR_FORMAT, LOG_SECONDS
+
+log = logging.getLogger(__name__)
+
+_TICK = 1.0  # seconds between two looks
+
+
+class Queue(Protocol):
+    """The runs of a sweep in a cluster."""
+
+    name: str
+
+    def submit(self, runs: Sequence[Path]) -> str:
+        """Send runs; return what was done."""
+
+    def poll(self) -> tuple[dict[Path, str], list[tuple[Path, Outcome]]]:
+        """Return the state of each run that has not ended, and those that have ended since the last time."""
+
+    def leave(self) -> str:
+        """Do what an interruption means for the runs; return what becomes of them."""
+
+    def close(self) -> None:
+        """Leave the cluster."""
+
+
+def connect(cluster: Slurm | Ray, study: Path, frozen: Mapping[Path, FrozenRun]) -> Queue:
+    """Return the queue of a cluster.
+
+    Args:
+        cluster: what each run asks for.
+        study: whose folder gets logs.
+        frozen: the runs, by their folders.
+    """
+    if isinstance(cluster, Slurm):
+        from synthaug.execution.slurm_queue import SlurmQueue
+
+        return SlurmQueue(cluster, study, frozen)
+    from synthaug.execution.ray_queue import RayQueue
+
+    return RayQueue(cluster, study, frozen)
+
+
+def run_in_cluster(
+    session: Session,
+    pending: Sequence[Job],
+    cluster: Slurm | Ray,
+    record_failure: Callable[[Job, Exception], None],
+    handlers: Mapping[Path, list[logging.Handler]],
+    meanwhile: Callable[[threading.Event], None] = lambda all_ended: None,
+) -> None:
+    """Bring runs to their end in a cluster; each failure is recorded, and the others go on.
+
+    Ends the command with code 130 on Ctrl-C.
+
+    Args:
+        session: of the command.
+        pending: its runs that are not finished.
+        cluster: what each of them asks for.
+        record_failure: writes down that a run has failed.
+        handlers: study → where its log goes.
+        meanwhile: what this process does while the runs are in the cluster, in a thread; the event is set at their end.
+    """
+    frozen = frozen_runs.freeze(session)
+    all_ended = threading.Event()
+    queue: Queue | None = None
+    display = _Display(list(session.jobs.values()), pending)
+    try:
+        queue = connect(cluster, pending[0].study, frozen)
+        log.info("%s", queue.submit([job.folder for job in pending]))
+        thread = threading.Thread(target=meanwhile, args=(all_ended,), daemon=True)
+        thread.start()
+        _wait(session, queue, {job.folder: job for job in pending}, display, record_failure, handlers)
+        all_ended.set()
+        thread.join()
+    except KeyboardInterrupt:
+        display.close()
+        if queue is not None:
+            log.warning("%s", queue.leave())
+        sys.exit(130)
+    finally:
+        display.close()
+        if queue is not None:
+            queue.close()
+    if session.failed:
+        log.warning(
+            "To run again what is not finished: %s",
+            " ".join(["python -m synthaug.train", *map(shlex.quote, sys.argv[1:])]),
+        )
+
+
+def _wait(
+    session: Session,
+    queue: Queue,
+    waiting: dict[Path, Job],
+    display: "_Display",
+    record_failure: Callable[[Job, Exception], None],
+    handlers: Mapping[Path, list[logging.Handler]],
+) -> None:
+    warned: set[str] = set()
+    while waiting:
+        states, ended = queue.poll()
+        for folder, outcome in ended:
+            job = waiting.pop(folder)
+            logging.root.handlers[:] = handlers[job.study]
+            with display.above():
+                _replay(outcome.records, warned)
+                if outcome.failed:
+                    session.failed.append(job.label)
+                if outcome.reason:
+                    record_failure(job, UserError(outcome.reason))
+            session.announced |= set(outcome.announced)
+            display.end(outcome.failed)
+        display.show(states, waiting)
+        if waiting:
+            time.sleep(_TICK)
+
+
+def _replay(records: Sequence[Mapping[str, Any]], warned: set[str]) -> None:
+    """Log what a run has logged; a warning that others have given as well is left out."""
+    for content in records:
+        record = logging.makeLogRecord(dict(content))
+        if record.levelno == logging.WARNING:
+            if record.msg in warned:
+                continue
+            warned.add(record.msg)
+        logging.getLogger(record.name).handle(record)
+
+
+class _Display:
+    """One line for the sweep: how many runs are finished, running and queued, and what time is left."""
+
+    def __init__(self, jobs: Sequence[Job], pending: Sequence[Job]) -> None:
+        self._jobs, self._total = jobs, len(jobs)
+        self._ended, self._failed = len(jobs) - len(pending), 0
+        self._logged = time.monotonic()
+        self._most = 1
+        self._terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=self._total,
+            unit="",
+            bar_format=BAR_FORMAT,
+            dynamic_ncols=True,
+            leave=False,
+            disable=not self._terminal,
+        )
+
+    def end(self, failed: bool) -> None:
+        """Count a run that has ended."""
+        self._ended += 1
+        self._failed += failed
+
+    def show(self, states: Mapping[Path, str], waiting: Mapping[Path, Job]) -> None:
+        """Bring the line up to date.
+
+        Args:
+            states: of the runs that have not ended.
+            waiting: these runs.
+        """
+        finished = f"{self._ended - self._failed} of {self._total} runs"
+        counts = [f"{list(states.values()).count(state)} {state}" for state in ("running", "queued")]
+        failed = [f"{self._failed} failed"] if self._failed else []
+        self._most = max(self._most, list(states.values()).count("running"))
+        if self._terminal:
+            self._bar.n = self._ended
+            self._bar.set_description_str(finished, refresh=False)
+            self._bar.unit = ", ".join([*counts, *failed, *self._left(waiting)])
+            self._bar.refresh()
+        elif time.monotonic() - self._logged >= LOG_SECONDS:
+            self._logged = time.monotonic()
+            log.info("%s", "; ".join([finished, *counts, *failed, *self._left(waiting)]))
+
+    def close(self) -> None:
+        self._bar.close()
+
+    @contextlib.contextmanager
+    def above(self) -> Iterator[None]:
+        """Let what is printed in the block stay above the line."""
+        with tqdm.external_write_mode(file=sys.stderr) if self._terminal else contextlib.nullcontext():
+            yield
+
+    def _left(self, waiting: Mapping[Path, Job]) -> list[str]:
+        from synthaug.analysis.text.format import duration
+
+        pace = Pace(self._jobs)
+        left = makespan([], [pace.estimate(job) for job in waiting.values()], self._most)
+        return [] if left is None else [f"about {duration(left)} left"]

@@ -1,0 +1,159 @@
+"""One run of a sweep where a cluster has begun it: the process that brings it to its end, and what it answers."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from synthaug import locks, progress_bar
+from synthaug.config.job import Job
+from synthaug.environment import hidden
+from synthaug.errors import UserError
+from synthaug.execution import frozen_runs, preflight, runner
+from synthaug.execution.frozen_runs import FrozenRun
+from synthaug.execution.session import Session
+from synthaug.progress_bar import LOG_SECONDS, Step
+from synthaug.terminal import tolerant_output
+
+WARNINGS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))  # of time-outs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the process of a run answers when it ends.
+
+    Attributes:
+        failed: whether the run is not finished.
+        records: what it has logged, for the command.
+        announced: what was told on the way.
+        reason: why it was not even tried, or how its process ended, where it has not said so itself.
+    """
+
+    failed: bool
+    records: list[dict[str, Any]] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    reason: str = ""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The same as files have it."""
+        return asdict(self)
+
+
+class StoppedError(Exception):
+    """A signal has ended the run after its last whole epoch; it is neither finished nor failed.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def bring_to_end(frozen: FrozenRun, log_file: Path | None = None) -> Outcome:
+    """Bring a queued run to its end.
+
+    Args:
+        frozen: where it stands.
+        log_file: gets its log; None: the output of this process is its log, and signals of the cluster end the run.
+
+    Raises:
+        StoppedError: a signal came first.
+    """
+    collector = _Collector()
+    _log_to(collector, log_file)
+    progress_bar.report_to(_StepLog().note)
+    signals: list[int] = []
+    if log_file is None:
+        _interrupt_on_signals(signals)
+    try:
+        session, job = frozen_runs.thaw(frozen)
+    except UserError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return Outcome(failed=True, reason=str(error))
+    try:
+        with tolerant_output():
+            _execute(frozen, session, job)
+    except (KeyboardInterrupt, SystemExit) as error:
+        number = signals[0] if signals else signal.SIGINT
+        raise StoppedError(number) from error
+    return Outcome(bool(session.failed), collector.records, sorted(session.announced))
+
+
+def _execute(frozen: FrozenRun, session: Session, job: Job) -> None:
+    with runner.recorded_failure(session, [job]):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        # That of a job sent twice, or of the same job before it was queued again, which ends in its own time.
+        with locks.exclusive(job.folder / ".lock", "trains this run"):
+            pass
+        if not preflight.is_complete(job):
+            runner.read_real(session, job)
+            frozen_runs.require_same_dataset(frozen, session, job)
+    if not session.failed:
+        session.execute(job)
+
+
+def _log_to(collector: "_Collector", file: Path | None) -> None:
+    output = logging.StreamHandler(sys.stdout) if file is None else logging.FileHandler(file, encoding="utf-8")
+    output.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    logging.root.handlers[:] = [output, collector]
+    logging.root.setLevel(logging.INFO)
+    for name in ("hydra", "httpx", "httpx2", "matplotlib"):  # as in `conf/config.yaml`
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _interrupt_on_signals(signals: list[int]) -> None:
+    """Have signals end the run as Ctrl-C does; the first is noted."""
+
+    def interrupt(number: int, frame: object) -> None:
+        signals.append(number)
+        if len(signals) == 1:  # another one would interrupt the end itself
+            raise KeyboardInterrupt
+
+    for number in (*WARNINGS, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
+
+
+class _Collector(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        names = ("name", "levelno", "levelname", "created", "file_only")
+        values = {name: getattr(record, name) for name in names if hasattr(record, name)}
+        self.records.append({**values, "msg": hidden(record.getMessage())})
+
+
+class _StepLog:
+    """Prints now and then how far the run has come, into the log of its job."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def note(self, step: Step) -> None:
+        if time.monotonic() - self._last < LOG_SECONDS:
+            return
+        self._last = time.monotonic()
+        left = "" if step.seconds_left is None else f", {step.seconds_left:.0f} s left"
+        print(f"{step.text}: {step.done} of {step.total}{left}", flush=True)
+
+
+def enter_folder(folder: str, variables: Mapping[str, str]) -> None:
+    """Make folder and variables of the command those of this process.
+
+    Args:
+        folder: that the command was typed in.
+        variables: of its environment.
+    """
+    os.chdir(Path(folder))
+    os.environ.update(variables)

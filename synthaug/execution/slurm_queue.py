@@ -1,0 +1,246 @@
+"""Runs as jobs of Slurm: sent by submitit, watched by squeue and by the files that they leave.
+
+Accounting (`sacct`) is not needed, which many clusters do without: a job that the queue no longer knows has left its
+answer in a file, or is gone.
+"""
+
+import logging
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from synthaug import locks
+from synthaug.errors import UserError
+from synthaug.execution import queued_run
+from synthaug.execution.clusters import Slurm
+from synthaug.execution.frozen_runs import FOLDER, FrozenRun
+from synthaug.execution.queued_run import WARNINGS, Outcome, StoppedError
+from synthaug.files import read_json, write_json
+from synthaug.messages import plural
+
+log = logging.getLogger(__name__)
+
+QUEUED, RUNNING = "queued", "running"
+_SUBMITTED = "slurm.json"  # which run is which job
+# Of a job that will begin, or begin again; of all others that are not running, the end has come.
+_WAITING = {
+    "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "SUSPENDED"
+}  # fmt: skip
+_WORKING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING"}
+_GRACE = 15.0  # seconds until the answer of a job that has ended is on all nodes' disks
+_SLOWEST = 15.0  # seconds between two questions to Slurm
+_COMMAND_SECONDS = 60
+_LIST = ("squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T")
+
+
+@dataclass(frozen=True)
+class SlurmRun:
+    """What a job does; submitit pickles it, so it holds plain data.
+
+    Attributes:
+        file: of the `FrozenRun`, like the next two.
+        digest: of its content.
+        number: of the run.
+        max_requeues: how often the job may be queued again.
+        answer: file of its `Outcome`.
+    """
+
+    file: str
+    digest: str
+    number: int
+    max_requeues: int
+    answer: str
+
+    def __call__(self) -> None:
+        """Bring the run to its end and write down what it answers; queue it again where its time is up."""
+        from submitit import JobEnvironment
+
+        job_id = JobEnvironment().job_id
+        frozen = FrozenRun(Path(self.file), self.digest, self.number)
+        try:
+            outcome = queued_run.bring_to_end(frozen)
+        except StoppedError as error:
+            attempts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+            if error.number not in WARNINGS:
+                raise SystemExit(130) from None  # Slurm knows why: cancelled, preempted, queued again
+            if attempts < self.max_requeues:
+                print(f"Time is up ({error}): queued again, {attempts + 1} of {self.max_requeues}", flush=True)
+                _call("scontrol", "requeue", job_id)
+                raise SystemExit(130) from None
+            reason = (
+                f"its time was up {plural(attempts + 1, 'time')}; the same command continues it, a longer "
+                "cluster.timeout_min or cluster.max_requeues goes further."
+            )
+            outcome = Outcome(failed=True, reason=reason)
+        write_json(Path(self.answer), outcome.content)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A run as it was sent: its job, the file in which that will answer, and the identity of the run."""
+
+    job: str
+    answer: str
+    identity: str
+
+
+class SlurmQueue:
+    """The jobs of a sweep.
+
+    Args:
+        cluster: what each run asks for.
+        study: whose folder gets logs and answers.
+        frozen: the runs, by their folders.
+    """
+
+    name = "Slurm"
+
+    def __init__(self, cluster: Slurm, study: Path, frozen: Mapping[Path, FrozenRun]) -> None:
+        self.cluster = cluster
+        self.folder = (study / FOLDER).absolute()
+        self.frozen = frozen
+        self.jobs: dict[Path, _Sent] = {}  # by the folders of the runs
+        self._states: dict[str, str] = {}
+        self._asked = self._began = time.monotonic()
+        self._gone: dict[str, float] = {}  # job → when it was seen first that the queue has ended it
+        self._ask()
+
+    def submit(self, runs: Sequence[Path]) -> str:
+        """Send runs, except those that are queued or running already; return what was done.
+
+        Args:
+            runs: their folders.
+
+        Raises:
+            UserError: Slurm does not take them.
+        """
+        with locks.exclusive(self.folder / ".lock", "sends runs of this study"):
+            recorded = read_json(self.folder / _SUBMITTED) if (self.folder / _SUBMITTED).is_file() else {}
+            before = {run: _Sent(**recorded[str(run)]) for run in runs if str(run) in recorded}
+            alive = {run: sent for run, sent in before.items() if self._state(sent.job) is not None}
+            stale = [run for run, sent in alive.items() if self._would_refuse(sent, self.frozen[run])]
+            if stale:
+                _call("scancel", *(alive.pop(run).job for run in stale))
+            rest = [run for run in runs if run not in alive]
+            self.jobs = {**alive, **(self._send(rest) if rest else {})}
+            write_json(self.folder / _SUBMITTED, {**recorded, **{str(run): asdict(self.jobs[run]) for run in rest}})
+        self._ask()
+        parts = [f"{plural(len(rest), 'run')} sent to Slurm"] if rest else []
+        parts += [f"{plural(len(alive), 'run')} queued or running before"] if alive else []
+        return f"{', '.join(parts)}: job {self._ids()}; logs in {self.folder}"
+
+    def poll(self) -> tuple[dict[Path, str], list[tuple[Path, Outcome]]]:
+        """Return the state of each run that has not ended, and those that have ended since the last time."""
+        now = time.monotonic()
+        if now - self._asked > min(_SLOWEST, 1 + (now - self._began) / 20):
+            self._ask()
+        states: dict[Path, str] = {}
+        ended: list[tuple[Path, Outcome]] = []
+        for run, sent in self.jobs.items():
+            if Path(sent.answer).is_file():
+                ended.append((run, Outcome(**read_json(Path(sent.answer)))))
+            elif (state := self._state(sent.job)) is not None:
+                self._gone.pop(sent.job, None)
+                states[run] = state
+            elif now - self._gone.setdefault(sent.job, now) < _GRACE:
+                states[run] = RUNNING
+            else:
+                ended.append((run, Outcome(failed=True, reason=self._epitaph(sent.job))))
+        for run, _ in ended:
+            del self.jobs[run]
+        return states, ended
+
+    def leave(self) -> str:
+        """Return what becomes of the jobs where the command is interrupted: they go on."""
+        return (
+            f"{plural(len(self.jobs), 'run')} of Slurm go on without this command; the same command waits for them "
+            f"again. To stop them: scancel {self._ids(' ')}"
+        )
+
+    def _ids(self, separator: str = ", ") -> str:
+        return separator.join(sorted({sent.job.partition("_")[0] for sent in self.jobs.values()}))
+
+    def close(self) -> None:
+        """Leave nothing behind on this machine, where there is nothing."""
+
+    def _send(self, runs: Sequence[Path]) -> dict[Path, _Sent]:
+        from submitit import SlurmExecutor
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        executor = SlurmExecutor(self.folder)
+        executor.update_parameters(job_name="synthaug", **self.cluster.parameters)
+        calls = [self._call_of(self.frozen[run]) for run in runs]
+        try:
+            with executor.batch():
+                jobs = [executor.submit(call) for call in calls]
+        except (FailedSubmissionError, FailedJobError) as error:
+            raise UserError(f"cluster=slurm: sbatch does not take the runs: {_last_line(error)}") from None
+        return {
+            run: _Sent(job.job_id, call.answer, self.frozen[run].identity)
+            for run, job, call in zip(runs, jobs, calls, strict=True)
+        }
+
+    def _call_of(self, frozen: FrozenRun) -> SlurmRun:
+        answer = self.folder / f"answer-{secrets.token_hex(6)}.json"
+        return SlurmRun(str(frozen.file), frozen.digest, frozen.number, self.cluster.max_requeues, str(answer))
+
+    def _would_refuse(self, sent: _Sent, frozen: FrozenRun) -> bool:
+        """Return whether a queued job would refuse its run, since program, configuration or images are others now."""
+        return sent.identity != frozen.identity and self._state(sent.job) == QUEUED
+
+    def _state(self, job: str) -> str | None:
+        """Return the state of a job; None where it has ended or is not known."""
+        state = self._states.get(job, "")
+        return QUEUED if state in _WAITING else RUNNING if state in _WORKING else None
+
+    def _ask(self) -> None:
+        """Ask Slurm for the states of all jobs; what was known stays where it does not answer."""
+        self._asked = time.monotonic()
+        try:
+            self._states = parse_states(
+                _call("squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T")
+            )
+        except UserError as error:
+            log.warning("%s", error)
+
+    def _epitaph(self, job: str) -> str:
+        """Return how a job has ended that has not answered."""
+        state = self._states.get(job)
+        reason = f"Slurm says {state}" if state else "Slurm knows nothing of it any more"
+        logs = self.folder / f"{job}_0_log.err"
+        return f"its job {job} is gone without an answer ({reason}; its log is {logs}). The same command resumes it."
+
+
+def parse_states(text: str) -> dict[str, str]:
+    """Return job → state of what squeue lists.
+
+    Args:
+        text: a line "<job>|<state>" for each.
+    """
+    pairs = [line.strip().partition("|") for line in text.splitlines()]
+    return {job: state.split(" ")[0] for job, separator, state in pairs if separator}
+
+
+def _call(*command: str) -> str:
+    """Return what a command of Slurm prints.
+
+    Raises:
+        UserError: it fails.
+    """
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=_COMMAND_SECONDS).stdout
+    except subprocess.CalledProcessError as error:
+        raise UserError(
+            f"{' '.join(command)}: {error.stderr.strip() or f'ends with code {error.returncode}'}"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{' '.join(command)}: no answer in {_COMMAND_SECONDS} seconds") from None
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if "error:" in line or "sbatch" in line]
+    return lines[-1] if lines else str(error).strip()

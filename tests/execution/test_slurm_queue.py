@@ -1,0 +1,230 @@
+"""What is sent to Slurm, what is waited for, and when a job is given up; Slurm's commands are scripts here."""
+
+import dataclasses
+import importlib.util
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from synthaug.errors import UserError
+from synthaug.execution import clusters
+from synthaug.execution.clusters import Slurm
+from synthaug.execution.frozen_runs import FOLDER, FrozenRun
+from synthaug.execution.queued_run import Outcome
+from synthaug.execution.slurm_queue import QUEUED, RUNNING, SlurmQueue, parse_states
+from synthaug.files import read_json, write_json
+from tests.factories.commands import jobs_of
+
+pytest.importorskip("submitit")
+
+RUNS = [Path(f"study/digits/real/seed{seed}") for seed in range(3)]
+SCRIPTS = {
+    "sbatch": 'n=$(($(cat count) + 1)); echo $n > count; cp "$1" sent$n; echo Submitted batch job $n',
+    "squeue": '[ -f broken ] && { echo "slurmctld: connection refused" >&2; exit 1; }; cat states',
+    "scancel": 'echo "$@" >> cancelled',
+    "srun": "true",
+}
+
+
+@dataclasses.dataclass
+class FakeSlurm:
+    folder: Path
+
+    def say(self, **states: str) -> None:
+        """Let squeue list jobs: `_1_0="RUNNING"` is job 1_0."""
+        lines = "".join(f"{job.removeprefix('_')}|{state}\n" for job, state in states.items())
+        (self.folder / "states").write_text(lines, encoding="utf-8")
+
+    @property
+    def sent(self) -> list[list[str]]:
+        """The settings of each submission, in their order."""
+        files = sorted(self.folder.glob("sent*"))
+        return [
+            [line.removeprefix("#SBATCH --") for line in file.read_text().splitlines() if line.startswith("#SBATCH")]
+            for file in files
+        ]
+
+    @property
+    def cancelled(self) -> str:
+        file = self.folder / "cancelled"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    (tmp_path / "bin").mkdir()
+    for name, script in SCRIPTS.items():
+        file = tmp_path / "bin" / name
+        file.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        file.chmod(0o755)
+    (tmp_path / "count").write_text("0", encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    fake = FakeSlurm(tmp_path)
+    fake.say()
+    (tmp_path / "study" / FOLDER).mkdir(parents=True)
+    return fake
+
+
+@pytest.fixture
+def queue(slurm: FakeSlurm) -> Callable[..., SlurmQueue]:
+    def connect(identity: str = "a", **cluster: object) -> SlurmQueue:
+        frozen = {run: FrozenRun(Path("runs.json"), "digest", n, f"{identity}{n}") for n, run in enumerate(RUNS)}
+        return SlurmQueue(dataclasses.replace(Slurm(), **cluster), slurm.folder / "study", frozen)  # type: ignore[arg-type]
+
+    return connect
+
+
+Connect = Callable[..., SlurmQueue]
+
+
+def jobs_in(queue: SlurmQueue) -> dict[int, str]:
+    return {RUNS.index(run): sent.job for run, sent in queue.jobs.items()}
+
+
+def test_keys_become_settings_of_sbatch(tmp_path: Path, slurm: FakeSlurm, queue: Connect) -> None:
+    overrides = ["partition=long", "gpus=2", "cpus=3", "memory_gb=1.5", "timeout_min=90", "array_parallelism=2"]
+    overrides += ["warning_s=45", "account=lab", "qos=low", "constraint=a100"]
+    (job,) = jobs_of(
+        "-m", "mix=real", "cluster=slurm", *(f"cluster.{text}" for text in overrides), f"output_dir={tmp_path}"
+    )
+    cluster = clusters.cluster_of([job])
+    assert isinstance(cluster, Slurm)
+    queue(**dataclasses.asdict(cluster)).submit(RUNS)
+    assert {
+        *("partition=long", "gpus-per-node=2", "cpus-per-task=3", "mem=1536MB", "time=90", "array=0-2%2"),
+        *("signal=USR2@45", "account=lab", "qos=low", "constraint=a100", "requeue", "job-name=synthaug"),
+    } <= set(slurm.sent[0])
+    queue(gpus=0).submit(RUNS[:1])
+    assert not [line for line in slurm.sent[1] if line.startswith(("gpus", "mem", "partition", "array"))]
+
+
+def test_runs_that_are_queued_or_running_are_not_sent_again(slurm: FakeSlurm, queue: Connect) -> None:
+    first = queue()
+    first.submit(RUNS)
+    assert jobs_in(first) == {0: "1_0", 1: "1_1", 2: "1_2"}
+    slurm.say(_1_0="RUNNING", _1_1="PENDING", _1_2="CANCELLED by 0")
+    second = queue()
+    second.submit(RUNS)
+    assert jobs_in(second) == {0: "1_0", 1: "1_1", 2: "2"}, "the last had ended without a result"
+    assert len(slurm.sent) == 2
+    assert slurm.cancelled == ""
+    slurm.say(_1_0="RUNNING", _1_1="PENDING", _2="PENDING")
+    assert queue().poll() == ({}, []), "of runs that were not asked for"
+    second._ask()
+    assert second.poll()[0] == {RUNS[0]: RUNNING, RUNS[1]: QUEUED, RUNS[2]: QUEUED}
+
+
+def test_a_queued_run_of_another_program_is_sent_anew_and_a_running_one_goes_on(
+    slurm: FakeSlurm, queue: Connect
+) -> None:
+    queue().submit(RUNS)
+    slurm.say(_1_0="RUNNING", _1_1="PENDING", _1_2="PENDING")
+    changed = queue("b")
+    changed.submit(RUNS)
+    assert slurm.cancelled.split() == ["1_1", "1_2"]
+    assert jobs_in(changed) == {0: "1_0", 1: "2_0", 2: "2_1"}
+
+
+def test_an_answer_ends_a_run_and_silence_does_after_a_while(
+    slurm: FakeSlurm, queue: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = itertools.count(0, 100)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    sent = queue()
+    slurm.say(_1_0="RUNNING", _1_1="RUNNING", _1_2="PENDING")
+    sent.submit(RUNS)
+    answered = Outcome(failed=False, records=[{"name": "a", "levelno": 20, "msg": "done"}], announced=["power"])
+    write_json(Path(sent.jobs[RUNS[0]].answer), answered.content)
+    assert sent.poll() == ({RUNS[1]: RUNNING, RUNS[2]: QUEUED}, [(RUNS[0], answered)])
+    slurm.say(_1_1="NODE_FAIL")
+    assert sent.poll() == ({RUNS[1]: RUNNING, RUNS[2]: RUNNING}, []), "the answer may be on its way"
+    ((_, first), (_, second)) = sent.poll()[1]
+    assert first.failed
+    assert second.failed
+    assert "NODE_FAIL" in first.reason
+    assert "nothing of it" in second.reason
+    assert sent.jobs == {}
+
+
+def test_a_controller_that_does_not_answer_is_waited_for(
+    slurm: FakeSlurm, queue: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = itertools.count(0, 100)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    sent = queue()
+    slurm.say(_1_0="RUNNING", _1_1="RUNNING", _1_2="RUNNING")
+    sent.submit(RUNS)
+    (slurm.folder / "broken").touch()
+    assert [sent.poll() for _ in range(4)] == [(dict.fromkeys(RUNS, RUNNING), [])] * 4
+    slurm.say()
+    (slurm.folder / "broken").unlink()
+    sent.poll()
+    assert len(sent.poll()[1]) == len(RUNS)
+
+
+def test_a_refused_submission_is_a_sentence(slurm: FakeSlurm, queue: Connect) -> None:
+    script = slurm.folder / "bin" / "sbatch"
+    script.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: night' >&2\nexit 1\n")
+    with pytest.raises(UserError, match="invalid partition specified: night"):
+        queue(partition="night").submit(RUNS)
+    assert not (slurm.folder / "study" / FOLDER / "slurm.json").exists()
+
+
+def test_what_is_recorded_is_what_was_sent(slurm: FakeSlurm, queue: Connect) -> None:
+    queue().submit(RUNS[:1])
+    slurm.say(_1="PENDING")
+    queue().submit(RUNS)
+    recorded = read_json(slurm.folder / "study" / FOLDER / "slurm.json")
+    assert {run: entry["job"] for run, entry in recorded.items()} == {
+        str(RUNS[0]): "1", str(RUNS[1]): "2_0", str(RUNS[2]): "2_1",
+    }  # fmt: skip
+    assert len({entry["answer"] for entry in recorded.values()}) == len(RUNS)
+
+
+def test_states_are_read() -> None:
+    assert parse_states("1_0|RUNNING\n12|CANCELLED by 0\n\nslurm_load_jobs error\n") == {
+        "1_0": "RUNNING",
+        "12": "CANCELLED",
+    }
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(UserError) as raised:
+        jobs_of(*arguments)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["parallel=4"], ["parallel=4", "cluster.array_parallelism"]),
+        (["trainer=ddp"], ["trainer.strategy=ddp"]),
+        (["trainer.devices=2"], ["trainer.devices=2"]),
+        (["trainer.num_nodes=2"], ["trainer.strategy=auto", "trainer=auto"]),
+        (["cluster.cpus=0"], ["cluster.cpus=0"]),
+        (["cluster.gpus=many"], ["gpus='many'"]),
+        (["cluster.address=auto"], ["cluster.address=auto"]),
+        (["cluster=slurm,ray"], ["cluster=slurm,ray"]),
+    ],
+)
+def test_what_does_not_fit_a_cluster_is_refused(arguments: Sequence[str], named: Sequence[str]) -> None:
+    text = refusal("-m", "mix=real,55", "cluster=slurm", *arguments)
+    assert all(name in text for name in named), text
+
+
+def test_a_missing_package_or_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (slurm_job,) = jobs_of("-m", "mix=real", "cluster=slurm", f"output_dir={tmp_path}")
+    (ray_job,) = jobs_of("-m", "mix=real", "cluster=ray", f"output_dir={tmp_path}")
+    (local_job,) = jobs_of("-m", "mix=real", f"output_dir={tmp_path}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    package, command = clusters.cluster_problems([slurm_job])
+    assert "pip install 'synthaug[slurm]'" in package
+    assert "sbatch" in command
+    assert "pip install 'synthaug[ray]'" in clusters.cluster_problems([ray_job])[0]
+    assert clusters.cluster_problems([local_job]) == []
