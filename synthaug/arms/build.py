@@ -255,7 +255,9 @@ def pixel_store(dataset: Mapping[str, Any], output_dir: Path) -> PixelStore:
         dataset: the settings of the group `dataset`.
         output_dir: where the store is.
     """
-    return PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset))
+    most_gb = dataset.get("most_stored_gb")
+    most_bytes = None if most_gb is None else round(most_gb * 1e9)
+    return PixelStore(output_dir / "pixels" / dataset["name"], _short_side(dataset), most_bytes)
 
 
 def _short_side(dataset: Mapping[str, Any]) -> int:

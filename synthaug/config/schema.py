@@ -139,7 +139,8 @@ class DatasetConfig:
     With `split`, validation and test images that have no folder are drawn from the others. `more` is a folder of
     further real images below `root`, which only arms with `mix.real` above 1 have. `imbalance` leaves a long tail of
     the training images, `class_counts` (class → number) so many of single classes; see `data.long_tail`.
-    `groups` is a CSV file of the test images' groups (columns path and group).
+    `groups` is a CSV file of the test images' groups (columns path and group). Of decoded pixels, `most_stored_gb` are
+    kept on the disk, null: as many as it has room for; where they take more, images are decoded when they are read.
     """
 
     name: str | None = None
@@ -153,6 +154,7 @@ class DatasetConfig:
     imbalance_seed: int | None = None
     class_counts: Any = None
     groups: str | None = None
+    most_stored_gb: float | None = None
     prepare: dict[str, Any] | None = None
     image_size: int = 224
     crop_pct: float = 0.875

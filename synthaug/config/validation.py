@@ -183,6 +183,7 @@ _RULES: Mapping[str, Rule] = {
         _is_fill,
         "largest, a number of images of at least 1, one for each class as in mix.fill.<class>=200, or null",
     ),
+    "dataset.most_stored_gb": _number(0, words="gigabytes of decoded pixels, at least 0"),
     "dataset.imbalance": _number(0, 1, above=True, words="more than 0, at most 1: the rarest class over the largest"),
     "dataset.imbalance_seed": _number(0, 2**31 - 1, words="a number of at least 0, or null: classes in order of name"),
     "dataset.class_counts": (

@@ -80,6 +80,11 @@ class Rows(Dataset[RawBatch]):
         self.views = views
         self.is_direct = is_direct
 
+    @property
+    def is_streamed(self) -> bool:
+        """Whether batches are decoded from files."""
+        return isinstance(self.store, PixelStore) and self.store.is_streaming
+
     def __len__(self) -> int:
         return len(self.samples)
 
@@ -281,7 +286,8 @@ class _PatientLoader(DataLoader[RawBatch]):
 
     def __iter__(self) -> Iterator[RawBatch]:  # type: ignore[override]
         batches = super().__iter__()
-        yield from prefetched(batches) if self.pin_memory and self.num_workers == 0 else batches
+        is_slow = self.pin_memory or (isinstance(self.dataset, Rows) and self.dataset.is_streamed)
+        yield from prefetched(batches) if is_slow and self.num_workers == 0 else batches
 
 
 def _as_is(batch: Any) -> Any:

@@ -518,6 +518,11 @@ def large_photographs() -> Iterator[None]:
     Held around all threads at once: `catch_warnings` swaps a list that they share.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+        silence_large_photographs()
         yield
+
+
+def silence_large_photographs() -> None:
+    """Silence what `large_photographs` does, from here on."""
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")

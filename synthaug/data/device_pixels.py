@@ -11,6 +11,8 @@ from synthaug.data.pixels import PixelStore, kept_part
 
 _SHARE = 0.5  # of the free memory of a device that images may take; the network and its batches need the rest
 
+_CHUNK = 256  # images that are copied at a time
+
 _runs = [1]  # at a time on the device of this process
 
 
@@ -30,8 +32,11 @@ class DevicePixels:
         starts = np.concatenate([[0], np.cumsum(sizes)]).tolist()
         self._starts = dict(zip(self._shapes, starts, strict=False))
         self._bytes = torch.empty(starts[-1], dtype=torch.uint8, device=device)
-        for key, start, size in zip(self._shapes, starts, sizes, strict=False):
-            self._bytes[start : start + size] = torch.from_numpy(np.array(store.image(key)).reshape(-1))
+        distinct = list(self._shapes)
+        for first in range(0, len(distinct), _CHUNK):
+            rows = slice(first, first + _CHUNK)
+            for image, start, size in zip(store.whole(distinct[rows]), starts[rows], sizes[rows], strict=True):
+                self._bytes[start : start + size] = torch.from_numpy(np.array(image).reshape(-1))
 
     def image(self, key: str) -> Tensor:
         """Return the image with this file hash, (H, W, 3)."""
@@ -80,4 +85,4 @@ def fits(store: PixelStore, keys: Iterable[str], device: torch.device) -> bool:
         return False
     places = [store.place(key) for key in set(keys)]
     free, _ = torch.cuda.mem_get_info(device)
-    return sum(place.stop - place.offset for place in places) <= _SHARE * free / _runs[0]
+    return sum(place.size for place in places) <= _SHARE * free / _runs[0]

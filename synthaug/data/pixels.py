@@ -4,7 +4,8 @@ A store is a folder of files: `pixels.bin`, the RGB bytes of all images one afte
 `index.csv`, one row per image with its place and hash; and `verified.json`, the state of both when they were last
 written or verified. In another state every image is verified, and what has changed is decoded again. Images keep their
 shape; those whose short side exceeds the store's are shrunk to it, none is enlarged. Several processes may share a
-store: writing holds a lock, and readers use what the index told them when they opened it.
+store: writing holds a lock, and readers use what the index told them when they opened it. Where the disk has no room
+for the pixels, the index alone is kept, and images are decoded whenever they are read: the same pixels, later.
 """
 
 import hashlib
@@ -15,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -27,8 +27,9 @@ from synthaug.checked_rows import append_checked_rows, checked_rows, write_check
 from synthaug.data.decoding import Size, by_pillow, by_torch, large_photographs, stored_bytes
 from synthaug.data.decoding import try_decode_sizes as try_decode_sizes
 from synthaug.data.hash_cache import Stamp
-from synthaug.data.places import Place, Places
-from synthaug.data.sample_list import Sample
+from synthaug.data.places import NOT_STORED, Place, Places, short_keys
+from synthaug.data.sample_list import REAL, Sample, Samples
+from synthaug.data.streamed_images import StreamedImages
 from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.messages import plural
@@ -82,37 +83,59 @@ class PixelStore:
     Args:
         folder: of the store; created on the first `add`.
         short_side: longest short side kept, in pixels.
+        most_bytes: of pixels on the disk; None: as many as it has room for.
     """
 
-    def __init__(self, folder: Path, short_side: int) -> None:
+    def __init__(self, folder: Path, short_side: int, most_bytes: int | None = None) -> None:
         self.folder = folder / f"short{short_side}"
         self.short_side = short_side
+        self.most_bytes = most_bytes
         self._places, _ = self._read_index()
         self._bytes: NDArray[np.uint8] | None = None
+        self._streamed = StreamedImages(short_side)
 
     def __getstate__(self) -> dict[str, Any]:
         # A memory map would be pickled as the whole file: other processes open their own.
         return {**self.__dict__, "_bytes": None}
 
+    @property
+    def is_streaming(self) -> bool:
+        """Whether some of its images are decoded whenever they are read."""
+        return len(self._streamed) > 0
+
     def add(self, images: Mapping[str, Path], view: View | None = None) -> dict[str, str]:
-        """Decode the images that the store lacks.
+        """Decode images as `add_samples` does.
 
         Args:
             images: file hash → path.
+            view: sees each image that is decoded.
+        """
+        return self.add_samples(Samples(Sample(path, 0, "", REAL, key) for key, path in images.items()), view)
+
+    def add_samples(self, samples: Sequence[Sample], view: View | None = None) -> dict[str, str]:
+        """Decode the images that the store lacks.
+
+        Args:
+            samples: the images.
             view: sees each image that is decoded.
 
         Returns:
             File hash → reason, for the files that are no whole images or not those that were listed.
         """
-        return self._add(images.items, view)
+        listed = Samples.of(samples)
+        digests = listed.digests
+        bad: dict[str, str] = {}
+        if self._places.missing(digests).any() or self._can_store_more(digests) or not self._is_verified():
+            bad = self._decode_lacking(listed, digests, view)
+        self._streamed.add(listed.take(np.flatnonzero(self._places.not_stored(digests)[0])))
+        return bad
 
-    def add_samples(self, samples: Sequence[Sample]) -> dict[str, str]:
-        """Decode the images that the store lacks, as `add` does: a dictionary of all would be larger than the index."""
-        return self._add(lambda: ((sample.sha256, sample.path) for sample in samples))
+    def _can_store_more(self, digests: NDArray[np.uint8]) -> bool:
+        """Return whether there is room by now for images that are not stored."""
+        are_waiting, needed = self._places.not_stored(digests)
+        return bool(are_waiting.any()) and self._has_room(needed)
 
-    def _add(self, images: Callable[[], Iterable[tuple[str, Path]]], view: View | None = None) -> dict[str, str]:
-        if all(key in self._places for key, _ in images()) and self._is_verified():
-            return {}
+    def _decode_lacking(self, samples: Samples, digests: NDArray[np.uint8], view: View | None) -> dict[str, str]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(self.folder / ".lock", "decodes images"):
             remove_unfinished(self.folder)
@@ -122,14 +145,20 @@ class PixelStore:
                 log.warning("%s: %s damaged: decoded again", self.folder / "index.csv", lines)
                 self._write_index(self._places)
             self._verify()
-            count = _count_distinct(key for key, _ in images() if key not in self._places)
-            lacking = (path for key, path in images() if key not in self._places)
-            self._require_room(list(islice(lacking, 0, None, max(1, count // _PROBED))), count)
+            is_new = self._places.missing(digests)
+            is_waiting, needed = self._places.not_stored(digests)
+            new = np.flatnonzero(is_new)
+            needed += self._estimated_bytes(samples.take(new), _count_distinct(digests[new]))
+            stores = self._has_room(needed)
+            lacking = np.flatnonzero(is_new | is_waiting) if stores else new
+            count = _count_distinct(digests[lacking])
+            if count and not stores:
+                self._announce_streaming(count, needed)
             self._places.reserve(count)
             bad: dict[str, str] = {}
             with progress_bar.bar("decoding", count) as bar, large_photographs():
-                for chunk in self._lacking(images(), bad):
-                    bad |= self._add_chunk(chunk, view)
+                for chunk in self._lacking(samples.take(lacking), bad, stores):
+                    bad |= self._add_chunk(chunk, view, stores)
                     bar.update(len(chunk))
         self._bytes = None
         return bad
@@ -147,7 +176,7 @@ class PixelStore:
             keys: B file hashes.
             places: of what is kept of long images.
         """
-        return padded([self.image(key) for key in keys], places)
+        return padded(self.whole(keys), places)
 
     def images(self, keys: Sequence[str], places: NDArray[np.float32] | None = None) -> list[NDArray[np.uint8]]:
         """Return images, each (H, W, 3), as `kept` does: views of the file, which is mapped into memory.
@@ -156,52 +185,79 @@ class PixelStore:
             keys: B file hashes.
             places: of what is kept of long images.
         """
-        return kept([self.image(key) for key in keys], places)
+        return kept(self.whole(keys), places)
+
+    def whole(self, keys: Sequence[str]) -> list[NDArray[np.uint8]]:
+        """Return images, each (H, W, 3)."""
+        if not self.is_streaming:
+            return [self.image(key) for key in keys]
+        are_stored = [self._places[key].is_stored for key in keys]
+        decoded = iter(self._streamed.images([key for key, kept in zip(keys, are_stored, strict=True) if not kept]))
+        return [self.image(key) if kept else next(decoded) for key, kept in zip(keys, are_stored, strict=True)]
+
+    def contents(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
+        """Return the bytes of the hashes of the pixels of images, (N, 32): equal where these are."""
+        return self._places.contents(Samples.of(samples).digests)
 
     def image(self, key: str) -> NDArray[np.uint8]:
         """Return the image with this file hash, (H, W, 3)."""
+        place = self._places[key]
+        if not place.is_stored:
+            return self._streamed.image(key)
         if self._bytes is None:
             self._bytes = np.memmap(self.folder / "pixels.bin", dtype=np.uint8, mode="c")
-        place = self._places[key]
         return self._bytes[place.offset : place.stop].reshape(place.height, place.width, 3)
 
-    def _lacking(self, images: Iterable[tuple[str, Path]], bad: Mapping[str, str]) -> Iterator[dict[str, Path]]:
-        """Yield groups of images that are not stored by then; each file once, however often it is listed.
+    def _lacking(self, samples: Samples, bad: Mapping[str, str], stores: bool) -> Iterator[dict[str, Path]]:
+        """Yield groups of images that are lacking by then; each file once, however often it is listed.
 
         Args:
-            images: file hashes and paths.
+            samples: the images.
             bad: file hash → reason, of those that were tried.
+            stores: whether images of which the pixels are not stored are lacking.
         """
         chunk: dict[str, Path] = {}
-        for key, path in images:
-            if key not in self._places and key not in bad:
-                chunk.setdefault(key, path)
+        for sample in samples:
+            place = self._places.get(sample.sha256)
+            if sample.sha256 not in bad and (place is None or (stores and not place.is_stored)):
+                chunk.setdefault(sample.sha256, sample.path)
             if len(chunk) == _CHUNK:
                 yield chunk
                 chunk = {}
         if chunk:
             yield chunk
 
-    def _require_room(self, probed: Sequence[Path], count: int) -> None:
-        """Check that the disk has room for images, by the headers of a few of them.
+    def _estimated_bytes(self, samples: Samples, count: int) -> int:
+        """Return the bytes of decoded images, by the headers of a few of them.
 
         Args:
-            probed: the files of these.
-            count: of all images.
-
-        Raises:
-            UserError: it has not.
+            samples: the images.
+            count: of distinct ones.
         """
-        needed = sum(stored_bytes(path, self.short_side) for path in probed) * count // max(1, len(probed))
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise UserError(
-                f"{self.folder}: {plural(count, 'decoded image takes', 'decoded images take')} about "
-                f"{needed / 1e6:,.0f} MB, and the disk has {free / 1e6:,.0f} MB left. Make room, take another disk "
-                "with output_dir=<folder>, or train on smaller images with dataset.image_size=<pixels>."
-            )
+        probed = samples[:: max(1, count // _PROBED)]
+        sizes = [stored_bytes(sample.path, self.short_side) for sample in probed]
+        return sum(sizes) * count // max(1, len(sizes))
 
-    def _add_chunk(self, chunk: Mapping[str, Path], view: View | None) -> dict[str, str]:
+    def _has_room(self, needed: int) -> bool:
+        """Return whether so many bytes of pixels are to be stored beside those that are."""
+        is_allowed = self.most_bytes is None or self._places.end + needed <= self.most_bytes
+        return is_allowed and needed <= shutil.disk_usage(self.folder).free
+
+    def _announce_streaming(self, count: int, needed: int) -> None:
+        room = f"the disk has {shutil.disk_usage(self.folder).free / 1e6:,.0f} MB left"
+        if self.most_bytes is not None:
+            room += f" (dataset.most_stored_gb={self.most_bytes / 1e9:g})"
+        log.warning(
+            "%s: %s about %s MB, and %s: images are decoded whenever they are read, which takes longer and gives the "
+            "same results. To have their pixels kept, make room, take another disk with output_dir=<folder>, or train "
+            "on smaller images with dataset.image_size=<pixels>.",
+            self.folder,
+            plural(count, "decoded image takes", "decoded images take"),
+            f"{needed / 1e6:,.0f}",
+            room,
+        )
+
+    def _add_chunk(self, chunk: Mapping[str, Path], view: View | None, stores: bool) -> dict[str, str]:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
@@ -211,8 +267,9 @@ class PixelStore:
                     bad[key] = image
                     continue
                 height, width, _ = image.shape
-                added[key] = Place(stream.tell(), height, width, content_hash(image))
-                stream.write(image.data)
+                added[key] = Place(stream.tell() if stores else NOT_STORED, height, width, content_hash(image))
+                if stores:
+                    stream.write(image.data)
             stream.flush()
             os.fsync(stream.fileno())
         append_checked_rows(self.folder / "index.csv", _COLUMNS, map(_cells, added.items()))
@@ -234,7 +291,8 @@ class PixelStore:
         if self._is_verified() or not self._places:
             return
         self._bytes = None
-        changed = [key for key, place in self._places.items() if content_hash(self.image(key)) != place.content]
+        stored = ((key, place) for key, place in self._places.items() if place.is_stored)
+        changed = [key for key, place in stored if content_hash(self.image(key)) != place.content]
         if changed:
             what = plural(len(changed), "stored image has", "stored images have")
             log.warning("%s: %s changed on the disk: decoded again", self.folder, what)
@@ -280,7 +338,7 @@ class PixelStore:
         listed = (
             (key, Place(int(offset), int(height), int(width), content)) for key, offset, height, width, content in rows
         )
-        whole = ((key, place) for key, place in listed if place.stop <= size)
+        whole = ((key, place) for key, place in listed if not place.is_stored or place.stop <= size)
         return Places(whole, room=path.stat().st_size // _SHORTEST), damaged
 
     def _write_index(self, places: Mapping[str, Place]) -> None:
@@ -355,8 +413,8 @@ def _middle(side: int, most: int, place: float) -> slice:
     return slice(start, start + side - surplus)
 
 
-def _count_distinct(keys: Iterable[str]) -> int:
-    return len(np.unique(np.fromiter((int(key[:16], 16) for key in keys), dtype=np.uint64)))
+def _count_distinct(digests: NDArray[np.uint8]) -> int:
+    return len(np.unique(short_keys(digests)))
 
 
 def _map_ahead(

@@ -4,11 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthaug.data.keyed_rows import KeyedRows
 
 _HASH = ("u1", 32)
 _ROW = np.dtype([("key", *_HASH), ("offset", "<i8"), ("height", "<i4"), ("width", "<i4"), ("content", *_HASH)])
+
+
+NOT_STORED = -1  # offset of an image that is decoded whenever it is read
 
 
 @dataclass(frozen=True)
@@ -21,9 +25,19 @@ class Place:
     content: str
 
     @property
+    def size(self) -> int:
+        """Bytes of the image."""
+        return self.height * self.width * 3
+
+    @property
     def stop(self) -> int:
         """Offset of the first byte behind the image."""
-        return self.offset + self.height * self.width * 3
+        return self.offset + self.size
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the pixels are kept."""
+        return self.offset != NOT_STORED
 
 
 class Places(Mapping[str, Place]):
@@ -56,9 +70,57 @@ class Places(Mapping[str, Place]):
     @property
     def end(self) -> int:
         """Offset of the first byte behind all images."""
-        rows = self._table.rows
-        sizes = 3 * rows["height"].astype(np.int64) * rows["width"]
-        return int((rows["offset"] + sizes).max(initial=0))
+        stored = self._table.rows["offset"] != NOT_STORED
+        return int((self._table.rows["offset"] + self._sizes)[stored].max(initial=0))
+
+    def missing(self, digests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return of which images nothing is known, (N,).
+
+        Args:
+            digests: bytes of the file hashes, (N, 32).
+        """
+        return self._numbers(digests) < 0
+
+    def not_stored(self, digests: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], int]:
+        """Return which images are known but not stored, (N,), and the bytes that they take, copies counted once.
+
+        Args:
+            digests: as for `missing`.
+        """
+        numbers = self._numbers(digests)
+        are_known = numbers >= 0
+        chosen = np.zeros(len(numbers), dtype=bool)
+        chosen[are_known] = self._table.rows["offset"][numbers[are_known]] == NOT_STORED
+        return chosen, int(self._sizes[np.unique(numbers[chosen])].sum())
+
+    def contents(self, digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the bytes of the content hashes of images, (N, 32).
+
+        Args:
+            digests: as for `missing`.
+
+        Raises:
+            KeyError: nothing is known of one of them.
+        """
+        numbers = self._numbers(digests)
+        if (numbers < 0).any():
+            raise KeyError(digests[numbers.argmin()].tobytes().hex())
+        return np.asarray(self._table.rows["content"][numbers])
+
+    @property
+    def _sizes(self) -> NDArray[np.int64]:
+        sizes: NDArray[np.int64] = 3 * self._table.rows["height"].astype(np.int64) * self._table.rows["width"]
+        return sizes
+
+    def _numbers(self, digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return the number of each image's row; −1: none."""
+        numbers = self._table.find(short_keys(digests))
+        listed = np.flatnonzero(numbers >= 0)
+        differ = listed[(self._table.rows["key"][numbers[listed]] != digests[listed]).any(axis=1)]
+        for index in differ.tolist():  # of another image whose hash begins alike
+            number = self._find(digests[index].tobytes().hex())
+            numbers[index] = -1 if number is None else number
+        return numbers
 
     def __len__(self) -> int:
         return len(self._table)
@@ -80,6 +142,15 @@ class Places(Mapping[str, Place]):
         rows, wanted = self._table.rows, bytes.fromhex(key)
         numbers = self._table.numbers(_short(key))
         return next((number for number in numbers if rows["key"][number].tobytes() == wanted), None)
+
+
+def short_keys(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Return the first 64 bits of hashes, (N,).
+
+    Args:
+        digests: their bytes, (N, 32).
+    """
+    return np.ascontiguousarray(digests[:, :8]).view(">u8")[:, 0].astype(np.uint64)
 
 
 def _short(key: str) -> int:

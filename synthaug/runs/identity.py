@@ -13,6 +13,7 @@ INCIDENTAL = frozenset({
     "num_workers", "per_class", "verify", "output_dir", "overwrite", "logger", "shift",
     "controls", "compare", "margin", "debug", "captioner", "adapt", "quality",
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "dataset.prepare._target_",
+    "dataset.most_stored_gb",
     "generator.device", "generator.batch_size", "generator.classes",
     "generator.offload", "generator.slicing", "generator.tiling", "generator.compile", "generator.allow_pickle",
     "trainer.accelerator", "trainer.strategy", "trainer.max_time", "trainer.log_every_n_steps",

@@ -1098,6 +1098,7 @@ def test_difference_names_what_makes_another_run() -> None:
     incidental += [
         "shift=corruptions",
         "threads=2",
+        "dataset.most_stored_gb=0.5",
         "trainer.accelerator=cpu",
         "+trainer.strategy=auto",
         "+trainer.log_every_n_steps=1",

@@ -27,7 +27,6 @@ from synthaug.checked_rows import append_checked_rows, read_checked_rows
 from synthaug.data import decoding, pixels
 from synthaug.data.decoding import as_rgb, by_torch, decode
 from synthaug.data.pixels import PixelStore, padded
-from synthaug.errors import UserError
 from tests.factories.images import image
 
 WHOLE = 1000  # a short side that shrinks none of the images here
@@ -182,18 +181,6 @@ def test_a_killed_process_leaves_nothing_that_is_taken_for_an_image(tmp_path: Pa
     assert again.add(first) == {}
     assert holds(PixelStore(tmp_path / "store", WHOLE), first | second)
     assert (again.folder / "pixels.bin").stat().st_size == 6 * 20 * 16 * 3
-
-
-def test_a_store_larger_than_the_disk_is_refused_before_anything_is_decoded(
-    tmp_path: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = save(tmp_path / "images", range(5), (40, 20))
-    used = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: used._replace(free=5 * 20 * 10 * 3))
-    with pytest.raises(UserError, match=r"5 decoded images take .*output_dir="):
-        PixelStore(tmp_path / "store", 20).add(images)
-    assert decoded == []
-    assert PixelStore(tmp_path / "store", 10).add(images) == {}
 
 
 @pytest.mark.parametrize("damage", [lambda rows: rows[:-30], lambda rows: rows.replace(b",20,", b",x0,", 1)])
