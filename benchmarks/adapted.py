@@ -37,7 +37,7 @@ from synthaug.data.sources.digits import write_digits
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.generation.adapter_record import read_record
-from synthaug.generation.synthetic_set import read_manifest
+from synthaug.generation.manifest import read_manifest
 
 RESULTS = {
     name: Path(__file__).with_name(f"adapted{end}.json")

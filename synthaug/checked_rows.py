@@ -20,7 +20,7 @@ def write_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequenc
         header: names of the columns, without that of the check.
         rows: one value per column.
     """
-    write_rows(path, [*header, CHECK], ([*row, _check(map(str, row))] for row in rows))
+    write_rows(path, [*header, CHECK], ([*row, check_of(map(str, row))] for row in rows))
 
 
 def append_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -43,7 +43,7 @@ def append_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequen
         write_checked_rows(path, header, rows)
         return
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([*row, _check(map(str, row))] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows([*row, check_of(map(str, row))] for row in rows)
     with path.open("r+b") as stream:
         stream.seek(-1, os.SEEK_END)
         is_whole = stream.read(1) == b"\n"
@@ -80,7 +80,7 @@ def checked_rows(path: Path, header: Sequence[str], damaged: list[int]) -> Itera
             if next(reader, None) != [*header, CHECK]:
                 damaged.append(1)
             for *cells, check in filter(None, reader):
-                if len(cells) == len(header) and check == _check(cells):
+                if len(cells) == len(header) and check == check_of(cells):
                     yield cells
                 else:
                     damaged.append(reader.line_num)
@@ -88,5 +88,6 @@ def checked_rows(path: Path, header: Sequence[str], damaged: list[int]) -> Itera
             damaged.append(reader.line_num)
 
 
-def _check(cells: Iterable[str]) -> str:
+def check_of(cells: Iterable[str]) -> str:
+    """Return what a row of these cells ends in."""
     return hashlib.sha256("\0".join(cells).encode(errors="replace")).hexdigest()[:8]

@@ -5,6 +5,8 @@ python -m synthaug.generate per_class=1000 generator=sd15 dataset=imagefolder da
 """
 
 import logging
+import os
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
@@ -13,7 +15,9 @@ from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution.factory import make_generator
+from synthaug.execution.session import Session
 from synthaug.execution.single_run import run_command
+from synthaug.generation.shard import Shard
 from synthaug.messages import bullets, plural
 from synthaug.terminal import tolerant_output
 
@@ -37,11 +41,12 @@ HELP = CommandHelp(
             "per_class=500 generator=sd15 \\\n      dataset=imagefolder dataset.root=photos",
             "Stable Diffusion 1.5 for the classes of your photographs",
         ),
+        ("per_class=500 shards=8 shard=3", "the fourth of eight parts, each by a process or a job of its own"),
         ("verify=20", "makes 20 images again and compares them, and all files with the manifest"),
     ],
     nested="generator.num_inference_steps=30, generator.prompt='a wet {class_name}' or quality.backbone=resnet18",
     groups=("dataset", "generator", "prompts", "screening", "mix"),
-    keys=("output_dir", "per_class", "verify", "debug"),
+    keys=("output_dir", "per_class", "shards", "shard", "verify", "debug"),
     end="Exit codes: 0 all images exist, or are as they were; 1 generating failed, or an\n"
     "image is not as it was; 2 the command or the configuration is wrong; 130 Ctrl-C.",
 )
@@ -50,7 +55,21 @@ HELP = CommandHelp(
 @tolerant_output()
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    run_command(generate, HELP, "The images made so far stay")
+    run_command(generate, HELP, "The images made so far stay", check)
+
+
+def check(session: Session, jobs: Sequence[Job]) -> None:
+    """Check which shard each job makes.
+
+    Args:
+        session: of the command.
+        jobs: its runs.
+
+    Raises:
+        UserError: keys that contradict each other, or leave it open.
+    """
+    for job in jobs:
+        Shard.of(job.settings, os.environ)
 
 
 def generate(job: Job) -> None:
@@ -77,6 +96,9 @@ def generate(job: Job) -> None:
         counts = build.mix_counts(real, mix, debug)
         needed = {name: count.synthetic for name, count in counts.items()}
     images = _images(job, data)
+    shard = Shard.of(settings, os.environ)
+    if not shard.is_whole and not make_shard(images, needed, shard):
+        return
     synthetic = build.screened_images(images, settings, real_share.redrawn(real, settings), data.store)
     quality = settings["quality"]
     if quality is not None:
@@ -89,6 +111,37 @@ def generate(job: Job) -> None:
         features = build.images_folder(settings) / "features"
         page = set_report.write_page(synthetic, real, features, quality["backbone"], quality["image_size"])
         log.info("see %s", page)
+
+
+def make_shard(images: "SyntheticImages", needed: Mapping[str, int], shard: Shard) -> bool:
+    """Make a shard of a synthetic set; say what is missing of the others.
+
+    Args:
+        images: the set.
+        needed: class → images of all shards.
+        shard: that is made.
+
+    Returns:
+        Whether all shards are made: rejected images are replaced, and all of them screened, once they are.
+
+    Raises:
+        UserError: what `SyntheticSet.ensure` raises; a pool, of which nothing is made.
+    """
+    from synthaug.generation.synthetic_set import SyntheticSet
+
+    if not isinstance(images, SyntheticSet):
+        raise UserError(f"shards={shard.count}: the images of {images.root} exist already; leave it out.")
+    generated = images.ensure(needed, shard)
+    log.info("shard %d of %d: %d images generated: %s", shard.number, shard.count, generated, images.folder)
+    lacking = images.lacking_shards(needed, shard.count)
+    if lacking:
+        lines = [f"shard={number}: {plural(count, 'image')}" for number, count in lacking.items()]
+        log.info(
+            "Other shards lack images:\n%s\nThe same command with that shard makes them, unless it is at work; "
+            "without shards it makes all that is missing. Rejected images are replaced when all shards are made.",
+            bullets(lines),
+        )
+    return not lacking
 
 
 def _images(job: Job, data: "RealData") -> "SyntheticImages":

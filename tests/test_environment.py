@@ -9,8 +9,9 @@ from synthaug import environment
 from synthaug.config import schema
 from synthaug.execution.study_log import StudyFileHandler
 from synthaug.files import read_json
+from synthaug.generation.manifest import MANIFEST
 from synthaug.generation.prompts import Prompts
-from synthaug.generation.synthetic_set import MANIFEST, SyntheticSet
+from synthaug.generation.synthetic_set import SyntheticSet
 from tests.factories.commands import Painter, jobs_of
 
 TEXT = "pa55-of-the-hub"

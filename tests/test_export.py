@@ -12,8 +12,9 @@ import yaml
 from synthaug.export.__main__ import main
 from synthaug.export.exported_set import CARD, CROISSANT, METADATA
 from synthaug.files import sha256
+from synthaug.generation.manifest import read_manifest
 from synthaug.generation.prompts import Prompts
-from synthaug.generation.synthetic_set import SyntheticSet, read_manifest
+from synthaug.generation.synthetic_set import SyntheticSet
 from synthaug.screening.verdicts import Verdict, VerdictFile
 from tests.factories.commands import Painter
 

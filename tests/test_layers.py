@@ -34,6 +34,7 @@ ROOMS = (
     "synthaug.files",
     "synthaug.locks",
     "synthaug.checked_rows",
+    "synthaug.row_log",
     "synthaug.yaml_files",
     "synthaug.data",
     "synthaug.generation",

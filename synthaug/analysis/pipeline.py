@@ -14,9 +14,10 @@ from synthaug.analysis.output.console import report_text
 from synthaug.analysis.output.export import write_files
 from synthaug.analysis.output.report_cache import StoredReport
 from synthaug.analysis.set_pages import page_files
-from synthaug.analysis.training_images import locator, manifest_files
+from synthaug.analysis.training_images import locator, set_folders
 from synthaug.analysis.validity.sources import sources
 from synthaug.files import remove_unfinished, why_not_writable, write_text
+from synthaug.generation.manifest import part_files
 from synthaug.runs import layout
 from synthaug.runs.planning import record_looks
 from synthaug.terminal import printable
@@ -98,5 +99,5 @@ def _images(comparison: Comparison) -> Iterator[Path]:
         rows = [row for listed in images.train.values() for row in listed]
         yield from (locate(row.path) for row in rows)
         yield from (locate(path) for path, _ in images.test)
-        yield from manifest_files(rows, locate).values()
+        yield from (part for folder in set_folders(rows, locate).values() for part in part_files(folder))
         yield from page_files(group, comparison.folder)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from synthaug import files
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
-from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, read_manifest
+from synthaug.generation.manifest import MANIFEST, SETTINGS, ManifestRow, read_manifest
 from synthaug.runs import layout
 from synthaug.runs.contents import MixRow, UnreadableFileError
 from synthaug.runs.discovery import Run
@@ -125,15 +125,16 @@ def place(row: MixRow) -> tuple[str, str]:
 Manifest = dict[tuple[str, str], ManifestRow]
 
 
-def manifest_files(rows: Iterable[MixRow], locate: Callable[[str], Path]) -> dict[str, Path]:
-    """Return the folders of the synthetic sets in a mix, as the run wrote them, and where each manifest is now.
+def set_folders(rows: Iterable[MixRow], locate: Callable[[str], Path]) -> dict[str, Path]:
+    """Return the folders of the synthetic sets in a mix, as the run wrote them, and where each is now.
 
     Args:
         rows: of `mix.csv`.
         locate: see `locator`.
     """
     folders = sorted({set_folder(row) for row in rows if row.origin == SYNTHETIC})
-    return {folder: locate(str(PurePath(folder, MANIFEST))) for folder in folders}
+    places = {folder: [locate(str(PurePath(folder, name))) for name in (SETTINGS, MANIFEST)] for folder in folders}
+    return {folder: next(filter(Path.is_file, files), files[0]).parent for folder, files in places.items()}
 
 
 def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[dict[str, Manifest], list[str]]:
@@ -147,9 +148,9 @@ def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[di
     """
     by_folder: dict[str, Manifest] = {}
     problems = []
-    for folder, file in manifest_files(rows, locate).items():
+    for folder, current in set_folders(rows, locate).items():
         try:
-            listed = read_manifest(file.parent)
+            listed = read_manifest(current)
         except UserError as error:
             listed = []
             problems.append(str(error))

@@ -54,6 +54,11 @@ class Job:
         return self.study / self.key.folder
 
     @property
+    def work(self) -> tuple[Path, int | None]:
+        """What two jobs of one command may not both do: a run, or a shard of a synthetic set."""
+        return self.folder, self.settings["shard"]
+
+    @property
     def output_dir(self) -> Path:
         """The folder that all studies share."""
         return Path(self.settings["output_dir"])

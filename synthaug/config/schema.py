@@ -255,6 +255,8 @@ class Config:
     output_dir: str = "outputs"
     overwrite: bool = False
     per_class: int | None = None
+    shards: int | None = None
+    shard: int | None = None
     verify: int | None = None
     controls: bool = False
     compare: Any = None

@@ -3,7 +3,6 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 
 from hydra.core.config_store import ConfigStore
@@ -227,20 +226,20 @@ def _without_effect(values: Mapping[str, Sequence[str]], jobs: Mapping[Combinati
     """Report keys that are swept over although no value of them makes another run."""
     keys = list(values)
     for place, key in enumerate(keys):
-        runs: dict[Combination, set[Path]] = {}  # the other overrides → folders of the runs with any value
+        runs: dict[Combination, set[object]] = {}  # the other overrides → the works of any value
         for combination, job in jobs.items():
-            runs.setdefault((*combination[:place], *combination[place + 1 :]), set()).add(job.folder)
-        if len(set(values[key])) > 1 and runs and all(len(folders) == 1 for folders in runs.values()):
+            runs.setdefault((*combination[:place], *combination[place + 1 :]), set()).add(job.work)
+        if len(set(values[key])) > 1 and runs and all(len(works) == 1 for works in runs.values()):
             listed = ",".join(typed_form(line).partition("=")[2] for line in values[key])
             yield f"{key_of(key)}={listed}: no run of this command depends on it; give one value"
 
 
 def _distinct(jobs: Mapping[Combination, Job]) -> dict[Combination, Job]:
     """Return each run once: an arm without synthetic images is the same with any generator."""
-    folders: dict[Path, Combination] = {}
+    firsts: dict[object, Combination] = {}
     for combination, job in jobs.items():
-        folders.setdefault(job.folder, combination)
-    return {combination: jobs[combination] for combination in folders.values()}
+        firsts.setdefault(job.work, combination)
+    return {combination: jobs[combination] for combination in firsts.values()}
 
 
 def _has_study_sweeper(config: DictConfig) -> bool:

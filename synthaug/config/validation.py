@@ -135,6 +135,8 @@ _RULES: Mapping[str, Rule] = {
     "fold": _number(0, words="at least 0, or null"),
     "batch_size": _number(1),
     "per_class": _number(1, words="at least 1, or null"),
+    "shards": _number(1, 9999, words="a number of shards, at least 1, or null"),
+    "shard": _number(0, words="the number of a shard, at least 0, or null"),
     "verify": _number(1, words="at least 1, or null"),
     "parallel": (lambda runs: runs == "auto" or _is_count(runs), "auto, or a number of runs, at least 1"),
     "threads": _number(1, 1024),

@@ -53,6 +53,8 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     Raises:
         UserError: everything that would stop one of them.
     """
+    if any(job.settings[key] is not None for job in jobs for key in ("shard", "shards")):
+        raise UserError("shard and shards are of python -m synthaug.generate: this command trains; leave them out.")
     if not is_first_process():
         return
     for study in sorted({job.study for job in jobs if job.settings["debug"]}):

@@ -39,8 +39,13 @@ DatasetKey = tuple[str, ...]
 # Defaults of a session: functions of a module, since sessions are pickled.
 
 
-def _no_check(session: "Session", jobs: Sequence[Job]) -> None:
-    pass
+def no_check(session: "Session", jobs: Sequence[Job]) -> None:
+    """Find nothing wrong with any run.
+
+    Args:
+        session: of the command.
+        jobs: its runs.
+    """
 
 
 def _never(job: Job) -> bool:
@@ -81,7 +86,7 @@ class Session:
     def __init__(
         self,
         execute: "Callable[[Session, Job], None]",
-        check: "Callable[[Session, Sequence[Job]], None]" = _no_check,
+        check: "Callable[[Session, Sequence[Job]], None]" = no_check,
         is_finished: "Callable[[Job], bool]" = _never,
         command_help: CommandHelp | None = None,
         train_together: "Callable[[Session, Sequence[Job]], Sequence[Job]]" = _all_of,

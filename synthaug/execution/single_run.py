@@ -3,27 +3,33 @@
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
 from synthaug.errors import UserError, explain, is_environmental, is_interruption, underlying
-from synthaug.execution.session import Session
+from synthaug.execution.session import Session, no_check
 
 log = logging.getLogger(__name__)
 
 
-def run_command(work: Callable[[Job], object], command_help: CommandHelp, kept: str) -> None:
+def run_command(
+    work: Callable[[Job], object],
+    command_help: CommandHelp,
+    kept: str,
+    check: Callable[[Session, Sequence[Job]], None] = no_check,
+) -> None:
     """Check the configuration, then work. Exits 2 when the configuration is wrong, 1 when the work failed.
 
     Args:
         work: does it, for one run; a function of a module.
         command_help: what `--help` shows.
         kept: what an interrupted command leaves.
+        check: of `Session`.
     """
     try:
-        Session(functools.partial(_execute, work, kept), command_help=command_help).run()
+        Session(functools.partial(_execute, work, kept), check, command_help=command_help).run()
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

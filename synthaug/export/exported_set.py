@@ -16,7 +16,7 @@ from synthaug import files
 from synthaug.errors import UserError
 from synthaug.export.croissant import croissant
 from synthaug.export.dataset_card import dataset_card
-from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, read_manifest
+from synthaug.generation.manifest import MANIFEST, ManifestRow, read_manifest
 from synthaug.messages import bullets, join_words, plural
 from synthaug.screening.verdicts import CRITERIA, VERDICTS, Verdict, VerdictFile
 

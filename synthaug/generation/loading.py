@@ -386,5 +386,6 @@ def _best_device() -> str:
     import torch
 
     if torch.cuda.is_available():
-        return "cuda"
+        process = os.environ.get("LOCAL_RANK")  # of torchrun, whose processes on one machine have a GPU each
+        return f"cuda:{int(process) % torch.cuda.device_count()}" if process else "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -1,23 +1,25 @@
-"""A synthetic set on disk: images by class, a manifest row for each, extended on demand by one process at a time.
+"""A synthetic set on disk: images by class, a manifest row for each, extended on demand.
 
     <folder>/set.json                 settings that all its images share, and what the pipeline was passed for them
-    <folder>/manifest.csv             one row per image, rejected ones included
+    <folder>/manifest.csv             one row per image, rejected ones included, see `manifest`
     <folder>/<class>/<index>.png      or in the format of a real image, see `image_formats`
 
-Image n of a class always has the same prompt, seed and format. An image counts once its row is in the manifest, which
-is written after it, while the next batch is sampled; a killed process leaves at most one batch of files without rows.
-What has no row is generated again, as is an image that somebody deleted.
+Image n of a class always has the same prompt, seed and format. An image counts once its row is in the manifest, to
+which it is appended after the file was written, while the next batch is sampled; a killed process leaves at most one
+batch of files without rows. What has no row is generated again, as is an image whose file was deleted or cut. One
+process at a time makes the whole set, or one each of its shards.
 """
 
 import contextlib
 import hashlib
 import json
 import logging
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
@@ -26,23 +28,34 @@ from typing import Any, Protocol
 from PIL import Image
 
 from synthaug import files, locks, progress_bar
-from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.checked_rows import write_checked_rows
 from synthaug.data.payload import without_metadata
-from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.data.samples import Sample, Samples
 from synthaug.environment import hidden, hidden_settings
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
-from synthaug.generation import image_metadata
+from synthaug.generation import image_metadata, set_locks
 from synthaug.generation.image_formats import MATCH, MatchedFormats
+from synthaug.generation.inventory import MODEL, Inventory, missing
+from synthaug.generation.manifest import (
+    COLUMNS,
+    SETTINGS,
+    ManifestRow,
+    part_cells,
+    part_file,
+    part_files,
+    read_manifest,
+)
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import Rejection, rejection
+from synthaug.generation.shard import Shard
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.stored_format import StoredFormat, encode
 from synthaug.messages import bullets, plural
+from synthaug.row_log import LogWriter
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.csv"
 _MAX_REJECTED = 0.9  # share of a class's candidates above which generation stops
 _MIN_CANDIDATES = 20  # of a class, before that share is looked at
 _MOST_PROMPTS = 100  # lines shown
@@ -74,7 +87,7 @@ class SyntheticImages(Protocol):
 
     def kept_loaded(self) -> AbstractContextManager[None]: ...
 
-    def samples(self, classes: Sequence[str]) -> list[Sample]: ...
+    def samples(self, classes: Sequence[str]) -> Sequence[Sample]: ...
 
     def rejections(self, classes: Sequence[str]) -> list[Rejection]: ...
 
@@ -115,47 +128,10 @@ def is_guided(generator: Generator) -> bool:
     return getattr(generator, "is_guided", False)
 
 
-@dataclass(frozen=True)
-class ManifestRow:
-    """One line of the manifest. `rejected` is empty for an accepted image; a rejected one has no file."""
-
-    class_name: str
-    index: int
-    rejected: str
-    sha256: str  # of its file
-    prompt: str
-    negative_prompt: str
-    seed: int
-    model: str
-    revision: str
-    scheduler: str
-    steps: str
-    guidance: str
-    diffusers: str
-    transformers: str
-    torch: str
-    python: str
-    weights: str
-    dtype: str
-    seconds: str  # of sampling, the image's share of its batch
-    source: str = ""  # the real image that guided the generator, below the dataset's folder
-    source_sha256: str = ""
-    payload: str = ""  # SHA-256 of its file without the metadata: of the image alone
-
-    def sample(self, path: Path, label: int) -> Sample:
-        """Return the image to train on.
-
-        Args:
-            path: of its file.
-            label: index of its class.
-        """
-        return Sample(path, label, self.class_name, SYNTHETIC, self.sha256, self.index, self.payload)
-
-
-_COLUMNS = tuple(field.name for field in fields(ManifestRow))
 # Columns that are not in an image's own metadata: they differ between machines that make the same image.
-_NOT_IN_IMAGE = ("rejected", "sha256", "payload", "diffusers", "transformers", "torch", "python", "seconds")
+_NOT_IN_IMAGE = ("rejected", "sha256", "payload", "size", "diffusers", "transformers", "torch", "python", "seconds")
 _PNG = StoredFormat()
+_WHOLE = Shard()
 
 _Sampled = list[tuple[ManifestRow, Image.Image | None]]
 
@@ -193,7 +169,8 @@ class SyntheticSet:
         self.sources = sources
         self.prompts = prompts or Prompts([generator.prompt], source="generator.prompt")
         self._announced = set() if announced is None else announced
-        self._cached: tuple[tuple[int, int, int], list[ManifestRow]] | None = None
+        self._cached: tuple[object, Inventory] | None = None
+        self._checked: set[str] = set()  # classes of which the images in the cache are of the prompts
         self._is_kept_loaded = False
 
     def check(self, counts: Mapping[str, int]) -> None:
@@ -211,28 +188,45 @@ class SyntheticSet:
         """Return `counts`: all of it can be generated."""
         return dict(counts)
 
-    def ensure(self, counts: Mapping[str, int]) -> int:
-        """Generate the missing images of `counts` (class name → images); return how many were generated.
+    def ensure(self, counts: Mapping[str, int], shard: Shard = _WHOLE) -> int:
+        """Generate the missing images of `counts`; return how many were generated.
+
+        Args:
+            counts: class name → images.
+            shard: the part of them that is made; what is rejected is replaced where all are made.
 
         Raises:
             UserError: what `check` raises; a model that cannot be loaded; a class of which nearly every image is
                 rejected.
         """
-        if not self.count_missing(counts):
+        if not self.count_missing(counts, shard):
             return 0
         self.generator.check(list(counts))
         if is_guided(self.generator) and self.sources is None:
             raise UserError(f"The generator of {self.folder} is guided by real images, and there are none for it.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with locks.exclusive(self.folder / ".lock", f"generates into {self.folder}"):
-            missing = self.count_missing(counts)
-            if not missing:  # another process generated them while this one waited
+        with set_locks.writing(self.folder, shard):
+            lacking = self.count_missing(counts, shard)
+            if not lacking:  # another process generated them while this one waited
                 return 0
             try:
-                return self._generate(counts, missing)
+                return self._generate(counts, shard, lacking)
             finally:
+                self._cached = None  # it has images that could not be saved
                 if not self._is_kept_loaded:
                     self.generator.unload()
+
+    def lacking_shards(self, counts: Mapping[str, int], shards: int) -> dict[int, int]:
+        """Return the shards that lack images → how many, before any rejected image is replaced.
+
+        Args:
+            counts: class name → images of all shards.
+            shards: their number.
+        """
+        inventory = self._present(list(counts))
+        lacking = {number: missing(inventory, counts, Shard(number, shards)) for number in range(shards)}
+        by_shard = {number: sum(1 for _ in places) for number, places in lacking.items()}
+        return {number: count for number, count in by_shard.items() if count}
 
     @contextlib.contextmanager
     def kept_loaded(self) -> Iterator[None]:
@@ -244,27 +238,27 @@ class SyntheticSet:
             self._is_kept_loaded = False
             self.generator.unload()
 
-    def samples(self, classes: Sequence[str]) -> list[Sample]:
-        """Return the set's accepted images of these classes, in the order of the manifest."""
+    def samples(self, classes: Sequence[str]) -> Samples:
+        """Return the set's accepted images of these classes, by the names of the classes and by their numbers."""
         self._check_images(classes)
+        inventory = self._present(classes)
         label = {name: number for number, name in enumerate(classes)}
-        return [
-            row.sample(self.path(row), label[row.class_name])
-            for row in self.rows()
-            if not row.rejected and row.class_name in label
-        ]
+        return Samples(
+            inventory.sample(name, index, self._file(name, index), label[name])
+            for name in sorted(label)
+            for index in inventory.accepted(name)
+        )
 
     def rejections(self, classes: Sequence[str]) -> list[Rejection]:
         """Return the images of these classes that were rejected when they were generated, and have no files."""
         return [
-            Rejection(row.class_name, f"{row.class_name}/{row.index:06d}", "", row.rejected)
-            for row in self._manifest()
-            if row.rejected and row.class_name in classes
+            Rejection(name, f"{name}/{index:06d}", "", reason)
+            for (name, index), reason in self._inventory().rejected(classes)
         ]
 
     def manifest(self) -> list[ManifestRow]:
-        """Return every row of the manifest, those of deleted images included."""
-        return list(self._manifest())
+        """Return every row of the manifest by class and index, those of deleted images included."""
+        return read_manifest(self.folder)
 
     def sample_again(self, places: Sequence[tuple[str, int]]) -> list[tuple[ManifestRow, Image.Image | None]]:
         """Sample images, without saving them; None for those that are rejected.
@@ -276,80 +270,123 @@ class SyntheticSet:
 
     def rows(self) -> list[ManifestRow]:
         """Return the manifest by class and index, less deleted images: these are generated again."""
-        return [row for row in self._manifest() if row.rejected or self.path(row).is_file()]
+        return [row for row in self.manifest() if row.rejected or self.path(row).is_file()]
 
-    def count_missing(self, counts: Mapping[str, int]) -> int:
+    def count_missing(self, counts: Mapping[str, int], shard: Shard = _WHOLE) -> int:
         """Return how many images of `counts` are missing.
+
+        Args:
+            counts: class name → images.
+            shard: of which images are counted.
 
         Raises:
             UserError: the folder holds images of other settings or prompts.
         """
         self._check_images(list(counts))
-        return sum(1 for _ in _missing(self.rows(), counts))
+        return sum(1 for _ in missing(self._present(list(counts)), counts, shard))
 
     @property
     def settings(self) -> dict[str, Any]:
         """What all images of the set share, as its `set.json` has it."""
         return hidden_settings({**self.generator.settings, **({"image_format": MATCH} if self.formats else {})})
 
-    def _manifest(self) -> list[ManifestRow]:
-        """Return every row of the manifest, which is parsed again only when its file was replaced."""
-        try:
-            status = self._manifest_path.stat()
-        except FileNotFoundError:
-            return []
-        version = (status.st_ino, status.st_size, status.st_mtime_ns)
+    def _inventory(self) -> Inventory:
+        """Return what the manifest has, which is read again only when a log of it has changed."""
+        states = [(path.name, path.stat()) for path in part_files(self.folder)]
+        version = [(name, status.st_ino, status.st_size, status.st_mtime_ns) for name, status in states]
         if self._cached is None or self._cached[0] != version:
-            self._cached = version, read_manifest(self.folder)
+            self._cached = version, Inventory.read(self.folder)
+            self._checked = set()
         return self._cached[1]
 
-    def _generate(self, counts: Mapping[str, int], missing: int) -> int:
+    def _present(self, classes: Sequence[str]) -> Inventory:
+        """Return what the manifest has, less what has been deleted or cut since: these images are generated again."""
+        inventory = self._inventory()
+        inventory.look_for_lost(classes, self._file)
+        return inventory
+
+    def _generate(self, counts: Mapping[str, int], shard: Shard, lacking: int) -> int:
         self._show_prompts(list(counts))
-        rows = self.rows()
-        self._check_rejection_rate(rows, counts)
-        self._remove_temporary_files()
-        if len(rows) < len(self._manifest()):  # or a process killed later would leave a new image with its old row
-            self._write(rows)
+        self._remove_temporary_files(list(counts))
+        inventory = self._without_lost(counts, shard)
+        self._check_rejection_rate(inventory, list(counts))
         provenance = self.generator.provenance()
-        self._check_model(rows, provenance)
+        self._check_model(inventory, provenance)
         self.generator.check_prompts(self._texts_of(counts))
         if self.formats:
-            self.formats.record(list(counts))
-        log.info("generating %d images into %s", missing, self.folder)
-        first, started = len(rows), time.perf_counter()
-        accepted = self._sample_and_save(counts, missing, provenance, rows)
+            with self._shared_files():
+                self.formats.record(list(counts))
+        what = "" if shard.is_whole else f"shard {shard.number} of {shard.count}, "
+        log.info("generating %s%d images into %s", what, lacking, self.folder)
+        first, started = len(inventory), time.perf_counter()
+        accepted = self._sample_and_save(counts, shard, lacking, provenance, inventory)
         seconds = time.perf_counter() - started
         log.info("%d images generated in %.0f s (%.1f a second)", accepted, seconds, accepted / seconds)
-        if rejected := len(rows) - first - accepted:
-            log.warning("%d more were rejected: see the column 'rejected' of %s", rejected, self._manifest_path)
+        if rejected := len(inventory) - first - accepted:
+            manifest = part_file(self.folder, shard)
+            log.warning("%d more were rejected: see the column 'rejected' of %s", rejected, manifest)
         return accepted
+
+    def _without_lost(self, counts: Mapping[str, int], shard: Shard) -> Inventory:
+        """Drop the rows of lost images, or a process killed later would leave a new image with its old row."""
+        inventory = self._present(list(counts))
+        lost = inventory.look_for_lost(list(counts), self._file)
+        if not shard.is_whole:
+            lost = list(set(lost).intersection(shard.places(counts)))
+        if not lost:
+            return inventory
+        log.warning("%s lost since, or cut: made again", plural(len(lost), "image was", "images were"))
+        for part, places in inventory.by_part(lost).items():
+            with contextlib.ExitStack() as held:
+                if part != part_file(self.folder, shard):
+                    lock = set_locks.of_part(self.folder, part)
+                    if not held.enter_context(locks.without_waiting(lock)):
+                        raise UserError(
+                            f"{plural(len(places), 'image')} of {part} were lost, which another process appends to: "
+                            "run the same command again when that one has ended."
+                        )
+                kept = (cells for cells in part_cells(part) if (cells[0], int(cells[1])) not in places)
+                write_checked_rows(part, COLUMNS, kept)
+        return self._present(list(counts))
 
     def _texts_of(self, counts: Mapping[str, int]) -> list[str]:
         """Return the prompts of the images of `counts`, and of as many more for those that are rejected."""
         return [text for name, count in counts.items() for text in self.prompts.distinct(name, 2 * count + _MORE)]
 
     def _sample_and_save(
-        self, counts: Mapping[str, int], missing: int, provenance: Mapping[str, str], rows: list[ManifestRow]
+        self,
+        counts: Mapping[str, int],
+        shard: Shard,
+        lacking: int,
+        provenance: Mapping[str, str],
+        inventory: Inventory,
     ) -> int:
-        """Sample one batch after the other, while a thread saves and records the batch before; extends `rows`.
+        """Sample one batch after the other, while a thread saves and records the batch before; extends `inventory`.
 
         Returns:
             How many images are accepted.
         """
-        saved, accepted = list(rows), 0
+        is_set = self._has_images()
+        accepted = 0
         writing: Future[int] | None = None
+        places = missing(inventory, counts, shard)
         with (
+            LogWriter(part_file(self.folder, shard), COLUMNS) as manifest,
             ThreadPoolExecutor(1) as writer,
-            progress_bar.bar("generating", missing) as bar,
+            progress_bar.bar("generating", lacking) as bar,
         ):
-            while batch := list(islice(_missing(rows, counts), max(1, self.generator.batch_size))):
+            while batch := list(islice(places, max(1, self.generator.batch_size))):
                 sampled = self._sample(batch, provenance)
                 if writing:
                     bar.update(writing.result())  # raises what saving the batch before has raised
-                writing = writer.submit(self._save, sampled, saved)
-                rows += [row for row, _ in sampled]
-                self._check_rejection_rate(rows, counts)
-                accepted += sum(image is not None for _, image in sampled)
+                writing = writer.submit(self._save, sampled, manifest, is_set)
+                is_set = True
+                for row, image in sampled:
+                    inventory.add(row)
+                    accepted += image is not None
+                    if image is None:
+                        places.replace(row.class_name)
+                self._check_rejection_rate(inventory, list(dict.fromkeys(name for name, _ in batch)))
             if writing:
                 writing.result()
         return accepted
@@ -380,7 +417,7 @@ class SyntheticSet:
         for (name, index), text, seed, image in zip(batch, texts, seeds, images, strict=True):
             columns = {"negative_prompt": self.generator.negative_prompt, **provenance, **seconds}
             columns |= {**self.generator.seed_provenance(seed), **self._source_columns(name, index)}
-            origin = {key: hidden(str(value)) for key, value in columns.items()}
+            origin: dict[str, Any] = {key: hidden(str(value)) for key, value in columns.items()}
             reason = image if isinstance(image, str) else rejection(image)
             row = ManifestRow(name, index, reason or "", "", hidden(text), seed=seed, **origin)
             sampled.append((row, None if reason or isinstance(image, str) else image))
@@ -392,19 +429,26 @@ class SyntheticSet:
         source = self.sources.source(name, index)
         return {"source": self.sources.name(source), "source_sha256": source.sha256}
 
-    def _save(self, sampled: _Sampled, saved: list[ManifestRow]) -> int:
-        """Save and record one batch; extends `saved`, which are all rows so far; return how many are accepted."""
-        if self.formats and not self._has_images():
-            self.formats.warn_of_small((row.class_name, row.index, image.size) for row, image in sampled if image)
-        self._write_settings()
-        before = len(saved)
+    def _save(self, sampled: _Sampled, manifest: LogWriter, is_set: bool) -> int:
+        """Save and record one batch; return how many are accepted.
+
+        Args:
+            sampled: the batch.
+            manifest: of the writer.
+            is_set: whether the set has images.
+        """
+        if not is_set:
+            if self.formats:
+                self.formats.warn_of_small((row.class_name, row.index, image.size) for row, image in sampled if image)
+            self._record_settings()
+        saved: list[ManifestRow] = []
         try:
             for row, image in sampled:
                 saved.append(row if image is None else self._save_image(row, image))
             return sum(image is not None for _, image in sampled)
         finally:  # a disk that fills up in the middle of a batch does not cost its first half
-            if len(saved) > before:
-                self._write(saved)
+            if saved:
+                manifest.append(map(attrgetter(*COLUMNS), saved))  # astuple would copy every text
 
     def _save_image(self, row: ManifestRow, image: Image.Image) -> ManifestRow:
         """Store an image; return its row with the hashes of its file."""
@@ -412,7 +456,7 @@ class SyntheticSet:
         with files.whole_file(self.path(row)) as temporary:
             temporary.write_bytes(content)
         payload = hashlib.sha256(without_metadata(content)).hexdigest()
-        return replace(row, sha256=hashlib.sha256(content).hexdigest(), payload=payload)
+        return replace(row, sha256=hashlib.sha256(content).hexdigest(), payload=payload, size=len(content))
 
     def encoded(self, row: ManifestRow, image: Image.Image) -> bytes:
         """Return the file of an image: in its format, with its provenance as metadata.
@@ -428,36 +472,37 @@ class SyntheticSet:
             return encode(image, replace(_PNG, mode="L" if image.mode == "L" else "RGB"), xmp)
         return self.formats.store(image, row.class_name, row.index, xmp)
 
-    def _write(self, rows: list[ManifestRow]) -> None:
-        rows.sort(key=lambda row: (row.class_name, row.index))
-        # astuple would copy every text
-        write_checked_rows(self._manifest_path, _COLUMNS, map(attrgetter(*_COLUMNS), rows))
-
-    def _remove_temporary_files(self) -> None:
-        """Remove what processes left that were killed while writing; ours is the lock."""
-        for leftover in (*self.folder.glob(".*-*.*"), *self.folder.glob("*/.[0-9]*-*.*")):
-            leftover.unlink(missing_ok=True)
+    def _remove_temporary_files(self, classes: Sequence[str]) -> None:
+        """Remove what processes left that were killed while writing; what others are writing stays."""
+        for folder in (self.folder, *(self.folder / name for name in classes)):
+            files.remove_unfinished(folder)
 
     @property
     def _settings_path(self) -> Path:
-        return self.folder / "set.json"
-
-    @property
-    def _manifest_path(self) -> Path:
-        return self.folder / MANIFEST
+        return self.folder / SETTINGS
 
     def path(self, row: ManifestRow) -> Path:
         """Return where an image lies, or would if it were not rejected."""
-        stored = self.formats.of(row.class_name, row.index) if self.formats else _PNG
-        return self.folder / row.class_name / f"{row.index:06d}{stored.suffix}"
+        return Path(self._file(row.class_name, row.index))
+
+    def _file(self, name: str, index: int) -> str:
+        stored = self.formats.of(name, index) if self.formats else _PNG
+        return os.path.join(self.folder, name, f"{index:06d}{stored.suffix}")  # noqa: PTH118  # as `Sample.file`
 
     def _has_images(self) -> bool:
         """Return whether the folder is a set: False too where a process was killed before its first batch."""
-        return self._settings_path.is_file() and self._manifest_path.is_file()
+        return self._settings_path.is_file() and len(self._inventory()) > 0
 
-    def _write_settings(self) -> None:
+    def _shared_files(self) -> AbstractContextManager[None]:
+        return locks.exclusive(self.folder / ".set.lock", f"writes {self._settings_path}")
+
+    def _record_settings(self) -> None:
         """Record the settings once the first images exist: a model that fails to load reserves no folder."""
-        if not self._has_images():
+        with self._shared_files():
+            is_of_other = self._settings_path.is_file() and len(Inventory.read(self.folder))
+            if is_of_other:  # another shard was faster
+                self._check_settings()
+                return
             sources = {"sources": self.sources.digest} if self.sources else {}
             passed = hidden_settings(getattr(self.generator, "call_arguments", {}))
             write_json(self._settings_path, {"settings": self.settings, "call": passed, **sources})
@@ -465,28 +510,37 @@ class SyntheticSet:
     def _check_images(self, classes: Sequence[str]) -> None:
         """Check that the set's images of these classes are of the current prompts and settings."""
         self.prompts.check(classes)
+        inventory = self._inventory()
         changed = [
-            f"image {row.index} of {row.class_name}: recorded {row.prompt!r}, now {text!r}"
-            for row in self._manifest()
-            if row.class_name in classes
-            for text in [hidden(self.prompts.prompt(row.class_name, row.index))]
-            if row.prompt != text
+            (name, index)
+            for name in dict.fromkeys(classes)
+            if name not in self._checked
+            for index in inventory.of_other_prompts(name, lambda index, name=name: self._prompt(name, index))  # type: ignore[misc]
         ]
         if changed:
+            recorded = {row.place: row.prompt for row in self.manifest()}
+            lines = [
+                f"image {index} of {name}: recorded {recorded[name, index]!r}, now {self._prompt(name, index)!r}"
+                for name, index in changed
+            ]
             raise UserError(
-                f"The images of the synthetic set {self.folder} have other prompts:\n{bullets(changed, limit=3)}\n"
+                f"The images of the synthetic set {self.folder} have other prompts:\n{bullets(lines, limit=3)}\n"
                 "Give the new set another name with prompts.name=<name>, or restore the recorded prompts."
             )
+        self._checked |= set(classes)
         if self._has_images():
             self._check_settings()
             self._check_sources(classes)
+
+    def _prompt(self, name: str, index: int) -> str:
+        return hidden(self.prompts.prompt(name, index))
 
     def _check_sources(self, classes: Sequence[str]) -> None:
         """Check that the set's images were guided by the same real images as those that are missing would be."""
         if self.sources is None or read_json(self._settings_path).get("sources") == self.sources.digest:
             return
         present = {sample.sha256 for name in classes for sample in self.sources.by_class[name]}
-        gone = {row.source: row for row in self._manifest() if row.class_name in classes}
+        gone = {row.source: row for row in self.manifest() if row.class_name in classes}
         lines = [
             f"{path} is gone or has changed, or is no image of this arm"
             for path, row in sorted(gone.items())
@@ -516,12 +570,12 @@ class SyntheticSet:
                 "Give the new set another name with generator.name=<name>, or restore the recorded settings."
             )
 
-    def _check_model(self, rows: Sequence[ManifestRow], provenance: Mapping[str, str]) -> None:
+    def _check_model(self, inventory: Inventory, provenance: Mapping[str, str]) -> None:
         """Check that the loaded model is the one that generated the set, by more than its name."""
         changed = []
-        for key in ("revision", "weights", "dtype"):
+        for key in MODEL:
             current = hidden(provenance[key])
-            recorded = sorted({getattr(row, key) for row in rows} - {current})
+            recorded = sorted(inventory.models[key] - {current})
             changed += [f"{key}: recorded {recorded[0] or 'none'}, now {current or 'none'}"] if recorded else []
         if changed:
             raise UserError(
@@ -530,60 +584,16 @@ class SyntheticSet:
                 "folder), or give the new set another name with generator.name=<name>."
             )
 
-    def _check_rejection_rate(self, rows: Sequence[ManifestRow], counts: Mapping[str, int]) -> None:
-        for name in counts:
-            candidates = [row for row in rows if row.class_name == name]
-            rejected = [row for row in candidates if row.rejected]
-            if len(candidates) >= _MIN_CANDIDATES and len(rejected) > _MAX_REJECTED * len(candidates):
+    def _check_rejection_rate(self, inventory: Inventory, classes: Sequence[str]) -> None:
+        for name in classes:
+            candidates, rejected = inventory.candidates(name)
+            if candidates >= _MIN_CANDIDATES and rejected > _MAX_REJECTED * candidates:
+                (_, index), reason = inventory.rejected([name])[0]
                 raise UserError(
-                    f"{len(rejected)} of {len(candidates)} images of class {name!r} were rejected: "
-                    f"{rejected[0].rejected}. Look at the prompt {rejected[0].prompt!r}, the dtype and the safety "
-                    f"checker of the model; then delete {self.folder} and run the same command again."
+                    f"{rejected} of {candidates} images of class {name!r} were rejected: {reason}. Look at the prompt "
+                    f"{self._prompt(name, index)!r}, the dtype and the safety checker of the model; then delete "
+                    f"{self.folder} and run the same command again."
                 )
-
-
-def read_manifest(folder: Path) -> list[ManifestRow]:
-    """Return every row of a set's manifest, deleted images included; empty without a manifest.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        return []
-    cells, damaged = read_checked_rows(path, _COLUMNS)
-    rows = {(row.class_name, row.index): row for row in map(_parse_row, cells)}
-    problem = f"line {damaged[0]} is not what was written" if damaged else ""
-    if not problem and len(rows) < len(cells):
-        problem = f"{plural(len(cells) - len(rows), 'image is', 'images are')} listed twice"
-    if problem:
-        raise UserError(
-            f"{path} is damaged ({problem}): restore an earlier copy, or move {folder} away to generate its images "
-            "again."
-        )
-    return list(rows.values())
-
-
-def _missing(rows: Iterable[ManifestRow], counts: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """Yield (class, index) of the images to generate next, class by class, as if none of them will be rejected.
-
-    A class has its first `count` images that are not rejected, whatever stands behind them: so a gap is filled
-    although there are enough images behind it.
-    """
-    recorded = {(row.class_name, row.index): row for row in rows}
-    for name, count in counts.items():
-        index, accepted = 0, 0
-        while accepted < count:
-            row = recorded.get((name, index))
-            if row is None:
-                yield name, index
-            accepted += row is None or not row.rejected
-            index += 1
-
-
-def _parse_row(cells: Sequence[str]) -> ManifestRow:
-    line: dict[str, Any] = dict(zip(_COLUMNS, cells, strict=True))
-    return ManifestRow(**{**line, "index": int(line["index"]), "seed": int(line["seed"])})
 
 
 def image_seed(class_name: str, prompt: str, index: int, series: str = "") -> int:

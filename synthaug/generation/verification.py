@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug import files, locks
+from synthaug import files
 from synthaug.data.decoding import decode, try_decode
 from synthaug.data.folders import files_below
 from synthaug.data.parallel import map_images
-from synthaug.generation.synthetic_set import ManifestRow, SyntheticSet, image_seed
+from synthaug.generation import set_locks
+from synthaug.generation.manifest import ManifestRow
+from synthaug.generation.synthetic_set import SyntheticSet, image_seed
 
 MOST_MEAN, MOST_LEVELS = 1.0, 64.0  # of 256
 _VERSIONS = ("revision", "weights", "dtype", "scheduler", "diffusers", "transformers", "torch", "python")
@@ -70,7 +72,7 @@ def file_problems(images: SyntheticSet, classes: Sequence[str]) -> list[str]:
         if row.prompt == images.prompts.prompt(row.class_name, row.index)  # others hide a text of the environment
         and row.seed != image_seed(row.class_name, row.prompt, row.index, images.series)
     ]
-    with locks.without_waiting(images.folder / ".lock") as is_free:
+    with set_locks.idle(images.folder) as is_free:
         if is_free:  # or another process is writing files that have no rows yet
             listed = {images.path(row) for row in images.manifest() if not row.rejected and row.class_name in classes}
             folders = [images.folder / name for name in classes if (images.folder / name).is_dir()]

@@ -11,7 +11,7 @@ from synthaug.data.samples import SPLITS, RealImages
 from synthaug.errors import UserError
 from synthaug.features.feature_backbone import PIXELS
 from synthaug.files import why_not_writable
-from synthaug.generation.synthetic_set import MANIFEST
+from synthaug.generation.manifest import part_files
 from synthaug.report.arguments import report_parser
 from synthaug.terminal import printable
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     from synthaug.analysis.text.set_text import Shortcuts
     from synthaug.analysis.validity.shortcuts import image_checks
 
-    is_pool = not (parsed.set / MANIFEST).is_file()
+    is_pool = not part_files(parsed.set)
     folder = parsed.output or (Path("outputs/sets") / parsed.set.resolve().name if is_pool else parsed.set)
     if reason := why_not_writable(folder):
         print(printable(f"The page cannot be written: {reason}; give another folder with --output."), file=sys.stderr)

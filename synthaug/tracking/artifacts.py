@@ -21,6 +21,7 @@ from typing import Any
 
 from synthaug.data.samples import RealImages
 from synthaug.files import write_rows
+from synthaug.generation.manifest import SETTINGS, part_files
 from synthaug.runs import contents, layout
 from synthaug.runs.layout import RunKey
 
@@ -135,7 +136,8 @@ def synthetic_artifact(key: RunKey, folder: Path) -> Any | None:
         key: of the run.
         folder: of the synthetic set.
     """
-    files = [path for name in ("manifest.csv", "set.json", "screened.csv") if (path := folder / name).is_file()]
+    others = [path for name in (SETTINGS, "screened.csv") if (path := folder / name).is_file()]
+    files = [*part_files(folder), *others]
     if not files:
         return None
     artifact = _artifact("synthetic", key.dataset, folder.name, kind="synthetic-set")

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from synthaug.analysis.text import cost_text
 from synthaug.analysis.text.document import markdown
 from synthaug.checked_rows import write_checked_rows
 from synthaug.errors import UserError
-from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
+from synthaug.generation.manifest import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow
@@ -42,7 +43,8 @@ def write_study(folder: Path, seconds: str = "2.5") -> Path:
 
 def manifest_row(name: str, index: int, seconds: str) -> ManifestRow:
     rejected = "one flat colour" if index == 1 else ""
-    row = ManifestRow(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *[""] * 12)
+    origin: list[Any] = [""] * 12
+    row = ManifestRow(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *origin)
     return dataclasses.replace(row, seconds=seconds)
 
 

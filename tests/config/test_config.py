@@ -53,7 +53,7 @@ HELP_KEYS = [
     "compile",
     "output_dir",
 ]
-HELP_KEYS += ["per_class", "verify", "controls", "compare", "margin", "debug", "overwrite"]
+HELP_KEYS += ["per_class", "shards", "shard", "verify", "controls", "compare", "margin", "debug", "overwrite"]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from synthaug.files import read_json
+from synthaug.generation.manifest import part_files, read_manifest
 from synthaug.runs import contents, discovery
 from tests.factories.commands import Commands
 from tests.factories.images import image
@@ -114,6 +115,21 @@ def test_requests_to_a_hub_stay_off_the_screen(commands: Commands, tmp_path: Pat
     assert any("stable-diffusion-v1-5" in path for path in hub.requests)
     assert "The text-to-image model stable-diffusion-v1-5/stable-diffusion-v1-5 could not be loaded." in printed
     assert "HTTP Request" not in printed
+
+
+def test_shards_of_a_set_are_made_by_a_command_each_or_by_a_sweep(commands: Commands) -> None:
+    line = ["per_class=5", "generator.name=sharded", "shards=2"]
+    code, printed = commands.run(*line, "shard=1", command="generate")
+    assert (code, "shard=0: 5 images" in printed, "set.html" in printed) == (0, True, False), printed
+    code, printed = commands.run(*line, "shard=2", command="generate")
+    assert (code, "0 to 1" in printed) == (2, True), printed
+    code, printed = commands.run("-m", *line, "shard=0,1", command="generate")
+    assert (code, "set.html" in printed) == (0, True), printed
+    (folder,) = (commands.folder / "outputs" / "synthetic" / "photos").glob("sharded-*")
+    assert {path.name for path in part_files(folder)} == {"manifest-0-of-2.csv", "manifest-1-of-2.csv"}
+    assert [row.index for row in read_manifest(folder)] == [*range(5), *range(5)]
+    code, printed = commands.run("mix=55", "shards=2", "shard=1")
+    assert (code, "shard" in printed) == (2, True), printed
 
 
 def test_images_of_a_set_are_made_again_and_compared(commands: Commands) -> None:

@@ -20,7 +20,7 @@ from synthaug.execution.session import Session
 from synthaug.files import read_json, write_json
 from synthaug.generation.diffusion import DiffusionGenerator
 from synthaug.generation.folder import FolderGenerator
-from synthaug.generation.synthetic_set import read_manifest
+from synthaug.generation.manifest import read_manifest
 from synthaug.runs import layout, planning
 from synthaug.runs.grouping import read_groups
 from tests.factories import commands

@@ -26,9 +26,10 @@ from synthaug import files
 from synthaug.data.payload import without_metadata
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
-from synthaug.generation import synthetic_set
+from synthaug.generation.inventory import Inventory
+from synthaug.generation.manifest import ManifestRow, read_manifest
 from synthaug.generation.prompts import Prompts
-from synthaug.generation.synthetic_set import ManifestRow, SyntheticSet, image_seed, read_manifest
+from synthaug.generation.synthetic_set import SyntheticSet, image_seed
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ["cat", "sea_lion"]
@@ -89,7 +90,7 @@ class Painter:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every image of a set by its path; asserts that nothing unfinished lies about."""
     everything = [path for path in folder.rglob("*") if path.is_file()]
-    assert {path.name for path in everything if path.name.startswith(".")} <= {".lock"}
+    assert [path for path in everything if path.name.startswith(".") and not path.name.endswith(".lock")] == []
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in everything if path.suffix == ".png"}
 
 
@@ -128,6 +129,7 @@ def test_every_image_has_a_row_with_all_it_was_made_from(tmp_path: Path) -> None
     rows = SyntheticSet(tmp_path, Painter()).rows()
     assert [(row.class_name, row.index) for row in rows] == [("cat", 0), ("sea_lion", 0), ("sea_lion", 1)]
     prompt = "a photo of a sea lion"
+    origin: dict[str, Any] = Painter().provenance()
     assert all(float(row.seconds) > 0 for row in rows)
     assert rows[2] == ManifestRow(
         class_name="sea_lion",
@@ -139,7 +141,8 @@ def test_every_image_has_a_row_with_all_it_was_made_from(tmp_path: Path) -> None
         seed=image_seed("sea_lion", prompt, 1),
         seconds=rows[2].seconds,
         payload=hashlib.sha256(without_metadata((tmp_path / "sea_lion/000001.png").read_bytes())).hexdigest(),
-        **Painter().provenance(),
+        size=(tmp_path / "sea_lion/000001.png").stat().st_size,
+        **origin,
     )  # fmt: skip
 
 
@@ -216,12 +219,13 @@ def test_a_deleted_image_is_made_again_even_if_enough_others_are_there(tmp_path:
 def test_the_manifest_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     SyntheticSet(tmp_path, Painter()).ensure({"cat": 3})
     reads: list[Path] = []
+    read = Inventory.read
 
-    def read(folder: Path) -> list[ManifestRow]:
+    def counted(folder: Path) -> Inventory:
         reads.append(folder)
-        return read_manifest(folder)
+        return read(folder)
 
-    monkeypatch.setattr(synthetic_set, "read_manifest", read)
+    monkeypatch.setattr(Inventory, "read", counted)
     images = SyntheticSet(tmp_path, Painter())
     for use in uses(images):
         use()
@@ -361,7 +365,8 @@ def test_damage_is_named(tmp_path: Path, name: str, content: str) -> None:
     "damage",
     [
         lambda rows: [*rows, rows[2]],
-        lambda rows: [*rows[:-1], rows[-1][:-12]],
+        lambda rows: [*rows[:-2], rows[-2][:-12], rows[-1]],
+        lambda rows: [*rows[:-2], rows[-2].replace('"', "", 1), rows[-1]],
         lambda rows: [*rows[:-1], rows[-1].replace("a photo of", "a painting of")],
         lambda rows: [rows[0], *(re.sub(r",\d{10,},", ",12345,", row) for row in rows[1:])],
         lambda rows: [rows[0], rows[1].replace("cat,0", "cat,1"), *rows[2:]],
@@ -563,7 +568,7 @@ def test_a_manifest_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monke
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(synthetic_set, "write_checked_rows", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         synthetic.ensure({"cat": 6})
     monkeypatch.undo()

@@ -12,9 +12,9 @@ from PIL import Image
 from synthaug import locks
 from synthaug.checked_rows import write_checked_rows
 from synthaug.errors import UserError
-from synthaug.generation import synthetic_set
 from synthaug.generation.image_formats import MatchedFormats
-from synthaug.generation.synthetic_set import ManifestRow, SyntheticSet
+from synthaug.generation.manifest import COLUMNS, ManifestRow
+from synthaug.generation.synthetic_set import SyntheticSet
 from synthaug.generation.verification import MOST_LEVELS, Repetition, file_problems, repeat
 from tests.generation.test_image_formats import training
 from tests.generation.test_synthetic_set import CLASSES, Painter, contents
@@ -45,7 +45,7 @@ def synthetic(tmp_path: Path) -> SyntheticSet:
 
 def rewrite(images: SyntheticSet, rows: Sequence[ManifestRow]) -> None:
     """Write another manifest, whole."""
-    columns = synthetic_set._COLUMNS
+    columns = COLUMNS
     write_checked_rows(
         images.folder / "manifest.csv", columns, [[getattr(row, name) for name in columns] for row in rows]
     )

@@ -3,16 +3,19 @@
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from synthaug.checked_rows import write_checked_rows
-from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
+from synthaug.generation.manifest import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, discovery
 from synthaug.runs.contents import MixRow
 from tests.factories.exchange_studies import GRID, write_exchange_study
 from tests.factories.golden import assert_golden
+
+_UNKNOWN: list[Any] = [""] * 12  # how the images were made
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def write_set(study: Path, seconds: list[str]) -> None:
     folder = study / "set"
     rows = [
         dataclasses.replace(
-            ManifestRow("cat", index, "black" * (index == 1), "0" * 64, "a cat", "", index, *[""] * 12), seconds=text
+            ManifestRow("cat", index, "black" * (index == 1), "0" * 64, "a cat", "", index, *_UNKNOWN), seconds=text
         )
         for index, text in enumerate(seconds)
     ]

@@ -276,7 +276,8 @@ def test_verdicts_that_disagree_with_the_files_are_named_and_given_anew(
 def test_a_generated_image_that_is_no_longer_whole_is_rejected(tmp_path: Path, real: RealImages) -> None:
     images = SyntheticSet(tmp_path / "set", Copyist())
     images.ensure({"cat": 3})
-    images.samples(["cat"])[1].path.write_bytes(b"no image")
+    path = images.samples(["cat"])[1].path
+    path.write_bytes(bytes(path.stat().st_size))
     screened = screen(images, real)
     screened.ensure({"cat": 3})
     assert rows(screened)["cat/000001.png"][:2] == (False, UNREADABLE)

@@ -18,7 +18,7 @@ from synthaug.analysis.training_images import TrainingImage, locator, training_i
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
 from synthaug.files import write_rows
-from synthaug.generation.synthetic_set import ManifestRow
+from synthaug.generation.manifest import ManifestRow
 from synthaug.runs import contents, discovery, layout
 from synthaug.runs.contents import MixRow, UnreadableFileError
 from synthaug.runs.discovery import Run

@@ -11,11 +11,11 @@ from synthaug.data.samples import Sample
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
-from synthaug.generation.synthetic_set import MANIFEST, ManifestRow, SyntheticImages, read_manifest
+from synthaug.generation.manifest import MANIFEST, SETTINGS, ManifestRow, read_manifest
+from synthaug.generation.synthetic_set import SyntheticImages
 from synthaug.screening.screened_images import ScreenedImages
 from synthaug.screening.verdicts import COPIES, VERDICTS, Verdict, read_verdicts
 
-SETTINGS = "set.json"
 PAGE, NUMBERS = "set.html", "quality.json"
 # What distinguishes ways of making an image, for people; the rest is in the manifest.
 FACTS = ("model", "revision", "weights", "scheduler", "steps", "guidance", "dtype", "negative_prompt")

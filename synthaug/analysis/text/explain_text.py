@@ -11,7 +11,7 @@ from synthaug.analysis.text.sentences import reason_text
 from synthaug.analysis.text.templating import Template
 from synthaug.analysis.training_images import SAME
 from synthaug.data.samples import REAL, SYNTHETIC
-from synthaug.generation.synthetic_set import ManifestRow
+from synthaug.generation.manifest import ManifestRow
 from synthaug.runs.discovery import Run
 from synthaug.runs.identity import SHOTS
 

@@ -19,7 +19,7 @@ from synthaug.checked_rows import write_checked_rows
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.errors import UserError
 from synthaug.files import read_json, sha256, write_json
-from synthaug.generation.synthetic_set import MANIFEST, ManifestRow
+from synthaug.generation.manifest import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
 from synthaug.runs.contents import MixRow

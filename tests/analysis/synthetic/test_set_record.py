@@ -11,7 +11,7 @@ from synthaug.analysis.synthetic.set_record import read_set, record_of
 from synthaug.data.samples import REAL, Sample
 from synthaug.errors import UserError
 from synthaug.files import sha256
-from synthaug.generation.synthetic_set import read_manifest
+from synthaug.generation.manifest import read_manifest
 from synthaug.screening.verdicts import TEACHER, Verdict, VerdictFile
 from tests.factories.images import image, write_flat
 from tests.factories.synthetic_sets import painted_set

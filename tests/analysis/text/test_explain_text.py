@@ -13,7 +13,7 @@ from synthaug.analysis.explain.run_explanation import Explanation
 from synthaug.analysis.text.document import Heading, markdown
 from synthaug.analysis.text.explain_text import document, image_document
 from synthaug.analysis.training_images import CHANGED, GONE, SAME, TrainingImage
-from synthaug.generation.synthetic_set import ManifestRow
+from synthaug.generation.manifest import ManifestRow
 from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey

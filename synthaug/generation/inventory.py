@@ -1,0 +1,263 @@
+"""What a synthetic set has, in some ninety bytes an image, and which of its images are to be made next."""
+
+import heapq
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.generation.manifest import COLUMNS, ManifestRow, damaged, part_cells, part_files
+from synthaug.generation.shard import Shard
+
+ABSENT, ACCEPTED, REJECTED = 0, 1, 2
+
+Place = tuple[str, int]  # class and number of an image
+
+_CLASS, _INDEX, _REASON, _SHA256, _PROMPT, _PAYLOAD, _SIZE = map(
+    COLUMNS.index, ("class_name", "index", "rejected", "sha256", "prompt", "payload", "size")
+)
+MODEL = ("revision", "weights", "dtype")  # by which a model is told, by more than its name
+_MODEL = [COLUMNS.index(name) for name in MODEL]
+_MOST_INDEX = 10**8  # a larger one would reserve the memory of so many images
+
+
+class _OfClass:
+    """The images of a class by their numbers: arrays, whose entries of absent images are zero."""
+
+    def __init__(self) -> None:
+        self.states = bytearray()
+        self.hashes = bytearray()
+        self.payloads = bytearray()
+        self.prompts, self.sizes, self.parts = array("q"), array("Q"), array("H")
+        self.candidates = self.rejected = 0
+
+    def put(self, index: int, state: int, sha256: str, payload: str, prompt: str, size: int, part: int) -> None:
+        lacking = index + 1 - len(self.states)
+        if lacking > 0:
+            self.states.extend(bytes(lacking))
+            self.hashes.extend(bytes(32 * lacking))
+            self.payloads.extend(bytes(32 * lacking))
+            for column in (self.prompts, self.sizes, self.parts):
+                column.frombytes(bytes(column.itemsize * lacking))
+        before = self.states[index]
+        self.candidates += before == ABSENT
+        self.rejected += (state == REJECTED) - (before == REJECTED)
+        self.states[index] = state
+        if state == ACCEPTED:
+            self.hashes[32 * index : 32 * index + 32] = bytes.fromhex(sha256)
+            self.payloads[32 * index : 32 * index + 32] = bytes.fromhex(payload) or bytes(32)
+        self.prompts[index], self.sizes[index], self.parts[index] = hash(prompt), size, part
+
+
+class Inventory:
+    """The images of a set, as its manifest has them.
+
+    Attributes:
+        reasons: class and number of each rejected image → why.
+        models: what told the model of the rows: revision, weights and dtype → the values.
+    """
+
+    def __init__(self) -> None:
+        self._classes: dict[str, _OfClass] = {}
+        self.reasons: dict[Place, str] = {}
+        self.models: dict[str, set[str]] = {name: set() for name in MODEL}
+        self._lost: list[Place] = []
+        self._parts: list[Path] = []
+
+    @classmethod
+    def read(cls, folder: Path) -> "Inventory":
+        """Read the manifest of a set, row by row.
+
+        Raises:
+            UserError: a log is damaged.
+        """
+        inventory = cls()
+        inventory._parts = part_files(folder)
+        for part, path in enumerate(inventory._parts, 1):
+            for cells in part_cells(path):
+                name, index = cells[_CLASS], int(cells[_INDEX])
+                of_class = inventory._classes.setdefault(name, _OfClass())
+                if index > _MOST_INDEX:
+                    raise damaged(path, f"image {index} of {name} is none that a set has")
+                if index < len(of_class.states) and of_class.parts[index] == part:
+                    raise damaged(path, f"image {index} of {name} is listed twice")
+                inventory._put(cells, part)
+        return inventory
+
+    def _put(self, cells: Sequence[str], part: int) -> None:
+        name, index, reason = cells[_CLASS], int(cells[_INDEX]), cells[_REASON]
+        state = REJECTED if reason else ACCEPTED
+        rest = cells[_SHA256], cells[_PAYLOAD], cells[_PROMPT], int(cells[_SIZE]), part
+        self._classes.setdefault(name, _OfClass()).put(index, state, *rest)
+        if reason:
+            self.reasons[name, index] = reason
+        for column, number in zip(MODEL, _MODEL, strict=True):
+            self.models[column].add(cells[number])
+
+    def __len__(self) -> int:
+        return sum(of_class.candidates for of_class in self._classes.values())
+
+    def add(self, row: ManifestRow) -> None:
+        """Add an image that was made."""
+        self._put([str(getattr(row, name)) for name in COLUMNS], 0)
+
+    def state(self, name: str, index: int) -> int:
+        """Return whether an image is `ABSENT`, `ACCEPTED` or `REJECTED`.
+
+        Args:
+            name: of its class.
+            index: its number.
+        """
+        of_class = self._classes.get(name)
+        return of_class.states[index] if of_class and index < len(of_class.states) else ABSENT
+
+    def candidates(self, name: str) -> tuple[int, int]:
+        """Return how many images of a class there are, rejected ones included, and how many of them are rejected."""
+        of_class = self._classes.get(name) or _OfClass()
+        return of_class.candidates, of_class.rejected
+
+    def rejected(self, classes: Sequence[str]) -> list[tuple[Place, str]]:
+        """Return class, number and reason of the rejected images of some classes, in their order."""
+        return sorted(item for item in self.reasons.items() if item[0][0] in classes)
+
+    def of_other_prompts(self, name: str, prompt: Callable[[int], str]) -> list[int]:
+        """Return the numbers of the images of a class that were made from other prompts than now.
+
+        Args:
+            name: of the class.
+            prompt: number of an image → its prompt now.
+        """
+        of_class = self._classes.get(name) or _OfClass()
+        return [
+            index
+            for index, (state, recorded) in enumerate(zip(of_class.states, of_class.prompts, strict=True))
+            if state != ABSENT and hash(prompt(index)) != recorded
+        ]
+
+    def accepted(self, name: str) -> Iterator[int]:
+        """Yield the numbers of the accepted images of a class."""
+        of_class = self._classes.get(name) or _OfClass()
+        return (index for index, state in enumerate(of_class.states) if state == ACCEPTED)
+
+    def look_for_lost(self, classes: Sequence[str], path: Callable[[str, int], str]) -> list[Place]:
+        """Count images as absent whose file is gone, or is not as long as it was written; return them.
+
+        Args:
+            classes: names.
+            path: class and number of an image → its file.
+        """
+        for name, index in self._lost:  # they may have been restored
+            self._set_lost(name, index, is_lost=False)
+        self._lost = [
+            (name, index)
+            for name in classes
+            for index in self.accepted(name)
+            if _size(path(name, index)) != self._classes[name].sizes[index]
+        ]
+        for name, index in self._lost:
+            self._set_lost(name, index, is_lost=True)
+        return self._lost
+
+    def by_part(self, places: Iterable[Place]) -> dict[Path, set[Place]]:
+        """Return the logs of the manifest that list some images, and which of them."""
+        by_part: dict[Path, set[Place]] = {}
+        for name, index in places:
+            by_part.setdefault(self._parts[self._classes[name].parts[index] - 1], set()).add((name, index))
+        return by_part
+
+    def _set_lost(self, name: str, index: int, is_lost: bool) -> None:
+        of_class = self._classes[name]
+        of_class.states[index] = ABSENT if is_lost else ACCEPTED
+        of_class.candidates += -1 if is_lost else 1
+
+    def sample(self, name: str, index: int, path: str, label: int) -> Sample:
+        """Return an accepted image to train on.
+
+        Args:
+            name: of its class.
+            index: its number.
+            path: of its file.
+            label: index of its class.
+        """
+        of_class, span = self._classes[name], slice(32 * index, 32 * index + 32)
+        payload = of_class.payloads[span]
+        hashes = of_class.hashes[span].hex(), index, payload.hex() if any(payload) else ""
+        return Sample(Path(path), label, name, SYNTHETIC, *hashes)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116  # a path takes ten times as long
+    except OSError:
+        return -1
+
+
+class Missing:
+    """The images to be made next, class by class, as if none of them will be rejected.
+
+    A class has its first `count` images that are not rejected, whatever stands behind them: so a gap is filled although
+    there are enough images behind it.
+
+    Args:
+        inventory: what there is.
+        counts: class → images.
+    """
+
+    def __init__(self, inventory: Inventory, counts: Mapping[str, int]) -> None:
+        self._inventory = inventory
+        self._names = list(counts)
+        self._numbers = {name: number for number, name in enumerate(counts)}
+        self._lacking = list(counts.values())
+        self._next = [0] * len(counts)
+        self._open = [number for number, count in enumerate(self._lacking) if count > 0]  # a heap, since it is sorted
+
+    def __iter__(self) -> Iterator[Place]:
+        while self._open:
+            number = self._open[0]
+            name, index = self._names[number], self._next[number]
+            self._next[number] += 1
+            state = self._inventory.state(name, index)
+            if state != REJECTED:
+                self._lacking[number] -= 1
+                if self._lacking[number] == 0:
+                    heapq.heappop(self._open)
+            if state == ABSENT:
+                yield name, index
+
+    def replace(self, name: str) -> None:
+        """Add another image of a class, in the place of one that was rejected."""
+        number = self._numbers[name]
+        self._lacking[number] += 1
+        if self._lacking[number] == 1:
+            heapq.heappush(self._open, number)
+
+
+class MissingOfShard:
+    """The images of a shard to be made next; who replaces rejected ones must not depend on the shards, so none does.
+
+    Args:
+        inventory: what there is.
+        counts: class → images of all shards.
+        shard: that is made.
+    """
+
+    def __init__(self, inventory: Inventory, counts: Mapping[str, int], shard: Shard) -> None:
+        self._places = (place for place in shard.places(counts) if inventory.state(*place) == ABSENT)
+
+    def __iter__(self) -> Iterator[Place]:
+        return self._places
+
+    def replace(self, name: str) -> None:
+        """Leave a rejected image to whoever makes the whole set."""
+
+
+def missing(inventory: Inventory, counts: Mapping[str, int], shard: Shard) -> Missing | MissingOfShard:
+    """Return the images to be made next.
+
+    Args:
+        inventory: what there is.
+        counts: class → images of all shards.
+        shard: that is made.
+    """
+    return Missing(inventory, counts) if shard.is_whole else MissingOfShard(inventory, counts, shard)

@@ -1,0 +1,65 @@
+"""Who writes a synthetic set: one process makes the whole set, or one each of its shards, several at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from synthaug import locks
+from synthaug.generation.shard import Shard
+
+_OF_SHARD = ".shard-*-of-*.lock"
+
+
+def _file(folder: Path, shard: Shard) -> Path:
+    return folder / (".lock" if shard.is_whole else f".shard-{shard}.lock")
+
+
+@contextlib.contextmanager
+def writing(folder: Path, shard: Shard) -> Iterator[None]:
+    """Write a shard of a set; whoever makes the same one is waited for, and so is the other kind of work.
+
+    Args:
+        folder: of the set.
+        shard: that is made.
+    """
+    with contextlib.ExitStack() as held:
+        if shard.is_whole:
+            held.enter_context(locks.exclusive(_file(folder, shard), f"generates into {folder}"))
+            for file in sorted(folder.glob(_OF_SHARD)):
+                name = file.name.removeprefix(".shard-").removesuffix(".lock").replace("-", " ")
+                _wait(file, f"generates shard {name} of {folder}")
+        else:
+            # Not held, or shards would wait for each other. Two images of one number are the same.
+            _wait(_file(folder, Shard()), f"generates into {folder}")
+            text = f"generates shard {shard.number} of {shard.count} of {folder}"
+            held.enter_context(locks.exclusive(_file(folder, shard), text))
+        yield
+
+
+def _wait(file: Path, task: str) -> None:
+    with locks.exclusive(file, task):
+        pass
+
+
+@contextlib.contextmanager
+def idle(folder: Path) -> Iterator[bool]:
+    """Yield whether no process writes a set; none begins to in the block.
+
+    Args:
+        folder: of the set.
+    """
+    with contextlib.ExitStack() as held:
+        files = [_file(folder, Shard()), *sorted(folder.glob(_OF_SHARD))]
+        free = [held.enter_context(locks.without_waiting(file)) for file in files]
+        yield all(free)
+
+
+def of_part(folder: Path, part: Path) -> Path:
+    """Return the lock of whoever appends to a log of the manifest.
+
+    Args:
+        folder: of the set.
+        part: the log.
+    """
+    name = part.stem.removeprefix("manifest")
+    return folder / (f".shard{name}.lock" if name else ".lock")

@@ -1,0 +1,166 @@
+"""Shards of a synthetic set: the same images and rows by any number of them, in any order, whatever was lost."""
+
+import dataclasses
+import os
+import random
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from synthaug import locks
+from synthaug.errors import UserError
+from synthaug.generation.inventory import Inventory, Missing
+from synthaug.generation.manifest import ManifestRow, part_files, read_manifest
+from synthaug.generation.shard import Shard
+from synthaug.generation.synthetic_set import SyntheticSet
+from tests.generation.test_synthetic_set import Painter, contents
+
+COUNTS = {"cat": 7, "sea_lion": 5, "emu": 1}
+
+
+class Censor(Painter):
+    """Rejects about every fifth image."""
+
+    def paint(self, prompt: str, seed: int) -> Image.Image:
+        return Image.new("RGB", (8, 8)) if seed % 5 == 0 else super().paint(prompt, seed)
+
+
+def rows(folder: Path) -> list[ManifestRow]:
+    return [dataclasses.replace(row, seconds="") for row in read_manifest(folder)]
+
+
+def make(folder: Path, shards: int, order: Sequence[int], counts: Mapping[str, int] = COUNTS) -> None:
+    """Make shards in an order; what is rejected is replaced at last, as a command does."""
+    for number in order:
+        SyntheticSet(folder, Censor(batch_size=2)).ensure(counts, Shard(number, shards))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert SyntheticSet(folder, Censor()).ensure(COUNTS) == 13
+    assert any(row.rejected for row in read_manifest(folder))
+    return folder
+
+
+@settings(max_examples=12, deadline=None)
+@given(shards=st.sampled_from([1, 2, 3, 8]), seed=st.integers(0, 99), again=st.sampled_from([1, 2, 5]))
+def test_any_shards_in_any_order_make_the_same_set(
+    tmp_path_factory: pytest.TempPathFactory, undisturbed: Path, shards: int, seed: int, again: int
+) -> None:
+    folder = tmp_path_factory.mktemp("set")
+    draw = random.Random(seed)
+    order = draw.sample(range(shards), shards)
+    make(folder, shards, order[: draw.randint(0, shards)])
+    make(folder, again, draw.sample(range(again), again))  # another number of them, on what there is
+    SyntheticSet(folder, Censor()).ensure(COUNTS)
+    assert contents(folder) == contents(undisturbed)
+    assert rows(folder) == rows(undisturbed)
+    lines = [line for part in part_files(folder) for line in part.read_text(encoding="utf-8").splitlines()]
+    places = [line.split(",")[:2] for line in lines if line.startswith(("cat,", "sea_lion,", "emu,"))]
+    assert len(places) == len({tuple(place) for place in places}), "an image was made twice"
+
+
+@settings(max_examples=12, deadline=None)
+@given(shards=st.sampled_from([1, 3]), seed=st.integers(0, 999))
+def test_what_a_power_cut_took_is_made_again(
+    tmp_path_factory: pytest.TempPathFactory, undisturbed: Path, shards: int, seed: int
+) -> None:
+    folder = tmp_path_factory.mktemp("set")
+    make(folder, shards, range(shards))
+    draw = random.Random(seed)
+    for part in part_files(folder):  # the end of each log, within its last row
+        content = part.read_bytes()
+        last = content.rstrip(b"\n").rfind(b"\n" + (b"cat," if b"\ncat," in content else b"")) + 1
+        os.truncate(part, draw.randint(max(last, content.find(b"\n") + 1), len(content)))
+    images = sorted(folder.rglob("*.png"))
+    for path in draw.sample(images, 3):
+        os.truncate(path, draw.randint(0, path.stat().st_size - 1))
+    draw.choice(images).unlink()
+    make(folder, shards, range(shards))
+    SyntheticSet(folder, Censor()).ensure(COUNTS)
+    assert contents(folder) == contents(undisturbed)
+    assert rows(folder) == rows(undisturbed)
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 9), max_size=4), st.integers(1, 9))
+def test_every_image_is_of_one_shard(counts: dict[str, int], shards: int) -> None:
+    places = [place for number in range(shards) for place in Shard(number, shards).places(counts)]
+    assert sorted(places) == sorted((name, index) for name, count in counts.items() for index in range(count))
+    sizes = [len(list(Shard(number, shards).places(counts))) for number in range(shards)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(
+    amounts=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    bad=st.sets(st.tuples(st.integers(0, 3), st.integers(0, 9))),
+    batch=st.integers(1, 5),
+)
+def test_a_class_has_its_first_images_that_are_not_rejected(
+    amounts: list[int], bad: set[tuple[int, int]], batch: int
+) -> None:
+    """Against a plain rule: candidates are tried by number until enough are accepted."""
+    counts = {str(number): amount for number, amount in enumerate(amounts)}
+    missing, tried = Missing(Inventory(), counts), list[tuple[str, int]]()
+    while places := list(islice(missing, batch)):
+        tried += places
+        for name, index in places:
+            if (int(name), index) in bad:
+                missing.replace(name)
+    expected = []
+    for name, count in counts.items():
+        index = accepted = 0
+        while accepted < count:
+            expected.append((name, index))
+            accepted += (int(name), index) not in bad
+            index += 1
+    assert sorted(tried) == sorted(expected)
+
+
+def test_shards_that_lack_images_are_named(tmp_path: Path) -> None:
+    make(tmp_path, 4, [2])
+    lacking = SyntheticSet(tmp_path, Censor()).lacking_shards(COUNTS, 4)
+    assert lacking == {0: 4, 1: 3, 3: 3}
+    make(tmp_path, 4, [0, 1, 3])
+    assert SyntheticSet(tmp_path, Censor()).lacking_shards(COUNTS, 4) == {}
+
+
+@pytest.mark.parametrize("settings_", [
+    {"shards": 4, "shard": 4}, {"shards": 4, "shard": None}, {"shards": None, "shard": 1},
+])  # fmt: skip
+def test_keys_that_leave_the_shard_open_are_refused(settings_: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"shard"):
+        Shard.of(settings_, {})
+
+
+def test_processes_of_torchrun_make_a_shard_each() -> None:
+    environment = {"RANK": "3", "WORLD_SIZE": "8"}
+    assert Shard.of({"shards": None, "shard": None}, environment) == Shard(3, 8)
+    assert Shard.of({"shards": 8, "shard": 3}, {}) == Shard(3, 8)
+    assert Shard.of({"shards": None, "shard": None}, {}) == Shard.of({"shards": 1, "shard": 0}, {}) == Shard()
+    with pytest.raises(UserError, match="torchrun"):
+        Shard.of({"shards": 8, "shard": 3}, environment)
+
+
+def test_another_generator_is_refused_by_shards_too(tmp_path: Path) -> None:
+    make(tmp_path, 2, [0])
+    with pytest.raises(UserError, match=r"generator\.steps"):
+        SyntheticSet(tmp_path, Censor(steps=9)).ensure(COUNTS, Shard(1, 2))
+
+
+def test_lost_images_of_another_writer_at_work_are_left_to_it(tmp_path: Path) -> None:
+    make(tmp_path, 2, [0, 1])
+    (tmp_path / "cat/000001.png").unlink()
+    with (
+        locks.exclusive(tmp_path / ".shard-1-of-2.lock", "generates"),
+        pytest.raises(UserError, match="manifest-1-of-2"),
+    ):
+        SyntheticSet(tmp_path, Censor()).ensure(COUNTS, Shard(1, 3))
+    SyntheticSet(tmp_path, Censor()).ensure(COUNTS, Shard(1, 2))
+    assert (tmp_path / "cat/000001.png").is_file()
