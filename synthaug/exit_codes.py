@@ -4,22 +4,23 @@ import sys
 from collections.abc import Callable
 
 from synthaug.errors import UserError, explain
+from synthaug.signals import stoppable
+
+STOPPED = "128+n stopped by signal n"  # as the help of commands says it
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Run a command and return its exit code: 2 for a `UserError`, 130 for Ctrl-C, 1 for a file that fails.
+    """Run a command and return its exit code: 2 for a `UserError`, 1 for a file that fails; signals end it.
 
     Args:
         command: returns the exit code where nothing is raised.
     """
-    try:
-        return command()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; nothing is written.", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(explain(error), file=sys.stderr)
-        return 1
+    with stoppable("Nothing is written; the same command begins again."):
+        try:
+            return command()
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 2
+        except OSError as error:
+            print(explain(error), file=sys.stderr)
+            return 1

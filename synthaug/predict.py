@@ -31,7 +31,8 @@ _EPILOG = """example:
       outputs/default/digits/64-*/seed0 new_photos
 
 Exit codes: 0 everything is classified; 1 the file cannot be written; 2 a wrong
-folder, or files that are no images; 130 Ctrl-C."""
+folder, or files that are no images;
+128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM)."""
 _MOST_LISTED = 100
 _T = TypeVar("_T")
 

@@ -12,6 +12,7 @@ from synthaug.config.command_help import CommandHelp
 from synthaug.errors import UserError, explain, is_environmental
 from synthaug.execution import training_steps
 from synthaug.execution.session import Session, is_first_process
+from synthaug.signals import stoppable
 from synthaug.terminal import printable, tolerant_output
 from synthaug.tracking import run_ids
 
@@ -29,7 +30,8 @@ HELP = CommandHelp(
     ],
     nested="model.lr=1e-4 or trainer.max_epochs=20",
     end="Exit codes: 0 all runs are finished; 1 one failed; 2 the command or the\n"
-    "configuration is wrong, and nothing was started; 130 Ctrl-C.",
+    "configuration is wrong, and nothing was started; 128+n stopped by signal n\n"
+    "(130 Ctrl-C, 143 SIGTERM), the same command goes on.",
 )
 
 
@@ -37,11 +39,15 @@ HELP = CommandHelp(
 def main() -> None:
     """Check everything, run what is not finished, compare.
 
-    Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong, 130 on
-    Ctrl-C.
+    Exits 0 when every run is finished, 1 when one failed, 2 when the command or the configuration is wrong.
     """
     steps = training_steps
     session = Session(steps.execute, steps.check, steps.is_finished, HELP, steps.train_together, steps.launch)
+    with stoppable(lambda: steps.kept(list(session.jobs.values())), speaks=is_first_process):
+        _train(session)
+
+
+def _train(session: Session) -> None:
     try:
         session.run()
         if not is_first_process():
@@ -60,9 +66,6 @@ def main() -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:  # outside of a run: while images are compared and split, which may take minutes
-        print("Interrupted; the same command begins again.", file=sys.stderr)
-        sys.exit(130)
     except OSError as error:  # outside of a run: the plan, or the report
         if not is_environmental(error):
             raise

@@ -29,6 +29,7 @@ ROOMS = (
     "synthaug.progress_bar",
     "synthaug.environment",
     "synthaug.errors",
+    "synthaug.signals",
     "synthaug.exit_codes",
     "synthaug.allocator",
     "synthaug.files",

@@ -2,11 +2,12 @@
 
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from synthaug.config.command_line import key_of, normalize_argv, typed_form
 from synthaug.config.job import Job
 from synthaug.files import read_json
+from synthaug.messages import plural
 from synthaug.runs import contents, identity
 from synthaug.runs.layout import RESULT
 
@@ -28,6 +29,23 @@ def conclusion(job: Job) -> list[str]:
         f"Folder: {job.folder}",
         *next_command(job),
     ]
+
+
+def kept(jobs: Sequence[Job]) -> str:
+    """Return what is left of runs that were stopped, and how they go on.
+
+    Args:
+        jobs: all of them; none where they were not yet told apart.
+    """
+    finished = sum((job.folder / RESULT).is_file() for job in jobs)
+    epochs = [count for job in jobs if (count := contents.kept_epochs(job.folder))]
+    if not finished and not epochs:
+        return "Nothing was trained yet; the same command begins again."
+    if len(jobs) == 1:
+        state = "is finished" if finished else f"has {plural(epochs[0], 'epoch')}"
+        return f"{jobs[0].label} {state}; the same command goes on from there."
+    begun = f", {plural(len(epochs), 'run')} begun" if epochs else ""
+    return f"{finished} of {plural(len(jobs), 'run')} finished{begun}; the same command goes on from there."
 
 
 def next_command(job: Job) -> tuple[str, str]:

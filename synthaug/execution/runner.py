@@ -4,18 +4,17 @@ import contextlib
 import datetime
 import gc
 import logging
-import sys
 import textwrap
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from synthaug import locks, progress_bar
+from synthaug import locks, progress_bar, signals
 from synthaug.allocator import keep_freed_memory
 from synthaug.arms import build, real_share, shift_sets
 from synthaug.arms.mixing import Counts, Mix
@@ -25,7 +24,7 @@ from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
-from synthaug.errors import UserError, explain, is_environmental, is_interruption
+from synthaug.errors import UserError, explain, is_environmental
 from synthaug.execution import feedback_rounds, networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.memory_errors import with_next_step
@@ -65,7 +64,7 @@ def execute(session: Session, job: Job) -> None:
 
 @contextlib.contextmanager
 def recorded_failure(session: Session, jobs: Sequence[Job]) -> Iterator[None]:
-    """Record what goes wrong as the failure of some runs; an interruption ends the command.
+    """Record what goes wrong as the failure of some runs; a signal is none.
 
     Args:
         session: of the command.
@@ -73,20 +72,11 @@ def recorded_failure(session: Session, jobs: Sequence[Job]) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # Lightning turns Ctrl-C into SystemExit
-        _end_interrupted(jobs)
     except Exception as error:
-        if is_interruption(error):
-            _end_interrupted(jobs)
+        signals.leave_if_stopped(error)
         for job in jobs:
             session.failed.append(job.label)
             record_failure(job, with_next_step(error, job, session.workers), is_first=job is jobs[0])
-
-
-def _end_interrupted(jobs: Sequence[Job]) -> NoReturn:
-    label = jobs[0].label if len(jobs) == 1 else plural(len(jobs), "run")
-    log.warning("%s: interrupted. What is finished stays; the same command resumes it.", label)
-    sys.exit(130)
 
 
 def run(session: Session, job: Job) -> None:

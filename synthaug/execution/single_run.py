@@ -4,11 +4,11 @@ import functools
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
+from synthaug import signals
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
-from synthaug.errors import UserError, explain, is_environmental, is_interruption, underlying
+from synthaug.errors import UserError, explain, is_environmental, underlying
 from synthaug.execution.session import Session, no_check
 
 log = logging.getLogger(__name__)
@@ -25,37 +25,30 @@ def run_command(
     Args:
         work: does it, for one run; a function of a module.
         command_help: what `--help` shows.
-        kept: what an interrupted command leaves.
+        kept: what a command leaves that a signal has stopped.
         check: of `Session`.
     """
-    try:
-        Session(functools.partial(_execute, work, kept), check, command_help=command_help).run()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # before the work
-        if not is_environmental(error):
-            raise
-        print(explain(error), file=sys.stderr)
-        sys.exit(1)
+    with signals.stoppable(f"{kept}; the same command goes on."):
+        try:
+            Session(functools.partial(_execute, work), check, command_help=command_help).run()
+        except UserError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+        except OSError as error:  # before the work
+            if not is_environmental(error):
+                raise
+            print(explain(error), file=sys.stderr)
+            sys.exit(1)
 
 
-def _execute(work: Callable[[Job], object], kept: str, session: Session, job: Job) -> None:
+def _execute(work: Callable[[Job], object], session: Session, job: Job) -> None:
     """Work for one run; end the command where that fails."""
     try:
         work(job)
-    except KeyboardInterrupt:
-        _end_interrupted(kept)
     except Exception as error:
-        if is_interruption(error):
-            _end_interrupted(kept)
+        signals.leave_if_stopped(error)
         cause = underlying(error)
         if not isinstance(cause, (UserError, OSError)):
             raise
         log.error("%s", explain(cause))
         sys.exit(1)
-
-
-def _end_interrupted(kept: str) -> NoReturn:
-    log.warning("Interrupted. %s; the same command resumes.", kept)
-    sys.exit(130)

@@ -58,6 +58,17 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     return launching.launch(session, config, combinations)
 
 
+def kept(jobs: Sequence[Job]) -> str:
+    """Return what is left of runs that were stopped, and how they go on.
+
+    Args:
+        jobs: all of them; none where they were not yet told apart.
+    """
+    from synthaug.execution import conclusion
+
+    return conclusion.kept(jobs)
+
+
 def is_finished(job: Job) -> bool:
     """Return whether a run has nothing left to do."""
     from synthaug.execution import runner

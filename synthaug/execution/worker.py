@@ -1,6 +1,6 @@
 """A process that brings runs of a sweep to their end, one after the other, and tells the command how they go.
 
-It has no terminal: what it logs goes to the command as records, what libraries print as text. Ctrl-C is for the
+It has no terminal: what it logs goes to the command as records, what libraries print as text. Signals are for the
 command alone, which then asks its workers to stop.
 """
 
@@ -20,7 +20,7 @@ from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
-from synthaug import environment, progress_bar
+from synthaug import environment, progress_bar, signals
 from synthaug.config.sweep import Combination
 from synthaug.errors import UserError
 from synthaug.execution.session import Session
@@ -119,8 +119,7 @@ def work(channel: Connection, output: Connection, session: Session, context: Pro
         session: of the command, as it was before the first run.
         context: of the process of the command.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(STOP, signal.default_int_handler)
+    signals.listen_to_command(STOP)
     # That of the system, as where runs follow one another: this process's own would import torch in each data loader.
     multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_stop_without_parent, daemon=True).start()
@@ -140,7 +139,7 @@ def work(channel: Connection, output: Connection, session: Session, context: Pro
         with tolerant_output():
             _run_assignments(channel, outgoing, session)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(128 + STOP)
     finally:
         outgoing.close()
 
@@ -153,7 +152,7 @@ def send_result(channel: Connection, function: Callable[[Any], Any], argument: A
         function: of a module.
         argument: of it.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signals.listen_to_command(STOP)
     threading.Thread(target=_stop_without_parent, daemon=True).start()
     try:
         result = function(argument)

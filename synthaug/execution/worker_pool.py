@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
+from synthaug import signals
 from synthaug.arms.mixing import Mix
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
@@ -60,6 +61,7 @@ def preload_libraries(jobs: Iterable[Job]) -> None:
     if not _temporary:
         _temporary.append(Path(tempfile.mkdtemp(prefix="synthaug-")))
         atexit.register(end_server)
+        signals.before_end_at_once.append(end_server)
     # It ignores interrupts: else Ctrl-C shows where its imports are.
     with _handling(signal.SIGINT, signal.SIG_IGN), _environment("TMPDIR", str(_temporary[0])):
         forkserver.ensure_running()
@@ -134,7 +136,7 @@ def run_in_workers(
 ) -> None:
     """Bring runs to their end in worker processes; each failure is recorded, and the others go on.
 
-    Ends the command with code 130 on Ctrl-C or SIGTERM, once the workers have left their runs.
+    Where a signal stops the command, the workers leave their runs first.
 
     Args:
         session: of the command.
@@ -149,18 +151,17 @@ def run_in_workers(
     sweep = _Sweep(session, pending, workers, display, record_failure, handlers)
     all_ended = threading.Event()
     thread = threading.Thread(target=meanwhile, args=(all_ended,), daemon=True)
-    with _handling(signal.SIGTERM, signal.default_int_handler):  # as Ctrl-C
-        try:
-            sweep.assign_runs()
-            thread.start()
-            sweep.run()
-            all_ended.set()
-            thread.join()
-        except KeyboardInterrupt:
-            sweep.stop()
-            sys.exit(130)
-        finally:
-            sweep.close()
+    try:
+        sweep.assign_runs()
+        thread.start()
+        sweep.run()
+        all_ended.set()
+        thread.join()
+    except KeyboardInterrupt:
+        sweep.stop()
+        raise
+    finally:
+        sweep.close()
 
 
 @contextlib.contextmanager
@@ -237,14 +238,13 @@ class _Sweep:
             self.display.refresh()
 
     def stop(self) -> None:
-        """Ask the workers to leave their runs, and wait for that; a second Ctrl-C does not."""
-        with contextlib.suppress(KeyboardInterrupt):
-            for worker in self.workers:
-                if worker.job and worker.process.pid and worker.process.is_alive():
-                    os.kill(worker.process.pid, STOP)
-            end = time.monotonic() + _GRACE
-            while any(worker.job for worker in self.workers) and time.monotonic() < end:
-                self._receive(_TICK, stopping=True)
+        """Ask the workers to leave their runs, and wait for that."""
+        for worker in self.workers:
+            if worker.job and worker.process.pid and worker.process.is_alive():
+                os.kill(worker.process.pid, STOP)
+        end = time.monotonic() + _GRACE
+        while any(worker.job for worker in self.workers) and time.monotonic() < end:
+            self._receive(_TICK, stopping=True)
 
     def close(self) -> None:
         """Let idle workers end, kill the others, and take the display away."""

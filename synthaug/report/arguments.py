@@ -3,6 +3,8 @@
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
+from synthaug.exit_codes import STOPPED
+
 
 def report_parser(question: str, description: str, exit_codes: str, examples: Sequence[str] = ()) -> ArgumentParser:
     """Return a parser with its help; a question's answer can be printed as Markdown.
@@ -18,7 +20,7 @@ def report_parser(question: str, description: str, exit_codes: str, examples: Se
     parser = ArgumentParser(
         prog=program,
         description=description,
-        epilog="\n".join(["examples:", *lines, "", f"Exit codes: {exit_codes}"]),
+        epilog="\n".join(["examples:", *lines, "", f"Exit codes: {exit_codes.rstrip('.')}; {STOPPED}."]),
         formatter_class=RawDescriptionHelpFormatter,
     )
     if question:

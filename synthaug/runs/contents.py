@@ -18,7 +18,17 @@ from typing import Any, BinaryIO
 from synthaug.errors import UserError
 from synthaug.files import open_regular, write_rows
 from synthaug.runs import prediction_files
-from synthaug.runs.layout import HISTORY, MIX, PREDICTION_ARRAYS, PREDICTIONS, predictions_file, recorded_hash
+from synthaug.runs.layout import (
+    HISTORY,
+    LAST,
+    MIX,
+    PREDICTION_ARRAYS,
+    PREDICTIONS,
+    PREVIOUS,
+    RESULT,
+    predictions_file,
+    recorded_hash,
+)
 from synthaug.runs.prediction_files import Predictions
 
 
@@ -116,6 +126,20 @@ def read_history(folder: Path, result: Mapping[str, Any] | None = None) -> dict[
     with _table(folder / HISTORY, result) as (header, rows):
         columns = zip(*rows, strict=True)
         return {name: [float(cell or math.nan) for cell in cells] for name, cells in zip(header, columns, strict=False)}
+
+
+def kept_epochs(folder: Path) -> int:
+    """Return after how many epochs a run that is not finished goes on; 0 where it begins anew.
+
+    Args:
+        folder: of the run.
+    """
+    if (folder / RESULT).is_file() or not any((folder / name).is_file() for name in (LAST, PREVIOUS)):
+        return 0
+    try:
+        return len(read_history(folder)["epoch"])
+    except (UserError, LookupError):
+        return 0
 
 
 @contextlib.contextmanager

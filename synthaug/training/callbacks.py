@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, Timer
 
+from synthaug import signals
 from synthaug.data.samples import Sample
 from synthaug.errors import UserError
 from synthaug.files import write_rows
@@ -119,6 +120,7 @@ class Checkpoints(Checkpoint):
         self.files.wait()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        signals.listen()  # Lightning ignores Ctrl-C from here on, and the disk may be slow
         with contextlib.suppress(OSError):  # the exception is what ends the run
             self.files.wait()
 

@@ -5,7 +5,6 @@ import warnings
 from typing import Any
 
 import pytorch_lightning as lightning
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning.callbacks.timer import Interval, Timer
 
 from synthaug.errors import UserError, raise_all
@@ -66,15 +65,14 @@ def save_whole_epochs(trainer: lightning.Trainer) -> None:
     """Make a run stop and resume between epochs only, from our own checkpoints.
 
     Under trainer.max_steps Lightning takes every checkpoint for one within an epoch; ours are written at the end. Under
-    trainer.max_time it stops within an epoch, and on a signal of Slurm it writes a checkpoint of its own there.
+    trainer.max_time it stops within an epoch. On a signal of Slurm it writes a checkpoint of its own there, and on
+    SIGTERM it makes processes talk to each other within the handler: how a command is stopped is `signals`' alone.
     """
     trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, Timer):
             callback._interval = Interval.epoch
-    environment = trainer._accelerator_connector.cluster_environment
-    if isinstance(environment, SLURMEnvironment):
-        environment.auto_requeue = False
+    trainer._signal_connector.register_signal_handlers = _nothing  # type: ignore[method-assign]
 
 
 def require_all_epochs(trainer: lightning.Trainer, epochs: int) -> None:
@@ -99,6 +97,10 @@ def _never() -> bool:  # no lambda: a trainer that starts further processes is p
     return False
 
 
+def _nothing() -> None:
+    pass
+
+
 def quiet_libraries() -> None:
     """Silence what Lightning logs at every start: advertisements, and facts that the run folder holds."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
@@ -120,5 +122,7 @@ def quiet_libraries() -> None:
         "The `srun` command is available",
         # Lightning's own use of what PyTorch has renamed since.
         ".*LeafSpec.*is deprecated.*",
+        # On a node of Slurm, where one process of a command is what is wanted.
+        ".*`srun` command is available.*",
     ):
         warnings.filterwarnings("ignore", message=message)

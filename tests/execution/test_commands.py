@@ -218,7 +218,7 @@ def test_overwrite_sets_the_earlier_run_aside(swept: Commands) -> None:
     assert names(folder) == FINISHED | {"earlier1"}
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_run_that_was_interrupted_is_finished_by_the_same_command(swept: Commands, how: signal.Signals) -> None:
     experiment = how.name.lower()
     command = ["mix=real", f"experiment={experiment}", "trainer.max_epochs=12"]
@@ -226,9 +226,9 @@ def test_a_run_that_was_interrupted_is_finished_by_the_same_command(swept: Comma
         lambda: (swept.run_folder("real", experiment) / layout.LAST).is_file(), how, *command
     )
     folder = swept.run_folder("real", experiment)
-    if how == signal.SIGINT:
-        assert code == 130, printed
-        assert "real-seed0: interrupted. What is finished stays; the same command resumes it." in printed
+    if how == signal.SIGTERM:
+        assert code == 143, printed
+        assert f"real-seed0 has {len(contents.read_history(folder)['epoch'])} epoch" in printed
         assert "Traceback" not in printed
         assert not (folder / layout.FAILED).exists()
     assert not (folder / layout.RESULT).exists()

@@ -83,13 +83,11 @@ def _leave_half_a_file() -> None:
 def test_an_interruption_is_no_failure_whatever_a_library_makes_of_it(training_job: Job) -> None:
     """The writer of `torch.save` raises an error of its own where Ctrl-C leaves it with half a file."""
     session = Session(runner.execute)
-    for error in (KeyboardInterrupt(), SystemExit(1)):
-        with pytest.raises(SystemExit) as ended, runner.recorded_failure(session, [training_job]):
+    for error in (KeyboardInterrupt(), SystemExit(1)):  # the second is how submitit leaves a job
+        with pytest.raises(type(error)), runner.recorded_failure(session, [training_job]):
             raise error
-        assert ended.value.code == 130
-    with pytest.raises(SystemExit) as ended, runner.recorded_failure(session, [training_job]):
+    with pytest.raises(KeyboardInterrupt), runner.recorded_failure(session, [training_job]):
         _leave_half_a_file()
-    assert ended.value.code == 130
     assert session.failed == []
     assert not training_job.folder.exists()
 

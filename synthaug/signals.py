@@ -1,0 +1,191 @@
+"""How a command ends that is told to: by Ctrl-C, or by what clusters, containers and terminals send before they kill.
+
+The first signal raises `Stopped` where the command is, so that it is left as by Ctrl-C; `stoppable` then says what is
+kept and exits with 128 + the number of the signal, as shells have it. A second one ends the command at once. Signals
+that were ignored when the command began (`nohup`, jobs in the background of a script) stay ignored, and handlers of
+whoever starts a run in his own process (submitit) are left alone.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NoReturn
+
+from synthaug.errors import UserError, explain, is_interruption
+
+log = logging.getLogger(__name__)
+
+STOPPING = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP")
+    if name in signal.Signals.__members__
+)
+before_end_at_once: list[Callable[[], None]] = []  # what removes what other processes would leave
+_SAME_EVENT = 1.0  # seconds; schedulers and terminals send several signals, or one several times
+_AGAIN = 0.05  # seconds
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asks this process to end."""
+
+
+class _State:
+    """What this process was sent: a process has one handler of each signal, and so one of these."""
+
+    listener = 0  # process whose handlers these are
+    heeded: tuple[signal.Signals, ...] = ()
+    received: signal.Signals | None = None
+    when = 0.0
+    is_lost = False  # whether the exception was raised where Python drops exceptions
+    is_told = False
+
+
+def received() -> signal.Signals | None:
+    """Return the signal that has asked this process to end, if any."""
+    return _State.received
+
+
+@contextlib.contextmanager
+def stoppable(kept: str | Callable[[], str], speaks: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Let signals end the block, say so in one line, and exit with 128 + the signal's number.
+
+    Args:
+        kept: what stays of the work and how it goes on, or a function that finds out.
+        speaks: whether this process says so: of several that do one run, one does.
+    """
+    with listening():
+        try:
+            yield
+        except BaseException as error:
+            number = _State.received or (signal.SIGINT if is_interruption(error) else None)
+            if number is None or (isinstance(error, SystemExit) and not error.code):
+                raise
+            _tell(number, kept, speaks)
+            sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+    """Raise `Stopped` in the block where this process is asked to end."""
+    if threading.current_thread() is not threading.main_thread() or _State.listener == os.getpid():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    unraisable = sys.unraisablehook
+
+    def drop(dropped: "sys.UnraisableHookArgs") -> None:
+        if isinstance(dropped.exc_value, Stopped):  # within a finalizer, say: once more where it can be raised
+            _State.is_lost = True
+            threading.Timer(_AGAIN, os.kill, (os.getpid(), _State.received or signal.SIGINT)).start()
+        else:
+            unraisable(dropped)
+
+    _State.listener, _State.received, _State.is_told = os.getpid(), None, False
+    _State.heeded = tuple(
+        number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)
+    )
+    sys.unraisablehook = drop
+    listen()
+    try:
+        yield
+    finally:
+        sys.unraisablehook = unraisable
+        _State.listener = 0
+        for number in _State.heeded:
+            # What is left for a command that was stopped is the interpreter's end, where Ctrl-C shows a traceback.
+            signal.signal(number, signal.SIG_DFL if _State.received else before[number])
+
+
+def listen() -> None:
+    """Have this process heed its signals; again, where a library may have changed that."""
+    if _State.listener == os.getpid():
+        for number in _State.heeded:
+            signal.signal(number, _handle)
+
+
+def listen_to_command(number: signal.Signals) -> None:
+    """Have a process that works for a command be stopped by one signal alone: the others are for the command.
+
+    Args:
+        number: which the command sends.
+    """
+    _State.listener, _State.received, _State.heeded = os.getpid(), None, (number,)
+    for ignored in STOPPING:
+        signal.signal(ignored, signal.SIG_IGN)
+    listen()
+
+
+def leave_if_stopped(error: Exception) -> None:
+    """Raise `Stopped` where an error is of work that was left half done because the process is to end.
+
+    Args:
+        error: as a library has raised it.
+
+    Raises:
+        Stopped: it is no failure.
+    """
+    if _State.received or is_interruption(error):
+        raise Stopped from error
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    if _State.received is None:
+        _State.received, _State.when = signal.Signals(number), time.monotonic()
+        raise Stopped
+    elif _State.is_lost:
+        _State.is_lost = False
+        raise Stopped
+    elif time.monotonic() - _State.when > _SAME_EVENT:
+        _end_at_once(signal.Signals(number))
+
+
+def _mask(how: int) -> None:
+    if _State.listener and STOPPING:
+        signal.pthread_sigmask(how, STOPPING)
+
+
+def _become_helper() -> None:
+    """Leave the end of a forked process, one that reads images for instance, to the one that it works for."""
+    if _State.listener:
+        for number in _State.heeded:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+        _mask(signal.SIG_UNBLOCK)
+        _State.listener = 0
+
+
+if hasattr(os, "register_at_fork"):  # the interpreter forgets what a process is sent while it is forked
+    os.register_at_fork(
+        before=lambda: _mask(signal.SIG_BLOCK),
+        after_in_parent=lambda: _mask(signal.SIG_UNBLOCK),
+        after_in_child=_become_helper,
+    )
+
+
+def _end_at_once(number: signal.Signals) -> NoReturn:
+    for process in multiprocessing.active_children():
+        process.kill()
+    for clean_up in before_end_at_once:
+        clean_up()
+    with contextlib.suppress(OSError):
+        os.write(2, b"Ended at once. What is finished stays; the same command goes on.\n")
+    os._exit(128 + number)
+
+
+def _tell(number: signal.Signals, kept: str | Callable[[], str], speaks: Callable[[], bool]) -> None:
+    """Say once what has ended the command, and how it goes on; whatever that meets must not keep it from ending."""
+    if _State.is_told or not speaks():
+        return
+    _State.is_told = True
+    name = "Ctrl-C" if number == signal.SIGINT else number.name
+    try:
+        text = kept if isinstance(kept, str) else kept()
+    except (UserError, OSError) as error:
+        text = explain(error)
+    log.warning("Stopped by %s. %s", name, text)
