@@ -42,8 +42,7 @@ HELP = CommandHelp(
     groups=("dataset", "generator", "prompts", "mix"),
     keys=("seed", "output_dir"),
     end="Exit codes: 0 the adapter exists; 1 training failed; 2 the command or the\n"
-    "configuration is wrong; 128+n stopped by signal n (130\n"
-    "Ctrl-C, 143 SIGTERM).",
+    "configuration is wrong; 128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM).",
 )
 # Settings of the generator that its training does without: they save memory in sampling, or need a real image.
 _WITHOUT = {

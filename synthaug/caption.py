@@ -47,8 +47,7 @@ HELP = CommandHelp(
     groups=("captioner", "dataset", "prompts", "mix"),
     keys=("output_dir", "per_class", "seed", "debug"),
     end="Exit codes: 0 all captions are written; 1 writing failed; 2 the command or the\n"
-    "configuration is wrong; 128+n stopped by signal n (130\n"
-    "Ctrl-C, 143 SIGTERM).",
+    "configuration is wrong; 128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM).",
 )
 
 

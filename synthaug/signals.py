@@ -87,7 +87,7 @@ def listening() -> Iterator[None]:
         else:
             unraisable(dropped)
 
-    _State.listener, _State.received, _State.is_told = os.getpid(), None, False
+    _State.listener, _State.is_told = os.getpid(), False
     _State.heeded = tuple(
         number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)
     )
@@ -97,10 +97,10 @@ def listening() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = unraisable
-        _State.listener = 0
         for number in _State.heeded:
             # What is left for a command that was stopped is the interpreter's end, where Ctrl-C shows a traceback.
             signal.signal(number, signal.SIG_DFL if _State.received else before[number])
+        _State.listener, _State.received = 0, None
 
 
 def listen() -> None:
@@ -139,10 +139,10 @@ def _handle(number: int, frame: FrameType | None) -> None:
     if _State.received is None:
         _State.received, _State.when = signal.Signals(number), time.monotonic()
         raise Stopped
-    elif _State.is_lost:
+    if _State.is_lost:
         _State.is_lost = False
         raise Stopped
-    elif time.monotonic() - _State.when > _SAME_EVENT:
+    if time.monotonic() - _State.when > _SAME_EVENT:
         _end_at_once(signal.Signals(number))
 
 

@@ -16,8 +16,6 @@ from synthaug import signals
 from synthaug.exit_codes import exit_code
 from synthaug.report import __main__ as report
 
-Send = Callable[[], object]
-
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
@@ -38,14 +36,10 @@ def send(number: signal.Signals) -> None:
 def test_every_signal_ends_a_command_with_its_code_and_what_is_kept(
     number: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
-    left = []
     with pytest.raises(SystemExit) as ended, signals.stoppable(lambda: "Half of it stays."):
-        try:
-            send(number)
-        finally:
-            left.append(signals.received())
+        send(number)
     assert ended.value.code == 128 + number
-    assert left == [number]
+    assert signals.received() is None
     (message,) = caplog.messages
     assert message.endswith("Half of it stays.")
     assert ("Ctrl-C" if number == signal.SIGINT else number.name) in message
@@ -70,12 +64,10 @@ def test_what_a_library_makes_of_a_signal_is_no_failure(caplog: pytest.LogCaptur
             work()
         assert ended.value.code == 143
     assert len(caplog.messages) == 2, "of two blocks in one another, one says so"
-    with pytest.raises(signals.Stopped), signals.listening():
-        try:
-            fail()
-        except Exception as error:
-            signals.leave_if_stopped(error)
-    signals._State.received = None
+    with signals.listening(), pytest.raises(RuntimeError) as raised:
+        fail()
+    with pytest.raises(signals.Stopped):
+        signals.leave_if_stopped(raised.value)
     signals.leave_if_stopped(ValueError("a failure"))
 
 
@@ -108,10 +100,13 @@ def test_a_signal_within_a_finalizer_is_not_lost(capfd: pytest.CaptureFixture[st
         def __del__(self) -> None:
             send(signal.SIGUSR1)
 
-    with pytest.raises(SystemExit) as ended, signals.stoppable("kept"):
+    def finalize() -> None:
         Finalized()
         gc.collect()
         time.sleep(10)
+
+    with pytest.raises(SystemExit) as ended, signals.stoppable("kept"):
+        finalize()
     assert ended.value.code == 138
     assert "Traceback" not in capfd.readouterr().err
 
@@ -170,7 +165,8 @@ def test_commands_that_read_files_are_stopped_like_those_that_train(
         return 0
 
     monkeypatch.setattr("synthaug.report.power.main", stop)
-    for command in (lambda: report.main(["power"]), lambda: exit_code(stop)):
+    commands: list[Callable[[], int]] = [lambda: report.main(["power"]), lambda: exit_code(stop)]
+    for command in commands:
         with pytest.raises(SystemExit) as ended:
             command()
         assert ended.value.code == 138

@@ -1,5 +1,6 @@
 """The one shape of the command lines of all reports."""
 
+import textwrap
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
@@ -20,7 +21,9 @@ def report_parser(question: str, description: str, exit_codes: str, examples: Se
     parser = ArgumentParser(
         prog=program,
         description=description,
-        epilog="\n".join(["examples:", *lines, "", f"Exit codes: {exit_codes.rstrip('.')}; {STOPPED}."]),
+        epilog="\n".join(
+            ["examples:", *lines, "", textwrap.fill(f"Exit codes: {exit_codes.rstrip('.')}; {STOPPED}.", 80)]
+        ),
         formatter_class=RawDescriptionHelpFormatter,
     )
     if question:

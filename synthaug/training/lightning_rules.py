@@ -122,7 +122,5 @@ def quiet_libraries() -> None:
         "The `srun` command is available",
         # Lightning's own use of what PyTorch has renamed since.
         ".*LeafSpec.*is deprecated.*",
-        # On a node of Slurm, where one process of a command is what is wanted.
-        ".*`srun` command is available.*",
     ):
         warnings.filterwarnings("ignore", message=message)
