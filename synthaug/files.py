@@ -32,14 +32,12 @@ def whole_file(path: Path) -> Iterator[Path]:
     choose the format by suffix.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile's: its files are private (0600), results are shared like any other file of the user's.
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
-        temporary.touch(exist_ok=False)
+        temporary, mark = _begin(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # the name that people know
     try:
-        with _marked(temporary):
+        with mark:
             yield temporary
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
@@ -51,6 +49,16 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise OSError(cause.errno, cause.strerror, str(path)) from error  # the name that people know
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _begin(path: Path) -> tuple[Path, contextlib.AbstractContextManager[object]]:
+    """Make an empty temporary file beside `path`; return it with what marks it as being written."""
+    while True:
+        # Not tempfile's: its files are private (0600), results are shared like any other file of the user's.
+        temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+        temporary.touch(exist_ok=False)
+        if (mark := _mark(temporary)) is not None:
+            return temporary, mark
 
 
 @contextlib.contextmanager
@@ -96,7 +104,7 @@ def remove_unfinished(folder: Path) -> None:
 
 if sys.platform == "win32":  # where an open file can neither be renamed nor removed
 
-    def _marked(path: Path) -> contextlib.AbstractContextManager[None]:
+    def _mark(path: Path) -> contextlib.AbstractContextManager[object] | None:
         return contextlib.nullcontext()
 
     def _try_lock(descriptor: int) -> bool:
@@ -105,12 +113,18 @@ if sys.platform == "win32":  # where an open file can neither be renamed nor rem
 else:
     import fcntl
 
-    @contextlib.contextmanager
-    def _marked(path: Path) -> Iterator[None]:
-        """Tell `remove_unfinished` of other processes that a file is being written."""
-        with path.open("rb") as mark:
-            _try_lock(mark.fileno())
-            yield
+    def _mark(path: Path) -> contextlib.AbstractContextManager[object] | None:
+        """Tell `remove_unfinished` of other processes that a file is being written; None where one has removed it."""
+        try:
+            mark = path.open("rb")
+        except FileNotFoundError:
+            return None
+        with contextlib.suppress(OSError):  # of a disk that knows no locks
+            fcntl.flock(mark.fileno(), fcntl.LOCK_EX)
+        if os.fstat(mark.fileno()).st_nlink:
+            return mark
+        mark.close()
+        return None
 
     def _try_lock(descriptor: int) -> bool:
         """Lock an open file until it is closed; False where another process has, or the disk knows no locks."""

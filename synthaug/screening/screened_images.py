@@ -270,6 +270,7 @@ class ScreenedImages:
         judged = self._read()
         total = sum(len(candidates[name]) - len(judged[name]) for name in names)
         self._decode_needed(candidates, names, counts)
+        self._write(list(candidates))
         with progress_bar.bar("screening", total) as bar:
             for name in names:
                 verdicts, of_class = judged[name], candidates[name]
@@ -277,12 +278,13 @@ class ScreenedImages:
                 decode(self._store, [candidate.sample for candidate in kept])
                 for criterion in self._criteria:
                     criterion.begin(name, kept)
-                while len(verdicts) < len(of_class):
-                    if self.grows and sum(verdict.kept for verdict in verdicts) >= counts[name]:
-                        break
+                count = len(kept)
+                while len(verdicts) < len(of_class) and not (self.grows and count >= counts[name]):
                     chunk = of_class[len(verdicts) : len(verdicts) + _CHUNK]
-                    verdicts += self._judge_chunk(chunk)
-                    self._write(list(candidates))
+                    new = self._judge_chunk(chunk)
+                    verdicts += new
+                    count += sum(verdict.kept for verdict in new)
+                    self._file.append(new, self._thresholds)
                     bar.update(len(chunk))
         self._write(list(candidates))
         self._is_reported = False

@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.checked_rows import append_checked_rows, read_checked_rows, write_checked_rows
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 
@@ -65,6 +65,7 @@ class VerdictFile:
         self.folder = folder
         self.path = folder / VERDICTS
         self._settings = {"criteria": dict(criteria), "references": dict(references)}
+        self._thresholds: dict[str, float] = {}  # as they were last written
 
     def read(self) -> tuple[list[Verdict], list[int]]:
         """Return the verdicts that are as they were written, and the numbers of the lines that are not.
@@ -90,8 +91,23 @@ class VerdictFile:
             verdicts: in the order of the file.
             thresholds: what scores were compared with, by criterion and class.
         """
-        write_json(self.folder / CRITERIA, {**self._settings, "thresholds": dict(thresholds)})
+        self._write_thresholds(thresholds)
         write_checked_rows(self.path, _COLUMNS, map(_cells, verdicts))
+
+    def append(self, verdicts: Iterable[Verdict], thresholds: Mapping[str, float]) -> None:
+        """Append verdicts to a file that was written.
+
+        Args:
+            verdicts: in their order.
+            thresholds: of all verdicts.
+        """
+        if thresholds != self._thresholds:
+            self._write_thresholds(thresholds)
+        append_checked_rows(self.path, _COLUMNS, map(_cells, verdicts))
+
+    def _write_thresholds(self, thresholds: Mapping[str, float]) -> None:
+        write_json(self.folder / CRITERIA, {**self._settings, "thresholds": dict(thresholds)})
+        self._thresholds = dict(thresholds)
 
     def thresholds(self) -> dict[str, float]:
         """Return what scores were compared with, by criterion and class."""

@@ -1,0 +1,91 @@
+"""Processes that make a set are killed at random points: the same bytes in the end, and nothing left behind."""
+
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from synthaug.generation.manifest import read_manifest
+from synthaug.generation.shard import Shard
+from synthaug.generation.synthetic_set import SyntheticSet
+from tests.generation.test_shards import Censor, rows
+from tests.generation.test_synthetic_set import contents
+
+
+class Slow(Censor):
+    """Takes a moment for an image, so that a kill meets sampling as often as saving."""
+
+    def paint(self, prompt: str, seed: int) -> Image.Image:
+        time.sleep(0.001)
+        return super().paint(prompt, seed)
+
+
+def start(work: Callable[[], object]) -> int:
+    """Begin some work in a process of its own; return its id."""
+    process = os.fork()
+    if process == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()  # which pytest shows where the test fails
+            sys.stderr.flush()
+        finally:
+            os._exit(1)
+    return process
+
+
+def end(process: int) -> int:
+    """Wait for a process; return its exit code, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def killed_until_made(folder: Path, counts: dict[str, int], shards: int, kills: int, seed: int) -> int:
+    """Make shards beside each other, one of which is killed now and then; return how often one was."""
+    draw, killed = random.Random(seed), 0
+
+    def make(number: int) -> Callable[[], object]:
+        return lambda: SyntheticSet(folder, Slow(batch_size=draw.randint(1, 4))).ensure(counts, Shard(number, shards))
+
+    running = {number: start(make(number)) for number in range(shards)}
+    while running:
+        number = draw.choice(list(running))
+        if killed < kills:
+            time.sleep(draw.uniform(0, 0.06))
+            os.kill(running[number], signal.SIGKILL)
+        code = end(running.pop(number))
+        assert code in (0, -signal.SIGKILL)
+        killed += code == -signal.SIGKILL
+        if code:
+            running[number] = start(make(number))
+    return killed
+
+
+def check(tmp_path: Path, each: int, shards: int, kills: int) -> None:
+    counts = {"cat": each, "sea_lion": each}
+    killed = killed_until_made(tmp_path / "set", counts, shards, kills, seed=shards)
+    SyntheticSet(tmp_path / "set", Slow()).ensure(counts)
+    SyntheticSet(tmp_path / "whole", Censor()).ensure(counts)
+    assert contents(tmp_path / "set") == contents(tmp_path / "whole")
+    assert rows(tmp_path / "set") == rows(tmp_path / "whole")
+    assert len(read_manifest(tmp_path / "set")) > 2 * each, "none was rejected"
+    print(f"{killed} kills, {shards} at a time")
+    assert killed >= kills // 2
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_set_whose_makers_are_killed_is_the_same(tmp_path: Path, shards: int) -> None:
+    check(tmp_path, each=25, shards=shards, kills=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shards", [1, 2, 8])
+def test_a_hundred_kills(tmp_path: Path, shards: int) -> None:
+    check(tmp_path, each=600, shards=shards, kills=100)
