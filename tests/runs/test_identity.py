@@ -13,11 +13,12 @@ from synthaug.screening.settings import ScreeningSettings
 
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
-    "experiment", "parallel", "threads", "compile",
-    "num_workers", "output_dir", "overwrite", "per_class", "verify", "controls", "debug",
+    "experiment", "parallel", "cluster", "threads", "compile",
+    "num_workers", "output_dir", "overwrite", "per_class", "shards", "shard", "verify", "controls", "debug",
     "margin", "logger", "shift", "captioner", *(f"adapt.{field.name}" for field in dataclasses.fields(AdaptConfig)),
     "quality.backbone", "quality.image_size",
-    "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "compare",
+    "dataset.root", "dataset.most_stored_gb", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups",
+    "compare",
 }  # fmt: skip
 OTHER_RUN = {
     "seed", "replicate", "folds", "fold", "batch_size", "budget", "image_price", "sampling", "selection",
