@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from synthaug.files import open_regular, write_rows
+from synthaug.files import open_regular, write_csv, write_rows
 
 CHECK = "check"  # the last column
 
@@ -43,7 +43,7 @@ def append_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequen
         write_checked_rows(path, header, rows)
         return
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([*row, check_of(map(str, row))] for row in rows)
+    write_csv(text, ([*row, check_of(map(str, row))] for row in rows))
     with path.open("r+b") as stream:
         stream.seek(-1, os.SEEK_END)
         is_whole = stream.read(1) == b"\n"

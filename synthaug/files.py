@@ -9,6 +9,7 @@ import errno
 import glob
 import hashlib
 import io
+import itertools
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from synthaug.errors import UserError, disk_error
 
@@ -200,9 +201,27 @@ def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
         rows: one value per column.
     """
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        write_csv(stream, itertools.chain([header], rows))
+
+
+def write_csv(stream: IO[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows as CSV whose lines end in a line feed.
+
+    Python's writer quotes the signs of its own end of a line alone, and its reader takes a carriage return for one.
+
+    Args:
+        stream: text, opened with newline="".
+        rows: one value per column.
+    """
+    csv.writer(_LineFeeds(stream), lineterminator="\r\n").writerows(rows)
+
+
+class _LineFeeds:
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> int:
+        return self._stream.write(line.removesuffix("\r\n") + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

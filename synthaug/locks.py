@@ -1,15 +1,20 @@
 """Locks between processes, on one machine or several that share a disk."""
 
 import contextlib
+import errno
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
+
+from synthaug.errors import UserError
 
 log = logging.getLogger(__name__)
 
 _SILENT = 1.0  # seconds before a command says that it waits
+# What a disk without locks answers: file systems on a network have them by an option, some not at all.
+_WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 @contextlib.contextmanager
@@ -22,10 +27,10 @@ def exclusive(file: Path, task: str) -> Iterator[None]:
     """
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=_SILENT)
+        _acquire(lock, _SILENT)
     except Timeout:
         log.warning("Waiting for another process that %s (it holds %s)", task, file)
-        lock.acquire()
+        _acquire(lock)
     try:
         yield
     finally:
@@ -39,10 +44,33 @@ def without_waiting(file: Path) -> Iterator[bool]:
     Args:
         file: of the lock; its folder must exist.
     """
+    lock = FileLock(file)
     try:
-        lock = FileLock(file).acquire(timeout=0)
+        _acquire(lock, 0)
     except Timeout:
         yield False
         return
-    with lock:
+    try:
         yield True
+    finally:
+        lock.release()
+
+
+def _acquire(lock: BaseFileLock, seconds: float = -1) -> None:
+    """Wait for a lock.
+
+    Raises:
+        Timeout: another process holds it.
+        UserError: the disk knows no locks.
+    """
+    try:
+        lock.acquire(timeout=seconds)
+    except (OSError, NotImplementedError) as error:
+        if isinstance(error, OSError) and (isinstance(error, Timeout) or error.errno not in _WITHOUT_LOCKS):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else "no flock"
+        raise UserError(
+            f"{lock.lock_file} cannot be locked ({reason}): two processes would spoil each other's files. "
+            "Mount its disk with locks (Lustre: the option flock; NFS: without nolock), or write to another one with "
+            "output_dir=<folder>."
+        ) from error

@@ -53,7 +53,7 @@ class _Reader:
         Raises:
             DamagedLogError: a row but the last is not what was written, or the header.
         """
-        reader, cut = csv.reader(self._lines()), 0
+        reader, cut, line = csv.reader(self._lines()), 0, 1
         try:
             if next(reader, None) != self._header:
                 raise DamagedLogError(1)
@@ -71,6 +71,8 @@ class _Reader:
                     cut = line
                 line = reader.line_num + 1
         except csv.Error:  # a cell without end
+            if not self.end:
+                raise DamagedLogError(1) from None
             cut = line
         if cut and self._has_rows_behind():
             raise DamagedLogError(cut)

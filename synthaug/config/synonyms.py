@@ -77,7 +77,8 @@ def _nested_keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _arguments(node: Mapping[str, Any]) -> list[str]:
+    target = node.get("_target_")
     try:
-        return list(signatures.read_signature(node["_target_"]).keywords) if "_target_" in node else []
+        return list(signatures.read_signature(target).keywords) if isinstance(target, str) else []
     except signatures.UnknownTargetError:
         return []

@@ -276,6 +276,8 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     except targets.TooLargeError as error:
         return [f"{error}: interpolations lead to ever more values; write them out, or leave the key out"]
     unusable = {key: reason for key, _, reason in nodes if reason is not None}  # left out of all further checks
+    if groups := [f"{key}: {reason}" for key, reason in unusable.items() if "." not in key and reason]:
+        return groups  # what all further checks look into
     refused = {
         key: problem
         for key, value, _ in nodes
