@@ -36,7 +36,7 @@ _synthaug_completion() {
             train|generate|caption|adapt)
                 local line="synthaug-$command ${COMP_LINE#* * }"
                 choices="$(COMP_LINE="$line" synthaug "$command" -sc query=bash 2>/dev/null)" ;;
-            report) [ "$COMP_CWORD" -eq 2 ] && choices="audit explain plan power" ;;
+            report) [ "$COMP_CWORD" -eq 2 ] && choices="audit compare drop explain plan power set status" ;;
             check) [[ "$word" == -* ]] && choices="--output --accept --help" ;;
             export) [[ "$word" == -* ]] && choices="--screening --license --name --help" ;;
             predict) [[ "$word" == -* ]] && choices="--output --batch-size --device --skip-unreadable --help" ;;

@@ -1,6 +1,7 @@
 """The command line, read once: options first, each override as Hydra's grammar needs it."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -170,6 +171,17 @@ def typed_form(override: str) -> str:
         return override.replace("'", "")
     plain = override.removeprefix("++")
     return plain if _ARGUMENT.match(plain) else override
+
+
+def resuming_command(arguments: Sequence[str]) -> str:
+    """Return the line to type for a command to go on: without `overwrite`, which trains finished runs again.
+
+    Args:
+        arguments: of `synthaug.train`.
+    """
+    command_line = normalize_argv(arguments)
+    overrides = [typed_form(override) for override in command_line.overrides if key_of(override) != "overwrite"]
+    return shlex.join(["python", "-m", "synthaug.train", *command_line.options, *overrides])
 
 
 def key_of(override: str) -> str:

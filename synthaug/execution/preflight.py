@@ -6,6 +6,7 @@ does not know the classes must not come to light when the arms before it are don
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from hydra.utils import instantiate
 from synthaug.arms import build, real_share, shift_sets, smoke_test
 from synthaug.arms.mixing import Mix
 from synthaug.arms.shifts import Shift, ShiftSet
+from synthaug.config.command_line import resuming_command
 from synthaug.config.job import Job
 from synthaug.config.naming import read_recorded
 from synthaug.data.samples import MORE, SPLITS, RealImages
@@ -30,7 +32,7 @@ from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
 from synthaug.generation.synthetic_set import Generator, SyntheticSet
 from synthaug.messages import plural
-from synthaug.runs import discovery, identity, layout, planning
+from synthaug.runs import discovery, identity, layout, planning, study_commands
 from synthaug.runs.budget import images_per_epoch
 from synthaug.screening.criteria import decode
 from synthaug.terminal import printable
@@ -69,6 +71,7 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         runs = [job for job in jobs if job.study == study]
         settings = runs[-1].settings
         plan = planning.plan(study, [job.planned for job in runs], settings["margin"], comparisons(settings))
+        study_commands.record(study, resuming_command(sys.argv[1:]), [job.key for job in runs])
         names = plan.names
         for job in runs:
             job.arm = names[job.planned.arm]

@@ -32,7 +32,7 @@ from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
 from synthaug.progress_bar import Step
-from synthaug.runs import contents, identity, layout
+from synthaug.runs import contents, identity, layout, occupancy
 from synthaug.terminal import printable
 from synthaug.tracking import run_ids
 
@@ -147,11 +147,16 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RefusedError: another process holds it.
     """
-    with locks.without_waiting(folder / ".lock") as is_free:
+    with locks.without_waiting(folder / occupancy.LOCK) as is_free:
         if not is_free:
             raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.")
+        if holder := occupancy.living_elsewhere(folder):
+            raise RefusedError(
+                f"Process {holder.process} of {holder.host} is working on {folder}: wait for it, or stop it."
+            )
         remove_unfinished(folder)
-        yield
+        with occupancy.held(folder):
+            yield
 
 
 def claim(session: Session, job: Job) -> bool:

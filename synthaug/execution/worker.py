@@ -156,6 +156,8 @@ def send_result(channel: Connection, function: Callable[[Any], Any], argument: A
     threading.Thread(target=_stop_without_parent, daemon=True).start()
     try:
         result = function(argument)
+    except KeyboardInterrupt:  # the command is gone
+        return
     except Exception as error:
         error.add_note("".join(traceback.format_exception(error)))
         result = error

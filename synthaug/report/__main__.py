@@ -14,7 +14,7 @@ from synthaug.signals import stoppable
 from synthaug.terminal import tolerant_output
 
 # First words, each with its module; anything else is the folder of a study.
-QUESTIONS = {name: name for name in ("audit", "explain", "plan", "power")} | {
+QUESTIONS = {name: name for name in ("audit", "drop", "explain", "plan", "power", "status")} | {
     "compare": "two_arms",
     "set": "set_quality_report",
 }

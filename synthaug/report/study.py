@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Compare the runs of a study, or answer a question about one, from files alone. Questions:
 
+  status   which runs are finished, running, stopped or failed, and what to type to go on
+  drop     takes runs out of a study
   compare  two arms that the study did not compare
   explain  a run, from its accuracy to its images
   power    what a plan, a dataset or a study can show
@@ -24,6 +26,8 @@ _DESCRIPTION = """Compare the runs of a study, or answer a question about one, f
 Each has a --help of its own. A study whose folder is called like one of these words is given as ./audit."""
 _EXAMPLES = [
     "outputs/default [--wandb] [--price-hour 1.20]",
+    "status outputs/default [--json]",
+    "drop outputs/default photos-old 64-seed2",
     "explain outputs/default/digits/real-*/seed0 [--image <path>]",
     "compare outputs/default 64 82",
     "power --accuracy 0.98 --n 162",

@@ -17,6 +17,7 @@ FORMAT = 3  # of `planned.json`, `result.json` and `predictions.csv` or `.npz`
 # Of a study; all others are of a run.
 PLANNED, PAGE = "planned.json", "report.html"
 LOOKS = "looks.json"  # numbers of seeds at which a study was reported
+COMMANDS = "commands.json"  # that requested its runs
 GROUPS = "groups.csv"  # of the test images of a dataset, in its folder
 RESULTS_CSV, RESULTS_JSON = "results.csv", "results.json"
 RESULTS_MARKDOWN, RESULTS_LATEX = "results.md", "results.tex"

@@ -1,6 +1,7 @@
 """The plan of a study: every run that was requested, the settings of its arms, and what is compared with what."""
 
 import itertools
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,9 +12,12 @@ from typing import Any
 from synthaug import locks
 from synthaug.errors import UserError
 from synthaug.files import read_json, remove_unfinished, write_json
+from synthaug.messages import join_words, plural
 from synthaug.runs.factors import SEPARATOR, arm_names
 from synthaug.runs.identity import FOLDS
-from synthaug.runs.layout import FORMAT, LOOKS, PLANNED, RESULT, RunKey, require_number
+from synthaug.runs.layout import FAILED, FORMAT, HISTORY, LOOKS, PLANNED, RESULT, RunKey, require_number
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MARGIN = 1.0  # percentage points
 ALL = "all"  # pairs of arms
@@ -112,8 +116,18 @@ def plan(
     study.mkdir(parents=True, exist_ok=True)
     with _locked(study):  # a cluster starts many commands at once
         remove_unfinished(study)
-        recorded = read_plan(study)
+        recorded, runs = read_plan(study), list(runs)
         planned = {run.key: run for run in (*recorded.runs, *runs)}
+        if ghosts := _ghosts(study, recorded, runs):
+            planned = {key: run for key, run in planned.items() if key not in ghosts}
+            datasets = join_words(sorted({key.dataset for key in ghosts}))
+            log.warning(
+                "%s of %s, of which none has trained an epoch and some have failed, %s not planned any more; the "
+                "command that asked for them plans them again",
+                plural(len(ghosts), "run"),
+                datasets,
+                "is" if len(ghosts) == 1 else "are",
+            )
         margin = recorded.margin if margin_points is None else margin_points
         updated = StudyPlan(tuple(planned[key] for key in sorted(planned)), margin, recorded.looks)
         named = {(item.dataset, item.first, item.second): item for item in recorded.comparisons}
@@ -125,6 +139,44 @@ def plan(
         if updated != recorded:  # its time of change tells whether a report is up to date
             write_json(study / PLANNED, _content(updated), editable=True)  # who deletes an entry drops a run
         return updated
+
+
+def unplan(study: Path, keys: Iterable[RunKey]) -> None:
+    """Take runs out of a study's plan, and the pairs of arms that have no run any more.
+
+    Args:
+        study: its folder.
+        keys: of the runs.
+    """
+    with _locked(study):
+        recorded, dropped = read_plan(study), set(keys)
+        left = tuple(run for run in recorded.runs if run.key not in dropped)
+        if left != recorded.runs:
+            arms = {run.arm for run in left}
+            pairs = (
+                pair
+                for pair in recorded.comparisons
+                if {(pair.dataset, pair.first), (pair.dataset, pair.second)} <= arms
+            )
+            write_json(study / PLANNED, _content(StudyPlan(left, recorded.margin, (), tuple(pairs))), editable=True)
+
+
+def _ghosts(study: Path, plan: StudyPlan, runs: Iterable[PlannedRun]) -> set[RunKey]:
+    """Return runs of failed trials: those of datasets on which some have failed and none has trained an epoch.
+
+    Args:
+        study: its folder.
+        plan: as it was.
+        runs: that are requested now, whose datasets are left alone.
+    """
+    requested = {run.key.dataset for run in runs}
+    ghosts: set[RunKey] = set()
+    for dataset in {run.key.dataset for run in plan.runs} - requested:
+        keys = [run.key for run in plan.runs if run.key.dataset == dataset]
+        has_failed = any((study / key.folder / FAILED).is_file() for key in keys)
+        if has_failed and not any((study / key.folder / HISTORY).is_file() for key in keys):
+            ghosts.update(keys)
+    return ghosts
 
 
 def _has_results(study: Path, dataset: str, arm: str) -> bool:

@@ -1,0 +1,153 @@
+"""Which process works on a run, in words that other machines can read: a lock may not reach from node to node.
+
+The process that holds a run's lock writes its machine and number into the run's folder and touches the file as long as
+it lives. Who reads it believes the lock on his own machine, and the time of the last touch on all others.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthaug import locks
+from synthaug.errors import UserError
+from synthaug.files import read_json, write_json
+
+log = logging.getLogger(__name__)
+
+HOLDER = ".holder.json"
+LOCK = ".lock"
+TOUCHED = 10.0  # seconds between two touches
+SILENT = 120.0  # seconds without a touch after which a process of another machine is taken for dead
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that works on a run.
+
+    Attributes:
+        host: its machine.
+        process: its number there.
+        since: seconds since 1970 at which it began.
+        silence: seconds since it last touched the file, by the clock of the disk.
+    """
+
+    host: str
+    process: int
+    since: float
+    silence: float
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is of this machine, whose locks tell whether it lives."""
+        return self.host == socket.gethostname()
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Say in a run's folder that this process works on it, as long as the block lasts.
+
+    Args:
+        folder: of the run, whose lock this process holds.
+    """
+    path, ended = folder / HOLDER, threading.Event()
+    with contextlib.suppress(OSError):  # a full disk: the work itself will say so
+        write_json(path, {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()})
+    thread = threading.Thread(target=_touch, args=(path, ended), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _touch(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(TOUCHED):
+        with contextlib.suppress(OSError):
+            os.utime(path)
+
+
+def holder(folder: Path) -> Holder | None:
+    """Return the process that works on a run; None where none does, as far as this machine can tell.
+
+    Args:
+        folder: of the run.
+    """
+    recorded = _read(folder)
+    if recorded is None:
+        return None
+    lives = _is_alive(recorded.process) and _is_locked(folder) if recorded.is_local else recorded.silence < SILENT
+    return recorded if lives else None
+
+
+def living_elsewhere(folder: Path, patience: float = 3.5 * TOUCHED) -> Holder | None:
+    """Return the process of another machine that works on a run, if any: its lock may not reach this one.
+
+    A process that was killed there has left its file as well, so this waits for a touch.
+
+    Args:
+        folder: of the run, whose lock this process holds.
+        patience: seconds to wait.
+    """
+    first = _read(folder)
+    if first is None or first.is_local or first.silence > SILENT:
+        return None
+    log.warning("%s: %s worked on it; waiting whether it still does", folder, first.host)
+    touched, end = (folder / HOLDER).stat().st_mtime, time.monotonic() + patience
+    while time.monotonic() < end:
+        time.sleep(min(1.0, patience / 10))
+        current = _read(folder)  # opens the file: shared disks look at their server then
+        if current is None:
+            return None
+        if (folder / HOLDER).stat().st_mtime != touched:
+            return current
+    return None
+
+
+def _read(folder: Path) -> Holder | None:
+    path = folder / HOLDER
+    try:
+        content, touched = read_json(path), path.stat().st_mtime
+        return Holder(str(content["host"]), int(content["process"]), float(content["since"]), _now(folder) - touched)
+    except (UserError, OSError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _now(folder: Path) -> float:
+    """Return the time by the clock of the disk, which may be of another machine; that of this one where it is full."""
+    probe = folder / f".clock-{os.getpid()}"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
+def _is_locked(folder: Path) -> bool:
+    if not (folder / LOCK).is_file():
+        return False
+    try:
+        with locks.without_waiting(folder / LOCK) as is_free:
+            return not is_free
+    except OSError:  # a study that may only be read
+        return False
