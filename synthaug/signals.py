@@ -111,15 +111,20 @@ def listen() -> None:
 
 
 def listen_to_command(number: signal.Signals) -> None:
-    """Have a process that works for a command be stopped by one signal alone: the others are for the command.
+    """Have a process that works for a command be stopped by one signal alone.
 
     Args:
         number: which the command sends.
     """
+    leave_to_command()
     _State.listener, _State.received, _State.heeded = os.getpid(), None, (number,)
-    for ignored in STOPPING:
-        signal.signal(ignored, signal.SIG_IGN)
     listen()
+
+
+def leave_to_command() -> None:
+    """Ignore signals in a process that works for a command: a terminal or a cluster sends them to both."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def leave_if_stopped(error: Exception) -> None:

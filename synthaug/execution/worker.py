@@ -119,7 +119,14 @@ def work(channel: Connection, output: Connection, session: Session, context: Pro
         session: of the command, as it was before the first run.
         context: of the process of the command.
     """
-    signals.listen_to_command(STOP)
+    try:
+        signals.listen_to_command(STOP)
+        _work(channel, output, session, context)
+    except KeyboardInterrupt:
+        sys.exit(128 + STOP)
+
+
+def _work(channel: Connection, output: Connection, session: Session, context: ProcessContext) -> None:
     # That of the system, as where runs follow one another: this process's own would import torch in each data loader.
     multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_stop_without_parent, daemon=True).start()
@@ -138,26 +145,23 @@ def work(channel: Connection, output: Connection, session: Session, context: Pro
     try:
         with tolerant_output():
             _run_assignments(channel, outgoing, session)
-    except KeyboardInterrupt:
-        sys.exit(128 + STOP)
     finally:
         outgoing.close()
 
 
 def send_result(channel: Connection, function: Callable[[Any], Any], argument: Any) -> None:
-    """Send what a function returns or raises; Ctrl-C is for the command.
+    """Send what a function returns or raises; signals are for the command, which kills this process.
 
     Args:
         channel: to the command.
         function: of a module.
         argument: of it.
     """
-    signals.listen_to_command(STOP)
+    signals.leave_to_command()
+    signal.signal(STOP, signal.SIG_DFL)
     threading.Thread(target=_stop_without_parent, daemon=True).start()
     try:
         result = function(argument)
-    except KeyboardInterrupt:  # the command is gone
-        return
     except Exception as error:
         error.add_note("".join(traceback.format_exception(error)))
         result = error
