@@ -11,8 +11,7 @@ import torch
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
-from torchmetrics import Accuracy, CalibrationError, F1Score, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics import MetricCollection
 
 from synthaug.data.augment import View
 from synthaug.data.datamodule import Batch
@@ -22,6 +21,7 @@ from synthaug.models import batch_norm as batch_norms
 from synthaug.models import frozen_weights, heads, loss, memory_format, optimizers, schedules
 from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
+from synthaug.models.class_metrics import class_metrics
 from synthaug.models.finite_losses import FiniteLosses
 from synthaug.models.freezing import Freezing
 from synthaug.models.loss import Objective
@@ -153,14 +153,7 @@ class Classifier(LightningModule):
         self._apply_options(head_batch_norm, head_dropout, batch_norm, train_stages, unfreeze_every)
         self.average = None if ema is None else average_of(self.network, ema)
         self.loss = nn.CrossEntropyLoss()
-        metrics = MetricCollection(
-            {
-                "accuracy": Accuracy(task="multiclass", num_classes=num_classes),
-                "macro_f1": F1Score(task="multiclass", num_classes=num_classes, average="macro"),
-                "calibration_error": CalibrationError(task="multiclass", num_classes=num_classes, n_bins=15),
-                "class_accuracy": MulticlassAccuracy(num_classes=num_classes, average=None),
-            }
-        )
+        metrics = class_metrics(num_classes)
         # Metrics of its own for each split: Lightning may validate while a training epoch is open.
         self.val_metrics, self.test_metrics = metrics.clone(), metrics.clone()
         self.train_loss, self.val_loss, self.test_loss = (WeightedMean() for _ in range(3))

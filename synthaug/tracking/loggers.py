@@ -75,7 +75,7 @@ def log_arm(folder: Path, loggers: Sequence[Logger], config: Mapping[str, Any], 
 
 
 def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy: Mapping[str, float]) -> None:
-    """Log the confusion matrix and the accuracy per class in W&B.
+    """Log the accuracy per class in W&B, and the confusion matrix where a table of W&B has room for its cells.
 
     Args:
         loggers: open ones.
@@ -86,13 +86,14 @@ def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy
         import wandb
 
         table = wandb.Table(columns=["class", "accuracy"], data=[list(row) for row in class_accuracy.items()])
-        matrix = wandb.plot.confusion_matrix(
-            y_true=predictions.labels.tolist(),
-            preds=predictions.predicted.tolist(),
-            class_names=predictions.classes,
-        )
-        bars = wandb.plot.bar(table, "class", "accuracy", title="test accuracy per class")
-        run.log({"test/confusion_matrix": matrix, "test/class_accuracy": bars})
+        plots = {"test/class_accuracy": wandb.plot.bar(table, "class", "accuracy", title="test accuracy per class")}
+        if len(predictions.classes) ** 2 <= wandb.Table.MAX_ROWS:
+            plots["test/confusion_matrix"] = wandb.plot.confusion_matrix(
+                y_true=predictions.labels.tolist(),
+                preds=predictions.predicted.tolist(),
+                class_names=predictions.classes,
+            )
+        run.log(plots)
 
 
 def close(loggers: Sequence[Logger], failed: bool) -> None:
