@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthaug import locks
 from synthaug.arms import mixing, real_share, smoke_test
 from synthaug.arms.feedback import Round
@@ -16,6 +18,7 @@ from synthaug.arms.real_share import AdaptedImages
 from synthaug.data import fingerprints, fold_split, long_tail, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
+from synthaug.data.places import short_keys
 from synthaug.data.samples import (
     MORE,
     REAL,
@@ -171,8 +174,8 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path, fold: Fold | None = 
 
     with hash_cache(dataset, output_dir) as hashes:
 
-        def read(images: Mapping[str, Path]) -> Any:
-            return fingerprints.fingerprint_into(pixel_store(dataset, output_dir), images)
+        def read(samples: Samples) -> Any:
+            return fingerprints.fingerprint_into(pixel_store(dataset, output_dir), samples)
 
         rest = (refuse, hashes.sha256, drops_conflicts(dataset), read)
         if fold is None:
@@ -233,15 +236,15 @@ def read_real(
     conflicts = list(divided.conflicts)
     if drops_conflicts(dataset):
         all_samples = Samples.joined(real.splits.values())
-        conflicts += [sample.path for sample in label_conflicts(all_samples, lambda key: store.place(key).content)]
+        conflicts += [sample.path for sample in label_conflicts(all_samples, store.contents)]
         real = real.without(conflicts)
     if conflicts:
         what = plural(len(conflicts), "image is", "images are")
         log.warning("%s in more than one class and left out:\n%s", what, bullets([str(path) for path in conflicts]))
     require_every_class(real)
-    require_distinct(real, lambda key: store.place(key).content)
+    require_distinct(real, store.contents)
     for split, samples in real.splits.items():
-        again = repeated(samples, lambda key: store.place(key).content)
+        again = repeated(samples, store.contents)
         if again:
             repeats = plural(len(again), "image repeats", "images repeat")
             log.warning("%s: %s another one of its class:\n%s", split, repeats, bullets(again, limit=3))
@@ -457,17 +460,19 @@ def _sibling_counts(real: RealImages, mix: Mix, debug: bool) -> dict[str, Counts
 
 def _require_foreign(train: Sequence[Sample], splits: Mapping[str, Sequence[Sample]], store: PixelStore) -> None:
     """Raise UserError if synthetic images are copies of real ones: a pool may hold test images."""
-    split_of = {
-        store.place(sample.sha256).content: (split, sample.path)
-        for split, samples in splits.items()
-        for sample in samples
-    }
+    synthetic = Samples(sample for sample in train if sample.origin != REAL)
+    if not synthetic:
+        return
+    contents = store.contents(synthetic)
+    originals: dict[bytes, str] = {}
+    for split, samples in splits.items():
+        of_split = store.contents(samples)
+        for number in np.flatnonzero(np.isin(short_keys(of_split), short_keys(contents))).tolist():
+            originals[of_split[number].tobytes()] = f"{split}: {samples[number].path}"
     copies = [
-        f"{sample.path}  =  {split}: {path}"
-        for sample in train
-        if sample.origin != REAL
-        for split, path in [split_of.get(store.place(sample.sha256).content, ("", Path()))]
-        if split
+        f"{sample.path}  =  {originals[content.tobytes()]}"
+        for sample, content in zip(synthetic, contents, strict=True)
+        if content.tobytes() in originals
     ]
     if copies:
         raise UserError(
@@ -478,7 +483,7 @@ def _require_foreign(train: Sequence[Sample], splits: Mapping[str, Sequence[Samp
 
 def _warn_of_two_labels(synthetic: Sequence[Sample], store: PixelStore) -> None:
     """Warn of synthetic images that are in more than one class: no way out but another pool or other prompts."""
-    conflicts = label_conflicts(synthetic, lambda key: store.place(key).content)
+    conflicts = label_conflicts(synthetic, store.contents)
     if conflicts:
         what = plural(len(conflicts), "synthetic image is", "synthetic images are")
         log.warning("%s in more than one class:\n%s", what, bullets([sample.file for sample in conflicts]))

@@ -231,7 +231,7 @@ def _decode(shift_set: ShiftSet, store: PixelStore, dataset: Mapping[str, Any]) 
     samples = [sample for sample in shift_set.samples if sample.path not in bad]
     conflicts: list[Path] = []
     if build.drops_conflicts(dataset) and shift_set.paired_with != TEST:
-        conflicts = [sample.path for sample in label_conflicts(samples, lambda key: store.place(key).content)]
+        conflicts = [sample.path for sample in label_conflicts(samples, store.contents)]
     for lines, what in (
         ([f"{path}: {reason}" for path, reason in sorted(bad.items())], "left out"),
         (list(map(str, conflicts)), "left out, since their images are in more than one class"),

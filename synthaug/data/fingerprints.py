@@ -4,20 +4,29 @@ Near duplicates are copies that were re-encoded, resized, brightened, flipped, o
 (`registration`); two photographs of one scene are none.
 """
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from synthaug import progress_bar
 from synthaug.data import registration
 from synthaug.data.decoding import try_decode
+from synthaug.data.keyed_rows import KeyedRows
 from synthaug.data.parallel import map_images
 from synthaug.data.pixels import PixelStore, View, content_hash
+from synthaug.data.places import short_keys
 from synthaug.data.registration import Thumbnails
+from synthaug.data.sample_list import Sample, Samples
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +41,12 @@ _MIN_NEAR, _NEARLY_PER_NEAR, _NEARLY = 3, 8, 1.5
 _BLOCK = 4096  # images of an index that are compared at once
 
 
-# File hash → path to file hash → fingerprint, and file hash → reason for the files that are no whole images.
-FingerprintReader = Callable[[Mapping[str, Path]], tuple[dict[str, "Fingerprint"], dict[str, str]]]
+_SHAPE = (registration.SIDE, registration.SIDE, 3)  # of a thumbnail
+_HASH = ("u1", 32)
+_ROW = np.dtype([("key", *_HASH), ("pixels", *_HASH), ("side", "<i4")])
+
+# Returns the fingerprints of images, and file hash → reason for the files that are no whole images.
+FingerprintReader = Callable[[Samples], tuple["FingerprintTable", dict[str, str]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,41 +64,150 @@ class Fingerprint:
     side: int
 
 
-def fingerprint_files(images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[str, str]]:
+class FingerprintTable:
+    """Fingerprints by file hash: 80 bytes an image in memory, and their thumbnails in a file without a name.
+
+    Args:
+        folder: with room for the file; None: that of temporary files.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._table = KeyedRows(_ROW)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # as long as this object
+        weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
+        self._thumbnails: NDArray[np.uint8] | None = None
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __contains__(self, key: str) -> bool:
+        return self._number(key) is not None
+
+    def __getitem__(self, key: str) -> "Fingerprint":
+        number = self._number(key)
+        if number is None:
+            raise KeyError(key)
+        if self._thumbnails is None:
+            self._file.flush()
+            self._thumbnails = np.memmap(self._file, dtype=np.uint8, mode="r", shape=(len(self), *_SHAPE))
+        row = self._table.rows[number]
+        return Fingerprint(row["pixels"].tobytes().hex(), self._thumbnails[number], int(row["side"]))
+
+    def add(self, key: str, item: "Fingerprint") -> None:
+        """Add a fingerprint; called by several threads.
+
+        Args:
+            key: file hash.
+            item: the fingerprint.
+        """
+        digests = (np.frombuffer(bytes.fromhex(text), dtype=np.uint8) for text in (key, item.pixels))
+        with self._lock:
+            self._thumbnails = None
+            self._table.add(int(key[:16], 16), (next(digests), next(digests), item.side))
+            self._file.write(item.thumbnail.tobytes())
+
+    def of(self, samples: Samples) -> "ListedFingerprints":
+        """Return the fingerprints of images, made when they are asked for."""
+        return ListedFingerprints(self, samples)
+
+    def have(self, samples: Samples) -> NDArray[np.bool_]:
+        """Return of which images there is a fingerprint, (N,)."""
+        return self._numbers(samples) >= 0
+
+    def contents(self, samples: Samples) -> NDArray[np.uint8]:
+        """Return the bytes of the pixel hashes of images, (N, 32)."""
+        numbers = self._numbers(samples)
+        if (numbers < 0).any():
+            raise KeyError(samples[int(numbers.argmin())].sha256)
+        return np.asarray(self._table.rows["pixels"][numbers])
+
+    def _numbers(self, samples: Samples) -> NDArray[np.int64]:
+        digests = samples.digests
+        numbers = self._table.find(short_keys(digests))
+        listed = np.flatnonzero(numbers >= 0)
+        differ = listed[(self._table.rows["key"][numbers[listed]] != digests[listed]).any(axis=1)]
+        for index in differ.tolist():
+            number = self._number(digests[index].tobytes().hex())
+            numbers[index] = -1 if number is None else number
+        return numbers
+
+    def _number(self, key: str) -> int | None:
+        rows, wanted = self._table.rows, bytes.fromhex(key)
+        numbers = self._table.numbers(int(key[:16], 16))
+        return next((number for number in numbers if rows["key"][number].tobytes() == wanted), None)
+
+
+class ListedFingerprints(Sequence["Fingerprint"]):
+    """The fingerprints of a list of images.
+
+    Args:
+        prints: in which they are.
+        samples: the images.
+    """
+
+    def __init__(self, prints: FingerprintTable, samples: Samples) -> None:
+        self._prints, self._samples = prints, samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> "Fingerprint":  # type: ignore[override]
+        return self._prints[self._samples[index].sha256]
+
+    def __iter__(self) -> Iterator["Fingerprint"]:
+        return (self._prints[sample.sha256] for sample in self._samples)
+
+
+def fingerprint_files(samples: Iterable[Sample]) -> tuple[FingerprintTable, dict[str, str]]:
     """Compute the fingerprints of image files.
 
     Args:
-        images: file hash → path.
+        samples: the images.
 
     Returns:
-        File hash → fingerprint, and file hash → reason for the files that are no whole images.
+        The fingerprints, and file hash → reason for the files that are no whole images.
     """
-
-    def compute(item: tuple[str, Path]) -> Fingerprint | str:
-        image = try_decode(*item, SHORT_SIDE)
-        return image if isinstance(image, str) else fingerprint(image)
-
-    results = dict(zip(images, map_images(compute, list(images.items()), "comparing"), strict=True))
-    prints = {key: result for key, result in results.items() if not isinstance(result, str)}
-    return prints, {key: result for key, result in results.items() if isinstance(result, str)}
+    prints, bad = FingerprintTable(), dict[str, str]()
+    _fingerprint_files(prints, bad, Samples.of(samples))
+    return prints, bad
 
 
-def fingerprint_into(store: PixelStore, images: Mapping[str, Path]) -> tuple[dict[str, Fingerprint], dict[str, str]]:
+def _fingerprint_files(prints: FingerprintTable, bad: dict[str, str], samples: Samples) -> None:
+    """Add the fingerprints of images, and the reasons why there is none, each once."""
+
+    def compute(sample: Sample) -> str | None:
+        image = try_decode(sample.sha256, sample.path, SHORT_SIDE)
+        if isinstance(image, str):
+            return image
+        prints.add(sample.sha256, fingerprint(image))
+        return None
+
+    _, rows = np.unique(samples.digests, axis=0, return_index=True)
+    distinct = samples.take(np.sort(rows))
+    reasons = map_images(compute, distinct, "comparing")
+    bad |= {sample.sha256: reason for sample, reason in zip(distinct, reasons, strict=True) if reason is not None}
+
+
+def fingerprint_into(store: PixelStore, samples: Samples) -> tuple[FingerprintTable, dict[str, str]]:
     """Compute fingerprints as `fingerprint_files` does, and store the pixels that are decoded for them.
 
     Args:
         store: of pixels.
-        images: file hash → path.
+        samples: the images.
     """
-    prints: dict[str, Fingerprint] = {}
+    store.folder.mkdir(parents=True, exist_ok=True)
+    prints = FingerprintTable(store.folder)
 
     def look(key: str, image: NDArray[np.uint8]) -> None:
-        prints[key] = fingerprint(image)
+        prints.add(key, fingerprint(image))
 
-    bad = store.add(images, View(SHORT_SIDE, look))
-    stored = {key: path for key, path in images.items() if key not in prints and key not in bad}
-    further, unreadable = fingerprint_files(stored) if stored else ({}, {})
-    return prints | further, bad | unreadable
+    bad = store.add_samples(samples, View(SHORT_SIDE, look))
+    further = samples.take(np.flatnonzero(~prints.have(samples)))
+    further = further.where(lambda sample: sample.sha256 not in bad) if bad else further
+    if len(further):
+        _fingerprint_files(prints, bad, further)
+    return prints, bad
 
 
 def fingerprint(image: NDArray[np.uint8]) -> Fingerprint:
@@ -135,7 +257,7 @@ def copies(
     return exact if len(exact) < len(pairs) and resemble_by_nature([*first, *second], only_plain) else pairs
 
 
-def resemble_by_nature(fingerprints: Sequence[Fingerprint], only_plain: bool = False) -> bool:
+def resemble_by_nature(fingerprints: Iterable[Fingerprint], only_plain: bool = False) -> bool:
     """Return whether different pictures of a dataset are so alike that near duplicates are no sign of a copy.
 
     That is so of plain pictures of one kind, such as thick strokes of a few pixels, and shows in two ways. They form
@@ -146,8 +268,7 @@ def resemble_by_nature(fingerprints: Sequence[Fingerprint], only_plain: bool = F
         fingerprints: of real images; of more than `_MOST_COMPARED`, so many.
         only_plain: whether only pictures on a plain ground are looked at: the frames of a film form chains as well.
     """
-    unique = {item.pixels: item for item in fingerprints}
-    chosen = [unique[pixels] for pixels in sorted(unique)[:_MOST_COMPARED]]
+    chosen = _least(fingerprints, _MOST_COMPARED)
     are_plain = _thumbnails(chosen).are_plain
     looked_at = [item for item, is_plain in zip(chosen, are_plain, strict=True) if is_plain or not only_plain]
     pictures = _thumbnails(looked_at)
@@ -167,6 +288,16 @@ def resemble_by_nature(fingerprints: Sequence[Fingerprint], only_plain: bool = F
             "images of the same pixels are taken for copies."
         )
     return is_natural
+
+
+def _least(fingerprints: Iterable[Fingerprint], count: int) -> list[Fingerprint]:
+    """Return different pictures of the least pixel hashes, in their order; few more are held meanwhile."""
+    kept: dict[str, Fingerprint] = {}
+    for item in fingerprints:
+        kept[item.pixels] = item
+        if len(kept) >= 2 * count:
+            kept = {pixels: kept[pixels] for pixels in sorted(kept)[:count]}
+    return [kept[pixels] for pixels in sorted(kept)[:count]]
 
 
 def _count_chained(pairs: Iterable[tuple[int, int]]) -> int:
@@ -253,13 +384,19 @@ def groups_of_lists(lists: Sequence[Sequence[Fingerprint]], near: bool) -> list[
         lists: of images; only within each are copies searched.
         near: whether near duplicates count as copies.
     """
-    grouped = [groups(items, near) for items in lists]
+    grouped = []
+    with progress_bar.bar("grouping", sum(map(len, lists))) if len(lists) > 1 else contextlib.nullcontext() as bar:
+        for items in lists:
+            grouped.append(groups(items, near))
+            if bar is not None:
+                bar.update(len(items))
     joined = near and any(
-        item.pixels != items[label].pixels
+        items[index].pixels != items[label].pixels
         for items, labels in zip(lists, grouped, strict=True)
-        for item, label in zip(items, labels, strict=True)
+        for index, label in enumerate(labels)
+        if index != label
     )
-    if joined and resemble_by_nature([item for items in lists for item in items], only_plain=True):
+    if joined and resemble_by_nature(chain.from_iterable(lists), only_plain=True):
         return [groups(items, near=False) for items in lists]
     return grouped
 

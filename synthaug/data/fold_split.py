@@ -16,18 +16,20 @@ from itertools import starmap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from synthaug import files, locks
 from synthaug.checked_rows import read_checked_rows, write_checked_rows
 from synthaug.data.fingerprints import FingerprintReader, fingerprint_files
 from synthaug.data.folders import Hash
 from synthaug.data.layouts import existing_folders
-from synthaug.data.samples import RealImages, Sample, Samples, scan
+from synthaug.data.samples import RealImages, Samples, scan
 from synthaug.data.split_rule import Fold, Rule, deal, draw
 from synthaug.data.splitting import (
     LEFT_OUT,
     Divided,
+    MembersOfGroups,
     groups_of_copies,
-    members_of_groups,
     read_fingerprints,
     without_conflicts,
 )
@@ -144,11 +146,11 @@ def _number(size: float, samples: Samples) -> float:
 
 
 def _draw_validation(
-    rest: Iterable[Sample], real: RealImages, by_hash: Mapping[str, _Row], images: int, rule: Rule, fold: Fold
+    rest: Samples, real: RealImages, by_hash: Mapping[str, _Row], images: int, rule: Rule, fold: Fold
 ) -> set[tuple[str, str]]:
     """Return (class, group) of the validation images of a fold, which are others in each fold."""
-    rest = list(rest)
-    groups = members_of_groups(rest, real.classes, {sample.path: by_hash[sample.sha256].group for sample in rest})
+    names = b"".join(bytes.fromhex(by_hash[sample.sha256].group) for sample in rest)
+    groups = MembersOfGroups(rest, real.classes, np.frombuffer(names, dtype=np.uint8).reshape(-1, 32))
     return set(draw(groups, Rule(images, images, rule.seed), ["val"], salt=f"\0fold {fold.number} of {fold.count}"))
 
 
@@ -161,10 +163,11 @@ def _deal_first(request: _Request) -> Dealt:
     prints, bad = read_fingerprints(real.train, request.refuse, request.read)
     usable, conflicts = without_conflicts(real, real.train, prints, request.drop_conflicts)
     group_of = groups_of_copies(usable, real.classes, prints, settings["near_duplicates"])
-    dealt = deal(members_of_groups(usable, real.classes, group_of), request.count, settings["seed"])
+    dealt = deal(MembersOfGroups(usable, real.classes, group_of), request.count, settings["seed"])
+    names = {sample.file: group.tobytes().hex() for sample, group in zip(usable, group_of, strict=True)}
     rows = []
     for sample in real.train:
-        group = group_of.get(sample.path, "")
+        group = names.get(sample.file, "")
         place = str(dealt[sample.class_name, group]) if group else LEFT_OUT
         path = Path(os.path.relpath(sample.path, request.root)).as_posix()
         rows.append(_Row(path, sample.class_name, place, sample.sha256, group))

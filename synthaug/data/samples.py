@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthaug import files
 from synthaug.data import checksums
@@ -22,6 +23,7 @@ from synthaug.data.layouts import (
     twins,
     unknown_classes,
 )
+from synthaug.data.places import short_keys
 from synthaug.data.sample_list import REAL as REAL
 from synthaug.data.sample_list import SYNTHETIC as SYNTHETIC
 from synthaug.data.sample_list import Sample as Sample
@@ -30,6 +32,10 @@ from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
 
 log = logging.getLogger(__name__)
+
+# Returns the bytes of the hashes of the pixels of images, (N, 32), as `PixelStore.contents`: a re-saved copy has the
+# same.
+Contents = Callable[[Samples], NDArray[np.uint8]]
 
 SPLITS = ("train", "val", "test")
 MORE = "more"
@@ -145,12 +151,12 @@ def _verify(root: Path, samples: Iterable[Sample]) -> None:
     checksums.verify(root, ((sample.path, sample.sha256) for sample in samples))
 
 
-def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
+def require_distinct(real: RealImages, contents: Contents) -> None:
     """Check that no image is in two splits or in two classes, by content.
 
     Args:
         real: the dataset.
-        content: file hash → hash of its decoded pixels, so that a re-saved copy counts as the same.
+        contents: of its images.
 
     Raises:
         UserError: with the pairs.
@@ -159,7 +165,7 @@ def require_distinct(real: RealImages, content: Callable[[str], str]) -> None:
     names, split_of = list(real.splits), np.repeat(np.arange(len(lists)), [len(samples) for samples in lists])
     everything = Samples.joined(lists)
     splits, classes = [], []
-    for first, again in _repeats(everything, content):
+    for first, again in _repeats(contents(everything)):
         old, new = everything[first], everything[again]
         if split_of[first] != split_of[again]:
             splits.append(f"{names[split_of[first]]}: {old.path}  =  {names[split_of[again]]}: {new.path}")
@@ -182,34 +188,30 @@ def _remedy(conflicts: Sequence[str]) -> str:
     return f"Remove one of each pair{drop}; then run the same command again."
 
 
-def label_conflicts(samples: Iterable[Sample], content: Callable[[str], str]) -> list[Sample]:
+def label_conflicts(samples: Iterable[Sample], contents: Contents) -> list[Sample]:
     """Return the images whose pixels are in more than one class.
 
     Args:
         samples: of all splits.
-        content: file hash → hash of its decoded pixels.
+        contents: of these images.
     """
     listed = Samples.of(samples)
+    repeats = list(_repeats(contents(listed)))
     classes: dict[int, set[str]] = {}
-    for first, again in _repeats(listed, content):
+    for first, again in repeats:
         classes.setdefault(first, {listed[first].class_name}).add(listed[again].class_name)
     conflicts = {first for first, names in classes.items() if len(names) > 1}
-    members = {again for first, again in _repeats(listed, content) if first in conflicts} if conflicts else set()
+    members = {again for first, again in repeats if first in conflicts}
     return [listed[number] for number in sorted(conflicts | members)]
 
 
-def _repeats(samples: Samples, content: Callable[[str], str]) -> Iterator[tuple[int, int]]:
-    """Yield (first, again) for each sample whose pixels an earlier one has: the numbers of the first such, and its own.
-
-    Args:
-        samples: the images.
-        content: file hash → hash of its decoded pixels.
-    """
-    short = np.fromiter((int(content(sample.sha256)[:16], 16) for sample in samples), np.uint64, len(samples))
+def _repeats(contents: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+    """Yield (first, again) for each image whose pixels an earlier one has: numbers of the first such and of itself."""
+    short = short_keys(contents)
     ordered = np.sort(short)
-    firsts: dict[str, int] = {}
+    firsts: dict[bytes, int] = {}
     for number in np.flatnonzero(np.isin(short, ordered[1:][ordered[1:] == ordered[:-1]])).tolist():
-        first = firsts.setdefault(content(samples[number].sha256), number)
+        first = firsts.setdefault(contents[number].tobytes(), number)
         if first != number:
             yield first, number
 
@@ -239,15 +241,15 @@ def per_class(samples: Iterable[Sample], classes: Sequence[str]) -> dict[str, Sa
     return {name: listed.take(rows.get(name, [])) for name in classes}
 
 
-def repeated(samples: Iterable[Sample], content: Callable[[str], str]) -> list[str]:
+def repeated(samples: Iterable[Sample], contents: Contents) -> list[str]:
     """Return a line for each sample that repeats an earlier one.
 
     Args:
         samples: of one split.
-        content: file hash → hash of its decoded pixels.
+        contents: of these images.
     """
     listed = Samples.of(samples)
-    pairs = ((listed[first].path, listed[again].path) for first, again in _repeats(listed, content))
+    pairs = ((listed[first].path, listed[again].path) for first, again in _repeats(contents(listed)))
     return [f"{first}  =  {path}" for first, path in pairs if path != first]
 
 

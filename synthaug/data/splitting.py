@@ -12,18 +12,23 @@ import importlib.metadata
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import starmap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from synthaug import files, locks
-from synthaug.checked_rows import read_checked_rows, write_checked_rows
+from synthaug.checked_rows import checked_rows, read_checked_rows, write_checked_rows
 from synthaug.data import fingerprints
-from synthaug.data.fingerprints import Fingerprint, FingerprintReader
+from synthaug.data.fingerprints import FingerprintReader, FingerprintTable
 from synthaug.data.folders import Hash, class_files, class_folders
+from synthaug.data.keyed_rows import KeyedRows
 from synthaug.data.layouts import existing_folders, layout_problems
+from synthaug.data.places import short_keys
 from synthaug.data.samples import (
     RealImages,
     Sample,
@@ -76,6 +81,37 @@ class _Row:
 
 
 _HEADER = ("path", "class", "split", "sha256", "group", "pixels")
+_SPLITS = ("train", "val", "test", LEFT_OUT)
+_NOWHERE = -1  # of images that are not in the record
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Images that are to be split, and how; see `divide`."""
+
+    root: Path
+    real: RealImages
+    rule: Rule
+    drawn: Sequence[str]
+    folder: Path
+    refuse: Callable[[Mapping[Path, str]], None]
+    drop_conflicts: bool
+    read: FingerprintReader
+
+
+@dataclass(frozen=True)
+class _Assigned:
+    """What became of the images.
+
+    Attributes:
+        splits: place in `_SPLITS` of each, (N,), or `_NOWHERE`.
+        bad: file → why it is no whole image.
+        conflicts: files left out since their pixels are in two classes.
+    """
+
+    splits: NDArray[np.int8]
+    bad: dict[Path, str] = field(default_factory=dict)
+    conflicts: list[Path] = field(default_factory=list)
 
 
 def divide(
@@ -110,15 +146,13 @@ def divide(
     folder.mkdir(parents=True, exist_ok=True)
     with locks.exclusive(folder / ".lock", f"splits the images of {root}"):
         remove_unfinished(folder)
-        if (folder / IMAGES).is_file():
-            rows, bad, conflicts = _update(root, real, rule, drawn, folder, refuse, drop_conflicts, read)
-        else:
-            rows, bad, conflicts = _draw_first(root, real, rule, drawn, folder, refuse, drop_conflicts, read)
-    split_of = {row.sha256: row.split for row in rows}
+        request = _Request(root, real, rule, drawn, folder, refuse, drop_conflicts, read)
+        is_drawn = (folder / IMAGES).is_file()
+        assigned = (_unchanged(request) or _update(request)) if is_drawn else _draw_first(request)
     listed = Samples.of(real.train)
-    lists = {name: listed.where(lambda s, name=name: split_of.get(s.sha256) == name) for name in ("train", *drawn)}  # type: ignore[misc]
-    copies = [sample.path for sample in real.train if split_of.get(sample.sha256) == LEFT_OUT]
-    return Divided(RealImages(real.classes, **{**real.splits, **lists}), bad, copies, conflicts)
+    lists = {name: listed.take(np.flatnonzero(assigned.splits == _SPLITS.index(name))) for name in ("train", *drawn)}
+    copies = [sample.path for sample in listed.take(np.flatnonzero(assigned.splits == _SPLITS.index(LEFT_OUT)))]
+    return Divided(RealImages(real.classes, **{**real.splits, **lists}), assigned.bad, copies, assigned.conflicts)
 
 
 def redraw_validation(real: RealImages, seed: int) -> RealImages:
@@ -179,31 +213,26 @@ def count_test(root: Path, split_folders: Mapping[str, str], share: float) -> tu
 # --- the first time --------------------------------------------------------------------------------
 
 
-def _draw_first(
-    root: Path,
-    real: RealImages,
-    rule: Rule,
-    drawn: Sequence[str],
-    folder: Path,
-    refuse: Callable[[Mapping[Path, str]], None],
-    drop_conflicts: bool,
-    read: FingerprintReader,
-) -> tuple[list[_Row], dict[Path, str], list[Path]]:
+def _draw_first(request: _Request) -> _Assigned:
     """Draw the split and record it."""
-    prints, bad = read_fingerprints(real.train, refuse, read)
-    usable, conflicts = without_conflicts(real, real.train, prints, drop_conflicts)
-    group_of = groups_of_copies(usable, real.classes, prints, rule.near_duplicates)
-    groups = members_of_groups(usable, real.classes, group_of)
-    chosen = draw(groups, rule, drawn)
-    rows = [
-        _row(root, sample, chosen.get((sample.class_name, group), "train"), group, prints[sample.sha256].pixels)
-        for sample in usable
-        for group in [group_of[sample.path]]
-    ]
-    sizes = Counter((row.split, row.class_name) for row in rows)
+    root, real, folder, drawn = request.root, request.real, request.folder, request.drawn
+    prints, bad = read_fingerprints(real.train, request.refuse, request.read)
+    usable, conflicts = without_conflicts(real, real.train, prints, request.drop_conflicts)
+    group_of = groups_of_copies(usable, real.classes, prints, request.rule.near_duplicates)
+    groups = MembersOfGroups(usable, real.classes, group_of)
+    chosen = draw(groups, request.rule, drawn)
+
+    def rows() -> Iterator[_Row]:  # again and again: a million of them take a gigabyte
+        pixels = prints.contents(usable)
+        for sample, group, content in zip(usable, group_of, pixels, strict=True):
+            name = group.tobytes().hex()
+            split = chosen.get((sample.class_name, name), "train")
+            yield _row(root, sample, split, name, content.tobytes().hex())
+
+    sizes = Counter((row.split, row.class_name) for row in rows())
     counts = {split: {name: sizes[split, name] for name in real.classes} for split in ("train", *drawn)}
     copies = _count_copies(groups)
-    frozen = _frozen(rows)
+    frozen = _frozen(rows())
     if (folder / RULE).is_file() and read_json(folder / RULE).get(FROZEN) not in (None, frozen):
         raise UserError(
             f"{folder / IMAGES} is gone, and the images have changed since they were split: bring it back from a copy, "
@@ -213,7 +242,7 @@ def _draw_first(
         folder / RULE,
         {
             "format": FORMAT,
-            **_rule_settings(rule, drawn),
+            **_rule_settings(request.rule, drawn),
             "rule": IN_WORDS,
             "counts": counts,
             "copies": copies,
@@ -221,52 +250,88 @@ def _draw_first(
             "versions": {name: importlib.metadata.version(name) for name in ("pillow", "numpy", "scipy")},
         },
     )
-    _write(folder, rows)
+    _write(folder, rows())
     listed = ", ".join(f"{sum(by_class.values())} {split}" for split, by_class in counts.items())
     log.warning("%s: its images were split for good: %s (see %s)", root, listed, folder / IMAGES)
     if copies["groups"]:
         what = f"{copies['images']} images are copies of one another"
         log.warning("%s: %s, in %s that stay together", root, what, plural(copies["groups"], "group"))
-    return rows, bad, conflicts
+    return _Assigned(_splits_of(real.train, ((row.sha256, row.split) for row in rows())), bad, conflicts)
+
+
+def _splits_of(samples: Sequence[Sample], splits: Iterable[tuple[str, str]]) -> NDArray[np.int8]:
+    """Return the place in `_SPLITS` of each image, (N,), or `_NOWHERE`.
+
+    Args:
+        samples: the images.
+        splits: file hash and split of images; of equal hashes the last one counts.
+    """
+    table = KeyedRows(np.dtype([("key", "u1", 32), ("split", "i1")]))
+    for key, split in splits:
+        digest = bytes.fromhex(key)
+        table.add(int(key[:16], 16), (np.frombuffer(digest, dtype=np.uint8), _SPLITS.index(split)))
+    codes = np.full(len(samples), _NOWHERE, dtype=np.int8)
+    digests = Samples.of(samples).digests
+    numbers = table.find(short_keys(digests))
+    for index in np.flatnonzero(numbers >= 0).tolist():
+        if (table.rows["key"][numbers[index]] == digests[index]).all():
+            codes[index] = table.rows["split"][numbers[index]]
+    return codes
 
 
 def groups_of_copies(
-    samples: Iterable[Sample], classes: Sequence[str], prints: Mapping[str, Fingerprint], near_duplicates: bool
-) -> dict[Path, str]:
+    samples: Samples, classes: Sequence[str], prints: FingerprintTable, near_duplicates: bool
+) -> NDArray[np.uint8]:
     """Return the group of each image, named by the least pixel hash in it: an image and its copies within the class.
 
     Args:
         samples: the images.
         classes: names.
-        prints: fingerprints, by file hash.
+        prints: their fingerprints.
         near_duplicates: whether copies that were changed a little count.
+
+    Returns:
+        The bytes of the hashes, (N, 32).
     """
-    group_of: dict[Path, str] = {}
-    by_class = list(per_class(samples, classes).values())
-    lists = [[prints[sample.sha256] for sample in of_class] for of_class in by_class]
-    for of_class, labels in zip(by_class, fingerprints.groups_of_lists(lists, near_duplicates), strict=True):
-        least: dict[int, str] = {}
-        for label, sample in zip(labels, of_class, strict=True):
-            pixels = prints[sample.sha256].pixels
+    rows_of_classes = samples.rows_of_classes
+    by_class = [rows_of_classes[name] for name in classes if name in rows_of_classes]
+    contents = prints.contents(samples)
+    named = np.empty_like(contents)
+    lists = [prints.of(samples.take(rows)) for rows in by_class]
+    for rows, labels in zip(by_class, fingerprints.groups_of_lists(lists, near_duplicates), strict=True):
+        least: dict[int, bytes] = {}
+        for label, row in zip(labels, rows.tolist(), strict=True):
+            pixels = contents[row].tobytes()
             least[label] = min(least.get(label, pixels), pixels)
-        group_of |= {sample.path: least[label] for label, sample in zip(labels, of_class, strict=True)}
-    return group_of
+        for label, row in zip(labels, rows.tolist(), strict=True):
+            named[row] = np.frombuffer(least[label], dtype=np.uint8)
+    return named
 
 
-def members_of_groups(
-    samples: Iterable[Sample], classes: Sequence[str], group_of: Mapping[Path, str]
-) -> dict[str, dict[str, list[str]]]:
-    """Return class → group → paths of its images.
+class MembersOfGroups(Mapping[str, dict[str, list[str]]]):
+    """Class → group → files of its images, made for one class at a time.
 
     Args:
         samples: the images.
         classes: names.
         group_of: from `groups_of_copies`.
     """
-    groups: dict[str, dict[str, list[str]]] = {name: {} for name in classes}
-    for sample in samples:
-        groups[sample.class_name].setdefault(group_of[sample.path], []).append(sample.file)
-    return groups
+
+    def __init__(self, samples: Samples, classes: Sequence[str], group_of: NDArray[np.uint8]) -> None:
+        self._samples, self._classes, self._group_of = samples, list(classes), group_of
+        self._rows = samples.rows_of_classes
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __getitem__(self, name: str) -> dict[str, list[str]]:
+        groups: dict[str, list[str]] = {}
+        for row in self._rows.get(name, np.empty(0, dtype=np.int64)).tolist():
+            groups.setdefault(self._group_of[row].tobytes().hex(), []).append(self._samples[row].file)
+        return groups
 
 
 def _count_copies(groups: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, int]:
@@ -278,31 +343,51 @@ def _count_copies(groups: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str
 # --- from then on ----------------------------------------------------------------------------------
 
 
-def _update(
-    root: Path,
-    real: RealImages,
-    rule: Rule,
-    drawn: Sequence[str],
-    folder: Path,
-    refuse: Callable[[Mapping[Path, str]], None],
-    drop_conflicts: bool,
-    read: FingerprintReader,
-) -> tuple[list[_Row], dict[Path, str], list[Path]]:
+def _unchanged(request: _Request) -> _Assigned | None:
+    """Return the split as it was recorded, if the folder has these images at these places and no others.
+
+    The record is read row by row beside the list of images: held as a whole, a million rows take a gigabyte.
+    """
+    folder, samples = request.folder, request.real.train
+    damaged: list[int] = []
+    codes = np.full(len(samples), _NOWHERE, dtype=np.int8)
+    unseen: set[tuple[str, str]] = set()
+    rows = checked_rows(folder / IMAGES, _HEADER, damaged)
+    start = _start(request.root)
+    for number, (sample, cells) in enumerate(zip(samples, rows, strict=False)):
+        path, class_name, split, sha256 = cells[:4]
+        if (sample.sha256, sample.class_name, sample.file) != (sha256, class_name, start + path):
+            return None
+        codes[number] = _SPLITS.index(split)
+        if split in ("val", "test"):
+            unseen.add((split, sha256))
+    if next(rows, None) is not None or damaged or (codes == _NOWHERE).any():
+        return None
+    written = read_json(folder / RULE) if (folder / RULE).is_file() else {}
+    if written.get(FROZEN) != _digest(unseen):
+        return None
+    _require_same_rule(folder, written, request.rule, request.drawn)
+    return _Assigned(codes)
+
+
+def _update(request: _Request) -> _Assigned:
     """Return the split as it was recorded, with the images that are new since."""
+    root, real, folder = request.root, request.real, request.folder
     recorded = _read(folder)
     written = read_json(folder / RULE) if (folder / RULE).is_file() else {}
     if written.get(FROZEN) != _frozen(recorded):
         raise _damaged(folder, "images are missing that were drawn" if written else f"{RULE} is gone")
-    _require_same_rule(folder, written, rule, drawn)
+    _require_same_rule(folder, written, request.rule, request.drawn)
     _require_present(root, real.train, recorded, folder)
     by_hash = {row.sha256: row for row in recorded}
-    new = [sample for sample in real.train if sample.sha256 not in by_hash]
-    prints, bad = read_fingerprints(new, refuse, read)
-    joining, conflicts = without_conflicts(real, new, prints, drop_conflicts)
-    unseen = [s for s in real.train if s.sha256 in by_hash and by_hash[s.sha256].split in ("val", "test")]
-    near = _near_unseen(joining, unseen, prints) if rule.near_duplicates else {}
+    listed = Samples.of(real.train)
+    new = listed.where(lambda sample: sample.sha256 not in by_hash)
+    prints, bad = read_fingerprints(new, request.refuse, request.read)
+    joining, conflicts = without_conflicts(real, new, prints, request.drop_conflicts)
+    unseen = listed.where(lambda sample: sample.sha256 in by_hash and by_hash[sample.sha256].split in ("val", "test"))
+    near = _near_unseen(joining, unseen, prints) if request.rule.near_duplicates else {}
     by_hash |= {row.sha256: row for row in _join(root, joining, prints, recorded, near)}
-    present = [sample for sample in real.train if sample.sha256 in by_hash]
+    present = [sample for sample in listed if sample.sha256 in by_hash]
     rows = [_moved(root, sample, by_hash[sample.sha256]) for sample in present]
     hashes = {row.sha256 for row in rows}
     rows += [row for row in recorded if row.sha256 not in hashes]  # missing training images may come back
@@ -312,7 +397,7 @@ def _update(
     if joined:
         what = plural(joined, "new image joins", "new images join")
         log.warning("%s: %s the training images (see %s)", root, what, folder / IMAGES)
-    return rows, bad, conflicts
+    return _Assigned(_splits_of(listed, ((row.sha256, row.split) for row in rows)), bad, conflicts)
 
 
 def _require_same_rule(folder: Path, recorded: Mapping[str, Any], rule: Rule, drawn: Sequence[str]) -> None:
@@ -349,38 +434,31 @@ def _require_present(root: Path, samples: Iterable[Sample], recorded: Sequence[_
         )
 
 
-def _near_unseen(
-    new: Sequence[Sample], unseen: Sequence[Sample], prints: Mapping[str, Fingerprint]
-) -> dict[str, set[str]]:
+def _near_unseen(new: Samples, unseen: Samples, prints: FingerprintTable) -> dict[str, set[str]]:
     """Return file hash of each new image → those of the validation and test images of its class that it copies."""
     near: dict[str, set[str]] = {}
-    names = {sample.class_name for sample in new}
-    recorded, _ = fingerprints.fingerprint_files({s.sha256: s.path for s in unseen if s.class_name in names})
-    for name in sorted(names):
-        samples = [sample for sample in new if sample.class_name == name]
-        others = [sample for sample in unseen if sample.class_name == name and sample.sha256 in recorded]
-        pairs = fingerprints.copies(
-            [prints[sample.sha256] for sample in samples], [recorded[sample.sha256] for sample in others], True
-        )
-        for i, j in pairs:
+    rows_of_new, rows_of_unseen = new.rows_of_classes, unseen.rows_of_classes
+    for name in sorted(rows_of_new.keys() & rows_of_unseen.keys()):
+        samples, others = new.take(rows_of_new[name]), unseen.take(rows_of_unseen[name])
+        recorded, _ = fingerprints.fingerprint_files(others)
+        others = others.take(np.flatnonzero(recorded.have(others)))
+        for i, j in fingerprints.copies(prints.of(samples), recorded.of(others), True):
             near.setdefault(samples[i].sha256, set()).add(others[j].sha256)
     return near
 
 
 def _join(
-    root: Path,
-    new: Sequence[Sample],
-    prints: Mapping[str, Fingerprint],
-    recorded: Sequence[_Row],
-    near: Mapping[str, set[str]],
+    root: Path, new: Samples, prints: FingerprintTable, recorded: Sequence[_Row], near: Mapping[str, set[str]]
 ) -> list[_Row]:
     """Return rows of new images: for training, or left out as copies of validation and test images."""
     by_pixels = {row.pixels: row for row in sorted(recorded, key=lambda row: row.split in ("val", "test"))}
+    copied = set().union(*near.values())
+    copied_rows = [row for row in recorded if row.sha256 in copied]
     rows = []
     for sample in new:
         pixels, copies = prints[sample.sha256].pixels, near.get(sample.sha256, set())
         same = by_pixels.get(pixels)
-        alike = [row for row in recorded if row.sha256 in copies] if copies else []
+        alike = [row for row in copied_rows if row.sha256 in copies] if copies else []
         alike += [same] if same and same.class_name == sample.class_name else []
         unseen = any(row.split in ("val", "test", LEFT_OUT) for row in alike)
         group = alike[0].group if alike else pixels
@@ -397,42 +475,43 @@ def _moved(root: Path, sample: Sample, row: _Row) -> _Row:
 
 
 def read_fingerprints(
-    samples: Iterable[Sample], refuse: Callable[[Mapping[Path, str]], None], read: FingerprintReader
-) -> tuple[dict[str, Fingerprint], dict[Path, str]]:
-    """Return file hash → fingerprint of the images, and file → reason for those that are none and may be left out.
+    samples: Sequence[Sample], refuse: Callable[[Mapping[Path, str]], None], read: FingerprintReader
+) -> tuple[FingerprintTable, dict[Path, str]]:
+    """Return the fingerprints of images, and file → reason for those that are none and may be left out.
 
     Args:
         samples: the images.
         refuse: called with the reasons; raises where files may not be left out.
         read: computes fingerprints.
     """
-    samples = list(samples)
     if not samples:
-        return {}, {}
-    prints, reasons = read({sample.sha256: sample.path for sample in samples})
-    bad = {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons}
+        return FingerprintTable(), {}
+    prints, reasons = read(Samples.of(samples))
+    bad = {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons} if reasons else {}
     refuse(bad)
     return prints, bad
 
 
 def without_conflicts(
-    real: RealImages, samples: Iterable[Sample], prints: Mapping[str, Fingerprint], drop: bool
-) -> tuple[list[Sample], list[Path]]:
+    real: RealImages, samples: Sequence[Sample], prints: FingerprintTable, drop: bool
+) -> tuple[Samples, list[Path]]:
     """Return the images that can be used, and the files that are left out since their pixels are in two classes.
 
     Args:
         real: the dataset.
         samples: of it, those that are looked at.
-        prints: fingerprints of whole images, by file hash.
+        prints: fingerprints of whole images.
         drop: whether images in two classes are left out.
 
     Raises:
         UserError: images in two classes that are not to be left out.
     """
-    usable = [sample for sample in samples if sample.sha256 in prints]
-    dropped = {sample.path for sample in label_conflicts(usable, lambda key: prints[key].pixels)} if drop else set()
-    usable = [sample for sample in usable if sample.path not in dropped]
-    require_distinct(RealImages(real.classes, usable, [], []), lambda key: prints[key].pixels)
+    listed = Samples.of(samples)
+    usable = listed.take(np.flatnonzero(prints.have(listed)))
+    dropped = {sample.path for sample in label_conflicts(usable, prints.contents)} if drop else set()
+    if dropped:
+        usable = usable.where(lambda sample: sample.path not in dropped)
+    require_distinct(RealImages(real.classes, usable, [], []), prints.contents)
     return usable, sorted(dropped)
 
 
@@ -443,8 +522,14 @@ def _rule_settings(rule: Rule, drawn: Sequence[str]) -> dict[str, Any]:
 
 
 def _row(root: Path, sample: Sample, split: str, group: str, pixels: str) -> _Row:
-    path = Path(os.path.relpath(sample.path, root)).as_posix()
+    file, start = sample.file, _start(root)
+    path = file[len(start) :] if file.startswith(start) else Path(os.path.relpath(sample.path, root)).as_posix()
     return _Row(path, sample.class_name, split, sample.sha256, group, pixels)
+
+
+def _start(root: Path) -> str:
+    """Return how the names of files below a folder begin."""
+    return "" if root == Path() else f"{root}/"
 
 
 def _write(folder: Path, rows: Iterable[_Row]) -> None:
@@ -460,8 +545,11 @@ def _read(folder: Path) -> list[_Row]:
 
 def _frozen(rows: Iterable[_Row]) -> str:
     """Return a digest of the validation and test images, which stay as they were drawn."""
-    unseen = sorted({(row.split, row.sha256) for row in rows if row.split in ("val", "test")})
-    return hashlib.sha256(repr(unseen).encode()).hexdigest()
+    return _digest({(row.split, row.sha256) for row in rows if row.split in ("val", "test")})
+
+
+def _digest(unseen: Iterable[tuple[str, str]]) -> str:
+    return hashlib.sha256(repr(sorted(unseen)).encode()).hexdigest()
 
 
 def _damaged(folder: Path, place: str) -> UserError:

@@ -28,6 +28,7 @@ from synthaug.data.fingerprints import (
     perceptual_hash,
     resemble_by_nature,
 )
+from synthaug.data.sample_list import REAL, Sample
 from synthaug.data.sources.digits import write_digits
 from tests.factories.images import image
 from tests.factories.origins import picture
@@ -301,9 +302,18 @@ def test_the_same_pixels_in_another_format_have_the_same_fingerprint(tmp_path: P
     (tmp_path / "c.png").write_bytes(b"no image")
     paths = [tmp_path / name for name in ("a.png", "b.bmp", "c.png")]
     keys = [files.sha256(path) for path in paths]
-    actual, bad = fingerprint_files(dict(zip(keys, paths, strict=True)))
+    listed = [Sample(path, 0, "a", REAL, key) for path, key in zip([*paths, paths[0]], [*keys, keys[0]], strict=True)]
+    actual, bad = fingerprint_files(listed)
+    assert len(actual) == 2
     assert actual[keys[0]].pixels == actual[keys[1]].pixels
     assert list(bad) == [keys[2]]
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(1, 8))
+def test_the_least_pictures_are_those_of_all_sorted(numbers: list[int], count: int) -> None:
+    prints = [Fingerprint(f"{number:064x}", np.zeros((0,), dtype=np.uint8), 1) for number in numbers]
+    least = [item.pixels for item in fingerprints._least(iter(prints), count)]
+    assert least == sorted({item.pixels for item in prints})[:count]
 
 
 def test_the_shape_belongs_to_the_pixels() -> None:
@@ -316,7 +326,7 @@ def test_prints_are_of_the_short_side_that_tells_photographs_apart(tmp_path: Pat
     for name, side in (("large", 600), ("small", 200)):
         image(1, (side, side)).save(tmp_path / f"{name}.png")
         key = files.sha256(tmp_path / f"{name}.png")
-        actual, _ = fingerprint_files({key: tmp_path / f"{name}.png"})
+        actual, _ = fingerprint_files([Sample(tmp_path / f"{name}.png", 0, "a", REAL, key)])
         expected = fingerprint(decode(tmp_path / f"{name}.png", 256))
         assert (actual[key].pixels, actual[key].side) == (expected.pixels, min(side, 256))
         assert np.array_equal(actual[key].thumbnail, expected.thumbnail)

@@ -114,7 +114,7 @@ def test_copies_are_in_one_fold_whatever_their_folder(tmp_path: Path) -> None:
     for real in all_folds(root):
         places = {split for split, listed in real.splits.items() for item in listed if item.path.stem == "copy"}
         assert len(places) == 1
-        require_distinct(real, str)
+        require_distinct(real, lambda samples: samples.digests)
 
 
 def test_a_moved_image_keeps_its_fold_and_a_changed_set_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import (
     REAL,
     RealImages,
+    Samples,
     per_class,
     repeated,
     require_distinct,
@@ -37,7 +38,7 @@ def require_distinct_pixels(root: Path) -> None:
     real = scan(root, SPLIT_FOLDERS)
     store = PixelStore(root.parent / "pixels", 32)
     assert not store.add({s.sha256: s.path for samples in real.splits.values() for s in samples})
-    require_distinct(real, lambda key: store.place(key).content)
+    require_distinct(real, store.contents)
 
 
 def test_every_image_is_listed_with_its_label_origin_and_hash(tmp_path: Path) -> None:
@@ -328,11 +329,10 @@ def test_the_same_pixels_twice_in_one_class_and_split_are_allowed_and_listed(tmp
         original.save(root / "train/cat/and again.bmp")
     require_distinct_pixels(root)
     samples = scan(root, SPLIT_FOLDERS).train
-    content = {s.sha256: s.sha256 for s in samples} | {
-        files.sha256(root / "train/cat/and again.bmp"): files.sha256(first)
-    }
+    contents = Samples.of(samples).digests
+    contents[[s.name == "and again.bmp" for s in samples]] = bytearray.fromhex(files.sha256(first))
     again = [f"{first}  =  {root / 'train/cat' / name}" for name in ("again.png", "and again.bmp")]
-    assert repeated(samples, content.__getitem__) == again
+    assert repeated(samples, lambda _: contents) == again
 
 
 # --- small parts -------------------------------------------------------------------------------------

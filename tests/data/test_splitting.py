@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import io
 import logging
 import math
 import shutil
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from synthaug.data import splitting
 from synthaug.data.samples import RealImages, scan
 from synthaug.data.split_rule import Rule, apportion, draw
 from synthaug.data.splitting import IMAGES, RULE, Divided, count_test, divide, redraw_validation
@@ -28,6 +30,12 @@ FIFTH = Rule(0.2, 0.2)
 
 def divided(root: Path, rule: Rule | None = FIFTH, refuse: Callable[[Mapping[Path, str]], None] = stop) -> Divided:
     return divide(root, SPLIT_FOLDERS, rule, root.parent / "splits", refuse)
+
+
+def image_bytes(seed: int) -> bytes:
+    stream = io.BytesIO()
+    image(seed).save(stream, "png")
+    return stream.getvalue()
 
 
 def refusal(root: Path, rule: Rule | None = FIFTH) -> str:
@@ -50,6 +58,47 @@ def sizes(real: RealImages) -> dict[str, dict[str, int]]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_flat(tmp_path / "photos", {"cat": 10, "dog": 20})
+
+
+# --- in bounded memory --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "is_unchanged"),
+    [
+        (lambda root: None, True),
+        (lambda root: (root / "cat" / "new.png").write_bytes(image_bytes(77)), False),
+        (lambda root: next(iter(sorted((root / "cat").iterdir()))).rename(root / "cat" / "zz.png"), False),
+    ],
+)
+def test_a_record_read_beside_the_images_says_what_the_whole_record_says(
+    root: Path, change: Callable[[Path], object], is_unchanged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    divided(root)
+    change(root)
+    copy = root.parent / "copy" / "splits"
+    shutil.copytree(root.parent / "splits", copy)
+    passes: list[bool] = []
+
+    def counted(request: splitting._Request) -> splitting._Assigned | None:
+        passes.append((assigned := unchanged(request)) is not None)
+        return assigned
+
+    unchanged = splitting._unchanged
+    monkeypatch.setattr(splitting, "_unchanged", counted)
+    quick = divided(root)
+    monkeypatch.setattr(splitting, "_unchanged", lambda request: None)
+    whole = divide(root, SPLIT_FOLDERS, FIFTH, copy, stop)
+    assert passes == [is_unchanged]
+    assert quick == whole
+    assert {split: list(samples) for split, samples in quick.real.splits.items()}["train"]
+
+
+def test_a_damaged_row_is_not_taken_for_an_unchanged_one(root: Path) -> None:
+    divided(root)
+    record = root.parent / "splits" / IMAGES
+    record.write_bytes(record.read_bytes().replace(b",test,", b",val,", 1))
+    assert "damaged" in refusal(root)
 
 
 # --- counted before it is drawn -----------------------------------------------------------------------
