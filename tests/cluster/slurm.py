@@ -59,6 +59,7 @@ def running_slurm(folder: Path, environment: Mapping[str, str], cpus: int) -> It
         **dict.fromkeys(("SlurmUser", "SlurmdUser"), "root"),
         "AuthType": "auth/none",
         "CredType": "cred/none",
+        "AuthInfo": "cred_expire=5",  # seconds that a job waits which is queued again; two minutes by default
         "SlurmctldPort": str(controller),
         "SlurmdPort": str(node),
         "CommunicationParameters": "NoInAddrAny,NoCtldInAddrAny",
