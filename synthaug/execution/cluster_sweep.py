@@ -72,7 +72,7 @@ def run_in_cluster(
 ) -> None:
     """Bring runs to their end in a cluster; each failure is recorded, and the others go on.
 
-    Ends the command with code 130 on Ctrl-C.
+    Where a signal stops the command, the queue decides what becomes of the runs.
 
     Args:
         session: of the command.
@@ -98,7 +98,7 @@ def run_in_cluster(
         display.close()
         if queue is not None:
             log.warning("%s", queue.leave())
-        sys.exit(130)
+        raise
     finally:
         display.close()
         if queue is not None:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from synthaug import locks, progress_bar
+from synthaug import locks, progress_bar, signals
 from synthaug.config.job import Job
 from synthaug.environment import hidden
 from synthaug.errors import UserError
@@ -52,8 +52,8 @@ class StoppedError(Exception):
         number: of the signal.
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
         self.number = number
 
 
@@ -62,7 +62,7 @@ def bring_to_end(frozen: FrozenRun, log_file: Path | None = None) -> Outcome:
 
     Args:
         frozen: where it stands.
-        log_file: gets its log; None: the output of this process is its log, and signals of the cluster end the run.
+        log_file: gets its log; None: the output of this process is its log.
 
     Raises:
         StoppedError: a signal came first.
@@ -70,20 +70,16 @@ def bring_to_end(frozen: FrozenRun, log_file: Path | None = None) -> Outcome:
     collector = _Collector()
     _log_to(collector, log_file)
     progress_bar.report_to(_StepLog().note)
-    signals: list[int] = []
-    if log_file is None:
-        _interrupt_on_signals(signals)
-    try:
-        session, job = frozen_runs.thaw(frozen)
-    except UserError as error:
-        logging.getLogger(__name__).error("%s", error)
-        return Outcome(failed=True, reason=str(error))
-    try:
-        with tolerant_output():
-            _execute(frozen, session, job)
-    except (KeyboardInterrupt, SystemExit) as error:
-        number = signals[0] if signals else signal.SIGINT
-        raise StoppedError(number) from error
+    with signals.listening():
+        try:
+            session, job = frozen_runs.thaw(frozen)
+            with tolerant_output():
+                _execute(frozen, session, job)
+        except UserError as error:
+            logging.getLogger(__name__).error("%s", error)
+            return Outcome(failed=True, reason=str(error))
+        except (KeyboardInterrupt, SystemExit) as error:
+            raise StoppedError(signals.received() or signal.SIGINT) from error
     return Outcome(bool(session.failed), collector.records, sorted(session.announced))
 
 
@@ -107,18 +103,6 @@ def _log_to(collector: "_Collector", file: Path | None) -> None:
     logging.root.setLevel(logging.INFO)
     for name in ("hydra", "httpx", "httpx2", "matplotlib"):  # as in `conf/config.yaml`
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _interrupt_on_signals(signals: list[int]) -> None:
-    """Have signals end the run as Ctrl-C does; the first is noted."""
-
-    def interrupt(number: int, frame: object) -> None:
-        signals.append(number)
-        if len(signals) == 1:  # another one would interrupt the end itself
-            raise KeyboardInterrupt
-
-    for number in (*WARNINGS, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, interrupt)
 
 
 class _Collector(logging.Handler):

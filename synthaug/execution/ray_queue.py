@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 
+from synthaug import signals
 from synthaug.errors import UserError
 from synthaug.execution import queued_run
 from synthaug.execution.clusters import Ray
@@ -55,6 +56,7 @@ class RayQueue:
         self.frozen = frozen
         self.tasks: dict[Path, Any] = {}
         self._tried: set[Path] = set()
+        signals.before_end_at_once.append(ray.shutdown)
         self._connect(cluster.address)
         options = cluster.options(ray.cluster_resources())
         _require_room(options, [node["Resources"] for node in ray.nodes() if node["Alive"]])
@@ -94,7 +96,7 @@ class RayQueue:
         while self.tasks and time.monotonic() < end:
             if len(ray.wait(list(self.tasks.values()), num_returns=len(self.tasks), timeout=1)[0]) == len(self.tasks):
                 break
-        return f"{plural(len(self.tasks), 'run')} of Ray stopped. What is finished stays; the same command resumes."
+        return f"{plural(len(self.tasks), 'run')} of Ray stopped."
 
     def close(self) -> None:
         """Leave the cluster; one that was started for this command ends."""

@@ -7,6 +7,7 @@ answer in a file, or is gone.
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -61,16 +62,18 @@ class SlurmRun:
 
         job_id = JobEnvironment().job_id
         frozen = FrozenRun(Path(self.file), self.digest, self.number)
+        for number in (*WARNINGS, signal.SIGTERM):  # submitit's handlers would queue it again before it has ended
+            signal.signal(number, signal.SIG_DFL)
         try:
             outcome = queued_run.bring_to_end(frozen)
         except StoppedError as error:
             attempts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
             if error.number not in WARNINGS:
-                raise SystemExit(130) from None  # Slurm knows why: cancelled, preempted, queued again
+                raise SystemExit(128 + error.number) from None  # Slurm knows why: cancelled, preempted, queued again
             if attempts < self.max_requeues:
                 print(f"Time is up ({error}): queued again, {attempts + 1} of {self.max_requeues}", flush=True)
                 _call("scontrol", "requeue", job_id)
-                raise SystemExit(130) from None
+                raise SystemExit(128 + error.number) from None
             reason = (
                 f"its time was up {plural(attempts + 1, 'time')}; the same command continues it, a longer "
                 "cluster.timeout_min or cluster.max_requeues goes further."

@@ -45,7 +45,7 @@ def test_an_interrupted_command_ends_its_runs_and_resumes(commands: Commands, ex
     )
     assert code == 130, printed
     assert processes(TASK) == []
-    assert not (run_folder(commands, "real", "left") / layout.RESULT).exists()
+    assert not (run_folder(commands, "55", "left") / layout.RESULT).exists()
     code, printed = commands.run(*SENT, "experiment=left")
     assert code == 0, printed
     assert results(commands, "left") == expected
