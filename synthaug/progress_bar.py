@@ -65,18 +65,19 @@ def report(step: Step) -> None:
 
 
 @contextlib.contextmanager
-def bar(task: str, total: int, unit: str = "image") -> Iterator[Bar]:
+def bar(task: str, total: int, unit: str = "image", delay: float = 0) -> Iterator[Bar]:
     """Yield the bar of some work: in a terminal, or in the reports.
 
     Args:
         task: shown before it: "decoding".
         total: how much there is to do.
         unit: of that.
+        delay: seconds before it is drawn, for work that mostly takes less.
     """
     if has_listener():
         yield _Reported(task, total)
         return
-    with tqdm(total=total, desc=task, unit=unit, disable=None, leave=False) as drawn:
+    with tqdm(total=total, desc=task, unit=unit, disable=None, leave=False, delay=delay) as drawn:
         yield drawn
 
 

@@ -385,7 +385,8 @@ def groups_of_lists(lists: Sequence[Sequence[Fingerprint]], near: bool) -> list[
         near: whether near duplicates count as copies.
     """
     grouped = []
-    with progress_bar.bar("grouping", sum(map(len, lists))) if len(lists) > 1 else contextlib.nullcontext() as bar:
+    total = sum(map(len, lists))
+    with progress_bar.bar("grouping", total, delay=2) if len(lists) > 1 else contextlib.nullcontext() as bar:
         for items in lists:
             grouped.append(groups(items, near))
             if bar is not None:

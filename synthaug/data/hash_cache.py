@@ -5,6 +5,8 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -13,7 +15,9 @@ import numpy as np
 
 from synthaug import files
 from synthaug.checked_rows import append_checked_rows, checked_rows, write_checked_rows
+from synthaug.data.folders import is_litter
 from synthaug.data.keyed_rows import KeyedRows
+from synthaug.data.places import digests_of
 
 HASHES = "hashes.csv"
 # A file may be written again within one tick of the clock that stamps it (2 s on FAT), with the stamp unchanged.
@@ -43,6 +47,8 @@ class Stamp(NamedTuple):
 _COLUMNS = ("path", *Stamp._fields, "sha256")
 _ROW = np.dtype([("version", "<u8"), ("sha256", "u1", 32)])
 _SHORTEST = 100  # bytes of a line, at least
+_MOST_AT_ONCE = 2**14  # hashes that are added to the table at a time
+_MANY, _THREADS = 8, 16  # new files of a folder from which on threads read them, and how many do
 _CHUNK = 512  # hashes between two writings: what a killed process loses at most
 
 
@@ -62,8 +68,9 @@ class HashCache:
     def __enter__(self) -> Self:
         with contextlib.suppress(OSError):
             self._table = KeyedRows(_ROW, self.path.stat().st_size // _SHORTEST)
-        for cells in self._read():
-            self._keep(cells)
+        rest = self._read()
+        while chunk := list(islice(rest, _MOST_AT_ONCE)):
+            self._keep_all(chunk)
         return self
 
     def __exit__(
@@ -75,15 +82,39 @@ class HashCache:
         self._forget()
 
     def sha256(self, path: Path) -> str:
-        """Return the hex SHA-256 of a file's bytes, which are read only if the file has changed."""
-        name, stamp = str(path.absolute()), Stamp.of(path)
-        recorded = self._find(*_digests(name, stamp))
+        """Return the hex SHA-256 of a file's bytes, which are read only if the file has changed.
+
+        With the first new file of a folder its others are read too, many at a time: disks and servers take as long for
+        one small file as for ten.
+        """
+        name = str(path.absolute())
+        recorded = self._find(*_digests(name, Stamp.of(path)))
         if recorded is not None:
             return recorded
-        start = time.time_ns()
-        sha256 = files.sha256(path)
-        is_settled = start - max(stamp.mtime_ns, stamp.ctime_ns) > SETTLED_NS
-        if is_settled and Stamp.of(path) == stamp and _is_text(name):
+        folder = os.path.dirname(name)  # noqa: PTH120  # a path takes ten times as long
+        if folder not in self._read_folders:
+            self._read_folders.add(folder)
+            self._read_folder(folder)
+            recorded = self._find(*_digests(name, Stamp.of(path)))
+        return self._keep_hash(*_hashed(path)) if recorded is None else recorded
+
+    def _read_folder(self, folder: str) -> None:
+        with os.scandir(folder) as entries:
+            paths = [Path(entry.path) for entry in entries if entry.is_file()]
+        new = [path for path in paths if not is_litter(path, Path(folder)) and self._is_new(path)]
+        if len(new) < _MANY:
+            return
+        with ThreadPoolExecutor(_THREADS) as threads:
+            for result in threads.map(_hashed_if_readable, new):
+                if result is not None:
+                    self._keep_hash(*result)
+
+    def _is_new(self, path: Path) -> bool:
+        return self._find(*_digests(str(path.absolute()), Stamp.of(path))) is None
+
+    def _keep_hash(self, path: Path, stamp: Stamp, is_settled: bool, sha256: str) -> str:
+        name = str(path.absolute())
+        if is_settled and _is_text(name):
             cells = [name, *map(str, stamp), sha256]
             self._keep(cells)
             self._unwritten.append(cells)
@@ -95,6 +126,7 @@ class HashCache:
         self._table = KeyedRows(_ROW)
         self._replaced = 0
         self._unwritten: list[list[str]] = []
+        self._read_folders: set[str] = set()
 
     def _write(self) -> None:
         if self._unwritten:
@@ -119,6 +151,18 @@ class HashCache:
             self._table.rows[number] = row
             self._replaced += 1
 
+    def _keep_all(self, listed: Sequence[Sequence[str]]) -> None:
+        digests = [_digests(name, Stamp(*map(int, stamp))) for name, *stamp, _ in listed]
+        keys, versions = (np.array(column, dtype=np.uint64) for column in zip(*digests, strict=True))
+        if len(np.unique(keys)) < len(keys) or (self._table.find(keys) >= 0).any():
+            for cells in listed:
+                self._keep(cells)
+            return
+        rows = np.empty(len(listed), dtype=_ROW)
+        rows["version"] = versions
+        rows["sha256"] = digests_of(cells[-1] for cells in listed)
+        self._table.extend(keys, rows)
+
     def _find(self, key: int, version: int) -> str | None:
         number = next(self._table.numbers(key), None)
         if number is None or self._table.rows["version"][number] != version:
@@ -128,6 +172,21 @@ class HashCache:
     def _is_kept(self, cells: Sequence[str]) -> bool:
         name, *stamp, sha256 = cells
         return self._find(*_digests(name, Stamp(*map(int, stamp)))) == sha256
+
+
+def _hashed(path: Path) -> tuple[Path, Stamp, bool, str]:
+    """Return a file's stamp, whether it can have had no other content under it, and its hash."""
+    stamp, start = Stamp.of(path), time.time_ns()
+    sha256 = files.sha256(path)
+    is_settled = start - max(stamp.mtime_ns, stamp.ctime_ns) > SETTLED_NS and Stamp.of(path) == stamp
+    return path, stamp, is_settled, sha256
+
+
+def _hashed_if_readable(path: Path) -> tuple[Path, Stamp, bool, str] | None:
+    try:
+        return _hashed(path)
+    except OSError:  # said where it is asked for
+        return None
 
 
 def _digests(name: str, stamp: Stamp) -> tuple[int, int]:

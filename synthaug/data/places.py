@@ -1,7 +1,8 @@
 """Where the images of a pixel store lie, in a few bytes an image."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ _HASH = ("u1", 32)
 _ROW = np.dtype([("key", *_HASH), ("offset", "<i8"), ("height", "<i4"), ("width", "<i4"), ("content", *_HASH)])
 
 
+_MOST_AT_ONCE = 2**14  # images that are added to the table at a time
 NOT_STORED = -1  # offset of an image that is decoded whenever it is read
 
 
@@ -58,6 +60,21 @@ class Places(Mapping[str, Place]):
 
     def update(self, places: Iterable[tuple[str, Place]]) -> None:
         """Add images, in the place of those with the same hashes."""
+        rest = iter(places)
+        while chunk := list(islice(rest, _MOST_AT_ONCE)):
+            self._update(chunk)
+
+    def _update(self, places: Sequence[tuple[str, Place]]) -> None:
+        rows = np.empty(len(places), dtype=_ROW)
+        rows["key"] = digests_of(key for key, _ in places)
+        rows["content"] = digests_of(place.content for _, place in places)
+        rows["offset"] = [place.offset for _, place in places]
+        rows["height"] = [place.height for _, place in places]
+        rows["width"] = [place.width for _, place in places]
+        short = short_keys(rows["key"])
+        if len(np.unique(short)) == len(short) and (self._table.find(short) < 0).all():
+            self._table.extend(short, rows)
+            return
         for key, place in places:
             hashes = (np.frombuffer(bytes.fromhex(text), dtype=np.uint8) for text in (key, place.content))
             row = (next(hashes), place.offset, place.height, place.width, next(hashes))
@@ -142,6 +159,11 @@ class Places(Mapping[str, Place]):
         rows, wanted = self._table.rows, bytes.fromhex(key)
         numbers = self._table.numbers(_short(key))
         return next((number for number in numbers if rows["key"][number].tobytes() == wanted), None)
+
+
+def digests_of(texts: Iterable[str]) -> NDArray[np.uint8]:
+    """Return the bytes of hashes in hex, (N, 32)."""
+    return np.frombuffer(bytes.fromhex("".join(texts)), dtype=np.uint8).reshape(-1, 32)
 
 
 def short_keys(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:

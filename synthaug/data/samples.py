@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug import files
+from synthaug import files, progress_bar
 from synthaug.data import checksums
 from synthaug.data.folders import Hash, class_folders, file_hash, files_of_classes, name_problems
 from synthaug.data.layouts import (
@@ -30,6 +30,7 @@ from synthaug.data.sample_list import Sample as Sample
 from synthaug.data.sample_list import Samples as Samples
 from synthaug.errors import UserError
 from synthaug.messages import bullets, plural
+from synthaug.progress_bar import Bar
 
 log = logging.getLogger(__name__)
 
@@ -116,11 +117,15 @@ def _listed(folder: Path, classes: Sequence[str], sha256: Hash) -> Samples:
         classes: names of its folders.
         sha256: of a file.
     """
-    return Samples(
-        Sample(path, label, name, REAL, file_hash(path, sha256))
-        for label, (name, paths) in enumerate(files_of_classes(folder, classes))
-        for path in paths
-    )
+    with progress_bar.bar("listing", len(classes), unit="class", delay=2) as bar:
+        return Samples(_listed_one_by_one(folder, classes, sha256, bar))
+
+
+def _listed_one_by_one(folder: Path, classes: Sequence[str], sha256: Hash, bar: Bar) -> Iterator[Sample]:
+    for label, (name, paths) in enumerate(files_of_classes(folder, classes)):
+        for path in paths:
+            yield Sample(path, label, name, REAL, file_hash(path, sha256))
+        bar.update()
 
 
 def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha256) -> RealImages:

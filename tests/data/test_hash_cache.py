@@ -177,3 +177,29 @@ def test_hashes_of_earlier_contents_do_not_pile_up(tmp_path: Path, hashed: Count
     assert digest(tmp_path, kept)
     assert digest(tmp_path, changing)
     assert not hashed
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("at_once", [2**14, 3])
+def test_the_new_files_of_a_folder_are_read_together_and_each_once(
+    tmp_path: Path, hashed: Counter[str], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hash_cache, "_MOST_AT_ONCE", at_once)
+    folder = tmp_path / "class"
+    folder.mkdir()
+    paths = [write(folder / f"{number:02d}.png", str(number)) for number in range(20)]
+    write(folder / ".hidden.png", "of no class")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.png")
+    expected = [files.sha256(path) for path in paths]
+    hashed.clear()
+    with HashCache(tmp_path / "hashes.csv") as cache:
+        first = cache.sha256(paths[3])
+        assert hashed == {path.name: 1 for path in paths}
+        assert [first, *(cache.sha256(path) for path in paths)] == [expected[3], *expected]
+    write(paths[5], "changed")
+    with HashCache(tmp_path / "hashes.csv") as cache:
+        assert [cache.sha256(path) for path in paths[:5]] == expected[:5]
+        assert cache.sha256(paths[5]) != expected[5]
+    assert {name for name, count in hashed.items() if count > 1} == {paths[5].name}
