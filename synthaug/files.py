@@ -22,6 +22,7 @@ from typing import IO, Any
 from synthaug.errors import UserError, disk_error
 
 CHECKSUM = "checksum"  # key of JSON files
+_MOST_SYNCED = 1000  # files, one by one; beyond that all that the system has in memory
 _KEY = "[0-9a-f]" * 8
 
 
@@ -75,9 +76,34 @@ def whole_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
+        sync_folder(temporary)
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk write a folder and all that is in it: a power cut may leave the name of a file and not its bytes.
+
+    Args:
+        folder: what comes to stand elsewhere next, or tells that something is finished.
+    """
+    paths = [folder, *itertools.islice(folder.rglob("*"), _MOST_SYNCED)]
+    if len(paths) > _MOST_SYNCED:
+        os.sync()
+        return
+    for path in paths:
+        sync_entries(path)
+
+
+def sync_entries(path: Path) -> None:
+    """Have the disk write a file, or which files a folder has."""
+    with contextlib.suppress(OSError):  # some disks sync no folders, Windows opens none
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def why_not_writable(folder: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from synthaug import files
 from synthaug.errors import UserError
 from synthaug.files import (
     file_state,
@@ -272,3 +273,25 @@ def test_the_state_of_a_file_tells_that_it_was_replaced(tmp_path: Path) -> None:
     file.write_bytes(b"four")
     os.utime(file, ns=(0, 1))
     assert len({first, touched, file_state(file), "missing"}) == 4
+
+
+@pytest.mark.parametrize("most", [100, 2])
+def test_a_folder_comes_to_stand_once_the_disk_has_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(files, "_MOST_SYNCED", most)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
+    monkeypatch.setattr(os, "sync", lambda: synced.update(path.stat().st_ino for path in tmp_path.rglob("*")))
+    replace = Path.replace
+
+    def checked(self: Path, target: Path) -> Path:
+        assert {path.stat().st_ino for path in (self, *self.rglob("*"))} <= synced
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", checked)
+    with files.whole_folder(tmp_path / "whole") as folder:
+        (folder / "class").mkdir()
+        for name in ("a", "b"):
+            (folder / "class" / name).write_text(name)
+    assert (tmp_path / "whole" / "class" / "b").read_text() == "b"

@@ -1,5 +1,7 @@
 """Checkpoints of runs: whole or damaged, and loaded for evaluation."""
 
+import hashlib
+import os
 import pkgutil
 import zipfile
 import zlib
@@ -10,7 +12,39 @@ import torch
 from synthaug.errors import UserError
 from synthaug.models.classifier import Classifier
 
+_NO_COMMENT = b"\0\0"  # the end of an archive: two bytes with the length of a comment
 CLASSIFIER = "synthaug.models.classifier.Classifier"
+
+
+def seal(checkpoint: Path) -> None:
+    """Write the hash of a checkpoint's bytes behind them, as the comment of the archive that it is.
+
+    The checksums in an archive are of its records: a flipped bit in its directory passes them.
+
+    Args:
+        checkpoint: as `torch.save` has written it.
+    """
+    with checkpoint.open("rb+") as stream:
+        digest = hashlib.file_digest(stream, "sha256").digest()
+        stream.seek(-len(_NO_COMMENT), os.SEEK_END)
+        stream.write(len(digest).to_bytes(2, "little") + digest)
+
+
+def is_sealed(checkpoint: Path) -> bool:
+    """Whether the bytes of a checkpoint are those that `seal` has seen."""
+    size = len(_NO_COMMENT) + hashlib.sha256().digest_size
+    try:
+        with checkpoint.open("rb") as stream:
+            left = stream.seek(0, os.SEEK_END) - size
+            stream.seek(0)
+            digest = hashlib.sha256()
+            while left > 0 and (block := stream.read(min(left, 1 << 20))):
+                digest.update(block)
+                left -= len(block)
+            digest.update(_NO_COMMENT)
+            return left == 0 and stream.read() == digest.digest_size.to_bytes(2, "little") + digest.digest()
+    except OSError:
+        return False
 
 
 def is_whole(checkpoint: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from synthaug.errors import UserError
-from synthaug.files import remove_unfinished, sha256, write_json
+from synthaug.files import remove_unfinished, sha256, sync_entries, write_json
 from synthaug.messages import join_words
 from synthaug.terminal import printable
 
@@ -147,7 +147,10 @@ def finish(folder: Path, result: Mapping[str, Any], written: Sequence[str]) -> N
             f"{folder} has lost {join_words(missing)} while the run was working: move it away and run the same command "
             "again."
         )
-    write_json(folder / RESULT, {**result, _FILES: {name: sha256(folder / name) for name in written}})
+    result = {**result, _FILES: {name: sha256(folder / name) for name in written}}
+    sync_entries(folder)
+    write_json(folder / RESULT, result)
+    sync_entries(folder)  # or a power cut may take the result and leave it no checkpoint
     remove_leftovers(folder)
 
 

@@ -12,7 +12,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from synthaug.errors import UserError
 from synthaug.files import whole_file
 from synthaug.models import frozen_weights
-from synthaug.models.checkpoints import is_whole
+from synthaug.models.checkpoints import is_sealed, seal
 from synthaug.runs.layout import CHECKPOINT, LAST, PREVIOUS
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             finishing.close()
             return
         self._thread = self._thread or ThreadPoolExecutor(1, "checkpoints")
-        self._unfinished.append((place, self._thread.submit(_finish, place, finishing)))
+        self._unfinished.append((place, self._thread.submit(_finish, place, temporary, finishing)))
 
     def wait(self) -> None:
         """Return once all checkpoints are on the disk.
@@ -66,8 +66,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return load_tensors(Path(path), required="" if Path(path).name == _HANDED_OVER else "state_dict")
 
 
-def _finish(place: Path, finishing: contextlib.ExitStack) -> None:
+def _finish(place: Path, temporary: Path, finishing: contextlib.ExitStack) -> None:
     with finishing:
+        seal(temporary)
         if place.name == LAST:
             _keep(place, place.with_name(PREVIOUS))
 
@@ -92,12 +93,12 @@ def resumable(folder: Path) -> Path | None:
     whole: Path | None = None
     for path in (folder / LAST, folder / PREVIOUS):
         if whole is None and path.is_file():
-            if is_whole(path):
+            if is_sealed(path):
                 whole = path
             else:
                 damaged.append(path)
     best = folder / CHECKPOINT
-    if best.is_file() and not is_whole(best):
+    if best.is_file() and not is_sealed(best):
         damaged, whole = [*damaged, best], None
     if damaged:
         course = "begins anew" if whole is None else f"continues from {whole.name}, one epoch earlier"

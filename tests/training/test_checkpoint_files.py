@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from synthaug.models.checkpoints import is_sealed, is_whole, seal
 from synthaug.runs import layout
 from synthaug.training.checkpoint_files import AtomicCheckpointIO, load_tensors
 
@@ -49,6 +52,26 @@ def test_training_goes_on_while_the_disk_is_written(tmp_path: Path, disk: Disk) 
     files.wait()
     assert weight(tmp_path / layout.LAST) == 1.0
     assert [path.name for path in tmp_path.iterdir()] == [layout.LAST]
+
+
+@given(st.data())
+def test_no_bit_of_a_sealed_checkpoint_flips_unseen(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = tmp_path_factory.mktemp("sealed") / layout.LAST
+    torch.save(content(1.0), path)
+    assert not is_sealed(path)
+    seal(path)
+    assert is_sealed(path)
+    assert is_whole(path)
+    assert weight(path) == 1.0
+    written = bytearray(path.read_bytes())
+    if data.draw(st.booleans()):
+        written[data.draw(st.integers(0, len(written) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del written[data.draw(st.integers(0, len(written) - 1)) :]
+    path.write_bytes(written)
+    assert not is_sealed(path)
 
 
 def test_at_most_one_epoch_is_not_on_the_disk(tmp_path: Path, disk: Disk) -> None:

@@ -23,6 +23,7 @@ from synthaug.arms.real_share import AdaptedImages
 from synthaug.data.augment import Augmentation
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_rows
+from synthaug.models import checkpoints
 from synthaug.models.classifier import Classifier
 from synthaug.runs import contents, layout
 from synthaug.training import checkpoint_files, fit, progress
@@ -236,6 +237,7 @@ def test_a_checkpoint_calls_nothing(study: Path, tmp_path: Path, monkeypatch: py
         train(folder, run_settings(study), callbacks=[Interrupt(None)])
     content = torch.load(folder / name, weights_only=True)
     torch.save({**content, "more": Command(tmp_path / "called")}, folder / name)
+    checkpoints.seal(folder / name)
     with pytest.raises(UserError, match=rf"{name} cannot be loaded"):
         train(folder, run_settings(study))
     assert not (tmp_path / "called").exists()
