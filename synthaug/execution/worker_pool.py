@@ -5,10 +5,8 @@ import contextlib
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +22,7 @@ from synthaug.arms.mixing import Mix
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
 from synthaug.errors import UserError
+from synthaug.execution import temporary_files
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_display import SweepDisplay
 from synthaug.execution.worker import (
@@ -59,11 +58,11 @@ def preload_libraries(jobs: Iterable[Job]) -> None:
     first = [PRELOADED_FOR_WANDB] if any(job.is_in_wandb for job in jobs) else []
     forkserver.set_forkserver_preload([*first, *PRELOADED])
     if not _temporary:
-        _temporary.append(Path(tempfile.mkdtemp(prefix="synthaug-")))
+        _temporary.append(temporary_files.make_folder())
         atexit.register(end_server)
         signals.before_end_at_once.append(end_server)
     # It ignores interrupts: else Ctrl-C shows where its imports are.
-    with _handling(signal.SIGINT, signal.SIG_IGN), _environment("TMPDIR", str(_temporary[0])):
+    with _handling(signal.SIGINT, signal.SIG_IGN), temporary_files.inside(_temporary[0]):
         forkserver.ensure_running()
 
 
@@ -78,21 +77,7 @@ def end_server() -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
     while _temporary:
-        shutil.rmtree(_temporary.pop(), ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable in the block."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        temporary_files.remove_folder(_temporary.pop())
 
 
 def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _Argument) -> _Result:
@@ -110,7 +95,7 @@ def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _
     context = multiprocessing.get_context("forkserver")
     results, theirs = context.Pipe(duplex=False)
     process = context.Process(target=send_result, args=(theirs, function, argument))
-    process.start()
+    _start(process)
     theirs.close()
     try:
         result: _Result | Exception = results.recv()
@@ -124,6 +109,24 @@ def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _
     if isinstance(result, Exception):
         raise result
     return result
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process; where the one that it is forked from was killed, multiprocessing starts another one.
+
+    Raises:
+        UserError: that one was killed, too.
+    """
+    try:
+        process.start()
+    except (EOFError, BrokenPipeError, ConnectionError):  # it was killed just now, and not noticed yet
+        try:
+            process.start()
+        except (EOFError, BrokenPipeError, ConnectionError) as error:
+            raise UserError(
+                "The process that runs are forked from was killed twice, as the system does where memory runs out "
+                "(fewer runs at a time need less: parallel=<n>). The same command resumes."
+            ) from error
 
 
 def run_in_workers(
@@ -289,7 +292,7 @@ class _Sweep:
         context = self._process_context.on_device(number, self.session.devices)
         arguments = (theirs, printed, self.session, context)
         process = self._context.Process(target=work, args=arguments)  # no daemon: it may have workers that read images
-        process.start()
+        _start(process)
         theirs.close()
         printed.close()
         self.workers.append(_Worker(process, channel, output, number))

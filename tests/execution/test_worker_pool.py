@@ -273,3 +273,18 @@ def test_the_time_left_lies_between_its_bounds(running: list[float], waiting: li
     assert left >= sum(everything) / workers - 1e-6
     assert makespan(running, waiting, 1 if len(running) < 2 else workers) is not None
     assert makespan(running, [*waiting, None], workers) is None
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), EOFError(), ConnectionResetError()])
+def test_a_process_starts_although_the_one_it_is_forked_from_was_killed(error: Exception) -> None:
+    errors = [error]
+
+    class Starting(multiprocessing.process.BaseProcess):
+        def start(self) -> None:
+            if errors:
+                raise errors.pop()
+
+    worker_pool._start(Starting())
+    errors += [error, error]
+    with pytest.raises(UserError, match="killed twice"):
+        worker_pool._start(Starting())
