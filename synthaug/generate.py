@@ -6,14 +6,19 @@ python -m synthaug.generate per_class=1000 generator=sd15 dataset=imagefolder da
 
 import logging
 import os
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
+from synthaug import signals
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
-from synthaug.errors import UserError
+from synthaug.config.sweep import Combination
+from synthaug.errors import UserError, explain, raise_all, underlying
 from synthaug.execution.factory import make_generator
 from synthaug.execution.session import Session
 from synthaug.execution.single_run import run_command
@@ -42,6 +47,7 @@ HELP = CommandHelp(
             "Stable Diffusion 1.5 for the classes of your photographs",
         ),
         ("per_class=500 shards=8 shard=3", "the fourth of eight parts, each by a process or a job of its own"),
+        ("per_class=500 shards=8 cluster=slurm", "all eight of them, as jobs of Slurm"),
         ("verify=20", "makes 20 images again and compares them, and all files with the manifest"),
     ],
     nested="generator.num_inference_steps=30, generator.prompt='a wet {class_name}' or quality.backbone=resnet18",
@@ -56,7 +62,54 @@ HELP = CommandHelp(
 @tolerant_output()
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
-    run_command(generate, HELP, "The images made so far stay", check)
+    sys.argv[1:] = with_every_shard(sys.argv[1:])
+    run_command(generate, HELP, "The images made so far stay", check, launch)
+
+
+def with_every_shard(arguments: Sequence[str]) -> list[str]:
+    """Return arguments that request all shards where a cluster makes them: `shards=8 cluster=slurm` is a sweep.
+
+    Args:
+        arguments: of the command line.
+    """
+    typed = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    count, is_sweep = typed.get("shards", "1"), not {"-m", "--multirun"}.isdisjoint(arguments)
+    if typed.get("cluster", "local") == "local" or is_sweep or not count.isdecimal():
+        return list(arguments)
+    shards = [] if "shard" in typed else [f"shard={','.join(map(str, range(int(count))))}"]
+    every = [] if "shards" in typed else ["shards=1"]
+    return ["-m", *arguments, *every, *shards]
+
+
+def launch(session: Session, config: DictConfig, combinations: Sequence[Combination]) -> list[Combination]:
+    """Have shards made in a cluster; return them where there is none.
+
+    Args:
+        session: of the command.
+        config: of the sweep.
+        combinations: overrides of the shards.
+    """
+    from synthaug.execution import launching
+
+    return launching.launch_shards(session, config, combinations, "synthaug.generate:execute")
+
+
+def execute(session: Session, job: Job) -> None:
+    """Make a shard where a cluster has begun it.
+
+    Args:
+        session: of the shard.
+        job: the shard.
+    """
+    try:
+        generate(job)
+    except Exception as error:
+        signals.leave_if_stopped(error)
+        cause = underlying(error)
+        if not isinstance(cause, (UserError, OSError)):
+            log.error("%s", "".join(traceback.format_exception(error)))
+        session.failed.append(job.label)
+        log.error("%s", explain(cause))
 
 
 def check(session: Session, jobs: Sequence[Job]) -> None:
@@ -69,6 +122,9 @@ def check(session: Session, jobs: Sequence[Job]) -> None:
     Raises:
         UserError: keys that contradict each other, or leave it open.
     """
+    from synthaug.execution import clusters
+
+    raise_all("Nothing was started:", clusters.cluster_problems(jobs))
     for job in jobs:
         Shard.of(job.settings, os.environ)
 

@@ -157,11 +157,6 @@ def unswept_problems(hydra: DictConfig, lacks_controls: bool, overrides: Iterabl
     return problems
 
 
-def cluster_without_sweep(name: str) -> list[str]:
-    """Return that a single command sends nothing to a cluster."""
-    return [f"cluster={name}: sends the runs of a sweep; request them with -m, also where it is one"]
-
-
 def _checked_jobs(
     composer: Composer,
     combinations: Iterable[Combination],

@@ -69,8 +69,9 @@ def run_in_cluster(
     record_failure: Callable[[Job, Exception], None],
     handlers: Mapping[Path, list[logging.Handler]],
     meanwhile: Callable[[threading.Event], None] = lambda all_ended: None,
+    work: str = "synthaug.execution.probe_runs:execute",
 ) -> None:
-    """Bring runs to their end in a cluster; each failure is recorded, and the others go on.
+    """Bring runs, or shards, to their end in a cluster; each failure is recorded, and the others go on.
 
     Where a signal stops the command, the queue decides what becomes of the runs.
 
@@ -81,17 +82,19 @@ def run_in_cluster(
         record_failure: writes down that a run has failed.
         handlers: study → where its log goes.
         meanwhile: what this process does while the runs are in the cluster, in a thread; the event is set at their end.
+        work: of `frozen_runs.freeze`.
     """
-    frozen = frozen_runs.freeze(session)
+    frozen = frozen_runs.freeze(session, work)
+    waiting = {frozen_runs.task(job): job for job in pending}
     all_ended = threading.Event()
     queue: Queue | None = None
     display = _Display(list(session.jobs.values()), pending)
     try:
         queue = connect(cluster, pending[0].study, frozen)
-        log.info("%s", queue.submit([job.folder for job in pending]))
+        log.info("%s", queue.submit(list(waiting)))
         thread = threading.Thread(target=meanwhile, args=(all_ended,), daemon=True)
         thread.start()
-        _wait(session, queue, {job.folder: job for job in pending}, display, record_failure, handlers)
+        _wait(session, queue, waiting, display, record_failure, handlers)
         all_ended.set()
         thread.join()
     except KeyboardInterrupt:
@@ -104,10 +107,8 @@ def run_in_cluster(
         if queue is not None:
             queue.close()
     if session.failed:
-        log.warning(
-            "To run again what is not finished: %s",
-            " ".join(["python -m synthaug.train", *map(shlex.quote, sys.argv[1:])]),
-        )
+        command = " ".join([session.command, *map(shlex.quote, sys.argv[1:])])
+        log.warning("To continue what is not finished: %s", command)
 
 
 def _wait(
@@ -121,13 +122,13 @@ def _wait(
     warned: set[str] = set()
     while waiting:
         states, ended = queue.poll()
-        for folder, outcome in ended:
-            job = waiting.pop(folder)
+        for task, outcome in ended:
+            job = waiting.pop(task)
             logging.root.handlers[:] = handlers[job.study]
             with display.above():
                 _replay(outcome.records, warned)
                 if outcome.failed:
-                    session.failed.append(job.label)
+                    session.failed.append(frozen_runs.label(job))
                 if outcome.reason:
                     record_failure(job, UserError(outcome.reason))
             session.announced |= set(outcome.announced)

@@ -7,6 +7,7 @@ the dataset it knows what they were, and does not train on anything else.
 import hashlib
 import importlib.metadata
 import json
+import pkgutil
 import platform
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from synthaug.config import signatures
 from synthaug.config.job import Job
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
-from synthaug.execution import preflight, probe_runs
+from synthaug.execution import preflight
 from synthaug.execution.session import DatasetKey, Session
 from synthaug.files import read_json, write_json
 from synthaug.runs.layout import RunKey
@@ -50,16 +51,30 @@ class FrozenRun:
     identity: str = ""
 
 
-def freeze(session: Session) -> dict[Path, FrozenRun]:
-    """Write down the runs of a sweep; return folder of a run → where it stands.
+def task(job: Job) -> Path:
+    """Return what a run, or a shard of a synthetic set, is called among all that are sent: a folder of its own."""
+    shard, count = job.settings["shard"], job.settings["shards"]
+    return job.folder if shard is None else job.folder / f"shard{shard}-of-{count}"
+
+
+def label(job: Job) -> str:
+    """Return what a run, or a shard of a synthetic set, is called in messages."""
+    shard, count = job.settings["shard"], job.settings["shards"]
+    return job.label if shard is None else f"shard {shard} of {count}"
+
+
+def freeze(session: Session, work: str = "synthaug.execution.probe_runs:execute") -> dict[Path, FrozenRun]:
+    """Write down what a command sends; return `task` → where it stands.
 
     Args:
         session: of the command, whose datasets are listed.
+        work: function of a module that a job calls with session and run.
     """
     jobs = list(session.jobs.values())
     code, nodes = code_digest(jobs), [_node(job) for job in jobs]
     images = {key: dict(scan.real.digests) for key, scan in session.scans.items() if isinstance(scan, Divided)}
     content = {
+        "work": work,
         "code": code,
         "announced": sorted(session.announced),
         "datasets": [[list(key), digests] for key, digests in images.items()],
@@ -73,7 +88,7 @@ def freeze(session: Session) -> dict[Path, FrozenRun]:
         _digest({"code": code, "job": node, "images": images.get(preflight.dataset_key(job))})
         for job, node in zip(jobs, nodes, strict=True)
     ]
-    return {job.folder: FrozenRun(file, digest, number, identities[number]) for number, job in enumerate(jobs)}
+    return {task(job): FrozenRun(file, digest, number, identities[number]) for number, job in enumerate(jobs)}
 
 
 def _node(job: Job) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def thaw(frozen: FrozenRun) -> tuple[Session, Job]:
     content = read_json(frozen.file)
     if _digest(content) != frozen.digest:
         raise UserError(f"{frozen.file} is not what this job was queued with: {_AGAIN}")
-    session = Session(probe_runs.execute)
+    session = Session(pkgutil.resolve_name(content["work"]))
     session.is_sweep = session.is_expanded = True
     for number, node in enumerate(content["jobs"]):
         key, study = RunKey.of(node["key"]), Path(node["study"])

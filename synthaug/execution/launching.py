@@ -8,9 +8,12 @@ from pathlib import Path
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
 
+from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
-from synthaug.execution import cluster_sweep, clusters, preflight, runner
+from synthaug.execution import cluster_sweep, clusters, frozen_runs, preflight, runner
 from synthaug.execution.session import Session
+
+log = logging.getLogger(__name__)
 
 
 def launch(session: Session, config: DictConfig, combinations: Sequence[Combination]) -> list[Combination]:
@@ -48,6 +51,32 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     else:
         worker_pool.run_in_workers(session, combinations, workers, runner.record_failure, handlers, prepare_report)
     return []
+
+
+def launch_shards(
+    session: Session, config: DictConfig, combinations: Sequence[Combination], work: str
+) -> list[Combination]:
+    """Have shards of a synthetic set made in a cluster; return them all where there is none.
+
+    Args:
+        session: of the command.
+        config: of the sweep, as Hydra has composed it.
+        combinations: overrides of the shards.
+        work: of `frozen_runs.freeze`.
+    """
+    jobs = [session.jobs[combination] for combination in combinations]
+    cluster = clusters.cluster_of(jobs)
+    if cluster is None:
+        return list(combinations)
+    handlers = {study: _log_of(config, study) for study in sorted({job.study for job in jobs})}
+    for job in {preflight.dataset_key(job): job for job in jobs}.values():
+        runner.read_real(session, job)
+    cluster_sweep.run_in_cluster(session, jobs, cluster, _log_failure, handlers, work=work)
+    return []
+
+
+def _log_failure(job: Job, error: Exception) -> None:
+    log.error("%s failed: %s", frozen_runs.label(job), error)
 
 
 def _log_of(config: DictConfig, study: Path) -> list[logging.Handler]:

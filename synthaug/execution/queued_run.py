@@ -84,16 +84,24 @@ def bring_to_end(frozen: FrozenRun, log_file: Path | None = None) -> Outcome:
 
 
 def _execute(frozen: FrozenRun, session: Session, job: Job) -> None:
+    if job.settings["shard"] is not None:
+        _require_same_dataset(frozen, session, job)
+        session.execute(job)
+        return
     with runner.recorded_failure(session, [job]):
         job.folder.mkdir(parents=True, exist_ok=True)
         # That of a job sent twice, or of the same job before it was queued again, which ends in its own time.
         with locks.exclusive(job.folder / ".lock", "trains this run"):
             pass
         if not preflight.is_complete(job):
-            runner.read_real(session, job)
-            frozen_runs.require_same_dataset(frozen, session, job)
+            _require_same_dataset(frozen, session, job)
     if not session.failed:
         session.execute(job)
+
+
+def _require_same_dataset(frozen: FrozenRun, session: Session, job: Job) -> None:
+    runner.read_real(session, job)
+    frozen_runs.require_same_dataset(frozen, session, job)
 
 
 def _log_to(collector: "_Collector", file: Path | None) -> None:

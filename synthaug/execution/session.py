@@ -205,11 +205,32 @@ class Session:
             problems += [sweep.controls_under_sweeper(node.sweeper._target_)] if config.controls else []
         else:
             problems += sweep.unswept_problems(node, config.controls, node.overrides.task)
-            problems += sweep.cluster_without_sweep(node.runtime.choices.get("cluster")) if config.cluster else []
         sweep.raise_configuration_problems(problems)
         return build_job(plain, node)
 
+    @property
+    def command(self) -> str:
+        """What was typed before the overrides."""
+        return f"python -m synthaug.{self._help.name if self._help else 'train'}"
+
+    def _require_cluster(self) -> None:
+        """Raise UserError where runs would stay on this machine although a cluster is asked for."""
+        if self._launch is None:
+            raise UserError("cluster: this command works on this machine; leave it out.")
+        if not self.is_sweep:
+            raise UserError(
+                "cluster: sends the runs of a sweep, or shards of a synthetic set; request them with -m, also where it "
+                "is one run, or with shards=<n>."
+            )
+        if not (self.is_expanded and self.may_be_parallel):
+            raise UserError(
+                "cluster: another launcher or sweeper of Hydra's, or callbacks, carry out runs in their way; leave one "
+                "of them out."
+            )
+
     def _admit(self, jobs: dict[Combination, Job]) -> None:
+        if any(job.settings["cluster"] for job in jobs.values()):
+            self._require_cluster()
         _require_writable(jobs.values())
         limit_threads(max(job.settings["threads"] for job in jobs.values()))  # before numpy and torch are imported
         self._check(self, list(jobs.values()))

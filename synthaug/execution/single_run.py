@@ -5,9 +5,12 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+from omegaconf import DictConfig
+
 from synthaug import signals
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
+from synthaug.config.sweep import Combination
 from synthaug.errors import UserError, explain, is_environmental, underlying
 from synthaug.execution.session import Session, no_check
 
@@ -19,6 +22,7 @@ def run_command(
     command_help: CommandHelp,
     kept: str,
     check: Callable[[Session, Sequence[Job]], None] = no_check,
+    launch: Callable[[Session, DictConfig, Sequence[Combination]], list[Combination]] | None = None,
 ) -> None:
     """Check the configuration, then work. Exits 2 when the configuration is wrong, 1 when the work failed.
 
@@ -26,11 +30,15 @@ def run_command(
         work: does it, for one run; a function of a module.
         command_help: what `--help` shows.
         kept: what a command leaves that a signal has stopped.
-        check: of `Session`.
+        check: of `Session`, like `launch`.
+        launch: where runs of a sweep go.
     """
     with signals.stoppable(f"{kept}; the same command goes on."):
         try:
-            Session(functools.partial(_execute, work), check, command_help=command_help).run()
+            session = Session(functools.partial(_execute, work), check, command_help=command_help, launch=launch)
+            session.run()
+            if session.failed:
+                sys.exit(1)
         except UserError as error:
             print(error, file=sys.stderr)
             sys.exit(2)

@@ -145,3 +145,21 @@ def test_a_queued_run_refuses_what_has_changed(commands: Commands) -> None:
         images[0].write_bytes(content)
     assert "have changed since" in commands.printed
     assert not (run_folder(commands, "55", "changed") / layout.RESULT).exists()
+
+
+def test_shards_make_the_images_of_one_process(commands: Commands) -> None:
+    typed = ["per_class=7", "quality=null", "parallel=auto", "generator.prompt='an old {class_name}'"]
+    code, printed = commands.run(*typed, "output_dir=alone", command="generate")
+    assert code == 0, printed
+    sent = [*typed, "output_dir=sent", "shards=3", "cluster=slurm", "cluster.gpus=0", "cluster.cpus=1"]
+    code, printed = commands.run(*sent, command="generate")
+    assert code == 0, printed
+    alone, together = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.png")}
+        for root in (commands.folder / name / "synthetic" for name in ("alone", "sent"))
+    )
+    assert len(alone) == 14
+    assert together == alone
+    code, printed = commands.run(*sent, command="generate")
+    assert code == 0, printed
+    assert "0 images generated" in printed

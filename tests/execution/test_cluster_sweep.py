@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from synthaug import generate
 from synthaug.config.job import Job
-from synthaug.execution import cluster_sweep
+from synthaug.execution import cluster_sweep, frozen_runs
 from synthaug.execution.clusters import Ray
 from synthaug.execution.queued_run import Outcome
 from synthaug.execution.session import Session
@@ -107,3 +108,29 @@ def test_an_interruption_asks_the_queue_what_becomes_of_the_runs(
     assert (queue.closed, queue.left) == (True, True)
     assert study.messages[-1] == "left"
     assert study.failures == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("shards=3 cluster=slurm", "-m shards=3 cluster=slurm shard=0,1,2"),
+        ("shards=3 shard=1 cluster=ray", "-m shards=3 shard=1 cluster=ray"),
+        ("cluster=slurm", "-m cluster=slurm shards=1 shard=0"),
+        ("-m shards=3 shard=0,2 cluster=slurm", "-m shards=3 shard=0,2 cluster=slurm"),
+        ("shards=3 shard=1", "shards=3 shard=1"),
+        ("shards=3 cluster=local", "shards=3 cluster=local"),
+        ("shards=many cluster=slurm", "shards=many cluster=slurm"),
+    ],
+)
+def test_all_shards_are_requested_where_a_cluster_makes_them(typed: str, read: str) -> None:
+    assert generate.with_every_shard(typed.split()) == read.split()
+
+
+def test_shards_are_told_apart(tmp_path: Path) -> None:
+    jobs = jobs_of("-m", "shard=0,1", "shards=2", f"output_dir={tmp_path}")
+    frozen = frozen_runs.freeze(session_of(jobs), "synthaug.generate:execute")
+    assert [path.name for path in frozen] == ["shard0-of-2", "shard1-of-2"]
+    session, job = frozen_runs.thaw(list(frozen.values())[1])
+    assert job.settings["shard"] == 1
+    assert session._execute is generate.execute
+    assert [frozen_runs.label(job) for job in jobs] == ["shard 0 of 2", "shard 1 of 2"]

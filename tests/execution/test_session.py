@@ -177,3 +177,34 @@ def test_the_hub_is_told_to_print_no_attempts_unless_it_was_told_otherwise(monke
         Recorded().session.run()
         assert os.environ["HF_HUB_VERBOSITY"] == level
         monkeypatch.setenv("HF_HUB_VERBOSITY", "debug")
+
+
+def keep_none(session: Session, config: Any, combinations: Sequence[Any]) -> list[Any]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("sends", "arguments", "reason"),
+    [
+        (False, ["cluster=ray"], "this command works on this machine"),
+        (False, ["-m", "cluster=ray"], "this command works on this machine"),
+        (True, ["cluster=ray"], "request them with -m"),
+        (True, ["-m", "cluster=ray", "hydra/launcher=basic"], "another launcher"),
+        (True, ["-m", "cluster=ray", "hydra/sweeper=basic"], "another launcher or sweeper"),
+        (True, ["-m", "cluster=ray"], ""),
+    ],
+)
+def test_a_cluster_is_refused_where_nothing_would_be_sent(
+    sends: bool, arguments: list[str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = Recorded()
+    session = Session(recorded.execute, recorded.check, launch=keep_none if sends else None)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments, "mix=real", QUIET])
+    if reason:
+        with pytest.raises(UserError, match=reason):
+            session.run()
+        assert recorded.checked == []
+    else:
+        session.run()
+        assert recorded.checked == [["real-seed0"]]
+    assert recorded.ran == []
