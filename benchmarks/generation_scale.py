@@ -166,9 +166,9 @@ def draw(results: Sequence[dict[str, Any]]) -> None:
     figure, (cost, memory) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     numbers = [result["images"] for result in results]
     for phase in results[0]["phases"]:
-        cost.plot(numbers, [result["phases"][phase]["ms"] for result in results], marker="o", label=phase)
+        cost.plot(numbers, [result["phases"][phase]["processor_ms"] for result in results], marker="o", label=phase)
         memory.plot(numbers, [result["phases"][phase]["peak_mb"] for result in results], marker="o", label=phase)
-    for axes, title in ((cost, "milliseconds an image"), (memory, "most memory so far, MB")):
+    for axes, title in ((cost, "processor milliseconds an image"), (memory, "most memory so far, MB")):
         axes.set(xscale="log", yscale="log", xlabel="images of the set", title=title)
     cost.legend(fontsize=7)
     figure.savefig(FIGURE, dpi=110)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from synthaug.errors import UserError, disk_error
+from synthaug.image_files import open_image_file
 
 CHECKSUM = "checksum"  # key of JSON files
 _MOST_SYNCED = 1000  # files, one by one; beyond that all that the system has in memory
@@ -182,7 +183,7 @@ def file_state(path: Path) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def open_regular(path: Path) -> io.BufferedReader:
+def open_regular(path: Path) -> io.BufferedReader | io.BytesIO:
     """Open a file to read its bytes: a pipe would be waited for, and a device has no end.
 
     Raises:
@@ -190,7 +191,7 @@ def open_regular(path: Path) -> io.BufferedReader:
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
-    return path.open("rb")
+    return open_image_file(path)
 
 
 def sha256(path: Path) -> str:

@@ -52,7 +52,7 @@ HELP = CommandHelp(
     ],
     nested="generator.num_inference_steps=30, generator.prompt='a wet {class_name}' or quality.backbone=resnet18",
     groups=("dataset", "generator", "prompts", "screening", "mix"),
-    keys=("output_dir", "per_class", "shards", "shard", "verify", "debug"),
+    keys=("output_dir", "per_class", "shards", "shard", "storage", "verify", "debug"),
     end="Exit codes: 0 all images exist, or are as they were; 1 generating failed, or an\n"
     "image is not as it was; 2 the command or the configuration is wrong;\n"
     "128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM).",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from synthaug.export import exported_set
 from synthaug.export.__main__ import main
 from synthaug.export.exported_set import CARD, CROISSANT, METADATA
 from synthaug.files import sha256
@@ -210,8 +211,10 @@ def test_a_killed_export_leaves_no_target(folder: Path, tmp_path: Path, monkeypa
     def interrupt(*paths: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(shutil, "copyfile", interrupt)
-    assert main([str(folder), str(tmp_path / "a")]) == 130
+    monkeypatch.setattr(exported_set, "image_bytes", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        main([str(folder), str(tmp_path / "a")])
+    assert ended.value.code == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
 
 

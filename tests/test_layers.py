@@ -32,6 +32,7 @@ ROOMS = (
     "synthaug.signals",
     "synthaug.exit_codes",
     "synthaug.allocator",
+    "synthaug.image_files",
     "synthaug.files",
     "synthaug.locks",
     "synthaug.checked_rows",

@@ -9,6 +9,7 @@ from synthaug import files
 from synthaug.data.samples import SYNTHETIC
 from synthaug.errors import UserError
 from synthaug.generation.manifest import MANIFEST, SETTINGS, ManifestRow, read_manifest
+from synthaug.image_files import Member, is_image_file
 from synthaug.runs import layout
 from synthaug.runs.contents import MixRow, UnreadableFileError
 from synthaug.runs.discovery import Run
@@ -72,7 +73,7 @@ def locator(study: Path) -> Callable[[str], Path]:
     bases = [Path(), *study.resolve().parents]
 
     def locate(path: str) -> Path:
-        return next((base / path for base in bases if (base / path).is_file()), Path(path))
+        return next((base / path for base in bases if is_image_file(base / path)), Path(path))
 
     return locate
 
@@ -104,7 +105,7 @@ def state(file: Path, sha256: str) -> str:
         sha256: hexadecimal.
     """
     try:
-        if file.is_file():
+        if is_image_file(file):
             return SAME if files.sha256(file) == sha256 else CHANGED
     except OSError:
         pass
@@ -113,13 +114,15 @@ def state(file: Path, sha256: str) -> str:
 
 def set_folder(row: MixRow) -> str:
     """Return the folder of the synthetic set that an image lies in, as the run wrote it."""
-    return str(PurePath(row.path).parent.parent)
+    member = Member.of(row.path)
+    return str(PurePath(member.tar).parent if member else PurePath(row.path).parent.parent)
 
 
 def place(row: MixRow) -> tuple[str, str]:
     """Return what a manifest lists an image by: its class, and the name of its file without the ending."""
-    path = PurePath(row.path)
-    return path.parent.name, path.stem
+    member = Member.of(row.path)
+    path = PurePath(member.name if member else row.path)
+    return path.parent.name, path.name if member else path.stem
 
 
 Manifest = dict[tuple[str, str], ManifestRow]

@@ -43,7 +43,7 @@ from synthaug.generation.image_formats import MATCH, MatchedFormats
 from synthaug.generation.pool_sources import PoolSource
 from synthaug.generation.prompts import Prompts, read_prompts
 from synthaug.generation.source_images import SourceImages
-from synthaug.generation.synthetic_set import Generator, SyntheticImages, SyntheticSet
+from synthaug.generation.synthetic_set import AUTO, Generator, SyntheticImages, SyntheticSet
 from synthaug.messages import bullets, plural
 from synthaug.screening.criteria import decode
 from synthaug.screening.criterion import RealReferences
@@ -351,7 +351,9 @@ def synthetic_images(
     series = f"draw {draw}" if draw else ""
     prompts = make_prompts(settings, generator)
     formats = matched_formats(settings, folder, training)
-    return SyntheticSet(folder, generator, prompts, series, announced, sources, formats)
+    return SyntheticSet(
+        folder, generator, prompts, series, announced, sources, formats, settings.get("storage") or AUTO
+    )
 
 
 def make_prompts(settings: Mapping[str, Any], generator: Any) -> Prompts:

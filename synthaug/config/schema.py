@@ -257,6 +257,7 @@ class Config:
     per_class: int | None = None
     shards: int | None = None
     shard: int | None = None
+    storage: str = "auto"
     verify: int | None = None
     controls: bool = False
     compare: Any = None

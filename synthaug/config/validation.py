@@ -137,6 +137,7 @@ _RULES: Mapping[str, Rule] = {
     "per_class": _number(1, words="at least 1, or null"),
     "shards": _number(1, 9999, words="a number of shards, at least 1, or null"),
     "shard": _number(0, words="the number of a shard, at least 0, or null"),
+    "storage": _choice(("auto", "files", "tar")),
     "verify": _number(1, words="at least 1, or null"),
     "parallel": (lambda runs: runs == "auto" or _is_count(runs), "auto, or a number of runs, at least 1"),
     "threads": _number(1, 1024),

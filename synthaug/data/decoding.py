@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, PngImagePlugin, UnidentifiedImageError
 
+from synthaug.image_files import Member, image_bytes, open_image_file
 from synthaug.messages import join_words
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
@@ -185,7 +186,7 @@ def decode_sizes(source: Path | bytes, sizes: Sequence[Size]) -> list[NDArray[np
         RefusedImageError: too large, too slow, or of values whose scale cannot be known.
         Exception: not a whole image; Pillow's plugins raise what they like on damaged ones.
     """
-    content = source.read_bytes() if isinstance(source, Path) else source
+    content = image_bytes(source) if isinstance(source, Path) else source
     try:
         return _decode(content, sizes)
     except RefusedImageError:
@@ -267,7 +268,7 @@ def stored_bytes(path: Path, short_side: int) -> int:
         short_side: as for `decode`.
     """
     try:
-        with path.open("rb") as stream, open_image(stream) as opened:
+        with open_image_file(path) as stream, open_image(stream) as opened:
             scale = min(1.0, short_side / min(opened.size))
             return 3 * round(opened.width * scale) * round(opened.height * scale)
     except Exception:  # as `decode` raises, whose reasons are told later
@@ -471,14 +472,16 @@ def try_decode_sizes(key: str | None, path: Path, sizes: Sequence[Size]) -> list
     """
     content = b""
     try:
-        status = path.stat()
+        member = Member.of(path)
+        status = Path(member.tar).stat() if member else path.stat()
+        size = member.size if member else status.st_size
         if not stat.S_ISREG(status.st_mode):
             return "cannot be read (Permission denied)" if path.is_dir() else "not a regular file"
-        if status.st_size > MOST_FILE_BYTES:
-            return f"too large ({status.st_size / 2**30:.1f} GiB, at most {MOST_FILE_BYTES / 2**30:.1f})"
-        with _one_large_file if status.st_size > _LARGE_FILE else contextlib.nullcontext():
-            with path.open("rb") as stream:
-                content = stream.read(status.st_size + 1)  # of a larger number, Python reserves all at once
+        if size > MOST_FILE_BYTES:
+            return f"too large ({size / 2**30:.1f} GiB, at most {MOST_FILE_BYTES / 2**30:.1f})"
+        with _one_large_file if size > _LARGE_FILE else contextlib.nullcontext():
+            with open_image_file(path) as stream:
+                content = stream.read(size + 1)  # of a larger number, Python reserves all at once
             if not content:
                 return "the file is empty (0 bytes)"
             # The file may have been replaced since: under its old hash, the other pixels would stay for good.

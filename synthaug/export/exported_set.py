@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from synthaug.errors import UserError
 from synthaug.export.croissant import croissant
 from synthaug.export.dataset_card import dataset_card
 from synthaug.generation.manifest import MANIFEST, ManifestRow, read_manifest
+from synthaug.image_files import image_bytes, is_image_file
 from synthaug.messages import bullets, join_words, plural
 from synthaug.screening.verdicts import CRITERIA, VERDICTS, Verdict, VerdictFile
 
@@ -27,7 +27,7 @@ _SET_SETTINGS = "set.json"
 _SPLIT_NAME = re.compile(
     r"(^|[-._ 0-9])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)([-._ 0-9]|$)"
 )
-_NOT_EXPORTED = ("rejected", "seconds")
+_NOT_EXPORTED = ("rejected", "seconds", "size", "member")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def read_set(folder: Path, screening: str | None = None) -> ExportedSet:
     present = _present_files(folder, accepted)
     selected = [row for row in accepted if kept is None or row.sha256 in kept]
     images = [
-        ExportedImage(path, row, f"{_folder_name(row.class_name, accepted)}/{path.name}")
+        ExportedImage(path, row, f"{_folder_name(row.class_name, accepted)}/{_file_name(row, path)}")
         for row in sorted(selected, key=lambda row: (row.class_name, row.index))
         if (path := present.get((row.class_name, row.index)))
     ]
@@ -136,7 +136,7 @@ def write_dataset(exported: ExportedSet, target: Path, name: str, licence: str |
         for image in tqdm(exported.images, desc="exporting", unit="image", disable=None, leave=False):
             copy = folder / image.file_name
             copy.parent.mkdir(exist_ok=True)
-            shutil.copyfile(image.path, copy)
+            copy.write_bytes(image_bytes(image.path))
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         files.write_text(folder / METADATA, lines)
         digest = files.sha256(folder / METADATA)
@@ -163,9 +163,14 @@ def _folder_name(class_name: str, rows: Sequence[ManifestRow]) -> str:
     return name if name not in classes else f"{name}x"
 
 
+def _file_name(row: ManifestRow, path: Path) -> str:
+    return f"{row.index:06d}{path.suffix}" if row.member else path.name
+
+
 def _present_files(folder: Path, rows: Sequence[ManifestRow]) -> dict[tuple[str, int], Path]:
     """Return (class, index) → file, whatever its suffix."""
-    present: dict[tuple[str, int], Path] = {}
+    in_tars = {row.place: folder / row.member for row in rows if row.member}
+    present = {place: path for place, path in in_tars.items() if is_image_file(path)}
     for name in {row.class_name for row in rows}:
         class_folder = folder / name
         for path in class_folder.iterdir() if class_folder.is_dir() else ():

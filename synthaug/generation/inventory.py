@@ -1,7 +1,6 @@
 """What a synthetic set has, in some ninety bytes an image, and which of its images are to be made next."""
 
 import heapq
-import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,13 +8,14 @@ from pathlib import Path
 from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.generation.manifest import COLUMNS, ManifestRow, damaged, part_cells, part_files
 from synthaug.generation.shard import Shard
+from synthaug.image_files import Member, size_of
 
 ABSENT, ACCEPTED, REJECTED = 0, 1, 2
 
 Place = tuple[str, int]  # class and number of an image
 
-_CLASS, _INDEX, _REASON, _SHA256, _PROMPT, _PAYLOAD, _SIZE = map(
-    COLUMNS.index, ("class_name", "index", "rejected", "sha256", "prompt", "payload", "size")
+_CLASS, _INDEX, _REASON, _SHA256, _PROMPT, _PAYLOAD, _SIZE, _MEMBER = map(
+    COLUMNS.index, ("class_name", "index", "rejected", "sha256", "prompt", "payload", "size", "member")
 )
 MODEL = ("revision", "weights", "dtype")  # by which a model is told, by more than its name
 _MODEL = [COLUMNS.index(name) for name in MODEL]
@@ -30,6 +30,7 @@ class _OfClass:
         self.hashes = bytearray()
         self.payloads = bytearray()
         self.prompts, self.sizes, self.parts = array("q"), array("Q"), array("H")
+        self.tars, self.offsets = array("H"), array("Q")  # of images in tar files, of which 0 is none
         self.candidates = self.rejected = 0
 
     def put(self, index: int, state: int, sha256: str, payload: str, prompt: str, size: int, part: int) -> None:
@@ -38,7 +39,7 @@ class _OfClass:
             self.states.extend(bytes(lacking))
             self.hashes.extend(bytes(32 * lacking))
             self.payloads.extend(bytes(32 * lacking))
-            for column in (self.prompts, self.sizes, self.parts):
+            for column in (self.prompts, self.sizes, self.parts, self.tars, self.offsets):
                 column.frombytes(bytes(column.itemsize * lacking))
         before = self.states[index]
         self.candidates += before == ABSENT
@@ -55,6 +56,7 @@ class Inventory:
 
     Attributes:
         reasons: class and number of each rejected image → why.
+        lost: class and number of images whose files were not there when they were last looked for.
         models: what told the model of the rows: revision, weights and dtype → the values.
     """
 
@@ -62,7 +64,9 @@ class Inventory:
         self._classes: dict[str, _OfClass] = {}
         self.reasons: dict[Place, str] = {}
         self.models: dict[str, set[str]] = {name: set() for name in MODEL}
-        self._lost: list[Place] = []
+        self.lost: list[Place] = []
+        self._tar_numbers: dict[str, int] = {}
+        self._tar_names: dict[int, str] = {}
         self._parts: list[Path] = []
 
     @classmethod
@@ -89,7 +93,12 @@ class Inventory:
         name, index, reason = cells[_CLASS], int(cells[_INDEX]), cells[_REASON]
         state = REJECTED if reason else ACCEPTED
         rest = cells[_SHA256], cells[_PAYLOAD], cells[_PROMPT], int(cells[_SIZE]), part
-        self._classes.setdefault(name, _OfClass()).put(index, state, *rest)
+        of_class = self._classes.setdefault(name, _OfClass())
+        of_class.put(index, state, *rest)
+        if member := Member.of(cells[_MEMBER]):
+            tar = self._tar_numbers.setdefault(member.tar, len(self._tar_numbers) + 1)
+            of_class.tars[index], of_class.offsets[index] = tar, member.offset
+            self._tar_names[tar] = member.tar
         if reason:
             self.reasons[name, index] = reason
         for column, number in zip(MODEL, _MODEL, strict=True):
@@ -140,24 +149,23 @@ class Inventory:
         of_class = self._classes.get(name) or _OfClass()
         return (index for index, state in enumerate(of_class.states) if state == ACCEPTED)
 
-    def look_for_lost(self, classes: Sequence[str], path: Callable[[str, int], str]) -> list[Place]:
-        """Count images as absent whose file is gone, or is not as long as it was written; return them.
+    def look_for_lost(self, classes: Sequence[str], path: Callable[[str, int], str]) -> None:
+        """Count images as absent whose file is gone, or is not as long as it was written: `lost` from then on.
 
         Args:
             classes: names.
             path: class and number of an image → its file.
         """
-        for name, index in self._lost:  # they may have been restored
+        for name, index in self.lost:  # they may have been restored
             self._set_lost(name, index, is_lost=False)
-        self._lost = [
+        self.lost = [
             (name, index)
             for name in classes
             for index in self.accepted(name)
-            if _size(path(name, index)) != self._classes[name].sizes[index]
+            if size_of(path(name, index)) != self._classes[name].sizes[index]
         ]
-        for name, index in self._lost:
+        for name, index in self.lost:
             self._set_lost(name, index, is_lost=True)
-        return self._lost
 
     def by_part(self, places: Iterable[Place]) -> dict[Path, set[Place]]:
         """Return the logs of the manifest that list some images, and which of them."""
@@ -170,6 +178,32 @@ class Inventory:
         of_class = self._classes[name]
         of_class.states[index] = ABSENT if is_lost else ACCEPTED
         of_class.candidates += -1 if is_lost else 1
+
+    def member(self, name: str, index: int, suffix: str) -> str:
+        """Return where an image is in a tar file, below the set's folder; empty for a file of its own.
+
+        Args:
+            name: of its class.
+            index: its number.
+            suffix: of its file.
+        """
+        of_class = self._classes.get(name)
+        tar = of_class.tars[index] if of_class and index < len(of_class.tars) else 0
+        if not of_class or not tar:
+            return ""
+        place = of_class.offsets[index], of_class.sizes[index], suffix
+        return str(Member(self._tar_names[tar], f"{name}/{index:06d}", *place))
+
+    def tar_ends(self) -> dict[str, int]:
+        """Return the name of each tar file that has images → offset behind the last of them."""
+        ends = dict.fromkeys(self._tar_numbers, 0)
+        for of_class in self._classes.values():
+            for state, tar, offset, size in zip(
+                of_class.states, of_class.tars, of_class.offsets, of_class.sizes, strict=True
+            ):
+                if tar and state == ACCEPTED:
+                    ends[self._tar_names[tar]] = max(ends[self._tar_names[tar]], offset + size)
+        return ends
 
     def sample(self, name: str, index: int, path: str, label: int) -> Sample:
         """Return an accepted image to train on.
@@ -184,13 +218,6 @@ class Inventory:
         payload = of_class.payloads[span]
         hashes = of_class.hashes[span].hex(), index, payload.hex() if any(payload) else ""
         return Sample(Path(path), label, name, SYNTHETIC, *hashes)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  # a path takes ten times as long
-    except OSError:
-        return -1
 
 
 class Missing:

@@ -50,6 +50,7 @@ class ManifestRow:
     source_sha256: str = ""
     payload: str = ""  # SHA-256 of its file without the metadata: of the image alone
     size: int = 0  # bytes of its file
+    member: str = ""  # where it is in a tar file, below the set's folder; empty for a file of its own
 
     def sample(self, path: Path, label: int) -> Sample:
         """Return the image to train on.
@@ -59,6 +60,15 @@ class ManifestRow:
             label: index of its class.
         """
         return Sample(path, label, self.class_name, SYNTHETIC, self.sha256, self.index, self.payload)
+
+    def file(self, folder: Path, suffix: str) -> Path:
+        """Return its file, or where it would be if the image were not rejected.
+
+        Args:
+            folder: of the set.
+            suffix: of a file of its own.
+        """
+        return folder / (self.member or f"{self.class_name}/{self.index:06d}{suffix}")
 
     @property
     def place(self) -> tuple[str, int]:
@@ -71,7 +81,7 @@ _NUMBERS = [number for number, name in enumerate(COLUMNS) if name in ("index", "
 _REPEATED = [
     number
     for number, name in enumerate(COLUMNS)
-    if name not in ("index", "sha256", "seed", "seconds", "source_sha256", "payload", "size")
+    if name not in ("index", "sha256", "seed", "seconds", "source_sha256", "payload", "size", "member")
 ]
 
 

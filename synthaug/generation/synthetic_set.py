@@ -11,6 +11,7 @@ process at a time makes the whole set, or one each of its shards.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
@@ -51,6 +52,8 @@ from synthaug.generation.screening import Rejection, rejection
 from synthaug.generation.shard import Shard
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.stored_format import StoredFormat, encode
+from synthaug.generation.tar_store import TarStore
+from synthaug.image_files import is_image_file
 from synthaug.messages import bullets, plural
 from synthaug.row_log import LogWriter
 
@@ -129,9 +132,14 @@ def is_guided(generator: Generator) -> bool:
 
 
 # Columns that are not in an image's own metadata: they differ between machines that make the same image.
-_NOT_IN_IMAGE = ("rejected", "sha256", "payload", "size", "diffusers", "transformers", "torch", "python", "seconds")
+_NOT_IN_IMAGE = (
+    *("rejected", "sha256", "payload", "size", "member", "seconds"),
+    *("diffusers", "transformers", "torch", "python"),
+)
 _PNG = StoredFormat()
 _WHOLE = Shard()
+AUTO, FILES, TAR = "auto", "files", "tar"  # values of storage
+MOST_FILES = 100_000
 
 _Sampled = list[tuple[ManifestRow, Image.Image | None]]
 
@@ -147,6 +155,8 @@ class SyntheticSet:
         announced: what a command has told already, which gets the prompts that are shown.
         sources: real images for a generator that is guided by them; None if it is not, or to have nothing generated.
         formats: in which the images are stored; None: PNG, as they are sampled.
+        storage: how new images are stored: `FILES`, a file each; `TAR`, in tar files; `AUTO`, in tar files where more
+            than `MOST_FILES` are asked for.
     """
 
     grows = True
@@ -161,7 +171,9 @@ class SyntheticSet:
         announced: set[str] | None = None,
         sources: SourceImages | None = None,
         formats: MatchedFormats | None = None,
+        storage: str = AUTO,
     ) -> None:
+        self.storage = storage
         self.folder = self.root = folder
         self.formats = formats
         self.series = series
@@ -244,7 +256,7 @@ class SyntheticSet:
         inventory = self._present(classes)
         label = {name: number for number, name in enumerate(classes)}
         return Samples(
-            inventory.sample(name, index, self._file(name, index), label[name])
+            inventory.sample(name, index, self._file(inventory, name, index), label[name])
             for name in sorted(label)
             for index in inventory.accepted(name)
         )
@@ -270,7 +282,7 @@ class SyntheticSet:
 
     def rows(self) -> list[ManifestRow]:
         """Return the manifest by class and index, less deleted images: these are generated again."""
-        return [row for row in self.manifest() if row.rejected or self.path(row).is_file()]
+        return [row for row in self.manifest() if row.rejected or is_image_file(self.path(row))]
 
     def count_missing(self, counts: Mapping[str, int], shard: Shard = _WHOLE) -> int:
         """Return how many images of `counts` are missing.
@@ -302,7 +314,7 @@ class SyntheticSet:
     def _present(self, classes: Sequence[str]) -> Inventory:
         """Return what the manifest has, less what has been deleted or cut since: these images are generated again."""
         inventory = self._inventory()
-        inventory.look_for_lost(classes, self._file)
+        inventory.look_for_lost(classes, functools.partial(self._file, inventory))
         return inventory
 
     def _generate(self, counts: Mapping[str, int], shard: Shard, lacking: int) -> int:
@@ -330,7 +342,7 @@ class SyntheticSet:
     def _without_lost(self, counts: Mapping[str, int], shard: Shard) -> Inventory:
         """Drop the rows of lost images, or a process killed later would leave a new image with its old row."""
         inventory = self._present(list(counts))
-        lost = inventory.look_for_lost(list(counts), self._file)
+        lost = inventory.lost
         if not shard.is_whole:
             lost = list(set(lost).intersection(shard.places(counts)))
         if not lost:
@@ -370,7 +382,9 @@ class SyntheticSet:
         accepted = 0
         writing: Future[int] | None = None
         places = missing(inventory, counts, shard)
+        is_in_tar = self.storage == TAR or (self.storage == AUTO and sum(counts.values()) > MOST_FILES)
         with (
+            TarStore(self.folder, shard, inventory.tar_ends()) if is_in_tar else contextlib.nullcontext() as tar,
             LogWriter(part_file(self.folder, shard), COLUMNS) as manifest,
             ThreadPoolExecutor(1) as writer,
             progress_bar.bar("generating", lacking) as bar,
@@ -379,7 +393,7 @@ class SyntheticSet:
                 sampled = self._sample(batch, provenance)
                 if writing:
                     bar.update(writing.result())  # raises what saving the batch before has raised
-                writing = writer.submit(self._save, sampled, manifest, is_set)
+                writing = writer.submit(self._save, sampled, manifest, tar, is_set)
                 is_set = True
                 for row, image in sampled:
                     inventory.add(row)
@@ -429,12 +443,13 @@ class SyntheticSet:
         source = self.sources.source(name, index)
         return {"source": self.sources.name(source), "source_sha256": source.sha256}
 
-    def _save(self, sampled: _Sampled, manifest: LogWriter, is_set: bool) -> int:
+    def _save(self, sampled: _Sampled, manifest: LogWriter, tar: TarStore | None, is_set: bool) -> int:
         """Save and record one batch; return how many are accepted.
 
         Args:
             sampled: the batch.
             manifest: of the writer.
+            tar: where images are stored; None: in files of their own.
             is_set: whether the set has images.
         """
         if not is_set:
@@ -444,19 +459,26 @@ class SyntheticSet:
         saved: list[ManifestRow] = []
         try:
             for row, image in sampled:
-                saved.append(row if image is None else self._save_image(row, image))
+                saved.append(row if image is None else self._save_image(row, image, tar))
             return sum(image is not None for _, image in sampled)
         finally:  # a disk that fills up in the middle of a batch does not cost its first half
             if saved:
+                if tar:
+                    tar.sync()
                 manifest.append(map(attrgetter(*COLUMNS), saved))  # astuple would copy every text
 
-    def _save_image(self, row: ManifestRow, image: Image.Image) -> ManifestRow:
+    def _save_image(self, row: ManifestRow, image: Image.Image, tar: TarStore | None) -> ManifestRow:
         """Store an image; return its row with the hashes of its file."""
-        content = self.encoded(row, image)
-        with files.whole_file(self.path(row)) as temporary:
-            temporary.write_bytes(content)
+        content, member = self.encoded(row, image), ""
+        if tar:
+            described: dict[str, object] = {"class": row.class_name, "index": row.index, "prompt": row.prompt}
+            member = tar.append(f"{row.class_name}/{row.index:06d}", self._suffix(*row.place), content, described)
+        else:
+            with files.whole_file(self.path(row)) as temporary:
+                temporary.write_bytes(content)
         payload = hashlib.sha256(without_metadata(content)).hexdigest()
-        return replace(row, sha256=hashlib.sha256(content).hexdigest(), payload=payload, size=len(content))
+        sha256 = hashlib.sha256(content).hexdigest()
+        return replace(row, sha256=sha256, payload=payload, size=len(content), member=member)
 
     def encoded(self, row: ManifestRow, image: Image.Image) -> bytes:
         """Return the file of an image: in its format, with its provenance as metadata.
@@ -483,11 +505,15 @@ class SyntheticSet:
 
     def path(self, row: ManifestRow) -> Path:
         """Return where an image lies, or would if it were not rejected."""
-        return Path(self._file(row.class_name, row.index))
+        return row.file(self.folder, self._suffix(*row.place))
 
-    def _file(self, name: str, index: int) -> str:
-        stored = self.formats.of(name, index) if self.formats else _PNG
-        return os.path.join(self.folder, name, f"{index:06d}{stored.suffix}")  # noqa: PTH118  # as `Sample.file`
+    def _suffix(self, name: str, index: int) -> str:
+        return (self.formats.of(name, index) if self.formats else _PNG).suffix
+
+    def _file(self, inventory: Inventory, name: str, index: int) -> str:
+        suffix = self._suffix(name, index)
+        member = inventory.member(name, index, suffix)
+        return os.path.join(self.folder, member or f"{name}/{index:06d}{suffix}")  # noqa: PTH118  # as `Sample.file`
 
     def _has_images(self) -> bool:
         """Return whether the folder is a set: False too where a process was killed before its first batch."""

@@ -20,6 +20,7 @@ from synthaug.data.parallel import map_images
 from synthaug.generation import set_locks
 from synthaug.generation.manifest import ManifestRow
 from synthaug.generation.synthetic_set import SyntheticSet, image_seed
+from synthaug.image_files import is_image_file
 
 MOST_MEAN, MOST_LEVELS = 1.0, 64.0  # of 256
 _VERSIONS = ("revision", "weights", "dtype", "scheduler", "diffusers", "transformers", "torch", "python")
@@ -88,7 +89,7 @@ def file_problems(images: SyntheticSet, classes: Sequence[str]) -> list[str]:
 def _state(path: Path, row: ManifestRow) -> str:
     """Return what is wrong with the file of a row."""
     name = f"{row.class_name}/{path.name}"
-    if not path.is_file():
+    if not is_image_file(path):
         return f"{name}: the file is missing; generating makes it again"
     current = files.sha256(path)
     if current == row.sha256:

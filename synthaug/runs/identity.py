@@ -10,7 +10,7 @@ ABSENT = "absent"
 # Where and how fast a run is computed, who is told and what is compared does not change what it is.
 INCIDENTAL = frozenset({
     "experiment", "parallel", "cluster", "threads", "compile",
-    "num_workers", "per_class", "shards", "shard", "verify", "output_dir", "overwrite", "logger", "shift",
+    "num_workers", "per_class", "shards", "shard", "storage", "verify", "output_dir", "overwrite", "logger", "shift",
     "controls", "compare", "margin", "debug", "captioner", "adapt", "quality",
     "dataset.root", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups", "dataset.prepare._target_",
     "dataset.most_stored_gb",

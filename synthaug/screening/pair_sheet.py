@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from synthaug.data.decoding import try_decode
 from synthaug.files import whole_file
+from synthaug.image_files import is_image_file
 
 _SIDE, _GAP, _MOST = 160, 8, 40  # pixels, pixels, pairs
 
@@ -27,7 +28,7 @@ def write(path: Path, pairs: Sequence[tuple[Path, Path]]) -> None:
         for column, file in enumerate(pair):
             left = _GAP + (2 * (number % 2) + column) * (_SIDE + _GAP)
             top = _GAP + number // 2 * (_SIDE + _GAP)
-            pixels = try_decode("", file, _SIDE) if file.is_file() else "gone"
+            pixels = try_decode("", file, _SIDE) if is_image_file(file) else "gone"
             if isinstance(pixels, str):
                 canvas.text((left, top), pixels[:24], fill="black")
                 continue

@@ -17,6 +17,7 @@ from synthaug.errors import UserError
 from synthaug.files import remove_unfinished
 from synthaug.generation.screening import Rejection
 from synthaug.generation.synthetic_set import SyntheticImages
+from synthaug.image_files import is_image_file
 from synthaug.messages import bullets, plural
 from synthaug.screening import pair_sheet
 from synthaug.screening.criteria import decode, make_criteria
@@ -355,7 +356,7 @@ class ScreenedImages:
 
     def _path(self, image: str) -> Path:
         """Return the file of an image from `_place`; copies in another format do not lie in a pool."""
-        return next((path for path in (self.root / image, Path(image)) if path.is_file()), self.root / image)
+        return next((path for path in (self.root / image, Path(image)) if is_image_file(path)), self.root / image)
 
     def _count_kept(self, counts: Mapping[str, int]) -> dict[str, int]:
         judged = self._read()

@@ -53,7 +53,18 @@ HELP_KEYS = [
     "compile",
     "output_dir",
 ]
-HELP_KEYS += ["per_class", "shards", "shard", "verify", "controls", "compare", "margin", "debug", "overwrite"]
+HELP_KEYS += [
+    "per_class",
+    "shards",
+    "shard",
+    "storage",
+    "verify",
+    "controls",
+    "compare",
+    "margin",
+    "debug",
+    "overwrite",
+]
 MIX_CHOICES = "choices: 28, 37, 46, 55, 64, 73, 82, add100, add50, fill, real, "
 
 

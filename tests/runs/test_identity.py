@@ -14,7 +14,7 @@ from synthaug.screening.settings import ScreeningSettings
 # Where and how fast a run is computed, and who is told.
 SAME_RUN = {
     "experiment", "parallel", "cluster", "threads", "compile",
-    "num_workers", "output_dir", "overwrite", "per_class", "shards", "shard", "verify", "controls", "debug",
+    "num_workers", "output_dir", "overwrite", "per_class", "shards", "shard", "storage", "verify", "controls", "debug",
     "margin", "logger", "shift", "captioner", *(f"adapt.{field.name}" for field in dataclasses.fields(AdaptConfig)),
     "quality.backbone", "quality.image_size",
     "dataset.root", "dataset.most_stored_gb", "dataset.on_bad_image", "dataset.on_label_conflict", "dataset.groups",

@@ -23,6 +23,7 @@ from synthaug.analysis.text.set_text import Shortcuts
 from synthaug.data.folders import CONTACT_SHEETS
 from synthaug.data.samples import Sample, digest, per_class
 from synthaug.files import write_json, write_text
+from synthaug.image_files import is_image_file
 from synthaug.screening.verdicts import Verdict
 
 MAX_CLASSES, PICTURES_PER_CLASS = 40, 16
@@ -265,4 +266,4 @@ def _short(path: str) -> str:
 
 
 def _picture(path: Path) -> Thumbnail | None:
-    return thumbnail(path) if path.is_file() else None
+    return thumbnail(path) if is_image_file(path) else None

@@ -14,6 +14,7 @@ from synthaug.data.samples import Sample
 from synthaug.features.backbone_by_name import feature_backbone
 from synthaug.features.feature_backbone import PIXELS
 from synthaug.features.feature_store import FeatureStore
+from synthaug.image_files import open_image_file
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def choose_backbone(samples: Sequence[Sample]) -> str:
 
 def _short_side(path: Path) -> int:
     try:
-        with path.open("rb") as stream, open_image(stream) as image:
+        with open_image_file(path) as stream, open_image(stream) as image:
             return min(image.size)
     except Exception:  # Pillow's plugins raise what they like; embedding the image will name it
         return 0

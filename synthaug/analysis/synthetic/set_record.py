@@ -13,6 +13,7 @@ from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator, FolderPool
 from synthaug.generation.manifest import MANIFEST, SETTINGS, ManifestRow, read_manifest
 from synthaug.generation.synthetic_set import SyntheticImages
+from synthaug.image_files import is_image_file
 from synthaug.screening.screened_images import ScreenedImages
 from synthaug.screening.verdicts import COPIES, VERDICTS, Verdict, read_verdicts
 
@@ -84,7 +85,7 @@ class SetRecord:
 
     def file(self, verdict: Verdict) -> Path:
         """Return the file of an image that was judged."""
-        return next((path for path in (self.root / verdict.image, Path(verdict.image)) if path.is_file()), Path())
+        return next((path for path in (self.root / verdict.image, Path(verdict.image)) if is_image_file(path)), Path())
 
     @property
     def seconds(self) -> float | None:
@@ -190,6 +191,6 @@ def _listed(folder: Path, rows: Sequence[ManifestRow], labels: Mapping[str, int]
         row.sample(path, labels[row.class_name])
         for row in rows
         if not row.rejected and row.class_name in labels
-        for path in [files[row.class_name].get(f"{row.index:06d}")]
-        if path is not None
+        for path in [folder / row.member if row.member else files[row.class_name].get(f"{row.index:06d}")]
+        if path is not None and is_image_file(path)
     ]

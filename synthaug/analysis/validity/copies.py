@@ -9,6 +9,7 @@ from synthaug.data import fingerprints
 from synthaug.data.decoding import try_decode
 from synthaug.data.fingerprints import SHORT_SIDE, Fingerprint
 from synthaug.data.parallel import map_images
+from synthaug.image_files import is_image_file
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def read_pictures(images: Sequence[ListedImage]) -> tuple[list[Picture], list[Li
 
 def _picture(listed: ListedImage) -> Picture | None:
     try:
-        sha256 = files.sha256(listed.file) if listed.file.is_file() else ""
+        sha256 = files.sha256(listed.file) if is_image_file(listed.file) else ""
     except OSError:
         return None
     if not sha256:

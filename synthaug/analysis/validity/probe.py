@@ -23,6 +23,7 @@ from PIL import Image
 from synthaug.analysis.inference.intervals import Estimate, auc, wilson
 from synthaug.data.decoding import open_image, try_decode, upright_size
 from synthaug.data.payload import payload_size
+from synthaug.image_files import image_bytes
 
 FOLDS = 5
 MIN_IMAGES = 4 * FOLDS  # images of an origin: with fewer the interval holds nearly everything
@@ -61,7 +62,7 @@ def read_traits(path: Path) -> Traits | None:
     if isinstance(rgb, str):
         return None
     try:
-        content = path.read_bytes()
+        content = image_bytes(path)
         with open_image(io.BytesIO(content)) as opened:
             kind = _format(opened)
             width, height = upright_size(opened)

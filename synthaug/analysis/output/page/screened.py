@@ -9,6 +9,7 @@ from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.thumbnails import Thumbnail, thumbnail
 from synthaug.analysis.text import arm_table
 from synthaug.analysis.training_images import locator
+from synthaug.image_files import is_image_file
 from synthaug.screening.verdicts import COPIES, DUPLICATE
 
 MAX_CLASSES = 20  # of a screening, in the table
@@ -100,7 +101,7 @@ def _picture(example: Mapping[str, Any], root: str, locate: Callable[[str], Path
         match = str(PurePath(root, example["match"]))
     match_name = f"= {_short(match)}" if match else example["match"]
     files = [locate(path) if path else None for path in (example["image"], match)]
-    pictures = [thumbnail(file) if file and file.is_file() else None for file in files]
+    pictures = [thumbnail(file) if file and is_image_file(file) else None for file in files]
     return ScreenedPicture(_short(example["image"]), example["kept"], pictures[0], match_name, pictures[1])
 
 
