@@ -398,7 +398,7 @@ def screened_images(
     if not screening.is_active:
         return images
     share = real_share.select(real, settings) if screening.needs_real_share else []
-    references = RealReferences(share, [*real.train, *real.more], real.val, real.test)
+    references = RealReferences(share, Samples.joined((real.train, real.more)), real.val, real.test)
     return ScreenedImages(images, screening, references, store, images_folder(settings) / "features")
 
 

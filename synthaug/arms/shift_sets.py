@@ -18,7 +18,7 @@ from synthaug.arms.shifts import TEST, HeldOut, Shift, ShiftSet, absent_classes,
 from synthaug.data.folders import Hash
 from synthaug.data.hash_cache import HASHES, HashCache
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import RealImages, Sample, label_conflicts, per_class
+from synthaug.data.samples import RealImages, Sample, Samples, label_conflicts, per_class
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.generation.folder import FolderGenerator
@@ -106,7 +106,7 @@ def held_out_source(images: SyntheticSet, real: RealImages, store: PixelStore) -
         real: the dataset.
         store: of its pixels.
     """
-    references = RealReferences((), [*real.train, *real.more], real.val, real.test)
+    references = RealReferences((), Samples.joined((real.train, real.more)), real.val, real.test)
     screened = ScreenedImages(images, _HELD_OUT_SCREENING, references, store)
 
     def first(count: int) -> list[Sample]:

@@ -48,7 +48,8 @@ def few_counts(real: RealImages, mix: Mix) -> dict[str, Counts]:
     total = max(IMAGES, len(classes))
     kept = round(total * real_share / (real_share + synthetic_share))
     kept = min(max(kept, real_share > 0), total - (synthetic_share > 0))
-    available = {name: len(samples) for name, samples in per_class([*real.train, *real.more], classes).items()}
+    by_class = per_class(Samples.joined((real.train, real.more)), classes)
+    available = {name: len(samples) for name, samples in by_class.items()}
     real_counts = _spread(kept, available)
     # Where the real ones end, the synthetic ones begin, so that classes are of about one size.
     begin = kept % len(classes)

@@ -21,7 +21,7 @@ from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.command_line import resuming_command
 from synthaug.config.job import Job
 from synthaug.config.naming import read_recorded
-from synthaug.data.samples import MORE, SPLITS, RealImages
+from synthaug.data.samples import MORE, SPLITS, RealImages, Samples
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all, underlying
 from synthaug.execution import clusters, factory, networks, parallelism, record_groups, sweep_time
@@ -127,7 +127,7 @@ def _prepare_datasets(session: Session, jobs: Sequence[Job]) -> None:
             write_dataset(session, dataset)
             scan = build.list_real(dataset, job.output_dir, job.fold)
             real = smoke_test.few_images(scan.real) if job.settings["debug"] else scan.real
-            decode(build.pixel_store(dataset, job.output_dir), [*real.train, *real.val, *real.test])
+            decode(build.pixel_store(dataset, job.output_dir), Samples.joined((real.train, real.val, real.test)))
             session.scans[key] = scan
         except Exception:
             log.debug("%s: its runs will say so", job.key.dataset, exc_info=True)

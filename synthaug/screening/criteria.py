@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import Sample
+from synthaug.data.samples import Sample, Samples
 from synthaug.errors import UserError
 from synthaug.features.backbone_by_name import feature_backbone
 from synthaug.features.feature_store import FeatureStore
@@ -34,7 +34,7 @@ def make_criteria(
     resemblance = Resemblance(fingerprints, references.train if settings.searches_copies else ())
     criteria: list[Criterion] = []
     if settings.searches_copies:
-        _require_decoded(store, [*references.train, *references.val, *references.test])
+        _require_decoded(store, Samples.joined((references.train, references.val, references.test)))
         real = listed_references(settings, references)
         criteria.append(RealCopies(real, fingerprints, resemblance, settings.train_copies == DROP))
         if settings.copy_backbone is not None:
