@@ -90,7 +90,9 @@ class PixelStore:
         self.folder = folder / f"short{short_side}"
         self.short_side = short_side
         self.most_bytes = most_bytes
-        self._places, _ = self._read_index()
+        self._places = Places()
+        self._read_state: dict[str, list[int]] | None = None  # of the files as the places say
+        self._refresh()
         self._bytes: NDArray[np.uint8] | None = None
         self._streamed = StreamedImages(short_side)
 
@@ -139,7 +141,7 @@ class PixelStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(self.folder / ".lock", "decodes images"):
             remove_unfinished(self.folder)
-            self._places, damaged = self._read_index()
+            damaged = self._refresh()
             if damaged:
                 lines = plural(len(damaged), "line is", "lines are")
                 log.warning("%s: %s damaged: decoded again", self.folder / "index.csv", lines)
@@ -309,7 +311,8 @@ class PixelStore:
             return False
 
     def _record_state(self) -> None:
-        write_json(self.folder / "verified.json", self._state())
+        self._read_state = self._state()
+        write_json(self.folder / "verified.json", self._read_state)
 
     def _state(self) -> dict[str, list[int]]:
         return {name: list(Stamp.of(self.folder / name)) for name in ("pixels.bin", "index.csv")}
@@ -323,6 +326,18 @@ class PixelStore:
         stream.truncate(end)
         stream.seek(end)
         return stream
+
+    def _refresh(self) -> list[int]:
+        """Read the index if it or the pixels have changed since, and return the numbers of its damaged lines."""
+        try:
+            state = self._state()
+        except FileNotFoundError:
+            state = None
+        if state is None or state != self._read_state:
+            self._places, damaged = self._read_index()
+            self._read_state = None if damaged else state
+            return damaged
+        return []
 
     def _read_index(self) -> tuple[Places, list[int]]:
         """Read the index up to the end of `pixels.bin`: lost bytes are decoded again, not read as black.

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from synthaug import files
-from synthaug.checked_rows import append_checked_rows, read_checked_rows
+from synthaug.checked_rows import append_checked_rows, checked_rows, read_checked_rows
 from synthaug.data import decoding, pixels
 from synthaug.data.decoding import as_rgb, by_torch, decode
 from synthaug.data.pixels import PixelStore, padded
@@ -97,6 +97,29 @@ def test_only_what_is_new_is_decoded(tmp_path: Path, decoded: list[Path]) -> Non
     store.add(old | new)
     assert sorted(decoded) == sorted(new.values())
     assert holds(store, old | new)
+
+
+def test_the_index_is_read_again_only_where_somebody_else_has_written_it(
+    tmp_path: Path, decoded: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def recorded(path: Path, header: Sequence[str], damaged: list[int]) -> Iterator[list[str]]:
+        read.append(path)
+        return checked_rows(path, header, damaged)
+
+    monkeypatch.setattr(pixels, "checked_rows", recorded)
+    images = [save(tmp_path / str(number), [number]) for number in range(5)]
+    store, other = (PixelStore(tmp_path / "store", WHOLE) for _ in range(2))
+    for batch in images[:3]:
+        store.add(batch)
+    assert read == []
+    other.add(images[3])
+    assert len(read) == 1
+    store.add(images[3] | images[4])
+    assert len(read) == 2
+    assert len(decoded) == 5
+    assert all(holds(store, batch) for batch in images)
 
 
 def test_what_is_added_after_a_batch_was_read_can_be_read(tmp_path: Path) -> None:
