@@ -16,6 +16,7 @@ from synthaug.analysis.comparison.compare import compare
 from synthaug.config import schema
 from synthaug.errors import UserError, explain, underlying
 from synthaug.files import read_json
+from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout, planning
 from tests.factories.commands import Commands, jobs_of
 from tests.factories.open_images_files import OpenImages
@@ -237,6 +238,19 @@ def test_a_run_that_was_interrupted_is_finished_by_the_same_command(swept: Comma
     assert "epoch 1/12" not in printed
     assert contents.read_history(folder)["epoch"] == list(range(12))
     assert names(folder) == FINISHED
+
+
+def test_a_run_that_was_killed_twice_ends_with_the_bytes_of_one_that_was_not(swept: Commands) -> None:
+    command = ("mix=real", "experiment=killed")
+    swept.stop_when(lambda: (swept.run_folder("real", "killed") / layout.LAST).is_file(), signal.SIGUSR1, *command)
+    assert swept.stop_when(lambda: bool(swept.printed), signal.SIGKILL, *command)[0] in (0, -signal.SIGKILL)
+    code, printed = swept.run(*command)
+    assert code == 0, printed
+    folder = swept.run_folder("real", "killed")
+    for name in (layout.MIX, layout.PREDICTIONS, layout.CHECKPOINT):
+        assert (folder / name).read_bytes() == (swept.run_folder("real") / name).read_bytes()
+    assert names(folder) == FINISHED
+    assert main(["status", str(swept.study("killed"))]) == 0
 
 
 def test_a_result_depends_neither_on_the_runs_beside_it_nor_on_the_threads_of_the_environment(swept: Commands) -> None:
