@@ -25,6 +25,7 @@ _LITTER_FOLDERS = {
     *("__macosx", "__pycache__", "system volume information", "lost+found", "network trash folder", "temporary items"),
     CONTACT_SHEETS,
 }
+_LITTER = _LITTER_FILES | _LITTER_FOLDERS  # joined once, and not for each of a million names
 # Windows marks where a file came from in a stream of this name; other systems make a file of it, some without colon.
 # Editors keep a copy (~), cameras and photo programs what was changed in an image, beside it.
 _LITTER_SUFFIXES = ("zone.identifier", ":mshield", ":sec.endpointdlp", "~", ".aae", ".xmp", ".thm")
@@ -153,9 +154,9 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
         return
     names.sort()
     for name in names:
-        path = folder / name
         if _is_litter(name):
             continue
+        path = folder / name
         if name not in folders:
             yield path
             continue
@@ -166,7 +167,7 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
 
 def _is_litter(name: str) -> bool:
     lower = name.lower()
-    return name.startswith((".", "~$")) or lower in _LITTER_FILES | _LITTER_FOLDERS or lower.endswith(_LITTER_SUFFIXES)
+    return name.startswith((".", "~$")) or lower in _LITTER or lower.endswith(_LITTER_SUFFIXES)
 
 
 def is_text(path: Path) -> bool:
