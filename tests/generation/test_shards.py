@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import random
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -164,3 +166,30 @@ def test_lost_images_of_another_writer_at_work_are_left_to_it(tmp_path: Path) ->
         SyntheticSet(tmp_path, Censor()).ensure(COUNTS, Shard(1, 3))
     SyntheticSet(tmp_path, Censor()).ensure(COUNTS, Shard(1, 2))
     assert (tmp_path / "cat/000001.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("held", "shard"),
+    [(".shard-0-of-2.lock", Shard()), (".shard-0-of-2.lock", Shard(0, 2)), (".lock", Shard(0, 2))],
+)
+def test_whoever_makes_the_same_images_is_waited_for(
+    tmp_path: Path, held: str, shard: Shard, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole set, as `train` makes it, waits for shards; a shard for its other command, and for a whole set."""
+    monkeypatch.setattr(locks, "_SILENT", 0.01)
+    maker = Censor()
+    waiting = threading.Thread(target=lambda: SyntheticSet(tmp_path, maker).ensure(COUNTS, shard))
+    with locks.exclusive(tmp_path / held, "generates"), caplog.at_level("WARNING", "synthaug.locks"):
+        waiting.start()
+        deadline = time.monotonic() + 30
+        while "Waiting for another process that generates" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert maker.seeds == []
+    waiting.join(30)
+    assert SyntheticSet(tmp_path, Censor()).count_missing(COUNTS, shard) == 0
+
+
+def test_shards_at_work_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    with locks.exclusive(tmp_path / ".shard-0-of-2.lock", "generates"):
+        assert SyntheticSet(tmp_path, Censor()).ensure(COUNTS, Shard(1, 2)) > 0
