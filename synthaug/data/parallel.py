@@ -1,7 +1,8 @@
 """Work on many image files at once: Pillow decodes without holding Python's lock."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -25,8 +26,27 @@ def map_images(function: Callable[[_Item], _Result], items: Sequence[_Item], tas
         task: shown before the progress bar: "decoding".
     """
     with large_photographs(), ThreadPoolExecutor(os.cpu_count()) as threads:
-        results = threads.map(function, items)
+        results = map_ahead(threads, function, items)
         return list(tqdm(results, task, len(items), unit="image", disable=None, leave=False))
+
+
+def map_ahead(
+    threads: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item]
+) -> Iterator[_Result]:
+    """Map in order, with few results waiting: `ThreadPoolExecutor.map` would hold a kilobyte for each item.
+
+    Args:
+        threads: that call the function.
+        function: of an item.
+        items: any number of them.
+    """
+    waiting: deque[Future[_Result]] = deque()
+    for item in items:
+        waiting.append(threads.submit(function, item))
+        if len(waiting) > 4 * (os.cpu_count() or 1):
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 _ImageFile = tuple[str | None, Path]

@@ -12,12 +12,11 @@ import hashlib
 import logging
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +26,7 @@ from synthaug.checked_rows import append_checked_rows, checked_rows, write_check
 from synthaug.data.decoding import Size, by_pillow, by_torch, large_photographs, stored_bytes
 from synthaug.data.decoding import try_decode_sizes as try_decode_sizes
 from synthaug.data.hash_cache import Stamp
+from synthaug.data.parallel import map_ahead
 from synthaug.data.places import NOT_STORED, Place, Places, short_keys
 from synthaug.data.sample_list import REAL, Sample, Samples
 from synthaug.data.streamed_images import StreamedImages
@@ -35,9 +35,6 @@ from synthaug.files import read_json, remove_unfinished, write_json
 from synthaug.messages import plural
 
 log = logging.getLogger(__name__)
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 LONGEST = 3  # ratio of the sides of images in a batch; photographs of usual cameras are within it
 
@@ -263,7 +260,7 @@ class PixelStore:
         bad: dict[str, str] = {}
         added: dict[str, Place] = {}
         with ThreadPoolExecutor(os.cpu_count()) as threads, self._open_end() as stream:
-            decoded = _map_ahead(threads, lambda item: self._decode(*item, view), chunk.items())
+            decoded = map_ahead(threads, lambda item: self._decode(*item, view), chunk.items())
             for key, image in zip(chunk, decoded, strict=True):
                 if isinstance(image, str):
                     bad[key] = image
@@ -430,16 +427,3 @@ def _middle(side: int, most: int, place: float) -> slice:
 
 def _count_distinct(digests: NDArray[np.uint8]) -> int:
     return len(np.unique(short_keys(digests)))
-
-
-def _map_ahead(
-    threads: ThreadPoolExecutor, function: Callable[[_Item], _Result], items: Iterable[_Item]
-) -> Iterator[_Result]:
-    """Map in order, with few results waiting: `ThreadPoolExecutor.map` would hold all of them."""
-    waiting: deque[Future[_Result]] = deque()
-    for item in items:
-        waiting.append(threads.submit(function, item))
-        if len(waiting) > 4 * (os.cpu_count() or 1):
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
