@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from synthaug.config.command_line import typed_form
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution import frozen_runs
@@ -107,7 +108,7 @@ def run_in_cluster(
         if queue is not None:
             queue.close()
     if session.failed:
-        command = " ".join([session.command, *map(shlex.quote, sys.argv[1:])])
+        command = " ".join([session.command, *(shlex.quote(typed_form(argument)) for argument in sys.argv[1:])])
         log.warning("To continue what is not finished: %s", command)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 import synthaug
 from synthaug.config import signatures
@@ -200,7 +201,11 @@ def _with_secrets(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value.keys() == {_FROM_ENVIRONMENT}:
-        return OmegaConf.create({"text": value[_FROM_ENVIRONMENT]}).text
+        text = value[_FROM_ENVIRONMENT]
+        try:
+            return OmegaConf.create({"text": text}).text
+        except OmegaConfBaseException:
+            raise UserError(f"{text}: this variable is not in the environment of the job; pass it on.") from None
     return {name: _with_secrets(item) for name, item in value.items()}
 
 

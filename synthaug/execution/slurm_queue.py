@@ -35,7 +35,14 @@ _WORKING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "STOPPED", "RESIZ
 _GRACE = 15.0  # seconds until the answer of a job that has ended is on all nodes' disks
 _SLOWEST = 15.0  # seconds between two questions to Slurm
 _COMMAND_SECONDS = 60
-_LIST = ("squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T")
+_MOST_OF_ARRAY = 1000  # jobs sent at once: Slurm's own MaxArraySize is 1001
+_LIST = ("squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T|%r")
+# Reasons for which Slurm lets a job wait until somebody changes something.
+_STUCK = (
+    "JobHeld", "launch_failed", "launch failed", "BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit",
+    "PartitionConfig", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
+    "MaxMemPerLimit", "PartitionDown", "PartitionInactive",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ class SlurmQueue:
         self.frozen = frozen
         self.jobs: dict[Path, _Sent] = {}  # by the folders of the runs
         self._states: dict[str, str] = {}
+        self._stuck: set[str] = set()  # reasons that were told
         self._asked = self._began = time.monotonic()
         self._gone: dict[str, float] = {}  # job → when it was seen first that the queue has ended it
         self._ask()
@@ -141,6 +149,7 @@ class SlurmQueue:
         now = time.monotonic()
         if now - self._asked > min(_SLOWEST, 1 + (now - self._began) / 20):
             self._ask()
+        list(self.folder.iterdir())  # or a disk shared over a network may not show what was written elsewhere
         states: dict[Path, str] = {}
         ended: list[tuple[Path, Outcome]] = []
         for run, sent in self.jobs.items():
@@ -177,9 +186,11 @@ class SlurmQueue:
         executor = SlurmExecutor(self.folder)
         executor.update_parameters(job_name="synthaug", **self.cluster.parameters)
         calls = [self._call_of(self.frozen[run]) for run in runs]
+        jobs = []
         try:
-            with executor.batch():
-                jobs = [executor.submit(call) for call in calls]
+            for start in range(0, len(calls), _MOST_OF_ARRAY):
+                with executor.batch():
+                    jobs += [executor.submit(call) for call in calls[start : start + _MOST_OF_ARRAY]]
         except (FailedSubmissionError, FailedJobError) as error:
             raise UserError(f"cluster=slurm: sbatch does not take the runs: {_last_line(error)}") from None
         return {
@@ -204,11 +215,22 @@ class SlurmQueue:
         """Ask Slurm for the states of all jobs; what was known stays where it does not answer."""
         self._asked = time.monotonic()
         try:
-            self._states = parse_states(
-                _call("squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T")
-            )
+            listed = parse_states(_call(*_LIST))
         except UserError as error:
             log.warning("%s", error)
+            return
+        self._states = {job: state for job, (state, _) in listed.items()}
+        for job in [sent.job for sent in self.jobs.values() if sent.job in listed]:
+            state, reason = listed[job]
+            if state in _WAITING and reason.startswith(_STUCK) and reason not in self._stuck:
+                self._stuck.add(reason)
+                log.warning(
+                    "Job %s is queued, and Slurm does not begin it (%s): type the same command with other keys of "
+                    "cluster, such as cluster.timeout_min or cluster.partition; more: scontrol show job %s",
+                    job,
+                    reason,
+                    job,
+                )
 
     def _epitaph(self, job: str) -> str:
         """Return how a job has ended that has not answered."""
@@ -218,14 +240,14 @@ class SlurmQueue:
         return f"its job {job} is gone without an answer ({reason}; its log is {logs}). The same command resumes it."
 
 
-def parse_states(text: str) -> dict[str, str]:
-    """Return job → state of what squeue lists.
+def parse_states(text: str) -> dict[str, tuple[str, str]]:
+    """Return job → its state and the reason for it, of what squeue lists.
 
     Args:
-        text: a line "<job>|<state>" for each.
+        text: a line "<job>|<state>|<reason>" for each.
     """
-    pairs = [line.strip().partition("|") for line in text.splitlines()]
-    return {job: state.split(" ")[0] for job, separator, state in pairs if separator}
+    rows = [line.strip().split("|", 2) for line in text.splitlines()]
+    return {row[0]: (row[1].split(" ")[0], row[2]) for row in rows if len(row) == 3}
 
 
 def _call(*command: str) -> str:

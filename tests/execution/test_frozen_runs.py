@@ -66,6 +66,9 @@ def test_no_file_holds_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "hunter2" not in frozen.file.read_text(encoding="utf-8")
     assert frozen_runs.thaw(frozen)[1].settings == job.settings
     assert job.settings["generator"]["model"] == "hunter2-hunter2/model"
+    monkeypatch.delenv("TOKEN_OF_MINE")
+    with pytest.raises(UserError, match="TOKEN_OF_MINE"):
+        frozen_runs.thaw(frozen)
 
 
 def test_a_changed_file_is_refused(jobs: list[Job]) -> None:

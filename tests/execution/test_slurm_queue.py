@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from synthaug.errors import UserError
-from synthaug.execution import clusters
+from synthaug.execution import clusters, slurm_queue
 from synthaug.execution.clusters import Slurm
 from synthaug.execution.frozen_runs import FOLDER, FrozenRun
 from synthaug.execution.queued_run import Outcome
@@ -36,7 +36,8 @@ class FakeSlurm:
 
     def say(self, **states: str) -> None:
         """Let squeue list jobs: `_1_0="RUNNING"` is job 1_0."""
-        lines = "".join(f"{job.removeprefix('_')}|{state}\n" for job, state in states.items())
+        rows = [(job.removeprefix("_"), *state.split("|"), "None") for job, state in states.items()]
+        lines = "".join(f"{'|'.join(row[:3])}\n" for row in rows)
         (self.folder / "states").write_text(lines, encoding="utf-8")
 
     @property
@@ -167,6 +168,15 @@ def test_a_controller_that_does_not_answer_is_waited_for(
     assert len(sent.poll()[1]) == len(RUNS)
 
 
+def test_more_runs_than_an_array_may_have_are_several(
+    slurm: FakeSlurm, queue: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_queue, "_MOST_OF_ARRAY", 2)
+    sent = queue()
+    sent.submit(RUNS)
+    assert jobs_in(sent) == {0: "1_0", 1: "1_1", 2: "2"}
+
+
 def test_a_refused_submission_is_a_sentence(slurm: FakeSlurm, queue: Connect) -> None:
     script = slurm.folder / "bin" / "sbatch"
     script.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: night' >&2\nexit 1\n")
@@ -187,10 +197,23 @@ def test_what_is_recorded_is_what_was_sent(slurm: FakeSlurm, queue: Connect) -> 
 
 
 def test_states_are_read() -> None:
-    assert parse_states("1_0|RUNNING\n12|CANCELLED by 0\n\nslurm_load_jobs error\n") == {
-        "1_0": "RUNNING",
-        "12": "CANCELLED",
+    text = "1_0|RUNNING|None\n12|CANCELLED by 0|launch failed requeued held\n\nslurm_load_jobs error\n"
+    assert parse_states(text) == {
+        "1_0": ("RUNNING", "None"),
+        "12": ("CANCELLED", "launch failed requeued held"),
     }
+
+
+def test_a_job_that_slurm_will_not_begin_is_told_of_once(
+    slurm: FakeSlurm, queue: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = queue()
+    slurm.say(_1_0="PENDING|Priority", _1_1="PENDING|PartitionTimeLimit", _1_2="PENDING|PartitionTimeLimit")
+    sent.submit(RUNS)
+    sent._ask()
+    (record,) = caplog.records
+    assert "1_1" in record.getMessage()
+    assert "PartitionTimeLimit" in record.getMessage()
 
 
 def refusal(*arguments: str) -> str:
