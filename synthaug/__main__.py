@@ -51,6 +51,8 @@ complete -o nospace -o default -F _synthaug_completion synthaug
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names and return its exit code."""
+    if arguments is None:
+        synthaug.end_quietly()
     words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="synthaug",

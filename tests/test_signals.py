@@ -148,6 +148,21 @@ def test_a_second_signal_ends_a_command_at_once(tmp_path: Path) -> None:
         assert printed.read() == "cleaned up\n", "the helper would hold the pipe open"
 
 
+def test_a_command_that_is_stopped_while_it_is_imported_ends_without_a_word() -> None:
+    for seconds in (0.1, 0.3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "synthaug.train", "--help"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        assert "synthaug" not in process.communicate(timeout=20)[1]
+
+
 def test_a_helper_can_still_be_terminated() -> None:
     with signals.listening():
         helper = multiprocessing.get_context("fork").Process(target=_wait_in_vain)

@@ -61,8 +61,11 @@ def preload_libraries(jobs: Iterable[Job]) -> None:
         _temporary.append(temporary_files.make_folder())
         atexit.register(end_server)
         signals.before_end_at_once.append(end_server)
-    # It ignores interrupts: else Ctrl-C shows where its imports are.
-    with _handling(signal.SIGINT, signal.SIG_IGN), temporary_files.inside(_temporary[0]):
+    with contextlib.ExitStack() as stack:
+        # Sent to a whole group of processes, signals would end it, and the command takes its workers for dead then.
+        for number in signals.STOPPING:
+            stack.enter_context(_handling(number, signal.SIG_IGN))
+        stack.enter_context(temporary_files.inside(_temporary[0]))
         forkserver.ensure_running()
 
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     ]
     if dropped.folder is not None:
         finished = sum(run.state == "finished" for run in dropped.runs)
-        what = f", {plural(finished, 'finished run')} among them" if finished else ""
+        what = f" ({plural(finished, 'finished run')})" if finished else ""
         blocks.append(Sentences(f"What they have written{what} is kept in {dropped.folder}."))
     blocks.append(Sentences(f"Compare the others: python -m synthaug.report {parsed.study}"))
     show(blocks, parsed.markdown)
