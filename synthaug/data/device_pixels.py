@@ -35,7 +35,7 @@ class DevicePixels:
         distinct = list(self._shapes)
         for first in range(0, len(distinct), _CHUNK):
             rows = slice(first, first + _CHUNK)
-            for image, start, size in zip(store.whole(distinct[rows]), starts[rows], sizes[rows], strict=True):
+            for image, start, size in zip(store.whole(distinct[rows]), starts[:-1][rows], sizes[rows], strict=True):
                 self._bytes[start : start + size] = torch.from_numpy(np.array(image).reshape(-1))
 
     def image(self, key: str) -> Tensor:
