@@ -80,8 +80,8 @@ def end_server() -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
     for finalizer in list(util._finalizer_registry.values()):  # type: ignore[attr-defined]
-        if finalizer._callback is util._remove_temp_dir:  # type: ignore[attr-defined]
-            finalizer()  # or it finds its folder, which lies in ours, gone
+        if finalizer._callback is util._remove_temp_dir and Path(finalizer._args[1]).parent in _temporary:  # type: ignore[attr-defined]
+            finalizer()  # or it finds its folder gone
     while _temporary:
         temporary_files.remove_folder(_temporary.pop())
 
