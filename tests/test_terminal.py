@@ -66,7 +66,7 @@ def test_what_a_terminal_would_obey_is_written_out(text: str, expected: str) -> 
 
 
 def test_errors_and_the_log_tell_a_terminal_to_do_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    name = "cat\x1b[2J.png"
+    name, factory = "cat\x1b[2J.png", logging.getLogRecordFactory()
     with pytest.raises(UserError) as caught:
         raise_all("Files:", [name])
     assert "\x1b" not in f"{caught.value} {explain(ValueError(name))} {explain(OSError(13, 'denied', name))}"
@@ -76,7 +76,7 @@ def test_errors_and_the_log_tell_a_terminal_to_do_nothing(capfd: pytest.CaptureF
         log.addHandler(handler)
         log.warning("%s is left out", name)
     assert capfd.readouterr().err == "cat\\x1b[2J.png is left out\n"
-    assert logging.getLogRecordFactory() is logging.LogRecord
+    assert logging.getLogRecordFactory() is factory
 
 
 def test_a_log_that_nobody_reads_is_no_matter(capfd: pytest.CaptureFixture[str]) -> None:

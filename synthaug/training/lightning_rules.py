@@ -118,8 +118,6 @@ def quiet_libraries() -> None:
         "The default weight initialization of",
         # Networks in channels_last under ddp; nothing that a user could change.
         "Grad strides do not match bucket view strides",
-        # On the login node of a cluster, where a command may well run without it.
-        "The `srun` command is available",
         # Lightning's own use of what PyTorch has renamed since.
         ".*LeafSpec.*is deprecated.*",
     ):

@@ -185,7 +185,9 @@ def test_ctrl_c_writes_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prediction, "classify", interrupt)
-    assert predict.main([str(run), str(photographs(tmp_path / "new", 1)), "-o", str(tmp_path / "out.csv")]) == 130
+    with pytest.raises(SystemExit) as ended:
+        predict.main([str(run), str(photographs(tmp_path / "new", 1)), "-o", str(tmp_path / "out.csv")])
+    assert ended.value.code == 130
     assert not (tmp_path / "out.csv").exists()
 
 
