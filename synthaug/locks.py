@@ -25,7 +25,7 @@ def exclusive(file: Path, task: str) -> Iterator[None]:
         file: of the lock; its folder must exist.
         task: of the process that holds it: "splits the images of photos".
     """
-    lock = FileLock(file)
+    lock = FileLock(file, fallback_to_soft=False)  # a file that is a lock outlives who is killed
     try:
         _acquire(lock, _SILENT)
     except Timeout:
@@ -44,7 +44,7 @@ def without_waiting(file: Path) -> Iterator[bool]:
     Args:
         file: of the lock; its folder must exist.
     """
-    lock = FileLock(file)
+    lock = FileLock(file, fallback_to_soft=False)
     try:
         _acquire(lock, 0)
     except Timeout:
@@ -65,12 +65,11 @@ def _acquire(lock: BaseFileLock, seconds: float = -1) -> None:
     """
     try:
         lock.acquire(timeout=seconds)
-    except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and (isinstance(error, Timeout) or error.errno not in _WITHOUT_LOCKS):
+    except OSError as error:
+        if isinstance(error, Timeout) or error.errno not in _WITHOUT_LOCKS:
             raise
-        reason = error.strerror if isinstance(error, OSError) else "no flock"
         raise UserError(
-            f"{lock.lock_file} cannot be locked ({reason}): two processes would spoil each other's files. "
+            f"{lock.lock_file} cannot be locked ({error.strerror}): two processes would spoil each other's files. "
             "Mount its disk with locks (Lustre: the option flock; NFS: without nolock), or write to another one with "
             "output_dir=<folder>."
         ) from error

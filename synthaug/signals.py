@@ -40,11 +40,11 @@ class _State:
     """What this process was sent: a process has one handler of each signal, and so one of these."""
 
     listener = 0  # process whose handlers these are
-    heeded: tuple[signal.Signals, ...] = ()
+    handled: tuple[signal.Signals, ...] = ()
     received: signal.Signals | None = None
     when = 0.0
     is_lost = False  # whether the exception was raised where Python drops exceptions
-    is_told = False
+    is_announced = False
 
 
 def received() -> signal.Signals | None:
@@ -53,12 +53,12 @@ def received() -> signal.Signals | None:
 
 
 @contextlib.contextmanager
-def stoppable(kept: str | Callable[[], str], speaks: Callable[[], bool] = lambda: True) -> Iterator[None]:
+def stoppable(kept: str | Callable[[], str], announces: Callable[[], bool] = lambda: True) -> Iterator[None]:
     """Let signals end the block, say so in one line, and exit with 128 + the signal's number.
 
     Args:
         kept: what stays of the work and how it goes on, or a function that finds out.
-        speaks: whether this process says so: of several that do one run, one does.
+        announces: whether this process says so: of several that do one run, one does.
     """
     with listening():
         try:
@@ -67,7 +67,7 @@ def stoppable(kept: str | Callable[[], str], speaks: Callable[[], bool] = lambda
             number = _State.received or (signal.SIGINT if is_interruption(error) else None)
             if number is None or (isinstance(error, SystemExit) and not error.code):
                 raise
-            _tell(number, kept, speaks)
+            _tell(number, kept, announces)
             sys.exit(128 + number)
 
 
@@ -87,8 +87,8 @@ def listening() -> Iterator[None]:
         else:
             unraisable(dropped)
 
-    _State.listener, _State.is_told = os.getpid(), False
-    _State.heeded = tuple(
+    _State.listener, _State.is_announced = os.getpid(), False
+    _State.handled = tuple(
         number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)
     )
     sys.unraisablehook = drop
@@ -97,7 +97,7 @@ def listening() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = unraisable
-        for number in _State.heeded:
+        for number in _State.handled:
             # What is left for a command that was stopped is the interpreter's end, where Ctrl-C shows a traceback.
             signal.signal(number, signal.SIG_DFL if _State.received else before[number])
         _State.listener, _State.received = 0, None
@@ -106,7 +106,7 @@ def listening() -> Iterator[None]:
 def listen() -> None:
     """Have this process heed its signals; again, where a library may have changed that."""
     if _State.listener == os.getpid():
-        for number in _State.heeded:
+        for number in _State.handled:
             signal.signal(number, _handle)
 
 
@@ -117,7 +117,7 @@ def listen_to_command(number: signal.Signals) -> None:
         number: which the command sends.
     """
     leave_to_command()
-    _State.listener, _State.received, _State.heeded = os.getpid(), None, (number,)
+    _State.listener, _State.received, _State.handled = os.getpid(), None, (number,)
     listen()
 
 
@@ -159,7 +159,7 @@ def _mask(how: int) -> None:
 def _become_helper() -> None:
     """Leave the end of a forked process, one that reads images for instance, to the one that it works for."""
     if _State.listener:
-        for number in _State.heeded:
+        for number in _State.handled:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
         _mask(signal.SIG_UNBLOCK)
         _State.listener = 0
@@ -183,11 +183,11 @@ def _end_at_once(number: signal.Signals) -> NoReturn:
     os._exit(128 + number)
 
 
-def _tell(number: signal.Signals, kept: str | Callable[[], str], speaks: Callable[[], bool]) -> None:
+def _tell(number: signal.Signals, kept: str | Callable[[], str], announces: Callable[[], bool]) -> None:
     """Say once what has ended the command, and how it goes on; whatever that meets must not keep it from ending."""
-    if _State.is_told or not speaks():
+    if _State.is_announced or not announces():
         return
-    _State.is_told = True
+    _State.is_announced = True
     name = "Ctrl-C" if number == signal.SIGINT else number.name
     try:
         text = kept if isinstance(kept, str) else kept()

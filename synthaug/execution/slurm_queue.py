@@ -116,9 +116,9 @@ class SlurmQueue:
         self.jobs: dict[Path, _Sent] = {}  # by the folders of the runs
         self._states: dict[str, str] = {}
         self._stuck: set[str] = set()  # reasons that were told
-        self._asked = self._began = time.monotonic()
+        self._refreshed = self._began = time.monotonic()
         self._gone: dict[str, float] = {}  # job → when it was seen first that the queue has ended it
-        self._ask()
+        self._refresh_states()
 
     def submit(self, runs: Sequence[Path]) -> str:
         """Send runs, except those that are queued or running already; return what was done.
@@ -139,7 +139,7 @@ class SlurmQueue:
             rest = [run for run in runs if run not in alive]
             self.jobs = {**alive, **(self._send(rest) if rest else {})}
             write_json(self.folder / _SUBMITTED, {**recorded, **{str(run): asdict(self.jobs[run]) for run in rest}})
-        self._ask()
+        self._refresh_states()
         parts = [f"{plural(len(rest), 'run')} sent to Slurm"] if rest else []
         parts += [f"{plural(len(alive), 'run')} queued or running before"] if alive else []
         return f"{', '.join(parts)}: job {self._ids()}; logs in {self.folder}"
@@ -147,8 +147,8 @@ class SlurmQueue:
     def poll(self) -> tuple[dict[Path, str], list[tuple[Path, Outcome]]]:
         """Return the state of each run that has not ended, and those that have ended since the last time."""
         now = time.monotonic()
-        if now - self._asked > min(_SLOWEST, 1 + (now - self._began) / 20):
-            self._ask()
+        if now - self._refreshed > min(_SLOWEST, 1 + (now - self._began) / 20):
+            self._refresh_states()
         list(self.folder.iterdir())  # or a disk shared over a network may not show what was written elsewhere
         states: dict[Path, str] = {}
         ended: list[tuple[Path, Outcome]] = []
@@ -161,7 +161,7 @@ class SlurmQueue:
             elif now - self._gone.setdefault(sent.job, now) < _GRACE:
                 states[run] = RUNNING
             else:
-                ended.append((run, Outcome(failed=True, reason=self._epitaph(sent.job))))
+                ended.append((run, Outcome(failed=True, reason=self._reason_of_loss(sent.job))))
         for run, _ in ended:
             del self.jobs[run]
         return states, ended
@@ -211,9 +211,9 @@ class SlurmQueue:
         state = self._states.get(job, "")
         return QUEUED if state in _WAITING else RUNNING if state in _WORKING else None
 
-    def _ask(self) -> None:
+    def _refresh_states(self) -> None:
         """Ask Slurm for the states of all jobs; what was known stays where it does not answer."""
-        self._asked = time.monotonic()
+        self._refreshed = time.monotonic()
         try:
             listed = parse_states(_call(*_LIST))
         except UserError as error:
@@ -232,7 +232,7 @@ class SlurmQueue:
                     job,
                 )
 
-    def _epitaph(self, job: str) -> str:
+    def _reason_of_loss(self, job: str) -> str:
         """Return how a job has ended that has not answered."""
         state = self._states.get(job)
         reason = f"Slurm says {state}" if state else "Slurm knows nothing of it any more"

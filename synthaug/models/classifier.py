@@ -326,7 +326,7 @@ class Classifier(LightningModule):
         self.step_losses.add(batch_idx, outputs["loss"], batch.rows)
         # One process that leaves lets the others wait for it: they leave together, at the end of the epoch.
         if self.step_losses.is_due and self.trainer.world_size == 1:
-            self._require_numbers("train")
+            self._require_finite_losses("train")
 
     def on_train_epoch_end(self) -> None:
         self._log_loss("train", self.train_loss)
@@ -405,11 +405,11 @@ class Classifier(LightningModule):
         metric.reset()
         if not torch.isfinite(value):
             # Lightning would train on, and a network of NaNs scores like chance without a word.
-            self._require_numbers(split)
+            self._require_finite_losses(split)
             raise UserError(self.divergence(split, self.current_epoch, float(value)))
         self.log(f"{split}/loss", value, sync_dist=True)
 
-    def _require_numbers(self, split: str) -> None:
+    def _require_finite_losses(self, split: str) -> None:
         """Check the losses of the steps since the last look."""
         problem = self.step_losses.first_problem()
         if problem is None:
@@ -429,7 +429,7 @@ class Classifier(LightningModule):
         return join_words([*files, *([f"{rest} more"] if rest else [])])
 
     def divergence(self, split: str, epoch: int, value: float, images: str = "") -> str:
-        """Return the message on a loss that is no number.
+        """Return the message on a loss that is not finite.
 
         Args:
             split: of the images.

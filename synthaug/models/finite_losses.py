@@ -1,4 +1,4 @@
-"""Whether the losses of steps are numbers: the first that is none, with its images."""
+"""The first step whose loss is not finite, with its images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ EVERY = 100  # steps between two looks: on a graphics processor each would wait 
 
 
 @dataclass(frozen=True)
-class NoNumber:
-    """A loss that is no number.
+class NonFiniteLoss:
+    """A loss that is not finite.
 
     Attributes:
         step: of its epoch.
@@ -53,8 +53,8 @@ class FiniteLosses:
         """Whether it is time to look: at once on a processor, seldom where that would be waited for."""
         return bool(self._losses) and (self._losses[-1].device.type == "cpu" or len(self._losses) > EVERY)
 
-    def first_problem(self) -> NoNumber | None:
-        """Return the first step whose loss is no number; those that are numbers are forgotten, all but the last."""
+    def first_problem(self) -> NonFiniteLoss | None:
+        """Return the first step whose loss is not finite; finite ones are forgotten, all but the last."""
         if not self._losses:
             return None
         losses = torch.stack(self._losses)
@@ -64,7 +64,7 @@ class FiniteLosses:
             return None
         place = places[0]
         before = self._rows[place - 1].tolist() if place else []
-        return NoNumber(self._steps[place], float(losses[place]), self._rows[place].tolist(), before)
+        return NonFiniteLoss(self._steps[place], float(losses[place]), self._rows[place].tolist(), before)
 
     def _forget(self, kept: int) -> None:
         for remembered in (self._steps, self._losses, self._rows):

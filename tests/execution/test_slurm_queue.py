@@ -116,7 +116,7 @@ def test_runs_that_are_queued_or_running_are_not_sent_again(slurm: FakeSlurm, qu
     assert slurm.cancelled == ""
     slurm.say(_1_0="RUNNING", _1_1="PENDING", _2="PENDING")
     assert queue().poll() == ({}, []), "of runs that were not asked for"
-    second._ask()
+    second._refresh_states()
     assert second.poll()[0] == {RUNS[0]: RUNNING, RUNS[1]: QUEUED, RUNS[2]: QUEUED}
 
 
@@ -210,7 +210,7 @@ def test_a_job_that_slurm_will_not_begin_is_told_of_once(
     sent = queue()
     slurm.say(_1_0="PENDING|Priority", _1_1="PENDING|PartitionTimeLimit", _1_2="PENDING|PartitionTimeLimit")
     sent.submit(RUNS)
-    sent._ask()
+    sent._refresh_states()
     (record,) = caplog.records
     assert "1_1" in record.getMessage()
     assert "PartitionTimeLimit" in record.getMessage()
