@@ -87,7 +87,7 @@ def run(session: Session, job: Job) -> None:
         job: the run.
 
     Raises:
-        RefusedError: its folder is another run's, or another process works on it.
+        RefusedError: its folder is another run's, or a process of another machine works on it.
     """
     folder = job.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def run(session: Session, job: Job) -> None:
         else:
             _train(session, job)
         return
-    with locked(folder):
+    with locked(folder, waits=True):
         if not claim(session, job):
             _train(session, job)
         elif not evaluate_finished(session, job):
@@ -141,14 +141,22 @@ def _logs_model(settings: Mapping[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, waits: bool = False) -> Iterator[None]:
     """Hold the lock of a run's folder, without what a killed process has left in it.
 
+    Args:
+        folder: of the run.
+        waits: whether another process that holds it is waited for. Who holds several locks must not wait: of two
+            commands each might have what the other waits for.
+
     Raises:
-        RefusedError: another process holds it.
+        RefusedError: another process holds it, of this machine or another one.
     """
-    with locks.without_waiting(folder / occupancy.LOCK) as is_free:
-        if not is_free:
+    with contextlib.ExitStack() as stack:
+        lock = folder / occupancy.LOCK
+        if waits:
+            stack.enter_context(locks.exclusive(lock, "trains this run"))
+        elif not stack.enter_context(locks.without_waiting(lock)):
             raise RefusedError(f"Another process is working on {folder}: wait for it, or stop it.")
         if holder := occupancy.living_elsewhere(folder):
             raise RefusedError(

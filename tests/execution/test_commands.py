@@ -267,13 +267,13 @@ def test_a_result_depends_neither_on_the_runs_beside_it_nor_on_the_threads_of_th
     assert (result["machine"]["threads"], result["settings"]["threads"]) == (2, 2)
 
 
-def test_a_run_that_another_process_works_on_is_left_alone(swept: Commands) -> None:
+def test_a_run_that_another_process_works_on_is_waited_for(swept: Commands) -> None:
     folder = swept.study("busy") / swept.run_folder("82").relative_to(swept.study())
     folder.mkdir(parents=True)
     with FileLock(folder / ".lock"):
-        code, printed = swept.run("mix=82", "experiment=busy")
-    assert code == 1, printed
-    assert "Another process is working on" in printed
+        waits = "Waiting for another process that trains this run"
+        code, printed = swept.stop_when(lambda: waits in swept.printed, signal.SIGTERM, "mix=82", "experiment=busy")
+    assert code == 128 + signal.SIGTERM, printed
     assert "Traceback" not in printed
     assert names(folder) == set()
 
