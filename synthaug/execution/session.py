@@ -216,15 +216,15 @@ class Session:
     def _require_cluster(self) -> None:
         """Raise UserError where runs would stay on this machine although a cluster is asked for."""
         if self._launch is None:
-            raise UserError("cluster: this command works on this machine; leave it out.")
+            raise UserError("cluster: this command works on this machine alone; leave cluster out.")
         if not self.is_sweep:
             raise UserError(
-                "cluster: sends the runs of a sweep, or shards of a synthetic set; request them with -m, also where it "
-                "is one run, or with shards=<n>."
+                "cluster sends the runs of a sweep (-m), or shards of a synthetic set (shards=<n>): add -m, also for a "
+                "single run, or leave cluster out."
             )
         if not (self.is_expanded and self.may_be_parallel):
             raise UserError(
-                "cluster: another launcher or sweeper of Hydra's, or callbacks, carry out runs in their way; leave one "
+                "cluster cannot be combined with another launcher or sweeper of Hydra's, or with its callbacks; leave one "
                 "of them out."
             )
 
