@@ -224,8 +224,8 @@ class Session:
             )
         if not (self.is_expanded and self.may_be_parallel):
             raise UserError(
-                "cluster cannot be combined with another launcher or sweeper of Hydra's, or with its callbacks; leave one "
-                "of them out."
+                "cluster cannot be combined with another launcher or sweeper of Hydra's, or with its callbacks; leave "
+                "one of them out."
             )
 
     def _admit(self, jobs: dict[Combination, Job]) -> None:

@@ -188,7 +188,7 @@ def keep_none(session: Session, config: Any, combinations: Sequence[Any]) -> lis
     [
         (False, ["cluster=ray"], "this command works on this machine"),
         (False, ["-m", "cluster=ray"], "this command works on this machine"),
-        (True, ["cluster=ray"], "request them with -m"),
+        (True, ["cluster=ray"], "add -m"),
         (True, ["-m", "cluster=ray", "hydra/launcher=basic"], "another launcher"),
         (True, ["-m", "cluster=ray", "hydra/sweeper=basic"], "another launcher or sweeper"),
         (True, ["-m", "cluster=ray"], ""),
