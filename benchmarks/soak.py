@@ -238,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chance = random.Random(parsed.seed)
     soak = Soak(folder, parsed.runs, chance)
     starts: list[Start] = []
-    began, usual, idle = time.monotonic(), 20.0, 0
+    began, usual, idle = time.monotonic(), 40.0, 0
     while len(soak.finished()) < soak.runs:
         before = len(soak.finished())
         start = soak.disturbed(usual)

@@ -123,16 +123,18 @@ def _start(process: BaseProcess) -> None:
     Raises:
         UserError: that one was killed, too.
     """
-    try:
-        process.start()
-    except (EOFError, BrokenPipeError, ConnectionError):  # it was killed just now, and not noticed yet
+    lost = EOFError, BrokenPipeError, ConnectionError
+    with temporary_files.inside(_temporary[0]) if _temporary else contextlib.nullcontext():
         try:
             process.start()
-        except (EOFError, BrokenPipeError, ConnectionError) as error:
-            raise UserError(
-                "The process that runs are forked from was killed twice, as the system does where memory runs out "
-                "(fewer runs at a time need less: parallel=<n>). The same command resumes."
-            ) from error
+        except lost:  # it was killed just now, and not noticed yet
+            try:
+                process.start()
+            except lost as error:
+                raise UserError(
+                    "The process that runs are forked from was killed twice, as the system does where memory runs out "
+                    "(fewer runs at a time need less: parallel=<n>). The same command resumes."
+                ) from error
 
 
 def run_in_workers(

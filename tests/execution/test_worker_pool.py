@@ -276,15 +276,20 @@ def test_the_time_left_lies_between_its_bounds(running: list[float], waiting: li
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), EOFError(), ConnectionResetError()])
-def test_a_process_starts_although_the_one_it_is_forked_from_was_killed(error: Exception) -> None:
-    errors = [error]
+def test_a_process_starts_although_the_one_it_is_forked_from_was_killed(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, folders = [error], []
 
     class Starting(multiprocessing.process.BaseProcess):
         def start(self) -> None:
+            folders.append(os.environ.get("TMPDIR"))  # of the new one to fork from
             if errors:
                 raise errors.pop()
 
+    monkeypatch.setattr(worker_pool, "_temporary", [tmp_path])
     worker_pool._start(Starting())
+    assert folders == [str(tmp_path)] * 2
     errors += [error, error]
     with pytest.raises(UserError, match="killed twice"):
         worker_pool._start(Starting())
