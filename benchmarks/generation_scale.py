@@ -169,8 +169,10 @@ def draw(results: Sequence[dict[str, Any]]) -> None:
         cost.plot(numbers, [result["phases"][phase]["processor_ms"] for result in results], marker="o", label=phase)
         memory.plot(numbers, [result["phases"][phase]["peak_mb"] for result in results], marker="o", label=phase)
     for axes, title in ((cost, "processor milliseconds an image"), (memory, "most memory so far, MB")):
-        axes.set(xscale="log", yscale="log", xlabel="images of the set", title=title)
-    cost.legend(fontsize=7)
+        axes.set(xscale="log", xlabel="images of the set", title=title)
+    cost.set(yscale="log")
+    cost.legend(fontsize=7, ncol=2, loc="center right", bbox_to_anchor=(1, 0.6))
+    memory.set_ylim(bottom=0)
     figure.savefig(FIGURE, dpi=110)
 
 
