@@ -51,7 +51,7 @@ HELP = CommandHelp(
         ("verify=20", "makes 20 images again and compares them, and all files with the manifest"),
     ],
     nested="generator.num_inference_steps=30, generator.prompt='a wet {class_name}' or quality.backbone=resnet18",
-    groups=("dataset", "generator", "prompts", "screening", "mix"),
+    groups=("dataset", "generator", "prompts", "screening", "mix", "cluster"),
     keys=("output_dir", "per_class", "shards", "shard", "storage", "verify", "debug"),
     end="Exit codes: 0 all images exist, or are as they were; 1 generating failed, or an\n"
     "image is not as it was; 2 the command or the configuration is wrong;\n"
