@@ -25,7 +25,7 @@ class Slow(Censor):
     """Takes a moment for an image, so that a kill meets sampling as often as saving."""
 
     def paint(self, prompt: str, seed: int) -> Image.Image:
-        time.sleep(0.006)
+        time.sleep(0.02)
         return super().paint(prompt, seed)
 
 
