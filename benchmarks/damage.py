@@ -65,7 +65,7 @@ class Damage:
         self.folder = folder
         self.halves = Commands(folder / "half")
         self._expect(self.halves, "-m", "mix=55", "seed=0")
-        self.finished = self._copy(self.halves, "finished")
+        self.finished = self.halves.copy_to(self.folder / "finished")
         self._expect(self.finished, *_WORDS)
         self.right = predictions(self.finished), images(self.finished)
 
@@ -73,7 +73,7 @@ class Damage:
         """Damage a file, and give the study a command."""
         chance = random.Random(seed)
         is_finished = chance.random() < 0.6
-        lab = self._copy(self.finished if is_finished else self.halves, "lab")
+        lab = (self.finished if is_finished else self.halves).copy_to(self.folder / "lab")
         files = [path for path in sorted((lab.folder / "outputs").rglob("*")) if path.is_file()]
         # Few files are many: each kind of file is as likely as another.
         kinds: dict[str, list[Path]] = {}
@@ -144,13 +144,6 @@ class Damage:
     def _expect(lab: Commands, *words: str) -> None:
         code, printed = lab.run(*words)
         assert code == 0, printed
-
-    def _copy(self, lab: Commands, name: str) -> Commands:
-        target = Commands.__new__(Commands)
-        target.folder, target.environment = self.folder / name, {"SYNTHAUG_TARGETS": "tests"}
-        shutil.rmtree(target.folder, ignore_errors=True)
-        shutil.copytree(lab.folder, target.folder)
-        return target
 
 
 def damage(path: Path, chance: random.Random) -> str:

@@ -289,7 +289,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.fresh = Commands(folder / "fresh")
-        self.finished = self._copy(self.fresh, "finished")
+        self.finished = self.fresh.copy_to(self.folder / "finished")
         code, printed = self.finished.run(*_STUDY)
         assert code == 0, printed
         self.right = self._table(self.finished)
@@ -297,7 +297,7 @@ class Bench:
     def meet(self, fault: Fault, name: str) -> Row:
         """Let a command meet a fault, then mend it."""
         command, words, begins_finished = COMMANDS[name]
-        lab = self._copy(self.finished if begins_finished else self.fresh, "lab")
+        lab = (self.finished if begins_finished else self.fresh).copy_to(self.folder / "lab")
         started = time.perf_counter()
         with fault.around(lab) if fault.around else contextlib.nullcontext():
             code, printed = self._run(lab, command, words, fault)
@@ -381,13 +381,6 @@ class Bench:
         if command == "train" and "-m" in words and self._table(lab) != self.right:
             return "another table"
         return ""
-
-    def _copy(self, lab: Commands, name: str) -> Commands:
-        target = Commands.__new__(Commands)
-        target.folder, target.environment = self.folder / name, {"SYNTHAUG_TARGETS": "tests"}
-        shutil.rmtree(target.folder, ignore_errors=True)
-        shutil.copytree(lab.folder, target.folder)
-        return target
 
     @staticmethod
     def _table(lab: Commands) -> object:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from benchmarks.writing import COLUMNS
 from synthaug.arms import mixing
 from synthaug.arms.mixing import Mix
 from synthaug.data.pixels import PixelStore
@@ -37,10 +38,6 @@ from synthaug.screening.settings import ScreeningSettings
 RESULT, FIGURE = Path(__file__).with_suffix(".json"), Path(__file__).with_suffix(".png")
 CLASSES = [f"class {number}" for number in range(100)]
 SIDE, BATCH, REAL_IMAGES = 16, 32, 10  # pixels; images at a time; real images of a class and split
-COLUMNS = (
-    "model", "revision", "scheduler", "steps", "guidance", "diffusers", "transformers", "torch", "python", "weights",
-    "dtype",
-)  # fmt: skip
 
 
 class Noise:

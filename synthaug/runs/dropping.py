@@ -43,7 +43,7 @@ def drop(study: Path, names: Sequence[str]) -> Dropped:
     problems = []
     for name in names:
         try:
-            selected |= {run.folder: run for run in _meant(runs, name)}
+            selected |= {run.folder: run for run in _matching(runs, name)}
         except UserError as error:
             problems.append(str(error))
     raise_all("Nothing was dropped:", problems)
@@ -74,7 +74,7 @@ def _lock(stack: contextlib.ExitStack, folders: Iterable[Path]) -> Iterable[str]
             yield f"{folder} is running: stop it first"
 
 
-def _meant(runs: Sequence[Run], name: str) -> list[Run]:
+def _matching(runs: Sequence[Run], name: str) -> list[Run]:
     """Return the runs that a name means.
 
     Raises:

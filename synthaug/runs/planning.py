@@ -118,15 +118,15 @@ def plan(
         remove_unfinished(study)
         recorded, runs = read_plan(study), list(runs)
         planned = {run.key: run for run in (*recorded.runs, *runs)}
-        if ghosts := _ghosts(study, recorded, runs):
-            planned = {key: run for key, run in planned.items() if key not in ghosts}
-            datasets = join_words(sorted({key.dataset for key in ghosts}))
+        if abandoned := _failed_trials(study, recorded, runs):
+            planned = {key: run for key, run in planned.items() if key not in abandoned}
+            datasets = join_words(sorted({key.dataset for key in abandoned}))
             log.warning(
                 "%s of %s, of which none has trained an epoch and some have failed, %s not planned any more; the "
                 "command that asked for them plans them again",
-                plural(len(ghosts), "run"),
+                plural(len(abandoned), "run"),
                 datasets,
-                "is" if len(ghosts) == 1 else "are",
+                "is" if len(abandoned) == 1 else "are",
             )
         margin = recorded.margin if margin_points is None else margin_points
         updated = StudyPlan(tuple(planned[key] for key in sorted(planned)), margin, recorded.looks)
@@ -161,7 +161,7 @@ def unplan(study: Path, keys: Iterable[RunKey]) -> None:
             write_json(study / PLANNED, _content(StudyPlan(left, recorded.margin, (), tuple(pairs))), editable=True)
 
 
-def _ghosts(study: Path, plan: StudyPlan, runs: Iterable[PlannedRun]) -> set[RunKey]:
+def _failed_trials(study: Path, plan: StudyPlan, runs: Iterable[PlannedRun]) -> set[RunKey]:
     """Return runs of failed trials: those of datasets on which some have failed and none has trained an epoch.
 
     Args:
@@ -170,13 +170,13 @@ def _ghosts(study: Path, plan: StudyPlan, runs: Iterable[PlannedRun]) -> set[Run
         runs: that are requested now, whose datasets are left alone.
     """
     requested = {run.key.dataset for run in runs}
-    ghosts: set[RunKey] = set()
+    abandoned: set[RunKey] = set()
     for dataset in {run.key.dataset for run in plan.runs} - requested:
         keys = [run.key for run in plan.runs if run.key.dataset == dataset]
         has_failed = any((study / key.folder / FAILED).is_file() for key in keys)
         if has_failed and not any((study / key.folder / HISTORY).is_file() for key in keys):
-            ghosts.update(keys)
-    return ghosts
+            abandoned.update(keys)
+    return abandoned
 
 
 def _has_results(study: Path, dataset: str, arm: str) -> bool:

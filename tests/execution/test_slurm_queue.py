@@ -80,6 +80,13 @@ def queue(slurm: FakeSlurm) -> Callable[..., SlurmQueue]:
     return connect
 
 
+@pytest.fixture
+def leaping_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let 100 seconds go by between two looks at the clock."""
+    now = itertools.count(0, 100)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+
+
 Connect = Callable[..., SlurmQueue]
 
 
@@ -131,11 +138,8 @@ def test_a_queued_run_of_another_program_is_sent_anew_and_a_running_one_goes_on(
     assert jobs_in(changed) == {0: "1_0", 1: "2_0", 2: "2_1"}
 
 
-def test_an_answer_ends_a_run_and_silence_does_after_a_while(
-    slurm: FakeSlurm, queue: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = itertools.count(0, 100)
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+@pytest.mark.usefixtures("leaping_clock")
+def test_an_answer_ends_a_run_and_silence_does_after_a_while(slurm: FakeSlurm, queue: Connect) -> None:
     sent = queue()
     slurm.say(_1_0="RUNNING", _1_1="RUNNING", _1_2="PENDING")
     sent.submit(RUNS)
@@ -152,11 +156,8 @@ def test_an_answer_ends_a_run_and_silence_does_after_a_while(
     assert sent.jobs == {}
 
 
-def test_a_controller_that_does_not_answer_is_waited_for(
-    slurm: FakeSlurm, queue: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = itertools.count(0, 100)
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+@pytest.mark.usefixtures("leaping_clock")
+def test_a_controller_that_does_not_answer_is_waited_for(slurm: FakeSlurm, queue: Connect) -> None:
     sent = queue()
     slurm.say(_1_0="RUNNING", _1_1="RUNNING", _1_2="RUNNING")
     sent.submit(RUNS)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -217,6 +218,14 @@ class Commands:
         attached = cls.__new__(cls)
         attached.folder, attached.environment = commands.folder, environment
         return attached
+
+    def copy_to(self, folder: Path) -> "Commands":
+        """A copy of all files in a folder, which is begun afresh, without variables of the environment."""
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.folder, folder)
+        copied = Commands.__new__(Commands)
+        copied.folder, copied.environment = folder, {"SYNTHAUG_TARGETS": "tests"}
+        return copied
 
     @property
     def photos(self) -> Path:
