@@ -173,15 +173,16 @@ def typed_form(override: str) -> str:
     return plain if _ARGUMENT.match(plain) else override
 
 
-def resuming_command(arguments: Sequence[str]) -> str:
+def resuming_command(command: str, arguments: Sequence[str]) -> str:
     """Return the line to type for a command to go on: without `overwrite`, which trains finished runs again.
 
     Args:
-        arguments: of `synthaug.train`.
+        command: what was typed before its arguments.
+        arguments: of it.
     """
     command_line = normalize_argv(arguments)
     overrides = [typed_form(override) for override in command_line.overrides if key_of(override) != "overwrite"]
-    return shlex.join(["python", "-m", "synthaug.train", *command_line.options, *overrides])
+    return f"{command} {shlex.join([*command_line.options, *overrides])}".rstrip()
 
 
 def key_of(override: str) -> str:

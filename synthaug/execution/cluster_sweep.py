@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import shlex
 import sys
 import threading
 import time
@@ -12,13 +11,13 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from synthaug.config.command_line import typed_form
+from synthaug.config.command_line import resuming_command
 from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution import frozen_runs
 from synthaug.execution.clusters import Ray, Slurm
 from synthaug.execution.frozen_runs import FrozenRun
-from synthaug.execution.queued_run import Outcome
+from synthaug.execution.queued_run import QUEUED, RUNNING, Outcome
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_time import Pace, makespan
 from synthaug.progress_bar import BAR_FORMAT, LOG_SECONDS
@@ -108,7 +107,7 @@ def run_in_cluster(
         if queue is not None:
             queue.close()
     if session.failed:
-        command = " ".join([session.command, *(shlex.quote(typed_form(argument)) for argument in sys.argv[1:])])
+        command = resuming_command(session.command, sys.argv[1:])
         log.warning("To continue what is not finished: %s", command)
 
 
@@ -181,9 +180,9 @@ class _Display:
             waiting: these runs.
         """
         finished = f"{self._ended - self._failed} of {self._total} runs"
-        counts = [f"{list(states.values()).count(state)} {state}" for state in ("running", "queued")]
+        counts = [f"{list(states.values()).count(state)} {state}" for state in (RUNNING, QUEUED)]
         failed = [f"{self._failed} failed"] if self._failed else []
-        self._most = max(self._most, list(states.values()).count("running"))
+        self._most = max(self._most, list(states.values()).count(RUNNING))
         if self._terminal:
             self._bar.n = self._ended
             self._bar.set_description_str(finished, refresh=False)

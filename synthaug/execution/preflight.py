@@ -71,7 +71,7 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
         runs = [job for job in jobs if job.study == study]
         settings = runs[-1].settings
         plan = planning.plan(study, [job.planned for job in runs], settings["margin"], comparisons(settings))
-        study_commands.record(study, resuming_command(sys.argv[1:]), [job.key for job in runs])
+        study_commands.record(study, resuming_command(session.command, sys.argv[1:]), [job.key for job in runs])
         names = plan.names
         for job in runs:
             job.arm = names[job.planned.arm]

@@ -20,6 +20,7 @@ from synthaug.execution.session import Session
 from synthaug.progress_bar import LOG_SECONDS, Step
 from synthaug.terminal import tolerant_output
 
+QUEUED, RUNNING = "queued", "running"  # states of runs that have not ended
 WARNINGS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))  # of time-outs
 
 

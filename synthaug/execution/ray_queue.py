@@ -14,8 +14,7 @@ from synthaug.errors import UserError
 from synthaug.execution import queued_run
 from synthaug.execution.clusters import Ray
 from synthaug.execution.frozen_runs import FOLDER, FrozenRun
-from synthaug.execution.queued_run import Outcome
-from synthaug.execution.slurm_queue import QUEUED, RUNNING
+from synthaug.execution.queued_run import QUEUED, RUNNING, Outcome
 from synthaug.messages import plural
 
 log = logging.getLogger(__name__)

@@ -19,13 +19,12 @@ from synthaug.errors import UserError
 from synthaug.execution import queued_run
 from synthaug.execution.clusters import Slurm
 from synthaug.execution.frozen_runs import FOLDER, FrozenRun
-from synthaug.execution.queued_run import WARNINGS, Outcome, StoppedError
+from synthaug.execution.queued_run import QUEUED, RUNNING, WARNINGS, Outcome, StoppedError
 from synthaug.files import read_json, write_json
 from synthaug.messages import plural
 
 log = logging.getLogger(__name__)
 
-QUEUED, RUNNING = "queued", "running"
 _SUBMITTED = "slurm.json"  # which run is which job
 # Of a job that will begin, or begin again; of all others that are not running, the end has come.
 _WAITING = {

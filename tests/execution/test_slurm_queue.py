@@ -14,8 +14,8 @@ from synthaug.errors import UserError
 from synthaug.execution import clusters, slurm_queue
 from synthaug.execution.clusters import Slurm
 from synthaug.execution.frozen_runs import FOLDER, FrozenRun
-from synthaug.execution.queued_run import Outcome
-from synthaug.execution.slurm_queue import QUEUED, RUNNING, SlurmQueue, parse_states
+from synthaug.execution.queued_run import QUEUED, RUNNING, Outcome
+from synthaug.execution.slurm_queue import SlurmQueue, parse_states
 from synthaug.files import read_json, write_json
 from tests.factories.commands import jobs_of
 
