@@ -17,11 +17,10 @@ from synthaug.arms.mixing import Counts, Mix
 from synthaug.arms.real_share import AdaptedImages
 from synthaug.data import fingerprints, fold_split, long_tail, splitting
 from synthaug.data.hash_cache import HASHES, HashCache
+from synthaug.data.keyed_rows import are_among, short_keys
 from synthaug.data.pixels import PixelStore
-from synthaug.data.places import short_keys
 from synthaug.data.samples import (
     MORE,
-    REAL,
     SPLITS,
     RealImages,
     Sample,
@@ -127,7 +126,8 @@ class Arm:
     @property
     def digests(self) -> dict[str, str]:
         """Hash of each list: two runs with equal hashes had the same images."""
-        synthetic = [sample for sample in self.train if sample.origin != REAL]
+        train = Samples.of(self.train)
+        synthetic = train.take(np.flatnonzero(train.synthetic))
         lists = {"train": self.train, "synthetic": synthetic, "val": self.real.val, "test": self.real.test}
         return {name: digest(samples) for name, samples in lists.items()}
 
@@ -175,6 +175,7 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path, fold: Fold | None = 
     with hash_cache(dataset, output_dir) as hashes:
 
         def read(samples: Samples) -> Any:
+            hashes.close()
             return fingerprints.fingerprint_into(pixel_store(dataset, output_dir), samples)
 
         rest = (refuse, hashes.sha256, drops_conflicts(dataset), read)
@@ -182,9 +183,11 @@ def list_real(dataset: Mapping[str, Any], output_dir: Path, fold: Fold | None = 
             divided = splitting.divide(root, split_folders, rule, folder, *rest)
         else:
             divided = fold_split.divide_by_folds(root, split_folders, rule, folder, fold, *rest)
-        real = _with_few(divided.real, dataset)
-        more = dataset.get(MORE)
-        return replace(divided, real=scan_more(root, more, real, hashes.sha256) if more else real)
+    real = _with_few(divided.real, dataset)
+    if more := dataset.get(MORE):
+        with hash_cache(dataset, output_dir) as hashes:
+            real = scan_more(root, more, real, hashes.sha256)
+    return replace(divided, real=real)
 
 
 def _with_few(real: RealImages, dataset: Mapping[str, Any]) -> RealImages:
@@ -447,8 +450,9 @@ def build(
         raise _bad_files(bad, "Delete them and run the same command again: they are generated anew.")
     is_screened = isinstance(synthetic, ScreenedImages) and synthetic.settings.train_copies == KEEP
     counted = ("train", MORE) if is_screened else ()  # as memorisation
-    _require_foreign(train, {name: s for name, s in real.splits.items() if name not in counted}, data.store)
-    _warn_of_two_labels([sample for sample in train if sample.origin != REAL], data.store)
+    synthetic_part = train.take(np.flatnonzero(train.synthetic))
+    _require_foreign(synthetic_part, {name: s for name, s in real.splits.items() if name not in counted}, data.store)
+    _warn_of_two_labels(synthetic_part, data.store)
     screening = synthetic.record(real.classes) if isinstance(synthetic, ScreenedImages) and pool else None
     return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts, screening=screening)
 
@@ -460,16 +464,16 @@ def _sibling_counts(real: RealImages, mix: Mix, debug: bool) -> dict[str, Counts
     return mixing.mix_counts({name: len(samples) for name, samples in by_class.items()}, mix)
 
 
-def _require_foreign(train: Sequence[Sample], splits: Mapping[str, Sequence[Sample]], store: PixelStore) -> None:
+def _require_foreign(synthetic: Samples, splits: Mapping[str, Sequence[Sample]], store: PixelStore) -> None:
     """Raise UserError if synthetic images are copies of real ones: a pool may hold test images."""
-    synthetic = Samples(sample for sample in train if sample.origin != REAL)
-    if not synthetic:
+    if not len(synthetic):
         return
     contents = store.contents(synthetic)
+    ordered = np.sort(short_keys(contents))
     originals: dict[bytes, str] = {}
     for split, samples in splits.items():
         of_split = store.contents(samples)
-        for number in np.flatnonzero(np.isin(short_keys(of_split), short_keys(contents))).tolist():
+        for number in np.flatnonzero(are_among(short_keys(of_split), ordered)).tolist():
             originals[of_split[number].tobytes()] = f"{split}: {samples[number].path}"
     copies = [
         f"{sample.path}  =  {originals[content.tobytes()]}"

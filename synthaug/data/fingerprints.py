@@ -21,10 +21,9 @@ from PIL import Image
 from synthaug import progress_bar
 from synthaug.data import registration
 from synthaug.data.decoding import try_decode
-from synthaug.data.keyed_rows import KeyedRows
+from synthaug.data.keyed_rows import HashedRows, digests_of, repeats
 from synthaug.data.parallel import map_images
 from synthaug.data.pixels import PixelStore, View, content_hash
-from synthaug.data.places import short_keys
 from synthaug.data.registration import Thumbnails
 from synthaug.data.sample_list import Sample, Samples
 
@@ -72,7 +71,7 @@ class FingerprintTable:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._table = KeyedRows(_ROW)
+        self._table = HashedRows(_ROW)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # as long as this object
         weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()
@@ -82,10 +81,10 @@ class FingerprintTable:
         return len(self._table)
 
     def __contains__(self, key: str) -> bool:
-        return self._number(key) is not None
+        return self._table.number(key) is not None
 
     def __getitem__(self, key: str) -> "Fingerprint":
-        number = self._number(key)
+        number = self._table.number(key)
         if number is None:
             raise KeyError(key)
         if self._thumbnails is None:
@@ -101,10 +100,10 @@ class FingerprintTable:
             key: file hash.
             item: the fingerprint.
         """
-        digests = (np.frombuffer(bytes.fromhex(text), dtype=np.uint8) for text in (key, item.pixels))
+        key_bytes, pixels = digests_of([key, item.pixels])
         with self._lock:
             self._thumbnails = None
-            self._table.add(int(key[:16], 16), (next(digests), next(digests), item.side))
+            self._table.add(key, (key_bytes, pixels, item.side))
             self._file.write(item.thumbnail.tobytes())
 
     def of(self, samples: Samples) -> "ListedFingerprints":
@@ -113,29 +112,14 @@ class FingerprintTable:
 
     def have(self, samples: Samples) -> NDArray[np.bool_]:
         """Return of which images there is a fingerprint, (N,)."""
-        return self._numbers(samples) >= 0
+        return self._table.numbers(samples.digests) >= 0
 
     def contents(self, samples: Samples) -> NDArray[np.uint8]:
         """Return the bytes of the pixel hashes of images, (N, 32)."""
-        numbers = self._numbers(samples)
+        numbers = self._table.numbers(samples.digests)
         if (numbers < 0).any():
             raise KeyError(samples[int(numbers.argmin())].sha256)
         return np.asarray(self._table.rows["pixels"][numbers])
-
-    def _numbers(self, samples: Samples) -> NDArray[np.int64]:
-        digests = samples.digests
-        numbers = self._table.find(short_keys(digests))
-        listed = np.flatnonzero(numbers >= 0)
-        differ = listed[(self._table.rows["key"][numbers[listed]] != digests[listed]).any(axis=1)]
-        for index in differ.tolist():
-            number = self._number(digests[index].tobytes().hex())
-            numbers[index] = -1 if number is None else number
-        return numbers
-
-    def _number(self, key: str) -> int | None:
-        rows, wanted = self._table.rows, bytes.fromhex(key)
-        numbers = self._table.numbers(int(key[:16], 16))
-        return next((number for number in numbers if rows["key"][number].tobytes() == wanted), None)
 
 
 class ListedFingerprints(Sequence["Fingerprint"]):
@@ -183,8 +167,8 @@ def _fingerprint_files(prints: FingerprintTable, bad: dict[str, str], samples: S
         prints.add(sample.sha256, fingerprint(image))
         return None
 
-    _, rows = np.unique(samples.digests, axis=0, return_index=True)
-    distinct = samples.take(np.sort(rows))
+    again = [number for _, number in repeats(samples.digests)]
+    distinct = samples.take(np.delete(np.arange(len(samples)), again))
     reasons = map_images(compute, distinct, "comparing")
     bad |= {sample.sha256: reason for sample, reason in zip(distinct, reasons, strict=True) if reason is not None}
 

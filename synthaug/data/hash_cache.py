@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,12 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synthaug import files
 from synthaug.checked_rows import append_checked_rows, checked_rows, write_checked_rows
 from synthaug.data.folders import is_litter
 from synthaug.data.keyed_rows import KeyedRows
-from synthaug.data.places import digests_of
 
 HASHES = "hashes.csv"
 # A file may be written again within one tick of the clock that stamps it (2 s on FAT), with the stamp unchanged.
@@ -46,8 +47,10 @@ class Stamp(NamedTuple):
 
 _COLUMNS = ("path", *Stamp._fields, "sha256")
 _ROW = np.dtype([("version", "<u8"), ("sha256", "u1", 32)])
+_KEYED = np.dtype([("key", "<u8"), ("row", _ROW)])
+_PACKED = struct.Struct("<QQ32s")  # the bytes of such a row: lists of cells take ten times as much
 _SHORTEST = 100  # bytes of a line, at least
-_MOST_AT_ONCE = 2**14  # hashes that are added to the table at a time
+_MOST_AT_ONCE = 2**12  # hashes that are added to the table at a time
 _MANY, _THREADS = 8, 16  # new files of a folder from which on threads read them, and how many do
 _CHUNK = 512  # hashes between two writings: what a killed process loses at most
 
@@ -69,13 +72,17 @@ class HashCache:
         with contextlib.suppress(OSError):
             self._table = KeyedRows(_ROW, self.path.stat().st_size // _SHORTEST)
         rest = self._read()
-        while chunk := list(islice(rest, _MOST_AT_ONCE)):
-            self._keep_all(chunk)
+        while packed := b"".join(map(_packed, islice(rest, _MOST_AT_ONCE))):
+            self._keep_all(np.frombuffer(packed, dtype=_KEYED))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write down what is new and free the memory, where the block goes on without asking for hashes."""
         self._write()
         if self._replaced > len(self._table):
             write_checked_rows(self.path, _COLUMNS, (cells for cells in self._read() if self._is_kept(cells)))
@@ -116,7 +123,7 @@ class HashCache:
         name = str(path.absolute())
         if is_settled and _is_text(name):
             cells = [name, *map(str, stamp), sha256]
-            self._keep(cells)
+            self._keep(np.frombuffer(_packed(cells), dtype=_KEYED)[0])
             self._unwritten.append(cells)
             if len(self._unwritten) == _CHUNK:
                 self._write()
@@ -140,28 +147,22 @@ class HashCache:
         except OSError:
             return
 
-    def _keep(self, cells: Sequence[str]) -> None:
-        name, *stamp, sha256 = cells
-        key, version = _digests(name, Stamp(*map(int, stamp)))
-        row = (version, np.frombuffer(bytes.fromhex(sha256), dtype=np.uint8))
+    def _keep_all(self, listed: NDArray[np.void]) -> None:
+        keys = np.ascontiguousarray(listed["key"])
+        if len(np.unique(keys)) == len(keys) and (self._table.find(keys) < 0).all():
+            self._table.extend(keys, listed["row"])
+            return
+        for keyed in listed:
+            self._keep(keyed)
+
+    def _keep(self, keyed: np.void) -> None:
+        key, row = int(keyed["key"]), keyed["row"]
         number = next(self._table.numbers(key), None)
         if number is None:
             self._table.add(key, row)
         else:
             self._table.rows[number] = row
             self._replaced += 1
-
-    def _keep_all(self, listed: Sequence[Sequence[str]]) -> None:
-        digests = [_digests(name, Stamp(*map(int, stamp))) for name, *stamp, _ in listed]
-        keys, versions = (np.array(column, dtype=np.uint64) for column in zip(*digests, strict=True))
-        if len(np.unique(keys)) < len(keys) or (self._table.find(keys) >= 0).any():
-            for cells in listed:
-                self._keep(cells)
-            return
-        rows = np.empty(len(listed), dtype=_ROW)
-        rows["version"] = versions
-        rows["sha256"] = digests_of(cells[-1] for cells in listed)
-        self._table.extend(keys, rows)
 
     def _find(self, key: int, version: int) -> str | None:
         number = next(self._table.numbers(key), None)
@@ -187,6 +188,11 @@ def _hashed_if_readable(path: Path) -> tuple[Path, Stamp, bool, str] | None:
         return _hashed(path)
     except OSError:  # said where it is asked for
         return None
+
+
+def _packed(cells: Sequence[str]) -> bytes:
+    name, *stamp, sha256 = cells
+    return _PACKED.pack(*_digests(name, Stamp(*map(int, stamp))), bytes.fromhex(sha256))
 
 
 def _digests(name: str, stamp: Stamp) -> tuple[int, int]:

@@ -26,8 +26,9 @@ from synthaug.checked_rows import append_checked_rows, checked_rows, write_check
 from synthaug.data.decoding import Size, by_pillow, by_torch, large_photographs, stored_bytes
 from synthaug.data.decoding import try_decode_sizes as try_decode_sizes
 from synthaug.data.hash_cache import Stamp
+from synthaug.data.keyed_rows import short_keys
 from synthaug.data.parallel import map_ahead
-from synthaug.data.places import NOT_STORED, Place, Places, short_keys
+from synthaug.data.places import NOT_STORED, Place, Places
 from synthaug.data.sample_list import REAL, Sample, Samples
 from synthaug.data.streamed_images import StreamedImages
 from synthaug.errors import UserError

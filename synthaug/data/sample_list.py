@@ -183,9 +183,11 @@ class Samples(Sequence[Sample]):
 
     def _numbered(self, tables: tuple[_Table, ...]) -> NDArray[np.int64]:
         """Return the places in other tables, among which this list's are."""
+        if self._tables == tables[: len(self._tables)]:
+            return self._places
         numbers = np.array([tables.index(table) for table in self._tables], dtype=np.int64)
         which, row = self._split()
-        return (numbers[which] << _ROW_BITS) + row if numbers.any() or which.any() else self._places
+        return (numbers[which] << _ROW_BITS) + row
 
     def _split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return self._places >> _ROW_BITS, self._places & _ROW_MASK

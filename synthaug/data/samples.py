@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from synthaug import files, progress_bar
 from synthaug.data import checksums
 from synthaug.data.folders import Hash, class_folders, file_hash, files_of_classes, name_problems
+from synthaug.data.keyed_rows import repeats
 from synthaug.data.layouts import (
     class_hint,
     class_problems,
@@ -23,7 +24,6 @@ from synthaug.data.layouts import (
     twins,
     unknown_classes,
 )
-from synthaug.data.places import short_keys
 from synthaug.data.sample_list import REAL as REAL
 from synthaug.data.sample_list import SYNTHETIC as SYNTHETIC
 from synthaug.data.sample_list import Sample as Sample
@@ -170,7 +170,7 @@ def require_distinct(real: RealImages, contents: Contents) -> None:
     names, split_of = list(real.splits), np.repeat(np.arange(len(lists)), [len(samples) for samples in lists])
     everything = Samples.joined(lists)
     splits, classes = [], []
-    for first, again in _repeats(contents(everything)):
+    for first, again in repeats(contents(everything)):
         old, new = everything[first], everything[again]
         if split_of[first] != split_of[again]:
             splits.append(f"{names[split_of[first]]}: {old.path}  =  {names[split_of[again]]}: {new.path}")
@@ -201,24 +201,13 @@ def label_conflicts(samples: Iterable[Sample], contents: Contents) -> list[Sampl
         contents: of these images.
     """
     listed = Samples.of(samples)
-    repeats = list(_repeats(contents(listed)))
+    pairs = list(repeats(contents(listed)))
     classes: dict[int, set[str]] = {}
-    for first, again in repeats:
+    for first, again in pairs:
         classes.setdefault(first, {listed[first].class_name}).add(listed[again].class_name)
     conflicts = {first for first, names in classes.items() if len(names) > 1}
-    members = {again for first, again in repeats if first in conflicts}
+    members = {again for first, again in pairs if first in conflicts}
     return [listed[number] for number in sorted(conflicts | members)]
-
-
-def _repeats(contents: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yield (first, again) for each image whose pixels an earlier one has: numbers of the first such and of itself."""
-    short = short_keys(contents)
-    ordered = np.sort(short)
-    firsts: dict[bytes, int] = {}
-    for number in np.flatnonzero(np.isin(short, ordered[1:][ordered[1:] == ordered[:-1]])).tolist():
-        first = firsts.setdefault(contents[number].tobytes(), number)
-        if first != number:
-            yield first, number
 
 
 def require_every_class(real: RealImages) -> None:
@@ -254,7 +243,7 @@ def repeated(samples: Iterable[Sample], contents: Contents) -> list[str]:
         contents: of these images.
     """
     listed = Samples.of(samples)
-    pairs = ((listed[first].path, listed[again].path) for first, again in _repeats(contents(listed)))
+    pairs = ((listed[first].path, listed[again].path) for first, again in repeats(contents(listed)))
     return [f"{first}  =  {path}" for first, path in pairs if path != first]
 
 

@@ -11,10 +11,11 @@ import hashlib
 import importlib.metadata
 import logging
 import os
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from itertools import starmap
+from itertools import islice, starmap
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,8 @@ from synthaug.checked_rows import checked_rows, read_checked_rows, write_checked
 from synthaug.data import fingerprints
 from synthaug.data.fingerprints import FingerprintReader, FingerprintTable
 from synthaug.data.folders import Hash, class_files, class_folders
-from synthaug.data.keyed_rows import KeyedRows
+from synthaug.data.keyed_rows import HashedRows
 from synthaug.data.layouts import existing_folders, layout_problems
-from synthaug.data.places import short_keys
 from synthaug.data.samples import (
     RealImages,
     Sample,
@@ -82,6 +82,7 @@ class _Row:
 
 _HEADER = ("path", "class", "split", "sha256", "group", "pixels")
 _SPLITS = ("train", "val", "test", LEFT_OUT)
+_BLOCK = 2**12  # images whose rows are made at once
 _NOWHERE = -1  # of images that are not in the record
 
 
@@ -223,11 +224,13 @@ def _draw_first(request: _Request) -> _Assigned:
     chosen = draw(groups, request.rule, drawn)
 
     def rows() -> Iterator[_Row]:  # again and again: a million of them take a gigabyte
-        pixels = prints.contents(usable)
-        for sample, group, content in zip(usable, group_of, pixels, strict=True):
-            name = group.tobytes().hex()
-            split = chosen.get((sample.class_name, name), "train")
-            yield _row(root, sample, split, name, content.tobytes().hex())
+        for start in range(0, len(usable), _BLOCK):
+            block = usable[start : start + _BLOCK]
+            groups_of_block = group_of[start : start + _BLOCK]
+            for sample, group, content in zip(block, groups_of_block, prints.contents(block), strict=True):
+                name = group.tobytes().hex()
+                split = chosen.get((sample.class_name, name), "train")
+                yield _row(root, sample, split, name, content.tobytes().hex())
 
     sizes = Counter((row.split, row.class_name) for row in rows())
     counts = {split: {name: sizes[split, name] for name in real.classes} for split in ("train", *drawn)}
@@ -266,16 +269,13 @@ def _splits_of(samples: Sequence[Sample], splits: Iterable[tuple[str, str]]) -> 
         samples: the images.
         splits: file hash and split of images; of equal hashes the last one counts.
     """
-    table = KeyedRows(np.dtype([("key", "u1", 32), ("split", "i1")]))
-    for key, split in splits:
-        digest = bytes.fromhex(key)
-        table.add(int(key[:16], 16), (np.frombuffer(digest, dtype=np.uint8), _SPLITS.index(split)))
+    table = HashedRows(np.dtype([("key", "u1", 32), ("split", "i1")]), len(samples))
+    packed = (struct.pack("32sb", bytes.fromhex(key), _SPLITS.index(split)) for key, split in splits)
+    while block := b"".join(islice(packed, _BLOCK)):
+        table.put(np.frombuffer(block, dtype=table.rows.dtype))
+    numbers = table.numbers(Samples.of(samples).digests)
     codes = np.full(len(samples), _NOWHERE, dtype=np.int8)
-    digests = Samples.of(samples).digests
-    numbers = table.find(short_keys(digests))
-    for index in np.flatnonzero(numbers >= 0).tolist():
-        if (table.rows["key"][numbers[index]] == digests[index]).all():
-            codes[index] = table.rows["split"][numbers[index]]
+    codes[numbers >= 0] = table.rows["split"][numbers[numbers >= 0]]
     return codes
 
 

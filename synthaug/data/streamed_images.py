@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthaug.data.decoding import by_torch, silence_large_photographs, try_decode
-from synthaug.data.places import short_keys
+from synthaug.data.keyed_rows import are_among, short_keys
 from synthaug.data.sample_list import Samples
 from synthaug.errors import UserError
 
@@ -36,7 +36,7 @@ class StreamedImages:
             return
         silence_large_photographs()  # of this process, for good: its threads share the list of what is silenced
         keys = short_keys(samples.digests)
-        new = samples.take(np.flatnonzero(~np.isin(keys, self._keys)))
+        new = samples.take(np.flatnonzero(~are_among(keys, self._keys)))
         if len(new):
             self._samples = Samples.joined([self._samples, new])
             keys = short_keys(self._samples.digests)

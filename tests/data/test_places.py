@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthaug.data.places import NOT_STORED, Place, Places, digests_of
+from synthaug.data.keyed_rows import digests_of
+from synthaug.data.places import NOT_STORED, Place, Places
 
 hashes = st.binary(min_size=32, max_size=32).map(bytes.hex) | st.sampled_from(["0" * 64, "0" * 62 + "11", "f" * 64])
 places = st.builds(
