@@ -144,7 +144,12 @@ _RULES: Mapping[str, Rule] = {
     "cluster.cpus": _number(0, above=True),
     "cluster.gpus": _number(0, words="at least 0"),
     "cluster.memory_gb": _number(0, above=True, words="more than 0, or null"),
-    **{f"cluster.{name}": _number(1) for name in ("timeout_min", "warning_s", "array_parallelism")},
+    **{f"cluster.{name}": _number(1) for name in ("warning_s", "array_parallelism")},
+    "cluster.timeout_min": (
+        lambda minutes: minutes is None or _is_count(minutes),
+        "a number of minutes, at least 1, such as 720 for 12 hours",
+    ),
+    "cluster.setup": (lambda lines: not isinstance(lines, str), "a list of commands, such as [module load cuda]"),
     "cluster.max_requeues": _number(0),
     "num_workers": _number(0),
     "feedback_rounds": _number(2),
@@ -317,7 +322,7 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
         )
     if is_usable("model", "trainer", "batch_size"):
         problems += _model_problems(plain)
-    if is_usable("cluster", "parallel", "trainer"):
+    if is_usable("cluster", "parallel", "trainer", "threads", "num_workers"):
         problems += _cluster_problems(plain)
     if is_usable("folds", "fold", "shift", "dataset.groups"):
         problems += _fold_problems(plain)
@@ -415,6 +420,14 @@ def _cluster_problems(config: DictConfig) -> Iterator[str]:
             f"trainer.strategy={strategy}, trainer.devices={devices}, cluster={name}: each run in a cluster is one "
             "process on one device; choose trainer=auto, or start a single run on several GPUs without cluster"
         )
+    cpus = config.cluster.get("cpus")
+    for key in ("threads", "num_workers"):
+        needed = config[key]
+        if _is_number(cpus) and needed > math.ceil(cpus):
+            yield (
+                f"{key}={needed}, cluster.cpus={cpus}: a run would have fewer processors than it uses; choose "
+                f"cluster.cpus={needed}, or lower {key}"
+            )
 
 
 def _fold_problems(config: DictConfig) -> Iterator[str]:

@@ -10,6 +10,9 @@ from hydra.utils import instantiate
 
 from synthaug.config.job import Job
 from synthaug.config.schema import target_kwargs
+from synthaug.execution import partitions
+from synthaug.execution.partitions import Nodes
+from synthaug.messages import join_words, suggest
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Slurm:
         reasons = [f"there is no {', '.join(missing)} on PATH: type the command on a login node"] if missing else []
         if self.warning_s >= 60 * self.timeout_min:
             reasons.append(f"cluster.warning_s={self.warning_s} is no less than {self.timeout_min} minutes; lower it")
+        reasons += [] if missing else node_problems(self, partitions.listed())
         return [*_package_problems("submitit", "slurm"), *reasons]
 
 
@@ -101,6 +105,53 @@ class Ray:
     def problems(self) -> list[str]:
         """Return why nothing can be sent there from this machine."""
         return _package_problems("ray", "ray")
+
+
+def node_problems(request: Slurm, nodes: Sequence[Nodes]) -> list[str]:
+    """Return what no node can give: a job that asks for it would be refused, or wait for ever.
+
+    Args:
+        request: for each run.
+        nodes: of the cluster; without any, nothing is known.
+    """
+    names = list(dict.fromkeys(node.partition for node in nodes))
+    requested = request.partition.split(",") if request.partition else []
+    unknown = [name for name in requested if name not in names]
+    if not nodes:
+        return []
+    if unknown:
+        listing = suggest(unknown[0], names) or f"sinfo lists {join_words(names)}"
+        return [f"cluster.partition={request.partition}: there is no {join_words(unknown)}; {listing}"]
+    usable = [node for node in nodes if (node.partition in requested if requested else node.is_default)]
+    return _lacking(request, usable) if usable else []
+
+
+def _lacking(request: Slurm, nodes: Sequence[Nodes]) -> list[str]:
+    memory_mb = None if request.memory_gb is None else round(1024 * request.memory_gb)
+    where = f"of the partition {join_words(list(dict.fromkeys(node.partition for node in nodes)))}"
+    reasons = []
+    if request.cpus > (most := max(node.cpus for node in nodes)):
+        reasons.append(f"cluster.cpus={request.cpus}: no node {where} has more than {most}")
+    if request.gpus > (most := max(node.gpus for node in nodes)):
+        reasons.append(f"cluster.gpus={request.gpus}: no node {where} has more than {most}")
+    memories = [node.memory_mb for node in nodes if node.memory_mb is not None]
+    if memory_mb is not None and len(memories) == len(nodes) and memory_mb > max(memories):
+        most_gb = max(memories) / 1024
+        reasons.append(f"cluster.memory_gb={request.memory_gb}: no node {where} has more than {most_gb:.4g}")
+    limits = [node.minutes for node in nodes]
+    longest = max((limit for limit in limits if limit is not None), default=None)
+    # A quality of service may lift the limit of a partition.
+    if longest is not None and None not in limits and request.timeout_min > longest and request.qos is None:
+        reasons.append(f"cluster.timeout_min={request.timeout_min}: a job {where} may take {longest:.4g}")
+    if not reasons and not any(_fits(request, memory_mb, node) for node in nodes):
+        asked = f"cluster.cpus={request.cpus}, cluster.gpus={request.gpus}, cluster.memory_gb={request.memory_gb}"
+        reasons.append(f"{asked}: no node {where} has all of this at once")
+    return [f"{reason}; lower it, or choose another cluster.partition" for reason in reasons]
+
+
+def _fits(request: Slurm, memory_mb: int | None, node: Nodes) -> bool:
+    has_memory = memory_mb is None or node.memory_mb is None or memory_mb <= node.memory_mb
+    return request.cpus <= node.cpus and request.gpus <= node.gpus and has_memory
 
 
 def _package_problems(package: str, extra: str) -> list[str]:

@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from synthaug.errors import UserError
-from synthaug.execution import clusters, slurm_queue
+from synthaug.execution import clusters, partitions, slurm_queue
 from synthaug.execution.clusters import Slurm
 from synthaug.execution.frozen_runs import FOLDER, FrozenRun
 from synthaug.execution.queued_run import QUEUED, RUNNING, Outcome
@@ -231,6 +232,10 @@ def refusal(*arguments: str) -> str:
         (["trainer.devices=2"], ["trainer.devices=2"]),
         (["trainer.num_nodes=2"], ["trainer.strategy=auto", "trainer=auto"]),
         (["cluster.cpus=0"], ["cluster.cpus=0"]),
+        (["threads=4"], ["threads=4", "cluster.cpus=2", "cluster.cpus=4"]),
+        (["num_workers=3"], ["num_workers=3", "cluster.cpus=3"]),
+        (["cluster.timeout_min=2:00:00"], ["cluster.timeout_min='2:00:00'", "minutes"]),
+        (["cluster.setup=module"], ["cluster.setup='module'", "[module load cuda]"]),
         (["cluster.gpus=many"], ["gpus='many'"]),
         (["cluster.address=auto"], ["cluster.address=auto"]),
         (["cluster=slurm,ray"], ["cluster=slurm,ray"]),
@@ -239,6 +244,58 @@ def refusal(*arguments: str) -> str:
 def test_what_does_not_fit_a_cluster_is_refused(arguments: Sequence[str], named: Sequence[str]) -> None:
     text = refusal("-m", "mix=real,55", "cluster=slurm", *arguments)
     assert all(name in text for name in named), text
+
+
+def test_a_share_of_a_processor_is_enough_for_one_thread(tmp_path: Path) -> None:
+    overrides = ["-m", "mix=real", "cluster=ray", "cluster.cpus=0.5", f"output_dir={tmp_path}"]
+    assert len(jobs_of(*overrides)) == 1
+    with pytest.raises(UserError, match=r"threads=2"):
+        jobs_of(*overrides, "threads=2")
+
+
+SINFO = """\
+short*|1:00:00|8|16000|(null)
+short*|1:00:00|4|64000|(null)
+gpu|1-00:00:00|16|128000|gpu:a100:4(S:0,1),shard:8
+gpu|1-00:00:00|64|128000|gpu:2
+open|infinite|2|1|(null)
+sinfo: a warning
+"""
+
+
+@pytest.mark.parametrize(
+    ("request_", "named"),
+    [
+        ({"gpus": 0, "timeout_min": 60, "cpus": 8}, []),
+        ({"gpus": 0, "timeout_min": 61}, ["cluster.timeout_min=61"]),
+        ({"gpus": 0, "timeout_min": 61, "qos": "long"}, []),
+        ({"gpus": 1, "timeout_min": 60, "cpus": 9}, ["cluster.gpus=1", "cluster.cpus=9"]),
+        ({"gpus": 0, "timeout_min": 60, "cpus": 8, "memory_gb": 60}, ["all of this at once"]),
+        ({"partition": "gpu", "gpus": 4, "timeout_min": 1440, "cpus": 16, "memory_gb": 125}, []),
+        ({"partition": "gpu", "gpus": 4, "timeout_min": 1440, "cpus": 17}, ["all of this at once"]),
+        ({"partition": "gpu", "gpus": 5, "memory_gb": 126}, ["cluster.gpus=5", "cluster.memory_gb=126"]),
+        ({"partition": "short,gpu", "gpus": 4, "timeout_min": 1440}, []),
+        ({"partition": "gqu"}, ["did you mean 'gpu'?"]),
+        ({"partition": "night", "gpus": 9}, ["short, gpu and open"]),
+        ({"partition": "open", "gpus": 0, "memory_gb": 500, "timeout_min": 99_999}, []),
+    ],
+)
+def test_what_no_node_has_is_named_before_anything_is_sent(request_: dict[str, Any], named: Sequence[str]) -> None:
+    problems = clusters.node_problems(dataclasses.replace(Slurm(), **request_), partitions.parse_nodes(SINFO))
+    assert len(problems) == len(named), problems
+    assert all(text in problem for text, problem in zip(sorted(named), sorted(problems), strict=True)), problems
+
+
+def test_sinfo_is_asked_and_its_silence_is_no_refusal(slurm: FakeSlurm, tmp_path: Path) -> None:
+    (job,) = jobs_of("-m", "mix=real", "cluster=slurm", "cluster.partition=night", f"output_dir={tmp_path}")
+    assert clusters.cluster_problems([job]) == []
+    script = slurm.folder / "bin" / "sinfo"
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{SINFO}END\n", encoding="utf-8")
+    script.chmod(0o755)
+    (problem,) = clusters.cluster_problems([job])
+    assert "night" in problem
+    script.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    assert clusters.cluster_problems([job]) == []
 
 
 def test_a_missing_package_or_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
