@@ -18,12 +18,13 @@ from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError, raise_all
 from synthaug.messages import join_words, plural
 from synthaug.models import batch_norm as batch_norms
-from synthaug.models import frozen_weights, heads, loss, memory_format, optimizers, schedules
+from synthaug.models import frozen_weights, heads, kernel_trimming, loss, memory_format, optimizers, schedules
 from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
 from synthaug.models.class_metrics import class_metrics
 from synthaug.models.finite_losses import FiniteLosses
 from synthaug.models.freezing import Freezing
+from synthaug.models.kernel_trimming import TrimmedKernel
 from synthaug.models.loss import Objective
 from synthaug.models.weighted_mean import WeightedMean
 
@@ -149,6 +150,7 @@ class Classifier(LightningModule):
         self.register_buffer("mean", _channels(self.trained_on.mean if mean is None else mean), persistent=False)
         self.register_buffer("std", _channels(self.trained_on.std if std is None else std), persistent=False)
         self.view: View | None = None
+        self.trimmed: dict[str, TrimmedKernel] = {}  # by its name in the state dict
         self.freezing: Freezing | None = None
         self._apply_options(head_batch_norm, head_dropout, batch_norm, train_stages, unfreeze_every)
         self.average = None if ema is None else average_of(self.network, ema)
@@ -192,6 +194,8 @@ class Classifier(LightningModule):
             "mean": self.mean.flatten().tolist(),
             "std": self.std.flatten().tolist(),
         }
+        state = checkpoint["state_dict"]
+        state |= {name: kernel.whole(state[name]) for name, kernel in self.trimmed.items()}
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **kwargs: Any) -> Self:
@@ -199,6 +203,8 @@ class Classifier(LightningModule):
         return super().load_from_checkpoint(frozen_weights.whole_checkpoint(checkpoint_path), *arguments, **kwargs)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["state_dict"]
+        state |= {name: kernel.trimmed(state[name]) for name, kernel in self.trimmed.items() if name in state}
         data = checkpoint.get(LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
         self.view = View(**{field.name: data[field.name] for field in fields(View)}) if data else None
 
@@ -232,6 +238,19 @@ class Classifier(LightningModule):
                 module.training = training
         if shape != (2, len(self.classes)):
             raise UserError(self._image_size_error(image_size, f"its output for two images has the shape {shape}"))
+
+    def trim_kernels(self, image_size: int) -> None:
+        """Leave out of the convolutions what images of this size cannot reach; the logits stay the same.
+
+        Checkpoints have whole kernels, so that they fit the network as its library builds it.
+
+        Args:
+            image_size: side in pixels of all images from here on.
+        """
+        for prefix in ("network",) if self.average is None else ("network", "average.module"):
+            network = self.get_submodule(prefix)
+            kernels = kernel_trimming.trim_kernels(network, image_size)
+            self.trimmed |= {f"{prefix}.{name}": kernel for name, kernel in kernels.items()}
 
     def check_batch_size(self, batch_size: int, image_size: int) -> None:
         """Check that the network can train on batches of so many images.
