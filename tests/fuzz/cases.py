@@ -13,14 +13,16 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
@@ -28,11 +30,11 @@ from PIL import Image
 from synthaug import checked_rows
 from synthaug.arms import mixing
 from synthaug.arms.mixing import LARGEST, Mix
-from synthaug.config import sweep
+from synthaug.config import hydra_guard, sweep
 from synthaug.config.command_line import normalize_argv
-from synthaug.config.compose import initialized_hydra
+from synthaug.config.compose import Composer, initialized_hydra
 from synthaug.config.job import without_hydra
-from synthaug.config.schema import register
+from synthaug.config.schema import CONF, EXPERIMENTS, register
 from synthaug.config.validation import validate
 from synthaug.data.decoding import FORMATS, decode
 from synthaug.data.samples import SYNTHETIC, Sample
@@ -252,6 +254,36 @@ _WORDS = (
 )  # fmt: skip
 
 
+@cache
+def _shared_composer() -> tuple[Any, Composer]:
+    with initialized_hydra(None) as composer:
+        return GlobalHydra.instance().hydra, composer
+
+
+@contextlib.contextmanager
+def _checking_shipped_files_once(shares_compositions: bool) -> Iterator[None]:
+    """Leave out what is the same in each case and takes most of its time.
+
+    Args:
+        shares_compositions: whether what a case composed is used by the next ones: their files are the same.
+    """
+
+    @contextlib.contextmanager
+    def initialized(*_: Any) -> Iterator[Composer]:
+        GlobalHydra.instance().hydra, composer = _shared_composer()
+        if len(composer._composed) > 300:  # of a megabyte each
+            _shared_composer.cache_clear()
+        yield composer
+
+    register()
+    check_files = hydra_guard.check_files
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hydra_guard, "check_files", lambda folder: folder in (CONF, EXPERIMENTS) or check_files(folder))
+        if shares_compositions:
+            patch.setattr(sweep, "initialized_hydra", initialized)
+        yield
+
+
 def command_line(chance: random.Random, composes: bool = False) -> None:
     """A command line is understood, or refused in sentences."""
     words = [
@@ -262,9 +294,9 @@ def command_line(chance: random.Random, composes: bool = False) -> None:
     try:
         parsed = normalize_argv(words)
         if composes and not parsed.has_other_config and not parsed.wants_help:
-            register()
-            sweep.check_before_hydra(parsed)
-            sweep.requested_jobs(parsed)
+            with _checking_shipped_files_once(shares_compositions=not parsed.config_dir):
+                sweep.check_before_hydra(parsed)
+                sweep.requested_jobs(parsed)
     except UserError:
         pass
 
@@ -286,7 +318,6 @@ _GROUPS = {
 
 def yaml_files(chance: random.Random) -> None:
     """A study whose YAML files somebody damaged is composed, or refused in sentences."""
-    register()
     group = chance.choice(list(_GROUPS))
     folder = _folder() / f"conf{os.getpid()}"
     file = folder / group / "damaged.yaml"
@@ -302,8 +333,9 @@ def yaml_files(chance: random.Random) -> None:
     file.write_bytes(content)
     parsed = normalize_argv(["--config-dir", str(folder), f"{'+' if group == 'experiments' else ''}{group}=damaged"])
     try:
-        sweep.check_before_hydra(parsed)
-        sweep.requested_jobs(parsed)
+        with _checking_shipped_files_once(shares_compositions=False):
+            sweep.check_before_hydra(parsed)
+            sweep.requested_jobs(parsed)
     except UserError:
         pass
     finally:
