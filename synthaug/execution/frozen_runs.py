@@ -23,7 +23,7 @@ from synthaug.config import signatures
 from synthaug.config.job import Job
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError
-from synthaug.execution import preflight
+from synthaug.execution.datasets import dataset_key
 from synthaug.execution.session import DatasetKey, Session
 from synthaug.files import read_json, write_json
 from synthaug.runs.layout import RunKey
@@ -86,7 +86,7 @@ def freeze(session: Session, work: str = "synthaug.execution.probe_runs:execute"
     file.parent.mkdir(exist_ok=True)
     write_json(file, content)
     identities = [
-        _digest({"code": code, "job": node, "images": images.get(preflight.dataset_key(job))})
+        _digest({"code": code, "job": node, "images": images.get(dataset_key(job))})
         for job, node in zip(jobs, nodes, strict=True)
     ]
     return {task(job): FrozenRun(file, digest, number, identities[number]) for number, job in enumerate(jobs)}
@@ -138,7 +138,7 @@ def require_same_dataset(frozen: FrozenRun, session: Session, job: Job) -> None:
     Raises:
         UserError: they are others.
     """
-    scan, key = session.scans.get(preflight.dataset_key(job)), preflight.dataset_key(job)
+    scan, key = session.scans.get(dataset_key(job)), dataset_key(job)
     recorded: dict[DatasetKey, Any] = {tuple(name): digests for name, digests in read_json(frozen.file)["datasets"]}
     if isinstance(scan, Divided) and key in recorded and dict(scan.real.digests) != recorded[key]:
         changed = [split for split, digest in scan.real.digests.items() if recorded[key].get(split) != digest]

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
-from synthaug.execution import cluster_sweep, clusters, frozen_runs, preflight, runner
+from synthaug.execution import cluster_sweep, clusters, datasets, frozen_runs, runner
 from synthaug.execution.session import Session
 
 log = logging.getLogger(__name__)
@@ -37,14 +37,14 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     if cluster is None:
         worker_pool.preload_libraries(jobs)
     handlers = {study: _log_of(config, study) for study in sorted({job.study for job in jobs})}
-    datasets = {}
-    for key, job in {preflight.dataset_key(job): job for job in jobs}.items():
+    prepared = {}
+    for key, job in datasets.by_dataset(jobs).items():
         logging.root.handlers[:] = handlers[job.study]
         if data := runner.prepare_dataset(session, job):
-            datasets[key] = data
+            prepared[key] = data
 
     def prepare_report(all_ended: threading.Event) -> None:
-        report_preparation.prepare_report(list(session.jobs.values()), datasets, all_ended)
+        report_preparation.prepare_report(list(session.jobs.values()), prepared, all_ended)
 
     if cluster is not None:
         cluster_sweep.run_in_cluster(session, jobs, cluster, runner.record_failure, handlers, prepare_report)
@@ -69,8 +69,8 @@ def launch_shards(
     if cluster is None:
         return list(combinations)
     handlers = {study: _log_of(config, study) for study in sorted({job.study for job in jobs})}
-    for job in {preflight.dataset_key(job): job for job in jobs}.values():
-        runner.read_real(session, job)
+    for job in datasets.by_dataset(jobs).values():
+        datasets.read_real(session, job)
     cluster_sweep.run_in_cluster(session, jobs, cluster, _log_failure, handlers, work=work)
     return []
 

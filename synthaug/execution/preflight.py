@@ -21,10 +21,11 @@ from synthaug.arms.shifts import Shift, ShiftSet
 from synthaug.config.command_line import resuming_command
 from synthaug.config.job import Job
 from synthaug.config.naming import read_recorded
-from synthaug.data.samples import MORE, SPLITS, RealImages, Samples
+from synthaug.data.samples import RealImages
 from synthaug.data.splitting import Divided
 from synthaug.errors import UserError, raise_all, underlying
-from synthaug.execution import clusters, factory, networks, parallelism, record_groups, sweep_time
+from synthaug.execution import clusters, datasets, factory, networks, parallelism, record_groups, sweep_time
+from synthaug.execution.datasets import LONG_TAIL, dataset_key
 from synthaug.execution.networks import Inspection
 from synthaug.execution.parallelism import Machine
 from synthaug.execution.session import DatasetKey, Session, is_first_process
@@ -34,13 +35,11 @@ from synthaug.generation.synthetic_set import Generator, SyntheticSet
 from synthaug.messages import plural
 from synthaug.runs import discovery, identity, layout, planning, study_commands
 from synthaug.runs.budget import images_per_epoch
-from synthaug.screening.criteria import decode
 from synthaug.terminal import printable
 from synthaug.tracking import run_ids
 
 log = logging.getLogger(__name__)
 
-LONG_TAIL = ("imbalance", "imbalance_seed", "class_counts")  # keys of the dataset
 Scans = dict[DatasetKey, Divided | UserError | None]
 MakeGenerator = Callable[[Job], Generator | FolderGenerator]
 
@@ -95,7 +94,7 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
 
         worker_pool.preload_libraries(pending)
         # It ends with the command where a network is refused: folders appear whole, or not at all.
-        preparation = threading.Thread(target=_prepare_datasets, args=(session, pending), daemon=True)
+        preparation = threading.Thread(target=datasets.decode_unwritten, args=(session, pending), daemon=True)
         preparation.start()
         inspection = worker_pool.call_in_worker_process(networks.inspect, with_classes)
     else:
@@ -115,41 +114,6 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
     if text:
         print(printable(text))
     return inspection
-
-
-def _prepare_datasets(session: Session, jobs: Sequence[Job]) -> None:
-    """Write, list and decode the datasets that are yet to be written; what goes wrong is said where runs need them."""
-    for key, job in {dataset_key(job): job for job in jobs}.items():
-        if session.scans.get(key) is not None:
-            continue
-        dataset = job.settings["dataset"]
-        try:
-            write_dataset(session, dataset)
-            scan = build.list_real(dataset, job.output_dir, job.fold)
-            real = smoke_test.few_images(scan.real) if job.settings["debug"] else scan.real
-            decode(build.pixel_store(dataset, job.output_dir), Samples.joined((real.train, real.val, real.test)))
-            session.scans[key] = scan
-        except Exception:
-            log.debug("%s: its runs will say so", job.key.dataset, exc_info=True)
-
-
-def write_dataset(session: Session, dataset: Mapping[str, Any]) -> None:
-    """Have a dataset written; where that failed, the next runs need not wait for the same answer.
-
-    Args:
-        session: of the command.
-        dataset: the settings of the group `dataset`.
-    """
-    key = repr((dataset["root"], dataset["prepare"]))
-    if key in session.unwritable:
-        raise session.unwritable[key]
-    try:
-        build.prepare(dataset, instantiate)
-    except Exception as error:
-        reason = underlying(error)
-        if isinstance(reason, UserError):
-            session.unwritable[key] = reason
-        raise
 
 
 def comparisons(settings: Mapping[str, Any]) -> str | list[list[str]]:
@@ -303,13 +267,6 @@ def _group_problems(job: Job, real: RealImages) -> list[str]:
     except UserError as error:
         return [str(error)]
     return []
-
-
-def dataset_key(job: Job) -> DatasetKey:
-    """Return what the scan of a run's dataset depends on."""
-    dataset = job.settings["dataset"]
-    keys = ("root", *SPLITS, MORE, "split", "name", "on_bad_image", "on_label_conflict", *LONG_TAIL)
-    return (str(job.output_dir), str(job.fold), *(str(dataset.get(key)) for key in keys))
 
 
 def scan_dataset(job: Job) -> Divided | UserError | None:

@@ -15,7 +15,7 @@ from synthaug.config.job import Job
 from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages
 from synthaug.errors import UserError
-from synthaug.execution import preflight, processor, runner
+from synthaug.execution import datasets, processor, runner
 from synthaug.execution.factory import make_group, make_shifts, open_loggers
 from synthaug.execution.probe_rule import trains_head_alone
 from synthaug.execution.session import Session, is_first_process
@@ -94,7 +94,7 @@ def _train(session: Session, jobs: Sequence[Job]) -> bool:
     hardware.allow_tf32()
     settings = jobs[0].settings
     try:
-        classes = runner.read_real(session, jobs[0]).real.classes
+        classes = datasets.read_real(session, jobs[0]).real.classes
         classifier: Classifier = make_group(jobs[0], "model", classes=classes, seed=settings["seed"])
         trainer: Trainer = make_group(jobs[0], "trainer", logger=False, enable_checkpointing=False)
         classifier.check_image_size(settings["dataset"]["image_size"])
@@ -181,9 +181,9 @@ class _ProbeTraining:
 
     def _read_real(self, job: Job) -> build.RealData:
         """Return the dataset of a run, read once for all of them: they begin within minutes."""
-        settings = repr((job.settings["dataset"], job.settings["debug"], preflight.dataset_key(job)))
+        settings = repr((job.settings["dataset"], job.settings["debug"], datasets.dataset_key(job)))
         if settings not in self.datasets:
-            self.datasets[settings] = runner.read_real(self.session, job)
+            self.datasets[settings] = datasets.read_real(self.session, job)
         return self.datasets[settings]
 
     def _evaluation(

@@ -14,7 +14,7 @@ from synthaug import locks, progress_bar, signals
 from synthaug.config.job import Job
 from synthaug.environment import hidden
 from synthaug.errors import UserError
-from synthaug.execution import frozen_runs, preflight, runner
+from synthaug.execution import datasets, frozen_runs, preflight, runner
 from synthaug.execution.frozen_runs import FrozenRun
 from synthaug.execution.session import Session
 from synthaug.progress_bar import LOG_SECONDS, Step
@@ -101,7 +101,7 @@ def _execute(frozen: FrozenRun, session: Session, job: Job) -> None:
 
 
 def _require_same_dataset(frozen: FrozenRun, session: Session, job: Job) -> None:
-    runner.read_real(session, job)
+    datasets.read_real(session, job)
     frozen_runs.require_same_dataset(frozen, session, job)
 
 

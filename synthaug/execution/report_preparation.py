@@ -9,7 +9,7 @@ from synthaug.arms import build
 from synthaug.arms.build import RealData
 from synthaug.config.job import Job
 from synthaug.data.samples import RealImages, digest
-from synthaug.execution import preflight
+from synthaug.execution.datasets import dataset_key
 from synthaug.execution.session import DatasetKey
 from synthaug.runs import layout
 
@@ -46,7 +46,7 @@ def prepare_report(jobs: Sequence[Job], datasets: Mapping[DatasetKey, RealData],
             if all_ended.wait(_PAUSE):
                 return
         for job in {(job.study, job.key.dataset): job for job in jobs if not job.fold}.values():
-            if (key := preflight.dataset_key(job)) in datasets:
+            if (key := dataset_key(job)) in datasets:
                 _check_images(job, datasets[key].real)
     except Exception:
         log.debug("the report is not prepared", exc_info=True)

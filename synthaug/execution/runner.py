@@ -25,7 +25,7 @@ from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
 from synthaug.errors import UserError, explain, is_environmental
-from synthaug.execution import feedback_rounds, networks, preflight, record_groups, sweep_time
+from synthaug.execution import datasets, feedback_rounds, networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.memory_errors import with_next_step
 from synthaug.execution.session import Session, is_first_process
@@ -178,7 +178,7 @@ def claim(session: Session, job: Job) -> bool:
         RefusedError: the folder holds a run of another configuration.
     """
     overwrite = job.settings["overwrite"]
-    scan = session.scans.get(preflight.dataset_key(job)) if overwrite else None
+    scan = session.scans.get(datasets.dataset_key(job)) if overwrite else None
     differing = preflight.differences(job, scan.real if isinstance(scan, Divided) else None)
     if overwrite and (differing or (job.folder / layout.RESULT).is_file()):
         log.warning("%s: the earlier run is kept as %s", job.label, layout.set_aside(job.folder))
@@ -250,7 +250,7 @@ def evaluate_finished(session: Session, job: Job) -> bool:
     """
     if not shift_sets.pending(job.folder, make_shifts(job)):
         return False
-    data = read_real(session, job)
+    data = datasets.read_real(session, job)
     sets = lacking_shift_sets(session, job, data)
     from synthaug.training import lightning_rules
 
@@ -327,7 +327,7 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
         data: its dataset, from `read_real`; None has it read now.
     """
     settings = job.settings
-    data = data or read_real(session, job)
+    data = data or datasets.read_real(session, job)
     if is_first_process() and not (job.study / job.key.dataset / layout.GROUPS).is_file():
         record_groups.record_groups(job, data.real)  # the pre-flight checks had no images yet
     _announce_power(session, job, len(data.real.test))
@@ -365,22 +365,6 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
     return feedback_rounds.play(job, counts, limits, build_arm)
 
 
-def read_real(session: Session, job: Job) -> build.RealData:
-    """Return the dataset, written if it has to be; scanned once per command.
-
-    Args:
-        session: of the command.
-        job: a run on it.
-    """
-    dataset = job.settings["dataset"]
-    preflight.write_dataset(session, dataset)
-    key = preflight.dataset_key(job)
-    scan = session.scans.get(key)
-    if not isinstance(scan, Divided):
-        scan = session.scans[key] = build.list_real(dataset, job.output_dir, job.fold)
-    return build.read_real(dataset, job.output_dir, scan, job.settings["debug"])
-
-
 def prepare_dataset(session: Session, job: Job) -> build.RealData | None:
     """Write, list and decode a dataset once for all its runs; None where it cannot be had, which they will say.
 
@@ -389,9 +373,9 @@ def prepare_dataset(session: Session, job: Job) -> build.RealData | None:
         job: one of the dataset's runs.
     """
     try:
-        data = read_real(session, job)
+        data = datasets.read_real(session, job)
     except Exception:
-        log.debug("%s: its runs will say so", job.key.dataset, exc_info=True)
+        log.debug("%s: its runs report this error", job.key.dataset, exc_info=True)
         return None
     if not (job.study / job.key.dataset / layout.GROUPS).is_file():
         record_groups.record_groups(job, data.real)

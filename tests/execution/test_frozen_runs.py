@@ -9,7 +9,7 @@ from PIL import Image
 
 from synthaug.config.job import Job
 from synthaug.errors import UserError
-from synthaug.execution import frozen_runs, preflight, runner
+from synthaug.execution import datasets, frozen_runs
 from synthaug.execution.frozen_runs import FOLDER, FrozenRun
 from synthaug.execution.session import Session
 from tests.factories.commands import jobs_of
@@ -103,7 +103,7 @@ def test_changed_images_are_refused(tmp_path: Path) -> None:
 
     def listed() -> Session:
         session = session_of([job])
-        runner.read_real(session, job)
+        datasets.read_real(session, job)
         return session
 
     frozen = frozen_runs.freeze(listed())[job.folder]
@@ -111,4 +111,4 @@ def test_changed_images_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (20, 16), (1, 2, 3)).save(root / "train" / "cat" / "another.png")
     with pytest.raises(UserError, match=r"train\) have changed since"):
         frozen_runs.require_same_dataset(frozen, listed(), job)
-    assert preflight.dataset_key(job) in listed().scans
+    assert datasets.dataset_key(job) in listed().scans
