@@ -4,24 +4,23 @@ python -m synthaug.generate mix=82
 python -m synthaug.generate per_class=1000 generator=sd15 dataset=imagefolder dataset.root=photos
 """
 
+import functools
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from synthaug import signals
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
-from synthaug.errors import UserError, explain, raise_all, underlying
+from synthaug.errors import UserError, raise_all
+from synthaug.execution import single_run
 from synthaug.execution.factory import make_generator
 from synthaug.execution.session import Session
-from synthaug.execution.single_run import run_command
 from synthaug.generation.shard import Shard
 from synthaug.messages import bullets, plural
 from synthaug.terminal import tolerant_output
@@ -63,7 +62,7 @@ HELP = CommandHelp(
 def main() -> None:
     """Check the configuration, then generate. Exits 2 when the configuration is wrong, 1 when generating failed."""
     sys.argv[1:] = with_every_shard(sys.argv[1:])
-    run_command(generate, HELP, "The images made so far stay", check, launch)
+    single_run.run_command(generate, HELP, "The images made so far stay", check, launch)
 
 
 def with_every_shard(arguments: Sequence[str]) -> list[str]:
@@ -92,24 +91,6 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     from synthaug.execution import launching
 
     return launching.launch_shards(session, config, combinations, "synthaug.generate:execute")
-
-
-def execute(session: Session, job: Job) -> None:
-    """Make a shard where a cluster has begun it.
-
-    Args:
-        session: of the shard.
-        job: the shard.
-    """
-    try:
-        generate(job)
-    except Exception as error:
-        signals.leave_if_stopped(error)
-        cause = underlying(error)
-        if not isinstance(cause, (UserError, OSError)):
-            log.error("%s", "".join(traceback.format_exception(error)))
-        session.failed.append(job.label)
-        log.error("%s", explain(cause))
 
 
 def check(session: Session, jobs: Sequence[Job]) -> None:
@@ -168,6 +149,9 @@ def generate(job: Job) -> None:
         features = build.images_folder(settings) / "features"
         page = set_report.write_page(synthetic, real, features, quality["backbone"], quality["image_size"])
         log.info("see %s", page)
+
+
+execute = functools.partial(single_run.execute, generate)  # of a shard where a cluster has begun it
 
 
 def make_shard(images: "SyntheticImages", needed: Mapping[str, int], shard: Shard) -> bool:

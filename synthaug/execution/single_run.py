@@ -3,6 +3,7 @@
 import functools
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from omegaconf import DictConfig
@@ -35,7 +36,7 @@ def run_command(
     """
     with signals.stoppable(f"{kept}; the same command goes on."):
         try:
-            session = Session(functools.partial(_execute, work), check, command_help=command_help, launch=launch)
+            session = Session(functools.partial(execute, work), check, command_help=command_help, launch=launch)
             session.run()
             if session.failed:
                 sys.exit(1)
@@ -49,14 +50,20 @@ def run_command(
             sys.exit(1)
 
 
-def _execute(work: Callable[[Job], object], session: Session, job: Job) -> None:
-    """Work for one run; end the command where that fails."""
+def execute(work: Callable[[Job], object], session: Session, job: Job) -> None:
+    """Work for one run; log a failure, so that the next run of a sweep begins.
+
+    Args:
+        work: of `run_command`.
+        session: of the command; gets the failure.
+        job: the run.
+    """
     try:
         work(job)
     except Exception as error:
         signals.leave_if_stopped(error)
         cause = underlying(error)
         if not isinstance(cause, (UserError, OSError)):
-            raise
+            log.error("%s", "".join(traceback.format_exception(error)))
+        session.failed.append(job.label)
         log.error("%s", explain(cause))
-        sys.exit(1)
