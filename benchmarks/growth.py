@@ -10,7 +10,6 @@ a whole `python -m synthaug.report` that has to compute everything; memory is it
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks import cost
+
 FILE = Path(__file__).with_suffix(".json")
 USUAL = {"arms": 5, "seeds": 3, "images": 1500, "classes": 10}
 GRID = {
@@ -63,25 +63,17 @@ def measure(size: Mapping[str, int], program: Path, repeats: int) -> Row:
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             study = Path(folder, "study")
-            _run(program, __file__, "--make", str(study), json.dumps(size))
-            used, peak = _run(program, "-m", "synthaug.report", str(study))
-            seconds.append(used)
+            for arguments in (
+                [__file__, "--make", str(study), json.dumps(size)],
+                ["-m", "synthaug.report", str(study)],
+            ):
+                used = cost.measure([sys.executable, *arguments], program, program, {"OMP_NUM_THREADS": "1"})
+            seconds.append(used.processor)
             predictions = next(path for path in study.glob("*/*/seed0/predictions.*"))
             page = study / "report.html"
-            rows.append((peak, page.stat().st_size / 1e6, predictions.stat().st_size / 1e6))
+            rows.append((used.peak_mb, page.stat().st_size / 1e6, predictions.stat().st_size / 1e6))
     peak, page_size, of_run = (statistics.median(column) for column in zip(*rows, strict=True))
     return {"seconds": statistics.median(seconds), "peak_mb": peak, "page_mb": page_size, "predictions_mb": of_run}
-
-
-def _run(program: Path, *arguments: str) -> tuple[float, float]:
-    """Run Python on a checkout, and return its processor seconds and its peak memory in MB."""
-    environment = {**os.environ, "PYTHONPATH": str(program), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *arguments]
-    process = subprocess.Popen(command, env=environment, cwd=program, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1000
 
 
 def sizes() -> Iterator[tuple[str, dict[str, int]]]:
@@ -146,7 +138,7 @@ def main() -> None:
     """Measure, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--make", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--program", type=Path, default=ROOT, help="checkout to be measured")
+    parser.add_argument("--program", type=Path, default=cost.ROOT, help="checkout to be measured")
     parser.add_argument("--repeats", type=int, default=3, help="reports of each study")
     parser.add_argument("--table", action="store_true")
     parsed = parser.parse_args()

@@ -7,7 +7,6 @@ User and system time of the whole process tree, median of five; and whether torc
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -15,35 +14,34 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.growth import ROOT, commit
+from benchmarks import cost
+from benchmarks.growth import commit
 
 SWEEP = ["-m", "mix=real,55,64,73,82", "trainer.max_epochs=1"]
 
 
-def run(program: Path, folder: Path, arguments: Sequence[str]) -> tuple[float, bool]:
-    """Run Python on a checkout, and return processor seconds and whether torch was imported.
+def imports_torch(program: Path, folder: Path, command: Sequence[str]) -> bool:
+    """Return whether a command, or a process that it starts, imports torch.
 
     Args:
         program: the checkout.
         folder: to run in.
-        arguments: of Python.
+        command: with its arguments.
     """
-    environment = {**os.environ, "PYTHONPATH": str(program), "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-    before = os.times()
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
-    after = os.times()
-    used = after.children_user - before.children_user + after.children_system - before.children_system
-    return used, any(line.rstrip().endswith("| torch") for line in done.stderr.splitlines())
+    variables = cost.offline_environment(program) | {"PYTHONPROFILEIMPORTTIME": "1"}
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    return any(line.rstrip().endswith("| torch") for line in done.stderr.splitlines())
 
 
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", type=Path, default=ROOT, help="checkout to be measured")
+    parser.add_argument("--program", type=Path, default=cost.ROOT, help="checkout to be measured")
     parser.add_argument("--repeats", type=int, default=5)
     parsed = parser.parse_args()
     program = parsed.program.resolve()
-    train, report = ["-m", "synthaug.train"], ["-m", "synthaug.report", "outputs/default"]
+    train = [sys.executable, "-m", "synthaug.train"]
+    report = [sys.executable, "-m", "synthaug.report", "outputs/default"]
     commands = {
         "`train --help`": [*train, "--help"],
         "a typo in a key": [*train, "-m", "mix=real,55", "trainer.max_epoch=1"],
@@ -55,16 +53,17 @@ def main() -> None:
     print(f"| {commit(program)} | processor seconds | torch imported |\n|---|---:|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(program, folder, [*train, *SWEEP])
-        for title, arguments in commands.items():
+        cost.measure([*train, *SWEEP], folder, program)
+        for title, command in commands.items():
             seconds = []
             for _ in range(parsed.repeats):
                 if title.endswith("made again"):
                     (folder / "outputs/default/report.html").unlink()
-                seconds.append(run(program, folder, arguments)[0])
+                code = 2 if "typo" in title else 0
+                seconds.append(cost.measure(command, folder, program, {"OMP_NUM_THREADS": "1"}, code).processor)
             (folder / "outputs/default/report.html").touch()  # what is measured next finds the report changed
-            imports = run(program, folder, ["-X", "importtime", *arguments])[1]
-            run(program, folder, report)
+            imports = imports_torch(program, folder, command)
+            cost.measure(report, folder, program)
             print(f"| {title} | {statistics.median(seconds):.2f} | {'yes' if imports else 'no'} |", flush=True)
 
 
