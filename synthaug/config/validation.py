@@ -296,7 +296,7 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
             f"{bad}.".startswith(f"{key}.") or f"{key}.".startswith(f"{bad}.") for bad in bad_keys for key in keys
         )
 
-    problems = [f"{key}: {reason}" for key, reason in [*_unknown_keys(plain), *unusable.items()] if reason]
+    problems = [f"{key}: {reason}" for key, reason in [*_unknown_keys(plain, unusable), *unusable.items()] if reason]
     problems += [f"{key}={value}: {refused[key]}" for key, value, _ in nodes if key in refused]
     for key, (is_valid, words) in _RULES.items():
         if is_usable(key) and not is_valid(value := OmegaConf.select(plain, key)):
@@ -320,7 +320,7 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
             f"feedback={plain.feedback.value}, selection=last: feedback needs validation images, and this arm uses "
             "none; choose selection=own_share or best, or leave feedback out"
         )
-    if is_usable("model", "trainer", "batch_size"):
+    if is_usable("model", "trainer", "dataset.image_size"):
         problems += _model_problems(plain)
     if is_usable("cluster", "parallel", "trainer", "threads", "num_workers"):
         problems += _cluster_problems(plain)
@@ -363,9 +363,11 @@ def _price_problems(plain: DictConfig) -> list[str]:
     return []
 
 
-def _unknown_keys(config: DictConfig) -> Iterator[tuple[str, str]]:
+def _unknown_keys(config: DictConfig, unusable: Collection[str]) -> Iterator[tuple[str, str]]:
     """Keys that nothing reads: `+key=value` brings them past Hydra's own check."""
     for parent, schema in _TYPED_NODES.items():
+        if parent in unusable:
+            continue
         names = [field.name for field in fields(schema)]
         node = OmegaConf.select(config, parent) if parent else config
         unknown = [str(name) for name in node if name not in names] if isinstance(node, DictConfig) else []

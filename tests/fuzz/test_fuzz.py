@@ -59,7 +59,10 @@ def test_a_carriage_return_in_a_cell_is_read_as_it_was_written(tmp_path: Path) -
     assert read_checked_rows(tmp_path / "rows.csv", ["x", "y", "z"]) == (rows * 2, [])
 
 
-@pytest.mark.parametrize("override", ["sampling=${nowhere}", "screening=${nowhere}", "folds=${nowhere}"])
+@pytest.mark.parametrize(
+    "override",
+    ["sampling=${nowhere}", "screening=${nowhere}", "dataset.split=${nowhere}", "dataset.image_size=${oc.env:HOME}"],
+)
 def test_a_reference_that_leads_nowhere_is_refused_in_a_sentence(override: str) -> None:
     schema.register()
     with pytest.raises(UserError, match=override.partition("=")[0]):
