@@ -320,6 +320,7 @@ def synthetic_images(
     announced: set[str] | None = None,
     sources: SourceImages | None = None,
     training: Sequence[Sample] = (),
+    parts: int = 1,
 ) -> SyntheticImages:
     """Return the images of a generator for a dataset, which all studies share.
 
@@ -331,6 +332,7 @@ def synthetic_images(
         announced: what the command has told already.
         sources: real images for a generator that is guided by them, from `real_share.source_images`.
         training: real images, whose formats `generator.image_format` may ask for.
+        parts: of `SyntheticSet`.
 
     Raises:
         UserError: prompts that cannot be read, or that would not be used.
@@ -355,7 +357,7 @@ def synthetic_images(
     prompts = make_prompts(settings, generator)
     formats = matched_formats(settings, folder, training)
     return SyntheticSet(
-        folder, generator, prompts, series, announced, sources, formats, settings.get("storage") or AUTO
+        folder, generator, prompts, series, announced, sources, formats, settings.get("storage") or AUTO, parts
     )
 
 

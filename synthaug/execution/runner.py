@@ -44,6 +44,9 @@ if TYPE_CHECKING:  # imports torch, which a finished run and a typo do without
 log = logging.getLogger(__name__)
 
 
+_MOST_PARTS = 64  # in which the synthetic images of a sweep are made by its runs
+
+
 class RefusedError(UserError):
     """The folder belongs to another run, or another process: nothing is written into it."""
 
@@ -337,15 +340,18 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
     if Mix.of(settings["mix"]).has_synthetic:
         sources = real_share.source_images(data.real, settings, generator, session.announced)
         adapted = real_share.adapted_images(data.real, settings, generator)
-    source = build.synthetic_images(
-        settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources, data.real.train
-    )
-    siblings = [
-        sibling.settings["mix"]
+    sharing = [
+        sibling
         for sibling in session.jobs.values()
         if (sibling.key.dataset, sibling.synthetic_set) == (job.key.dataset, job.synthetic_set)
-        and sibling.settings["screening"] == settings["screening"]
     ]
+    # The runs that wait on their nodes make images meanwhile; on one machine they would share its processors or GPU.
+    parts = min(len(sharing), _MOST_PARTS) if settings["cluster"] else 1
+    source = build.synthetic_images(
+        settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources, data.real.train, parts
+    )
+    screening = settings["screening"]
+    siblings = [sibling.settings["mix"] for sibling in sharing if sibling.settings["screening"] == screening]
 
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
         networks.check_network(job, data.real.classes)

@@ -149,6 +149,19 @@ class Inventory:
         of_class = self._classes.get(name) or _OfClass()
         return (index for index, state in enumerate(of_class.states) if state == ACCEPTED)
 
+    def extent(self, name: str, count: int) -> int:
+        """Return how many numbers of a class have `count` images, if no further one will be rejected.
+
+        Args:
+            name: of the class.
+            count: images.
+        """
+        number = 0
+        while count:
+            count -= self.state(name, number) != REJECTED
+            number += 1
+        return number
+
     def look_for_lost(self, classes: Sequence[str], path: Callable[[str, int], str]) -> None:
         """Count images as absent whose file is gone, or is not as long as it was written: `lost` from then on.
 

@@ -36,6 +36,29 @@ def writing(folder: Path, shard: Shard) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def trying(folder: Path, shard: Shard) -> Iterator[bool]:
+    """Yield whether a shard of a set is this process's to be made; False where another one makes it.
+
+    Args:
+        folder: of the set.
+        shard: one of several.
+    """
+    _wait(_file(folder, Shard()), f"generates into {folder}")
+    with locks.without_waiting(_file(folder, shard)) as is_free:
+        yield is_free
+
+
+def wait_for(folder: Path, shard: Shard) -> None:
+    """Wait until no process makes a shard of a set.
+
+    Args:
+        folder: of the set.
+        shard: one of several.
+    """
+    _wait(_file(folder, shard), f"generates shard {shard.number} of {shard.count} of {folder}")
+
+
 def _wait(file: Path, task: str) -> None:
     with locks.exclusive(file, task):
         pass

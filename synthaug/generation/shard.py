@@ -1,9 +1,10 @@
 """Shards of a synthetic set: parts of one list of images, each made by a process of its own.
 
-The list has the images of all classes one after the other; the image at place p is of shard p mod n. So it is fixed
-before any work begins, whatever exists, and the same images are made by any number of shards.
+Image i of a class is of shard (i + a number of the class) mod n. So it is fixed before any work begins, whatever exists
+and however many are asked for, and the same images are made by any number of shards.
 """
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,6 +12,21 @@ from typing import Any, Self
 from synthaug.errors import UserError
 
 _PROCESS, _PROCESSES = "RANK", "WORLD_SIZE"  # of torchrun
+
+
+def number_of(name: str, index: int, count: int) -> int:
+    """Return the shard of an image.
+
+    Args:
+        name: of its class.
+        index: its number.
+        count: of shards.
+    """
+    return (index + _offset(name)) % count
+
+
+def _offset(name: str) -> int:
+    return zlib.crc32(name.encode())  # or all small classes would be in the first shards
 
 
 @dataclass(frozen=True)
@@ -65,11 +81,9 @@ class Shard:
         Args:
             counts: class → images of all shards.
         """
-        offset = 0
         for name, count in counts.items():
-            for index in range((self.number - offset) % self.count, count, self.count):
+            for index in range((self.number - _offset(name)) % self.count, count, self.count):
                 yield name, index
-            offset += count
 
     def __str__(self) -> str:
         return f"{self.number}-of-{self.count}"

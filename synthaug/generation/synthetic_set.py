@@ -17,6 +17,7 @@ import json
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -37,7 +38,7 @@ from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 from synthaug.generation import image_metadata, set_locks
 from synthaug.generation.image_formats import MATCH, MatchedFormats
-from synthaug.generation.inventory import MODEL, Inventory, missing
+from synthaug.generation.inventory import MODEL, Inventory, MissingOfShard, missing
 from synthaug.generation.manifest import (
     COLUMNS,
     SETTINGS,
@@ -49,7 +50,7 @@ from synthaug.generation.manifest import (
 )
 from synthaug.generation.prompts import Prompts
 from synthaug.generation.screening import Rejection, rejection
-from synthaug.generation.shard import Shard
+from synthaug.generation.shard import Shard, number_of
 from synthaug.generation.source_images import SourceImages
 from synthaug.generation.stored_format import StoredFormat, encode
 from synthaug.generation.tar_store import TarStore
@@ -155,6 +156,8 @@ class SyntheticSet:
         announced: what a command has told already, which gets the prompts that are shown.
         sources: real images for a generator that is guided by them; None if it is not, or to have nothing generated.
         formats: in which the images are stored; None: PNG, as they are sampled.
+        parts: shards in which missing images are made where several processes ask for them at the same time: each makes
+            what no other one makes, and waits for the rest; 1: one process makes all, and the others wait.
         storage: how new images are stored: `FILES`, a file each; `TAR`, in tar files; `AUTO`, in tar files where more
             than `MOST_FILES` are asked for.
     """
@@ -172,7 +175,9 @@ class SyntheticSet:
         sources: SourceImages | None = None,
         formats: MatchedFormats | None = None,
         storage: str = AUTO,
+        parts: int = 1,
     ) -> None:
+        self.parts = parts
         self.storage = storage
         self.folder = self.root = folder
         self.formats = formats
@@ -217,16 +222,42 @@ class SyntheticSet:
         if is_guided(self.generator) and self.sources is None:
             raise UserError(f"The generator of {self.folder} is guided by real images, and there are none for it.")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with set_locks.writing(self.folder, shard):
-            lacking = self.count_missing(counts, shard)
-            if not lacking:  # another process generated them while this one waited
-                return 0
-            try:
-                return self._generate(counts, shard, lacking)
-            finally:
-                self._cached = None  # it has images that could not be saved
-                if not self._is_kept_loaded:
-                    self.generator.unload()
+        try:
+            if shard.is_whole and self.parts > 1:
+                return self._ensure_together(counts)
+            with set_locks.writing(self.folder, shard):
+                return self._generate_lacking(counts, shard)
+        finally:
+            if not self._is_kept_loaded:
+                self.generator.unload()
+
+    def _generate_lacking(self, counts: Mapping[str, int], shard: Shard) -> int:
+        lacking = self.count_missing(counts, shard)
+        if not lacking:  # another process generated them while this one waited
+            return 0
+        try:
+            return self._generate(counts, shard, lacking)
+        finally:
+            self._cached = None  # it has images that could not be saved
+
+    def _ensure_together(self, counts: Mapping[str, int]) -> int:
+        """Generate the missing images of `counts` together with the other processes that do; return how many it made.
+
+        In rounds: what the first one rejects is replaced in the next one, by all again.
+        """
+        generated = 0
+        while self.count_missing(counts):
+            inventory = self._present(list(counts))
+            numbers = {name: inventory.extent(name, count) for name, count in counts.items()}
+            while lacking := [Shard(number, self.parts) for number in self.lacking_shards(numbers, self.parts)]:
+                for shard in lacking:
+                    with set_locks.trying(self.folder, shard) as is_free:
+                        if is_free:
+                            generated += self._generate_lacking(numbers, shard)
+                            break
+                else:
+                    set_locks.wait_for(self.folder, lacking[0])
+        return generated
 
     def lacking_shards(self, counts: Mapping[str, int], shards: int) -> dict[int, int]:
         """Return the shards that lack images → how many, before any rejected image is replaced.
@@ -235,10 +266,8 @@ class SyntheticSet:
             counts: class name → images of all shards.
             shards: their number.
         """
-        inventory = self._present(list(counts))
-        lacking = {number: missing(inventory, counts, Shard(number, shards)) for number in range(shards)}
-        by_shard = {number: sum(1 for _ in places) for number, places in lacking.items()}
-        return {number: count for number, count in by_shard.items() if count}
+        places = MissingOfShard(self._present(list(counts)), counts, _WHOLE)
+        return dict(sorted(Counter(number_of(*place, shards) for place in places).items()))
 
     @contextlib.contextmanager
     def kept_loaded(self) -> Iterator[None]:

@@ -106,12 +106,12 @@ class ScreenedImages:
 
     def count_missing(self, counts: Mapping[str, int]) -> int:
         """Return how many images are to be generated at least; those at hand are screened for it."""
-        missing = self.images.count_missing(counts)
         if not self.grows:
-            return 0
-        if missing == sum(counts.values()):
+            return self.images.count_missing(counts)
+        requests = self._requests(counts)
+        if missing := self.images.count_missing(requests):
             return missing
-        kept = self._judged(counts)
+        kept = self._judged(counts, requests)
         return sum(max(0, count - kept[name]) for name, count in counts.items())
 
     def ensure(self, counts: Mapping[str, int]) -> int:
@@ -135,9 +135,10 @@ class ScreenedImages:
         return self.images.kept_loaded()
 
     def _ensure(self, counts: Mapping[str, int]) -> int:
-        generated = self.images.ensure(counts)
+        generated, requests = 0, dict(counts)
         while True:
-            kept = self._judged(counts)
+            generated += self.images.ensure(requests)
+            kept = self._judged(counts, requests)
             missing = {name: count - kept[name] for name, count in counts.items() if kept[name] < count}
             if not missing or (not self.grows and self.partial):
                 self._report(list(counts))
@@ -145,12 +146,12 @@ class ScreenedImages:
             if not self.grows:
                 raise UserError(self._describe_shortages(counts))
             self._check_rejection_rate(missing)
-            generated += self.images.ensure(self._requests(missing))
+            requests = self._requests(counts)
 
     def samples(self, classes: Sequence[str]) -> list[Sample]:
         """Return the images of these classes that are kept: of a pool all, of a generator those judged so far."""
         if not self.grows:
-            self._judged(dict.fromkeys(classes, 0))
+            self._judged(none := dict.fromkeys(classes, 0), none)
         kept = {verdict.image for verdicts in self._read().values() for verdict in verdicts if verdict.kept}
         return [sample for sample in self.images.samples(classes) if self._place(sample) in kept]
 
@@ -214,8 +215,12 @@ class ScreenedImages:
             self._verdicts = grouped
         return self._verdicts
 
-    def _judged(self, counts: Mapping[str, int]) -> dict[str, int]:
+    def _judged(self, counts: Mapping[str, int], requests: Mapping[str, int]) -> dict[str, int]:
         """Screen images of each class until so many are kept, of a pool all; return how many are kept.
+
+        Args:
+            counts: class → images to be kept.
+            requests: class → the most candidates that are judged of a set that grows.
 
         Raises:
             UserError: copies of test images, where these stop a command.
@@ -226,16 +231,22 @@ class ScreenedImages:
                 self._list.names(candidate)
             if problem := describe_unknown(self._list):
                 raise UserError(problem)
-        if self._pending(candidates, counts):
+        if self._pending(candidates, counts, requests):
             with self._locked():
                 self._verdicts = None  # another process may have screened them
-                pending = self._pending(candidates, counts)
+                pending = self._pending(candidates, counts, requests)
                 if pending:
-                    self._judge(candidates, pending, counts)
+                    of_class = {name: listed[: self._last(requests[name])] for name, listed in candidates.items()}
+                    self._judge(of_class, pending, counts)
         self._refuse_test_copies(list(counts))
         return self._count_kept(counts)
 
-    def _pending(self, candidates: Mapping[str, Sequence[Candidate]], counts: Mapping[str, int]) -> list[str]:
+    def _last(self, requested: int) -> int | None:
+        return requested if self.grows else None
+
+    def _pending(
+        self, candidates: Mapping[str, Sequence[Candidate]], counts: Mapping[str, int], requests: Mapping[str, int]
+    ) -> list[str]:
         """Return the classes with images to be judged; verdicts that no longer agree with the files are dropped."""
         judged = self._read()
         for name, of_class in candidates.items():
@@ -252,7 +263,8 @@ class ScreenedImages:
         return [
             name
             for name, of_class in candidates.items()
-            if len(judged[name]) < len(of_class) and (not self.grows or kept[name] < counts[name])
+            if len(judged[name]) < len(of_class[: self._last(requests[name])])
+            and (not self.grows or kept[name] < counts[name])
         ]
 
     def _report_disagreement(self, name: str, verdict: Verdict, candidates: Sequence[Candidate]) -> None:
@@ -362,16 +374,10 @@ class ScreenedImages:
         judged = self._read()
         return {name: sum(verdict.kept for verdict in judged.get(name, ())) for name in counts}
 
-    def _requests(self, missing: Mapping[str, int]) -> dict[str, int]:
-        """Return how many candidates to have, if as large a share of the new ones is kept as of those before."""
-        candidates, judged = self._candidates(list(missing)), self._read()
-        requests = {}
-        for name, count in missing.items():
-            verdicts = judged[name]
-            kept = sum(verdict.kept for verdict in verdicts)
-            rate = max(kept, 1) / max(len(verdicts), 1)
-            requests[name] = len(candidates[name]) + int(count / max(rate, 1 - MAX_REJECTED))
-        return requests
+    def _requests(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Return how many candidates of each class to have and to judge."""
+        judged = self._read()
+        return {name: request(judged.get(name, ()), count) if self.grows else count for name, count in counts.items()}
 
     def _check_rejection_rate(self, missing: Mapping[str, int]) -> None:
         """Stop where topping up would go on for ever."""
@@ -439,6 +445,26 @@ class ScreenedImages:
             what = plural(len(copies), "kept image is a copy", "kept images are copies")
             listed = bullets([f"{self._path(verdict.image)}  =  {verdict.match}" for verdict in copies], limit=3)
             log.warning("%s of training images (screening.train_copies=drop rejects such):\n%s", what, listed)
+
+
+def request(verdicts: Sequence[Verdict], count: int) -> int:
+    """Return how many candidates of a class to have, if as large a share of the next ones is kept as of those before.
+
+    It depends on no verdict behind those that a request before asked for. So who is stopped, or judges beside others,
+    comes to the same number.
+
+    Args:
+        verdicts: on the candidates so far, in their order.
+        count: images that are to be kept.
+    """
+    requested = count
+    while len(verdicts) >= requested:
+        kept = sum(verdict.kept for verdict in verdicts[:requested])
+        if kept >= count:
+            break
+        rate = max(kept, 1) / requested
+        requested += int((count - kept) / max(rate, 1 - MAX_REJECTED))
+    return requested
 
 
 def _verdict(candidate: Candidate, finding: Finding | None) -> Verdict:

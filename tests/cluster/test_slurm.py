@@ -163,3 +163,20 @@ def test_shards_make_the_images_of_one_process(commands: Commands) -> None:
     code, printed = commands.run(*sent, command="generate")
     assert code == 0, printed
     assert "0 images generated" in printed
+
+
+def test_runs_make_their_images_together(commands: Commands) -> None:
+    typed = ["quality=null", "parallel=auto", "generator.prompt='a plain {class_name}'"]
+    code, printed = commands.run(*typed, "mix=55", "output_dir=by_one", command="generate")
+    assert code == 0, printed
+    sent = ["-m", "mix=55", "seed=0,1", *typed, "cluster=slurm", "cluster.gpus=0", "cluster.cpus=1"]
+    code, printed = commands.run(*sent, "output_dir=by_all", "trainer.max_epochs=1")
+    assert code == 0, printed
+    by_one, by_all = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*.png")}
+        for root in (commands.folder / name / "synthetic" for name in ("by_one", "by_all"))
+    )
+    assert by_all == by_one
+    assert len(by_one) > 2
+    logs = [file.read_text(encoding="utf-8") for file in commands.folder.glob("by_all/*/jobs/*_log.out")]
+    assert sorted(number for log in logs for number in re.findall(r"generating shard (\d) of 2", log)) == ["0", "1"]

@@ -11,22 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from synthaug.generation.manifest import read_manifest
 from synthaug.generation.shard import Shard
 from synthaug.generation.synthetic_set import FILES, TAR, SyntheticSet
 from synthaug.image_files import image_bytes
-from tests.generation.test_shards import Censor, rows
+from tests.generation.test_shards import Censor, Slow, rows
 from tests.generation.test_synthetic_set import contents
-
-
-class Slow(Censor):
-    """Takes a moment for an image, so that a kill meets sampling as often as saving."""
-
-    def paint(self, prompt: str, seed: int) -> Image.Image:
-        time.sleep(0.02)
-        return super().paint(prompt, seed)
 
 
 def _set(folder: Path, batch_size: int, storage: str) -> SyntheticSet:

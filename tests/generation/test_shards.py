@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from synthaug import locks
 from synthaug.errors import UserError
 from synthaug.generation.inventory import Inventory, Missing
 from synthaug.generation.manifest import ManifestRow, part_files, read_manifest
-from synthaug.generation.shard import Shard
+from synthaug.generation.shard import Shard, number_of
 from synthaug.generation.synthetic_set import SyntheticSet
 from tests.generation.test_synthetic_set import Painter, contents
 
@@ -31,6 +32,14 @@ class Censor(Painter):
 
     def paint(self, prompt: str, seed: int) -> Image.Image:
         return Image.new("RGB", (8, 8)) if seed % 5 == 0 else super().paint(prompt, seed)
+
+
+class Slow(Censor):
+    """Takes a moment for an image, so that others begin meanwhile."""
+
+    def paint(self, prompt: str, seed: int) -> Image.Image:
+        time.sleep(0.02)
+        return super().paint(prompt, seed)
 
 
 def rows(folder: Path) -> list[ManifestRow]:
@@ -96,7 +105,11 @@ def test_every_image_is_of_one_shard(counts: dict[str, int], shards: int) -> Non
     places = [place for number in range(shards) for place in Shard(number, shards).places(counts)]
     assert sorted(places) == sorted((name, index) for name, count in counts.items() for index in range(count))
     sizes = [len(list(Shard(number, shards).places(counts))) for number in range(shards)]
-    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) - min(sizes) <= len(counts)
+    for number in range(shards):
+        of_shard = set(Shard(number, shards).places(counts))
+        more = {name: count + 5 for name, count in reversed(counts.items())}
+        assert of_shard <= set(Shard(number, shards).places(more)), "an image stays in its shard"
 
 
 @given(
@@ -128,7 +141,7 @@ def test_a_class_has_its_first_images_that_are_not_rejected(
 def test_shards_that_lack_images_are_named(tmp_path: Path) -> None:
     make(tmp_path, 4, [2])
     lacking = SyntheticSet(tmp_path, Censor()).lacking_shards(COUNTS, 4)
-    assert lacking == {0: 4, 1: 3, 3: 3}
+    assert lacking == {0: 4, 1: 3, 3: 2}
     make(tmp_path, 4, [0, 1, 3])
     assert SyntheticSet(tmp_path, Censor()).lacking_shards(COUNTS, 4) == {}
 
@@ -150,6 +163,41 @@ def test_processes_of_torchrun_make_a_shard_each() -> None:
         Shard.of({"shards": 8, "shard": 3}, environment)
 
 
+def make_together(folder: Path, processes: int, parts: int) -> list[int]:
+    """Have threads make a set at the same time, as processes do; return how many images each has made."""
+    makers = [SyntheticSet(folder, Slow(batch_size=2), parts=parts) for _ in range(processes)]
+    with ThreadPoolExecutor(processes) as pool:
+        return list(pool.map(lambda maker: maker.ensure(COUNTS), makers))
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(1, 2), (2, 2), (3, 8)])
+def test_processes_that_need_a_set_make_it_together(
+    tmp_path: Path, undisturbed: Path, processes: int, parts: int
+) -> None:
+    """Each image and each replacement is made once, by whoever comes first; nobody ends before all are there."""
+    made = make_together(tmp_path, processes, parts)
+    assert sum(made) == sum(COUNTS.values())
+    assert sum(map(bool, made)) == processes
+    assert contents(tmp_path) == contents(undisturbed)
+    assert rows(tmp_path) == rows(undisturbed)
+    lines = [line for part in part_files(tmp_path) for line in part.read_text(encoding="utf-8").splitlines()]
+    places = [tuple(line.split(",")[:2]) for line in lines if line.startswith(("cat,", "sea_lion,", "emu,"))]
+    assert len(places) == len(set(places)) == len(rows(undisturbed)), "an image was made twice"
+
+
+def test_a_part_that_another_process_has_left_is_made_too(tmp_path: Path, undisturbed: Path) -> None:
+    maker = SyntheticSet(tmp_path, Censor(), parts=2)
+    with ThreadPoolExecutor(1) as pool, locks.exclusive(tmp_path / ".shard-1-of-2.lock", "generates"):
+        made = pool.submit(maker.ensure, COUNTS)
+        deadline = time.monotonic() + 30
+        while SyntheticSet(tmp_path, Censor()).lacking_shards(COUNTS, 2).keys() != {1}:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert not made.done()
+    assert made.result(30) == sum(COUNTS.values())
+    assert contents(tmp_path) == contents(undisturbed)
+
+
 def test_another_generator_is_refused_by_shards_too(tmp_path: Path) -> None:
     make(tmp_path, 2, [0])
     with pytest.raises(UserError, match=r"generator\.steps"):
@@ -159,12 +207,13 @@ def test_another_generator_is_refused_by_shards_too(tmp_path: Path) -> None:
 def test_lost_images_of_another_writer_at_work_are_left_to_it(tmp_path: Path) -> None:
     make(tmp_path, 2, [0, 1])
     (tmp_path / "cat/000001.png").unlink()
+    writer, further = (Shard(number_of("cat", 1, count), count) for count in (2, 3))
     with (
-        locks.exclusive(tmp_path / ".shard-1-of-2.lock", "generates"),
-        pytest.raises(UserError, match="manifest-1-of-2"),
+        locks.exclusive(tmp_path / f".shard-{writer}.lock", "generates"),
+        pytest.raises(UserError, match=f"manifest-{writer}"),
     ):
-        SyntheticSet(tmp_path, Censor()).ensure(COUNTS, Shard(1, 3))
-    SyntheticSet(tmp_path, Censor()).ensure(COUNTS, Shard(1, 2))
+        SyntheticSet(tmp_path, Censor()).ensure(COUNTS, further)
+    SyntheticSet(tmp_path, Censor()).ensure(COUNTS, writer)
     assert (tmp_path / "cat/000001.png").is_file()
 
 

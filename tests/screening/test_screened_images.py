@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from synthaug.data.samples import RealImages, scan
 from synthaug.errors import UserError
 from synthaug.files import sha256
 from synthaug.generation.folder import FolderGenerator, FolderPool
-from synthaug.generation.synthetic_set import SyntheticImages, SyntheticSet
+from synthaug.generation.synthetic_set import SyntheticImages, SyntheticSet, image_seed
 from synthaug.screening import screened_images
 from synthaug.screening.criterion import Candidate, RealReferences
 from synthaug.screening.screened_images import ScreenedImages
@@ -127,6 +128,46 @@ def test_what_is_kept_is_listed_and_what_is_rejected_is_topped_up(tmp_path: Path
     }  # fmt: skip
 
 
+@given(verdicts=st.lists(st.booleans(), min_size=400, max_size=400), count=st.integers(1, 20), cut=st.data())
+def test_who_is_stopped_requests_what_the_others_do(verdicts: list[bool], count: int, cut: st.DataObject) -> None:
+    """A request depends on no verdict beyond the one before, and is no less than what is needed."""
+    rows = [Verdict("cat", f"{number}.png", "", kept) for number, kept in enumerate(verdicts)]
+    ends = [screened_images.request(rows[:0], count)]
+    while (following := screened_images.request(rows[: ends[-1]], count)) != ends[-1] and following <= len(rows):
+        ends.append(following)
+    assert ends[0] == count
+    for before, end in zip([0, *ends], ends, strict=False):
+        part = cut.draw(st.integers(before, end - 1))
+        assert screened_images.request(rows[:part], count) == end
+    if following <= len(rows):
+        assert sum(verdicts[: ends[-1]]) >= count
+
+
+def test_a_set_that_several_judge_is_topped_up_as_by_one(tmp_path: Path, real: RealImages) -> None:
+    """Three threads, as processes on nodes of their own: the verdicts and the images of one."""
+    repeated = {number: picture(7, SIZE) for number in (1, 2, 4, 5, 7, 8)}
+
+    def made(folder: Path, processes: int, parts: int) -> tuple[list[int], dict[str, tuple[bool, str, str]], list[str]]:
+        def ensure(_: int) -> int:
+            generator = Copyist(batch_size=2)
+            generator.sample = lambda prompts, seeds, sources=None: [  # type: ignore[method-assign]
+                repeated.get(numbers[seed]) or picture(5000 + numbers[seed], SIZE) for seed in seeds
+            ]
+            return screen(SyntheticSet(folder, generator, parts=parts), real).ensure({"cat": 6})
+
+        with ThreadPoolExecutor(processes) as pool:
+            generated = list(pool.map(ensure, range(processes)))
+        screened = screen(SyntheticSet(folder, Copyist()), real)
+        return generated, rows(screened, "cat"), sorted(sha256(path) for path in (folder / "cat").iterdir())
+
+    numbers = {image_seed("cat", "cat", number): number for number in range(100)}
+    alone, verdicts, images = made(tmp_path / "alone" / "set", 1, 1)
+    together = made(tmp_path / "together" / "set", 3, 4)
+    assert sum(alone) > 6
+    assert sum(together[0]) == sum(alone)
+    assert together[1:] == (verdicts, images)
+
+
 def test_copies_of_test_images_stop_by_default_with_pictures(tmp_path: Path, real: RealImages) -> None:
     root = write_dataset(tmp_path / "pool", ("cat", "dog"), train=3, val=0, test=0, size=SIZE) / "train"
     altered(real.test[1].path).save(root / "dog" / "hidden.jpg")
@@ -200,7 +241,7 @@ def test_what_was_screened_is_not_screened_again(
     judged.clear()
     fewer = RealImages(real.classes, real.train, real.val, real.test[1:])
     screen(images, fewer).ensure({"cat": 1})
-    assert len(judged) == 5, "other real images, other verdicts"
+    assert len(judged) == 1, "other real images, other verdicts"
 
 
 def test_a_class_of_which_everything_is_rejected_stops_with_the_reason(tmp_path: Path, real: RealImages) -> None:
