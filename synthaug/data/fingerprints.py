@@ -21,7 +21,7 @@ from PIL import Image
 from synthaug import progress_bar
 from synthaug.data import registration
 from synthaug.data.decoding import try_decode
-from synthaug.data.keyed_rows import HashedRows, digests_of, repeats
+from synthaug.data.keyed_rows import HashedRows, KeyedRows, digests_of, repeats, short_keys
 from synthaug.data.parallel import map_images
 from synthaug.data.pixels import PixelStore, View, content_hash
 from synthaug.data.registration import Thumbnails
@@ -274,6 +274,16 @@ def resemble_by_nature(fingerprints: Iterable[Fingerprint], only_plain: bool = F
     return is_natural
 
 
+def compared_rows(contents: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the numbers of the images that `resemble_by_nature` looks at, and of their copies: few of a million.
+
+    Args:
+        contents: bytes of the hashes of the pixels of all of them, (N, 32).
+    """
+    keys = short_keys(contents)
+    return np.flatnonzero(keys <= np.unique(keys)[:_MOST_COMPARED][-1:].max(initial=0))
+
+
 def _least(fingerprints: Iterable[Fingerprint], count: int) -> list[Fingerprint]:
     """Return different pictures of the least pixel hashes, in their order; few more are held meanwhile."""
     kept: dict[str, Fingerprint] = {}
@@ -298,24 +308,39 @@ def _count_chained(pairs: Iterable[tuple[int, int]]) -> int:
 class CopyIndex:
     """Images among which copies of others are searched; more may be added.
 
+    Of many images, 44 bytes each are in memory, and 13 kB in files without names, which are mapped into it.
+
     Args:
         fingerprints: of the first images.
+        folder: with room for the files; None: that of temporary files.
     """
 
-    def __init__(self, fingerprints: Sequence[Fingerprint] = ()) -> None:
-        self._blocks: list[tuple[int, Thumbnails]] = []
-        self._places: dict[str, list[int]] = {}
-        self._count = 0
+    def __init__(self, fingerprints: Sequence[Fingerprint] = (), folder: Path | None = None) -> None:
+        self._folder = folder or Path(tempfile.gettempdir())
+        self._blocks: list[Thumbnails] = []
+        self._recent: list[Thumbnails] = []
+        self._pixels = KeyedRows(np.dtype([("key", *_HASH)]))
         self.add(fingerprints)
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def pixels(self, number: int) -> str:
+        """Return the hash of the pixels of an image of the index."""
+        return str(self._pixels.rows["key"][number].tobytes().hex())
 
     def add(self, fingerprints: Sequence[Fingerprint]) -> None:
         """Add images, which are numbered on."""
         for start in range(0, len(fingerprints), _BLOCK):
             block = fingerprints[start : start + _BLOCK]
-            self._blocks.append((self._count, _thumbnails(block)))
-            for number, item in enumerate(block, self._count):
-                self._places.setdefault(item.pixels, []).append(number)
-            self._count += len(block)
+            for item in block:
+                self._pixels.add(int(item.pixels[:16], 16), (digests_of([item.pixels])[0],))
+            images = _thumbnails(block)
+            if sum(map(len, self._recent)) + len(block) < _BLOCK:
+                self._recent.append(images.kept())
+            else:
+                self._blocks.append(registration.joined([*self._recent, images]).kept(self._folder))
+                self._recent = []
 
     def find(self, fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]]:
         """Find the pairs of which one image is a copy of the other.
@@ -326,12 +351,17 @@ class CopyIndex:
         Returns:
             Indices into them and numbers of images of the index, in ascending order.
         """
-        pairs = {(index, n) for index, item in enumerate(fingerprints) for n in self._places.get(item.pixels, ())}
-        images = _thumbnails(fingerprints)
-        for start, block in self._blocks:
+        pairs = {(index, number) for index, item in enumerate(fingerprints) for number in self._same(item.pixels)}
+        images = _thumbnails(fingerprints).kept()
+        start = 0
+        for block in chain(self._blocks, self._recent):
             pairs |= {(int(i), start + int(j)) for i, j in registration.find_windows(images, block)}
             pairs |= {(int(i), start + int(j)) for j, i in registration.find_windows(block, images)}
+            start += len(block)
         return sorted(pairs)
+
+    def _same(self, pixels: str) -> Iterator[int]:
+        return (number for number in self._pixels.numbers(int(pixels[:16], 16)) if self.pixels(number) == pixels)
 
 
 def groups(fingerprints: Sequence[Fingerprint], near: bool) -> list[int]:

@@ -9,9 +9,12 @@ Kanade, T. (1981). An iterative image registration technique with an application
 """
 
 import math
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +44,7 @@ _BRIGHT = 235  # means above, or beside such, may be of pixels of which some are
 _LIGHT = 200  # two such pixels say little of the alignment: brightening clips some of what they are means of
 _GAINS = 0.6, 1.6  # of contrast
 _FLIPS = (1, 1), (1, -1), (-1, 1), (-1, -1)  # steps through rows and columns; the last one turns by 180 degrees
-_ROWS = 512  # pictures whose correlations with all others are held in memory at once
+_ROWS, _COLUMNS = 512, 4096  # pictures whose correlations are held in memory at once
 _PAIRS = 256  # that are aligned at once
 
 Values = NDArray[np.float32]
@@ -65,18 +68,32 @@ class Thumbnails:
     @cached_property
     def coarse(self) -> Values:
         """Coarse grey versions, (N, cells)."""
-        return _coarse(self.pixels, _windows()[0])
+        return _coarse(self.pixels, _windows()[:1])[:, 0]
 
     @cached_property
     def magnitudes(self) -> Values:
         """Magnitudes of the transforms of the whole pictures, (N, cells)."""
         return _magnitudes(self.coarse)
 
-    @cached_property
-    def window_magnitudes(self) -> Values:
-        """Magnitudes of the transforms of the whole pictures and of windows, (windows, N, cells)."""
-        likely = [window for window in _windows() if window[0] in (1, _LIKELY_SCALE)]
-        return np.stack([_magnitudes(_coarse(self.pixels, window)) for window in likely])
+    def windows(self, rows: slice) -> "Windows":
+        """Compute the windows of some of the pictures: those of a million take ten gigabytes."""
+        coarse = _coarse(self.pixels[rows], _windows())
+        likely = [number for number, window in enumerate(_windows()) if window[0] in (1, _LIKELY_SCALE)]
+        return Windows(coarse, np.stack([_magnitudes(coarse[:, number]) for number in likely]))
+
+    def kept(self, folder: Path | None = None) -> "Thumbnails":
+        """Return the same pictures with their windows computed, to be searched often.
+
+        Args:
+            folder: in which a file without a name holds all that takes much room; None: it stays in memory.
+        """
+        windows = self.windows(slice(None))
+        arrays: list[NDArray[Any]] = [self.pixels, windows.coarse, windows.magnitudes]
+        if folder is not None:
+            arrays = _mapped(arrays, folder)
+        kept = _Kept(arrays[0], self.sides, Windows(*arrays[1:]))
+        kept.__dict__["limits"] = self.limits
+        return kept
 
     @property
     def are_plain(self) -> NDArray[np.bool_]:
@@ -87,6 +104,47 @@ class Thumbnails:
     def limits(self) -> NDArray[np.float64]:
         """Residual up to which each picture is taken for a copy, (N,)."""
         return _limits(self.pixels)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Coarse versions of the windows of N pictures.
+
+    Attributes:
+        coarse: grey versions of every window, (N, windows, cells).
+        magnitudes: of the transforms of the whole pictures and of likely windows, (likely windows, N, cells).
+    """
+
+    coarse: Values
+    magnitudes: Values
+
+
+@dataclass(frozen=True)
+class _Kept(Thumbnails):
+    """Pictures whose windows are computed."""
+
+    stored: Windows
+
+    def windows(self, rows: slice) -> Windows:
+        return Windows(self.stored.coarse[rows], self.stored.magnitudes[:, rows])
+
+
+def joined(parts: Sequence[Thumbnails]) -> Thumbnails:
+    """Return pictures one after the other."""
+    pixels, sides = ([getattr(part, name) for part in parts] for name in ("pixels", "sides"))
+    return Thumbnails(np.concatenate(pixels), np.concatenate(sides))
+
+
+def _mapped(arrays: Sequence[NDArray[Any]], folder: Path) -> list[NDArray[Any]]:
+    """Write arrays into a file that is gone with them, and map it into memory."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for array in arrays:
+            file.write(np.ascontiguousarray(array).data)
+        file.flush()
+        content = np.memmap(file, dtype=np.uint8, mode="r")
+    ends = np.cumsum([array.nbytes for array in arrays])
+    parts = np.split(content, ends[:-1])
+    return [part.view(array.dtype).reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -154,21 +212,51 @@ def measure_windows(
 
 def _candidates(first: Thumbnails, second: Thumbnails) -> Iterator[_Candidates]:
     """Return the pairs that correlate, each with the window that correlates most."""
-    windows = np.array(_windows(), dtype=np.float32)
+    scales = np.array(_windows(), dtype=np.float32)
     for start in range(0, len(first), _ROWS):
-        likely = _likeness(first.window_magnitudes[:, start : start + _ROWS], second.magnitudes) >= _MIN_LIKENESS
-        rows = np.flatnonzero(likely.any(axis=1))
-        shown = _shown(first.pixels[start + rows])
-        pairs, choices = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-        for row, ways in zip(rows, shown, strict=True):
-            columns = np.flatnonzero(likely[row])
-            correlation = ways @ second.coarse[columns].T
-            choice = correlation.argmax(axis=0)
-            kept = correlation[choice, np.arange(len(columns))] > MIN_CORRELATION
-            pairs.append(np.stack([np.full(kept.sum(), start + row), columns[kept]], axis=1))
+        windows = first.windows(slice(start, start + _ROWS))
+        for begin in range(0, len(second), _COLUMNS):
+            columns = slice(begin, begin + _COLUMNS)
+            likely = _likeness(windows.magnitudes, second.magnitudes[columns]) >= _MIN_LIKENESS
+            pairs, choices = _correlating(windows.coarse, second.coarse[columns], likely)
+            yield _Candidates(pairs + np.array([start, begin]), scales[choices // len(_FLIPS)], choices % len(_FLIPS))
+
+
+def _correlating(
+    windows: Values, coarse: Values, likely: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the pairs that correlate, (pairs, 2), and which window does most, flipped in which way, (pairs,).
+
+    Args:
+        windows: coarse versions of the windows of N pictures, (N, windows, cells).
+        coarse: versions of M pictures, (M, cells).
+        likely: which pairs are looked at, (N, M).
+    """
+    pairs, choices = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    by_row = len(windows) <= len(coarse)  # products of few large matrices instead of many small ones
+    looked_at = likely if by_row else likely.T
+    for number in np.flatnonzero(looked_at.any(axis=1)).tolist():
+        others = np.flatnonzero(looked_at[number])
+        if by_row:
+            correlation = _flips(windows[number]).reshape(-1, _COARSE**2) @ coarse[others].T
+        else:  # a flip of the one picture correlates as that of the other
+            correlation = (windows[others] @ _flips(coarse[number]).T).reshape(len(others), -1).T
+        choice = correlation.argmax(axis=0)
+        kept = correlation[choice, np.arange(len(others))] > MIN_CORRELATION
+        if kept.any():
+            same = np.full(kept.sum(), number)
+            pairs.append(np.stack([same, others[kept]] if by_row else [others[kept], same], axis=1))
             choices.append(choice[kept])
-        chosen = np.concatenate(choices)
-        yield _Candidates(np.concatenate(pairs), windows[chosen // len(_FLIPS)], chosen % len(_FLIPS))
+    joined = np.concatenate(pairs)
+    order = np.lexsort((joined[:, 1], joined[:, 0]))
+    return joined[order], np.concatenate(choices)[order]
+
+
+def _flips(coarse: Values) -> Values:
+    """Return coarse versions (…, cells), flipped in every way, (…, flips, cells)."""
+    squares = coarse.reshape(*coarse.shape[:-1], _COARSE, _COARSE)
+    flipped = [squares[..., ::down, ::across] for down, across in _FLIPS]
+    return np.stack(flipped, axis=-3).reshape(*coarse.shape[:-1], len(_FLIPS), _COARSE**2)
 
 
 def _likeness(windows: Values, magnitudes: Values) -> Values:
@@ -177,14 +265,6 @@ def _likeness(windows: Values, magnitudes: Values) -> Values:
     for window in windows[1:]:
         np.maximum(likeness, window @ magnitudes.T, out=likeness)
     return likeness
-
-
-def _shown(pixels: NDArray[np.uint8]) -> Values:
-    """Return coarse thumbnails of every window of pictures, flipped in every way, (N, windows · flips, cells)."""
-    shape = (len(pixels), _COARSE, _COARSE)
-    windows = [_coarse(pixels, window).reshape(shape) for window in _windows()]
-    ways = [window[:, ::down, ::across] for window in windows for down, across in _FLIPS]
-    return np.stack(ways, axis=1).reshape(len(pixels), len(ways), _COARSE**2)
 
 
 def _magnitudes(coarse: Values) -> Values:
@@ -202,13 +282,22 @@ def _windows() -> list[tuple[float, float, float]]:
     return [(1, 0, 0), *((scale, x * (1 - scale), y * (1 - scale)) for scale in _SCALES for x, y in places)]
 
 
-def _coarse(pixels: NDArray[np.uint8], window: tuple[float, float, float]) -> Values:
-    """Return the grey means in the cells of a window, centred and of unit length, (N, cells)."""
-    scale, left, top = window
-    cells = (_cells(scale, top) @ (pixels @ _GREY) @ _cells(scale, left).T).reshape(len(pixels), _COARSE**2)
-    centred = cells - cells.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.asarray(np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-3))
+def _coarse(pixels: NDArray[np.uint8], windows: Sequence[tuple[float, float, float]]) -> Values:
+    """Return the grey means in the cells of windows, centred and of unit length, (N, windows, cells)."""
+    coarse = np.empty((len(pixels), len(windows), _COARSE**2), dtype=np.float32)
+    lines = list(dict.fromkeys((scale, start) for scale, *starts in windows for start in starts))
+    cells = np.concatenate([_cells(*line) for line in lines])
+    places = [(lines.index((scale, top)), lines.index((scale, left))) for scale, left, top in windows]
+    down, across = np.array(places).T
+    for start in range(0, len(pixels), _ROWS):
+        rows = slice(start, start + _ROWS)
+        means = cells @ (pixels[rows] @ _GREY) @ cells.T  # of all lines with all, once for every window
+        parts = means.reshape(-1, len(lines), _COARSE, len(lines), _COARSE)
+        chosen = parts[:, down, :, across].transpose(1, 0, 2, 3).reshape(-1, len(windows), _COARSE**2)
+        centred = chosen - chosen.mean(axis=2, keepdims=True)
+        length = np.linalg.norm(centred, axis=2, keepdims=True)
+        coarse[rows] = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-3)
+    return coarse
 
 
 @cache

@@ -9,7 +9,7 @@ from synthaug.errors import UserError
 from synthaug.features.backbone_by_name import feature_backbone
 from synthaug.features.feature_store import FeatureStore
 from synthaug.messages import bullets, plural
-from synthaug.screening.copied import ClassDuplicates, RealCopies, listed_references
+from synthaug.screening.copied import ClassDuplicates, Originals, RealCopies
 from synthaug.screening.criterion import Criterion, Fingerprints, RealReferences, Resemblance
 from synthaug.screening.in_features import FarFromReal, FeatureCopies, Teacher
 from synthaug.screening.settings import DROP, IGNORE, ScreeningSettings
@@ -35,7 +35,7 @@ def make_criteria(
     criteria: list[Criterion] = []
     if settings.searches_copies:
         _require_decoded(store, Samples.joined((references.train, references.val, references.test)))
-        real = listed_references(settings, references)
+        real = Originals.listed(settings, references)
         criteria.append(RealCopies(real, fingerprints, resemblance, settings.train_copies == DROP))
         if settings.copy_backbone is not None:
             of_copies = FeatureStore(features, feature_backbone(settings.copy_backbone))

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from synthaug.data.fingerprints import Fingerprint, fingerprint, resemble_by_nature
+from synthaug.data.fingerprints import Fingerprint, compared_rows, fingerprint, resemble_by_nature
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import Sample, digest
+from synthaug.data.samples import Sample, Samples, digest
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,11 @@ class Resemblance:
     @cached_property
     def is_natural(self) -> bool:
         """Whether they do: then near duplicates are no copies, only images of the same pixels are."""
-        return resemble_by_nature(self._fingerprints.of(self._samples))
+        samples = Samples.of(self._samples)
+        if not len(samples):
+            return resemble_by_nature([])
+        chosen = samples.take(compared_rows(self._fingerprints.store.contents(samples)))
+        return resemble_by_nature(self._fingerprints.of(chosen))
 
 
 @dataclass

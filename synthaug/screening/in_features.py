@@ -10,6 +10,7 @@ from synthaug.data.samples import Sample, per_class
 from synthaug.errors import UserError
 from synthaug.features.feature_store import FeatureStore
 from synthaug.messages import plural
+from synthaug.screening.copied import Originals
 from synthaug.screening.criterion import Candidate, Criterion, Finding
 from synthaug.screening.verdicts import FAR, TEACHER, TRAIN_COPY
 
@@ -150,23 +151,21 @@ class FeatureCopies(Criterion):
 
     Args:
         features: by the backbone.
-        references: the real images, each with the reason that its copies get.
+        originals: the real images.
         similarity: cosine from which on two images are copies.
         drops_train: whether copies of training images are rejected.
     """
 
-    def __init__(
-        self, features: FeatureStore, references: Sequence[tuple[str, Sample]], similarity: float, drops_train: bool
-    ) -> None:
+    def __init__(self, features: FeatureStore, originals: Originals, similarity: float, drops_train: bool) -> None:
         super().__init__()
-        self._features, self._references, self._similarity = features, references, similarity
+        self._features, self._originals, self._similarity = features, originals, similarity
         self._drops_train = drops_train
         self._real: Features | None = None
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Finding | None]:
         """Return of which real image each candidate is a copy, of several of the most similar one."""
         if self._real is None:
-            self._real = _unit(self._features.of([sample for _, sample in self._references]))
+            self._real = _unit(self._features.of(self._originals.samples))
         features = _unit(self._features.of([candidate.sample for candidate in candidates]))
         return [self._finding(row) for row in features @ self._real.T]
 
@@ -174,10 +173,10 @@ class FeatureCopies(Criterion):
         similar = [int(index) for index in np.flatnonzero(cosines >= self._similarity)]
         if not similar:
             return None
-        held_out = [index for index in similar if self._references[index][0] != TRAIN_COPY]
+        held_out = [index for index in similar if self._originals.reason(index) != TRAIN_COPY]
         best = max(held_out or similar, key=lambda index: cosines[index])
-        reason, sample = self._references[best]
-        return Finding(reason, self._drops_train or reason != TRAIN_COPY, float(cosines[best]), sample.file)
+        reason, file = self._originals.reason(best), self._originals.samples[best].file
+        return Finding(reason, self._drops_train or reason != TRAIN_COPY, float(cosines[best]), file)
 
 
 def _unit(features: Features) -> Features:

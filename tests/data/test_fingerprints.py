@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scipy import ndimage
@@ -28,6 +28,7 @@ from synthaug.data.fingerprints import (
     perceptual_hash,
     resemble_by_nature,
 )
+from synthaug.data.keyed_rows import digests_of
 from synthaug.data.sample_list import REAL, Sample
 from synthaug.data.sources.digits import write_digits
 from tests.factories.images import image
@@ -370,3 +371,34 @@ def test_pictures_are_blurred_alike_alone_and_with_others_of_their_kind_or_in_co
     blurred = registration._blurred(pictures, registration._BLUR)
     assert (registration._blurred_once(pictures, chosen) == blurred[chosen]).all()
     assert (registration._blurred_once(pictures, chosen + 1) == blurred[chosen + 1]).all()
+
+
+@given(st.lists(st.integers(0, 12), max_size=14), st.lists(st.integers(0, 12), max_size=4), st.integers(1, 5))
+@example([0, 8, 1, 8], [8, 9], 2)
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_index_in_files_finds_what_a_comparison_of_all_finds(
+    tmp_path: Path, real: list[int], candidates: list[int], block: int
+) -> None:
+    """Numbers above 8 are changed copies of pictures below, or nothing but one colour."""
+    changed = {
+        8: Image.new("RGB", (48, 48), "red"),
+        9: ImageOps.mirror(picture(1)),
+        10: picture(2).point(lambda value: min(255, value + 9)),
+    }
+    prints = {number: fingerprint(np.asarray(changed.get(number, picture(number)))) for number in range(13)}
+    first, second = ([prints[number] for number in numbers] for numbers in (candidates, real))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprints, "_BLOCK", block)
+        index = CopyIndex(second[:3], tmp_path)
+        index.add(second[3:])
+    assert index.find(first) == near_duplicates(first, second)
+    assert [index.pixels(number) for number in range(len(index))] == [item.pixels for item in second]
+
+
+@given(st.lists(st.sampled_from([f"{number:064x}"[::-1] for number in range(30)]), max_size=40), st.integers(1, 9))
+def test_few_images_tell_whether_all_resemble_one_another(contents: list[str], count: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprints, "_MOST_COMPARED", count)
+        rows = fingerprints.compared_rows(digests_of(contents))
+    least = sorted(set(contents))[:count]
+    assert sorted({contents[row] for row in rows.tolist()}) == least
