@@ -5,8 +5,8 @@
 
 A case damages one file of a small study with its synthetic set at a random place, once in a finished study and once in
 one whose second arm is still to be trained, and gives a command to it: the sweep, `report`, `generate` or `predict`.
-Nothing on the disk is trusted without its hash: whatever the command ends with, it is no traceback; and where it ends
-well, the runs have the predictions, and the set the images, of an undisturbed study. A disk that returns other bytes
+Nothing on the disk is trusted without its hash: no command ends with a traceback; and where it ends well,
+the runs have the predictions, and the set the images, of an undisturbed study. A disk that returns other bytes
 than were written, and a file of another node that came over half, look just so.
 """
 

@@ -77,7 +77,7 @@ def adapt(job: Job, config_dir: str | None = None) -> Path:
     settings = job.settings
     generator = make_group(_plain(job), "generator")
     if not isinstance(generator, DiffusionGenerator):
-        raise UserError(f"generator={settings['generator']['name']}: is no model that can be adapted: choose another.")
+        raise UserError(f"generator={settings['generator']['name']}: cannot be adapted: choose another.")
     plan = adapting.plan(settings, generator, lambda: instantiate_dataset(settings))
     plan.folder.parent.mkdir(parents=True, exist_ok=True)
     with locks.exclusive(plan.folder.parent / f".{plan.folder.name}.lock", f"trains {plan.folder}"):

@@ -27,7 +27,7 @@ _EPILOG = """examples:
   python -m synthaug.check photos --accept    # the files as they are now are right
 
 Exit codes: 0 nothing serious; 1 serious findings, or a file that cannot be
-written; 2 a folder that is no dataset;
+written; 2 a folder that is not a dataset;
 128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM)."""
 
 

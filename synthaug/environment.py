@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-_SHORTEST = 6  # letters; what is shorter is no secret, and part of too many words
+_SHORTEST = 6  # letters; what is shorter is not a secret, and part of too many words
 _NAMES: dict[str, str] = {}  # text → the variable that holds it
 
 

@@ -116,7 +116,7 @@ def why_not_writable(folder: Path) -> str:
             if path.is_symlink() and not path.exists():
                 return f"{path} is a link that leads nowhere"
             if path.exists():
-                return f"{path} is no folder"
+                return f"{path} is not a folder"
         except OSError as error:
             return f"{path}: {error.strerror}"
     return ""
@@ -187,10 +187,10 @@ def open_regular(path: Path) -> io.BufferedReader | io.BytesIO:
     """Open a file to read its bytes: a pipe would be waited for, and a device has no end.
 
     Raises:
-        OSError: it is no regular file, or cannot be read.
+        OSError: it is not a regular file, or cannot be read.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return open_image_file(path)
 
 

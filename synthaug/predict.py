@@ -31,7 +31,7 @@ _EPILOG = """example:
       outputs/default/digits/64-*/seed0 new_photos
 
 Exit codes: 0 everything is classified; 1 the file cannot be written; 2 a wrong
-folder, or files that are no images;
+folder, or files that are not images;
 128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM)."""
 _MOST_LISTED = 100
 _T = TypeVar("_T")
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="by default ./<images>-<mix>-seed<k>.csv")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="images at once (64)")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, mps; by default a GPU where there is one")
-    parser.add_argument("--skip-unreadable", action="store_true", help="leave out files that are no whole images")
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out files that are not whole images")
     parsed = parser.parse_args(arguments)
     if reason := why_not_writable((parsed.output or Path()).parent):
         print(f"The predictions cannot be written: {reason}; give another file with --output.", file=sys.stderr)
@@ -129,7 +129,7 @@ def _find_model(path: Path) -> _Model:
 
 def _find_images(folder: Path, output: Path) -> list[Path]:
     if not folder.is_dir():
-        what = "is a file" if folder.is_file() else "is no folder"
+        what = "is a file" if folder.is_file() else "is not a folder"
         raise UserError(f"{folder} {what}. Give a folder of images.")
     images = [path for path in files_below(folder, folder) if path.resolve() != output.resolve()]
     if not images:
@@ -147,7 +147,7 @@ def _classify(
     classifier = checkpoints.load_classifier(model.checkpoint, device, model.target or checkpoints.CLASSIFIER)
     classified = prediction.classify(classifier, images, batch_size)
     if classified.unreadable:
-        what = plural(len(classified.unreadable), "file is no whole image", "files are no whole images")
+        what = plural(len(classified.unreadable), "file is not a whole image", "files are not whole images")
         listed = bullets([f"{path}: {reason}" for path, reason in classified.unreadable.items()], _MOST_LISTED)
         if not skip_unreadable or not classified.paths:
             remedy = "Remove them, or leave them out with --skip-unreadable."

@@ -134,7 +134,7 @@ def leave_if_stopped(error: Exception) -> None:
         error: as a library has raised it.
 
     Raises:
-        Stopped: it is no failure.
+        Stopped: it is not a failure.
     """
     if _State.received or is_interruption(error):
         raise Stopped from error

@@ -32,8 +32,8 @@ def text_lists(text: str) -> list[tuple[str, int, list[tuple[str | None, int]] |
         text: that `check_text` has seen.
 
     Returns:
-        None where it is no mapping. The values are None where they are no list, else each with its line; one that is
-        no text is None.
+        None where it is not a mapping. The values are None where they are not a list, else each with its line; one
+        that is not text is None.
 
     Raises:
         yaml.YAMLError: it is not YAML.
@@ -84,7 +84,7 @@ def check_file(path: Path) -> None:
     """Check that a YAML file is small once its aliases are written out.
 
     Raises:
-        UserError: it is not; a file that is no YAML, or cannot be read, is left to its reader.
+        UserError: it is not; a file that is not YAML, or cannot be read, is left to its reader.
     """
     try:
         size = path.stat().st_size

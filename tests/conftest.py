@@ -13,7 +13,7 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["SYNTHAUG_TARGETS"] = "tests"  # which is allowed to be called, as a package of a user's would be
 
-# A slow moment of the machine is no failure; 40 examples are drawn anew in each run.
+# A slow moment of the machine is not a failure; 40 examples are drawn anew in each run.
 settings.register_profile("steady", deadline=None, max_examples=40)
 settings.load_profile("steady")
 

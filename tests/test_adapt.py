@@ -253,7 +253,7 @@ def test_what_cannot_be_adapted_is_refused_before_a_model_is_loaded(strokes: Pat
     (tmp_path / "lora.safetensors").touch()
     (tmp_path / "texts.yaml").write_text("'0': [a zero]\n'1': [a one]\n", encoding="utf-8")
     for arguments, message in {
-        ("generator=folder", "generator.root=pool"): "is no model that can be adapted",
+        ("generator=folder", "generator.root=pool"): "cannot be adapted",
         ("generator.lora=lora.safetensors",): "has adapters already",
         ("generator.classes=[one]",): "was trained on the classes one only",
         ("adapt.vectors=2",): r"adapt\.vectors=2: must be 1, or adapt\.method=textual_inversion",

@@ -46,7 +46,7 @@ def test_a_row_that_was_cut_is_damaged(table: Path, cut: int) -> None:
     content = table.read_bytes()
     table.write_bytes(content[:-cut])
     rows, damaged = read_checked_rows(table, HEADER)
-    assert rows == (ROWS if cut == 1 else ROWS[:2])  # the end of the line is no part of it
+    assert rows == (ROWS if cut == 1 else ROWS[:2])  # the end of the line is not part of it
     assert bool(damaged) == (cut > 1)
 
 

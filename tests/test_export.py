@@ -196,7 +196,7 @@ def test_a_target_that_cannot_be_written_is_refused(
 
 def test_a_folder_that_is_no_set(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "absent"), str(tmp_path / "a")]) == 2
-    assert re.search("absent is no synthetic set: there is no such folder", capsys.readouterr().err)
+    assert re.search("absent is not a synthetic set: there is no such folder", capsys.readouterr().err)
     (tmp_path / "empty").mkdir()
     assert main([str(tmp_path / "empty"), str(tmp_path / "a")]) == 2
     assert "manifest.csv" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def write_page(
         image_size: as for `measure_set`.
 
     Raises:
-        UserError: a backbone that cannot be had, or files that are no whole images.
+        UserError: a backbone that cannot be had, or files that are not whole images.
     """
     record = record_of(images, real.classes)
     quality = measure_set(record.samples, real.train, real.val, features, backbone, image_size)

@@ -61,7 +61,7 @@ class RealData:
     Attributes:
         real: the dataset.
         store: its pixels.
-        left_out: number of files that are no images and were skipped.
+        left_out: number of files that are not images and were skipped.
         scanned: split → `digest` of its files from `list_real`, including those that were left out later.
         conflicts: number of images that were left out since they are in more than one class.
     """
@@ -81,7 +81,7 @@ class Arm:
         real: the dataset.
         train: real and synthetic images of the mix.
         store: pixels of all of them.
-        left_out: number of files that are no images and were skipped.
+        left_out: number of files that are not images and were skipped.
         scanned: digests of the dataset, from `read_real`.
         conflicts: number of images that were left out since they are in more than one class.
         feedback: the rounds that spread its synthetic images over classes.
@@ -430,7 +430,7 @@ def build(
         class_counts: class → counts in the place of the mix's.
 
     Raises:
-        UserError: a mix that the images do not allow; files that are no whole images; synthetic copies of real images.
+        UserError: a mix that the images do not allow; files that are not whole images; synthetic copies of real images.
     """
     real = data.real
     class_counts = class_counts or mix_counts(real, mix, debug)
@@ -533,7 +533,7 @@ def drops_conflicts(dataset: Mapping[str, Any]) -> bool:
 
 
 def refuse_bad(bad: Mapping[Path, str], dataset: Mapping[str, Any]) -> None:
-    """Raise UserError for files that are no whole images, unless the dataset's setting is to skip them.
+    """Raise UserError for files that are not whole images, unless the dataset's setting is to skip them.
 
     Args:
         bad: path → reason.

@@ -254,7 +254,7 @@ def _rank(seed: int, sample: Sample) -> bytes:
 
 def _exact(number: float) -> Fraction:
     """Return the decimal number that was typed: 0.1 is one tenth, so that 0.1 + 0.2 of 10 is 3, not 4."""
-    return Fraction(repr(float(number)))  # NumPy's floats are floats, but their `repr` is no number
+    return Fraction(repr(float(number)))  # NumPy's floats are floats, but their `repr` is not a number
 
 
 def round_half_up(number: Fraction) -> int:

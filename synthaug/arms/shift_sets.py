@@ -205,7 +205,7 @@ def prepare_sets(
         held_out: from `held_out_source`.
 
     Raises:
-        UserError: what `list_sets` returns as problems; files that are no whole images; images seen in training.
+        UserError: what `list_sets` returns as problems; files that are not whole images; images seen in training.
     """
     path_of = dict(trained)
     with HashCache(store.folder.parent / HASHES) as hashes:

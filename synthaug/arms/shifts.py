@@ -95,7 +95,7 @@ class Folder:
     """Other images of the same classes, `<root>/<class>/<image>`: another camera, another season, another place.
 
     The folder may have some of the dataset's classes only; accuracy is then that on those, while the network still
-    chooses among all. A folder that is no class of the dataset is refused.
+    chooses among all. A folder that is not a class of the dataset is refused.
 
     Args:
         root: the folder.
@@ -112,7 +112,7 @@ class Folder:
     def sets(self, name: str, real: RealImages, held_out: HeldOut, sha256: Hash = files.sha256) -> list[ShiftSet]:
         problems = self._problems(real.classes)
         if problems:
-            raise UserError(f"shift.{name}.root={self.root} is no test set of this dataset:\n{bullets(problems)}")
+            raise UserError(f"shift.{name}.root={self.root} is not a test set of this dataset:\n{bullets(problems)}")
         folders = class_folders(self.root)
         samples = [
             Sample(path, label, class_name, self.origin, file_hash(path, sha256))

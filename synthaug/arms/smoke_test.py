@@ -59,7 +59,7 @@ def few_counts(real: RealImages, mix: Mix) -> dict[str, Counts]:
 
 
 def clear(study: Path) -> None:
-    """Remove what an earlier smoke test has left in its study, unless another process works there or it is no study.
+    """Remove what an earlier smoke test has left in its study, unless another process works there or it is not a study.
 
     Args:
         study: folder of a study of `debug=true`; `log.txt` stays.
@@ -71,8 +71,8 @@ def clear(study: Path) -> None:
     foreign = [run for run in runs if b"debug: true" not in (run / layout.CONFIG).read_bytes().splitlines()]
     if foreign or not layout.is_debug(study):
         raise UserError(
-            f"debug=true: would clear {study}, where {foreign[0] if foreign else 'a study'} is no smoke test; move it "
-            "away, or give another name with experiment=<name>."
+            f"debug=true: would clear {study}, where {foreign[0] if foreign else 'a study'} is not a smoke test; move "
+            "it away, or give another name with experiment=<name>."
         )
     content = {path.name: path for path in study.iterdir()} if study.is_dir() else {}
     if any(map(_is_locked, runs)) or not (layout.PLANNED in content or content.keys() <= _GENERATED):

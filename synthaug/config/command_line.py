@@ -92,7 +92,7 @@ class CommandLine:
 def normalize_argv(arguments: Sequence[str]) -> CommandLine:
     """Read a command line: options on one side, overrides on the other, those as Hydra's grammar needs them.
 
-    What is no option of Hydra's is a setting: `--seed 1` is read as `seed=1`.
+    What is not an option of Hydra's is a setting: `--seed 1` is read as `seed=1`.
     """
     options, overrides, values = list[str](), list[str](), dict[str, str]()
     rest = list(arguments)

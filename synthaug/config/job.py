@@ -191,7 +191,7 @@ def _recorded(config: DictConfig) -> dict[str, Any]:
     if "oc.env" not in str(unresolved):
         return plain_data(config)
     literal = plain_data(OmegaConf.create(_escaped(unresolved)))
-    # What names the study's folder is no secret, and numbers and switches are needed to tell runs apart.
+    # What names the study's folder is not a secret, and numbers and switches are needed to tell runs apart.
     return {
         name: _text_from(literal[name], value) if isinstance(value, dict) else value
         for name, value in plain_data(config).items()

@@ -47,7 +47,7 @@ EXPERIMENTS = _beside_or_inside("experiments")
 
 
 class OnBadImage(Enum):
-    """What happens to files that are no whole images."""
+    """What happens to files that are not whole images."""
 
     stop = "stop"
     skip = "skip"
@@ -302,7 +302,7 @@ PROGRAM_KEYS = ("name", "draw", "image_format")
 
 # At import: processes that a launcher starts resolve the names of folders before anything of ours is called.
 OmegaConf.register_new_resolver("study_name", layout.study_name, replace=True)
-# Not by `oc.env`, whose texts are hidden: the name of a project is no secret.
+# Not by `oc.env`, whose texts are hidden: the name of a project is not a secret.
 OmegaConf.register_new_resolver(
     "wandb_project", lambda default: os.environ.get("WANDB_PROJECT") or default, replace=True
 )

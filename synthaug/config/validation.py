@@ -379,7 +379,7 @@ def _unknown_keys(config: DictConfig, unusable: Collection[str]) -> Iterator[tup
 
 
 def unknown_key(name: str, names: Sequence[str], parent: str, config: Mapping[str, Any], rest: str = "") -> str:
-    """Return that `name` is no key of `parent`, with the ones that may be meant, or all there are.
+    """Return that `name` is not a key of `parent`, with the ones that may be meant, or all there are.
 
     Args:
         name: as it was typed.
@@ -544,7 +544,7 @@ def _more_problems(dataset: DictConfig, root: Path, folders: Mapping[str, str]) 
     more = (root / dataset.more).resolve()
     split_folders = existing_folders(root, folders)
     splits = [split for split, name in split_folders.items() if more == (root / name).resolve()]
-    problems = [f"is the folder of dataset.{split}; further images are no part of a split" for split in splits]
+    problems = [f"is the folder of dataset.{split}; further images are not part of a split" for split in splits]
     if not problems and split_folders["train"] == "." and more.is_relative_to(root.resolve()):
         problems = [f"lies in {root}, where every folder is a class; put it beside it: dataset.more=../{more.name}"]
     return [f"dataset.more={dataset.more}: {text}" for text in problems or more_problems(root, dataset.more)]

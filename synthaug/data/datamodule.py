@@ -63,7 +63,7 @@ class Rows(Dataset[RawBatch]):
         store: of their pixels.
         seed: of their augmentation; None for evaluation.
         views: see `MixDataModule`.
-        is_direct: whether batches show the images where they lie in the store, and are no copies of them.
+        is_direct: whether batches show the images where they lie in the store, and are not copies of them.
     """
 
     def __init__(

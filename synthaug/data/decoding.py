@@ -261,7 +261,7 @@ def upright_size(opened: Image.Image) -> tuple[int, int]:
 
 
 def stored_bytes(path: Path, short_side: int) -> int:
-    """Return how many bytes an image takes once it is decoded, by its header alone; 0 for what is no image.
+    """Return how many bytes an image takes once it is decoded, by its header alone; 0 for what is not an image.
 
     Args:
         path: of the file.
@@ -291,7 +291,7 @@ def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple
         if (image.width < image.height) != (width < height):
             width, height = height, width
         times = min(image.size) // finest
-        # Of other modes, the means of values are no means of colours (palettes), or Pillow cannot take them.
+        # Of other modes, the means of values are not means of colours (palettes), or Pillow cannot take them.
         reduced = image.reduce(times) if times > 1 and image.mode in ("L", "RGB", "CMYK") else image
         return _in_bands(reduced, _white_is_zero(opened)), (width, height)
 
@@ -391,7 +391,7 @@ def as_rgb(image: Image.Image) -> Image.Image:
 def _deep_grey(image: Image.Image, white_is_zero: bool) -> Image.Image:
     """Scale grey of 16 or 32 bits, or float, to 8 bits.
 
-    32-bit grey may hold 8 or 16 bits, float grey 0…1 or 0…255 (holes, which are no numbers, are black).
+    32-bit grey may hold 8 or 16 bits, float grey 0…1 or 0…255 (holes, which are not numbers, are black).
 
     Args:
         image: of such a mode.

@@ -44,7 +44,7 @@ _SHAPE = (registration.SIDE, registration.SIDE, 3)  # of a thumbnail
 _HASH = ("u1", 32)
 _ROW = np.dtype([("key", *_HASH), ("pixels", *_HASH), ("side", "<i4")])
 
-# Returns the fingerprints of images, and file hash → reason for the files that are no whole images.
+# Returns the fingerprints of images, and file hash → reason for the files that are not whole images.
 FingerprintReader = Callable[[Samples], tuple["FingerprintTable", dict[str, str]]]
 
 
@@ -150,7 +150,7 @@ def fingerprint_files(samples: Iterable[Sample]) -> tuple[FingerprintTable, dict
         samples: the images.
 
     Returns:
-        The fingerprints, and file hash → reason for the files that are no whole images.
+        The fingerprints, and file hash → reason for the files that are not whole images.
     """
     prints, bad = FingerprintTable(), dict[str, str]()
     _fingerprint_files(prints, bad, Samples.of(samples))
@@ -242,7 +242,7 @@ def copies(
 
 
 def resemble_by_nature(fingerprints: Iterable[Fingerprint], only_plain: bool = False) -> bool:
-    """Return whether different pictures of a dataset are so alike that near duplicates are no sign of a copy.
+    """Return whether different pictures of a dataset are so alike that near duplicates are not a sign of a copy.
 
     That is so of plain pictures of one kind, such as thick strokes of a few pixels, and shows in two ways. They form
     chains: one is like a second and that like a third, which is not like the first, while copies of a picture are
@@ -268,7 +268,7 @@ def resemble_by_nature(fingerprints: Iterable[Fingerprint], only_plain: bool = F
     )
     if is_natural:
         log.warning(
-            "Images of this dataset resemble one another so much that near duplicates are no sign of a copy: only "
+            "Images of this dataset resemble one another so much that near duplicates are not a sign of a copy: only "
             "images of the same pixels are taken for copies."
         )
     return is_natural

@@ -109,7 +109,7 @@ def divide_by_folds(
         rule: of the dataset's own split; its seed deals.
         folder: where the folds are recorded.
         fold: which one, of how many.
-        refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
+        refuse: called with file → reason for files that are not whole images; raises where they may not be left out.
         sha256: of a file.
         drop_conflicts: whether images whose pixels are in more than one class are left out instead of refused.
         read: computes fingerprints, of which it may store the pixels.
@@ -154,7 +154,7 @@ def _draw_validation(
     return set(draw(groups, Rule(images, images, rule.seed), ["val"], salt=f"\0fold {fold.number} of {fold.count}"))
 
 
-Dealt = tuple[list[_Row], dict[Path, str], list[Path]]  # rows, files that are no images, files in two classes
+Dealt = tuple[list[_Row], dict[Path, str], list[Path]]  # rows, files that are not images, files in two classes
 
 
 def _deal_first(request: _Request) -> Dealt:

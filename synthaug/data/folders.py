@@ -41,7 +41,7 @@ def class_folders(folder: Path) -> list[str]:
 
 
 def class_files(folder: Path, name: str) -> list[Path]:
-    """Return the files of a class, sorted. All but litter count: decoding finds what is no image.
+    """Return the files of a class, sorted. All but litter count: decoding finds what is not an image.
 
     Args:
         folder: of a split.
@@ -110,7 +110,7 @@ def folder_of_class(name: str) -> str:
 
 
 def name_problems(folder: Path, paths: Iterable[Path]) -> list[str]:
-    """Return one problem where names of files are no valid Unicode, which no run could write down.
+    """Return one problem where names of files are not valid Unicode, which no run could write down.
 
     Args:
         folder: with the files.
@@ -121,7 +121,7 @@ def name_problems(folder: Path, paths: Iterable[Path]) -> list[str]:
         return []
     first = str(unwritable[0]).encode(errors="backslashreplace").decode()
     what = plural(len(unwritable), "file")
-    return [f"{folder} has {what} with names that are no valid Unicode, such as {first}; rename them"]
+    return [f"{folder} has {what} with names that are not valid Unicode, such as {first}; rename them"]
 
 
 def _folders(folder: Path) -> list["os.DirEntry[str]"]:

@@ -194,7 +194,7 @@ def _unlikely_classes(root: Path, split_folders: Mapping[str, str]) -> list[str]
         beside = [name for name in folders if name != train and _files_in(root / name)]
         listed = ", ".join(beside[:5]) + (" …" if len(beside) > 5 else "")
         what = f"beside '{train}/' it has other folders of images ({listed})"
-        move = "move them out of it if they are no classes"
+        move = "move them out of it if they are not classes"
         return [f"{what}: {class_hint('train', train)}; {move}"] if beside else []
     inner = {name: class_folders(root / name) for name in folders}
     if existing or not inner:

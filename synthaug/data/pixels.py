@@ -120,7 +120,7 @@ class PixelStore:
             view: sees each image that is decoded.
 
         Returns:
-            File hash → reason, for the files that are no whole images or not those that were listed.
+            File hash → reason, for the files that are not whole images or not those that were listed.
         """
         listed = Samples.of(samples)
         digests = listed.digests

@@ -282,5 +282,5 @@ class Samples(Sequence[Sample]):
 def _digest(text: str) -> bytes:
     digest = bytes.fromhex(text)
     if len(digest) != 32:
-        raise ValueError(f"{text!r} is no SHA-256 in hex")
+        raise ValueError(f"{text!r} is not a SHA-256 in hex")
     return digest

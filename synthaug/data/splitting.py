@@ -57,7 +57,7 @@ class Divided:
 
     Attributes:
         real: the dataset.
-        bad: file → why it is no whole image, for those left out before the split.
+        bad: file → why it is not a whole image, for those left out before the split.
         copies: files that were left out as near duplicates of validation or test images.
         conflicts: files that were left out since their pixels are in more than one class.
     """
@@ -106,7 +106,7 @@ class _Assigned:
 
     Attributes:
         splits: place in `_SPLITS` of each, (N,), or `_NOWHERE`.
-        bad: file → why it is no whole image.
+        bad: file → why it is not a whole image.
         conflicts: files left out since their pixels are in two classes.
     """
 
@@ -132,7 +132,7 @@ def divide(
         split_folders: split → folder name below `root`.
         rule: draws the splits that have no folder; None demands all three.
         folder: where the split is recorded.
-        refuse: called with file → reason for files that are no whole images; raises where they may not be left out.
+        refuse: called with file → reason for files that are not whole images; raises where they may not be left out.
         sha256: of a file.
         drop_conflicts: whether images whose pixels are in more than one class are left out instead of refused.
         read: computes fingerprints, of which it may store the pixels.

@@ -170,7 +170,7 @@ def _version(library: str) -> str:
 
 
 def _called_files(settings: Any) -> Iterator[tuple[str, Path]]:
-    """Yield (target, its file) of what a configuration calls that is no part of an installed package."""
+    """Yield (target, its file) of what a configuration calls that is not part of an installed package."""
     if not isinstance(settings, Mapping):
         return
     target = settings.get("_target_")

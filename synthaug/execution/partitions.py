@@ -57,7 +57,7 @@ def parse_nodes(text: str) -> list[Nodes]:
 
 
 def _minutes(text: str) -> float | None:
-    """Return a time limit in minutes, "[<days>-]<hours>:<minutes>:<seconds>"; None for what is no number."""
+    """Return a time limit in minutes, "[<days>-]<hours>:<minutes>:<seconds>"; None for what is not a number."""
     match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
     if match is None:
         return None

@@ -25,7 +25,7 @@ _EPILOG = """examples:
       --license cc-by-4.0 --name "Synthetic photographs"
 
 Exit codes: 0 everything is written; 1 a file cannot be written; 2 a folder that
-is no synthetic set, or is not as its manifest says;
+is not a synthetic set, or is not as its manifest says;
 128+n stopped by signal n (130 Ctrl-C, 143 SIGTERM)."""
 
 

@@ -94,7 +94,7 @@ def read_set(folder: Path, screening: str | None = None) -> ExportedSet:
     if not rows:
         what = "there is no such folder" if not folder.is_dir() else f"it has no {MANIFEST}, or an empty one"
         raise UserError(
-            f"{folder} is no synthetic set: {what}. Give the folder that generate names, such as "
+            f"{folder} is not a synthetic set: {what}. Give the folder that generate names, such as "
             "outputs/synthetic/<dataset>/<generator>."
         )
     chosen = _chosen_screening(folder, screening)

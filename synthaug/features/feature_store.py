@@ -34,7 +34,7 @@ class FeatureStore:
         """Return the embeddings (N, D) of images, in their order; what is not on disk is computed.
 
         Raises:
-            UserError: files that are no whole images, or not those that were listed; all of them at once.
+            UserError: files that are not whole images, or not those that were listed; all of them at once.
         """
         paths = {sample.sha256: sample.path for sample in samples}
         vectors = self._file.complete(paths, lambda missing: self._embedded({key: paths[key] for key in missing}))

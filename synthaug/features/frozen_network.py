@@ -129,7 +129,7 @@ class FrozenNetwork:
             shown: images, how they are shown, and the store of their pixels.
 
         Raises:
-            UserError: no room on the disk; features that are no numbers.
+            UserError: no room on the disk; features that are not finite.
         """
         file = VectorFile(folder / f"frozen-{self.file_name}", self.dimension, self.name, self.digest)
         items = {(sample.sha256, how): (sample, store) for sample, how, store in shown}

@@ -74,7 +74,7 @@ class VectorFile:
                 depend on the order of the request.
 
         Raises:
-            UserError: no room on the disk; vectors that are no numbers; what `compute` raises, once what it has
+            UserError: no room on the disk; vectors that are not finite; what `compute` raises, once what it has
                 yielded is on disk.
         """
         wanted = dict.fromkeys(keys)
@@ -124,7 +124,7 @@ class VectorFile:
             logged = started
             for keys, vectors in compute(missing):
                 if not np.isfinite(vectors).all():
-                    raise UserError(f"backbone {self.name}: its features are no finite numbers; choose another.")
+                    raise UserError(f"backbone {self.name}: its features are not finite; choose another.")
                 stream.write(b"".join(_record(key, vector) for key, vector in zip(keys, vectors, strict=True)))
                 stream.flush()
                 bar.update(len(keys))

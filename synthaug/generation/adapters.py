@@ -118,7 +118,7 @@ def check_adapters(key: str, adapters: Iterable[Adapter], allow_pickle: bool) ->
 
 
 def local_files(adapters: Iterable[Adapter]) -> list[Path]:
-    """Return the files and folders among the models of adapters, which are no hub ids."""
+    """Return the files and folders among the models of adapters, which are not hub ids."""
     paths = [Path(adapter.model).expanduser() for adapter in adapters]
     return [path for path in paths if path.exists()]
 

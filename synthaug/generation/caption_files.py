@@ -91,7 +91,7 @@ def _read_version(path: Path, files: tuple[tuple[Path, str], ...]) -> Captions:
         problem = line.problem or caption_problem(line.text)
         if problem:
             captions.problems.append(f"{line.place}: {problem}")
-        if line.class_name:  # with problems only, it is no class that is missing
+        if line.class_name:  # with problems only, it is not a class that is missing
             captions.by_class.setdefault(line.class_name, [])
             captions.places.setdefault(line.class_name, [])
         if not problem:
@@ -116,7 +116,7 @@ def _lines(path: Path, files: Iterable[Path]) -> Iterator[_Line]:
 
 
 def _read_text(path: Path) -> str:
-    """Return a file's text; a byte order mark, as spreadsheets write it, is no part of it."""
+    """Return a file's text; a byte order mark, as spreadsheets write it, is not part of it."""
     try:
         with open_regular(path) as stream:
             content = stream.read()
@@ -224,5 +224,5 @@ def _lines_of_yaml(path: Path, text: str) -> Iterator[_Line]:
             kind = "no list of captions" if captions is None else "an empty list of captions"
             yield _Line(place, name, "", f"class {name!r} has {kind}")
         for caption, number in captions or []:
-            problem = f"a caption of class {name!r} is no text, but a list or a mapping" if caption is None else ""
+            problem = f"a caption of class {name!r} is not text, but a list or a mapping" if caption is None else ""
             yield _Line(f"{path}:{number}", name, caption or "", problem)

@@ -148,8 +148,8 @@ class CaptionFile:
                     rows.append({**row, CLASS: str(row[CLASS]), CAPTION: str(row[CAPTION]), _STEP: int(row[_STEP])})
                 except (ValueError, KeyError, TypeError) as error:
                     raise UserError(
-                        f"{self.path}:{number} is no line of captions ({_one_line(error)}): mend it, or delete it and "
-                        "run the same command again."
+                        f"{self.path}:{number} is not a line of captions ({_one_line(error)}): mend it, or delete it "
+                        "and run the same command again."
                     ) from None
         return rows
 
@@ -303,7 +303,7 @@ def answer_lines(answer: str, is_cut_off: bool = False) -> list[str]:
 
     Args:
         answer: as decoded.
-        is_cut_off: whether it ends where the model was stopped, so that the last line is no whole one.
+        is_cut_off: whether it ends where the model was stopped, so that the last line is not a whole one.
     """
     text = _THOUGHTS.sub("", answer).strip()
     lines = [line for line in text.splitlines() if not line.strip().startswith(_FORMER)]

@@ -204,7 +204,7 @@ def fetch_file(name: str, revision: str | None, choose: Callable[[Iterable[str]]
 
 
 def fetch_folder(name: str, revision: str | None, patterns: Iterable[str], kind: str, key: str) -> tuple[Path, str]:
-    """Return the folder of a hub id that is no pipeline, downloaded if need be, and its commit.
+    """Return the folder of a hub id that is not a pipeline, downloaded if need be, and its commit.
 
     Args:
         name: the id.

@@ -80,7 +80,7 @@ def _extended(pipeline: Any, encoder_name: str, tokenizer_name: str, word: Learn
     meaning = tokenizer(word.initializer, add_special_tokens=False).input_ids
     if not meaning or set(meaning) <= {tokenizer.unk_token_id}:
         raise UserError(
-            f"{word.initializer!r}, from which the word {word.token} would begin, is none that {tokenizer_name} knows: "
+            f"{word.initializer!r}, from which the word {word.token} begins, is not one that {tokenizer_name} knows; "
             "set another, such as adapt.initializer=object."
         )
     tokens = [word.token, *(f"{word.token}_{number}" for number in range(1, vectors))]

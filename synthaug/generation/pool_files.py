@@ -114,7 +114,7 @@ def _read(root: Path, number: int, shard: Shard) -> Iterator[list[str]]:
         label = str(entry.label)
         folder = folder_of_class(label)
         if folder != label or len(folder.encode()) > 200:
-            leave_out(entry.key, f"its class {label[:50]!r} is no name of a folder")
+            leave_out(entry.key, f"its class {label[:50]!r} cannot be the name of a folder")
             continue
         file = f"{number:05d}-{count:06d}{entry.suffix}"
         (root / folder).mkdir(exist_ok=True)

@@ -34,7 +34,7 @@ _AN = re.compile(
 # Spoken letter by letter: "X-ray", "SUV", "HDTV"; and the letters that begin with a vowel then.
 _SPELLED = re.compile(r"([A-Z]{1,3}|[B-DF-HJ-NP-TV-Z]{4,})(?![A-Za-z])")
 _AN_LETTERS = "AEFHILMNORSX"
-# Names of folders that are no words: n02085620-Chihuahua, 001.Black_footed_Albatross, class_3, GoldenRetriever.
+# Names of folders that are not words: n02085620-Chihuahua, 001.Black_footed_Albatross, class_3, GoldenRetriever.
 _NO_WORDS = re.compile(
     r"[A-Za-z]{0,2}\d{2,}([-_.]|$)|.*([^\W\d]\.\w|__|[a-z][A-Z])|(class|label|category|c|id)[-_ ]?\d+$"
 )
@@ -114,7 +114,7 @@ class Prompts:
     def _foreign(self, classes: Sequence[str]) -> list[str]:
         """Report classes of a file that the dataset does not have."""
         return [
-            f"{self._place(name, 0)}class {name!r} is none of the dataset"
+            f"{self._place(name, 0)}class {name!r} is not a class of the dataset"
             for name in self.by_class or {}
             if name not in classes
         ]

@@ -57,7 +57,7 @@ class SourceImages:
         """Read an image, as RGB.
 
         Raises:
-            UserError: the file is gone or has changed since it was listed, or is no whole image.
+            UserError: the file is gone or has changed since it was listed, or is not a whole image.
         """
         pixels = try_decode(sample.sha256, sample.path, _SHORT_SIDE)
         if isinstance(pixels, str):

@@ -597,7 +597,7 @@ class SyntheticSet:
         present = {sample.sha256 for name in classes for sample in self.sources.by_class[name]}
         gone = {row.source: row for row in self.manifest() if row.class_name in classes}
         lines = [
-            f"{path} is gone or has changed, or is no image of this arm"
+            f"{path} is gone or has changed, or is not an image of this arm"
             for path, row in sorted(gone.items())
             if row.source_sha256 not in present
         ]

@@ -63,7 +63,7 @@ def optimize(
         dtype: of the network that is computed with.
 
     Raises:
-        UserError: a loss that is no number.
+        UserError: a loss that is not finite.
     """
     import torch
 
@@ -104,7 +104,7 @@ def optimize(
 def _require_finite(losses: Sequence[float], settings: OptimizerSettings) -> None:
     if not np.isfinite(losses[-1]):
         raise UserError(
-            f"synthaug.adapt: the loss of step {len(losses)} is no number: lower "
+            f"synthaug.adapt: the loss of step {len(losses)} is not finite: lower "
             f"{settings.rate_key}={settings.rate:g}, or set generator.dtype=bfloat16 or float32."
         )
 

@@ -63,7 +63,7 @@ def file_problems(images: SyntheticSet, classes: Sequence[str]) -> list[str]:
     states = map_images(lambda row: _state(images.path(row), row), accepted, "checking files")
     problems = [problem for problem in states if problem]
     problems += [
-        f"{row.class_name}/{row.index:06d}: a row of {row.class_name!r}, which is no class of the dataset"
+        f"{row.class_name}/{row.index:06d}: a row of {row.class_name!r}, which is not a class of the dataset"
         for row in rows
         if row.class_name not in classes
     ]
@@ -95,7 +95,7 @@ def _state(path: Path, row: ManifestRow) -> str:
     if current == row.sha256:
         return ""
     readable = try_decode(None, path, 1)
-    damage = f", and is no whole image ({readable})" if isinstance(readable, str) else ""
+    damage = f", and is not a whole image ({readable})" if isinstance(readable, str) else ""
     return f"{name}: the file has the hash {current[:12]}, its row {row.sha256[:12] or 'none'}{damage}"
 
 

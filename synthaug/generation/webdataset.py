@@ -82,7 +82,7 @@ def read_shard(
         leave_out: is told key and reason of what is left out.
 
     Raises:
-        UserError: it is no tar file, or ends too early; no sample in it has a class.
+        UserError: it is not a tar file, or ends too early; no sample in it has a class.
     """
     endings: set[str] = set()
     yielded = unlabelled = 0
@@ -173,7 +173,7 @@ def _members(path: Path, name: str, leave_out: Callable[[str, str], None]) -> It
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno and not isinstance(error, tarfile.TarError):
             raise
-        reason = "is no tar file" if not read and isinstance(error, tarfile.ReadError) and not _is_cut(error) else ""
+        reason = "is not a tar file" if not read and isinstance(error, tarfile.ReadError) and not _is_cut(error) else ""
         raise UserError(
             f"{name} {reason or f'ends in the middle (after {read} whole members): it is truncated'}. Fetch it again; "
             "what was read of other shards stays."

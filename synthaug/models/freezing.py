@@ -3,12 +3,13 @@
 A network falls into stages, from its input to its head:
 
 - its children that hold parameters, in the order in which the network lists them;
-- a child that holds the head, or more than four fifths of all parameters but the head's, is no stage: its own children
-  are, by the same rule (ResNet's `layer1` to `layer4` stay whole, a transformer's encoder falls into its blocks);
+- a child that holds the head, or more than four fifths of all parameters but the head's, is not a stage: its own
+  children are, by the same rule (ResNet's `layer1` to `layer4` stay whole, a transformer's encoder is divided into
+  its blocks);
 - a child whose parameters are all scales and shifts (no tensor has more than one dimension) is a normalisation and
   belongs to the stage before it, at the very beginning to the one after it;
 - parameters that a module holds beside its children (class tokens, position embeddings) belong to the first stage;
-- the head is no stage: it always trains.
+- the head is not a stage: it always trains.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

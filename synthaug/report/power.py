@@ -62,7 +62,7 @@ def _power_of_dataset(request: PowerRequest, root: Path) -> list[Block]:
     try:
         n, exists = splitting.count_test(root, {split: split for split in SPLITS}, share)
     except UserError as error:
-        raise UserError(f"{root} is no study: it has no {layout.PLANNED} and no finished run.\n{error}") from None
+        raise UserError(f"{root} is not a study: it has no {layout.PLANNED} and no finished run.\n{error}") from None
     source = f"{root} has {plural(n, 'test image')}."
     if not exists:
         part = f"{100 * share:g} %" if share < 1 else f"{share:g}"

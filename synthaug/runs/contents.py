@@ -168,6 +168,6 @@ def _stream(file: Path, result: Mapping[str, Any] | None) -> Iterator[BinaryIO]:
     except OSError as error:
         raise UnreadableFileError(file, str(error.strerror)) from None
     except KeyError as error:
-        raise UnreadableFileError(file, f"{error} is no class of it") from None
+        raise UnreadableFileError(file, f"{error} is not a class of it") from None
     except (ValueError, csv.Error) as error:
         raise UnreadableFileError(file, str(error)) from None

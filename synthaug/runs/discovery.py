@@ -134,7 +134,7 @@ def check_result(result: Mapping[str, Any], folder: Path) -> None:
         folder: of the run.
 
     Raises:
-        UserError: it lacks some of that, and is as damaged as if it were no JSON.
+        UserError: it lacks some of that, and is as damaged as if it were not JSON.
     """
     if "format" not in result:
         raise _damaged(folder, "it lacks format")
@@ -234,7 +234,7 @@ def load_run(folder: Path) -> Run:
         UserError: there is none; what the folder is instead is named, with the runs in it.
     """
     if not folder.is_dir():
-        what = "is a file" if folder.is_file() else "is no folder"
+        what = "is a file" if folder.is_file() else "is not a folder"
         example = "outputs/default/digits/real-*/seed0"
         raise UserError(f"{folder} {what}. Give the folder of a run, e.g. {example}.")
     if not (folder / RESULT).is_file():

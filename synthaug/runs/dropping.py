@@ -94,5 +94,7 @@ def _matching(runs: Sequence[Run], name: str) -> list[Run]:
     except UserError:
         choices = join_words(sorted({run.key.dataset for run in runs}))
         labels = ", ".join(dict.fromkeys(run.label for run in runs))
-        raise UserError(f"{name!r} is no dataset ({choices}), arm or run of this study; runs: {labels:.500}") from None
+        raise UserError(
+            f"{name!r} is not a dataset ({choices}), arm or run of the study; runs: {labels:.500}"
+        ) from None
     return [run for run in runs if (run.key.dataset, run.key.arm) in arms]

@@ -70,7 +70,7 @@ def has_synthetic(settings: Mapping[str, Any]) -> bool:
 def image_numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a mix says in numbers of images, by dotted key: shots, or sizes up to which classes are filled.
 
-    Its multiples of the real training set are no measure of such an arm. Empty for all others.
+    Its multiples of the real training set do not measure such an arm. Empty for all others.
 
     Args:
         settings: of the arm, with dotted keys.

@@ -56,12 +56,12 @@ class RunKey:
 
         Raises:
             LookupError: some are missing.
-            ValueError: a name is none of a folder, or seed or fold is no number.
+            ValueError: a name cannot be that of a folder, or seed or fold is not a number.
         """
         key = cls(names["dataset"], names["arm"], names["seed"], names.get("fold"))
         for name in (key.dataset, key.arm):
             if not isinstance(name, str) or name in ("", "..") or name != Path(name).name or name != printable(name):
-                raise ValueError(f"{name!r} is no name of a folder")
+                raise ValueError(f"{name!r} cannot be the name of a folder")
         if type(key.seed) is not int:
             raise ValueError(f"seed is {key.seed!r}")
         if key.fold is not None and (type(key.fold) is not int or key.fold < 0):

@@ -244,7 +244,7 @@ def find_arm(names: Mapping[ArmKey, str], name: str) -> list[ArmKey]:
     matching = exact or [arm for arm, full in names.items() if parts <= _name_parts(full)]
     choices = ", ".join(sorted({names[arm] for arm in matching or names}))
     if not matching:
-        raise UserError(f"{name!r} is no arm of this study; its arms: {choices}.")
+        raise UserError(f"{name!r} is not an arm of this study; its arms: {choices}.")
     if len({dataset for dataset, _ in matching}) < len(matching):
         raise UserError(f"{name!r} may be several arms: {choices}; give more of the name, in quotes.")
     return matching

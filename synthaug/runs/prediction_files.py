@@ -156,7 +156,7 @@ def from_arrays(stream: IO[bytes], probabilities: bool) -> Predictions:
         confidence, of_label = (_array(archive, name, "<f4", (len(paths),)) for name in _EXACT)
         for name, numbers in (("label", labels), ("prediction", predicted)):
             if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(classes):
-                raise ValueError(f"a {name} is none of its {len(classes)} classes")
+                raise ValueError(f"a {name} is not one of its {len(classes)} classes")
         values = np.zeros((len(paths), 0), dtype=np.float32)
         if probabilities:
             values = _array(archive, "probabilities", "<f2", (len(paths), len(classes)), np.float32)
@@ -171,7 +171,7 @@ def _archive_errors() -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise ValueError(f"it is no file of predictions: {error.args[0]}") from None
+        raise ValueError(f"it is not a file of predictions: {error.args[0]}") from None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
         raise ValueError(f"it is damaged or no file of predictions: {error}") from None
 

@@ -65,7 +65,7 @@ def decode(store: PixelStore, samples: Sequence[Sample]) -> dict[Path, str]:
         samples: the images.
 
     Returns:
-        Path → reason, for files that are no whole images.
+        Path → reason, for files that are not whole images.
     """
     reasons = store.add_samples(samples)
     return {sample.path: reasons[sample.sha256] for sample in samples if sample.sha256 in reasons} if reasons else {}

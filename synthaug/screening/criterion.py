@@ -99,7 +99,7 @@ class Resemblance:
 
     @cached_property
     def is_natural(self) -> bool:
-        """Whether they do: then near duplicates are no copies, only images of the same pixels are."""
+        """Whether they do: then near duplicates are not copies, only images of the same pixels are."""
         samples = Samples.of(self._samples)
         if not len(samples):
             return resemble_by_nature([])

@@ -58,7 +58,7 @@ def read_entries(file: Path) -> list[str]:
     """Read the paths and hashes of a reject list.
 
     Raises:
-        UserError: there is no such file, it is no text, or it has no entries.
+        UserError: there is no such file, it is not text, or it has no entries.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()

@@ -23,7 +23,7 @@ class ScreeningSettings:
         copy_backbone: features by which copies are searched as well, such as "resnet18"; None: by pixels alone.
         copy_similarity: cosine of two images' features from which on they are copies.
         clip_percentile: images whose CLIP score is below this percentile of the scores of the arm's real training
-            images of their class are dropped; None: that is no criterion.
+            images of their class are dropped; None: that is not a criterion.
         clip_threshold: images with a lower CLIP score are dropped; None likewise.
         clip_model: a folder, or a model of the hub.
         clip_revision: commit of the model.

@@ -197,7 +197,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Any:
 def _replace_summary(recorded: Any, current: Mapping[str, Any]) -> None:
     """Update W&B's summary; a number of an earlier comparison that this one does not have is removed."""
     columns = {name.rpartition("/")[2] for name in current if "/" in name}
-    names = recorded.keys()  # W&B's summary is no mapping: it cannot be iterated over
+    names = recorded.keys()  # W&B's summary is not a mapping: it cannot be iterated over
     for name in list(names):
         if "/" in name and name.rpartition("/")[2] in columns and name not in current:
             del recorded[name]

@@ -26,7 +26,7 @@ class Classified:
         paths: of the images.
         probabilities: (N, classes).
         classes: names, in the run's order.
-        unreadable: path → reason, of the files that are no whole images; they are not among `paths`.
+        unreadable: path → reason, of the files that are not whole images; they are not among `paths`.
     """
 
     paths: list[Path]
@@ -41,7 +41,7 @@ class Classified:
 
 
 def classify(classifier: Classifier, images: Sequence[Path], batch_size: int = 64) -> Classified:
-    """Classify image files; files that are no whole images are left out.
+    """Classify image files; files that are not whole images are left out.
 
     Args:
         classifier: from `load_classifier`.

@@ -224,7 +224,7 @@ def train_runs(
         computed_with: the fields `machine` and `versions` of `result.json`.
 
     Raises:
-        UserError: no room for the features on the disk, or features that are no numbers.
+        UserError: no room for the features on the disk, or features that are not finite.
     """
     rows, values = network.features(features, (item for run in runs for item in run.shown()))
     seen = torch.from_numpy(values)

@@ -341,7 +341,7 @@ def test_an_arms_own_augmentation_is_in_its_name(overrides: list[str], arm: str)
 
 
 def without_adapt(job: Job) -> dict[str, Any]:
-    """The settings of a run: how a generator is adapted is none of them."""
+    """The settings of a run: how a generator is adapted is not one of them."""
     return {key: value for key, value in job.settings.items() if key != "adapt"}
 
 
@@ -849,7 +849,7 @@ def test_the_folder_of_further_real_images_is_looked_at(tmp_path: Path) -> None:
         "leave it out"
     )
     assert problem(*overrides, "dataset.more=test") == (
-        "dataset.more=test: is the folder of dataset.test; further images are no part of a split"
+        "dataset.more=test: is the folder of dataset.test; further images are not part of a split"
     )
     (root / "more").mkdir()
     assert problem(*overrides, "dataset.more=more") == f"dataset.more=more: {root / 'more'} has no folders of classes"

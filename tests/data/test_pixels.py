@@ -655,7 +655,7 @@ def test_shrinking_averages_instead_of_skipping(tmp_path: Path) -> None:
     assert abs(inner.astype(int) - 128).max() <= 6
 
 
-# --- files that are no images ----------------------------------------------------------------------------
+# --- files that are not images ----------------------------------------------------------------------------
 
 
 def test_empty_files_are_named(tmp_path: Path) -> None:

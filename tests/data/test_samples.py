@@ -242,7 +242,7 @@ def test_a_class_without_images(tmp_path: Path, split: str, how: str) -> None:
     if how == "litter only":
         (root / split / "cow" / "Thumbs.db").write_bytes(b"x")
     message = scan_error(root)
-    if split == "train" and how == "missing":  # then it is no class at all
+    if split == "train" and how == "missing":  # then it is not a class at all
         assert f"{root / 'test'} has classes that {root / 'train'} has not: cow" in message
     else:
         assert f"{root / split} has no images of cow" in message
@@ -256,7 +256,7 @@ def test_names_that_cannot_be_written_down(tmp_path: Path) -> None:
     (root / "val/dog/猫 ä.png").rename(root / "val/dog" / os.fsdecode(b"caf\xe9.png"))
     message = scan_error(root)
     assert (
-        f"{root / 'val'} has 1 file with names that are no valid Unicode, such as {root / 'val/dog/caf'}\\udce9.png"
+        f"{root / 'val'} has 1 file with names that are not valid Unicode, such as {root / 'val/dog/caf'}\\udce9.png"
         in message
     )
     message.encode()
@@ -268,7 +268,7 @@ def test_names_of_further_images_that_cannot_be_written_down(tmp_path: Path) -> 
     real = scan(root, SPLIT_FOLDERS)
     (root / "more" / "cat").mkdir(parents=True)
     image(900).save(root / "more/cat" / os.fsdecode(b"caf\xe9.png"))
-    with pytest.raises(UserError, match=r"1 file with names that are no valid Unicode"):
+    with pytest.raises(UserError, match=r"1 file with names that are not valid Unicode"):
         scan_more(root, "more", real)
 
 

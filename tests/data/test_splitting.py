@@ -519,7 +519,7 @@ def test_a_lost_split_is_drawn_again_if_it_comes_out_the_same(root: Path) -> Non
     assert f"{path} is gone" in refusal(root)
 
 
-# --- files that are no images ----------------------------------------------------------------------
+# --- files that are not images ----------------------------------------------------------------------
 
 
 def test_files_that_are_no_images_stop_before_the_split_or_are_left_out(root: Path) -> None:

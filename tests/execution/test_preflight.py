@@ -306,7 +306,7 @@ def test_further_test_sets_that_cannot_be_had_stop_the_first_run_all_at_once(pho
         check(jobs_of(photos, "mix=real,real50", "seed=0,1", "shift=synthetic"), shifts=shifts)
     assert str(caught.value) == (
         "No run was started:\n"
-        f"  - shift.dusk.root={tmp_path / 'dusk'} is no test set of this dataset:\n"
+        f"  - shift.dusk.root={tmp_path / 'dusk'} is not a test set of this dataset:\n"
         f"    - there is no folder {tmp_path / 'dusk'}: give one that exists\n"
         "  - shift.held.per_class=0: must be at least 1."
     )

@@ -56,13 +56,13 @@ def write_flat(root: Path, counts: Mapping[str, int], seed: int = 1000) -> Path:
 
 
 def stop(bad: Mapping[Path, str]) -> None:
-    """Refuse files that are no whole images."""
+    """Refuse files that are not whole images."""
     if bad:
         raise UserError(f"not whole: {sorted(path.name for path in bad)}")
 
 
 def skip(bad: Mapping[Path, str]) -> None:
-    """Leave files out that are no whole images."""
+    """Leave files out that are not whole images."""
 
 
 def sample(

@@ -160,7 +160,7 @@ def test_word_begins_as_its_initializer(pipelines: Pipelines) -> None:
         states.sum().backward()
     assert learned["text_encoder"].grad.abs().sum() > 0
     with (
-        pytest.raises(UserError, match="is none that tokenizer knows"),
+        pytest.raises(UserError, match="is not one that tokenizer knows"),
         learned_word(pipeline, LearnedWord("<c>", ""), 1),
     ):
         pass
@@ -275,7 +275,7 @@ def test_images_that_the_autoencoder_cannot_show_are_refused(
 
 
 def test_loss_that_is_no_number_stops(pipelines: Pipelines, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"the loss of step \d+ is no number: lower adapt\.lr"):
+    with pytest.raises(UserError, match=r"the loss of step \d+ is not finite: lower adapt\.lr"):
         train(pipelines("sd"), tmp_path, lr=1e30, steps=20)
 
 

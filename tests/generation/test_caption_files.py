@@ -137,8 +137,8 @@ def test_all_kinds_of_problems_are_named_together(tmp_path: Path) -> None:
         "captions/dog.txt:3: .*control",
         "captions/fox.txt: .*empty",
         "class 'owl' has no list",
-        "captions/dogs.txt:1: class 'dogs' is none",
-        "class 'fox' is none",
+        "captions/dogs.txt:1: class 'dogs' is not",
+        "class 'fox' is not",
         r"captions/dog.txt:2: cat and dog .*'a pet' \(captions/cat.txt:1\)",
     ]
     assert len(lines) == len(expected)

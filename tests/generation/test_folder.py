@@ -175,7 +175,7 @@ def test_prompts_for_a_pool_are_refused(tmp_path: Path) -> None:
 def test_names_that_cannot_be_written_down_are_refused_at_once(tmp_path: Path) -> None:
     root = write_pool(tmp_path / "pool", cat=3, dog=3)
     (root / "dog" / "0.png").rename(root / "dog" / os.fsdecode(b"caf\xe9.png"))
-    with pytest.raises(UserError, match=r"1 file with names that are no valid Unicode.*caf\\udce9\.png") as caught:
+    with pytest.raises(UserError, match=r"1 file with names that are not valid Unicode.*caf\\udce9\.png") as caught:
         pool(root, tmp_path).check({"cat": 1, "dog": 1})
     str(caught.value).encode()
 

@@ -1,4 +1,4 @@
-"""Batches that a memory does not take, images that are no numbers, and the ways to need less memory."""
+"""Batches that a memory does not take, images that are not numbers, and the ways to need less memory."""
 
 import functools
 import logging

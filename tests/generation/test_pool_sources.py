@@ -189,9 +189,9 @@ def test_a_truncated_shard_is_named_and_the_others_stay(tmp_path: Path, cut: int
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"no archive" * 200, "is no tar file"),
-        (b"", "is no tar file"),
-        (b"\x1f\x8b\x08cut", "is no tar file|ends"),
+        (b"no archive" * 200, "is not a tar file"),
+        (b"", "is not a tar file"),
+        (b"\x1f\x8b\x08cut", "is not a tar file|ends"),
     ],
 )
 def test_what_is_no_shard_is_named(tmp_path: Path, content: bytes, problem: str) -> None:

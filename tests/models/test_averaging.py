@@ -1,4 +1,4 @@
-"""The moving average of weights, step by step, and of what is no weight."""
+"""The moving average of weights, step by step, and of what is not a weight."""
 
 import pytest
 import torch

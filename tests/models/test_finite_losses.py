@@ -1,4 +1,4 @@
-"""Losses that are no numbers: the first is found, whenever it is looked for."""
+"""Losses that are not numbers: the first is found, whenever it is looked for."""
 
 import math
 

@@ -30,7 +30,7 @@ def test_a_planned_pair_is_tested_and_any_other_is_exploratory(study: Path, caps
 
 def test_an_unknown_arm_is_named_with_the_choices(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(study), "82", "91"]) == 2
-    assert "'91' is no arm of this study; its arms: 64, 82, real" in capsys.readouterr().err
+    assert "'91' is not an arm of this study; its arms: 64, 82, real" in capsys.readouterr().err
 
 
 def test_an_arm_without_a_finished_run_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -226,5 +226,5 @@ def test_a_folder_that_is_neither(tmp_path: Path, capsys: pytest.CaptureFixture[
         "notes": "has no two folders of images, one per class",
     }.items():
         err = refused(capsys, str(tmp_path / name))
-        assert f"{tmp_path / name} is no study: it has no planned.json and no finished run." in err
+        assert f"{tmp_path / name} is not a study: it has no planned.json and no finished run." in err
         assert problem in err

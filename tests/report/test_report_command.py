@@ -32,7 +32,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (tmp_path / "part/report.html").is_file()
     assert main([str(tmp_path / "nothing")]) == 2
     captured = capsys.readouterr()
-    assert "is no folder" in captured.err
+    assert "is not a folder" in captured.err
     assert not captured.out
 
 

@@ -154,7 +154,7 @@ def test_a_folder_that_is_no_run_lists_its_runs(tmp_path: Path) -> None:
         discovery.load_run(study / "digits")
     with pytest.raises(UserError, match="is a study"):
         discovery.load_run(study / OF_MADE_UP.folder / ".." / ".." / "..")
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         discovery.load_run(study / "nothing")
     with pytest.raises(UserError, match=r"result\.json is a file"):
         discovery.load_run(study / OF_MADE_UP.folder / layout.RESULT)

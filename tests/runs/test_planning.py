@@ -160,7 +160,11 @@ def test_a_pair_of_a_dropped_arm_is_dropped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("compare", "problem"),
-    [([["64", "82"]], "'82' is no arm"), ([["64", "64"]], "both are the arm 64"), ([["", "64"]], "'' is no arm")],
+    [
+        ([["64", "82"]], "'82' is not an arm"),
+        ([["64", "64"]], "both are the arm 64"),
+        ([["", "64"]], "'' is not an arm"),
+    ],
 )
 def test_a_pair_that_cannot_be_compared_is_named(tmp_path: Path, compare: list[list[str]], problem: str) -> None:
     assert planning.check_comparisons(ARMS, tmp_path, [["64", "real"]]) == []

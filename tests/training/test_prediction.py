@@ -73,7 +73,7 @@ def test_images_are_found_in_all_folders_and_the_file_lies_where_one_works(
     assert [row["path"] for row in rows(file)] == [f"new/day{number}/{number}.png" for number in range(3)]
     assert str(file) in capsys.readouterr().out
     monkeypatch.chdir("new")
-    for _ in range(2):  # its own file is no image
+    for _ in range(2):  # its own file is not an image
         assert predict.main([str(run), "."]) == 0
     assert len(rows(file)) == 3
 
@@ -116,7 +116,7 @@ def test_every_mistake_is_named_at_once_without_torch(
     arguments = [str(tmp_path / "no run"), str(tmp_path / "empty"), "-o", str(tmp_path), "--batch-size", "0"]
     assert predict.main(arguments) == 2
     error = capsys.readouterr().err
-    for part in ("no run is no folder", "empty has no images", f"--output {tmp_path} is a folder", "--batch-size 0"):
+    for part in ("no run is not a folder", "empty has no images", f"--output {tmp_path} is a folder", "--batch-size 0"):
         assert part in error
 
 

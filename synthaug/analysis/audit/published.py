@@ -121,7 +121,7 @@ class _Reader:
         missing = {"n_test", "baseline", "arms"}.difference(keys, sized)
         self.problems += [(0, f"{key}: is missing; {KEYS} explains the keys") for key in missing]
         if baseline and arms and baseline not in arms:
-            self._complain(keys["baseline"], f"is no arm; {_existing(baseline, arms)}")
+            self._complain(keys["baseline"], f"is not an arm; {_existing(baseline, arms)}")
         return Published(
             title or stem,
             source,
@@ -140,7 +140,7 @@ class _Reader:
 
     def _reading(self, name: str, entry: _Entry, arms: Collection[str]) -> Reading:
         keys = self._below(entry, ("says", "synthetic"))
-        shares = self._below(keys["synthetic"], arms, "is no arm") if "synthetic" in keys else {}
+        shares = self._below(keys["synthetic"], arms, "is not an arm") if "synthetic" in keys else {}
         if missing := [arm for arm in arms if arm not in shares]:
             self._complain(entry, f"needs synthetic: {{<arm>: <share>, ...}}, with a share for {join_words(missing)}")
         numbers = {arm: float(self._number(share)) for arm, share in shares.items()}

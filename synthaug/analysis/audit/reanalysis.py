@@ -15,8 +15,8 @@ from synthaug.analysis.inference.power_analysis import POINT, Assumptions, Power
 
 # Of a difference from the baseline, after Holm's correction: by McNemar's exact test; by Fisher's of unpaired arms.
 SIGNIFICANT, DEPENDS, NOT_SIGNIFICANT = "significant", "possibly significant", "not significant"
-MOST_SIZE = 10_000  # of a test set that is looked for behind figures that are no counts
-MOST_RUNS = 10  # of a mean that is looked for behind a figure that is no count
+MOST_SIZE = 10_000  # of a test set that is looked for behind figures that are not counts
+MOST_RUNS = 10  # of a mean that is looked for behind a figure that is not a count
 # Shares `real` and `synthetic` → the mix of this program that has them (conf/mix).
 MIXES = {(1.0, 0.0): "real", (1, 0.5): "add50", (1, 1): "add100", (0, 1): "synthetic", (0, 10): "synthetic1000"}
 MIXES |= {((10 - tenths) / 10, tenths / 10): f"{tenths}{10 - tenths}" for tenths in range(2, 9)}

@@ -68,7 +68,7 @@ def compare(study: Path, margin: float | None = None) -> Comparison:
         margin: the smallest difference that matters, in percentage points; the one of the study's plan by default.
     """
     if not study.is_dir():
-        raise UserError(f"{study} is no folder. Give the folder of a study, e.g. outputs/default.")
+        raise UserError(f"{study} is not a folder. Give the folder of a study, e.g. outputs/default.")
     plan = planning.read_plan(study)
     runs = [_whole(run) for run in discovery.find_runs(study, plan)]
     if not runs:

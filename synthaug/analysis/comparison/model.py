@@ -137,12 +137,12 @@ class Arm:
 
     @property
     def is_filled(self) -> bool:
-        """Whether its synthetic images fill classes, so that `synthetic` is no measure of them."""
+        """Whether its synthetic images fill classes, so that `synthetic` is not a measure of them."""
         return self.has_synthetic and self.synthetic == 0
 
     @property
     def is_in_numbers(self) -> bool:
-        """Whether its mix is said in numbers of images, so that `real` and `synthetic` are no measure of it."""
+        """Whether its mix is said in numbers of images, so that `real` and `synthetic` do not measure it."""
         return bool(image_numbers(self.settings))
 
     @property

@@ -22,7 +22,7 @@ class DatasetFile:
     """A file in the folder of a class.
 
     Attributes:
-        path: relative to the dataset's root; bytes that are no Unicode are escaped.
+        path: relative to the dataset's root; bytes that are not Unicode are escaped.
         file: where it is.
         split: "train", "val", "test" or `NO_SPLIT`.
         class_name: of its folder; "" for a file beside the classes.
@@ -61,7 +61,7 @@ class Inspected:
     Attributes:
         listed: where it is.
         sha256: of its bytes; None where they cannot be read.
-        reason: why it is no whole image; empty for one.
+        reason: why it is not a whole image; empty for one.
         header: of an image.
         fingerprint: of an image.
         deviation: standard deviation of its values, 0 to 127.5, in the channel where it is largest.

@@ -374,7 +374,7 @@ def arm_powers(
         baseline: the same of the baseline.
         margin_fraction: the smallest difference that matters, a fraction.
         alpha: level of each test, such as 5 % over the number of arms.
-        n: test images that are no near duplicates of one another; all by default.
+        n: test images that are not near duplicates of one another; all by default.
     """
     powers = {}
     for name, values in correct.items():
@@ -393,7 +393,7 @@ def arm_power(
         differences: (seeds, images), each -1, 0 or 1: correct predictions of the arm minus those of the baseline.
         margin_fraction: the smallest difference that matters, a fraction.
         alpha: level of the test.
-        n: images that are no near duplicates of one another; all by default.
+        n: images that are not near duplicates of one another; all by default.
     """
     variances = estimate_components(differences, REPEATED)
     n, discordant = n or differences.shape[1], float(np.square(differences).mean())

@@ -43,7 +43,7 @@ def measure_set(
         image_size: as for `feature_backbone`.
 
     Raises:
-        UserError: a backbone that cannot be had, or files that are no whole images.
+        UserError: a backbone that cannot be had, or files that are not whole images.
     """
     name = choose_backbone([*train, *synthetic]) if backbone == AUTO else backbone
     store = FeatureStore(features, feature_backbone(name, image_size))

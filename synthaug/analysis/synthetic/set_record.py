@@ -106,7 +106,7 @@ def read_set(folder: Path, page_folder: Path, classes: Sequence[str] | None = No
         UserError: no such folder, one without images, or a damaged manifest.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder. Give the folder of a synthetic set, or of images by class.")
+        raise UserError(f"{folder} is not a folder. Give the folder of a synthetic set, or of images by class.")
     rows = sorted(read_manifest(folder), key=lambda row: (row.class_name, row.index))
     names = list(classes or (sorted({row.class_name for row in rows}) if rows else class_folders(folder)))
     if rows:

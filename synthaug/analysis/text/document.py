@@ -13,7 +13,7 @@ from rich.text import Text
 
 from synthaug.terminal import printable
 
-PIPE_WIDTH = 120  # columns where the output is no terminal, so that no cell is folded
+PIPE_WIDTH = 120  # columns where the output is not a terminal, so that no cell is folded
 
 
 @dataclass(frozen=True)

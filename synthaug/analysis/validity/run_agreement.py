@@ -112,7 +112,7 @@ def _smoke_test(runs: Sequence[ComparedRun]) -> Check | None:
 
 
 def _unreadable_images(runs: Sequence[ComparedRun]) -> Check:
-    """Files that are no whole images and were left out of the dataset."""
+    """Files that are not whole images and were left out of the dataset."""
     counts = {item.run.label: int(_result(item)["counts"].get("left_out", 0)) for item in runs}
     data = {"most": max(counts.values()), "runs": [label for label, count in counts.items() if count]}
     return Check("unreadable_images", WARNING if data["runs"] else PASSED, data)

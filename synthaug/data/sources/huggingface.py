@@ -299,7 +299,7 @@ def stored_file(stored: Mapping[str, Any]) -> tuple[bytes, str]:
 
 
 def _suffix(content: bytes) -> str:
-    """Return the usual suffix of an image file; files that are no images are reported when they are decoded."""
+    """Return the usual suffix of an image file; files that are not images are reported when they are decoded."""
     try:
         with open_image(io.BytesIO(content)) as opened:
             return f".{(opened.format or 'img').lower()}".replace("jpeg", "jpg")
@@ -367,6 +367,6 @@ def _folders(labels: Mapping[str, Iterable[str]], classes: Sequence[str] | Mappi
     first: dict[str, str] = {}
     for name, folder in folders.items():
         if not folder or first.setdefault(folder, renamed[name]) != renamed[name]:
-            problems.append(f"{renamed[name]!r} is no name of a folder of its own; rename it: {{{name!r}: <new name>}}")
+            problems.append(f"{renamed[name]!r} cannot be the name of a folder; rename it: {{{name!r}: <new name>}}")
     raise_all("dataset.prepare.classes:", problems)
     return folders

@@ -183,7 +183,7 @@ def _read_labels(descriptions: str, classes: Mapping[str, Sequence[str]]) -> dic
     """Return Open Images' label → our class.
 
     Raises:
-        UserError: names that are no boxable class of Open Images.
+        UserError: names that are not a boxable class of Open Images.
     """
     rows = list(csv.reader(download.lines(descriptions, "classes")))
     label_of = {row[1]: row[0] for row in rows if len(row) == 2}
@@ -286,7 +286,7 @@ def _download(
     threads: int,
     bar: "tqdm[Any]",
 ) -> list[Candidate]:
-    """Return the first photographs that can be downloaded and are no near duplicates of an earlier one."""
+    """Return the first photographs that can be downloaded and are not near duplicates of an earlier one."""
     kept: list[Candidate] = []
     hashes: list[str] = []
     failures = 0
@@ -342,7 +342,7 @@ def upright(content: bytes, rotation: int) -> bytes:
     """Return a JPEG file with its rotation as EXIF orientation; encoding its pixels again would lose some.
 
     Args:
-        content: the file. One that has an orientation, or is no JPEG, stays as it is.
+        content: the file. One that has an orientation, or is not a JPEG, stays as it is.
         rotation: degrees counterclockwise, 0, 90, 180 or 270.
     """
     if rotation not in _ORIENTATION or content[:2] != b"\xff\xd8":

@@ -94,8 +94,8 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         ("162", "162\nunit: per cent", "line 3, unit='per cent': must be percent or fraction"),
         ("162", "162\ntitle: [a]", "line 3, title: must be text; put it in quotes"),
         ("baseline: real\n", "", "baseline: is missing; experiments/paper/README.md explains the keys"),
-        ("baseline: real", "baseline: rael", "line 3, baseline='rael': is no arm; did you mean 'real'?"),
-        ("baseline: real", "baseline: x", "line 3, baseline='x': is no arm; there is real, 8:2"),
+        ("baseline: real", "baseline: rael", "line 3, baseline='rael': is not an arm; did you mean 'real'?"),
+        ("baseline: real", "baseline: x", "line 3, baseline='x': is not an arm; there is real, 8:2"),
         ("98.15", "101", "line 5, arms.real='101': must be a number from 0 to 100, such as 94.20"),
         ("98.15", "-1", "line 5, arms.real='-1': must be a number from 0 to 100"),
         ("98.15", "98,15", "line 5, arms.real='98,15': must be a number from 0 to 100, such as 94.20"),
@@ -149,7 +149,7 @@ def test_an_arm_may_have_images_of_its_own(tmp_path: Path) -> None:
         (
             "162",
             "162\nreadings: {a: {synthetic: {real: 0, 8:2: 1, rael: 4}}}",
-            "readings.a.synthetic.rael='4': is no arm; did you mean 'real'?",
+            "readings.a.synthetic.rael='4': is not an arm; did you mean 'real'?",
         ),
         (
             "162",

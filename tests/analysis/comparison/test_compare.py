@@ -207,7 +207,7 @@ def test_help_is_concluded_at_equal_steps_only(tmp_path: Path) -> None:
 
 def test_looks_are_counted_and_corrected(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", MadeUp(seeds=(0,)))
-    assert one_group(study).looks == (), "one seed is no look"
+    assert one_group(study).looks == (), "one seed is not a look"
     for seeds, looks in (((0, 1), (2,)), ((0, 1, 2), (2, 3)), ((0, 1, 2), (2, 3))):
         make_study(study, MadeUp(seeds=seeds))
         group = one_group(study)
@@ -423,7 +423,7 @@ def test_csv_and_json_agree(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_runs(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         compare(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"holds no runs. Train some first"):
         compare(tmp_path)

@@ -175,7 +175,7 @@ def test_classes_are_chosen_and_renamed(
         ("cat", "dataset.prepare.classes=cat: must be a list or a mapping, such as [cat,<another>]"),
         (["cat"], "1 class (cat); at least two are needed"),
         ({"cat": "x", "dog": "x"}, "1 class (x); at least two are needed"),
-        ({"cat": "a/b", "dog": "a-b"}, "'a-b' is no name of a folder of its own; rename it: {'dog': <new name>}"),
+        ({"cat": "a/b", "dog": "a-b"}, "'a-b' cannot be the name of a folder; rename it: {'dog': <new name>}"),
     ],
 )
 def test_classes_that_cannot_be(tmp_path: Path, root: Path, classes: Any, problem: str) -> None:
