@@ -13,6 +13,7 @@ from synthaug.data.samples import SPLITS
 from synthaug.errors import UserError
 from synthaug.exit_codes import exit_code
 from synthaug.files import why_not_writable
+from synthaug.generation.manifest import SETTINGS, part_files
 from synthaug.messages import plural, suggest
 from synthaug.terminal import printable, tolerant_output
 
@@ -72,6 +73,11 @@ def _check(root: Path, split_folders: dict[str, str], output: Path | None, accep
     from synthaug.analysis.output import dataset_report
 
     root = root.expanduser()
+    if (root / SETTINGS).is_file() and part_files(root):
+        raise UserError(
+            f"{root} is a synthetic set. `python -m synthaug.generate verify=20`, with the keys that made it, compares "
+            f"images and manifest; `python -m synthaug.report set {root}` shows what they are like."
+        )
     folder = output or Path("outputs/checks") / (root.resolve().name or "root")
     if reason := why_not_writable(folder):  # rather than fail when all images are read
         message = f"The check cannot be written: {reason}; give another folder with --output."

@@ -9,7 +9,9 @@ import pytest
 
 from synthaug import check
 from synthaug.data import checksums
+from synthaug.generation.synthetic_set import FILES, TAR, SyntheticSet
 from tests.factories.images import image, write_dataset
+from tests.generation.test_synthetic_set import Painter
 
 
 @pytest.fixture
@@ -43,6 +45,17 @@ def test_a_damaged_manifest_is_refused_until_it_is_written_anew(root: Path) -> N
     assert check.main([str(root)]) == 2
     assert check.main([str(root), "--accept"]) == 0
     assert len(checksums.read(root) or {}) == 26
+
+
+@pytest.mark.parametrize("storage", [FILES, TAR])
+def test_a_synthetic_set_is_left_to_the_command_that_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], storage: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    SyntheticSet(tmp_path / "set", Painter(), storage=storage).ensure({"cat": 2})
+    assert check.main(["set"]) == 2
+    assert "verify=20" in capsys.readouterr().err
+    assert checksums.read(tmp_path / "set") is None
 
 
 def test_new_files_join_the_manifest(root: Path) -> None:

@@ -16,11 +16,14 @@ from synthaug.environment import hidden
 from synthaug.errors import UserError
 from synthaug.execution import datasets, frozen_runs, preflight, runner
 from synthaug.execution.frozen_runs import FrozenRun
+from synthaug.execution.probe_rule import trains_head_alone
 from synthaug.execution.session import Session
 from synthaug.progress_bar import LOG_SECONDS, Step
+from synthaug.runs import layout
 from synthaug.terminal import tolerant_output
 
 QUEUED, RUNNING = "queued", "running"  # states of runs that have not ended
+_MOST = 0.8  # share of an attempt's time; the rest is the start, which the next one has as well
 WARNINGS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))  # of time-outs
 
 
@@ -51,11 +54,14 @@ class StoppedError(Exception):
 
     Args:
         number: of the signal.
+        is_stuck: whether most of the time went into an epoch that was not finished, so that the next attempt, which
+            begins it again, will come no further.
     """
 
-    def __init__(self, number: signal.Signals) -> None:
+    def __init__(self, number: signal.Signals, is_stuck: bool = False) -> None:
         super().__init__(number.name)
         self.number = number
+        self.is_stuck = is_stuck
 
 
 def bring_to_end(frozen: FrozenRun, log_file: Path | None = None) -> Outcome:
@@ -70,17 +76,20 @@ def bring_to_end(frozen: FrozenRun, log_file: Path | None = None) -> Outcome:
     """
     collector = _Collector()
     _log_to(collector, log_file)
-    progress_bar.report_to(_StepLog().note)
+    steps, advance = _StepLog(), None
+    progress_bar.report_to(steps.note)
     with signals.listening():
         try:
             session, job = frozen_runs.thaw(frozen)
+            advance = _Advance(job)
             with tolerant_output():
                 _execute(frozen, session, job)
         except UserError as error:
             logging.getLogger(__name__).error("%s", error)
             return Outcome(failed=True, reason=str(error))
         except (KeyboardInterrupt, SystemExit) as error:
-            raise StoppedError(signals.received() or signal.SIGINT) from error
+            is_stuck = advance is not None and steps.share_of_training > _MOST and not advance.is_there
+            raise StoppedError(signals.received() or signal.SIGINT, is_stuck) from error
     return Outcome(bool(session.failed), collector.records, sorted(session.announced))
 
 
@@ -127,13 +136,47 @@ class _Collector(logging.Handler):
         self.records.append({**values, "msg": hidden(record.getMessage())})
 
 
+class _Advance:
+    """Whether a run has finished an epoch since this object was made, by its checkpoint.
+
+    Args:
+        job: the run.
+    """
+
+    def __init__(self, job: Job) -> None:
+        # Classifiers of feedback have checkpoints of their own, heads on a frozen network need none.
+        self._is_known = job.settings["feedback"] is None and not trains_head_alone(job.settings)
+        self._file = job.folder / layout.LAST
+        self._before = self._state()
+
+    @property
+    def is_there(self) -> bool:
+        return not self._is_known or self._state() != self._before
+
+    def _state(self) -> tuple[int, int] | None:
+        try:
+            status = self._file.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+
 class _StepLog:
     """Prints now and then how far the run has come, into the log of its job."""
 
     def __init__(self) -> None:
-        self._last = time.monotonic()
+        self._last = self._began = time.monotonic()
+        self._trains_since: float | None = None
+
+    @property
+    def share_of_training(self) -> float:
+        """Return the share of the time so far in which the run has trained."""
+        now = time.monotonic()
+        return 0.0 if self._trains_since is None else (now - self._trains_since) / (now - self._began)
 
     def note(self, step: Step) -> None:
+        if step.trains and self._trains_since is None:
+            self._trains_since = time.monotonic()
         if time.monotonic() - self._last < LOG_SECONDS:
             return
         self._last = time.monotonic()

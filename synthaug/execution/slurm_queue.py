@@ -53,6 +53,7 @@ class SlurmRun:
         digest: of its content.
         number: of the run.
         max_requeues: how often the job may be queued again.
+        timeout_min: minutes that it has.
         answer: file of its `Outcome`.
     """
 
@@ -60,13 +61,14 @@ class SlurmRun:
     digest: str
     number: int
     max_requeues: int
+    timeout_min: int
     answer: str
 
     def __call__(self) -> None:
         """Bring the run to its end and write down what it answers; queue it again where its time is up."""
         from submitit import JobEnvironment
 
-        job_id = JobEnvironment().job_id
+        job_id, began = JobEnvironment().job_id, time.monotonic()
         frozen = FrozenRun(Path(self.file), self.digest, self.number)
         for number in (*WARNINGS, signal.SIGTERM):  # submitit's handlers would queue it again before it has ended
             signal.signal(number, signal.SIG_DFL)
@@ -76,14 +78,19 @@ class SlurmRun:
             attempts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
             if error.number not in WARNINGS:
                 raise SystemExit(128 + error.number) from None  # Slurm knows why: cancelled, preempted, queued again
-            if attempts < self.max_requeues:
+            # The same signal may mean that the job has to make room, at any time.
+            is_stuck = error.is_stuck and time.monotonic() - began > 30 * self.timeout_min
+            if attempts < self.max_requeues and not is_stuck:
                 print(f"Time is up ({error}): queued again, {attempts + 1} of {self.max_requeues}", flush=True)
                 _call("scontrol", "requeue", job_id)
                 raise SystemExit(128 + error.number) from None
-            reason = (
-                f"its time was up {plural(attempts + 1, 'time')}; the same command continues it, a longer "
-                "cluster.timeout_min or cluster.max_requeues goes further."
-            )
+            further = "the same command continues it, a longer cluster.timeout_min or cluster.max_requeues goes further"
+            if is_stuck:
+                further = (
+                    "no epoch was finished in the last one, and a run goes on from its last whole epoch: give the same "
+                    "command a longer cluster.timeout_min, or a faster node"
+                )
+            reason = f"its time was up {plural(attempts + 1, 'time')}; {further}."
             outcome = Outcome(failed=True, reason=reason)
         write_json(Path(self.answer), outcome.content)
 
@@ -199,7 +206,8 @@ class SlurmQueue:
 
     def _call_of(self, frozen: FrozenRun) -> SlurmRun:
         answer = self.folder / f"answer-{secrets.token_hex(6)}.json"
-        return SlurmRun(str(frozen.file), frozen.digest, frozen.number, self.cluster.max_requeues, str(answer))
+        limits = self.cluster.max_requeues, self.cluster.timeout_min
+        return SlurmRun(str(frozen.file), frozen.digest, frozen.number, *limits, str(answer))
 
     def _would_refuse(self, sent: _Sent, frozen: FrozenRun) -> bool:
         """Return whether a queued job would refuse its run, since program, configuration or images are others now."""

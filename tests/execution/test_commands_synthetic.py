@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from synthaug.files import read_json
 from synthaug.generation.manifest import part_files, read_manifest
-from synthaug.runs import contents, discovery
+from synthaug.runs import contents, discovery, layout
 from tests.factories.commands import Commands
 from tests.factories.images import image
 from tests.factories.servers import serve
@@ -227,3 +227,31 @@ def test_shards_in_the_format_of_the_real_images(commands: Commands) -> None:
             sizes[run.arm] = opened.size
     with Image.open(next((commands.folder / "photos" / "train").rglob("*.png"))) as real:
         assert sizes == {plain.arm: (40, 40), matched.arm: real.size}
+
+
+def test_a_set_in_tar_files_trains_as_one_in_files(commands: Commands) -> None:
+    """Image by image stored as real ones are; a run sees no difference, and the set is verified in place."""
+    read: dict[str, list[bytes]] = {}
+    for storage in ("files", "tar"):
+        typed = ["mix=55", f"storage={storage}", f"output_dir={storage}", "generator.image_format=match"]
+        code, printed = commands.run(*typed, "experiment=stored")
+        assert code == 0, printed
+        (run,) = discovery.find_runs(commands.folder / storage / "stored")
+        rows = (run.folder / layout.HISTORY).read_text(encoding="utf-8").splitlines()
+        curves = [row.rpartition(",")[0] for row in rows]  # without seconds
+        digests = read_json(run.folder / layout.RESULT)["data"]
+        assert curves[0].endswith(",lr")
+        read[storage] = [
+            layout.predictions_file(run.folder).read_bytes(), "\n".join(curves).encode(), str(digests).encode()
+        ]  # fmt: skip
+        (folder,) = (path for path in (commands.folder / storage / "synthetic" / "photos").iterdir())
+        assert bool(list(folder.glob("*.tar"))) == (storage == "tar")
+        assert bool(list(folder.rglob("000000.png"))) == (storage == "files")
+    assert read["tar"] == read["files"]
+    code, printed = commands.run(*typed, "verify=3", command="generate")
+    assert code == 0, printed
+    assert "3 of 3 images made again are the same" in printed
+    (archive,) = folder.glob("*.tar")
+    archive.write_bytes(archive.read_bytes().replace(b"IDAT", b"IDAX", 1))
+    code, printed = commands.run(*typed, "verify=1", command="generate")
+    assert code == 1, printed

@@ -1,17 +1,24 @@
 """Runs as a cluster gets them: the same when they are read again, and refused where anything has changed."""
 
 import importlib
+import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from synthaug import progress_bar
 from synthaug.config.job import Job
 from synthaug.errors import UserError
-from synthaug.execution import datasets, frozen_runs
+from synthaug.execution import datasets, frozen_runs, queued_run
 from synthaug.execution.frozen_runs import FOLDER, FrozenRun
+from synthaug.execution.queued_run import StoppedError
 from synthaug.execution.session import Session
+from synthaug.files import write_text
+from synthaug.progress_bar import Step
+from synthaug.runs.layout import LAST
 from tests.factories.commands import jobs_of
 from tests.factories.images import write_dataset
 
@@ -112,3 +119,30 @@ def test_changed_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train\) have changed since"):
         frozen_runs.require_same_dataset(frozen, listed(), job)
     assert datasets.dataset_key(job) in listed().scans
+
+
+@pytest.mark.parametrize(
+    ("trains", "finishes_an_epoch", "is_stuck"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_a_run_whose_epoch_takes_longer_than_its_time_is_known(
+    jobs: list[Job], monkeypatch: pytest.MonkeyPatch, trains: bool, finishes_an_epoch: bool, is_stuck: bool
+) -> None:
+    frozen = frozen_runs.freeze(session_of(jobs))[jobs[0].folder]
+    jobs[0].folder.mkdir(parents=True)
+    (jobs[0].folder / LAST).write_bytes(b"of an attempt before")
+
+    def stopped(*_: object) -> None:
+        progress_bar.report(Step("epoch 3", 2, 9, trains=trains))
+        time.sleep(0.2)
+        if finishes_an_epoch:
+            write_text(jobs[0].folder / LAST, "of this one")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queued_run, "_execute", stopped)
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.INFO)
+    monkeypatch.setattr(progress_bar, "_listeners", [])
+    monkeypatch.setattr(queued_run, "_MOST", 0.1)  # this process begins slowly
+    with pytest.raises(StoppedError) as error:
+        queued_run.bring_to_end(frozen)
+    assert error.value.is_stuck == is_stuck
