@@ -1,9 +1,9 @@
-"""How a command ends that is told to: by Ctrl-C, or by what clusters, containers and terminals send before they kill.
+"""Graceful shutdown: Ctrl-C, and the signals that clusters, containers and terminals send before they kill.
 
-The first signal raises `Stopped` where the command is, so that it is left as by Ctrl-C; `stoppable` then says what is
-kept and exits with 128 + the number of the signal, as shells have it. A second one ends the command at once. Signals
-that were ignored when the command began (`nohup`, jobs in the background of a script) stay ignored, and handlers of
-whoever starts a run in his own process (submitit) are left alone.
+The first signal raises `Stopped` where the command is, as Ctrl-C does; `stoppable` then logs how to resume and exits
+with 128 + the number of the signal, as shells do. A second one ends the command at once. Signals that were ignored when
+the command began (`nohup`, background jobs of a script) stay ignored, and handlers that a caller has installed
+(submitit) are left alone.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ STOPPING = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGHUP")
     if name in signal.Signals.__members__
 )
-before_end_at_once: list[Callable[[], None]] = []  # what removes what other processes would leave
+before_end_at_once: list[Callable[[], None]] = []  # clean-up that killed child processes skip
 _SAME_EVENT = 1.0  # seconds; schedulers and terminals send several signals, or one several times
 _AGAIN = 0.05  # seconds
 
@@ -37,14 +37,14 @@ class Stopped(KeyboardInterrupt):
 
 
 class _State:
-    """What this process was sent: a process has one handler of each signal, and so one of these."""
+    """Signals that this process has received; global, since a process has one handler of each signal."""
 
     listener = 0  # process whose handlers these are
     handled: tuple[signal.Signals, ...] = ()
     received: signal.Signals | None = None
     when = 0.0
     is_lost = False  # whether the exception was raised where Python drops exceptions
-    is_announced = False
+    is_reported = False
 
 
 def received() -> signal.Signals | None:
@@ -53,12 +53,12 @@ def received() -> signal.Signals | None:
 
 
 @contextlib.contextmanager
-def stoppable(kept: str | Callable[[], str], announces: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Let signals end the block, say so in one line, and exit with 128 + the signal's number.
+def stoppable(advice: str | Callable[[], str], reports: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Let signals end the block, report it in one line, and exit with 128 + the signal's number.
 
     Args:
-        kept: what stays of the work and how it goes on, or a function that finds out.
-        announces: whether this process says so: of several that do one run, one does.
+        advice: which results exist and how to resume, or a function that returns it.
+        reports: whether this process logs it; of the processes of a distributed run, one does.
     """
     with listening():
         try:
@@ -67,7 +67,7 @@ def stoppable(kept: str | Callable[[], str], announces: Callable[[], bool] = lam
             number = _State.received or (signal.SIGINT if is_interruption(error) else None)
             if number is None or (isinstance(error, SystemExit) and not error.code):
                 raise
-            _tell(number, kept, announces)
+            _report(number, advice, reports)
             sys.exit(128 + number)
 
 
@@ -87,7 +87,7 @@ def listening() -> Iterator[None]:
         else:
             unraisable(dropped)
 
-    _State.listener, _State.is_announced = os.getpid(), False
+    _State.listener, _State.is_reported = os.getpid(), False
     _State.handled = tuple(
         number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)
     )
@@ -104,17 +104,17 @@ def listening() -> Iterator[None]:
 
 
 def listen() -> None:
-    """Have this process heed its signals; again, where a library may have changed that."""
+    """Install the handlers of this process; again, where a library may have replaced them."""
     if _State.listener == os.getpid():
         for number in _State.handled:
             signal.signal(number, _handle)
 
 
 def listen_to_command(number: signal.Signals) -> None:
-    """Have a process that works for a command be stopped by one signal alone.
+    """Let one signal alone stop a child process.
 
     Args:
-        number: which the command sends.
+        number: that the command sends.
     """
     leave_to_command()
     _State.listener, _State.received, _State.handled = os.getpid(), None, (number,)
@@ -122,16 +122,16 @@ def listen_to_command(number: signal.Signals) -> None:
 
 
 def leave_to_command() -> None:
-    """Ignore signals in a process that works for a command: a terminal or a cluster sends them to both."""
+    """Ignore signals in a child process: a terminal or a cluster sends them to the command as well."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def leave_if_stopped(error: Exception) -> None:
-    """Raise `Stopped` where an error is of work that was left half done because the process is to end.
+    """Raise `Stopped` where an error only follows from a signal that interrupted the work.
 
     Args:
-        error: as a library has raised it.
+        error: that a library raised.
 
     Raises:
         Stopped: it is not a failure.
@@ -157,7 +157,7 @@ def _mask(how: int) -> None:
 
 
 def _become_helper() -> None:
-    """Leave the end of a forked process, one that reads images for instance, to the one that it works for."""
+    """Let its parent end a forked process, such as a worker of a data loader."""
     if _State.listener:
         for number in _State.handled:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
@@ -183,14 +183,14 @@ def _end_at_once(number: signal.Signals) -> NoReturn:
     os._exit(128 + number)
 
 
-def _tell(number: signal.Signals, kept: str | Callable[[], str], announces: Callable[[], bool]) -> None:
-    """Say once what has ended the command, and how it goes on; whatever that meets must not keep it from ending."""
-    if _State.is_announced or not announces():
+def _report(number: signal.Signals, advice: str | Callable[[], str], reports: Callable[[], bool]) -> None:
+    """Log once which signal has ended the command, and how to resume; errors of that must not keep it from ending."""
+    if _State.is_reported or not reports():
         return
-    _State.is_announced = True
+    _State.is_reported = True
     name = "Ctrl-C" if number == signal.SIGINT else number.name
     try:
-        text = kept if isinstance(kept, str) else kept()
+        text = advice if isinstance(advice, str) else advice()
     except (UserError, OSError) as error:
         text = explain(error)
     log.warning("Stopped by %s. %s", name, text)

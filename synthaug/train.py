@@ -43,7 +43,7 @@ def main() -> None:
     """
     steps = training_steps
     session = Session(steps.execute, steps.check, steps.is_finished, HELP, steps.train_together, steps.launch)
-    with stoppable(lambda: steps.kept(list(session.jobs.values())), announces=is_first_process):
+    with stoppable(lambda: steps.resume_advice(list(session.jobs.values())), reports=is_first_process):
         _train(session)
 
 

@@ -31,8 +31,8 @@ def conclusion(job: Job) -> list[str]:
     ]
 
 
-def kept(jobs: Sequence[Job]) -> str:
-    """Return what is left of runs that were stopped, and how they go on.
+def resume_advice(jobs: Sequence[Job]) -> str:
+    """Return the progress of stopped runs, and how to resume them.
 
     Args:
         jobs: all of them; none where they were not yet told apart.

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 def run_command(
     work: Callable[[Job], object],
     command_help: CommandHelp,
-    kept: str,
+    results: str,
     check: Callable[[Session, Sequence[Job]], None] = no_check,
     launch: Callable[[Session, DictConfig, Sequence[Combination]], list[Combination]] | None = None,
 ) -> None:
@@ -30,11 +30,11 @@ def run_command(
     Args:
         work: does it, for one run; a function of a module.
         command_help: what `--help` shows.
-        kept: what a command leaves that a signal has stopped.
+        results: which a command that is stopped by a signal leaves, as a sentence.
         check: of `Session`, like `launch`.
         launch: where runs of a sweep go.
     """
-    with signals.stoppable(f"{kept}; the same command goes on."):
+    with signals.stoppable(f"{results}; the same command goes on."):
         try:
             session = Session(functools.partial(execute, work), check, command_help=command_help, launch=launch)
             session.run()

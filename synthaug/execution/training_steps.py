@@ -58,15 +58,15 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     return launching.launch(session, config, combinations)
 
 
-def kept(jobs: Sequence[Job]) -> str:
-    """Return what is left of runs that were stopped, and how they go on.
+def resume_advice(jobs: Sequence[Job]) -> str:
+    """Return the progress of stopped runs, and how to resume them.
 
     Args:
         jobs: all of them; none where they were not yet told apart.
     """
     from synthaug.execution import conclusion
 
-    return conclusion.kept(jobs)
+    return conclusion.resume_advice(jobs)
 
 
 def is_finished(job: Job) -> bool:

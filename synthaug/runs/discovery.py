@@ -282,6 +282,18 @@ def _no_result(folder: Path) -> UserError:
     return UserError(f"{folder} {what}. Give one of its runs:\n{bullets(inside)}")
 
 
+def existing_runs(study: Path) -> list[Run]:
+    """Return the runs of a study as `find_runs` does.
+
+    Raises:
+        UserError: the folder is missing, or is not a study.
+    """
+    runs = find_runs(study) if study.is_dir() else []
+    if not runs:
+        raise UserError(f"{study} is not a study: give the folder of one, e.g. outputs/default.")
+    return runs
+
+
 def find_runs(study: Path, plan: StudyPlan | None = None) -> list[Run]:
     """Return every run of a study, planned or on disk, by dataset, synthetic share, arm and seed.
 

@@ -10,7 +10,7 @@ from synthaug import locks
 from synthaug.errors import UserError, raise_all
 from synthaug.messages import join_words
 from synthaug.runs import occupancy, planning
-from synthaug.runs.discovery import Run, find_runs
+from synthaug.runs.discovery import Run, existing_runs
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ def drop(study: Path, names: Sequence[str]) -> Dropped:
     Raises:
         UserError: a name means nothing here, or several arms; a run is running.
     """
-    runs = find_runs(study) if study.is_dir() else []
-    if not runs:
-        raise UserError(f"{study} holds no study: give the folder of one, e.g. outputs/default.")
+    runs = existing_runs(study)
     selected: dict[Path, Run] = {}
     problems = []
     for name in names:

@@ -1,7 +1,7 @@
-"""Which process works on a run, in words that other machines can read: a lock may not reach from node to node.
+"""Which process trains a run, visible to other machines: on a shared disk, a lock may hold on its own node alone.
 
-The process that holds a run's lock writes its machine and number into the run's folder and touches the file as long as
-it lives. Who reads it believes the lock on his own machine, and the time of the last touch on all others.
+The process that holds a run's lock writes its host name and process id into the run's folder and touches the file as a
+heartbeat. A reader on the same machine trusts the lock, a reader on another one the time of the last heartbeat.
 """
 
 import contextlib
@@ -22,19 +22,19 @@ log = logging.getLogger(__name__)
 
 HOLDER = ".holder.json"
 LOCK = ".lock"
-TOUCHED = 10.0  # seconds between two touches
-SILENT = 120.0  # seconds without a touch after which a process of another machine is taken for dead
+HEARTBEAT = 10.0  # seconds between two heartbeats
+DEAD_AFTER = 120.0  # seconds without a heartbeat after which a process of another machine counts as dead
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that works on a run.
+    """A process that trains a run.
 
     Attributes:
         host: its machine.
-        process: its number there.
-        since: seconds since 1970 at which it began.
-        silence: seconds since it last touched the file, by the clock of the disk.
+        process: its process id.
+        since: start time, in seconds since 1970.
+        silence: seconds since its last heartbeat, by the clock of the disk.
     """
 
     host: str
@@ -44,13 +44,13 @@ class Holder:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is of this machine, whose locks tell whether it lives."""
+        """Whether it runs on this machine, where its lock shows whether it is alive."""
         return self.host == socket.gethostname()
 
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Say in a run's folder that this process works on it, as long as the block lasts.
+    """Mark a run's folder as being trained by this process, as long as the block lasts.
 
     Args:
         folder: of the run, whose lock this process holds.
@@ -58,7 +58,7 @@ def held(folder: Path) -> Iterator[None]:
     path, ended = folder / HOLDER, threading.Event()
     with contextlib.suppress(OSError):  # a full disk: the work itself will say so
         write_json(path, {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()})
-    thread = threading.Thread(target=_touch, args=(path, ended), daemon=True)
+    thread = threading.Thread(target=_send_heartbeats, args=(path, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -68,14 +68,14 @@ def held(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _touch(path: Path, ended: threading.Event) -> None:
-    while not ended.wait(TOUCHED):
+def _send_heartbeats(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT):
         with contextlib.suppress(OSError):
             os.utime(path)
 
 
 def holder(folder: Path) -> Holder | None:
-    """Return the process that works on a run; None where none does, as far as this machine can tell.
+    """Return the process that trains a run; None where none does, as far as this machine can tell.
 
     Args:
         folder: of the run.
@@ -83,23 +83,23 @@ def holder(folder: Path) -> Holder | None:
     recorded = _read(folder)
     if recorded is None:
         return None
-    lives = _is_alive(recorded.process) and _is_locked(folder) if recorded.is_local else recorded.silence < SILENT
+    lives = _is_alive(recorded.process) and _is_locked(folder) if recorded.is_local else recorded.silence < DEAD_AFTER
     return recorded if lives else None
 
 
-def living_elsewhere(folder: Path, patience: float = 3.5 * TOUCHED) -> Holder | None:
-    """Return the process of another machine that works on a run, if any: its lock may not reach this one.
+def living_elsewhere(folder: Path, patience: float = 3.5 * HEARTBEAT) -> Holder | None:
+    """Return the process of another machine that trains a run, if any; its lock may not hold on this one.
 
-    A process that was killed there has left its file as well, so this waits for a touch.
+    A killed process leaves its file as well, so this waits for a heartbeat.
 
     Args:
         folder: of the run, whose lock this process holds.
         patience: seconds to wait.
     """
     first = _read(folder)
-    if first is None or first.is_local or first.silence > SILENT:
+    if first is None or first.is_local or first.silence > DEAD_AFTER:
         return None
-    log.warning("%s: %s worked on it; waiting whether it still does", folder, first.host)
+    log.warning("%s: %s may still be training it; waiting for its heartbeat", folder, first.host)
     touched, end = (folder / HOLDER).stat().st_mtime, time.monotonic() + patience
     while time.monotonic() < end:
         time.sleep(min(1.0, patience / 10))

@@ -1,12 +1,11 @@
-"""How far the runs of a study are: finished, running, stopped, failed, not begun; from its files alone."""
+"""The progress of a study: which runs are finished, running, stopped, failed or not begun, from its files alone."""
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.errors import UserError
 from synthaug.runs import contents, discovery, occupancy, study_commands
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import CONFIG, LAST, PREVIOUS, RESULT
@@ -18,18 +17,18 @@ STATES = (FINISHED, RUNNING, STOPPED, FAILED, WAITING)
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far one run is.
+    """The progress of a run.
 
     Attributes:
         dataset: its name.
         label: arm and seed.
         folder: below the study's.
         state: one of `STATES`.
-        epoch: epochs that its curve has.
-        epochs: that it is to have; None where that is not known.
-        host: machine of the process that works on it; empty where none does.
-        process: its number there.
-        since: ISO time since when it is so: begun, stopped, failed or finished.
+        epoch: number of trained epochs.
+        epochs: number of epochs to train; None if unknown.
+        host: machine of the process that trains it; empty where none does.
+        process: its process id.
+        since: ISO time at which it reached this state.
         reason: why it failed.
     """
 
@@ -47,12 +46,12 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How far a study is.
+    """The progress of a study.
 
     Attributes:
         study: its folder.
         runs: in the order of reports.
-        commands: to type for all that neither are finished nor running.
+        commands: that resume the runs which are neither finished nor running.
     """
 
     study: Path
@@ -75,7 +74,7 @@ class StudyStatus:
 
 
 def study_status(study: Path) -> StudyStatus:
-    """Return how far the runs of a study are.
+    """Return the progress of a study.
 
     Args:
         study: its folder.
@@ -83,34 +82,27 @@ def study_status(study: Path) -> StudyStatus:
     Raises:
         UserError: there is no study, or its plan is damaged.
     """
-    runs = discovery.find_runs(study) if study.is_dir() else []
-    if not runs:
-        raise UserError(f"{study} holds no study: give the folder of one, e.g. outputs/default.")
+    runs = discovery.existing_runs(study)
     states = [_status(study, run) for run in runs]
     left = [status.folder for status in states if status.state in (STOPPED, FAILED, WAITING)]
     return StudyStatus(study, states, study_commands.covering(study_commands.read(study), left))
 
 
 def _status(study: Path, run: Run) -> RunStatus:
-    folder = run.folder
-    relative = str(folder.relative_to(study))
     epoch, epochs = _epochs(run)
+    status = RunStatus(run.key.dataset, run.label, str(run.folder.relative_to(study)), WAITING, epoch, epochs)
     if run.result is not None:
-        when = str(run.result["finished"])
-        return RunStatus(run.key.dataset, run.label, relative, FINISHED, epoch, epochs, since=when)
-    if holder := occupancy.holder(folder):
-        begun = datetime.datetime.fromtimestamp(holder.since, datetime.UTC).isoformat(timespec="seconds")
-        place = (holder.host, holder.process, begun)
-        return RunStatus(run.key.dataset, run.label, relative, RUNNING, epoch, epochs, *place)
+        return replace(status, state=FINISHED, since=str(run.result["finished"]))
+    if holder := occupancy.holder(run.folder):
+        return replace(status, state=RUNNING, host=holder.host, process=holder.process, since=_iso_time(holder.since))
     if run.failure is not None:
-        when, reason = str(run.failure.get("when", "")), str(run.failure.get("error", ""))
-        return RunStatus(run.key.dataset, run.label, relative, FAILED, epoch, epochs, since=when, reason=reason)
-    state = WAITING if run.state == "missing" else STOPPED
-    return RunStatus(run.key.dataset, run.label, relative, state, epoch, epochs, since=_last_change(folder))
+        since, reason = str(run.failure.get("when", "")), str(run.failure.get("error", ""))
+        return replace(status, state=FAILED, since=since, reason=reason)
+    return replace(status, state=WAITING if run.state == "missing" else STOPPED, since=_last_change(run.folder))
 
 
 def _epochs(run: Run) -> tuple[int, int | None]:
-    """Return how many epochs a run has, as far as its curve tells, and how many it is to have."""
+    """Return how many epochs of a run are trained, by its learning curve, and how many are requested."""
     if run.result is not None:
         return int(run.result["training"]["epochs"]), int(run.result["training"]["epochs"])
     epochs = run.settings.get("trainer.max_epochs")
@@ -121,6 +113,8 @@ def _last_change(folder: Path) -> str:
     times = [
         path.stat().st_mtime for name in (LAST, PREVIOUS, CONFIG, RESULT) if (path := folder / name).is_file()
     ]  # fmt: skip
-    if not times:
-        return ""
-    return datetime.datetime.fromtimestamp(max(times), datetime.UTC).isoformat(timespec="seconds")
+    return _iso_time(max(times)) if times else ""
+
+
+def _iso_time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
