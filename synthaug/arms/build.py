@@ -514,8 +514,10 @@ def clusters(samples: Sequence[Sample], store: PixelStore) -> list[int]:
         with locks.exclusive(store.folder / f".{CLUSTERS}.lock", "compares the test images"):
             recorded = _recorded_clusters(path)
             if name not in recorded:
-                prints = [fingerprints.fingerprint(store.image(key)) for key in keys]
-                recorded[name] = fingerprints.groups_of_lists([prints], near=True)[0]
+                prints = fingerprints.FingerprintTable(store.folder)
+                for key in dict.fromkeys(keys):
+                    prints.add(key, fingerprints.fingerprint(store.image(key)))
+                recorded[name] = fingerprints.groups_of_lists([prints.of(Samples.of(samples))], near=True)[0]
                 write_json(path, recorded)
     return recorded[name]
 

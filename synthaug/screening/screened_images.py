@@ -4,15 +4,15 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from synthaug import locks, progress_bar
 from synthaug.data.pixels import PixelStore
-from synthaug.data.samples import Sample, per_class
+from synthaug.data.samples import Sample, Samples, per_class
 from synthaug.errors import UserError
 from synthaug.files import remove_unfinished
 from synthaug.generation.screening import Rejection
@@ -148,12 +148,12 @@ class ScreenedImages:
             self._check_rejection_rate(missing)
             requests = self._requests(counts)
 
-    def samples(self, classes: Sequence[str]) -> list[Sample]:
+    def samples(self, classes: Sequence[str]) -> Samples:
         """Return the images of these classes that are kept: of a pool all, of a generator those judged so far."""
         if not self.grows:
             self._judged(none := dict.fromkeys(classes, 0), none)
         kept = {verdict.image for verdicts in self._read().values() for verdict in verdicts if verdict.kept}
-        return [sample for sample in self.images.samples(classes) if self._place(sample) in kept]
+        return Samples.of(self.images.samples(classes)).where(lambda sample: self._place(sample) in kept)
 
     def rejections(self, classes: Sequence[str]) -> list[Rejection]:
         """Return what was rejected of these classes."""
@@ -288,12 +288,12 @@ class ScreenedImages:
             for name in names:
                 verdicts, of_class = judged[name], candidates[name]
                 kept = [candidate for candidate, verdict in zip(of_class, verdicts, strict=False) if verdict.kept]
-                decode(self._store, [candidate.sample for candidate in kept])
+                decode(self._store, Samples(candidate.sample for candidate in kept))
                 for criterion in self._criteria:
                     criterion.begin(name, kept)
                 count = len(kept)
                 while len(verdicts) < len(of_class) and not (self.grows and count >= counts[name]):
-                    chunk = of_class[len(verdicts) : len(verdicts) + _CHUNK]
+                    chunk = list(of_class[len(verdicts) : len(verdicts) + _CHUNK])
                     new = self._judge_chunk(chunk)
                     verdicts += new
                     count += sum(verdict.kept for verdict in new)
@@ -307,12 +307,12 @@ class ScreenedImages:
     ) -> None:
         """Decode the first chunk of each class, of a generator no more than it needs: the store is written once."""
         judged = self._read()
-        needed = [
+        needed = Samples(
             candidate.sample
             for name in names
             for last in [len(judged[name]) + (min(_CHUNK, counts[name]) if self.grows else _CHUNK)]
             for candidate in candidates[name][:last]
-        ]
+        )
         decode(self._store, needed)
 
     def _judge_chunk(self, chunk: Sequence[Candidate]) -> list[Verdict]:
@@ -351,14 +351,11 @@ class ScreenedImages:
 
     # --- counts and refusals ---------------------------------------------------------------------------
 
-    def _candidates(self, classes: Sequence[str]) -> dict[str, list[Candidate]]:
+    def _candidates(self, classes: Sequence[str]) -> dict[str, Sequence[Candidate]]:
         """Return the images of each class in the order in which they were made, or of their paths."""
         by_class = per_class(self.images.samples(classes), classes)
         return {
-            name: [
-                Candidate(sample, self._place(sample))
-                for sample in sorted(samples, key=lambda sample: (sample.order or 0, sample.path.as_posix()))
-            ]
+            name: _Candidates(samples.arranged(lambda sample: (sample.order or 0, sample.path.as_posix())), self._place)
             for name, samples in by_class.items()
         }
 
@@ -465,6 +462,36 @@ def request(verdicts: Sequence[Verdict], count: int) -> int:
         rate = max(kept, 1) / requested
         requested += int((count - kept) / max(rate, 1 - MAX_REJECTED))
     return requested
+
+
+class _Candidates(Sequence[Candidate]):
+    """The candidates of a class, made when they are asked for: objects of a million take a gigabyte.
+
+    Args:
+        samples: their files.
+        place: of a file in the set.
+    """
+
+    def __init__(self, samples: Samples, place: Callable[[Sample], str]) -> None:
+        self._samples, self._place = samples, place
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, item: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, item: slice) -> Sequence[Candidate]: ...
+    def __getitem__(self, item: int | slice) -> Candidate | Sequence[Candidate]:
+        if isinstance(item, slice):
+            return _Candidates(self._samples[item], self._place)
+        return self._candidate(self._samples[item])
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return map(self._candidate, self._samples)
+
+    def _candidate(self, sample: Sample) -> Candidate:
+        return Candidate(sample, self._place(sample))
 
 
 def _verdict(candidate: Candidate, finding: Finding | None) -> Verdict:

@@ -7,13 +7,14 @@ The hash is of the settings and of the real images, so that a changed criterion 
 depends on the images before it in its class and on nothing behind it: the file is extended, not computed again.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from synthaug.checked_rows import append_checked_rows, read_checked_rows, write_checked_rows
+from synthaug.checked_rows import append_checked_rows, checked_rows, write_checked_rows
 from synthaug.errors import UserError
 from synthaug.files import read_json, write_json
 
@@ -26,7 +27,7 @@ CLIP, TEACHER, FAR = "CLIP score", "teacher", "far from real images"
 GENERATOR = "generator"  # flat frames and such, which are never candidates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What is decided on one image.
 
@@ -81,8 +82,8 @@ class VerdictFile:
                 f"{self.folder / CRITERIA} does not belong to the verdicts beside it (it is gone, or was changed): "
                 f"move {self.folder} away, and its images are screened again."
             )
-        cells, damaged = read_checked_rows(self.path, _COLUMNS)
-        return [_parse(row) for row in cells], damaged
+        damaged: list[int] = []
+        return list(map(_parse, checked_rows(self.path, _COLUMNS, damaged))), damaged
 
     def write(self, verdicts: Iterable[Verdict], thresholds: Mapping[str, float]) -> None:
         """Write all verdicts.
@@ -118,7 +119,7 @@ class VerdictFile:
 
 def read_verdicts(path: Path) -> list[Verdict]:
     """Return the verdicts of a file, whatever the criteria, less those that are not as they were written."""
-    return [_parse(row) for row in read_checked_rows(path, _COLUMNS)[0]]
+    return list(map(_parse, checked_rows(path, _COLUMNS, [])))
 
 
 def _cells(verdict: Verdict) -> list[str]:
@@ -129,7 +130,8 @@ def _cells(verdict: Verdict) -> list[str]:
 
 def _parse(cells: Sequence[str]) -> Verdict:
     class_name, image, sha256, kept, reason, score, match = cells
-    return Verdict(class_name, image, sha256, kept == "yes", reason, float(score) if score else None, match)
+    shared = sys.intern(class_name), sys.intern(reason)
+    return Verdict(shared[0], image, sha256, kept == "yes", shared[1], float(score) if score else None, match)
 
 
 def counted(verdicts: Iterable[Verdict]) -> dict[str, dict[str, Any]]:

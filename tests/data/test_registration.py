@@ -92,3 +92,13 @@ def test_a_file_of_windows_holds_what_is_computed(tmp_path: Path) -> None:
     assert (stored.coarse == computed.coarse).all()
     assert (stored.magnitudes == computed.magnitudes).all()
     assert registration.find_windows(kept, kept).tolist() == registration.find_windows(images, images).tolist()
+
+
+def test_no_picture_is_paired_with_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "_ROWS", 3)
+    monkeypatch.setattr(registration, "_COLUMNS", 2)
+    images = Thumbnails(pictures(9, 1), np.full(9, 200))
+    pairs = registration.find_windows(images, Thumbnails(images.pixels, images.sides)).tolist()
+    others = [pair for pair in pairs if pair[0] != pair[1]]
+    assert 0 < len(others) < len(pairs)
+    assert sorted(registration.find_windows(images, images).tolist()) == sorted(others)
