@@ -152,15 +152,7 @@ def check_runs(
     announced = set() if announced is None else announced
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
     problems = [*_trial_problems(jobs), *_name_problems(jobs), *_long_tail_problems(jobs), *_login_problems(jobs)]
-    problems += _comparison_problems(jobs)
-    problems += sorted(
-        {
-            f"captioner={job.settings['captioner']['name']}: python -m synthaug.caption writes captions, and this "
-            "command uses them with prompts=file prompts.file=<file>"
-            for job in jobs
-            if job.settings.get("captioner")
-        }
-    )
+    problems += [*_comparison_problems(jobs), *_captioner_problems(jobs)]
     grouped: set[tuple[DatasetKey, str | None]] = set()  # of which the groups of images were checked
     mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
     conflicts: dict[tuple[str, ...], list[Path]] = {}
@@ -186,16 +178,31 @@ def check_runs(
         if shifts := make_shifts(job):
             shift_key = repr((key, job.held_out_set, job.settings["shift"]))
             if shift_key not in sets:
-                with build.hash_cache(job.settings["dataset"], job.output_dir) as hashes:
-                    sets[shift_key] = shift_sets.list_sets(
-                        shifts, real, _held_out(job, real, make_generator, announced), hashes.sha256
-                    )
-            problems += sets[shift_key][1]
+                held_out = _held_out(job, real, make_generator, announced)
+                sets[shift_key] = _list_shift_sets(job, shifts, real, held_out)
+            listed, wrong = sets[shift_key]
+            problems += wrong
             if not job.settings["overwrite"]:
-                problems += shift_sets.describe_changes(job.folder, sets[shift_key][0])
+                problems += shift_sets.describe_changes(job.folder, listed)
     problems += [f"mix={','.join(arms)}: {reason}" for reason, arms in mixes.items()]
     problems += [taken_message(folders, differing) for differing, folders in conflicts.items()]
     raise_all("No run was started:", list(dict.fromkeys(problems)))
+
+
+def _captioner_problems(jobs: Sequence[Job]) -> list[str]:
+    names = {job.settings["captioner"]["name"] for job in jobs if job.settings.get("captioner")}
+    return [
+        f"captioner={name}: python -m synthaug.caption writes captions, and this command uses them with prompts=file "
+        "prompts.file=<file>"
+        for name in sorted(names)
+    ]
+
+
+def _list_shift_sets(
+    job: Job, shifts: Mapping[str, Shift], real: RealImages, held_out: SyntheticSet | UserError
+) -> tuple[list[ShiftSet], list[str]]:
+    with build.hash_cache(job.settings["dataset"], job.output_dir) as hashes:
+        return shift_sets.list_sets(shifts, real, held_out, hashes.sha256)
 
 
 def is_complete(job: Job) -> bool:

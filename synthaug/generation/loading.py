@@ -91,25 +91,13 @@ def load_pipeline(
         import diffusers
         import torch
 
-    if scheduler is not None and not _is_scheduler(getattr(diffusers, scheduler, None)):
-        raise UserError(
-            f"generator.scheduler={scheduler}: diffusers {diffusers.__version__} has no such scheduler; "
-            "set a class name such as DPMSolverMultistepScheduler, DDIMScheduler or EulerDiscreteScheduler."
-        )
+    _check_scheduler(scheduler)
     device = device or _best_device()
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"generator.device={device} is not available ({one_line(error)}): choose another, such as "
-            "generator.device=cpu, or null for the best one."
-        ) from error
+    _check_device(device)
     components = components or {}
     is_file = single_file.is_single_file(model, file)
     raise_all("The generator cannot be used:", quantization_problems(quantization, device, None, is_file))
-    checkpoint = (
-        single_file.fetch_checkpoint(model, file, revision) if single_file.is_single_file(model, file) else None
-    )
+    checkpoint = single_file.fetch_checkpoint(model, file, revision) if is_file else None
     if checkpoint is None:
         folder = locate(model) or fetch_model(model, revision, variant, allow_pickle, components)
         parts = _check_folder(model, folder, variant, allow_pickle, components)
@@ -131,17 +119,13 @@ def load_pipeline(
             named = getattr(diffusers, str(index["_class_name"]))
             added, added_files = load_components(named, index, components, getattr(torch, dtype), quantization)
             if checkpoint is None:
-                more = (
-                    {"quantization_config": quantization_config(quantization, folder, getattr(torch, dtype))}
-                    if quantization
-                    else {}
-                )
+                if quantization:
+                    added["quantization_config"] = quantization_config(quantization, folder, getattr(torch, dtype))
                 pipeline = kind.from_pretrained(
                     str(folder),
                     variant=variant,
                     dtype=getattr(torch, dtype),
                     use_safetensors=None if allow_pickle else True,
-                    **more,
                     **added,
                 )
             else:
@@ -174,6 +158,28 @@ def load_pipeline(
         {**files, **added_files},
         schedule,
     )
+
+
+def _check_scheduler(scheduler: str | None) -> None:
+    import diffusers
+
+    if scheduler is not None and not _is_scheduler(getattr(diffusers, scheduler, None)):
+        raise UserError(
+            f"generator.scheduler={scheduler}: diffusers {diffusers.__version__} has no such scheduler; "
+            "set a class name such as DPMSolverMultistepScheduler, DDIMScheduler or EulerDiscreteScheduler."
+        )
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"generator.device={device} is not available ({one_line(error)}): choose another, such as "
+            "generator.device=cpu, or null for the best one."
+        ) from error
 
 
 def read_configs(folder: Path | None) -> tuple[str, ReadConfig] | None:
