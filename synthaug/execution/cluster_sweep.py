@@ -1,4 +1,4 @@
-"""The command of a sweep while its runs are in a cluster: it sends them, waits, and tells how they go."""
+"""A sweep in a cluster: its runs are submitted, waited for, and their progress is shown."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ from synthaug.progress_bar import BAR_FORMAT, LOG_SECONDS
 
 log = logging.getLogger(__name__)
 
-_TICK = 1.0  # seconds between two looks
+_TICK = 1.0  # seconds between two polls
 
 
 class Queue(Protocol):
@@ -33,16 +33,16 @@ class Queue(Protocol):
     name: str
 
     def submit(self, runs: Sequence[Path]) -> str:
-        """Send runs; return what was done."""
+        """Submit runs; return a message on what was submitted."""
 
     def poll(self) -> tuple[dict[Path, str], list[tuple[Path, Outcome]]]:
-        """Return the state of each run that has not ended, and those that have ended since the last time."""
+        """Return the state of each unfinished run, and the outcomes of those that have ended since the last poll."""
 
     def leave(self) -> str:
-        """Do what an interruption means for the runs; return what becomes of them."""
+        """Handle an interruption of the command; return a message on what happens to the runs."""
 
     def close(self) -> None:
-        """Leave the cluster."""
+        """Disconnect from the cluster."""
 
 
 def connect(cluster: Slurm | Ray, study: Path, frozen: Mapping[Path, FrozenRun]) -> Queue:
@@ -71,17 +71,17 @@ def run_in_cluster(
     meanwhile: Callable[[threading.Event], None] = lambda all_ended: None,
     work: str = "synthaug.execution.probe_runs:execute",
 ) -> None:
-    """Bring runs, or shards, to their end in a cluster; each failure is recorded, and the others go on.
+    """Carry out runs, or shards, in a cluster; a failure is recorded and does not stop the others.
 
-    Where a signal stops the command, the queue decides what becomes of the runs.
+    When a signal stops the command, the queue decides whether the runs continue.
 
     Args:
         session: of the command.
         pending: its runs that are not finished.
         cluster: what each of them asks for.
-        record_failure: writes down that a run has failed.
-        handlers: study → where its log goes.
-        meanwhile: what this process does while the runs are in the cluster, in a thread; the event is set at their end.
+        record_failure: records that a run has failed.
+        handlers: study → handlers of its log.
+        meanwhile: called in a thread while the runs are in the cluster; the event is set when all have ended.
         work: of `frozen_runs.freeze`.
     """
     frozen = frozen_runs.freeze(session, work)
@@ -139,7 +139,7 @@ def _wait(
 
 
 def _replay(records: Sequence[Mapping[str, Any]], warned: set[str]) -> None:
-    """Log what a run has logged; a warning that others have given as well is left out."""
+    """Repeat the log records of a run, without warnings that earlier runs have logged."""
     for content in records:
         record = logging.makeLogRecord(dict(content))
         if record.levelno == logging.WARNING:
@@ -150,7 +150,7 @@ def _replay(records: Sequence[Mapping[str, Any]], warned: set[str]) -> None:
 
 
 class _Display:
-    """One line for the sweep: how many runs are finished, running and queued, and what time is left."""
+    """Progress line of a sweep: numbers of finished, running and queued runs, and the time left."""
 
     def __init__(self, jobs: Sequence[Job], pending: Sequence[Job]) -> None:
         self._jobs, self._total = jobs, len(jobs)
@@ -173,7 +173,7 @@ class _Display:
         self._failed += failed
 
     def show(self, states: Mapping[Path, str], waiting: Mapping[Path, Job]) -> None:
-        """Bring the line up to date.
+        """Update the line.
 
         Args:
             states: of the runs that have not ended.
@@ -197,7 +197,7 @@ class _Display:
 
     @contextlib.contextmanager
     def above(self) -> Iterator[None]:
-        """Let what is printed in the block stay above the line."""
+        """Print the output of the block above the line."""
         with tqdm.external_write_mode(file=sys.stderr) if self._terminal else contextlib.nullcontext():
             yield
 

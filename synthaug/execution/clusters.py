@@ -1,4 +1,4 @@
-"""What a run asks of a cluster, as `conf/cluster/` has it, and whether runs can be sent there at all."""
+"""The resources of a run in a cluster (`conf/cluster/`), and checks that runs can be submitted."""
 
 import importlib.util
 import shutil
@@ -17,7 +17,7 @@ from synthaug.messages import join_words, suggest
 
 @dataclass(frozen=True)
 class Slurm:
-    """What each run is as a job of Slurm; None leaves it to the cluster.
+    """Options of each run's Slurm job; None leaves an option to the cluster.
 
     Attributes:
         partition: of the nodes, as account, qos and constraint: see the manual of sbatch.
@@ -49,7 +49,7 @@ class Slurm:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The same in the words of submitit."""
+        """The options as parameters of submitit."""
         named = {
             "partition": self.partition,
             "account": self.account,

@@ -37,13 +37,13 @@ _AGAIN = "type the same command again."
 
 @dataclass(frozen=True)
 class FrozenRun:
-    """Where a queued run is written down.
+    """Reference to a queued run in the file of its sweep.
 
     Attributes:
         file: of its sweep.
-        digest: of what the file holds.
+        digest: SHA-256 of its content.
         number: of the run in it.
-        identity: of the run, its program and its dataset; another one would refuse it.
+        identity: digest of the run, its program and its dataset; a run with another one is refused.
     """
 
     file: Path
@@ -53,19 +53,19 @@ class FrozenRun:
 
 
 def task(job: Job) -> Path:
-    """Return what a run, or a shard of a synthetic set, is called among all that are sent: a folder of its own."""
+    """Return the folder that identifies a run, or a shard of a synthetic set, among all submitted ones."""
     shard, count = job.settings["shard"], job.settings["shards"]
     return job.folder if shard is None else job.folder / f"shard{shard}-of-{count}"
 
 
 def label(job: Job) -> str:
-    """Return what a run, or a shard of a synthetic set, is called in messages."""
+    """Return the name of a run, or of a shard of a synthetic set, in messages."""
     shard, count = job.settings["shard"], job.settings["shards"]
     return job.label if shard is None else f"shard {shard} of {count}"
 
 
 def freeze(session: Session, work: str = "synthaug.execution.probe_runs:execute") -> dict[Path, FrozenRun]:
-    """Write down what a command sends; return `task` → where it stands.
+    """Write the runs of a command to a file; return `task` → the reference to each.
 
     Args:
         session: of the command, whose datasets are listed.
@@ -106,7 +106,7 @@ def thaw(frozen: FrozenRun) -> tuple[Session, Job]:
     """Return the session of a queued run, and the run.
 
     Args:
-        frozen: where it stands.
+        frozen: reference to it.
 
     Raises:
         UserError: it is not what was queued, or the program or its libraries have changed since.
@@ -131,7 +131,7 @@ def require_same_dataset(frozen: FrozenRun, session: Session, job: Job) -> None:
     """Check that the images of a queued run's dataset are those that were listed when it was queued.
 
     Args:
-        frozen: where the run stands.
+        frozen: reference to the run.
         session: of the run, which has listed them again.
         job: the run.
 

@@ -1,4 +1,4 @@
-"""One run of a sweep where a cluster has begun it: the process that brings it to its end, and what it answers."""
+"""The process in a cluster that carries out one run of a sweep, and its outcome."""
 
 import logging
 import os
@@ -29,13 +29,13 @@ WARNINGS = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if has
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the process of a run answers when it ends.
+    """The outcome of a run's process.
 
     Attributes:
         failed: whether the run is not finished.
-        records: what it has logged, for the command.
-        announced: what was told on the way.
-        reason: why it was not even tried, or how its process ended, where it has not said so itself.
+        records: its log records, repeated by the command.
+        announced: messages that are shown once per command.
+        reason: why it was not started or how its process died; empty where the run has recorded its own failure.
     """
 
     failed: bool
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The same as files have it."""
+        """The outcome as plain data."""
         return asdict(self)
 
 
@@ -65,10 +65,10 @@ class StoppedError(Exception):
 
 
 def bring_to_end(frozen: FrozenRun, log_file: Path | None = None) -> Outcome:
-    """Bring a queued run to its end.
+    """Carry out a queued run.
 
     Args:
-        frozen: where it stands.
+        frozen: reference to it.
         log_file: gets its log; None: the output of this process is its log.
 
     Raises:
@@ -124,7 +124,7 @@ def _log_to(collector: "_Collector", file: Path | None) -> None:
 
 
 class _Collector(logging.Handler):
-    """Keeps what is logged."""
+    """Collects log records."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class _Advance:
 
 
 class _StepLog:
-    """Prints now and then how far the run has come, into the log of its job."""
+    """Prints the progress of the run into the log of its job, at intervals."""
 
     def __init__(self) -> None:
         self._last = self._began = time.monotonic()
@@ -185,7 +185,7 @@ class _StepLog:
 
 
 def enter_folder(folder: str, variables: Mapping[str, str]) -> None:
-    """Make folder and variables of the command those of this process.
+    """Set the working directory and environment variables of the command in this process.
 
     Args:
         folder: that the command was typed in.

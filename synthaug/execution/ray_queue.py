@@ -19,18 +19,18 @@ from synthaug.messages import plural
 
 log = logging.getLogger(__name__)
 
-_PASSED_ON = ("WANDB_", "HF_", "HUGGING", "SYNTHAUG_", "OMP_", "PYTHONPATH")  # variables, by how they begin
-_GRACE = 30.0  # seconds in which runs are left
+_PASSED_ON = ("WANDB_", "HF_", "HUGGING", "SYNTHAUG_", "OMP_", "PYTHONPATH")  # prefixes of the variables that tasks get
+_GRACE = 30.0  # seconds for runs to stop
 
 
 def run_task(frozen: FrozenRun, folder: str, variables: Mapping[str, str], mark: str) -> Outcome:
-    """Bring a run to its end in a process of Ray.
+    """Carry out a run in a process of Ray.
 
     Args:
-        frozen: where the run stands.
+        frozen: reference to the run.
         folder: that the command was typed in.
         variables: of its environment.
-        mark: a file that says that the run has begun, and gets its log.
+        mark: log file of the run; it exists once the run has begun.
     """
     queued_run.enter_folder(folder, variables)
     return queued_run.bring_to_end(frozen, log_file=Path(mark))
@@ -69,14 +69,14 @@ class RayQueue:
             raise UserError(f"cluster.address={address}: {' '.join(str(error).split())[:300]}") from None
 
     def submit(self, runs: Sequence[Path]) -> str:
-        """Send runs; return what was done."""
+        """Submit runs; return a message on what was submitted."""
         for run in runs:
             self._mark(run).unlink(missing_ok=True)
             self._send(run)
         return f"{plural(len(runs), 'run')} sent to Ray; logs in {self.folder}"
 
     def poll(self) -> tuple[dict[Path, str], list[tuple[Path, Outcome]]]:
-        """Return the state of each run that has not ended, and those that have ended since the last time."""
+        """Return the state of each unfinished run, and the outcomes of those that have ended since the last poll."""
         ready = ray.wait(list(self.tasks.values()), num_returns=len(self.tasks), timeout=0)[0] if self.tasks else []
         ended = [
             (run, outcome)
@@ -88,7 +88,7 @@ class RayQueue:
         return {run: RUNNING if self._mark(run).exists() else QUEUED for run in self.tasks}, ended
 
     def leave(self) -> str:
-        """End the runs; return what becomes of them."""
+        """Cancel the runs; return a message on them."""
         for task in self.tasks.values():
             ray.cancel(task)
         end = time.monotonic() + _GRACE
@@ -98,7 +98,7 @@ class RayQueue:
         return f"{plural(len(self.tasks), 'run')} of Ray stopped."
 
     def close(self) -> None:
-        """Leave the cluster; one that was started for this command ends."""
+        """Disconnect from the cluster; one that was started for this command ends."""
         ray.shutdown()
 
     def _send(self, run: Path) -> None:

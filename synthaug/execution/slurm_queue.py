@@ -1,7 +1,7 @@
-"""Runs as jobs of Slurm: sent by submitit, watched by squeue and by the files that they leave.
+"""Runs as jobs of Slurm: submitted with submitit, monitored with squeue and by their result files.
 
-Accounting (`sacct`) is not needed, which many clusters do without: a job that the queue no longer knows has left its
-answer in a file, or is gone.
+Accounting (`sacct`) is not needed, since many clusters lack it: a job that squeue no longer lists has written its
+outcome to a file, or is lost.
 """
 
 import logging
@@ -25,18 +25,18 @@ from synthaug.messages import plural
 
 log = logging.getLogger(__name__)
 
-_SUBMITTED = "slurm.json"  # which run is which job
-# Of a job that will begin, or begin again; of all others that are not running, the end has come.
+_SUBMITTED = "slurm.json"  # run → job
+# States of jobs that will start or restart; jobs in any state outside both sets have ended.
 _WAITING = {
     "PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "SUSPENDED"
 }  # fmt: skip
 _WORKING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING"}
-_GRACE = 15.0  # seconds until the answer of a job that has ended is on all nodes' disks
-_SLOWEST = 15.0  # seconds between two questions to Slurm
+_GRACE = 15.0  # seconds until the outcome of an ended job is visible on a shared disk
+_SLOWEST = 15.0  # seconds between two calls of squeue
 _COMMAND_SECONDS = 60
 _MOST_OF_ARRAY = 1000  # jobs sent at once: Slurm's own MaxArraySize is 1001
 _LIST = ("squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T|%r")
-# Reasons for which Slurm lets a job wait until somebody changes something.
+# Reasons for which a job waits until a user or an administrator changes something.
 _STUCK = (
     "JobHeld", "launch_failed", "launch failed", "BadConstraints", "PartitionTimeLimit", "PartitionNodeLimit",
     "PartitionConfig", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
@@ -46,7 +46,7 @@ _STUCK = (
 
 @dataclass(frozen=True)
 class SlurmRun:
-    """What a job does; submitit pickles it, so it holds plain data.
+    """Task function of a job; submitit pickles it, so it holds plain data.
 
     Attributes:
         file: of the `FrozenRun`, like the next two.
@@ -65,7 +65,7 @@ class SlurmRun:
     answer: str
 
     def __call__(self) -> None:
-        """Bring the run to its end and write down what it answers; queue it again where its time is up."""
+        """Carry out the run and write its outcome; requeue the job if its time is up."""
         from submitit import JobEnvironment
 
         job_id, began = JobEnvironment().job_id, time.monotonic()
@@ -97,7 +97,7 @@ class SlurmRun:
 
 @dataclass(frozen=True)
 class _Sent:
-    """A run as it was sent: its job, the file in which that will answer, and the identity of the run."""
+    """A submitted run: its job, the file of its outcome, and the identity of the run."""
 
     job: str
     answer: str
@@ -127,7 +127,7 @@ class SlurmQueue:
         self._refresh_states()
 
     def submit(self, runs: Sequence[Path]) -> str:
-        """Send runs, except those that are queued or running already; return what was done.
+        """Submit runs that are neither queued nor running; return a message on what was submitted.
 
         Args:
             runs: their folders.
@@ -151,7 +151,7 @@ class SlurmQueue:
         return f"{', '.join(parts)}: job {self._ids()}; logs in {self.folder}"
 
     def poll(self) -> tuple[dict[Path, str], list[tuple[Path, Outcome]]]:
-        """Return the state of each run that has not ended, and those that have ended since the last time."""
+        """Return the state of each unfinished run, and the outcomes of those that have ended since the last poll."""
         now = time.monotonic()
         if now - self._refreshed > min(_SLOWEST, 1 + (now - self._began) / 20):
             self._refresh_states()
@@ -173,7 +173,7 @@ class SlurmQueue:
         return states, ended
 
     def leave(self) -> str:
-        """Return what becomes of the jobs where the command is interrupted: they go on."""
+        """Return a message on the jobs, which continue when the command is interrupted."""
         return (
             f"{plural(len(self.jobs), 'run')} of Slurm go on without this command; the same command waits for them "
             f"again. To stop them: scancel {self._ids(' ')}"
@@ -183,7 +183,7 @@ class SlurmQueue:
         return separator.join(sorted({sent.job.partition("_")[0] for sent in self.jobs.values()}))
 
     def close(self) -> None:
-        """Leave nothing behind on this machine, where there is nothing."""
+        """Do nothing: no connection is held."""
 
     def _send(self, runs: Sequence[Path]) -> dict[Path, _Sent]:
         from submitit import SlurmExecutor
@@ -210,16 +210,16 @@ class SlurmQueue:
         return SlurmRun(str(frozen.file), frozen.digest, frozen.number, *limits, str(answer))
 
     def _would_refuse(self, sent: _Sent, frozen: FrozenRun) -> bool:
-        """Return whether a queued job would refuse its run, since program, configuration or images are others now."""
+        """Return whether a queued job would refuse its run, because program, configuration or images have changed."""
         return sent.identity != frozen.identity and self._state(sent.job) == QUEUED
 
     def _state(self, job: str) -> str | None:
-        """Return the state of a job; None where it has ended or is not known."""
+        """Return the state of a job; None if it has ended or is unknown."""
         state = self._states.get(job, "")
         return QUEUED if state in _WAITING else RUNNING if state in _WORKING else None
 
     def _refresh_states(self) -> None:
-        """Ask Slurm for the states of all jobs; what was known stays where it does not answer."""
+        """Update the states of all jobs; the previous ones stay where Slurm does not answer."""
         self._refreshed = time.monotonic()
         try:
             listed = parse_states(_call(*_LIST))
@@ -240,7 +240,7 @@ class SlurmQueue:
                 )
 
     def _reason_of_loss(self, job: str) -> str:
-        """Return how a job has ended that has not answered."""
+        """Return why a job ended without writing its outcome."""
         state = self._states.get(job)
         reason = f"Slurm says {state}" if state else "Slurm knows nothing of it any more"
         logs = self.folder / f"{job}_0_log.err"
@@ -248,7 +248,7 @@ class SlurmQueue:
 
 
 def parse_states(text: str) -> dict[str, tuple[str, str]]:
-    """Return job → its state and the reason for it, of what squeue lists.
+    """Return job → state and reason, from the output of squeue.
 
     Args:
         text: a line "<job>|<state>|<reason>" for each.
@@ -258,7 +258,7 @@ def parse_states(text: str) -> dict[str, tuple[str, str]]:
 
 
 def _call(*command: str) -> str:
-    """Return what a command of Slurm prints.
+    """Return the output of a command of Slurm.
 
     Raises:
         UserError: it fails.
