@@ -35,6 +35,7 @@ ROOMS = (
     "synthaug.image_files",
     "synthaug.files",
     "synthaug.locks",
+    "synthaug.occupancy",
     "synthaug.checked_rows",
     "synthaug.row_log",
     "synthaug.yaml_files",

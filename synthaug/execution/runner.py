@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 
-from synthaug import locks, progress_bar, signals
+from synthaug import locks, occupancy, progress_bar, signals
 from synthaug.allocator import keep_freed_memory
 from synthaug.arms import build, real_share, shift_sets
 from synthaug.arms.mixing import Counts, Mix
@@ -32,7 +32,7 @@ from synthaug.execution.session import Session, is_first_process
 from synthaug.files import read_json, remove_unfinished, write_json, write_text
 from synthaug.messages import plural
 from synthaug.progress_bar import Step
-from synthaug.runs import contents, identity, layout, occupancy
+from synthaug.runs import contents, identity, layout
 from synthaug.terminal import printable
 from synthaug.tracking import run_ids
 

@@ -1,10 +1,13 @@
-"""Who writes a synthetic set: one process makes the whole set, or one each of its shards, several at a time."""
+"""Who writes a synthetic set: one process makes the whole set, or one each of its shards, several at a time.
+
+A lock may hold on its own node alone, so its holder has a heartbeat beside it: see `occupancy`.
+"""
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthaug import locks
+from synthaug import locks, occupancy
 from synthaug.generation.shard import Shard
 
 _OF_SHARD = ".shard-*-of-*.lock"
@@ -24,7 +27,7 @@ def writing(folder: Path, shard: Shard) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         if shard.is_whole:
-            held.enter_context(locks.exclusive(_file(folder, shard), f"generates into {folder}"))
+            held.enter_context(_exclusive(_file(folder, shard), f"generates into {folder}"))
             for file in sorted(folder.glob(_OF_SHARD)):
                 name = file.name.removeprefix(".shard-").removesuffix(".lock").replace("-", " ")
                 _wait(file, f"generates shard {name} of {folder}")
@@ -32,7 +35,8 @@ def writing(folder: Path, shard: Shard) -> Iterator[None]:
             # Not held, or shards would wait for each other. Two images of one number are the same.
             _wait(_file(folder, Shard()), f"generates into {folder}")
             text = f"generates shard {shard.number} of {shard.count} of {folder}"
-            held.enter_context(locks.exclusive(_file(folder, shard), text))
+            held.enter_context(_exclusive(_file(folder, shard), text))
+        held.enter_context(occupancy.held(folder, _holder(_file(folder, shard))))
         yield
 
 
@@ -45,8 +49,12 @@ def trying(folder: Path, shard: Shard) -> Iterator[bool]:
         shard: one of several.
     """
     _wait(_file(folder, Shard()), f"generates into {folder}")
-    with locks.without_waiting(_file(folder, shard)) as is_free:
-        yield is_free
+    file = _file(folder, shard)
+    with locks.without_waiting(file) as is_free, contextlib.ExitStack() as held:
+        is_mine = is_free and occupancy.living_elsewhere(folder, name=_holder(file), is_told=True) is None
+        if is_mine:
+            held.enter_context(occupancy.held(folder, _holder(file)))
+        yield is_mine
 
 
 def wait_for(folder: Path, shard: Shard) -> None:
@@ -60,8 +68,27 @@ def wait_for(folder: Path, shard: Shard) -> None:
 
 
 def _wait(file: Path, task: str) -> None:
-    with locks.exclusive(file, task):
+    with _exclusive(file, task):
         pass
+
+
+@contextlib.contextmanager
+def _exclusive(file: Path, task: str) -> Iterator[None]:
+    """Do something that one process of all machines may do at a time.
+
+    Args:
+        file: of the lock.
+        task: of the process that holds it.
+    """
+    with locks.exclusive(file, task):
+        is_told = False
+        while occupancy.living_elsewhere(file.parent, name=_holder(file), is_told=is_told):
+            is_told = True
+        yield
+
+
+def _holder(lock: Path) -> str:
+    return f"{lock.name}.holder"
 
 
 @contextlib.contextmanager
@@ -74,7 +101,7 @@ def idle(folder: Path) -> Iterator[bool]:
     with contextlib.ExitStack() as held:
         files = [_file(folder, Shard()), *sorted(folder.glob(_OF_SHARD))]
         free = [held.enter_context(locks.without_waiting(file)) for file in files]
-        yield all(free)
+        yield all(free) and not any(occupancy.living_elsewhere(folder, name=_holder(file)) for file in files)
 
 
 def of_part(folder: Path, part: Path) -> Path:

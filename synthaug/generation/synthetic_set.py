@@ -16,6 +16,7 @@ import hashlib
 import json
 import logging
 import os
+import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -245,12 +246,12 @@ class SyntheticSet:
 
         In rounds: what the first one rejects is replaced in the next one, by all again.
         """
-        generated = 0
+        generated, draw = 0, random.Random()  # else all would try the same shard first
         while self.count_missing(counts):
             inventory = self._present(list(counts))
             numbers = {name: inventory.extent(name, count) for name, count in counts.items()}
             while lacking := [Shard(number, self.parts) for number in self.lacking_shards(numbers, self.parts)]:
-                for shard in lacking:
+                for shard in draw.sample(lacking, len(lacking)):
                     with set_locks.trying(self.folder, shard) as is_free:
                         if is_free:
                             generated += self._generate_lacking(numbers, shard)

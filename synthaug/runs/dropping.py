@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthaug import locks
+from synthaug import locks, occupancy
 from synthaug.errors import UserError, raise_all
 from synthaug.messages import join_words
-from synthaug.runs import occupancy, planning
+from synthaug.runs import planning
 from synthaug.runs.discovery import Run, existing_runs
 
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from synthaug.runs import contents, discovery, occupancy, study_commands
+from synthaug import occupancy
+from synthaug.runs import contents, discovery, study_commands
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import CONFIG, LAST, PREVIOUS, RESULT
 from synthaug.runs.study_commands import StudyCommand

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from synthaug import locks
+from synthaug import locks, occupancy
 from synthaug.errors import UserError
+from synthaug.files import write_json
+from synthaug.generation import set_locks
 from synthaug.generation.inventory import Inventory, Missing
 from synthaug.generation.manifest import ManifestRow, part_files, read_manifest
 from synthaug.generation.shard import Shard, number_of
@@ -196,6 +199,39 @@ def test_a_part_that_another_process_has_left_is_made_too(tmp_path: Path, undist
         assert not made.done()
     assert made.result(30) == sum(COUNTS.values())
     assert contents(tmp_path) == contents(undisturbed)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_node_whose_lock_does_not_reach_this_one_is_waited_for_until_it_falls_silent(
+    tmp_path: Path, undisturbed: Path, parts: int, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its clock says; what a killed process of another node has left is waited for once."""
+    monkeypatch.setattr(occupancy, "PATIENCE", 0.5)
+    lock = ".lock" if parts == 1 else ".shard-0-of-2.lock"
+    file, now = tmp_path / f"{lock}.holder", time.time() + 3600 * hours
+    write_json(file, {"host": "node7", "process": 1, "since": now})
+    maker = SyntheticSet(tmp_path, Censor(), parts=parts)
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(maker.ensure, COUNTS)
+        for touch in range(12):
+            os.utime(file, (now + touch, now + touch))
+            time.sleep(0.1)
+        assert not made.done()
+        assert maker.lacking_shards(COUNTS, 2)[0] > 0
+        assert made.result(30) > 0
+    assert not list(tmp_path.glob("*.holder"))
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+def test_who_makes_a_shard_says_so_to_other_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(occupancy, "HEARTBEAT", 0.05)
+    with set_locks.writing(tmp_path, Shard(1, 2)):
+        monkeypatch.setattr(socket, "gethostname", lambda: "another")  # as a second node sees it
+        (name,) = (path.name for path in tmp_path.glob(".*.holder"))
+        assert name == ".shard-1-of-2.lock.holder"
+        assert occupancy.living_elsewhere(tmp_path, 20, name) is not None
+    assert not list(tmp_path.glob(".*.holder"))
 
 
 def test_another_generator_is_refused_by_shards_too(tmp_path: Path) -> None:

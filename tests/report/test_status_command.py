@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from synthaug import locks
+from synthaug import locks, occupancy
 from synthaug.analysis.comparison.compare import compare
 from synthaug.files import read_json, write_json
 from synthaug.report.__main__ import main
-from synthaug.runs import dropping, layout, occupancy, planning, study_commands
+from synthaug.runs import dropping, layout, planning, study_commands
 from synthaug.runs.layout import RunKey
 from tests.factories.studies import MadeUp, make_study, run_folder
 

@@ -1,7 +1,7 @@
-"""Which process trains a run, visible to other machines: on a shared disk, a lock may hold on its own node alone.
+"""Which process trains a run or writes a synthetic set, visible to other machines, which a lock may not reach.
 
-The process that holds a run's lock writes its host name and process id into the run's folder and touches the file as a
-heartbeat. A reader on the same machine trusts the lock, a reader on another one the time of the last heartbeat.
+The process that holds the lock of a run, or of a part of a set, writes its host name and process id beside it and
+touches the file as a heartbeat. A reader on the same machine trusts the lock, a reader on another one the heartbeats.
 """
 
 import contextlib
@@ -23,12 +23,13 @@ log = logging.getLogger(__name__)
 HOLDER = ".holder.json"
 LOCK = ".lock"
 HEARTBEAT = 10.0  # seconds between two heartbeats
+PATIENCE = 3.5 * HEARTBEAT  # seconds in which a process that is alive sends one
 DEAD_AFTER = 120.0  # seconds without a heartbeat after which a process of another machine counts as dead
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A process that trains a run.
+    """A process that trains a run, or writes a set.
 
     Attributes:
         host: its machine.
@@ -49,13 +50,14 @@ class Holder:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Mark a run's folder as being trained by this process, as long as the block lasts.
+def held(folder: Path, name: str = HOLDER) -> Iterator[None]:
+    """Mark the folder of a run or a set as being worked in by this process, as long as the block lasts.
 
     Args:
-        folder: of the run, whose lock this process holds.
+        folder: whose lock this process holds.
+        name: of the file.
     """
-    path, ended = folder / HOLDER, threading.Event()
+    path, ended = folder / name, threading.Event()
     with contextlib.suppress(OSError):  # a full disk: the work itself will say so
         write_json(path, {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()})
     thread = threading.Thread(target=_send_heartbeats, args=(path, ended), daemon=True)
@@ -80,42 +82,57 @@ def holder(folder: Path) -> Holder | None:
     Args:
         folder: of the run.
     """
-    recorded = _read(folder)
+    recorded = _read(folder / HOLDER)
     if recorded is None:
         return None
     lives = _is_alive(recorded.process) and _is_locked(folder) if recorded.is_local else recorded.silence < DEAD_AFTER
     return recorded if lives else None
 
 
-def living_elsewhere(folder: Path, patience: float = 3.5 * HEARTBEAT) -> Holder | None:
-    """Return the process of another machine that trains a run, if any; its lock may not hold on this one.
+def living_elsewhere(
+    folder: Path, patience: float | None = None, name: str = HOLDER, is_told: bool = False
+) -> Holder | None:
+    """Return the process of another machine that works in a folder, if any; its lock may not hold on this one.
 
-    A killed process leaves its file as well, so this waits for a heartbeat.
+    A killed process leaves its file as well, so this waits for a heartbeat. How long ago the last one was says nothing:
+    the clock of that machine may be hours off.
 
     Args:
-        folder: of the run, whose lock this process holds.
-        patience: seconds to wait.
+        folder: of a run or a set, whose lock this process holds.
+        patience: seconds to wait; None: `PATIENCE`.
+        name: of the file.
+        is_told: whether the log says already that this waits.
     """
-    first = _read(folder)
-    if first is None or first.is_local or first.silence > DEAD_AFTER:
+    path = folder / name
+    first = _read(path)
+    if first is None or first.is_local:
         return None
-    log.warning("%s: %s may still be training it; waiting for its heartbeat", folder, first.host)
-    touched, end = (folder / HOLDER).stat().st_mtime, time.monotonic() + patience
+    if not is_told:
+        log.warning("%s: %s may still work in it; waiting for its heartbeat", folder, first.host)
+    patience = PATIENCE if patience is None else patience
+    touched, end = _touched(path), time.monotonic() + patience
     while time.monotonic() < end:
         time.sleep(min(1.0, patience / 10))
-        current = _read(folder)  # opens the file: shared disks look at their server then
+        current = _read(path)  # opens the file: shared disks look at their server then
         if current is None:
             return None
-        if (folder / HOLDER).stat().st_mtime != touched:
+        if _touched(path) not in (touched, None):
             return current
     return None
 
 
-def _read(folder: Path) -> Holder | None:
-    path = folder / HOLDER
+def _touched(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # its process has just ended
+        return None
+
+
+def _read(path: Path) -> Holder | None:
     try:
         content, touched = read_json(path), path.stat().st_mtime
-        return Holder(str(content["host"]), int(content["process"]), float(content["since"]), _now(folder) - touched)
+        silence = _now(path.parent) - touched
+        return Holder(str(content["host"]), int(content["process"]), float(content["since"]), silence)
     except (UserError, OSError, LookupError, TypeError, ValueError):
         return None
 
