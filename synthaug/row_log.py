@@ -1,7 +1,7 @@
-"""Logs of checked rows that are only ever appended to: each row costs the same, however many there are.
+"""Append-only logs of rows with checksums: appending takes constant time.
 
-A process that is killed, or a power cut, leaves at most a last row that was cut; it is left out, and overwritten by the
-next one. What is wrong before the last row is damage.
+A killed process or a power failure leaves at most one truncated row at the end; readers ignore it, and the next writer
+overwrites it. An invalid row before the last one is reported as damage.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ from typing import BinaryIO
 from synthaug.checked_rows import CHECK, check_of, write_checked_rows
 from synthaug.files import open_regular
 
-_SEARCHED = 100  # lines behind a row that seems to be cut, in which whole rows would tell that it is damaged
+_SEARCHED = 100  # lines after a seemingly truncated row that are searched for valid rows, which prove damage
 
 
 class DamagedLogError(ValueError):
-    """A row is not as it was written; `line` is its number in the file."""
+    """A row fails its check; `line` is its line number in the file."""
 
     def __init__(self, line: int) -> None:
         super().__init__(f"line {line} is not what was written")
@@ -27,7 +27,7 @@ class DamagedLogError(ValueError):
 
 
 class _Reader:
-    """Rows of a log, and where the whole ones end.
+    """Reads the rows of a log, and finds where the valid ones end.
 
     Args:
         stream: of the log.
@@ -67,10 +67,10 @@ class _Reader:
                     yield cells[:-1]
                 elif self._is_ended and len(cells) >= len(self._header):
                     raise DamagedLogError(line)
-                elif cells:  # unless more follows
+                elif cells:  # truncated, unless more rows follow
                     cut = line
                 line = reader.line_num + 1
-        except csv.Error:  # a cell without end
+        except csv.Error:  # an unterminated cell
             if not self.end:
                 raise DamagedLogError(1) from None
             cut = line
@@ -81,7 +81,7 @@ class _Reader:
         return len(cells) == len(self._header) and cells[-1] == check_of(cells[:-1])
 
     def _has_rows_behind(self) -> bool:
-        """Whether whole rows follow in what seems to be one cut row: a damaged quotation mark hides them."""
+        """Whether valid rows follow in a seemingly truncated row: a damaged quotation mark hides them."""
         self._stream.seek(self.end)
         lines = self._stream.read().decode("utf-8", "replace").split("\n")
         for start in range(1, min(len(lines), _SEARCHED)):
@@ -106,7 +106,7 @@ def logged_rows(path: Path, header: Sequence[str]) -> Iterator[list[str]]:
 
 
 class LogWriter:
-    """A log to which one process appends; its lock is the caller's.
+    """Appends to a log; the caller holds its lock.
 
     Args:
         path: of the log, which is begun where it is missing.
@@ -123,7 +123,7 @@ class LogWriter:
             reader = _Reader(content, header)
             for _ in reader.rows():
                 pass
-        # Without a buffer, which would try to write again what a full disk has refused.
+        # Unbuffered: a buffer would retry what a full disk has refused.
         self._stream = path.open("r+b", buffering=0)
         self._end = reader.end
         self._cut()
@@ -135,7 +135,7 @@ class LogWriter:
         self._stream.close()
 
     def append(self, rows: Iterable[Sequence[object]]) -> None:
-        """Append rows; they are on the disk when this returns, or none is in the log where it raises.
+        """Append rows durably; if this raises, the log has none of them.
 
         Args:
             rows: one value per column.
@@ -146,7 +146,7 @@ class LogWriter:
                 content = content[self._stream.write(content) :]
             os.fsync(self._stream.fileno())
         except OSError:
-            with contextlib.suppress(OSError):  # or a cut row stays, which the next one overwrites
+            with contextlib.suppress(OSError):  # else a truncated row remains, which the next one overwrites
                 self._cut()
             raise
         self._end = self._stream.tell()
@@ -159,7 +159,7 @@ class LogWriter:
 def _line(row: Sequence[object]) -> str:
     cells = [*map(str, row), check_of(map(str, row))]
     text = io.StringIO()
-    # A return would end the row where it is read: the writer quotes what has its own end of line alone.
+    # `csv` quotes only its own line terminator, but readers end a row at a carriage return as well.
     has_return = any("\r" in cell for cell in cells)
     csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL).writerow(cells)
     return text.getvalue()

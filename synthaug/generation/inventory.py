@@ -1,4 +1,4 @@
-"""What a synthetic set has, in some ninety bytes an image, and which of its images are to be made next."""
+"""In-memory index of a synthetic set, about ninety bytes per image, and the queue of images to generate."""
 
 import heapq
 from array import array
@@ -17,9 +17,9 @@ Place = tuple[str, int]  # class and number of an image
 _CLASS, _INDEX, _REASON, _SHA256, _PROMPT, _PAYLOAD, _SIZE, _MEMBER = map(
     COLUMNS.index, ("class_name", "index", "rejected", "sha256", "prompt", "payload", "size", "member")
 )
-MODEL = ("revision", "weights", "dtype")  # by which a model is told, by more than its name
+MODEL = ("revision", "weights", "dtype")  # columns that identify a model beside its name
 _MODEL = [COLUMNS.index(name) for name in MODEL]
-_MOST_INDEX = 10**8  # a larger one would reserve the memory of so many images
+_MOST_INDEX = 10**8  # arrays grow to the largest index
 
 
 class _OfClass:
@@ -52,7 +52,7 @@ class _OfClass:
 
 
 class Inventory:
-    """The images of a set, as its manifest has them.
+    """The images of a set, read from its manifest.
 
     Attributes:
         reasons: class and number of each rejected image → why.
@@ -163,7 +163,7 @@ class Inventory:
         return number
 
     def look_for_lost(self, classes: Sequence[str], path: Callable[[str, int], str]) -> None:
-        """Count images as absent whose file is gone, or is not as long as it was written: `lost` from then on.
+        """Mark images as absent (`lost`) whose file is missing or has another size than its manifest row.
 
         Args:
             classes: names.
@@ -234,7 +234,7 @@ class Inventory:
 
 
 class Missing:
-    """The images to be made next, class by class, as if none of them will be rejected.
+    """Queue of the images to generate, class by class, assuming that none will be rejected.
 
     A class has its first `count` images that are not rejected, whatever stands behind them: so a gap is filled although
     there are enough images behind it.
@@ -266,7 +266,7 @@ class Missing:
                 yield name, index
 
     def replace(self, name: str) -> None:
-        """Add another image of a class, in the place of one that was rejected."""
+        """Add an image of a class, to replace a rejected one."""
         number = self._numbers[name]
         self._lacking[number] += 1
         if self._lacking[number] == 1:
@@ -274,7 +274,7 @@ class Missing:
 
 
 class MissingOfShard:
-    """The images of a shard to be made next; who replaces rejected ones must not depend on the shards, so none does.
+    """Queue of the images of a shard; rejected ones are not replaced, or the set would depend on the number of shards.
 
     Args:
         inventory: what there is.
@@ -289,11 +289,11 @@ class MissingOfShard:
         return self._places
 
     def replace(self, name: str) -> None:
-        """Leave a rejected image to whoever makes the whole set."""
+        """Do nothing: a later command without shards replaces rejected images."""
 
 
 def missing(inventory: Inventory, counts: Mapping[str, int], shard: Shard) -> Missing | MissingOfShard:
-    """Return the images to be made next.
+    """Return the queue of images to generate.
 
     Args:
         inventory: what there is.

@@ -1,4 +1,4 @@
-"""The manifest of a synthetic set: how each of its images was made, in logs of which each has one writer.
+"""The manifest of a synthetic set: provenance of each image, in append-only logs with one writer each.
 
     <set>/manifest.csv            by commands that make the whole set
     <set>/manifest-3-of-8.csv     by commands that make shard 3 of 8
@@ -96,7 +96,7 @@ def part_file(folder: Path, shard: Shard) -> Path:
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return the logs of a set that there are."""
+    """Return the existing logs of a set."""
     whole = folder / MANIFEST
     return [*([whole] if whole.is_file() else []), *sorted(folder.glob(_PART))]
 
@@ -114,7 +114,7 @@ def part_cells(path: Path) -> Iterator[list[str]]:
 
 
 def damaged(path: Path, problem: str, line: int = 1) -> UserError:
-    """Return what is said of a log that is not as it was written.
+    """Return the error for a damaged log.
 
     Args:
         path: of the log.
@@ -129,7 +129,7 @@ def damaged(path: Path, problem: str, line: int = 1) -> UserError:
 
 
 def parse_row(cells: Sequence[str]) -> ManifestRow:
-    """Return a row; texts that many rows share are held once.
+    """Return a row with its strings interned, since many rows share them.
 
     Args:
         cells: in the order of `COLUMNS`.

@@ -15,7 +15,7 @@ from pathlib import Path
 from synthaug.generation.shard import Shard
 from synthaug.image_files import Member
 
-MOST_BYTES = 2**30  # of a tar file, after which another one is begun
+MOST_BYTES = 2**30  # size at which the next tar file is begun
 _BLOCK = tarfile.BLOCKSIZE
 _END = bytes(2 * _BLOCK)  # the mark that ends a tar file
 
@@ -86,7 +86,7 @@ class TarStore:
         return offset
 
     def _write(self, content: bytes) -> None:
-        """Write all of it, or leave the file as it was."""
+        """Write all of the content, or restore the file."""
         start, rest = self._stream.tell(), memoryview(content)
         try:
             while rest:
@@ -98,7 +98,7 @@ class TarStore:
             raise
 
     def sync(self) -> None:
-        """Have what was appended written to the disk."""
+        """Flush appended images to the disk."""
         os.fsync(self._stream.fileno())
 
 

@@ -1,4 +1,4 @@
-"""The commands that a study was made with, so that `report status` can say what to type to go on."""
+"""The command lines of a study, with which `report status` shows how to resume it."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class StudyCommand:
 
 
 def record(study: Path, line: str, keys: Iterable[RunKey]) -> None:
-    """Keep a command line that requests runs.
+    """Record a command line that requests runs.
 
     Args:
         study: its folder.
@@ -44,7 +44,7 @@ def record(study: Path, line: str, keys: Iterable[RunKey]) -> None:
 
 
 def read(study: Path) -> list[StudyCommand]:
-    """Return the commands of a study, the latest last; none where there is no whole file of them."""
+    """Return the commands of a study, the latest last; none if their file is missing or damaged."""
     with contextlib.suppress(UserError, LookupError, TypeError, ValueError):
         if (study / COMMANDS).is_file():
             return [_parse(item) for item in read_json(study / COMMANDS)["commands"]]
@@ -52,7 +52,7 @@ def read(study: Path) -> list[StudyCommand]:
 
 
 def covering(commands: Sequence[StudyCommand], runs: Iterable[str]) -> list[StudyCommand]:
-    """Return the latest commands that request all of some runs, as far as any does.
+    """Return the latest commands that together request some runs.
 
     Args:
         commands: the latest last.
