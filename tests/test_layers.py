@@ -145,6 +145,7 @@ HEAVY_ROOMS = (
     "synthaug.training.progress",
     "synthaug.training.provenance",
     "synthaug.tracking.loggers",
+    "synthaug.tracking.tolerant",
     "synthaug.data.augment",
     "synthaug.data.batches",
     "synthaug.data.corruption",

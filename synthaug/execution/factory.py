@@ -1,5 +1,6 @@
 """What the groups of a run's configuration name, instantiated."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
@@ -67,7 +68,7 @@ def open_loggers(job: Job, opened: "list[Logger]") -> None:
         opened: gets each as soon as it is open, so that those before a failing one can be closed.
     """
     for node in (job.settings["logger"] or {}).values():
-        from synthaug.tracking import loggers
+        from synthaug.tracking import loggers, tolerant
 
         kwargs = loggers.logger_arguments(node["_target_"], job.label, job.study, job.folder)
-        opened.append(instantiate(node, **kwargs))
+        opened.append(tolerant.open_logger(partial(instantiate, node), kwargs, job.label))

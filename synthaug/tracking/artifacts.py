@@ -9,13 +9,11 @@
 W&B keeps one version of an artifact for one content: arms of a study share theirs. No image is uploaded.
 """
 
-import contextlib
 import hashlib
-import logging
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,7 @@ from synthaug.files import write_rows
 from synthaug.generation.manifest import SETTINGS, part_files
 from synthaug.runs import contents, layout
 from synthaug.runs.layout import RunKey
-
-log = logging.getLogger(__name__)
+from synthaug.tracking import connection
 
 MAX_LISTED = 100_000  # images; of a larger dataset each split has one hash
 MAX_BYTES = 50_000_000  # a larger file is named by place and hash, and stays where it is
@@ -43,7 +40,7 @@ def log_images(run: Any, folder: Path, key: RunKey, real: RealImages, root: Path
         root: folder of the dataset.
         synthetic: folder of the synthetic set.
     """
-    with warn_on_failure("images"):
+    with connection.warn_on_failure("lineage is"):
         dataset = dataset_artifact(key.dataset, real, root)
         _use(run, dataset)
         sources = {"dataset": dataset.name, "dataset_digest": dataset.digest}
@@ -63,7 +60,7 @@ def log_predictions(run: Any, folder: Path, study: str, key: RunKey) -> None:
         study: its name.
         key: of the run.
     """
-    with warn_on_failure("predictions"):
+    with connection.warn_on_failure("predictions are"):
         run.log_artifact(predictions_artifact(study, key, folder))
 
 
@@ -82,7 +79,7 @@ def log_model(run: Any, folder: Path, study: str, key: RunKey, test: Mapping[str
     from synthaug.models import frozen_weights  # imports torch
 
     metadata = {name: test[name] for name in ("accuracy", "macro_f1", "class_accuracy")}
-    with warn_on_failure("the model"):
+    with connection.warn_on_failure("the model is"):
         parts = (study, key.dataset, key.arm, key.place)
         artifact = _artifact("model", *parts, metadata={"classes": list(test["class_accuracy"]), **metadata})
         # Of any size, unlike `_add`: it is uploaded because somebody asked for it.
@@ -185,15 +182,6 @@ def report_artifact(study: str, folder: Path) -> Any:
     return artifact
 
 
-@contextlib.contextmanager
-def warn_on_failure(what: str) -> Iterator[None]:
-    """Log what could not be sent to W&B instead of failing a run for it."""
-    try:
-        yield
-    except Exception as error:
-        log.warning("W&B: %s not logged (%s); the run goes on without.", what, " ".join(str(error).split()))
-
-
 def artifact_name(*parts: str) -> str:
     """Return a name that W&B accepts: other letters become "-", and a hash keeps changed or cut names apart."""
     name = "-".join(parts)
@@ -226,11 +214,9 @@ def _add_rows(artifact: Any, name: str, header: Sequence[str], rows: Iterable[Se
 
 
 def _use(run: Any, artifact: Any) -> None:
-    if run.offline:
-        # `use_artifact` refuses to work offline, although the record that it writes is uploaded as well as any other.
-        run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
-    else:
-        run.use_artifact(artifact)
+    # `use_artifact` refuses to work offline, and waits without end for a server that was lost, although the record
+    # that it writes is uploaded as well as any other.
+    run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
 
 
 def _below(root: Path, path: Path) -> str:

@@ -14,7 +14,7 @@ from synthaug.data.decoding import decode
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.runs.layout import LAST
 from synthaug.runs.prediction_files import Predictions
-from synthaug.tracking import run_ids
+from synthaug.tracking import connection, run_ids, tolerant
 
 log = logging.getLogger(__name__)
 
@@ -58,20 +58,25 @@ def log_arm(folder: Path, loggers: Sequence[Logger], config: Mapping[str, Any], 
         train: the images that it trains on.
     """
     for run in wandb_runs(loggers):
-        import wandb
-
         if not run.disabled:  # where it says "dummy"
             run_ids.update_record(folder, {"project": run.project, "entity": run.entity})
-        run.config.update(dict(config), allow_val_change=True)
-        if config.get("debug"):
-            run.tags = (*(run.tags or ()), check_result.DEBUG)
-        chooser = random.Random(0)  # the same places in every arm
-        for origin in (REAL, SYNTHETIC):
-            samples = [sample for sample in train if sample.origin == origin]
-            chosen = chooser.sample(samples, min(SHOWN_PER_ORIGIN, len(samples)))
-            pictures = [wandb.Image(_thumbnail(s.path), caption=s.class_name) for s in chosen]
-            if pictures:
-                run.log({f"images/{origin}": pictures})
+        with connection.warn_on_failure("configuration and images are"):
+            _log_arm(run, config, train)
+
+
+def _log_arm(run: Any, config: Mapping[str, Any], train: Sequence[Sample]) -> None:
+    import wandb
+
+    run.config.update(dict(config), allow_val_change=True)
+    if config.get("debug"):
+        run.tags = (*(run.tags or ()), check_result.DEBUG)
+    chooser = random.Random(0)  # the same places in every arm
+    for origin in (REAL, SYNTHETIC):
+        samples = [sample for sample in train if sample.origin == origin]
+        chosen = chooser.sample(samples, min(SHOWN_PER_ORIGIN, len(samples)))
+        pictures = [wandb.Image(_thumbnail(s.path), caption=s.class_name) for s in chosen]
+        if pictures:
+            run.log({f"images/{origin}": pictures})
 
 
 def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy: Mapping[str, float]) -> None:
@@ -93,7 +98,8 @@ def log_test(loggers: Sequence[Logger], predictions: Predictions, class_accuracy
                 preds=predictions.predicted.tolist(),
                 class_names=predictions.classes,
             )
-        run.log(plots)
+        with connection.warn_on_failure("tables of the test are"):
+            run.log(plots)
 
 
 def close(loggers: Sequence[Logger], failed: bool) -> None:
@@ -108,9 +114,7 @@ def close(loggers: Sequence[Logger], failed: bool) -> None:
             logger.finalize("failed" if failed else "success")
     finally:  # a full disk fails the other loggers' last writing
         if any(isinstance(logger, WandbLogger) for logger in loggers):
-            import wandb
-
-            wandb.finish(exit_code=int(failed))
+            tolerant.finish(loggers, failed)
 
 
 def wandb_runs(loggers: Sequence[Logger]) -> list[Any]:

@@ -16,6 +16,7 @@ from typing import Any
 from synthaug.errors import UserError
 from synthaug.files import read_json, sha256, write_json
 from synthaug.runs.layout import RESULTS_JSON, is_debug
+from synthaug.tracking import connection
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +99,15 @@ def configure_mode(study: Path) -> str:
     Also silences W&B's own banner and keeps everything that it writes below the study.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
+    connection.limit_waiting()
     for name in ("DATA", "CACHE"):
         os.environ.setdefault(f"WANDB_{name}_DIR", str((study / "wandb" / name.lower()).absolute()))
     mode = os.environ.get("WANDB_MODE") or ("offline" if is_debug(study) else "")
     if mode not in ("online", "offline", "disabled", "shared"):
-        return _reachable_mode()
+        mode = _reachable_mode()
+    if mode == "online" and (reason := connection.problem()):
+        connection.warn_once("W&B does not answer, so it goes offline (%s)", reason)
+        return "offline"
     if mode != "disabled":
         import wandb
 
@@ -115,6 +120,7 @@ def login_problem() -> str:
     mode = os.environ.get("WANDB_MODE")
     if mode not in ("online", "shared"):
         return ""
+    connection.limit_waiting()
     import wandb
 
     try:
@@ -125,10 +131,15 @@ def login_problem() -> str:
 
 
 def upload_hint(study: Path) -> str:
-    """Return the command that uploads the offline runs of a study; empty if there are none."""
-    if is_debug(study) or not any((study / "wandb").glob("offline-run-*")):
+    """Return the command that uploads what W&B lacks of a study; empty if it lacks nothing."""
+    files = study / "wandb"
+    online, offline = [shlex.quote(str(path)) for path in connection.unsent(study)], f"{shlex.quote(str(files))}/"
+    is_offline = any(files.glob("offline-run-*"))
+    if is_debug(study) or not (online or is_offline):
         return ""
-    hint = f"W&B ran offline. To upload:\n  wandb login && wandb sync {shlex.quote(str(study / 'wandb'))}/offline-run-*"
+    names = [*(["--include-online"] if online else []), *online, *([f"{offline}offline-run-*"] if is_offline else [])]
+    cause = "W&B was lost, or ran offline" if online else "W&B ran offline"
+    hint = f"{cause}. To upload:\n  wandb login && wandb sync {' '.join(names)}"
     if read_record(study) and not read_record(study).get("view"):
         hint += f"\nThen save a view of the study there:\n  python -m synthaug.report {shlex.quote(str(study))} --wandb"
     return hint

@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 
+SET_BY_PROGRAM = [
+    f"WANDB_{name}" for name in ("SILENT", "DATA_DIR", "CACHE_DIR", "RUN_ID", "FINISH_TIMEOUT", "FINISH_TIMEOUT_RAISES")
+]
+
 
 @contextlib.contextmanager
 def offline() -> Iterator[pytest.MonkeyPatch]:
@@ -20,7 +24,7 @@ def offline() -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WANDB")]:
             patch.delenv(name)
-        for name in ("WANDB_SILENT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_RUN_ID"):  # remembered, to go again
+        for name in SET_BY_PROGRAM:  # remembered, to go again
             patch.setenv(name, "")
             patch.delenv(name)
         patch.setenv("WANDB_MODE", "offline")

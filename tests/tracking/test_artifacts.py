@@ -96,7 +96,15 @@ def test_a_large_file_is_named_and_stays_where_it_is(tmp_path: Path, monkeypatch
     assert named.digest == copied.digest
 
 
-def test_online_inputs_are_used_by_the_public_method(tmp_path: Path) -> None:
+def used_by(run: Any) -> list[str]:
+    """The types of a run's inputs; `use_artifact` would wait."""
+    assert not run.use_artifact.called
+    calls = run._log_artifact.call_args_list
+    assert all(call.kwargs["use_after_commit"] for call in calls)
+    return [call.args[0].type for call in calls]
+
+
+def test_online_inputs_are_used_without_waiting_for_the_server(tmp_path: Path) -> None:
     real = dataset(tmp_path / "photos")
     study = make_study(tmp_path / "study", MadeUp(arms={"55": (0.5, 0.5)}, n_test=20, images=2))
     synthetic = tmp_path / "synthetic"
@@ -105,13 +113,13 @@ def test_online_inputs_are_used_by_the_public_method(tmp_path: Path) -> None:
     run = create_autospec(Run, instance=True, offline=False)
     artifacts.log_images(run, study / KEY.folder, KEY, real, tmp_path / "photos", synthetic)
     artifacts.log_predictions(run, study / KEY.folder, "study", KEY)
-    assert [call.args[0].type for call in run.use_artifact.call_args_list] == ["dataset", "synthetic-set"]
+    assert used_by(run) == ["dataset", "synthetic-set"]
     assert [call.args[0].type for call in run.log_artifact.call_args_list] == ["mix", "predictions"]
     real_only = dataclasses.replace(KEY, arm="real")
     make_study(tmp_path / "study", MadeUp(arms={"real": (1.0, 0.0)}, n_test=20, images=2))
     run.reset_mock()
     artifacts.log_images(run, study / real_only.folder, real_only, real, tmp_path / "photos", synthetic)
-    assert [call.args[0].type for call in run.use_artifact.call_args_list] == ["dataset"]
+    assert used_by(run) == ["dataset"]
 
 
 def test_what_wandb_refuses_fails_no_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from synthaug.runs import contents, layout
 from synthaug.tracking import loggers
 from tests.factories.commands import SET, settings, train
 from tests.factories.images import write_dataset
-from tests.factories.wandb_files import files, inspect
+from tests.factories.wandb_files import SET_BY_PROGRAM, files, inspect
 
 KINDS = {"WandbLogger": WandbLogger, "CSVLogger": CSVLogger, "TensorBoardLogger": TensorBoardLogger}
 
@@ -77,7 +77,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("WANDB", "XDG"))]:
             patch.delenv(name)
-        for name in ("WANDB_SILENT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # remembered, so that they go again
+        for name in SET_BY_PROGRAM:  # remembered, so that they go again
             patch.setenv(name, "")
             patch.delenv(name)
         patch.setenv("HOME", str(home))

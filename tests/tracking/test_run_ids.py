@@ -87,7 +87,10 @@ def test_a_mode_from_the_environment_stands(mode: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("WANDB_SILENT", "true")
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
         monkeypatch.setenv(name, str(tmp_path))
+    for name in ("WANDB_FINISH_TIMEOUT", "WANDB_FINISH_TIMEOUT_RAISES"):
+        monkeypatch.setenv(name, "1")
     begun = []
+    monkeypatch.setattr("synthaug.tracking.connection.problem", lambda: "")
     monkeypatch.setattr("wandb.setup", lambda: begun.append(mode))
     assert run_ids.configure_mode(tmp_path) == mode
     assert begun == ([] if mode == "disabled" else [mode])

@@ -291,9 +291,10 @@ def test_online_the_same_is_told_by_the_public_interface(
     study = make_study(tmp_path / "colours", MadeUp(arms=arms, n_test=50, seeds=(0, 1)))
     with offline() as patch:  # artifacts are copied to where the environment says
         patch.setattr("wandb.init", lambda **given: online)
+        patch.setattr("synthaug.tracking.connection.problem", lambda: "")
         patch.setenv("WANDB_MODE", "online")
         assert summary_run.publish(make_report(study))
-    assert [call.args[0].type for call in online.use_artifact.call_args_list] == ["predictions"] * 4
+    assert [call.args[0].type for call in online._log_artifact.call_args_list] == ["predictions"] * 4
     assert [call.args[0].type for call in online.log_artifact.call_args_list] == ["report"]
     assert set(online.log.call_args.args[0]) >= {
         "comparison",
