@@ -40,9 +40,13 @@ def main() -> int:
             audit = subprocess.run(
                 [python, "-m", "pip_audit", *words], capture_output=True, text=True, timeout=300, check=False
             )
-            entries = json.loads(audit.stdout)["dependencies"]
-        except (OSError, subprocess.SubprocessError, ValueError) as error:
-            print(f"no audit: pip-audit or its database cannot be reached ({type(error).__name__})")
+            entries = list(json.loads(audit.stdout)["dependencies"])
+        except (OSError, subprocess.SubprocessError) as error:
+            print(f"no audit: pip-audit cannot be had ({type(error).__name__})")
+            return 0
+        except (ValueError, LookupError, TypeError):
+            last = next(reversed(audit.stderr.strip().splitlines()), "it says nothing")
+            print(f"no audit: pip-audit ended with {audit.returncode} ({last})")
             return 0
     skipped = [entry["name"] for entry in entries if "skip_reason" in entry]
     for entry in entries:

@@ -26,13 +26,15 @@ def write_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequenc
 def append_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Append to a CSV file of checked rows; one that is missing, or of another header, is written.
 
-    A process that is killed meanwhile leaves a row without end, which reading skips.
+    A process that is killed meanwhile, or a full disk, leaves a row without end, which the next one removes: an open
+    quotation mark in it would hide all rows behind.
 
     Args:
         path: of the file.
         header: names of the columns, without that of the check.
         rows: one value per column.
     """
+    rows = list(rows)
     first = ",".join([*header, CHECK]).encode() + b"\n"
     try:
         with open_regular(path) as content:
@@ -46,10 +48,12 @@ def append_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequen
     write_csv(text, ([*row, check_of(map(str, row))] for row in rows))
     with path.open("r+b") as stream:
         stream.seek(-1, os.SEEK_END)
-        is_whole = stream.read(1) == b"\n"
-        stream.write((b"" if is_whole else b"\n") + text.getvalue().encode())
-        stream.flush()
-        os.fsync(stream.fileno())
+        if is_whole := stream.read(1) == b"\n":
+            stream.write(text.getvalue().encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    if not is_whole:
+        write_checked_rows(path, header, [*read_checked_rows(path, header)[0], *rows])
 
 
 def read_checked_rows(path: Path, header: Sequence[str]) -> tuple[list[list[str]], list[int]]:

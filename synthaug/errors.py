@@ -11,11 +11,12 @@ _ENVIRONMENT = {
     errno.ENAMETOOLONG, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.ESTALE, errno.EMFILE, errno.ENFILE,
     errno.ENOTEMPTY, errno.EBUSY, errno.ETXTBSY, errno.ENODEV, errno.ENXIO,
 }  # fmt: skip
+OUTPUT_DIR = "output_dir=<folder>"  # the option of commands that have a configuration
 _HARDWARE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE}  # whatever a program does
 # Limits of the system, whichever file they are met at → what raises them.
 _LIMITS = {
-    errno.EFBIG: "A file would be larger than it may be{name} ({reason}): raise the limit (ulimit -f unlimited), or "
-    "write to another disk with output_dir=<folder>; then run the same command again.",
+    errno.EFBIG: "A file would be larger than it may be{name} ({reason}): raise the limit (ulimit -f unlimited); "
+    "then run the same command again.",
     errno.EMFILE: "More files are open than may be{name} ({reason}): raise the limit (ulimit -n 4096), or lower "
     "parallel and num_workers; then run the same command again.",
     errno.ENFILE: "The system has more files open than it can{name} ({reason}): end other programs, then run the same "
@@ -24,10 +25,22 @@ _LIMITS = {
 
 
 class UserError(Exception):
-    """Something outside the code is wrong; shown without a traceback."""
+    """Something outside the code is wrong; shown without a traceback.
+
+    Attributes:
+        exit_code: of a command that it ends: the command or the configuration is wrong.
+    """
+
+    exit_code = 2
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+class ProcessEndedError(UserError):
+    """The system has ended a process of the command, whose configuration is not to blame."""
+
+    exit_code = 1
 
 
 def raise_all(headline: str, problems: Sequence[str]) -> None:
@@ -87,12 +100,18 @@ def disk_error(error: BaseException | None) -> OSError | None:
     return None
 
 
-def explain(error: BaseException) -> str:
-    """Return what to tell the user of any exception: the message, and for a file that cannot be used the remedy."""
+def explain(error: BaseException, option: str = "") -> str:
+    """Return what to tell the user of any exception: the message, and for a file that cannot be used the remedy.
+
+    Args:
+        error: the exception.
+        option: of the command, by which it writes to another disk.
+    """
     if disk_is_full(error):
+        elsewhere = f", or write elsewhere with {option}" if option else ""
         return (
-            f"The disk is full ({error}). Nothing finished is lost: free some space and run the same command again, "
-            "or write elsewhere with output_dir=<folder>."
+            f"The disk is full ({error}). Nothing finished is lost: free some space and run the same command "
+            f"again{elsewhere}."
         )
     if isinstance(error, OSError) and error.errno in _LIMITS:
         name = f": {error.filename}" if error.filename else ""

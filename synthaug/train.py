@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from synthaug.config.command_help import CommandHelp
-from synthaug.errors import UserError, explain, is_environmental
+from synthaug.errors import OUTPUT_DIR, UserError, explain, is_environmental
 from synthaug.execution import training_steps
 from synthaug.execution.session import Session, is_first_process
 from synthaug.signals import stoppable
@@ -65,11 +65,11 @@ def _train(session: Session) -> None:
         sys.exit(0 if all(complete) and not session.failed else 1)
     except UserError as error:
         print(error, file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except OSError as error:  # outside of a run: the plan, or the report
         if not is_environmental(error):
             raise
-        print(explain(error), file=sys.stderr)
+        print(explain(error, OUTPUT_DIR), file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,11 +1,16 @@
 """Rows that changed on the disk are told from those that are as they were written."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from synthaug.checked_rows import append_checked_rows, read_checked_rows, write_checked_rows
+from synthaug.row_log import LogWriter, logged_rows
 
+CHARACTERS = st.characters(codec="utf-8")
 HEADER = ("name", "count")
 ROWS = [['a, "b"', "1"], ["", "2"], ["käse\n猫", "3"]]
 
@@ -79,3 +84,30 @@ def test_a_file_that_is_no_such_table_is_written_anew(tmp_path: Path, content: b
     (tmp_path / "a.csv").write_bytes(content)
     append_checked_rows(tmp_path / "a.csv", HEADER, ROWS)
     assert read_checked_rows(tmp_path / "a.csv", HEADER) == (ROWS, [])
+
+
+@pytest.mark.parametrize("left", range(1, 9))
+def test_a_quoted_cell_that_was_cut_hides_no_row_behind_it(table: Path, left: int) -> None:
+    whole = table.read_bytes()
+    append_checked_rows(table, HEADER, [['b, "c"', "4"]])
+    table.write_bytes(table.read_bytes()[: len(whole) + left])
+    append_checked_rows(table, HEADER, ROWS)
+    append_checked_rows(table, HEADER, [["d", "5"]])
+    assert read_checked_rows(table, HEADER) == ([*ROWS, *ROWS, ["d", "5"]], [])
+
+
+@given(st.lists(st.tuples(st.text(CHARACTERS), st.text(CHARACTERS)), max_size=4))
+@example([("\r", "\0"), ("a\rb", '"\r\n'), ("\x85\u2028", "\x1c\x0b")])
+@example([("", "")])
+def test_any_text_comes_back_from_any_way_of_writing(rows: list[tuple[str, str]]) -> None:
+    expected = [list(row) for row in rows]
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "a.csv")
+        write_checked_rows(path, HEADER, rows)
+        assert read_checked_rows(path, HEADER) == (expected, [])
+        append_checked_rows(path, HEADER, rows)
+        assert read_checked_rows(path, HEADER) == (expected * 2, [])
+        with LogWriter(Path(name, "log.csv"), HEADER) as log:
+            for row in rows:
+                log.append([row])
+        assert list(logged_rows(Path(name, "log.csv"), HEADER)) == expected

@@ -1,14 +1,19 @@
-"""What a run is told to do where its memory is full."""
+"""What a run is told to do where its memory is full, or the system has ended a process of its own."""
 
 import traceback
+from pathlib import Path
 
 from synthaug.config.job import Job
 from synthaug.errors import UserError, underlying
 from synthaug.execution.probe_rule import trains_head_alone
 
+_LOADER = "dataloader.py"  # of PyTorch
+
 
 def with_next_step(error: Exception, job: Job, workers: int) -> Exception:
-    """Return what ended a run; a full memory as an error that names the next step, its tensors released.
+    """Return what ended a run; a full memory or a killed process as an error that names the next step.
+
+    The tensors of a run whose memory is full are released.
 
     Args:
         error: as it was raised.
@@ -16,6 +21,13 @@ def with_next_step(error: Exception, job: Job, workers: int) -> Exception:
         workers: how many runs work at a time.
     """
     cause = underlying(error)
+    if _is_of_lost_reader(cause):
+        readers, reason = job.settings["num_workers"], " ".join(str(cause).split()).rstrip(".")
+        return UserError(
+            f"A process that reads the run's images has ended ({reason}), as the system does where memory runs out. "
+            f"The same command goes on from the last whole epoch; fewer than num_workers={readers} need less, and 0 "
+            "none, with the same result."
+        )
     if isinstance(cause, (UserError, OSError)):
         return cause
     from synthaug.generation.memory import is_out_of_memory, release_memory
@@ -25,6 +37,14 @@ def with_next_step(error: Exception, job: Job, workers: int) -> Exception:
     traceback.clear_frames(error.__traceback__)  # hold tensors, and other runs may share the device
     release_memory()
     return _out_of_memory(cause, job, workers)
+
+
+def _is_of_lost_reader(error: Exception) -> bool:
+    """Whether a process of a data loader was killed: PyTorch says so, or the connection to it ends."""
+    if isinstance(error, RuntimeError):
+        return str(error).startswith("DataLoader worker (pid")
+    is_lost = isinstance(error, (ConnectionError, EOFError, FileNotFoundError)) and not str(error).startswith("Caught ")
+    return is_lost and any(_LOADER in Path(frame.filename).parts for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _out_of_memory(cause: Exception, job: Job, workers: int) -> UserError:

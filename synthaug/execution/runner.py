@@ -24,7 +24,7 @@ from synthaug.data.pixels import PixelStore
 from synthaug.data.samples import RealImages, Sample
 from synthaug.data.splitting import Divided
 from synthaug.environment import hidden
-from synthaug.errors import UserError, explain, is_environmental
+from synthaug.errors import OUTPUT_DIR, UserError, explain, is_environmental
 from synthaug.execution import datasets, feedback_rounds, networks, preflight, record_groups, sweep_time
 from synthaug.execution.factory import make_generator, make_group, make_shifts, open_loggers
 from synthaug.execution.memory_errors import with_next_step
@@ -414,7 +414,7 @@ def record_failure(job: Job, error: Exception, is_first: bool = True) -> None:
         error: that ended it.
         is_first: whether it is told in full; False for further runs that it ended.
     """
-    message = explain(error)
+    message = explain(error, OUTPUT_DIR)
     log.error("%s failed: %s", job.label, message if is_first else "likewise")
     if is_first and not isinstance(error, UserError) and not is_environmental(error):
         log.error("%s", "".join(traceback.format_exception(error)))

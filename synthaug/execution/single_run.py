@@ -12,7 +12,7 @@ from synthaug import signals
 from synthaug.config.command_help import CommandHelp
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
-from synthaug.errors import UserError, explain, is_environmental, underlying
+from synthaug.errors import OUTPUT_DIR, UserError, explain, is_environmental, underlying
 from synthaug.execution.session import Session, no_check
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,11 @@ def run_command(
                 sys.exit(1)
         except UserError as error:
             print(error, file=sys.stderr)
-            sys.exit(2)
+            sys.exit(error.exit_code)
         except OSError as error:  # before the work
             if not is_environmental(error):
                 raise
-            print(explain(error), file=sys.stderr)
+            print(explain(error, OUTPUT_DIR), file=sys.stderr)
             sys.exit(1)
 
 
@@ -66,4 +66,4 @@ def execute(work: Callable[[Job], object], session: Session, job: Job) -> None:
         if not isinstance(cause, (UserError, OSError)):
             log.error("%s", "".join(traceback.format_exception(error)))
         session.failed.append(job.label)
-        log.error("%s", explain(cause))
+        log.error("%s", explain(cause, OUTPUT_DIR))

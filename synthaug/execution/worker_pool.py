@@ -21,7 +21,7 @@ from synthaug import signals
 from synthaug.arms.mixing import Mix
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
-from synthaug.errors import UserError
+from synthaug.errors import ProcessEndedError, UserError
 from synthaug.execution import temporary_files
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_display import SweepDisplay
@@ -96,7 +96,7 @@ def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _
         argument: of it.
 
     Raises:
-        Exception: what the function raises; `UserError` where its process is killed.
+        Exception: what the function raises; `ProcessEndedError` where its process is killed.
     """
     context = multiprocessing.get_context("forkserver")
     results, theirs = context.Pipe(duplex=False)
@@ -107,7 +107,7 @@ def call_in_worker_process(function: Callable[[_Argument], _Result], argument: _
         result: _Result | Exception = results.recv()
     except EOFError:
         process.join(_GRACE)
-        raise UserError(f"The networks cannot be tried: {_exit_reason(process.exitcode)}") from None
+        raise ProcessEndedError(f"The networks cannot be tried: {_exit_reason(process.exitcode)}") from None
     finally:
         process.kill()
         process.join()
@@ -121,7 +121,7 @@ def _start(process: BaseProcess) -> None:
     """Start a process; where the one that it is forked from was killed, multiprocessing starts another one.
 
     Raises:
-        UserError: that one was killed, too.
+        ProcessEndedError: that one was killed, too.
     """
     lost = EOFError, BrokenPipeError, ConnectionError
     with temporary_files.inside(_temporary[0]) if _temporary else contextlib.nullcontext():
@@ -131,7 +131,7 @@ def _start(process: BaseProcess) -> None:
             try:
                 process.start()
             except lost as error:
-                raise UserError(
+                raise ProcessEndedError(
                     "The process that runs are forked from was killed twice, as the system does where memory runs out "
                     "(fewer runs at a time need less: parallel=<n>). The same command resumes."
                 ) from error

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import multiprocessing
 import resource
 import signal
 from functools import partial
@@ -35,6 +36,21 @@ def no_numbers(step: int) -> None:
     Classifier.training_step = training_step  # type: ignore[method-assign]
 
 
+def without_readers(step: int) -> None:
+    """Kill the processes that read images, in a step of training."""
+    from synthaug.models.classifier import Classifier
+
+    whole, calls = Classifier.training_step, iter(range(10**9))
+
+    def training_step(self: Classifier, *arguments: object) -> object:
+        if next(calls) == step:
+            for reader in multiprocessing.active_children():
+                reader.kill()
+        return whole(self, *arguments)  # type: ignore[arg-type]
+
+    Classifier.training_step = training_step  # type: ignore[assignment, method-assign]
+
+
 def largest_file(size: int) -> None:
     """Let files be of so many bytes at most."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as an interpreter does when it starts
@@ -62,3 +78,19 @@ def test_a_file_that_may_not_be_so_large_is_named_and_the_same_command_goes_on(c
     assert not (commands.run_folder("real") / layout.RESULT).exists()
     code, printed = commands.run("mix=real")
     assert code == 0, printed
+
+
+def test_a_killed_reader_of_images_is_told_and_the_same_command_ends_with_the_same_bytes(commands: Commands) -> None:
+    words = ("mix=real", "num_workers=1", "trainer.max_epochs=3")
+    code, printed = commands.run(*words, before=partial(without_readers, 12))  # of five an epoch
+    assert code == 1
+    assert "Traceback" not in printed
+    assert "num_workers=" in printed
+    folder = commands.run_folder("real")
+    assert (folder / layout.LAST).is_file()
+    assert not (folder / layout.RESULT).exists()
+    assert commands.run(*words)[0] == 0
+    resumed = (folder / layout.PREDICTIONS).read_bytes()
+    code, printed = commands.run(*words, "experiment=whole", "num_workers=0")
+    assert code == 0, printed
+    assert (commands.run_folder("real", "whole") / layout.PREDICTIONS).read_bytes() == resumed
