@@ -11,6 +11,7 @@ from synthaug import locks
 from synthaug.errors import UserError
 
 _PREFIX = "synthaug-"
+_TRIED = "tried"
 _LOCK = "in-use.lock"  # held by the command as long as it lives
 _LONGEST = 75  # signs of a folder in which the name of a socket has room, of which systems allow 107
 
@@ -27,6 +28,12 @@ def make_folder() -> Path:
                 if is_free:
                     shutil.rmtree(folder, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    try:
+        (folder / _TRIED).write_bytes(b"x")  # or workers would look for another folder, and tell of it in a traceback
+        (folder / _TRIED).unlink()
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     _held[folder] = contextlib.ExitStack()
     with contextlib.suppress(OSError, UserError):  # without locks nobody removes it but this process
         _held[folder].enter_context(locks.without_waiting(folder / _LOCK))

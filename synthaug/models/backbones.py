@@ -1,6 +1,8 @@
 """Networks by name, from torchvision or timm, with a head for the classes of the dataset."""
 
+import http.client
 import logging
+import socket
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from synthaug.models import heads
 
 TIMM = "timm/"
 _AUXILIARY_HEADS = ("aux1", "aux2", "AuxLogits")
+_PATIENCE = 30.0  # seconds until a server sends the next bytes
 _SAVE_WEIGHTS = "save one with torch.save(network.state_dict(), <path>)"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -109,9 +112,12 @@ def _pretrained(name: str, weights: str) -> nn.Module:
             f"model.weights={weights} is neither a file nor weights of {name}: "
             f"use DEFAULT, {', '.join(choices)}, null (from scratch) or the path of a file."
         )
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_PATIENCE)  # torch.hub sets none
     try:
         network: nn.Module = torchvision.models.get_model(name, weights=weights)
-    except (OSError, RuntimeError) as error:  # URLError is an OSError; a broken download is a RuntimeError
+    # URLError is an OSError; a broken download is a RuntimeError
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
         cache = Path(torch.hub.get_dir()) / "checkpoints"
         url = torchvision.models.get_weight(_enum_name(name, weights)).url
         raise UserError(
@@ -119,6 +125,8 @@ def _pretrained(name: str, weights: str) -> nn.Module:
             f"network and put it into {cache}, give the file as model.weights=<path>, or train from scratch "
             f"with model.weights=null."
         ) from error
+    finally:
+        socket.setdefaulttimeout(before)
     return network
 
 

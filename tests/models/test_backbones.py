@@ -2,6 +2,7 @@
 
 import builtins
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from synthaug.errors import UserError
 from synthaug.models import backbones
 from synthaug.models.backbones import IMAGENET_MEAN, IMAGENET_STD, build_backbone, trained_on
+from tests.factories.servers import serve
 from tests.factories.weights import in_the_cache
 
 pytestmark = pytest.mark.filterwarnings(
@@ -277,3 +279,25 @@ def test_a_file_that_holds_no_weights_of_the_network_is_named(name: str, tmp_pat
         build_backbone(name, str(text), 2)
     with pytest.raises(UserError, match=f"^model.weights={foreign} holds no state dict of this network: .*Missing key"):
         build_backbone(name, str(foreign), 2)
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_server_that_hangs_or_breaks_off_ends_in_a_sentence(
+    answers: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real download by PyTorch: it is given half of the file, or waits for its first byte."""
+    (tmp_path / "resnet18-00000000.pth").write_bytes(b"x" * 1000)
+    monkeypatch.setattr("synthaug.models.backbones._PATIENCE", 0.2)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    with serve(tmp_path) as server, socket.create_server(("127.0.0.1", 0)) as silent:
+        server.breaks["resnet18-00000000.pth"] = 1
+        address = server.address if answers else f"http://127.0.0.1:{silent.getsockname()[1]}"
+
+        def fetch(*_: object, **__: object) -> object:
+            return torch.hub.load_state_dict_from_url(f"{address}/resnet18-00000000.pth", check_hash=True)
+
+        monkeypatch.setattr("torchvision.models.get_model", fetch)
+        with pytest.raises(UserError, match=r"could not be fetched.*model\.weights=<path>"):
+            build_backbone("resnet18", "DEFAULT", 2)
+    assert socket.getdefaulttimeout() is None
+    assert not list((tmp_path / "hub").rglob("*.pth")), "half of a file would be taken for all of it"

@@ -27,6 +27,7 @@ from synthaug.messages import join_words, plural, suggest
 log = logging.getLogger(__name__)
 
 _NODE = "dataset.prepare"
+_NETWORK = {"aiohttp", "httpcore", "httpx", "requests", "urllib3"}
 
 
 def write_huggingface(
@@ -219,11 +220,6 @@ def _explain(error: Exception, id: str, config: str | None, split: str, node: st
         return f"{node}.{split}: {text[0].lower()}{text[1:]}"
     if "BuilderConfig" in text or "Config name is missing" in text:
         return f"{node}.config={config}: {text}"
-    if isinstance(error, ConnectionError):
-        return (
-            f"{id} cannot be loaded: {text}. Check the connection (and that HF_HUB_OFFLINE is not set); without one, "
-            f"give a folder with {node}.id=<folder>."
-        )
     if "scripts are no longer supported" in text:
         return (
             f"{id} is made by a program, which the package datasets no longer runs; most have a converted copy: "
@@ -231,7 +227,23 @@ def _explain(error: Exception, id: str, config: str | None, split: str, node: st
         )
     if type(error).__name__ == "DatasetNotFoundError":
         return _not_on_hub(id, node)
+    if _is_of_network(error):
+        return (
+            f"{id} cannot be loaded: {text or type(error).__name__}. Check the connection (and that HF_HUB_OFFLINE is "
+            "not set), then run the same command again, which keeps complete files; without one, give a folder with "
+            f"{node}.id=<folder>."
+        )
     return f"{node}.id={id}: cannot be read ({text or type(error).__name__})"
+
+
+def _is_of_network(error: BaseException | None) -> bool:
+    """Whether a network led to an error, by whichever library the hub's client works."""
+    while error is not None:
+        library = type(error).__module__.partition(".")[0]
+        if isinstance(error, (ConnectionError, TimeoutError)) or library in _NETWORK:
+            return True
+        error = error.__cause__
+    return False
 
 
 def _gated(id: str) -> str:

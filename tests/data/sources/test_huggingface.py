@@ -310,3 +310,18 @@ def test_what_load_dataset_says_no_to(
 ) -> None:
     answer_with(monkeypatch, SimpleNamespace(sha=COMMIT, card_data=None), error)
     assert problem in refusal(root, "owner/pets")
+
+
+def test_a_network_lost_in_the_middle_of_a_download_is_no_fault_of_the_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `datasets` passes it on: wrapped in an error of its own."""
+
+    def lose(*_: object, **__: object) -> None:
+        raise RuntimeError("An error occurred while generating the dataset") from TimeoutError("the read timed out")
+
+    monkeypatch.setattr(datasets, "load_dataset", lose)
+    monkeypatch.setattr("synthaug.data.sources.huggingface._hub_facts", lambda *_: {})
+    with pytest.raises(UserError, match="same command again"):
+        write_huggingface(tmp_path / "written", "owner/name")
+    assert not (tmp_path / "written").exists()
