@@ -138,7 +138,7 @@ def test_every_disagreement_of_manifest_and_files_is_named(synthetic: SyntheticS
     missing, bytes_changed, cut, wrong_hash, unknown, seed, extra = problems
     assert "missing" in missing
     assert "hash" in bytes_changed
-    assert "no whole image" in cut
+    assert "not a whole image" in cut
     assert f"its row {'f' * 12}" in wrong_hash
     assert "'owl'" in unknown
     assert "its seed 5" in seed
