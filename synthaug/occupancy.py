@@ -82,7 +82,7 @@ def holder(folder: Path) -> Holder | None:
     Args:
         folder: of the run.
     """
-    recorded = _read(folder / HOLDER)
+    recorded = _read(folder / HOLDER, has_age=True)
     if recorded is None:
         return None
     lives = _is_alive(recorded.process) and _is_locked(folder) if recorded.is_local else recorded.silence < DEAD_AFTER
@@ -128,10 +128,11 @@ def _touched(path: Path) -> int | None:
         return None
 
 
-def _read(path: Path) -> Holder | None:
+def _read(path: Path, has_age: bool = False) -> Holder | None:
     try:
         content, touched = read_json(path), path.stat().st_mtime
-        silence = _now(path.parent) - touched
+        # A process that is killed here leaves a file of the clock: only where the age is asked for.
+        silence = _now(path.parent) - touched if has_age else 0.0
         return Holder(str(content["host"]), int(content["process"]), float(content["since"]), silence)
     except (UserError, OSError, LookupError, TypeError, ValueError):
         return None
