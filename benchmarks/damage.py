@@ -63,7 +63,7 @@ class Damage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.halves = Commands(folder / "half")
+        self.halves = Commands(folder / "half", {"SYNTHAUG_TARGETS": "tests"})
         self._expect(self.halves, "-m", "mix=55", "seed=0")
         self.finished = self.halves.copy_to(self.folder / "finished")
         self._expect(self.finished, *_WORDS)

@@ -364,11 +364,14 @@ class Bench:
         text = shlex.join(line)
         script = f"{end}; {text}" if end.startswith("ulimit") else f"{text} {end}; exit ${{PIPESTATUS[0]}}"
         with (lab.folder / "log").open("w", encoding="utf-8") as log:
-            outcome = subprocess.run(
-                ["bash", "-c", script],
-                cwd=lab.folder, env=environment, stdout=log, stderr=log, timeout=LONGEST, check=False,
-            )  # fmt: skip
-        return outcome.returncode, (lab.folder / "log").read_text(encoding="utf-8", errors="replace")
+            try:
+                code = subprocess.run(
+                    ["bash", "-c", script],
+                    cwd=lab.folder, env=environment, stdout=log, stderr=log, timeout=LONGEST, check=False,
+                ).returncode  # fmt: skip
+            except subprocess.TimeoutExpired:
+                code = 124
+        return code, (lab.folder / "log").read_text(encoding="utf-8", errors="replace")
 
     def _lost(self, lab: Commands, command: str, words: Sequence[str]) -> str:
         """Return what the command lacks once the fault is mended; empty: nothing."""
