@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
 from synthaug.execution import cluster_sweep, clusters, datasets, frozen_runs, runner
+from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.session import Session
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     if cluster is not None:
         cluster_sweep.run_in_cluster(session, jobs, cluster, runner.record_failure, handlers, prepare_report)
     else:
-        worker_pool.run_in_workers(session, combinations, workers, runner.record_failure, handlers, prepare_report)
+        concurrency = Concurrency(workers, session.last_workers)
+        worker_pool.run_in_workers(session, combinations, concurrency, runner.record_failure, handlers, prepare_report)
     return []
 
 

@@ -99,7 +99,30 @@ def starts_workers(jobs: Sequence[Job], may_be_parallel: bool) -> bool:
     return bool(requested != AUTO or processor.available_cores() >= 2 * settings["threads"])
 
 
-def choose(jobs: Sequence[Job], loads: Sequence[Load], machine: Machine) -> tuple[int, str]:
+@dataclass(frozen=True)
+class Concurrency:
+    """How many runs work at a time.
+
+    Attributes:
+        runs: as long as others wait.
+        last: most of the last ones, which share cores: five runs on two cores are two and then three, instead of two,
+            two, and one that leaves a core idle. Not of those on GPUs, or where the user has set the number.
+    """
+
+    runs: int
+    last: int
+
+    def allowed(self, running: int, waiting: int) -> int:
+        """Return how many runs may work now.
+
+        Args:
+            running: runs that work.
+            waiting: runs that are still to begin.
+        """
+        return max(self.runs, self.last if running + waiting <= self.last else 0)
+
+
+def choose(jobs: Sequence[Job], loads: Sequence[Load], machine: Machine) -> tuple[Concurrency, str]:
     """Return how many runs work at a time, and what to tell of it.
 
     Args:
@@ -119,10 +142,12 @@ def choose(jobs: Sequence[Job], loads: Sequence[Load], machine: Machine) -> tupl
         for needed, free, count, name in memories
         if free is not None and needed
     ]
-    fitting, reason = min(limits, default=(wanted, ""))
+    fitting, reason = min(limits, default=(len(jobs), ""))
     workers = max(1, min(wanted, fitting))
+    shares_cores = requested == AUTO and not machine.devices and workers > 1
+    last = max(workers, min(2 * workers - 1, fitting)) if shares_cores else workers
     text = f"{workers} instead of {plural(wanted, 'run')} at a time: each needs about {reason}."
-    return workers, "" if workers == wanted else text
+    return Concurrency(workers, last), "" if workers == wanted else text
 
 
 def hint(settings: Mapping[str, Any], machine: Machine) -> str:

@@ -108,7 +108,8 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
         if pending[0].settings["parallel"] != parallelism.AUTO and machine.devices:  # several runs on one
             free = worker_pool.call_in_worker_process(parallelism.free_device_memory, machine.devices)
             machine = Machine.current(machine.devices, free)
-        session.workers, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
+        concurrency, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
+        session.workers, session.last_workers = concurrency.runs, concurrency.last
     elif pending and not session.is_sweep:
         text = parallelism.hint(pending[0].settings, machine)
     if text:

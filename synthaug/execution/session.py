@@ -76,6 +76,7 @@ class Session:
         is_local: whether they run on this machine, started by this process.
         may_be_parallel: whether they may run beside each other, as `launch` does it.
         workers: how many processes run them, as `check` has chosen it; 0: this one does.
+        last_workers: most processes of the last runs, which share cores.
         devices: how many GPUs these processes share out among them.
         scans: dataset → its images in their splits, why it cannot be used, or None where it is yet to be written.
         announced: what was told once: datasets of which the power was announced, prompts.
@@ -101,7 +102,7 @@ class Session:
         self._refusal: UserError | None = None
         self.jobs: dict[Combination, Job] = {}
         self.is_sweep = self.is_expanded = self.is_local = self.may_be_parallel = False
-        self.workers = self.devices = 0
+        self.workers = self.last_workers = self.devices = 0
         self.scans: dict[DatasetKey, Divided | UserError | None] = {}
         self.announced: set[str] = set()
         self.unwritable: dict[str, UserError] = {}

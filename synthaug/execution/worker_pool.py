@@ -23,6 +23,7 @@ from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
 from synthaug.errors import ProcessEndedError, UserError
 from synthaug.execution import temporary_files
+from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_display import SweepDisplay
 from synthaug.execution.worker import (
@@ -140,7 +141,7 @@ def _start(process: BaseProcess) -> None:
 def run_in_workers(
     session: Session,
     combinations: Sequence[Combination],
-    workers: int,
+    concurrency: Concurrency,
     record_failure: RecordFailure,
     handlers: Mapping[Path, list[logging.Handler]],
     meanwhile: Callable[[threading.Event], None] = lambda all_ended: None,
@@ -152,14 +153,14 @@ def run_in_workers(
     Args:
         session: of the command.
         combinations: overrides of the runs, in their order.
-        workers: how many run at a time.
+        concurrency: how many run at a time.
         record_failure: writes down that a run has failed.
         handlers: study → where its log goes.
         meanwhile: what this process does once the first runs have begun, in a thread; the event is set at their end.
     """
     pending = [session.jobs[combination] for combination in combinations]
-    display = SweepDisplay(list(session.jobs.values()), pending, workers)
-    sweep = _Sweep(session, pending, workers, display, record_failure, handlers)
+    display = SweepDisplay(list(session.jobs.values()), pending, concurrency.runs)
+    sweep = _Sweep(session, pending, concurrency, display, record_failure, handlers)
     all_ended = threading.Event()
     thread = threading.Thread(target=meanwhile, args=(all_ended,), daemon=True)
     try:
@@ -224,7 +225,7 @@ class _Sweep:
         self,
         session: Session,
         pending: list[Job],
-        workers: int,
+        concurrency: Concurrency,
         display: SweepDisplay,
         record_failure: RecordFailure,
         handlers: Mapping[Path, list[logging.Handler]],
@@ -233,7 +234,7 @@ class _Sweep:
         self.pending = pending
         self.combinations = {job.folder: combination for combination, job in session.jobs.items()}
         self.killed: set[Path] = set()  # folders of runs that are tried again
-        self.most = workers
+        self.concurrency = concurrency
         self.display = display
         self.record_failure = record_failure
         self.handlers = handlers
@@ -288,15 +289,16 @@ class _Sweep:
         return bool(self.pending)
 
     def _idle_worker(self) -> _Worker | None:
-        if sum(worker.job is not None for worker in self.workers) >= self.most:  # fewer since one was killed
+        idle = [worker for worker in self.workers if worker.job is None]
+        running = len(self.workers) - len(idle)
+        if running >= self.concurrency.allowed(running, len(self.pending)):
             return None
-        idle = next((worker for worker in self.workers if worker.job is None), None)
-        return idle or (self._start() if len(self.workers) < self.most else None)
+        return idle[0] if idle else self._start()
 
     def _start(self) -> _Worker:
         channel, theirs = self._context.Pipe()
         output, printed = self._context.Pipe(duplex=False)
-        number = min(set(range(self.most + 1)) - {worker.number for worker in self.workers})
+        number = min(set(range(len(self.workers) + 1)) - {worker.number for worker in self.workers})
         context = self._process_context.on_device(number, self.session.devices)
         arguments = (theirs, printed, self.session, context)
         process = self._context.Process(target=work, args=arguments)  # no daemon: it may have workers that read images
@@ -380,16 +382,17 @@ class _Sweep:
         It resumes from its last epoch.
         """
         self.killed.add(job.folder)
-        self.most = max(1, self.most - 1)
+        fewer = max(1, self.concurrency.runs - 1)
+        self.concurrency = Concurrency(fewer, fewer)
         self.pending.append(job)
         self.display.withdraw(job)
-        self.display.workers = self.most
+        self.display.workers = fewer
         with self.display.above():
             log.warning(
                 "%s: its process was killed, as the system does where memory runs out; it is tried once more at the "
                 "end, and from here on with %s at a time",
                 job.label,
-                plural(self.most, "run"),
+                plural(fewer, "run"),
             )
 
     def _print_output(self, worker: _Worker) -> None:

@@ -13,6 +13,7 @@ from synthaug.config.job import Job
 from synthaug.errors import UserError
 from synthaug.execution import processor
 from synthaug.execution.parallelism import (
+    Concurrency,
     Load,
     Machine,
     choose,
@@ -71,8 +72,8 @@ def sweep_of(number: int, *arguments: str) -> list[Job]:
 def test_as_many_runs_as_the_machine_and_the_user_allow(
     runs: int, arguments: list[str], machine: Machine, workers: int, says: str
 ) -> None:
-    number, text = choose(sweep_of(runs, *arguments), [SMALL], machine)
-    assert number == workers
+    concurrency, text = choose(sweep_of(runs, *arguments), [SMALL], machine)
+    assert concurrency.runs == workers
     assert text.startswith(says) if says else text == ""
 
 
@@ -134,10 +135,41 @@ def test_there_is_always_a_worker_and_never_one_too_many(
     if not JOBS:
         JOBS.extend(sweep_of(6))
     load = Load(weights)
-    workers, text = choose(JOBS[:runs], [load, SMALL], Machine(cores, memory, devices))
+    concurrency, text = choose(JOBS[:runs], [load, SMALL], Machine(cores, memory, devices))
+    workers, last = concurrency.runs, concurrency.last
+    assert workers <= last < max(2 * workers, 2)
+    assert last == workers or not devices
+    assert last == 1 or memory is None or last * max(load.memory, SMALL.memory) <= memory
     assert 1 <= workers <= min(runs, devices or cores)
     assert workers == 1 or memory is None or workers * max(load.memory, SMALL.memory) <= memory
     assert bool(text) == (workers < min(runs, devices or cores))
+
+
+def test_the_last_runs_share_cores_unless_the_number_was_set() -> None:
+    assert choose(sweep_of(5), [SMALL], Machine(2, None))[0] == Concurrency(2, 3)
+    assert choose(sweep_of(5), [SMALL], Machine(2, int(2 * SMALL.memory)))[0] == Concurrency(2, 2)
+    assert choose(sweep_of(5, "parallel=2"), [SMALL], Machine(2, None))[0] == Concurrency(2, 2)
+    assert choose(sweep_of(5), [SMALL], Machine(2, None, devices=2))[0] == Concurrency(2, 2)
+
+
+@given(workers=st.integers(1, 16), runs=st.integers(1, 60), sharing=st.booleans())
+def test_cores_idle_only_where_runs_are_fewer(workers: int, runs: int, sharing: bool) -> None:
+    concurrency = Concurrency(workers, 2 * workers - 1 if sharing else workers)
+    work, seconds = runs, 0.0
+    running: list[float] = []
+    while work or running:
+        while work and len(running) < concurrency.allowed(len(running), work):
+            work -= 1
+            running.append(1.0)
+        assert len(running) <= concurrency.last
+        speed = min(1.0, workers / len(running))
+        step = min(running) / speed
+        running = [left - step * speed for left in running if left - step * speed > 1e-9]
+        seconds += step
+    rounds = -(-runs // workers)
+    assert seconds <= rounds + 1e-6
+    if sharing and runs >= workers:
+        assert seconds == pytest.approx(runs / workers)
 
 
 def test_a_single_run_of_large_images_is_told_of_more_threads() -> None:

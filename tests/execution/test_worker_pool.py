@@ -21,6 +21,7 @@ from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
 from synthaug.errors import UserError
 from synthaug.execution import worker_pool
+from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_time import makespan
 from synthaug.execution.worker import ProcessContext
@@ -44,8 +45,10 @@ def fake_run(session: Session, job: Job) -> None:
     """What a run does depends on its seed."""
     log = logging.getLogger("synthaug.fake")
     assert multiprocessing.get_start_method(allow_none=True) is None, "a data loader would import torch anew"
-    if job.key.seed >= 20:
+    if 20 <= job.key.seed < 30:
         _make_images(job)
+    if job.key.seed >= 30:
+        _meet_two_others(job)
     progress_bar.report(Step("begins", 0, 1, has_images=True))
     if job.key.seed == 1:
         session.failed.append(job.label)
@@ -73,6 +76,15 @@ def _make_images(job: Job) -> None:
     time.sleep(0.4)  # as long as it takes to start further processes
     (folder / "making").rmdir()
     (folder / "complete").touch()
+
+
+def _meet_two_others(job: Job) -> None:
+    """Wait until three such runs work at the same time."""
+    folder, end = Path(job.settings["output_dir"]), time.monotonic() + 30
+    (folder / f"{job.label} works").touch()
+    while len(list(folder.glob("* works"))) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def _is_last_attempt(job: Job) -> bool:
@@ -121,6 +133,7 @@ def run(
     seeds: str,
     workers: int = 2,
     mix: str = "real",
+    last: int = 0,
 ) -> tuple[Session, list[tuple[str, str]]]:
     """Carry out fake runs; the session, and the failures that were recorded."""
     monkeypatch.setenv(COMMAND, str(os.getpid()))
@@ -135,7 +148,7 @@ def run(
     def record(job: Job, error: Exception) -> None:
         recorded.append((job.label, str(error)))
 
-    worker_pool.run_in_workers(session, combinations, workers, record, {jobs[0].study: [handler]})
+    worker_pool.run_in_workers(session, combinations, Concurrency(workers, last), record, {jobs[0].study: [handler]})
     return session, recorded
 
 
@@ -162,6 +175,13 @@ def test_runs_that_fail_or_are_killed_do_not_keep_the_others_from_running(
     }  # fmt: skip
     assert handler.messages.count("what every run warns of") == 1
     assert capfd.readouterr().err.count("prints") == 5
+
+
+def test_the_last_runs_work_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any) -> None:
+    session, recorded = run(tmp_path, monkeypatch, handler, "0,30,31,32", last=3)
+    assert not recorded
+    assert not session.failed
+    assert len(list(tmp_path.glob("* works"))) == 3
 
 
 def test_images_that_a_killed_process_was_making_are_resumed_by_one_other(
