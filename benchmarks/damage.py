@@ -117,9 +117,10 @@ class Damage:
             return "wrong table"
         if command in ("train", "generate"):
             present = images(lab)
-            if command == "generate":  # which keeps what is there: `verify`, `check` and training look into files
-                root = lab.folder / "outputs" / "synthetic"
-                present.pop(str(damaged.relative_to(root)) if damaged.is_relative_to(root) else "", None)
+            # Neither reads an image that it has: its pixels are stored by the hash of what was listed. Whatever decodes
+            # the file (a store that lacks it, `verify`, `export`) compares its hash and says so.
+            root = lab.folder / "outputs" / "synthetic"
+            present.pop(str(damaged.relative_to(root)) if damaged.is_relative_to(root) else "", None)
             if any(present.get(name, digest) != digest for name, digest in right_images.items()):
                 return "wrong image"
         if command == "predict" and (lab.folder / "new.csv").read_bytes() != self._new_predictions():
