@@ -27,15 +27,13 @@ def writing(folder: Path, shard: Shard) -> Iterator[None]:
     """
     with contextlib.ExitStack() as held:
         if shard.is_whole:
-            held.enter_context(_exclusive(_file(folder, shard), f"generates into {folder}"))
+            held.enter_context(_exclusive(_file(folder, shard)))
             for file in sorted(folder.glob(_OF_SHARD)):
-                name = file.name.removeprefix(".shard-").removesuffix(".lock").replace("-", " ")
-                _wait(file, f"generates shard {name} of {folder}")
+                _wait(file)
         else:
             # Not held, or shards would wait for each other. Two images of one number are the same.
-            _wait(_file(folder, Shard()), f"generates into {folder}")
-            text = f"generates shard {shard.number} of {shard.count} of {folder}"
-            held.enter_context(_exclusive(_file(folder, shard), text))
+            _wait(_file(folder, Shard()))
+            held.enter_context(_exclusive(_file(folder, shard)))
         held.enter_context(occupancy.held(folder, _holder(_file(folder, shard))))
         yield
 
@@ -48,7 +46,7 @@ def trying(folder: Path, shard: Shard) -> Iterator[bool]:
         folder: of the set.
         shard: one of several.
     """
-    _wait(_file(folder, Shard()), f"generates into {folder}")
+    _wait(_file(folder, Shard()))
     file = _file(folder, shard)
     with locks.without_waiting(file) as is_free, contextlib.ExitStack() as held:
         is_mine = is_free and occupancy.living_elsewhere(folder, name=_holder(file), is_told=True) is None
@@ -64,27 +62,28 @@ def wait_for(folder: Path, shard: Shard) -> None:
         folder: of the set.
         shard: one of several.
     """
-    _wait(_file(folder, shard), f"generates shard {shard.number} of {shard.count} of {folder}")
+    _wait(_file(folder, shard))
 
 
-def _wait(file: Path, task: str) -> None:
-    with _exclusive(file, task):
+def _wait(file: Path) -> None:
+    with _exclusive(file):
         pass
 
 
 @contextlib.contextmanager
-def _exclusive(file: Path, task: str) -> Iterator[None]:
-    """Do something that one process of all machines may do at a time.
-
-    Args:
-        file: of the lock.
-        task: of the process that holds it.
-    """
-    with locks.exclusive(file, task):
+def _exclusive(file: Path) -> Iterator[None]:
+    """Hold a lock of a set that one process of all machines may hold at a time."""
+    with locks.exclusive(file, _task(file)):
         is_told = False
         while occupancy.living_elsewhere(file.parent, name=_holder(file), is_told=is_told):
             is_told = True
         yield
+
+
+def _task(lock: Path) -> str:
+    """Return what the process that holds a lock does."""
+    shard = lock.name.removesuffix(".lock").removeprefix(".shard-").replace("-", " ")
+    return f"generates shard {shard} of {lock.parent}" if shard else f"generates into {lock.parent}"
 
 
 def _holder(lock: Path) -> str:
