@@ -22,6 +22,7 @@ from synthaug.models import frozen_weights, heads, kernel_trimming, loss, memory
 from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
 from synthaug.models.class_metrics import class_metrics
+from synthaug.models.evaluation_mode import evaluating
 from synthaug.models.finite_losses import FiniteLosses
 from synthaug.models.freezing import Freezing
 from synthaug.models.kernel_trimming import TrimmedKernel
@@ -224,18 +225,13 @@ class Classifier(LightningModule):
         Raises:
             UserError: it cannot take images of this size.
         """
-        modes = {module: module.training for module in self.modules()}
         images = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
-        self.eval()
         try:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
+            with evaluating(self):
                 shape = tuple(self(images.to(self.device)).shape)
         except Exception as error:  # of whatever kind the network's own checks raise
             reason = " ".join(str(error).split())
             raise UserError(self._image_size_error(image_size, f"{type(error).__name__}: {reason:.200}")) from error
-        finally:
-            for module, training in modes.items():
-                module.training = training
         if shape != (2, len(self.classes)):
             raise UserError(self._image_size_error(image_size, f"its output for two images has the shape {shape}"))
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from synthaug.models.evaluation_mode import evaluating
+
 
 @dataclass(frozen=True)
 class TrimmedKernel:
@@ -66,17 +68,12 @@ def _input_sizes(network: nn.Module, image_size: int) -> dict[str, tuple[nn.Conv
         if type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str):
             seen[name] = module, set()
             hooks.append(module.register_forward_pre_hook(functools.partial(_note_size, seen[name][1])))
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            device = next(network.parameters()).device
-            network(torch.zeros(1, 3, image_size, image_size, device=device))
+        with evaluating(network):
+            network(torch.zeros(1, 3, image_size, image_size, device=next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes.items():
-            module.training = training
     return {name: (module, sizes) for name, (module, sizes) in seen.items() if sizes}
 
 

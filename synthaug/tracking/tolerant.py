@@ -1,4 +1,4 @@
-"""W&B beside a run, which it never fails: offline where its server does not answer, and left where it fails."""
+"""Logging to W&B that never fails a run: offline where its server does not answer, skipped after an error."""
 
 import contextlib
 import logging
@@ -19,8 +19,8 @@ def open_logger(make: Callable[..., Logger], arguments: Mapping[str, Any], label
     """Open a logger; W&B's is opened offline where its server does not answer, and never fails the run.
 
     Args:
-        make: makes it.
-        arguments: that it is made with.
+        make: creates it.
+        arguments: of `make`.
         label: of the run.
     """
     logger = make(**arguments)
@@ -55,7 +55,7 @@ def _tolerant(method: Callable[..., Any], label: str) -> Callable[..., Any]:
 
 
 def finish(loggers: Sequence[Logger], failed: bool) -> None:
-    """Finish the runs of W&B; where its server does not take what is left of one, that is noted.
+    """Finish the runs of W&B; mark those whose upload is not complete.
 
     Args:
         loggers: open ones.
@@ -69,7 +69,9 @@ def finish(loggers: Sequence[Logger], failed: bool) -> None:
         signals.leave_if_stopped(error)
         for run in [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]:
             log.warning(
-                "%s: W&B has not got all of this run (%s); it is on the disk", run.name, connection.one_line(error)
+                "%s: the upload to W&B is not complete (%s); all of the run is on this disk",
+                run.name,
+                connection.one_line(error),
             )
             connection.mark_unsent(run)
         if not isinstance(error, TimeoutError):  # the next run needs another service
