@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 
@@ -16,7 +16,7 @@ _LOGGING = ("log_metrics", "log_hyperparams", "log_graph", "after_save_checkpoin
 
 
 def open_logger(make: Callable[..., Logger], arguments: Mapping[str, Any], label: str) -> Logger:
-    """Open a logger; W&B's is opened offline where its server does not answer, and never fails the run.
+    """Open a logger; W&B's is opened offline where its server or its service fails, and never fails the run.
 
     Args:
         make: creates it.
@@ -26,16 +26,34 @@ def open_logger(make: Callable[..., Logger], arguments: Mapping[str, Any], label
     logger = make(**arguments)
     if not isinstance(logger, WandbLogger):
         return logger
-    if arguments.get("mode") == "online":
-        try:
-            _ = logger.experiment
-        except Exception as error:  # of W&B, of its service, of the network
-            signals.leave_if_stopped(error)
-            log.warning("%s: W&B goes offline for this run (%s)", label, connection.one_line(error))
-            logger = make(**{**arguments, "mode": "offline"})
+    logger = _begun(logger, make, arguments, label)
     for name in _LOGGING:
         setattr(logger, name, _tolerant(getattr(logger, name), label))
     return logger
+
+
+def _begun(logger: WandbLogger, make: Callable[..., Logger], arguments: Mapping[str, Any], label: str) -> WandbLogger:
+    """Begin the run in W&B, or offline with another service where that fails, or else not at all."""
+    for mode, consequence in (("offline", "goes offline for this run"), ("disabled", "has nothing of this run")):
+        try:
+            _ = logger.experiment
+            return logger
+        except Exception as error:  # of W&B, of its service, of the network
+            signals.leave_if_stopped(error)
+            log.warning("%s: W&B %s (%s)", label, consequence, connection.one_line(error))
+            _end_service()
+            logger = cast(WandbLogger, make(**{**arguments, "mode": mode}))
+    return logger
+
+
+def _end_service() -> None:
+    """Forget W&B's service process, which may be dead, and its run, or the next run would be logged to both."""
+    import wandb
+    from wandb.sdk.lib import module
+
+    with contextlib.suppress(Exception, SystemExit):  # with the exit code of the service
+        wandb.teardown()
+    cast(Any, module).unset_globals()
 
 
 def _tolerant(method: Callable[..., Any], label: str) -> Callable[..., Any]:
@@ -69,11 +87,11 @@ def finish(loggers: Sequence[Logger], failed: bool) -> None:
         signals.leave_if_stopped(error)
         for run in [logger.experiment for logger in loggers if isinstance(logger, WandbLogger)]:
             log.warning(
-                "%s: the upload to W&B is not complete (%s); all of the run is on this disk",
+                "%s: %s is not complete (%s); all of the run is on this disk",
                 run.name,
+                "what W&B recorded" if run.offline else "the upload to W&B",
                 connection.one_line(error),
             )
             connection.mark_unsent(run)
         if not isinstance(error, TimeoutError):  # the next run needs another service
-            with contextlib.suppress(Exception):
-                wandb.teardown()
+            _end_service()

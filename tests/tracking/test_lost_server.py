@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import wandb
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 
 from synthaug.runs import layout
@@ -18,16 +19,19 @@ from tests.factories.wandb_server import serve_wandb
 
 
 class Server(WandbLogger):
-    """W&B's logger with a server that is lost, and no service."""
+    """W&B's logger with a server that is lost, and no service; or with one that was killed so many times."""
 
-    def __init__(self, mode: str = "online", logs: bool = False, **_: Any) -> None:
+    def __init__(self, mode: str = "online", logs: bool = False, kills: list[int] | None = None, **_: Any) -> None:
         super().__init__(project="p")
-        self.mode, self.logs, self.steps = mode, logs, list[int]()
+        self.mode, self.logs, self.kills, self.steps = mode, logs, kills or [], list[int]()
 
     @property
     def experiment(self) -> Any:
         if self.mode == "online":
             raise ConnectionError("the server is gone")
+        if self.mode == "offline" and self.kills:
+            wandb.run = SimpleNamespace(id=f"dead {self.kills.pop()}")  # type: ignore[assignment]
+            raise ConnectionResetError("Connection lost")
         return SimpleNamespace(id="a")
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
@@ -41,6 +45,34 @@ def test_a_run_that_cannot_begin_online_is_offline(caplog: pytest.LogCaptureFixt
     assert isinstance(logger, Server)
     assert logger.mode == "offline"
     assert "the server is gone" in caplog.text
+
+
+@pytest.mark.parametrize(("kills", "mode"), [(1, "offline"), (2, "disabled")])
+def test_a_run_whose_service_is_killed_while_it_begins_has_another_one_or_none(kills: int, mode: str) -> None:
+    logger = tolerant.open_logger(Server, {"mode": "offline", "kills": list(range(kills))}, "real-seed0")
+    assert isinstance(logger, Server)
+    assert logger.mode == mode
+    assert logger.experiment.id == "a"
+    assert wandb.run is None, "the next run would be logged to this one"
+
+
+@pytest.mark.parametrize("code", [None, 247])  # of the service, with which W&B would end the process
+def test_a_run_whose_service_is_killed_before_it_ends_leaves_nothing_for_the_next(
+    code: int | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lost(**_: object) -> None:
+        raise SystemExit(code) if code else ConnectionResetError("Connection lost")
+
+    def finish(**_: object) -> None:
+        raise ConnectionResetError("Connection lost")
+
+    monkeypatch.setattr("wandb.finish", finish)
+    monkeypatch.setattr("wandb.teardown", lost)
+    monkeypatch.setattr("wandb.run", SimpleNamespace(id="dead"))
+    run: Any = SimpleNamespace(id="a", name="real-seed0", offline=True)
+    tolerant.finish([WandbLogger(project="p", experiment=run)], failed=False)
+    assert wandb.run is None
+    assert "real-seed0" in caplog.text
 
 
 def test_a_logger_that_fails_is_told_of_once_and_left(caplog: pytest.LogCaptureFixture) -> None:
