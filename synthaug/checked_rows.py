@@ -6,10 +6,12 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from synthaug.files import open_regular, write_csv, write_rows
 
 CHECK = "check"  # the last column
+_LONGEST_LINE = 2**16  # bytes; a table that ends in a longer one is written anew where rows are appended
 
 
 def write_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -39,21 +41,40 @@ def append_checked_rows(path: Path, header: Sequence[str], rows: Iterable[Sequen
     try:
         with open_regular(path) as content:
             is_table = content.readline() == first
+            is_whole = is_table and _ends_whole(content, header)
     except FileNotFoundError:
         is_table = False
     if not is_table:
         write_checked_rows(path, header, rows)
-        return
-    text = io.StringIO()
-    write_csv(text, ([*row, check_of(map(str, row))] for row in rows))
-    with path.open("r+b") as stream:
-        stream.seek(-1, os.SEEK_END)
-        if is_whole := stream.read(1) == b"\n":
+    elif not is_whole:
+        write_checked_rows(path, header, [*read_checked_rows(path, header)[0], *rows])
+    else:
+        text = io.StringIO()
+        write_csv(text, ([*row, check_of(map(str, row))] for row in rows))
+        with path.open("ab") as stream:
             stream.write(text.getvalue().encode())
             stream.flush()
             os.fsync(stream.fileno())
-    if not is_whole:
-        write_checked_rows(path, header, [*read_checked_rows(path, header)[0], *rows])
+
+
+def _ends_whole(content: BinaryIO, header: Sequence[str]) -> bool:
+    """Whether the last line of a table is a whole row, or its header: a row that was cut may end in a line feed too.
+
+    Args:
+        content: of the table.
+        header: names of the columns, without that of the check.
+    """
+    start = max(0, content.seek(0, os.SEEK_END) - _LONGEST_LINE)
+    content.seek(start)
+    *lines, rest = content.read().decode("utf-8", "replace").split("\n")
+    if rest or not lines:
+        return False
+    cells = next(csv.reader(lines[-1:]), [])
+    return cells == [*header, CHECK] or _is_whole(cells, header)
+
+
+def _is_whole(cells: Sequence[str], header: Sequence[str]) -> bool:
+    return len(cells) == len(header) + 1 and cells[-1] == check_of(cells[:-1])
 
 
 def read_checked_rows(path: Path, header: Sequence[str]) -> tuple[list[list[str]], list[int]]:
@@ -83,9 +104,9 @@ def checked_rows(path: Path, header: Sequence[str], damaged: list[int]) -> Itera
         try:
             if next(reader, None) != [*header, CHECK]:
                 damaged.append(1)
-            for *cells, check in filter(None, reader):
-                if len(cells) == len(header) and check == check_of(cells):
-                    yield cells
+            for cells in filter(None, reader):
+                if _is_whole(cells, header):
+                    yield cells[:-1]
                 else:
                     damaged.append(reader.line_num)
         except csv.Error:  # a cell without end

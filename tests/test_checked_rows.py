@@ -1,5 +1,6 @@
 """Rows that changed on the disk are told from those that are as they were written."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -84,6 +85,25 @@ def test_a_file_that_is_no_such_table_is_written_anew(tmp_path: Path, content: b
     (tmp_path / "a.csv").write_bytes(content)
     append_checked_rows(tmp_path / "a.csv", HEADER, ROWS)
     assert read_checked_rows(tmp_path / "a.csv", HEADER) == (ROWS, [])
+
+
+@given(st.lists(st.text(CHARACTERS, max_size=8), min_size=2, max_size=2), st.data())
+@example(["\n", ""], None)
+def test_a_row_that_was_cut_anywhere_hides_no_row_behind_it(row: list[str], data: st.DataObject | None) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name, "a.csv")
+        write_checked_rows(path, HEADER, ROWS)
+        start = path.stat().st_size
+        append_checked_rows(path, HEADER, [row])
+        os.truncate(path, data.draw(st.integers(start, path.stat().st_size - 2)) if data else start + 2)
+        append_checked_rows(path, HEADER, [row])
+        assert read_checked_rows(path, HEADER) == ([*ROWS, row], [])
+
+
+def test_rows_behind_a_row_of_several_lines_and_a_long_one_are_all_read(table: Path) -> None:
+    for row in (["a\nb", "4"], ["x" * 2**17, "5"], ["c", "6"]):
+        append_checked_rows(table, HEADER, [row])
+    assert [len(name) for name, _ in read_checked_rows(table, HEADER)[0]] == [6, 0, 6, 3, 2**17, 1]
 
 
 @pytest.mark.parametrize("left", range(1, 9))
