@@ -51,6 +51,7 @@ _HEIC = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")  # what telephone
 _LFS_POINTER, _ANNEX_POINTER = b"version https://git-lfs", b"/annex/objects/"
 
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # that Pillow holds per pixel; of other modes 4
+_AVERAGED = ("L", "RGB", "CMYK")  # modes that are reduced as they are
 _WHITE_IS_ZERO = 0  # PhotometricInterpretation of a TIFF
 
 _TURNS = {
@@ -153,7 +154,7 @@ def by_torch(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """
     import torch  # a second, and most commands shrink nothing
 
-    pixels = torch.from_numpy(np.array(image))[None].permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(_pixels(image))[None].permute(0, 3, 1, 2)
     shrunk = torch.nn.functional.interpolate(pixels, size[::-1], mode="bicubic", antialias=True)
     return np.ascontiguousarray(shrunk[0].permute(1, 2, 0).numpy())  # as it is
 
@@ -205,12 +206,10 @@ def _decode(content: bytes, sizes: Sequence[Size]) -> list[NDArray[np.uint8]]:
             return [image for size in sizes for image in _decode(content, [size])]
         with _one_huge_image if huge else contextlib.nullcontext():
             if huge:
-                image, (width, height) = _load_huge(opened, sizes[0][0] or _ENDLESS)
-            else:
-                with _memory.hold(_needed(opened)):
-                    image = _in_bands(_load(opened), _white_is_zero(opened))
-                width, height = image.size
-    return [_shrunk(image, (width, height), *size) for size in sizes]
+                return [_decode_huge(opened, *sizes[0])]
+            with _memory.hold(_needed(opened)):
+                image = _in_bands(_load(opened), _white_is_zero(opened))
+                return [_shrunk(image, image.size, *size) for size in sizes]
 
 
 def _shrunk(image: Image.Image, original: tuple[int, int], short_side: int | None, shrink: Shrink) -> NDArray[np.uint8]:
@@ -228,7 +227,18 @@ def _shrunk(image: Image.Image, original: tuple[int, int], short_side: int | Non
         scale = short_side / shortest
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         return shrink(image, size)
-    return np.asarray(image)
+    return _pixels(image)
+
+
+def _pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels of an RGB image that may be written to; of a large one without Pillow's copy of all of them."""
+    bands = list(_bands(image))
+    if len(bands) == 1:
+        return np.array(image)
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for band in bands:
+        pixels[band[1] : band[3]] = np.asarray(image.crop(band))
+    return pixels
 
 
 def _load(opened: Image.Image) -> Image.Image:
@@ -275,41 +285,56 @@ def stored_bytes(path: Path, short_side: int) -> int:
         return 0
 
 
-def _load_huge(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Return upright RGB, shrunk to no less than twice the final size, and the (width, height) it had before.
+def _decode_huge(opened: Image.Image, short_side: int | None, shrink: Shrink) -> NDArray[np.uint8]:
+    """Return the pixels of a huge image, shrunk to no less than twice the final size before `shrink` has it.
 
-    No second copy of the pixels is held, unless they must be turned.
+    No second copy of the pixels is held, unless they must be turned or converted.
+
+    Args:
+        opened: not yet decoded.
+        short_side: as for `decode`.
+        shrink: likewise.
     """
     width, height = opened.size
-    finest = 2 * short_side
+    finest = 2 * (short_side or _ENDLESS)
     scans = width * height * 6 if opened.info.get("progressive") else 0  # coefficients, which libjpeg holds in full
     if min(width, height) > finest:  # a JPEG's decoder can leave out what is too fine; other formats ignore this
         shortest = min(width, height)
         opened.draft(None, (width * finest // shortest, height * finest // shortest))
-    with _memory.hold(_needed(opened, short_side, scans)):
+    times = min(opened.size) // finest
+    with _memory.hold(_needed(opened, times, scans)):
         image = _load(opened)
         if (image.width < image.height) != (width < height):
             width, height = height, width
-        times = min(image.size) // finest
+        white_is_zero = _white_is_zero(opened)
         # Of other modes, the means of values are not means of colours (palettes), or Pillow cannot take them.
-        reduced = image.reduce(times) if times > 1 and image.mode in ("L", "RGB", "CMYK") else image
-        return _in_bands(reduced, _white_is_zero(opened)), (width, height)
+        if image.mode in _AVERAGED:
+            image = _in_bands(_reduced(image, times), white_is_zero)
+        else:
+            image = _reduced(_in_bands(image, white_is_zero), times)
+        return _shrunk(image, (width, height), short_side, shrink)
 
 
-def _needed(opened: Image.Image, short_side: int | None = None, scans: int = 0) -> int:
+def _reduced(image: Image.Image, times: int) -> Image.Image:
+    return image.reduce(times) if times > 1 else image
+
+
+def _needed(opened: Image.Image, times: int = 1, scans: int = 0) -> int:
     """Return the bytes that decoding takes at most.
 
     Args:
         opened: not yet decoded.
-        short_side: of an image that is reduced before it is converted; None: it is converted whole.
+        times: by which it is reduced before it becomes an array.
         scans: bytes that the decoder needs beside the pixels.
 
     Raises:
         RefusedImageError: more than `MOST_MEMORY`.
     """
-    stored = _BYTES.get(opened.mode, 4)
-    reduced = short_side is not None and opened.mode in ("L", "RGB", "CMYK") and min(opened.size) >= 4 * short_side
-    per_pixel = 2 * stored + (0 if reduced else 4)  # it may have to be turned; and once more as RGB
+    per_pixel = 2 * _BYTES.get(opened.mode, 4)  # it may have to be turned
+    if opened.mode != "RGB" or opened.has_transparency_data:
+        per_pixel += 0 if times > 1 and opened.mode in _AVERAGED else 4  # once more as RGB
+    if times <= 1:
+        per_pixel += 3  # the array
     if opened.format in ("WEBP", "AVIF"):
         per_pixel += 8  # the decoder's own copies
     needed = opened.width * opened.height * per_pixel + scans

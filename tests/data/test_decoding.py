@@ -6,6 +6,7 @@ import os
 import struct
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthaug.data import decoding
-from synthaug.data.decoding import decode, large_photographs, open_image, try_decode
+from synthaug.data.decoding import by_pillow, by_torch, decode, large_photographs, open_image, try_decode
 from tests.factories.images import image
 
 WHOLE = 1000  # a short side that shrinks none of the images here
@@ -121,9 +122,43 @@ def test_images_beyond_the_memory_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     image(5, (60, 50)).save(tmp_path / name)
-    monkeypatch.setattr(decoding, "MOST_MEMORY", 60 * 50 * 12 - 1)
+    monkeypatch.setattr(decoding, "MOST_MEMORY", 60 * 50 * 11 - 1)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
     assert why_not(tmp_path / name).startswith("too large (60 × 50 pixels")
+
+
+@pytest.mark.parametrize(("mode", "most"), [("P", 9), ("RGB", 11), ("L", 9)])
+def test_the_array_of_an_image_that_is_not_shrunk_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, most: int
+) -> None:
+    image(5, (400, 300), mode).save(tmp_path / "a.tiff")
+    monkeypatch.setattr(decoding, "HUGE", 1000)
+    for short_side, size in ((None, most), (300, most), (20, most - 3)):
+        monkeypatch.setattr(decoding, "MOST_MEMORY", 400 * 300 * size)
+        assert decode(tmp_path / "a.tiff", short_side).shape[:2] == ((20, 27) if short_side == 20 else (300, 400))
+        if short_side != 20:
+            monkeypatch.setattr(decoding, "MOST_MEMORY", 400 * 300 * size - 1)
+            with pytest.raises(decoding.RefusedImageError, match="too large"):
+                decode(tmp_path / "a.tiff", short_side)
+
+
+@pytest.mark.parametrize("shrink", [by_pillow, by_torch])
+@pytest.mark.parametrize(("short_side", "most"), [(None, 3.3), (20, 0.3)])
+def test_a_huge_image_is_held_as_an_array_once_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shrink: decoding.Shrink, short_side: int | None, most: float
+) -> None:
+    """What Pillow holds beside the array is not seen here."""
+    image(5, (40, 30), "P").resize((1600, 1200)).save(tmp_path / "a.gif")
+    decode(tmp_path / "a.gif", 20, shrink)  # imports
+    monkeypatch.setattr(decoding, "HUGE", 1000)
+    monkeypatch.setattr(decoding, "_BAND", 2**16)
+    content = (tmp_path / "a.gif").read_bytes()
+    tracemalloc.start()
+    try:
+        decode(content, short_side, shrink)
+        assert tracemalloc.get_traced_memory()[1] < most * 1600 * 1200
+    finally:
+        tracemalloc.stop()
 
 
 def test_large_files_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +213,7 @@ def test_decoding_holds_what_it_needs(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(decoding, "HUGE", limit)
         pixels_of(tmp_path / "a.png")
         pixels_of(tmp_path / "b.png")
-    assert asked == [36000, 18000, 36000, 18000]
+    assert asked == [33000, 27000, 33000, 27000]
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1", "L", "I;16", "F"])

@@ -806,23 +806,28 @@ def test_a_huge_image_is_the_same_picture(
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
 def test_a_huge_image_keeps_twice_the_pixels_until_it_is_shrunk(tmp_path: Path, name: str) -> None:
     image(5, (1000, 700)).save(tmp_path / name)
+    before: list[Image.Image] = []
+
+    def shrink(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+        before.append(image)
+        return decoding.by_pillow(image, size)
+
     with Image.open(tmp_path / name) as opened:
-        coarse, size = decoding._load_huge(opened, 32)
-    assert size == (1000, 700)
-    assert 64 <= min(coarse.size) < 128
+        assert decoding._decode_huge(opened, 32, shrink).shape == (32, 46, 3)
+    assert 64 <= min(before[0].size) < 128
 
 
 def test_huge_is_beyond_the_limit_of_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A photograph at the limit has the bits of a full decoding."""
     assert decoding.HUGE == 1024**3 // 4 // 3
     calls: list[Image.Image] = []
-    load = decoding._load_huge
+    decode_huge = decoding._decode_huge
 
-    def counted(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    def counted(opened: Image.Image, short_side: int, shrink: decoding.Shrink) -> NDArray[np.uint8]:
         calls.append(opened)
-        return load(opened, short_side)
+        return decode_huge(opened, short_side, shrink)
 
-    monkeypatch.setattr(decoding, "_load_huge", counted)
+    monkeypatch.setattr(decoding, "_decode_huge", counted)
     image(5, (40, 30)).save(tmp_path / "a.jpg")
     for limit, expected in ((40 * 30, 0), (40 * 30 - 1, 1)):
         monkeypatch.setattr(decoding, "HUGE", limit)
@@ -833,17 +838,17 @@ def test_huge_is_beyond_the_limit_of_pillow(tmp_path: Path, monkeypatch: pytest.
 def test_huge_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And ordinary ones beside them."""
     at_once = {"huge": 0, "most": 0}
-    load = decoding._load_huge
+    decode_huge = decoding._decode_huge
 
-    def counted(opened: Image.Image, short_side: int) -> tuple[Image.Image, tuple[int, int]]:
+    def counted(opened: Image.Image, short_side: int, shrink: decoding.Shrink) -> NDArray[np.uint8]:
         at_once["huge"] += 1
         at_once["most"] = max(at_once.values())
         time.sleep(0.01)
-        actual = load(opened, short_side)
+        actual = decode_huge(opened, short_side, shrink)
         at_once["huge"] -= 1
         return actual
 
-    monkeypatch.setattr(decoding, "_load_huge", counted)
+    monkeypatch.setattr(decoding, "_decode_huge", counted)
     monkeypatch.setattr(decoding, "HUGE", 30 * 30)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     images = save(tmp_path / "a", range(8), (40, 40)) | save(tmp_path / "b", range(8, 12), (20, 20))
