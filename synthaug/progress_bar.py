@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
@@ -25,7 +26,7 @@ class Step:
         total: how much there is to do.
         seconds_left: until all is done; None where nothing is known of that.
         trains: whether a run has begun to train.
-        has_images: whether all images of a run are ready.
+        ready: folders of the runs of a sweep whose images are complete.
     """
 
     text: str
@@ -33,7 +34,7 @@ class Step:
     total: int
     seconds_left: float | None = None
     trains: bool = False
-    has_images: bool = False
+    ready: frozenset[Path] = frozenset()
 
 
 class Bar(Protocol):

@@ -416,6 +416,7 @@ def build(
     check: Callable[[], object] = lambda: None,
     debug: bool = False,
     class_counts: Mapping[str, Counts] | None = None,
+    announce: Callable[[Mapping[str, int]], object] | None = None,
 ) -> Arm:
     """Draw the mix, and generate what the synthetic set lacks.
 
@@ -428,6 +429,8 @@ def build(
         check: called before anything is generated; raises where hours of generation would be in vain.
         debug: whether a few images are enough.
         class_counts: class → counts in the place of the mix's.
+        announce: called with class → images at hand, each time that one more of the mixes has all of its own: the
+            smaller ones are made first; None: all are made at once.
 
     Raises:
         UserError: a mix that the images do not allow; files that are not whole images; synthetic copies of real images.
@@ -439,12 +442,12 @@ def build(
         needed = {name: count.synthetic for name, count in class_counts.items()}
         if synthetic.count_missing(needed):
             check()
-            for sibling in siblings:  # an impossible one fails its own run, not this one
-                for name, count in _sibling_counts(real, Mix.of(sibling), debug).items():
-                    needed[name] = max(needed[name], count.synthetic)
+            further = [synthetic_counts(real, sibling, debug) for sibling in siblings]
+            _make_images(synthetic, [needed, *further], announce)
         synthetic.ensure(needed)
-        available = synthetic.available({name: count.synthetic for name, count in class_counts.items()})
-        class_counts = mixing.within(class_counts, available)
+        if announce:
+            announce(needed)
+        class_counts = mixing.within(class_counts, synthetic.available(needed))
         pool = synthetic.samples(real.classes)
     train = mixing.select(real.train, pool, class_counts, seed, real.more)
     bad = decode(data.store, train)
@@ -455,15 +458,50 @@ def build(
     synthetic_part = train.take(np.flatnonzero(train.synthetic))
     _require_foreign(synthetic_part, {name: s for name, s in real.splits.items() if name not in counted}, data.store)
     _warn_of_two_labels(synthetic_part, data.store)
-    screening = synthetic.record(real.classes) if isinstance(synthetic, ScreenedImages) and pool else None
+    screening = (
+        synthetic.record({name: count.synthetic for name, count in class_counts.items()})
+        if isinstance(synthetic, ScreenedImages) and pool
+        else None
+    )
     return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts, screening=screening)
 
 
-def _sibling_counts(real: RealImages, mix: Mix, debug: bool) -> dict[str, Counts]:
+def synthetic_counts(real: RealImages, mix: Mapping[str, Any], debug: bool = False) -> dict[str, int]:
+    """Return class → the synthetic images of a mix, also of one that the real images do not allow.
+
+    Args:
+        real: the dataset.
+        mix: the settings of the group `mix`.
+        debug: whether a few images are enough.
+    """
     if debug:
-        return smoke_test.few_counts(real, mix)
-    by_class = per_class(real.train, real.classes)
-    return mixing.mix_counts({name: len(samples) for name, samples in by_class.items()}, mix)
+        class_counts = smoke_test.few_counts(real, Mix.of(mix))
+    else:
+        by_class = per_class(real.train, real.classes)
+        class_counts = mixing.mix_counts({name: len(samples) for name, samples in by_class.items()}, Mix.of(mix))
+    return {name: count.synthetic for name, count in class_counts.items()}
+
+
+def _make_images(
+    synthetic: SyntheticImages,
+    needs: Sequence[Mapping[str, int]],
+    announce: Callable[[Mapping[str, int]], object] | None,
+) -> None:
+    """Generate the images of several mixes; one after the other, where it is to be told of, the smaller ones first.
+
+    Args:
+        synthetic: from `synthetic_images`.
+        needs: class → images of each mix.
+        announce: of `build`.
+    """
+    at_hand = dict.fromkeys(needs[0], 0)
+    with synthetic.kept_loaded():
+        for number, needed in enumerate(sorted(needs, key=lambda counts: sum(counts.values())), start=1):
+            at_hand = {name: max(count, needed[name]) for name, count in at_hand.items()}
+            if announce or number == len(needs):
+                synthetic.ensure(at_hand)
+            if announce:
+                announce(at_hand)
 
 
 def _require_foreign(synthetic: Samples, splits: Mapping[str, Sequence[Sample]], store: PixelStore) -> None:

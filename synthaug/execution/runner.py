@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import gc
 import logging
 import textwrap
@@ -197,7 +198,7 @@ def _train(session: Session, job: Job) -> None:
     """Images, network, training, test; everything heavy is imported here, once the images are known to be fine."""
     keep_freed_memory()
     arm = build_arm_of(session, job)
-    progress_bar.report(Step("begins", 0, 1, has_images=True))
+    progress_bar.report(Step("begins", 0, 1, ready=frozenset({job.folder})))
     sets = pending_shift_sets(session, job, arm.real, arm.store, [(sample.sha256, sample.file) for sample in arm.train])
     from synthaug.analysis.text import format
     from synthaug.training import fit, lightning_rules
@@ -345,13 +346,15 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
         for sibling in session.jobs.values()
         if (sibling.key.dataset, sibling.synthetic_set) == (job.key.dataset, job.synthetic_set)
     ]
+    alike = [sibling for sibling in sharing if sibling.settings["screening"] == settings["screening"]]
     # The runs that wait on their nodes make images meanwhile; on one machine they would share its processors or GPU.
     parts = min(len(sharing), _MOST_PARTS) if settings["cluster"] else 1
     source = build.synthetic_images(
         settings, job.key.dataset, job.synthetic_set, generator, session.announced, sources, data.real.train, parts
     )
-    screening = settings["screening"]
-    siblings = [sibling.settings["mix"] for sibling in sharing if sibling.settings["screening"] == screening]
+    siblings = [sibling.settings["mix"] for sibling in alike]
+
+    announce = None if settings["cluster"] else functools.partial(_announce_images, job, alike, data.real)
 
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
         networks.check_network(job, data.real.classes)
@@ -360,7 +363,8 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
     synthetic = build.screened_images(source, settings, data.real, data.store)
 
     def build_arm(counts: Mapping[str, Counts] | None = None) -> build.Arm:
-        arm = build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, settings["debug"], counts)
+        debug = settings["debug"]
+        arm = build.build(data, settings["mix"], chosen_by, synthetic, siblings, check, debug, counts, announce)
         return replace(arm, adapted=adapted)
 
     if settings["feedback"] is None or not Mix.of(settings["mix"]).has_synthetic:
@@ -369,6 +373,23 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
     images = sum(count.synthetic for count in counts.values())
     limits = synthetic.available(dict.fromkeys(counts, images))
     return feedback_rounds.play(job, counts, limits, build_arm)
+
+
+def _announce_images(job: Job, others: Sequence[Job], real: RealImages, at_hand: Mapping[str, int]) -> None:
+    """Tell the command which of the other runs of a sweep have all their images.
+
+    Args:
+        job: the run that makes them.
+        others: that share the images.
+        real: the dataset.
+        at_hand: class → images.
+    """
+    ready = set()
+    for sibling in others:
+        needed = build.synthetic_counts(real, sibling.settings["mix"], job.settings["debug"])
+        if sibling is not job and all(count <= at_hand[name] for name, count in needed.items()):
+            ready.add(sibling.folder)
+    progress_bar.report(Step("images", 0, 1, ready=frozenset(ready)))
 
 
 def prepare_dataset(session: Session, job: Job) -> build.RealData | None:

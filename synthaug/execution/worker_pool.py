@@ -193,18 +193,17 @@ def shared_set(job: Job) -> tuple[str, ...] | None:
     return str(job.output_dir), job.key.dataset, job.synthetic_set, repr(job.settings["screening"])
 
 
-def choose_next(sets: Sequence[tuple[str, ...] | None], in_making: set[Any], complete: set[Any]) -> int | None:
+def choose_next(sets: Sequence[tuple[str, ...] | None], in_making: set[Any]) -> int | None:
     """Return which of the waiting runs begins: the first that needs not wait for images which another one makes.
 
     A run that has images made for others comes first, since the others wait for them.
 
     Args:
-        sets: shared set of each waiting run, in their order.
+        sets: of which each waiting run lacks images, in their order; None: it has all that it needs.
         in_making: sets that a run is making.
-        complete: sets that are complete.
     """
-    free = [number for number, shared in enumerate(sets) if shared not in in_making]
-    makers = [number for number in free if sets[number] is not None and sets[number] not in complete]
+    free = [number for number, lacking in enumerate(sets) if lacking not in in_making]
+    makers = [number for number in free if sets[number] is not None]
     return next(iter(makers or free), None)
 
 
@@ -215,7 +214,6 @@ class _Worker:
     output: Connection
     number: int  # lowest that no other has
     job: Job | None = None
-    prepares: bool = False  # makes images that others may wait for
     text: bytes = b""
     ended: bool = False
 
@@ -239,7 +237,7 @@ class _Sweep:
         self.record_failure = record_failure
         self.handlers = handlers
         self.workers: list[_Worker] = []
-        self.complete: set[Any] = set()
+        self.ready: set[Path] = set()  # folders of runs whose images are complete
         self.warned: set[str] = set()
         self._context = multiprocessing.get_context("forkserver")
         self._process_context = ProcessContext.current()
@@ -276,17 +274,20 @@ class _Sweep:
     def assign_runs(self) -> bool:
         """Give each idle worker a run, and start workers for further ones; False where no run is left."""
         while self.pending:
-            in_making = {shared_set(worker.job) for worker in self.workers if worker.job and worker.prepares}
-            number = choose_next([shared_set(job) for job in self.pending], in_making - {None}, self.complete)
+            in_making = {self._lacking_set(worker.job) for worker in self.workers if worker.job}
+            number = choose_next([self._lacking_set(job) for job in self.pending], in_making - {None})
             if number is None or not (worker := self._idle_worker()):
                 break
-            job = self.pending.pop(number)
-            worker.job, worker.prepares = job, shared_set(job) not in self.complete
+            job = worker.job = self.pending.pop(number)
             self.display.begin(job)
             assignment = Assignment(self.combinations[job.folder], frozenset(self.session.announced))
             with contextlib.suppress(OSError):  # killed since: `_receive` finds it
                 worker.channel.send(assignment)
         return bool(self.pending)
+
+    def _lacking_set(self, job: Job) -> tuple[str, ...] | None:
+        """Return the set of which a run may lack images."""
+        return None if job.folder in self.ready else shared_set(job)
 
     def _idle_worker(self) -> _Worker | None:
         idle = [worker for worker in self.workers if worker.job is None]
@@ -332,9 +333,7 @@ class _Sweep:
     def _handle_message(self, worker: _Worker, message: Message) -> None:
         assert worker.job is not None, "a worker without a run sends nothing"
         if isinstance(message, Step):
-            if message.has_images and worker.prepares:  # its images are complete, and so are those of others
-                worker.prepares = False
-                self.complete.add(shared_set(worker.job))
+            self.ready |= message.ready
             self.display.advance(worker.job, message)
         elif isinstance(message, Ended):
             self.session.failed += message.failed

@@ -273,12 +273,14 @@ class SyntheticSet:
     @contextlib.contextmanager
     def kept_loaded(self) -> Iterator[None]:
         """Load the model once for all calls of `ensure` inside, and release it at the end."""
+        is_inside = self._is_kept_loaded
         self._is_kept_loaded = True
         try:
             yield
         finally:
-            self._is_kept_loaded = False
-            self.generator.unload()
+            self._is_kept_loaded = is_inside
+            if not is_inside:
+                self.generator.unload()
 
     def samples(self, classes: Sequence[str]) -> Samples:
         """Return the set's accepted images of these classes, by the names of the classes and by their numbers."""

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from pathlib import Path
+from itertools import accumulate, chain
+from pathlib import Path, PurePath
 from typing import Any, overload
 
 from synthaug import locks, progress_bar
@@ -171,20 +172,29 @@ class ScreenedImages:
         Args:
             classes: names.
         """
-        own_rejections = [
+        judged = self._read()
+        return [*(verdict for name in classes for verdict in judged.get(name, ())), *self._rejected_by_set(classes)]
+
+    def _rejected_by_set(self, classes: Sequence[str]) -> list[Verdict]:
+        return [
             Verdict(item.class_name, item.image, item.sha256, False, f"{GENERATOR}: {item.reason}", None, item.match)
             for item in self.images.rejections(classes)
         ]
-        judged = self._read()
-        return [*(verdict for name in classes for verdict in judged.get(name, ())), *own_rejections]
 
-    def record(self, classes: Sequence[str]) -> dict[str, Any]:
+    def record(self, counts: Mapping[str, int]) -> dict[str, Any]:
         """Return what a run writes down: where the file is, criteria, thresholds, counts by class, a few examples.
 
+        Of a set that grows, these are of the images up to the last one that the run takes, whatever others have made.
+
         Args:
-            classes: names.
+            counts: class → images of the run.
         """
-        verdicts = self.verdicts(classes)
+        verdicts = self.verdicts(list(counts))
+        if self.grows:
+            needed = {name: self._needed(name, count) for name, count in counts.items()}
+            last = {name: _number(of_class[-1]) if of_class else 0 for name, of_class in needed.items()}
+            before = [v for v in self._rejected_by_set(list(counts)) if _number(v) < last[v.class_name]]
+            verdicts = [*chain.from_iterable(needed.values()), *before]
         return {
             "name": self.settings.name or "custom",
             "file": str(self._file.path),
@@ -195,11 +205,17 @@ class ScreenedImages:
             "examples": [asdict(verdict) | {"image": str(self._path(verdict.image))} for verdict in examples(verdicts)],
         }
 
-    def _read(self) -> dict[str, list[Verdict]]:
+    def _needed(self, name: str, count: int) -> list[Verdict]:
+        """Return the verdicts of a class until so many images are kept."""
+        verdicts = self._read().get(name, [])
+        kept = accumulate(verdict.kept for verdict in verdicts)
+        return [verdict for verdict, before in zip(verdicts, chain([0], kept), strict=False) if before < count]
+
+    def _read(self, reports_damage: bool = True) -> dict[str, list[Verdict]]:
         """Return class → verdicts in their order, as the file has them or as they were last judged."""
         if self._verdicts is None:
             verdicts, damaged = self._file.read()
-            if damaged:
+            if damaged and reports_damage:
                 lines = plural(len(damaged), "line is", "lines are")
                 log.warning(
                     "%s: %s not as written (line %s), and these images are screened again. To reject images by hand, "
@@ -225,6 +241,9 @@ class ScreenedImages:
         Raises:
             UserError: copies of test images, where these stop a command.
         """
+        # Before the images, or another process that makes some would seem to have judged what is not there. It may be
+        # in the midst of a row: damage is told of once nobody writes.
+        self._read(reports_damage=False)
         candidates = self._candidates(list(counts))
         if self._list:
             for candidate in (candidate for of_class in candidates.values() for candidate in of_class):
@@ -233,7 +252,8 @@ class ScreenedImages:
                 raise UserError(problem)
         if self._pending(candidates, counts, requests):
             with self._locked():
-                self._verdicts = None  # another process may have screened them
+                self._verdicts = None  # another process may have made and screened some
+                candidates = self._candidates(list(counts))
                 pending = self._pending(candidates, counts, requests)
                 if pending:
                     of_class = {name: listed[: self._last(requests[name])] for name, listed in candidates.items()}
@@ -442,6 +462,11 @@ class ScreenedImages:
             what = plural(len(copies), "kept image is a copy", "kept images are copies")
             listed = bullets([f"{self._path(verdict.image)}  =  {verdict.match}" for verdict in copies], limit=3)
             log.warning("%s of training images (screening.train_copies=drop rejects such):\n%s", what, listed)
+
+
+def _number(verdict: Verdict) -> int:
+    """Return the number of an image of a set that grows, in its class; in a tar file, its place follows the number."""
+    return int(PurePath(verdict.image).name.partition(".")[0].partition("@")[0])
 
 
 def request(verdicts: Sequence[Verdict], count: int) -> int:

@@ -190,6 +190,43 @@ def test_an_arm_has_what_was_scanned_and_is_not_failed_by_another(root: Path, tm
     assert [len(list((tmp_path / "synthetic" / name).glob("*.png"))) for name in ("cat", "dog")] == [10, 10]
 
 
+def test_the_images_of_smaller_mixes_are_made_first_and_told_of(root: Path, tmp_path: Path) -> None:
+    data, told = read(root), list[tuple[list[int], list[int]]]()
+
+    def build(name: str, announce: Any, *amounts: float) -> arms.Arm:
+        siblings = [{"real": 1 - amount, "synthetic": amount} for amount in amounts]
+        return arms.build(data, mix, 0, SyntheticSet(tmp_path / name, Painter()), siblings, announce=announce)
+
+    def announce(at_hand: Any) -> None:
+        files = [len(list((tmp_path / "told" / name).glob("*.png"))) for name in ("cat", "dog")]
+        told.append(([at_hand["cat"], at_hand["dog"]], files))
+
+    mix = {"real": 0.5, "synthetic": 0.5}
+    arm = build("told", announce, 0.7, 0.2, 0.5, 0.7)
+    assert told == [([count] * 2, [made] * 2) for count, made in [(2, 2), (5, 5), (5, 5), (7, 7), (7, 7), (5, 7)]]
+    assert arm.digests == build("at once", None, 0.7, 0.2).digests
+    told.clear()
+    build("told", announce, 0.7)
+    assert told == [([5, 5], [7, 7])], "nothing is made"
+
+
+def test_a_run_records_the_screening_of_its_own_images(root: Path, tmp_path: Path) -> None:
+    data, few, many = read(root), {"real": 0.5, "synthetic": 0.5}, {"real": 0.2, "synthetic": 0.8}
+    job = {**settings(root, tmp_path), "screening": {"test_copies": "stop"}}
+
+    def record(name: str, *mixes: dict[str, float]) -> Any:
+        for mix in mixes:
+            source = SyntheticSet(tmp_path / name, Painter())
+            synthetic = arms.screened_images(source, job, data.real, data.store)
+            arm = arms.build(data, mix, 0, synthetic)
+        assert arm.screening
+        return arm.screening["classes"]
+
+    alone = record("alone", few)
+    assert alone == record("after a larger one", many, few)
+    assert alone != record("after a larger one", many)
+
+
 def test_classes_are_filled_beside_few_real_images(root: Path, tmp_path: Path) -> None:
     data = read(root)
     synthetic = SyntheticSet(tmp_path / "synthetic", Painter())

@@ -47,9 +47,11 @@ def fake_run(session: Session, job: Job) -> None:
     assert multiprocessing.get_start_method(allow_none=True) is None, "a data loader would import torch anew"
     if 20 <= job.key.seed < 30:
         _make_images(job)
-    if job.key.seed >= 30:
+    if 30 <= job.key.seed < 40:
         _meet_two_others(job)
-    progress_bar.report(Step("begins", 0, 1, has_images=True))
+    if job.key.seed == 40:
+        _make_images_until_another_has_run(session, job)
+    progress_bar.report(Step("begins", 0, 1, ready=frozenset(job.folder for job in session.jobs.values())))
     if job.key.seed == 1:
         session.failed.append(job.label)
         log.error("%s failed", job.label)
@@ -85,6 +87,17 @@ def _meet_two_others(job: Job) -> None:
     while len(list(folder.glob("* works"))) < 3:
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def _make_images_until_another_has_run(session: Session, job: Job) -> None:
+    """Say that the images of seed 41 are complete, and make those of all others until that run is at its end."""
+    other = next(sibling for sibling in session.jobs.values() if sibling.key.seed == 41)
+    progress_bar.report(Step("images", 0, 1, ready=frozenset({other.folder})))
+    folder, end = Path(job.settings["output_dir"]), time.monotonic() + 30
+    while not (folder / other.label).exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert [path.name for path in folder.glob("55-seed*")] == [other.label]
 
 
 def _is_last_attempt(job: Job) -> bool:
@@ -193,6 +206,15 @@ def test_images_that_a_killed_process_was_making_are_resumed_by_one_other(
     assert {path.name for path in tmp_path.glob("55-seed*")} == {f"55-seed{seed}" for seed in (20, 21, 22, 23)}
 
 
+def test_a_run_begins_once_its_own_images_are_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Any
+) -> None:
+    session, recorded = run(tmp_path, monkeypatch, handler, "40,42,41,43", workers=3, mix="55")
+    assert not recorded
+    assert not session.failed
+    assert {path.name for path in tmp_path.glob("55-seed*")} == {f"55-seed{seed}" for seed in (40, 41, 42, 43)}
+
+
 def test_the_process_that_workers_are_forked_from_ends_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
@@ -275,12 +297,12 @@ def test_workers_share_out_the_gpus(visible: str, devices: int, expected: list[s
 
 def test_a_run_that_others_wait_for_begins_first_and_nobody_waits_in_a_worker() -> None:
     sets = [None, None, ("a",), ("a",), ("b",)]
-    assert worker_pool.choose_next(sets, set(), set()) == 2
-    assert worker_pool.choose_next(sets, {("a",)}, set()) == 4
-    assert worker_pool.choose_next(sets, {("a",), ("b",)}, set()) == 0
-    assert worker_pool.choose_next(sets[2:4], {("a",)}, set()) is None
-    assert worker_pool.choose_next(sets, set(), {("a",), ("b",)}) == 0
-    assert worker_pool.choose_next([], set(), set()) is None
+    assert worker_pool.choose_next(sets, set()) == 2
+    assert worker_pool.choose_next(sets, {("a",)}) == 4
+    assert worker_pool.choose_next(sets, {("a",), ("b",)}) == 0
+    assert worker_pool.choose_next(sets[2:4], {("a",)}) is None
+    assert worker_pool.choose_next([None] * 3, set()) == 0
+    assert worker_pool.choose_next([], set()) is None
 
 
 @given(st.lists(st.floats(0, 1e4)), st.lists(st.floats(0, 1e4)), st.integers(1, 9))

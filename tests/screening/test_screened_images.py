@@ -121,7 +121,7 @@ def test_what_is_kept_is_listed_and_what_is_rejected_is_topped_up(tmp_path: Path
     assert verdicts["cat/000004.png"] == (True, TRAIN_COPY, str(real.train[-1].path)), "of whatever class"
     assert verdicts["cat/000005"] == (False, "generator: a safety checker", "")
     assert verdicts["cat/000007.png"] == (False, DUPLICATE, "cat/000003.png"), "a copy of what is counted, too"
-    record = screened.record(["cat", "dog"])
+    record = screened.record({"cat": 5, "dog": 0})
     assert record["classes"]["cat"]["copies"] == 2
     assert record["classes"]["cat"]["rejected"] == {
         TEST_COPY: 1, VAL_COPY: 1, DUPLICATE: 1, "generator: a safety checker": 1

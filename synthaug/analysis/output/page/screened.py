@@ -56,7 +56,10 @@ class ScreenedPicture:
 
 
 def screening(content: Content) -> Mapping[str, Any] | None:
-    """Return what was kept and rejected, by arm; the first run of each stands for it."""
+    """Return what was kept and rejected of each set; arms that share one need more or fewer of the same images.
+
+    The first run of each arm stands for it.
+    """
     labels = arm_table.labels(content.group)
     arms: dict[str, list[str]] = {}
     records: dict[str, Mapping[str, Any]] = {}
@@ -65,12 +68,17 @@ def screening(content: Content) -> Mapping[str, Any] | None:
         record = (item.run.result or {}).get("screening")
         if item.compared and record and item.run.arm not in listed:
             listed.add(item.run.arm)
-            key = f"{record['file']} {record['classes']}"
-            records[key] = record
-            arms.setdefault(key, []).append(labels.get(item.run.arm, item.run.arm))
+            file = record["file"]
+            records[file] = max(records.get(file, record), record, key=_judged)
+            arms.setdefault(file, []).append(labels.get(item.run.arm, item.run.arm))
     locate = locator(content.comparison.folder)
-    sets = [_screened_set(arms[key], record, locate) for key, record in records.items()]
+    sets = [_screened_set(arms[file], record, locate) for file, record in records.items()]
     return {"sets": sets, "limit": MAX_CLASSES} if sets else None
+
+
+def _judged(record: Mapping[str, Any]) -> int:
+    """Return how many images a record is of."""
+    return sum(of_class["kept"] + sum(of_class["rejected"].values()) for of_class in record["classes"].values())
 
 
 def _screened_set(arms: Sequence[str], record: Mapping[str, Any], locate: Callable[[str], Path]) -> ScreenedSet:
