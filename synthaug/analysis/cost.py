@@ -7,10 +7,9 @@ from pathlib import Path
 
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import Manifest, listed_images, locator, manifests, place, set_folder
-from synthaug.data.samples import SYNTHETIC
+from synthaug.data.samples import SYNTHETIC, Sample
 from synthaug.errors import UserError
 from synthaug.runs import layout
-from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 
 ALL = "all"
@@ -74,7 +73,7 @@ def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost
     )
 
 
-def _synthetic(run: Run) -> list[MixRow] | None:
+def _synthetic(run: Run) -> Sequence[Sample] | None:
     """Return the synthetic images of a run; None where its list cannot be read."""
     try:
         return listed_images(run, SYNTHETIC)
@@ -85,7 +84,7 @@ def _synthetic(run: Run) -> list[MixRow] | None:
 def _cost(
     name: str,
     runs: Sequence[Run],
-    images: Sequence[list[MixRow] | None],
+    images: Sequence[Sequence[Sample] | None],
     listed: Mapping[str, Manifest],
     prices: Prices,
 ) -> Cost:
@@ -97,7 +96,7 @@ def _cost(
     return Cost(name, len(runs), seconds, len(used), generation, money)
 
 
-def _generation_seconds(used: Iterable[MixRow], listed: Mapping[str, Manifest]) -> float | None:
+def _generation_seconds(used: Iterable[Sample], listed: Mapping[str, Manifest]) -> float | None:
     """Seconds of every image up to the last one used of each class, rejected ones among them."""
     last: dict[tuple[str, str], int] = {}
     for row in used:

@@ -97,7 +97,7 @@ def _images(comparison: Comparison) -> Iterator[Path]:
     for group in comparison.groups:
         images = sources(group)
         rows = [row for listed in images.train.values() for row in listed]
-        yield from (locate(row.path) for row in rows)
+        yield from (locate(row.file) for row in rows)
         yield from (locate(path) for path, _ in images.test)
         yield from (part for folder in set_folders(rows, locate).values() for part in part_files(folder))
         yield from page_files(group, comparison.folder)

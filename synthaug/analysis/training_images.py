@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from synthaug import files
-from synthaug.data.samples import SYNTHETIC
+from synthaug.data.samples import SYNTHETIC, Sample, Samples
 from synthaug.errors import UserError
 from synthaug.generation.manifest import MANIFEST, SETTINGS, ManifestRow, read_manifest
 from synthaug.image_files import Member, is_image_file
 from synthaug.runs import layout
-from synthaug.runs.contents import MixRow, UnreadableFileError
+from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.discovery import Run
 
 SAME, CHANGED, GONE = "the same", "changed", "gone"
@@ -19,7 +19,7 @@ SAME, CHANGED, GONE = "the same", "changed", "gone"
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """An image of a run's `mix.csv`.
+    """An image that a run was trained on.
 
     Attributes:
         row: as the run wrote it down.
@@ -28,26 +28,26 @@ class TrainingImage:
         made: how it was made; None for a real image, and where no manifest lists it with these bytes.
     """
 
-    row: MixRow
+    row: Sample
     file: Path
     state: str
     made: ManifestRow | None
 
 
-def listed_images(run: Run, origin: str) -> list[MixRow]:
+def listed_images(run: Run, origin: str) -> Samples:
     """Return the training images of one origin that a run recorded.
 
     Args:
-        run: with a `mix.csv`.
+        run: with a list of its images.
         origin: "real" or "synthetic".
 
     Raises:
-        UserError: `mix.csv` cannot be read.
+        UserError: the list cannot be read.
     """
     try:
-        return [row for row in run.mix if row.origin == origin]
+        return run.mix.of_origin(origin)
     except UnreadableFileError as error:
-        raise UserError(f"{layout.MIX} of {run.label} cannot be read ({error.reason})") from error
+        raise UserError(f"{layout.mix_file(run.folder).name} of {run.label} cannot be read ({error.reason})") from error
 
 
 def with_most(runs: Sequence[Run], origin: str) -> Run | None:
@@ -78,17 +78,17 @@ def locator(study: Path) -> Callable[[str], Path]:
     return locate
 
 
-def training_images(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[list[TrainingImage], list[str]]:
+def training_images(rows: Sequence[Sample], locate: Callable[[str], Path]) -> tuple[list[TrainingImage], list[str]]:
     """Return every image of a mix as it is now, and what is wrong with the manifests; every file is read once.
 
     Args:
-        rows: of `mix.csv`.
+        rows: listed images.
         locate: see `locator`.
     """
     listed, problems = manifests(rows, locate)
 
-    def current(row: MixRow) -> TrainingImage:
-        file = locate(row.path)
+    def current(row: Sample) -> TrainingImage:
+        file = locate(row.file)
         entry = listed.get(set_folder(row), {}).get(place(row))
         same = entry is not None and entry.sha256 == row.sha256
         return TrainingImage(row, file, state(file, row.sha256), entry if same else None)
@@ -112,27 +112,27 @@ def state(file: Path, sha256: str) -> str:
     return GONE
 
 
-def set_folder(row: MixRow) -> str:
+def set_folder(row: Sample) -> str:
     """Return the folder of the synthetic set that an image lies in, as the run wrote it."""
-    member = Member.of(row.path)
-    return str(PurePath(member.tar).parent if member else PurePath(row.path).parent.parent)
+    member = Member.of(row.file)
+    return str(PurePath(member.tar).parent if member else PurePath(row.file).parent.parent)
 
 
-def place(row: MixRow) -> tuple[str, str]:
+def place(row: Sample) -> tuple[str, str]:
     """Return what a manifest lists an image by: its class, and the name of its file without the ending."""
-    member = Member.of(row.path)
-    path = PurePath(member.name if member else row.path)
+    member = Member.of(row.file)
+    path = PurePath(member.name if member else row.file)
     return path.parent.name, path.name if member else path.stem
 
 
 Manifest = dict[tuple[str, str], ManifestRow]
 
 
-def set_folders(rows: Iterable[MixRow], locate: Callable[[str], Path]) -> dict[str, Path]:
+def set_folders(rows: Iterable[Sample], locate: Callable[[str], Path]) -> dict[str, Path]:
     """Return the folders of the synthetic sets in a mix, as the run wrote them, and where each is now.
 
     Args:
-        rows: of `mix.csv`.
+        rows: listed images.
         locate: see `locator`.
     """
     folders = sorted({set_folder(row) for row in rows if row.origin == SYNTHETIC})
@@ -140,13 +140,13 @@ def set_folders(rows: Iterable[MixRow], locate: Callable[[str], Path]) -> dict[s
     return {folder: next(filter(Path.is_file, files), files[0]).parent for folder, files in places.items()}
 
 
-def manifests(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[dict[str, Manifest], list[str]]:
+def manifests(rows: Sequence[Sample], locate: Callable[[str], Path]) -> tuple[dict[str, Manifest], list[str]]:
     """Read the manifests of the synthetic sets: folder → rows by `place`; and what is wrong with damaged ones.
 
     A pool from elsewhere has none.
 
     Args:
-        rows: of `mix.csv`.
+        rows: listed images.
         locate: see `locator`.
     """
     by_folder: dict[str, Manifest] = {}

@@ -87,6 +87,7 @@ class Arm:
         feedback: the rounds that spread its synthetic images over classes.
         screening: what the run writes down of the screening of its synthetic images; None without any.
         adapted: what the adapters of its generator were trained on.
+        pool: the synthetic images that those of the mix were selected from.
     """
 
     real: RealImages
@@ -98,6 +99,7 @@ class Arm:
     feedback: tuple[Round, ...] = ()
     screening: dict[str, Any] | None = None
     adapted: tuple[AdaptedImages, ...] = ()
+    pool: Sequence[Sample] = ()
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -463,7 +465,7 @@ def build(
         if isinstance(synthetic, ScreenedImages) and pool
         else None
     )
-    return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts, screening=screening)
+    return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts, screening=screening, pool=pool)
 
 
 def synthetic_counts(real: RealImages, mix: Mapping[str, Any], debug: bool = False) -> dict[str, int]:

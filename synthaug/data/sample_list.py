@@ -17,6 +17,7 @@ REAL, SYNTHETIC = "real", "synthetic"
 _ROW_BITS = 40  # of a number that says which row of which table; the rest is that of the table
 _ROW_MASK = (1 << _ROW_BITS) - 1
 _CHUNK = 1024  # places that become Python's numbers at a time
+_BLOCK = 2**16  # images whose names are gathered at a time
 _NO_INDEX = -1
 
 
@@ -49,7 +50,7 @@ class Sample(_Fields):
 
     def __new__(
         cls,
-        path: Path,
+        path: Path | str,
         label: int,
         class_name: str,
         origin: str,
@@ -82,14 +83,43 @@ class Sample(_Fields):
 _Kind = tuple[str, int, str, str]  # folder, label, class name and origin, which many images share
 
 
-class _Table:
-    """Columns of images: a number for the kind, 32 bytes for a hash, the bytes of the names one after the other.
+class Columns(NamedTuple):
+    """What identifies images, in columns.
 
-    Args:
-        samples: read once, none is kept.
+    Attributes:
+        kinds: folder, label, class name and origin, which many images share.
+        kind: number of each image's.
+        names: bytes of the names of all files, one after the other.
+        ends: where the name of each ends.
+        hashes: of the files, (N, 32).
     """
 
-    def __init__(self, samples: Iterable[Sample]) -> None:
+    kinds: list[_Kind]
+    kind: NDArray[np.int32]
+    names: bytes | bytearray
+    ends: "array[int]"
+    hashes: NDArray[np.uint8]
+
+
+class _Table:
+    """Columns of images.
+
+    Args:
+        columns: of the images.
+        indices: places in the order of a generator, up to the last image that has one.
+        payloads: bytes of the hashes without metadata, likewise.
+    """
+
+    def __init__(self, columns: Columns, indices: "array[int]", payloads: bytearray) -> None:
+        self.columns = columns
+        self.kinds, self.kind, self._names, self._ends, self.hashes = columns
+        self._indices, self._payloads = indices, payloads
+        self.labels = np.array([label for _, label, _, _ in self.kinds], dtype=np.int64)
+        self.synthetic = np.array([origin == SYNTHETIC for *_, origin in self.kinds], dtype=bool)
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> Self:
+        """Return the table of images, which are read once and not kept."""
         kinds: dict[_Kind, int] = {}
         numbers, ends, indices = array("i"), array("I"), array("q")
         names, hashes, payloads = bytearray(), bytearray(), bytearray()
@@ -105,13 +135,9 @@ class _Table:
             if sample.payload:
                 payloads.extend(bytes(32 * row - len(payloads)))
                 payloads += _digest(sample.payload)
-        self.kinds = list(kinds)
         # As they are: copies would need as much memory again.
-        self.kind = np.frombuffer(numbers, dtype=np.int32)
-        self.hashes = np.frombuffer(hashes, dtype=np.uint8).reshape(-1, 32)
-        self._names, self._ends, self._indices, self._payloads = names, ends, indices, payloads
-        self.labels = np.array([label for _, label, _, _ in self.kinds], dtype=np.int64)
-        self.synthetic = np.array([origin == SYNTHETIC for *_, origin in self.kinds], dtype=bool)
+        rows = np.frombuffer(numbers, dtype=np.int32), np.frombuffer(hashes, dtype=np.uint8).reshape(-1, 32)
+        return cls(Columns(list(kinds), rows[0], names, ends, rows[1]), indices, payloads)
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -124,6 +150,19 @@ class _Table:
     def numbered(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return the place of the class of each kind among sorted names."""
         return np.array([bisect_left(names, name) for _, _, name, _ in self.kinds], dtype=np.int64)
+
+    def selected(self, rows: NDArray[np.int64]) -> Columns:
+        """Return the columns of some rows; names are gathered in blocks, or their places would take most memory."""
+        ends = np.frombuffer(self._ends, dtype=np.uint32)
+        stops = ends[rows].astype(np.int64)
+        lengths = stops - np.where(rows > 0, ends[rows - 1], 0)
+        text, names = np.frombuffer(self._names, dtype=np.uint8), bytearray()
+        for start in range(0, len(rows), _BLOCK):
+            size = lengths[start : start + _BLOCK]
+            shifts = np.repeat(stops[start : start + _BLOCK] - np.cumsum(size), size)
+            names += text[np.arange(len(shifts)) + shifts].tobytes()
+        new_ends = array("I", np.cumsum(lengths).astype(np.uint32).tobytes())
+        return Columns(self.kinds, self.kind[rows], names, new_ends, self.hashes[rows])
 
     def sample(self, row: int) -> Sample:
         """Make the sample of a row."""
@@ -158,9 +197,18 @@ class Samples(Sequence[Sample]):
     """
 
     def __init__(self, samples: Iterable[Sample] = ()) -> None:
-        table = _Table(samples)
+        self._of_table(_Table.of(samples))
+
+    def _of_table(self, table: _Table) -> None:
         self._tables: tuple[_Table, ...] = (table,)
         self._places: NDArray[np.int64] = np.arange(len(table))
+
+    @classmethod
+    def of_columns(cls, columns: Columns) -> "Samples":
+        """Return the images of columns, which are kept as they are."""
+        samples = object.__new__(cls)
+        samples._of_table(_Table(columns, array("q"), bytearray()))
+        return samples
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> "Samples":
@@ -205,6 +253,38 @@ class Samples(Sequence[Sample]):
         keys = [key(sample) for sample in self]
         return self.take(sorted(range(len(self)), key=keys.__getitem__))  # type: ignore[arg-type]
 
+    def rows_in(self, listed: "Samples") -> NDArray[np.int64]:
+        """Return the row of each image in a list that was selected from the same one; -1 where it is not in that.
+
+        Args:
+            listed: without repetitions.
+        """
+        tables = tuple(dict.fromkeys((*listed._tables, *self._tables)))
+        places, wanted = listed._numbered(tables), self._numbered(tables)
+        order = np.argsort(places)
+        at = np.searchsorted(places, wanted, sorter=order).clip(max=max(0, len(places) - 1))
+        if not len(places):
+            return np.full(len(wanted), _NO_INDEX, dtype=np.int64)
+        rows: NDArray[np.int64] = np.where(places[order[at]] == wanted, order[at], _NO_INDEX)
+        return rows
+
+    @property
+    def columns(self) -> Columns:
+        """The images as columns; whatever else they have is left out."""
+        if len(self._tables) > 1:
+            return _Table.of(self).columns
+        (table,) = self._tables
+        is_whole = np.array_equal(self._places, np.arange(len(table)))
+        return table.columns if is_whole else table.selected(self._places)
+
+    def of_origin(self, origin: str) -> "Samples":
+        """Return the real images, or the synthetic ones.
+
+        Args:
+            origin: `REAL` or `SYNTHETIC`.
+        """
+        return self.take(np.flatnonzero(self.synthetic == (origin == SYNTHETIC)))
+
     @property
     def labels(self) -> NDArray[np.int64]:
         """The label of each image."""
@@ -218,6 +298,13 @@ class Samples(Sequence[Sample]):
         order = np.argsort(numbers, kind="stable")
         ends = np.cumsum(np.bincount(numbers, minlength=len(names)))
         return {name: rows for name, rows in zip(names, np.split(order, ends), strict=False) if len(rows)}
+
+    @property
+    def of_classes(self) -> "dict[str, Samples]":
+        """Class name → its images in the order of their hashes, which is arbitrary and stays the same."""
+        keys = self.digests.view("S32").reshape(-1)
+        classes = self.rows_of_classes.items()
+        return {name: self.take(rows[np.argsort(keys[rows], kind="stable")]) for name, rows in classes}
 
     @property
     def synthetic(self) -> NDArray[np.bool_]:

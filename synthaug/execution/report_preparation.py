@@ -42,7 +42,7 @@ def prepare_report(jobs: Sequence[Job], datasets: Mapping[DatasetKey, RealData],
             build.clusters(data.real.test, data.store)
         for name in (*_FOR_REPORT, *(_FOR_WANDB if any(job.is_in_wandb for job in jobs) else ())):
             importlib.import_module(name)
-        while not all((job.folder / layout.MIX).is_file() for job in jobs):
+        while not all(layout.mix_file(job.folder).is_file() for job in jobs):
             if all_ended.wait(_PAUSE):
                 return
         for job in {(job.study, job.key.dataset): job for job in jobs if not job.fold}.values():

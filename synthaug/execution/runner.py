@@ -272,7 +272,7 @@ def lacking_shift_sets(session: Session, job: Job, data: build.RealData) -> list
         data: its dataset.
     """
     result = read_json(job.folder / layout.RESULT)
-    trained = [(row.sha256, row.path) for row in contents.read_mix(job.folder, result)]
+    trained = [(sample.sha256, sample.file) for sample in contents.read_mix(job.folder, result)]
     return pending_shift_sets(session, job, data.real, data.store, trained)
 
 

@@ -5,41 +5,31 @@ What is read must be what the run wrote: `result.json` has the hashes.
 
 import contextlib
 import csv
-import dataclasses
 import hashlib
 import io
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from synthaug.data.sample_list import Sample, Samples
 from synthaug.errors import UserError
-from synthaug.files import open_regular, write_rows
-from synthaug.runs import prediction_files
+from synthaug.files import open_regular
+from synthaug.runs import image_lists, prediction_files
 from synthaug.runs.layout import (
     HISTORY,
     LAST,
     MIX,
+    MIX_ROWS,
     PREDICTION_ARRAYS,
     PREDICTIONS,
     PREVIOUS,
     RESULT,
+    mix_file,
     predictions_file,
     recorded_hash,
 )
 from synthaug.runs.prediction_files import Predictions
-
-
-@dataclass(frozen=True)
-class MixRow:
-    """One image that was trained on. `origin` is "real" or "synthetic"."""
-
-    path: str
-    label: str
-    origin: str
-    sha256: str
 
 
 class UnreadableFileError(UserError):
@@ -50,15 +40,21 @@ class UnreadableFileError(UserError):
         self.reason = reason
 
 
-def write_mix(folder: Path, rows: Iterable[MixRow]) -> None:
-    """Write `mix.csv`.
+def write_mix(folder: Path, images: Iterable[Sample], sources: Iterable[Iterable[Sample]] = ()) -> None:
+    """Write the list of training images: `mix.csv`, or `mix.npz` where that would be large.
 
     Args:
         folder: of the run.
-        rows: every image trained on.
+        images: every one that was trained on.
+        sources: lists that they were selected from, which the runs of a study share.
     """
-    names = [field.name for field in dataclasses.fields(MixRow)]
-    write_rows(folder / MIX, names, (dataclasses.astuple(row) for row in rows))
+    table, rows, listed = folder / MIX, folder / MIX_ROWS, Samples.of(images)
+    if len(listed) > image_lists.MOST_ROWS:
+        image_lists.write_selection(rows, listed, map(Samples.of, sources))
+        table.unlink(missing_ok=True)
+    else:
+        image_lists.write_table(table, listed)
+        rows.unlink(missing_ok=True)
 
 
 def write_predictions(folder: Path, predictions: Predictions) -> None:
@@ -96,8 +92,8 @@ def read_predictions(folder: Path, probabilities: bool = True, result: Mapping[s
         return prediction_files.from_arrays(stream, probabilities)
 
 
-def read_mix(folder: Path, result: Mapping[str, Any] | None = None) -> list[MixRow]:
-    """Read what `write_mix` wrote; runs that list the same images share their texts in memory.
+def read_mix(folder: Path, result: Mapping[str, Any] | None = None) -> Samples:
+    """Read what `write_mix` wrote; labels are places among the classes of the list.
 
     Args:
         folder: of the run.
@@ -106,11 +102,12 @@ def read_mix(folder: Path, result: Mapping[str, Any] | None = None) -> list[MixR
     Raises:
         UnreadableFileError: there is none that is whole.
     """
-    names = [field.name for field in dataclasses.fields(MixRow)]
-    with _table(folder / MIX, result) as (header, rows):
-        if header != names:
-            raise ValueError("its first line does not name the columns")
-        return [MixRow(*map(sys.intern, row)) for row in rows]
+    file = mix_file(folder)
+    if file.name == MIX:
+        with _table(file, result) as (header, rows):
+            return image_lists.from_table(header, rows)
+    with _stream(file, result) as stream:
+        return image_lists.from_selection(stream, folder)
 
 
 def read_history(folder: Path, result: Mapping[str, Any] | None = None) -> dict[str, list[float]]:

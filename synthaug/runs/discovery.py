@@ -10,22 +10,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from synthaug.data.sample_list import Samples
 from synthaug.errors import UserError
 from synthaug.files import read_json
 from synthaug.messages import bullets
 from synthaug.runs import contents
-from synthaug.runs.contents import MixRow
 from synthaug.runs.factors import run_label
 from synthaug.runs.identity import FOLDS, SHOTS, arm_settings, has_synthetic, image_numbers
 from synthaug.runs.layout import (
     CONFIG,
     FAILED,
     FORMAT,
+    MIX,
     PLANNED,
     RESULT,
     SHIFTS,
     STUDY_DEPTH,
     RunKey,
+    mix_file,
     require_number,
 )
 from synthaug.runs.planning import ArmKey, PlannedRun, StudyPlan, names_of_arms, read_plan, require_fold
@@ -110,9 +112,14 @@ class Run:
         start = "mix.augment."
         return {key.removeprefix(start): value for key, value in self.settings.items() if key.startswith(start)}
 
+    @property
+    def mix(self) -> Samples:
+        """The training images that it listed; a table is read once, the rows of shared lists are not kept."""
+        is_table = mix_file(self.folder).name == MIX
+        return self._listed if is_table else contents.read_mix(self.folder, self.result)
+
     @functools.cached_property
-    def mix(self) -> Sequence[MixRow]:
-        """The training images that its `mix.csv` lists, read once."""
+    def _listed(self) -> Samples:
         return contents.read_mix(self.folder, self.result)
 
     @functools.cached_property

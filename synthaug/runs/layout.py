@@ -26,6 +26,8 @@ REPORT = (RESULTS_CSV, RESULTS_JSON, RESULTS_MARKDOWN, RESULTS_LATEX, PAGE)
 RESULT, FAILED, CONFIG, MIX = "result.json", "failed.json", "config.yaml", "mix.csv"
 PREDICTIONS, HISTORY, CHECKPOINT = "predictions.csv", "history.csv", "best.ckpt"
 PREDICTION_ARRAYS = "predictions.npz"  # in the place of the former, see `prediction_files`
+MIX_ROWS = "mix.npz"  # in the place of `MIX`, see `image_lists`
+IMAGE_LISTS = "image_lists"  # folder of a study
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"  # to resume from; the second where the first is damaged
 SHIFTS = "shifts"
 FEEDBACK = "feedback.json"  # rounds of feedback that are finished
@@ -128,6 +130,16 @@ def predictions_file(folder: Path) -> Path:
     """
     arrays = folder / PREDICTION_ARRAYS
     return arrays if arrays.exists() else folder / PREDICTIONS
+
+
+def mix_file(folder: Path) -> Path:
+    """Return where the training images of a run are listed: in a table, or by the rows of lists where that is large.
+
+    Args:
+        folder: of the run.
+    """
+    rows = folder / MIX_ROWS
+    return rows if rows.exists() else folder / MIX
 
 
 def finish(folder: Path, result: Mapping[str, Any], written: Sequence[str]) -> None:

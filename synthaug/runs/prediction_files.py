@@ -6,9 +6,8 @@ probabilities have half precision (11 bits, and 0 below 6e-8), those of the pred
 calibration and losses are computed, single precision.
 """
 
-import contextlib
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,14 +15,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthaug.files import whole_file, write_rows
+from synthaug.files import write_rows
+from synthaug.runs import array_files
+from synthaug.runs.array_files import archive_errors, joined, parted, read_array
 
 MOST_CELLS = 500_000  # images times classes of a table, 5 MB
 PROBABILITY = "p:"  # prefix of the probability columns: a class may be called "path"
 _COLUMNS = ("path", "label", "predicted", "cluster")
 _INTEGERS = ("labels", "predicted", "clusters")
 _EXACT = ("confidence", "of_label")
-_BLOCK = 2**22  # values read at once
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,13 @@ def write_arrays(file: Path, predictions: Predictions) -> None:
         raise ValueError(f"probabilities of {predictions.probabilities.shape} for {shape}")
     chosen = zip(_EXACT, (predictions.predicted, predictions.labels), strict=True)
     arrays: dict[str, Any] = {
-        "paths": _joined(predictions.paths),
-        "classes": _joined(predictions.classes),
+        "paths": joined(predictions.paths),
+        "classes": joined(predictions.classes),
         **{name: getattr(predictions, name).astype("<i4") for name in _INTEGERS},
         **{name: predictions.probabilities[rows, column].astype("<f4") for name, column in chosen},
         "probabilities": predictions.probabilities.astype("<f2"),
     }
-    with whole_file(file) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
+    array_files.write_arrays(file, arrays)
 
 
 def from_arrays(stream: IO[bytes], probabilities: bool) -> Predictions:
@@ -148,68 +147,18 @@ def from_arrays(stream: IO[bytes], probabilities: bool) -> Predictions:
     Raises:
         ValueError: it is no such file, or is cut short.
     """
-    with _archive_errors(), zipfile.ZipFile(stream) as archive:
-        paths, classes = (_parted(_array(archive, name, "|u1")) for name in ("paths", "classes"))
+    with archive_errors(), zipfile.ZipFile(stream) as archive:
+        paths, classes = (parted(read_array(archive, name, "|u1")) for name in ("paths", "classes"))
         labels, predicted, clusters = (
-            _array(archive, name, "<i4", (len(paths),)).astype(np.int64) for name in _INTEGERS
+            read_array(archive, name, "<i4", (len(paths),)).astype(np.int64) for name in _INTEGERS
         )
-        confidence, of_label = (_array(archive, name, "<f4", (len(paths),)) for name in _EXACT)
+        confidence, of_label = (read_array(archive, name, "<f4", (len(paths),)) for name in _EXACT)
         for name, numbers in (("label", labels), ("prediction", predicted)):
             if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(classes):
                 raise ValueError(f"a {name} is not one of its {len(classes)} classes")
         values = np.zeros((len(paths), 0), dtype=np.float32)
         if probabilities:
-            values = _array(archive, "probabilities", "<f2", (len(paths), len(classes)), np.float32)
+            values = read_array(archive, "probabilities", "<f2", (len(paths), len(classes)), np.float32)
             rows = np.arange(len(paths))
             values[rows, labels], values[rows, predicted] = of_label, confidence
     return Predictions(paths, labels, predicted, values, classes, clusters, confidence.astype(np.float64))
-
-
-@contextlib.contextmanager
-def _archive_errors() -> Iterator[None]:
-    """Turn whatever a foreign file provokes in the reader of archives into a ValueError."""
-    try:
-        yield
-    except KeyError as error:
-        raise ValueError(f"it is not a file of predictions: {error.args[0]}") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
-        raise ValueError(f"it is damaged or no file of predictions: {error}") from None
-
-
-def _array(
-    archive: zipfile.ZipFile, name: str, kind: str, shape: tuple[int, ...] | None = None, wanted: Any = None
-) -> NDArray[Any]:
-    """Return an array of an archive; what it claims to be is checked before there is memory for it.
-
-    Args:
-        archive: of the arrays.
-        name: of the array.
-        kind: of its values.
-        shape: of the array; None: of any length.
-        wanted: kind of the values returned; those of `kind` are converted piece by piece.
-    """
-    entry = archive.getinfo(f"{name}.npy")
-    with archive.open(entry) as member:
-        if np.lib.format.read_magic(member) != (1, 0):
-            raise ValueError(f"{name} is not as the run wrote it")
-        actual, fortran, dtype = np.lib.format.read_array_header_1_0(member)
-        values = np.dtype(kind)
-        is_whole = entry.file_size == entry.compress_size == member.tell() + int(np.prod(actual)) * values.itemsize
-        if dtype != values or fortran or not is_whole or (len(actual) != 1 if shape is None else actual != shape):
-            raise ValueError(f"{name} is not as the run wrote it")
-        array = np.empty(actual, dtype=wanted or values)
-        flat = array.reshape(-1)
-        for start in range(0, flat.size, _BLOCK):
-            part = flat[start : start + _BLOCK]
-            part[:] = np.frombuffer(member.read(part.size * values.itemsize), dtype=values)
-        member.read(1)  # at its end the sum of all bytes is verified
-    return array
-
-
-def _joined(names: Sequence[str]) -> NDArray[np.uint8]:
-    """Return names as bytes, each ended by the only letter that no name has."""
-    return np.frombuffer("".join(f"{name}\0" for name in names).encode(), dtype=np.uint8)
-
-
-def _parted(content: NDArray[np.uint8]) -> list[str]:
-    return content.tobytes().decode().split("\0")[:-1]

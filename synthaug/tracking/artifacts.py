@@ -2,7 +2,7 @@
 
     dataset-<dataset>                                    in    the images of all splits, by their hashes
     synthetic-<dataset>-<generator>                      in    the manifest of the synthetic set
-    mix-<dataset>-<generator>-<arm>-seed<k>              out   mix.csv: every image trained on
+    mix-<dataset>-<generator>-<arm>-seed<k>              out   mix.csv (.npz): every image trained on
     predictions-<study>-<dataset>-<generator>-<model>-…  out   predictions.csv (.npz): the prediction for every image
     model-<study>-<dataset>-<generator>-<model>-…        out   best.ckpt, where the logger has log_model=true
 
@@ -20,7 +20,7 @@ from typing import Any
 from synthaug.data.samples import RealImages
 from synthaug.files import write_rows
 from synthaug.generation.manifest import SETTINGS, part_files
-from synthaug.runs import contents, layout
+from synthaug.runs import contents, image_lists, layout
 from synthaug.runs.layout import RunKey
 from synthaug.tracking import connection
 
@@ -34,7 +34,7 @@ def log_images(run: Any, folder: Path, key: RunKey, real: RealImages, root: Path
 
     Args:
         run: of W&B.
-        folder: of the run, which holds `mix.csv`.
+        folder: of the run, which holds the list of its images.
         key: of the run.
         real: the dataset.
         root: folder of the dataset.
@@ -45,7 +45,7 @@ def log_images(run: Any, folder: Path, key: RunKey, real: RealImages, root: Path
         _use(run, dataset)
         sources = {"dataset": dataset.name, "dataset_digest": dataset.digest}
         pool = synthetic_artifact(key, synthetic)
-        if pool is not None and any(row.origin == "synthetic" for row in contents.read_mix(folder)):
+        if pool is not None and contents.read_mix(folder).synthetic.any():
             _use(run, pool)
             sources |= {"synthetic_set": pool.name, "synthetic_set_digest": pool.digest}
         run.log_artifact(mix_artifact(key, folder, sources))
@@ -152,7 +152,9 @@ def mix_artifact(key: RunKey, folder: Path, sources: Mapping[str, Any]) -> Any:
         sources: names and hashes of the dataset and the synthetic set, as metadata.
     """
     artifact = _artifact("mix", key.dataset, key.arm, key.place, metadata=dict(sources))
-    _add(artifact, folder / layout.MIX)
+    listed = layout.mix_file(folder)
+    for path in (listed, *(image_lists.lists_of(listed) if listed.name == layout.MIX_ROWS else ())):
+        _add(artifact, path)
     return artifact
 
 

@@ -18,7 +18,7 @@ from synthaug.files import write_rows
 from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import write_predictions
 from synthaug.runs.epoch_choice import epoch_to_test
-from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST, MIX
+from synthaug.runs.layout import CHECKPOINT, HISTORY, LAST, mix_file
 from synthaug.runs.prediction_files import Predictions
 from synthaug.training.checkpoint_files import AtomicCheckpointIO
 
@@ -106,7 +106,7 @@ class Checkpoints(Checkpoint):
         checkpoint["callbacks"].pop(Timer.__qualname__, None)  # trainer.max_time is that of an attempt
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero and not (self.folder / MIX).is_file():
+        if trainer.is_global_zero and not mix_file(self.folder).is_file():
             raise UserError(f"{self.folder} was removed while the run was training: run the same command again.")
         if self.history.last_is_tested:
             trainer.save_checkpoint(self.folder / CHECKPOINT, weights_only=True)

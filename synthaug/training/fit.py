@@ -16,12 +16,12 @@ from synthaug.arms.build import Arm, synthetic_folder
 from synthaug.arms.epoch_images import EpochImages, epoch_images
 from synthaug.data.augment import Augmentation
 from synthaug.data.datamodule import MixDataModule
+from synthaug.data.samples import digest
 from synthaug.errors import UserError
 from synthaug.models.classifier import Classifier
 from synthaug.models.compilation import compile_network
 from synthaug.runs import contents, layout
 from synthaug.runs.budget import images_per_epoch
-from synthaug.runs.contents import MixRow
 from synthaug.runs.epoch_choice import epoch_to_test
 from synthaug.runs.factors import run_label
 from synthaug.runs.identity import run_seed, synthetic_set_name
@@ -149,8 +149,8 @@ def finish(
         "started": started.isoformat(timespec="seconds"),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    predictions = layout.predictions_file(folder).name
-    layout.finish(folder, result, (layout.MIX, predictions, layout.HISTORY, layout.CHECKPOINT))
+    lists = (file(folder).name for file in (layout.mix_file, layout.predictions_file))
+    layout.finish(folder, result, (*lists, layout.HISTORY, layout.CHECKPOINT))
 
 
 def log_arm(
@@ -272,7 +272,7 @@ def augmentation(of_dataset: Mapping[str, Any], of_arm: Mapping[str, Any] | None
 
 
 def write_mix(folder: Path, arm: Arm) -> None:
-    """Write `mix.csv`, the list of the training images.
+    """Write the list of the training images.
 
     Args:
         folder: of the run.
@@ -281,17 +281,14 @@ def write_mix(folder: Path, arm: Arm) -> None:
     Raises:
         UserError: the run was started with other images.
     """
-    rows = [MixRow(s.file, s.class_name, s.origin, s.sha256) for s in arm.train]
-    begun = any((folder / name).is_file() for name in (layout.LAST, layout.PREVIOUS))
-    if begun and (folder / layout.MIX).is_file():
-        recorded = sorted((row.label, row.sha256) for row in contents.read_mix(folder))
-        if recorded != sorted((row.label, row.sha256) for row in rows):
-            raise UserError(
-                f"{folder} was started with other training images (see its {layout.MIX}): the dataset or the synthetic "
-                "set has changed since. Restore the images, or start a new study with experiment=<name>, or move "
-                f"{folder} away."
-            )
-    contents.write_mix(folder, rows)
+    listed, begun = layout.mix_file(folder), any((folder / name).is_file() for name in (layout.LAST, layout.PREVIOUS))
+    if begun and listed.is_file() and digest(contents.read_mix(folder)) != digest(arm.train):
+        raise UserError(
+            f"{folder} was started with other training images (see its {listed.name}): the dataset or the synthetic "
+            "set has changed since. Restore the images, or start a new study with experiment=<name>, or move "
+            f"{folder} away."
+        )
+    contents.write_mix(folder, arm.train, (arm.real.train, arm.real.more, arm.pool))
 
 
 def synthetic_fraction(arm: Arm) -> float:

@@ -1,6 +1,7 @@
 """What a study took, on studies made up for it; and what is not known of it."""
 
 import dataclasses
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from synthaug.analysis.cost import Cost, Prices
 from synthaug.analysis.text import cost_text
 from synthaug.analysis.text.document import markdown
 from synthaug.checked_rows import write_checked_rows
+from synthaug.data.sample_list import Sample
 from synthaug.errors import UserError
 from synthaug.generation.manifest import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import MixRow
 from tests.factories.studies import MadeUp, make_study
 
 ARMS = {"real": (1.0, 0.0), "64": (0.4, 0.6), "82": (0.2, 0.8)}
@@ -32,7 +33,7 @@ def write_study(folder: Path, seconds: str = "2.5") -> Path:
     write_checked_rows(folder / "set" / MANIFEST, names, map(dataclasses.astuple, listed))
     for arm, count in (("real", 0), ("64", 3), ("82", 4)):
         rows = [
-            MixRow(str(folder / "set" / name / f"{index:06d}.png"), name, "synthetic", f"{name} {index}")
+            Sample(str(folder / "set" / name / f"{index:06d}.png"), 0, name, "synthetic", content_of(name, index))
             for name in CONTENT.classes
             for index in [0, 2, 3, 4][:count]
         ]
@@ -41,10 +42,14 @@ def write_study(folder: Path, seconds: str = "2.5") -> Path:
     return study
 
 
+def content_of(name: str, index: int) -> str:
+    return hashlib.sha256(f"{name} {index}".encode()).hexdigest()
+
+
 def manifest_row(name: str, index: int, seconds: str) -> ManifestRow:
     rejected = "one flat colour" if index == 1 else ""
     origin: list[Any] = [""] * 12
-    row = ManifestRow(name, index, rejected, f"{name} {index}", f"a {name}", "", index, *origin)
+    row = ManifestRow(name, index, rejected, content_of(name, index), f"a {name}", "", index, *origin)
     return dataclasses.replace(row, seconds=seconds)
 
 

@@ -48,6 +48,30 @@ def test_it_is_a_list(first: list[Sample], second: list[Sample], data: st.DataOb
     assert by_class == {name: [sample for sample in expected if sample.class_name == name] for name in names}
 
 
+@given(LISTS, LISTS, st.data())
+def test_columns_have_what_was_selected(first: list[Sample], second: list[Sample], data: st.DataObject) -> None:
+    samples = Samples.joined([Samples(first), Samples(second)]) if second else Samples(first)
+    rows = data.draw(st.lists(st.integers(0, len(samples) - 1), max_size=8)) if len(samples) else []
+    chosen = samples.take(rows)
+    plain = [sample._replace(order=None, payload="") for sample in chosen]
+    assert list(Samples.of_columns(chosen.columns)) == plain
+    assert list(Samples.of_columns(samples.columns).take(rows)) == plain
+    listed = samples.take(sorted(set(rows))[::-1])
+    numbers = samples.rows_in(listed).tolist()
+    assert [(number, row) for row, number in enumerate(numbers) if number >= 0] == sorted(
+        ((number, row) for number, row in enumerate(sorted(set(rows))[::-1])), key=lambda pair: pair[1]
+    )
+
+
+@given(LISTS)
+def test_images_of_an_origin_and_of_classes(listed: list[Sample]) -> None:
+    samples = Samples(listed)
+    for origin in (REAL, SYNTHETIC):
+        assert list(samples.of_origin(origin)) == [sample for sample in listed if sample.origin == origin]
+    ordered = sorted(listed, key=lambda sample: (sample.class_name, sample.sha256))
+    assert [sample for of_class in samples.of_classes.values() for sample in of_class] == ordered
+
+
 def test_what_is_no_hash_is_refused() -> None:
     with pytest.raises(ValueError, match="SHA-256"):
         Samples([Sample(Path("a.png"), 0, "cat", REAL, "ab")])

@@ -48,7 +48,7 @@ def test_arms_have_the_same_training_images_of_a_fold_and_weights_of_their_own_i
         for fold in (0, 1)
     ]
     tested = [set(contents.read_predictions(folder(commands, "real", fold)).paths) for fold in (0, 1)]
-    trained = [{row.path for row in contents.read_mix(folder(commands, "55", fold))} for fold in (0, 1)]
+    trained = [{row.file for row in contents.read_mix(folder(commands, "55", fold))} for fold in (0, 1)]
     assert all(not trained[fold] & tested[fold] for fold in (0, 1))
     assert rows[0] != rows[1]
 

@@ -222,7 +222,7 @@ def test_shards_in_the_format_of_the_real_images(commands: Commands) -> None:
     assert "match" not in plain.arm
     sizes = {}
     for run in (plain, matched):
-        (first, *_) = (row.path for row in run.mix if row.origin == "synthetic")
+        (first, *_) = (row.file for row in run.mix if row.origin == "synthetic")
         with Image.open(commands.folder / first) as opened:
             sizes[run.arm] = opened.size
     with Image.open(next((commands.folder / "photos" / "train").rglob("*.png"))) as real:

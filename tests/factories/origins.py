@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from synthaug.data.sample_list import Sample
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.files import sha256
 from synthaug.runs import contents
-from synthaug.runs.contents import MixRow
 from tests.factories.studies import MadeUp, make_study, run_folder
 
 CLASSES = ("cat", "dog")
@@ -30,7 +30,7 @@ def picture(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
 
 def write_images(
     folder: Path, origin: str, first: int = 0, suffix: str = ".png", size: tuple[int, int] = (48, 48), **save: Any
-) -> list[MixRow]:
+) -> list[Sample]:
     """Write 60 pictures of two classes, all different, and list them.
 
     Args:
@@ -47,11 +47,11 @@ def write_images(
         path = folder / origin / name / f"{number:03d}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         picture(first + number, size).save(path, **save)
-        rows.append(MixRow(str(path), name, origin, sha256(path)))
+        rows.append(Sample(str(path), 0, name, origin, sha256(path)))
     return rows
 
 
-def write_lists(folder: Path) -> tuple[list[MixRow], list[MixRow], list[MixRow]]:
+def write_lists(folder: Path) -> tuple[list[Sample], list[Sample], list[Sample]]:
     """Write real and synthetic training images and test images, no two alike."""
     return (
         write_images(folder / "real", REAL),
@@ -70,8 +70,8 @@ def make_pictured_study(folder: Path) -> Path:
     for arm, rows in (("real", real), ("64", real[:24] + synthetic[:36]), ("real40", real[:24])):
         run = run_folder(study, arm)
         contents.write_mix(run, rows)
-        labels = np.array([CLASSES.index(row.label) for row in test])
+        labels = np.array([CLASSES.index(row.class_name) for row in test])
         old = contents.read_predictions(run)
-        new = dataclasses.replace(old, paths=[row.path for row in test], labels=labels, predicted=labels)
+        new = dataclasses.replace(old, paths=[row.file for row in test], labels=labels, predicted=labels)
         contents.write_predictions(run, new)
     return study

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from synthaug.analysis.comparison.compare import compare
 from synthaug.analysis.comparison.model import Arm, Group
+from synthaug.data.sample_list import Sample
 from synthaug.files import read_json, write_json, write_rows
 from synthaug.runs import contents, layout, planning
-from synthaug.runs.contents import MixRow
 from synthaug.runs.identity import arm_settings
 from synthaug.runs.layout import RunKey
 from synthaug.runs.planning import PlannedRun
@@ -81,7 +81,7 @@ def make_study(study: Path, content: MadeUp | None = None) -> Path:
 
 
 def _make_run(
-    folder: Path, key: RunKey, arm: str, real: float, synthetic: float, content: MadeUp, pictures: list[MixRow]
+    folder: Path, key: RunKey, arm: str, real: float, synthetic: float, content: MadeUp, pictures: list[Sample]
 ) -> None:
     who = (arm, key.seed) if key.fold is None else (f"{arm}-fold{key.fold}", key.seed)
     if who in content.missing:
@@ -241,7 +241,7 @@ def _write_history(folder: Path, content: MadeUp, arm: str, seed: int) -> None:
     write_rows(folder / layout.HISTORY, header, rows)
 
 
-def write_images(folder: Path, content: MadeUp) -> list[MixRow]:
+def write_images(folder: Path, content: MadeUp) -> list[Sample]:
     """Write small pictures of every class and return the rows of a `mix.csv`.
 
     Args:
@@ -256,7 +256,7 @@ def write_images(folder: Path, content: MadeUp) -> list[MixRow]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _picture(label, index, origin).save(path)
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                rows.append(MixRow(str(path), name, origin, digest))
+                rows.append(Sample(str(path), 0, name, origin, digest))
     return rows
 
 

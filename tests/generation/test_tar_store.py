@@ -24,7 +24,6 @@ from synthaug.generation.synthetic_set import AUTO, TAR, SyntheticSet
 from synthaug.generation.verification import file_problems
 from synthaug.generation.webdataset import read_shard
 from synthaug.image_files import Member, image_bytes, is_image_file, size_of
-from synthaug.runs.contents import MixRow
 from tests.generation.test_shards import COUNTS, Censor, rows
 from tests.generation.test_synthetic_set import Painter
 
@@ -139,8 +138,10 @@ def test_pages_reports_and_exports_read_them(tmp_path: Path) -> None:
         sorted(sample.sha256 for sample in samples)
     )
     for sample in samples:
-        row = MixRow(sample.file, sample.class_name, sample.origin, sample.sha256)
-        assert (set_folder(row), place(row)) == (str(tmp_path / "set"), (sample.class_name, f"{sample.order:06d}"))
+        assert (set_folder(sample), place(sample)) == (
+            str(tmp_path / "set"),
+            (sample.class_name, f"{sample.order:06d}"),
+        )
         assert state(sample.path, sample.sha256) == SAME
 
 

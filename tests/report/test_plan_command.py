@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from synthaug.checked_rows import write_checked_rows
+from synthaug.data.sample_list import Sample
 from synthaug.generation.manifest import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, discovery
-from synthaug.runs.contents import MixRow
 from tests.factories.exchange_studies import GRID, write_exchange_study
 from tests.factories.golden import assert_golden
 
@@ -40,7 +40,7 @@ def write_set(study: Path, seconds: list[str]) -> None:
     names = [field.name for field in dataclasses.fields(ManifestRow)]
     write_checked_rows(folder / MANIFEST, names, map(dataclasses.astuple, rows))
     for run in discovery.find_runs(study):
-        images = [MixRow(str(folder / "cat" / f"{row.index:06d}.png"), "cat", "synthetic", "0" * 64) for row in rows]
+        images = [Sample(str(folder / "cat" / f"{row.index:06d}.png"), 0, "cat", "synthetic", "0" * 64) for row in rows]
         contents.write_mix(run.folder, [image for image, row in zip(images, rows, strict=True) if not row.rejected])
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from synthaug.analysis import pipeline
 from synthaug.analysis.validity import checks
+from synthaug.data.sample_list import Sample
 from synthaug.files import write_json
 from synthaug.report.__main__ import QUESTIONS, main
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import MixRow
 from tests.factories.studies import SWEEP, MadeUp, make_study, run_folder
 
 SMALL = {name: SWEEP[name] for name in ("real", "64")}
@@ -96,7 +96,7 @@ def test_what_a_mix_names_is_opened_only_if_it_is_a_file(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe.png")
     run = run_folder(study, "64")
     names = (str(tmp_path / "pipe.png"), "/dev/zero")
-    rows = [MixRow(name, "1", origin, "0" * 64) for name in names for origin in ("real", "synthetic")]
+    rows = [Sample(name, 0, "1", origin, "0" * 64) for name in names for origin in ("real", "synthetic")]
     contents.write_mix(run, rows)
     assert main([str(study)]) == 0
     assert main(["explain", str(run)]) == 1

@@ -1,7 +1,6 @@
 """Predictions, mix and history are read as they were written."""
 
 import contextlib
-import csv
 import dataclasses
 import io
 import math
@@ -18,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthaug.data.sample_list import Sample
 from synthaug.files import read_json, write_rows
 from synthaug.runs import contents, layout, prediction_files
-from synthaug.runs.contents import MixRow, UnreadableFileError
+from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.prediction_files import Predictions
 from tests.factories.runs import result
 
@@ -177,14 +177,6 @@ def test_predictions_of_unequal_length_are_refused(tmp_path: Path, form: str) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_mix_is_read_as_it_was_written(tmp_path: Path) -> None:
-    rows = [MixRow(f"train/{name}/1.png", name, "real", "0" * 64) for name in NAMES]
-    contents.write_mix(tmp_path, rows)
-    assert contents.read_mix(tmp_path) == rows
-    with (tmp_path / layout.MIX).open(newline="", encoding="utf-8") as stream:
-        assert next(csv.reader(stream)) == ["path", "label", "origin", "sha256"]
-
-
 def test_the_history_has_nan_where_a_cell_is_empty(tmp_path: Path) -> None:
     write_rows(tmp_path / layout.HISTORY, ["epoch", "val/accuracy"], [[0, ""], [1, 0.5], [2, 0.0]])
     history = contents.read_history(tmp_path)
@@ -203,7 +195,7 @@ FILES = (layout.MIX, layout.PREDICTIONS, layout.HISTORY)
 
 def finished(folder: Path) -> Mapping[str, Any]:
     """A run's files, and what `result.json` has of them."""
-    contents.write_mix(folder, [MixRow(f"train/cat/{i}.png", "cat", "real", f"{i:064}") for i in range(3)])
+    contents.write_mix(folder, [Sample(f"train/cat/{i}.png", 0, "cat", "real", f"{i:064}") for i in range(3)])
     contents.write_predictions(folder, predictions(["cat", "dog"], ["a", "b", "c"]))
     write_rows(folder / layout.HISTORY, ["epoch", "val/accuracy"], [[0, 0.4], [1, 0.5]])
     layout.finish(folder, result(), FILES)

@@ -55,7 +55,7 @@ def prepared(study: Path, run: Path, shifts: dict[str, Shift], **dataset: Any) -
     used["dataset"] |= dataset
     data = build.read_real(used["dataset"], study)
     images = shift_sets.held_out_images(used, KEY.dataset, SET, Painter())
-    trained = [(row.sha256, row.path) for row in contents.read_mix(run)]
+    trained = [(row.sha256, row.file) for row in contents.read_mix(run)]
     held_out = shift_sets.held_out_source(images, data.real, data.store)
     return shift_sets.prepare_sets(run, shifts, used["dataset"], data.real, data.store, trained, held_out), data
 

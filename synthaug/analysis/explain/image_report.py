@@ -6,10 +6,11 @@ from pathlib import Path, PurePath
 
 from synthaug.analysis.explain.prediction_counts import Prediction, prediction
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
+from synthaug.data.sample_list import Sample
 from synthaug.errors import UserError
 from synthaug.messages import bullets
 from synthaug.runs import contents, discovery
-from synthaug.runs.contents import MixRow, UnreadableFileError
+from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
 from synthaug.runs.prediction_files import Predictions
@@ -59,12 +60,12 @@ def find_image(folder: Path, part: str) -> ImageReport:
     study = discovery.study_of(folder)
     predictions = contents.read_predictions(folder, result=run.result)
     mix = contents.read_mix(folder, run.result)
-    path = _single([*predictions.paths, *(row.path for row in mix)], part, folder)
+    path = _single([*predictions.paths, *(row.file for row in mix)], part, folder)
     runs = [item for item in discovery.find_runs(study) if item.result is not None] or [run]
     if path in predictions.paths:
         alike = [item for item in runs if (item.folds, item.key.fold) == (run.folds, run.key.fold)]
         return ImageReport(path, predictions=tuple(_predictions_for(path, alike, {run.key: predictions})))
-    row = next(row for row in mix if row.path == path)
+    row = next(row for row in mix if row.file == path)
     (image,), _ = training_images([row], locator(study))
     return ImageReport(path, training=image, users=tuple(_users(row, runs, {run.key: mix})))
 
@@ -101,12 +102,12 @@ def _predictions_for(
             yield run, prediction(predictions, rows[0])
 
 
-def _users(image: MixRow, runs: Sequence[Run], loaded: Mapping[RunKey, Sequence[MixRow]]) -> Iterator[Run]:
+def _users(image: Sample, runs: Sequence[Run], loaded: Mapping[RunKey, Sequence[Sample]]) -> Iterator[Run]:
     """Return the runs that trained on the same bytes under the same label."""
     for run in runs:
         try:
             rows = loaded.get(run.key) or contents.read_mix(run.folder, run.result)
         except UnreadableFileError:
             continue
-        if any((row.label, row.sha256) == (image.label, image.sha256) for row in rows):
+        if any((row.class_name, row.sha256) == (image.class_name, image.sha256) for row in rows):
             yield run

@@ -4,7 +4,6 @@ Every number of `result.json` that the files beside it give again is counted aga
 problem by name.
 """
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,12 +14,12 @@ from typing import Any
 from synthaug.analysis.comparison.model import Reason
 from synthaug.analysis.explain.prediction_counts import PredictionCounts, count_predictions
 from synthaug.analysis.training_images import TrainingImage, locator, training_images
-from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
+from synthaug.data.samples import REAL, SYNTHETIC, Sample, Samples, digest
 from synthaug.errors import UserError
 from synthaug.files import write_rows
 from synthaug.generation.manifest import ManifestRow
 from synthaug.runs import contents, discovery, layout
-from synthaug.runs.contents import MixRow, UnreadableFileError
+from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.discovery import Run
 from synthaug.runs.epoch_choice import epoch_to_test
 
@@ -40,7 +39,7 @@ class Explanation:
         study: folder of its study.
         counts: None where the predictions cannot be read.
         history: learning curves, column name → one value per epoch; None where history.csv cannot be read.
-        images: that it was trained on; None where mix.csv cannot be read.
+        images: that it was trained on; None where their list cannot be read.
         problems: where the run's files contradict one another, or cannot be read.
     """
 
@@ -84,14 +83,14 @@ def explain(folder: Path) -> Explanation:
 
 
 def write_images(explanation: Explanation, file: Path) -> None:
-    """Write every training image as CSV: as in `mix.csv`, its state now, and its manifest row if there is one.
+    """Write every training image as CSV: class, origin and hash, its state now, and its manifest row if there is one.
 
     Args:
         explanation: of the run.
         file: to be written.
 
     Raises:
-        UserError: the run's mix.csv cannot be read.
+        UserError: the list of the run's images cannot be read.
     """
     if explanation.images is None:
         errors = [problem.data["error"] for problem in explanation.problems if problem.code == IMAGES_UNKNOWN]
@@ -102,7 +101,7 @@ def write_images(explanation: Explanation, file: Path) -> None:
 
 def _csv_row(image: TrainingImage) -> list[object]:
     manifest = [getattr(image.made, name, "") for name in _MANIFEST_COLUMNS]
-    return [*dataclasses.astuple(image.row), image.state, *manifest]
+    return [image.row.file, image.row.class_name, image.row.origin, image.row.sha256, image.state, *manifest]
 
 
 def pretrain_epochs(result: Mapping[str, Any]) -> int:
@@ -177,8 +176,8 @@ def _images(run: Run, study: Path, problems: list[Reason]) -> tuple[TrainingImag
     return tuple(images)
 
 
-def _mix_problems(rows: Sequence[MixRow], result: Mapping[str, Any]) -> list[Reason]:
-    """Where `mix.csv` is not the list that `result.json` counted and hashed."""
+def _mix_problems(rows: Samples, result: Mapping[str, Any]) -> list[Reason]:
+    """Where the list of images is not the one that `result.json` counted and hashed."""
     problems = []
     counts = counts_by_class(rows)
     for name, recorded in result.get("counts", {}).get("per_class", {}).items():
@@ -187,8 +186,7 @@ def _mix_problems(rows: Sequence[MixRow], result: Mapping[str, Any]) -> list[Rea
             if count != recorded[origin]:
                 data = {"class": name, "origin": origin, "recorded": recorded[origin], "counted": count}
                 problems.append(Reason("other_image_count", data))
-    samples = [Sample(Path(row.path), 0, row.label, row.origin, row.sha256) for row in rows]
-    lists = {"train": samples, "synthetic": [sample for sample in samples if sample.origin == SYNTHETIC]}
+    lists = {"train": rows, "synthetic": rows.of_origin(SYNTHETIC)}
     for name, listed in lists.items():
         recorded = result.get("data", {}).get(name)
         if recorded and recorded != digest(listed):
@@ -197,11 +195,11 @@ def _mix_problems(rows: Sequence[MixRow], result: Mapping[str, Any]) -> list[Rea
     return problems
 
 
-def counts_by_class(rows: Sequence[MixRow]) -> dict[str, Counter[str]]:
+def counts_by_class(rows: Sequence[Sample]) -> dict[str, Counter[str]]:
     """Return class name → number of images by origin."""
     counts: dict[str, Counter[str]] = {}
     for row in rows:
-        counts.setdefault(row.label, Counter())[row.origin] += 1
+        counts.setdefault(row.class_name, Counter())[row.origin] += 1
     return counts
 
 

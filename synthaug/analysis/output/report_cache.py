@@ -21,9 +21,9 @@ FORMAT = 1
 CACHE = "report_cache.json"
 FIGURE_FILES = "figure_files"
 _READ = (
-    layout.RESULT, layout.FAILED, layout.CONFIG, layout.MIX, layout.HISTORY, layout.PREDICTIONS,
-    layout.PREDICTION_ARRAYS, f"{layout.SHIFTS}/*/{layout.RESULT}", f"{layout.SHIFTS}/*/{layout.PREDICTIONS}",
-    f"{layout.SHIFTS}/*/{layout.PREDICTION_ARRAYS}",
+    layout.RESULT, layout.FAILED, layout.CONFIG, layout.MIX, layout.MIX_ROWS, layout.HISTORY,
+    layout.PREDICTIONS, layout.PREDICTION_ARRAYS, f"{layout.SHIFTS}/*/{layout.RESULT}",
+    f"{layout.SHIFTS}/*/{layout.PREDICTIONS}", f"{layout.SHIFTS}/*/{layout.PREDICTION_ARRAYS}",
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def document(explanation: Explanation) -> list[Block]:
             "lost": [image for image in images if image.state != SAME],
             "generators": Counter(ways).most_common(SHOWN),
             "prompts": Counter(prompts).most_common(SHOWN),
-            "examples": list({image.row.label: image for image in reversed(synthetic)}.values())[::-1],
+            "examples": list({image.row.class_name: image for image in reversed(synthetic)}.values())[::-1],
             "machine": [_line(explanation.result.get(key, {})) for key in ("machine", "versions")],
         },
     )

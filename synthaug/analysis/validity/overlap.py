@@ -11,8 +11,7 @@ from synthaug.analysis.training_images import SAME, state
 from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.copies import Copy, ListedImage, Picture, find_copies, read_pictures
 from synthaug.analysis.validity.sources import Sources
-from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
-from synthaug.runs.contents import MixRow
+from synthaug.data.samples import REAL, SYNTHETIC, Sample, Samples, digest
 
 MAX_IMAGES = 2000  # training images of each origin, and test images, so that a report takes seconds and not hours
 MAX_EXAMPLES = 3
@@ -63,12 +62,12 @@ def spread(items: Sequence[_T], limit: int) -> Sequence[_T]:
     return items[:: max(1, -(-len(items) // limit))]
 
 
-def _read_train(rows: Sequence[MixRow], locate: Callable[[str], Path]) -> tuple[list[Picture], list[ListedImage]]:
+def _read_train(rows: Sequence[Sample], locate: Callable[[str], Path]) -> tuple[list[Picture], list[ListedImage]]:
     """Training images of all classes, and those that are missing or have other bytes than were trained on."""
     unchanged: list[ListedImage] = []
     missing: list[ListedImage] = []
-    for row in spread(sorted(rows, key=lambda row: (row.label, row.sha256)), MAX_IMAGES):
-        listed = ListedImage(row.path, row.label, locate(row.path))
+    for row in spread(Samples.joined(Samples.of(rows).of_classes.values()), MAX_IMAGES):
+        listed = ListedImage(row.file, row.class_name, locate(row.file))
         (unchanged if state(listed.file, row.sha256) == SAME else missing).append(listed)
     pictures, damaged = read_pictures(unchanged)
     return pictures, missing + damaged

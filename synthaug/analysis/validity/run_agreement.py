@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from synthaug.analysis.comparison.model import NOT_COMPARABLE, ComparedRun, Group
@@ -120,17 +121,17 @@ def _unreadable_images(runs: Sequence[ComparedRun]) -> Check:
 
 def _run_files(runs: Sequence[ComparedRun]) -> Check | None:
     """Name lists and learning curves that are not those that the runs wrote; no number comes from them."""
-    readers: Mapping[str, Callable[[Run], object]] = {
-        layout.MIX: lambda run: run.mix,
-        layout.HISTORY: lambda run: run.history,
+    readers: Mapping[Callable[[Path], Path], Callable[[Run], object]] = {
+        layout.mix_file: lambda run: run.mix,
+        lambda folder: folder / layout.HISTORY: lambda run: run.history,
     }
     damaged = []
     for item in runs:
-        for name, read in readers.items():
+        for file, read in readers.items():
             try:
                 read(item.run)
             except UnreadableFileError as error:
-                damaged.append({"run": item.run.label, "file": name, "error": error.reason})
+                damaged.append({"run": item.run.label, "file": file(item.run.folder).name, "error": error.reason})
     return Check("run_files", SERIOUS, {"files": damaged}) if damaged else None
 
 

@@ -12,8 +12,7 @@ from synthaug.analysis.training_images import SAME, state
 from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.probe import MIN_IMAGES, PROBES, Traits, classify_origin, read_traits
 from synthaug.analysis.validity.sources import Sources
-from synthaug.data.samples import REAL, SYNTHETIC, Sample
-from synthaug.runs.contents import MixRow
+from synthaug.data.samples import REAL, SYNTHETIC, Sample, Samples
 
 MAX_IMAGES = 400  # of each origin, so that a report takes seconds and not hours
 # Accuracy of a probe: above the first nearly always right; its interval above the second, right more than by a trifle.
@@ -33,7 +32,7 @@ def origin_checks(images: Sources, locate: Callable[[str], Path]) -> list[Check]
         return _unchecked(images.reasons(REAL, SYNTHETIC))
     rows = balanced(real, synthetic)
     with ThreadPoolExecutor() as threads:
-        traits = list(threads.map(_traits, rows, (locate(row.path) for row in rows)))
+        traits = list(threads.map(_traits, rows, (locate(row.file) for row in rows)))
     readable = _rebalanced([(row, item) for row, item in zip(rows, traits, strict=True) if item is not None])
     per_origin = len(readable) // 2
     if per_origin < MIN_IMAGES:
@@ -49,22 +48,18 @@ def image_checks(real: Sequence[Sample], synthetic: Sequence[Sample]) -> list[Ch
         real: training images.
         synthetic: of a set.
     """
-    rows = {
-        origin: tuple(MixRow(sample.file, sample.class_name, origin, sample.sha256) for sample in samples)
-        for origin, samples in ((REAL, real), (SYNTHETIC, synthetic))
-    }
-    return origin_checks(Sources(rows), Path)
+    return origin_checks(Sources({REAL: real, SYNTHETIC: synthetic}), Path)
 
 
 def _unchecked(data: Mapping[str, Any]) -> list[Check]:
     return [Check(f"origin_by_{probe}", UNCHECKED, data) for probe in PROBES]
 
 
-def _traits(row: MixRow, file: Path) -> Traits | None:
+def _traits(row: Sample, file: Path) -> Traits | None:
     return read_traits(file) if state(file, row.sha256) == SAME else None
 
 
-def _origin_check(probe: str, images: Sequence[tuple[MixRow, Traits]]) -> Check:
+def _origin_check(probe: str, images: Sequence[tuple[Sample, Traits]]) -> Check:
     prediction = classify_origin(
         [getattr(traits, probe) for _, traits in images],
         [row.origin == SYNTHETIC for row, _ in images],
@@ -106,7 +101,7 @@ _SUMMARIES: Mapping[str, Callable[[Sequence[Traits]], Mapping[str, float]]] = {
 }
 
 
-def balanced(real: Sequence[MixRow], synthetic: Sequence[MixRow], limit: int = MAX_IMAGES) -> list[MixRow]:
+def balanced(real: Sequence[Sample], synthetic: Sequence[Sample], limit: int = MAX_IMAGES) -> list[Sample]:
     """Choose as many real as synthetic images of each class, the same every time.
 
     Args:
@@ -114,31 +109,24 @@ def balanced(real: Sequence[MixRow], synthetic: Sequence[MixRow], limit: int = M
         synthetic: training images.
         limit: about the largest number of images of each origin.
     """
-    by_class = {
-        label: (_of_class(real, label), _of_class(synthetic, label))
-        for label in sorted({row.label for row in real} & {row.label for row in synthetic})[:limit]
-    }
-    per_class = max(1, limit // max(1, len(by_class)))
-    chosen: list[MixRow] = []
-    for origins in by_class.values():
-        count = min(per_class, *map(len, origins))
-        chosen += [row for rows in origins for row in rows[:count]]
+    of_real, of_synthetic = Samples.of(real).of_classes, Samples.of(synthetic).of_classes
+    shared = sorted(of_real.keys() & of_synthetic.keys())[:limit]
+    per_class = max(1, limit // max(1, len(shared)))
+    chosen: list[Sample] = []
+    for name in shared:
+        count = min(per_class, len(of_real[name]), len(of_synthetic[name]))
+        chosen += [*of_real[name][:count], *of_synthetic[name][:count]]
     return chosen
 
 
-def _of_class(rows: Sequence[MixRow], label: str) -> list[MixRow]:
-    """In the order of their hashes: an arbitrary choice that stays the same."""
-    return sorted((row for row in rows if row.label == label), key=lambda row: row.sha256)
-
-
-def _rebalanced(images: Sequence[tuple[MixRow, Traits]]) -> list[tuple[MixRow, Traits]]:
+def _rebalanced(images: Sequence[tuple[Sample, Traits]]) -> list[tuple[Sample, Traits]]:
     """As many of each origin in each class, once unreadable files are left out."""
-    counts = Counter((row.label, row.origin) for row, _ in images)
+    counts = Counter((row.class_name, row.origin) for row, _ in images)
     chosen: Counter[tuple[str, str]] = Counter()
     balanced_images = []
     for row, traits in images:
-        key = (row.label, row.origin)
-        if chosen[key] < min(counts[row.label, REAL], counts[row.label, SYNTHETIC]):
+        key = (row.class_name, row.origin)
+        if chosen[key] < min(counts[row.class_name, REAL], counts[row.class_name, SYNTHETIC]):
             chosen[key] += 1
             balanced_images.append((row, traits))
     return balanced_images

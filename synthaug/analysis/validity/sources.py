@@ -9,10 +9,10 @@ import numpy as np
 
 from synthaug.analysis.comparison.model import Group, Reason
 from synthaug.analysis.training_images import listed_images, with_most
-from synthaug.data.samples import REAL, SYNTHETIC
+from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.errors import UserError
 from synthaug.files import file_state
-from synthaug.runs.contents import MixRow, UnreadableFileError
+from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.discovery import Run
 
 
@@ -27,7 +27,7 @@ class Sources:
         problems: by origin, why its list is empty.
     """
 
-    train: Mapping[str, tuple[MixRow, ...]]
+    train: Mapping[str, Sequence[Sample]]
     test: tuple[tuple[str, str], ...] = ()
     test_digest: str | None = None
     problems: Mapping[str, Reason] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Sources:
 def sources(group: Group) -> Sources:
     """Choose the images of a group; with folds, those of the first one, whose test images no run of it trains on."""
     runs = [item.run for item in group.runs if item.compared and not item.run.key.fold]
-    train: dict[str, tuple[MixRow, ...]] = {}
+    train: dict[str, Sequence[Sample]] = {}
     problems: dict[str, Reason] = {}
     for origin in (REAL, SYNTHETIC):
         run, train[origin] = with_most(runs, origin), ()
@@ -48,7 +48,7 @@ def sources(group: Group) -> Sources:
             problems[origin] = Reason("no_images_of_origin", {"origin": origin})
             continue
         try:
-            train[origin] = tuple(listed_images(run, origin))
+            train[origin] = listed_images(run, origin)
         except UserError as error:
             cause = error.__cause__
             reason = cause.reason if isinstance(cause, UnreadableFileError) else str(error)
@@ -67,7 +67,7 @@ def of_begun_runs(runs: Sequence[Run], test: tuple[tuple[str, str], ...], test_d
         test: paths and classes of the test images.
         test_digest: of them.
     """
-    listed = {origin: [tuple(listed_images(run, origin)) for run in runs] for origin in (REAL, SYNTHETIC)}
+    listed = {origin: [listed_images(run, origin) for run in runs] for origin in (REAL, SYNTHETIC)}
     train = {origin: max(of_runs, key=len, default=()) for origin, of_runs in listed.items()}
     problems = {origin: Reason("no_images_of_origin", {"origin": origin}) for origin, rows in train.items() if not rows}
     return Sources(train, test, test_digest, problems)
@@ -81,7 +81,7 @@ def fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[st
         locate: path as a run recorded it → where the file is now.
     """
     rows = [
-        f"{row.label}\0{row.origin}\0{row.sha256}\0{file_state(locate(row.path))}"
+        f"{row.class_name}\0{row.origin}\0{row.sha256}\0{file_state(locate(row.file))}"
         for listed in images.train.values()
         for row in listed
     ]

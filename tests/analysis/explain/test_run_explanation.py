@@ -22,7 +22,6 @@ from synthaug.files import read_json, sha256, write_json
 from synthaug.generation.manifest import MANIFEST, ManifestRow
 from synthaug.report.__main__ import main
 from synthaug.runs import contents, layout
-from synthaug.runs.contents import MixRow
 from synthaug.runs.prediction_files import Predictions
 from tests.factories.commands import Commands
 from tests.factories.images import image
@@ -48,14 +47,14 @@ def run_folder(study: Path, seed: int = 0, arm: str = "64") -> Path:
     return study / "digits" / f"{arm}-diffusion" / f"seed{seed}"
 
 
-def _write(folder: Path, origin: str, count: int) -> list[MixRow]:
+def _write(folder: Path, origin: str, count: int) -> list[Sample]:
     rows, manifest = [], []
     for label, name in enumerate(CLASSES):
         for index in range(count):
             path = folder / origin / name / f"{index:06d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             image(100 * label + index + 1000 * (origin == REAL)).save(path)
-            rows.append(MixRow(str(path), name, origin, sha256(path)))
+            rows.append(Sample(str(path), 0, name, origin, sha256(path)))
             manifest.append(_manifest_row(name, index, rows[-1].sha256))
     if origin == SYNTHETIC:
         names = [field.name for field in dataclasses.fields(ManifestRow)]
@@ -70,12 +69,11 @@ def _manifest_row(name: str, index: int, digest: str) -> ManifestRow:
     return ManifestRow(name, index, "", digest, prompt, "blurry", seed, *origin)
 
 
-def _record(run: Path, rows: list[MixRow]) -> None:
+def _record(run: Path, rows: list[Sample]) -> None:
     """Make `result.json` tell of these training images."""
     result = read_json(run / layout.RESULT)
-    samples = [Sample(Path(row.path), 0, row.label, row.origin, row.sha256) for row in rows]
     result["counts"]["per_class"] = {name: {"real": 4, "synthetic": 6} for name in CLASSES}
-    result["data"] |= {"train": digest(samples), "synthetic": digest([s for s in samples if s.origin == SYNTHETIC])}
+    result["data"] |= {"train": digest(rows), "synthetic": digest([s for s in rows if s.origin == SYNTHETIC])}
     counts = count_predictions(contents.read_predictions(run))
     result["test"]["macro_f1"] = counts.macro_f1
     history = contents.read_history(run)["val/accuracy"]
@@ -248,7 +246,7 @@ def test_images_that_are_gone_or_changed_are_named(tmp_path: Path) -> None:
     (tmp_path / "real/cat/000000.png").unlink()
     image(1).save(tmp_path / "synthetic/dog/000002.png")
     explanation = run_explanation.explain(run)
-    lost = [(image.state, image.row.path) for image in explanation.images or () if image.state != SAME]
+    lost = [(image.state, image.row.file) for image in explanation.images or () if image.state != SAME]
     assert sorted(lost) == [
         (CHANGED, f"{tmp_path}/synthetic/dog/000002.png"),
         (GONE, f"{tmp_path}/real/cat/000000.png"),
@@ -259,9 +257,9 @@ def test_images_that_are_gone_or_changed_are_named(tmp_path: Path) -> None:
 
 def test_an_image_that_was_made_anew_is_not_the_one_that_was_trained_on(tmp_path: Path) -> None:
     run = run_folder(study_with_manifest(tmp_path))
-    rows = contents.read_mix(run)
+    rows = list(contents.read_mix(run))
     index = next(index for index, row in enumerate(rows) if row.origin == SYNTHETIC)
-    rows[index] = dataclasses.replace(rows[index], sha256="0" * 64)
+    rows[index] = rows[index]._replace(sha256="0" * 64)
     contents.write_mix(run, rows)
     _record(run, rows)
     assert [image.made is None for image in run_explanation.explain(run).synthetic] == [True] + [False] * 11

@@ -13,8 +13,8 @@ from synthaug.analysis.explain.run_explanation import Explanation
 from synthaug.analysis.text.document import Heading, markdown
 from synthaug.analysis.text.explain_text import document, image_document
 from synthaug.analysis.training_images import CHANGED, GONE, SAME, TrainingImage
+from synthaug.data.sample_list import Sample
 from synthaug.generation.manifest import ManifestRow
-from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 from synthaug.runs.layout import RunKey
 from synthaug.runs.prediction_files import Predictions
@@ -45,7 +45,7 @@ PREDICTIONS = Predictions(
 
 
 def image(index: int, origin: str, state: str = SAME, provenance: bool = True) -> TrainingImage:
-    row = MixRow(f"{origin}/cat/{index:06d}.png", "cat", origin, f"{index:064d}")
+    row = Sample(f"{origin}/cat/{index:06d}.png", 0, "cat", origin, f"{index:064d}")
     versions = ("sd15", "c0ffee", "DDIM", "30", "7.5", "0.38", "5.0", "2.6", "3.11", "", "", "")
     manifest = ManifestRow("cat", index, "", row.sha256, "a cat | on a sofa", "blurry", 7000 + index, *versions)
     return TrainingImage(row, Path(row.path), state, manifest if provenance and origin == "synthetic" else None)

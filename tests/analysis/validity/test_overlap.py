@@ -1,6 +1,5 @@
 """Copies of test images among the training images, missing files, changed test images."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,16 +14,14 @@ from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, 
 from synthaug.analysis.validity.sources import Sources
 from synthaug.data.samples import REAL, SYNTHETIC, Sample, digest
 from synthaug.files import sha256
-from synthaug.runs.contents import MixRow
 from tests.factories.arms import make_group
 from tests.factories.origins import picture, write_lists
 
 
-def checks_of(real: Sequence[MixRow], synthetic: Sequence[MixRow], test: Sequence[MixRow]) -> dict[str, Check]:
+def checks_of(real: Sequence[Sample], synthetic: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Check]:
     """Return the checks by code, for runs tested on the images in `test`."""
-    samples = [Sample(Path(row.path), 0, row.label, REAL, row.sha256) for row in test]
-    paths = tuple((row.path, row.label) for row in test)
-    images = Sources({REAL: tuple(real), SYNTHETIC: tuple(synthetic)}, paths, digest(samples), {})
+    paths = tuple((row.file, row.class_name) for row in test)
+    images = Sources({REAL: tuple(real), SYNTHETIC: tuple(synthetic)}, paths, digest(test), {})
     return {check.code: check for check in overlap.overlap_checks(images, Path)}
 
 
@@ -57,14 +54,14 @@ def test_copies_across_classes(
     copy = tmp_path / ("copy.jpg" if exact == 0 else "copy.png")
     with Image.open(test[0].path) as opened:  # a cat
         save(opened, copy)
-    (real if origin == REAL else synthetic).append(MixRow(str(copy), "dog", origin, sha256(copy)))
+    (real if origin == REAL else synthetic).append(Sample(str(copy), 0, "dog", origin, sha256(copy)))
     checks = checks_of(real, synthetic, test)
     check = checks[f"overlap_{origin}"]
     assert check.severity == SERIOUS
     assert {name: check.data[name] for name in ("copied", "exact", "pairs", "other_class")} == {
         "copied": 1, "exact": exact, "pairs": 1, "other_class": 1
     }  # fmt: skip
-    assert check.data["examples"] == [{"train": str(copy), "test": test[0].path}]
+    assert check.data["examples"] == [{"train": str(copy), "test": test[0].file}]
     assert {item.severity for code, item in checks.items() if code != f"overlap_{origin}"} == {PASSED}
 
 
@@ -109,7 +106,7 @@ def test_missing_files_and_changed_test_images(tmp_path: Path) -> None:
     Path(synthetic[0].path).write_bytes(b"no image")
     picture(5000).save(test[0].path)
     checks = checks_of(real, synthetic, test)
-    assert checks["files"] == Check("files", WARNING, {"missing": 2, "examples": [real[0].path, synthetic[0].path]})
+    assert checks["files"] == Check("files", WARNING, {"missing": 2, "examples": [real[0].file, synthetic[0].file]})
     assert checks["overlap_real"].data["train"] == 59
     assert checks["test_images"].severity == WARNING
     assert checks["test_images"].data["current"] != checks["test_images"].data["recorded"]
@@ -123,10 +120,10 @@ def test_test_images_are_compared_with_their_digest_only_if_all_are_there(tmp_pa
 
 def test_nothing_to_compare(tmp_path: Path) -> None:
     real, synthetic, test = write_lists(tmp_path)
-    absent = [dataclasses.replace(row, path=f"{row.path}.gone") for row in test]
+    absent = [row._replace(name=f"{row.name}.gone") for row in test]
     check = checks_of(real, synthetic, absent)["overlap_real"]
     assert check == Check("overlap_real", UNCHECKED, {"unavailable": "test"})
-    absent = [dataclasses.replace(row, path=f"{row.path}.gone") for row in real]
+    absent = [row._replace(name=f"{row.name}.gone") for row in real]
     check = checks_of(absent, synthetic, test)["overlap_real"]
     assert check == Check("overlap_real", UNCHECKED, {"unavailable": "real"})
 

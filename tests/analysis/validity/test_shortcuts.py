@@ -15,13 +15,13 @@ from synthaug.analysis.inference.intervals import Estimate
 from synthaug.analysis.validity import probe, shortcuts
 from synthaug.analysis.validity.check_result import PASSED, SERIOUS, UNCHECKED, WARNING, Check
 from synthaug.analysis.validity.sources import Sources
+from synthaug.data.sample_list import Sample
 from synthaug.data.samples import REAL, SYNTHETIC
 from synthaug.files import sha256
-from synthaug.runs.contents import MixRow
 from tests.factories.origins import CLASSES, write_images
 
 
-def checks_of(real: Sequence[MixRow], synthetic: Sequence[MixRow]) -> dict[str, Check]:
+def checks_of(real: Sequence[Sample], synthetic: Sequence[Sample]) -> dict[str, Check]:
     images = Sources({REAL: tuple(real), SYNTHETIC: tuple(synthetic)})
     return {check.code.removeprefix("origin_by_"): check for check in shortcuts.origin_checks(images, Path)}
 
@@ -64,7 +64,7 @@ def test_pixels_alone(tmp_path: Path) -> None:
             pixels = np.asarray(opened, dtype=np.int64)
         noise = np.random.default_rng(index).integers(-60, 60, pixels.shape)
         Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8)).save(row.path)
-        synthetic[index] = dataclasses.replace(row, sha256=sha256(Path(row.path)))
+        synthetic[index] = row._replace(sha256=sha256(row.path))
     checks = checks_of(real, synthetic)
     assert (checks["pixels"].severity, checks["format"].severity) == (SERIOUS, PASSED)
 
@@ -95,13 +95,15 @@ def test_severity_by_the_accuracy_of_a_probe(
 def test_the_class_tells_nothing(tmp_path: Path) -> None:
     """Synthetic dogs in number, two synthetic cats: as many real images of each."""
     rows = write_images(tmp_path, REAL) + write_images(tmp_path, SYNTHETIC, first=1000)
-    rows = [row for row in rows if row.origin == REAL or row.label == "dog" or row.path.endswith(("00.png", "02.png"))]
+    rows = [
+        row for row in rows if row.origin == REAL or row.class_name == "dog" or row.name.endswith(("00.png", "02.png"))
+    ]
     chosen = shortcuts.balanced(
         [row for row in rows if row.origin == REAL], [row for row in rows if row.origin == SYNTHETIC]
     )
     counts = {(label, origin): 0 for label in CLASSES for origin in (REAL, SYNTHETIC)}
     for row in chosen:
-        counts[row.label, row.origin] += 1
+        counts[row.class_name, row.origin] += 1
     assert counts == {("cat", REAL): 2, ("cat", SYNTHETIC): 2, ("dog", REAL): 30, ("dog", SYNTHETIC): 30}
 
 
@@ -110,24 +112,24 @@ def test_the_class_tells_nothing(tmp_path: Path) -> None:
     st.integers(1, 20),
 )
 def test_samples_are_balanced_and_bounded(drawn: list[tuple[str, str, int]], limit: int) -> None:
-    rows = [MixRow(str(number), label, origin, f"{number}") for label, origin, number in drawn]
+    rows = [Sample(str(number), 0, label, origin, f"{number:064x}") for label, origin, number in drawn]
     by_origin = {origin: [row for row in rows if row.origin == origin] for origin in (REAL, SYNTHETIC)}
     chosen = shortcuts.balanced(by_origin[REAL], by_origin[SYNTHETIC], limit)
     assert set(chosen) <= set(rows)
     for label in "abc":
-        origins = [row.origin for row in chosen if row.label == label]
+        origins = [row.origin for row in chosen if row.class_name == label]
         assert origins.count(REAL) == origins.count(SYNTHETIC)
     assert len(chosen) <= 2 * limit
-    classes = {row.label for row in by_origin[REAL]} & {row.label for row in by_origin[SYNTHETIC]}
-    assert len({row.label for row in chosen}) == min(len(classes), limit)
+    classes = {row.class_name for row in by_origin[REAL]} & {row.class_name for row in by_origin[SYNTHETIC]}
+    assert len({row.class_name for row in chosen}) == min(len(classes), limit)
 
 
 @pytest.mark.parametrize(("missing", "severity"), [(40, PASSED), (41, UNCHECKED)])
 def test_too_few_readable_images(tmp_path: Path, missing: int, severity: str) -> None:
     real, synthetic = write_images(tmp_path, REAL), write_images(tmp_path, SYNTHETIC, first=1000)
-    rows = sorted(synthetic, key=lambda row: row.label)
+    rows = sorted(synthetic, key=lambda row: row.class_name)
     for row in [*rows[:20], *rows[30:50], *rows[20:]][:missing]:
-        Path(row.path).write_bytes(b"changed")
+        row.path.write_bytes(b"changed")
     check = checks_of(real, synthetic)["pixels"]
     assert check.severity == severity
     if severity == UNCHECKED:

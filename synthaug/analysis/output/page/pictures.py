@@ -9,9 +9,8 @@ from synthaug.analysis.comparison.disagreement import HardImage, disputed, never
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.thumbnails import Thumbnail, thumbnail
 from synthaug.analysis.training_images import listed_images, locator, with_most
-from synthaug.data.samples import REAL, SYNTHETIC
+from synthaug.data.samples import REAL, SYNTHETIC, Sample, Samples
 from synthaug.errors import UserError
-from synthaug.runs.contents import MixRow
 from synthaug.runs.discovery import Run
 
 MAX_CLASSES = 20
@@ -84,7 +83,7 @@ def _mistake(image: HardImage) -> str:
     return max(weight, key=lambda name: weight[name])
 
 
-def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[list[MixRow], str]:
+def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[Sequence[Sample], str]:
     """Return the images of one origin of the run that has most of them (real ones: of the real arm), or a problem."""
     pure = (
         [run for run in runs if run.real == 1 and run.synthetic == 0 and not run.image_numbers]
@@ -101,23 +100,19 @@ def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[list[MixRow], str]:
 
 
 def _thumbnails(
-    locate: Callable[[str], Path], rows: Iterable[MixRow], names: Sequence[str]
+    locate: Callable[[str], Path], rows: Iterable[Sample], names: Sequence[str]
 ) -> tuple[dict[str, list[Thumbnail]], list[str]]:
     """Return a few pictures per class, and the files that cannot be read."""
-    by_class: dict[str, list[MixRow]] = {name: [] for name in names}
-    for row in rows:
-        if row.label in by_class:
-            by_class[row.label].append(row)
+    of_classes = Samples.of(rows).of_classes
     pictures: dict[str, list[Thumbnail]] = {name: [] for name in names}
     lost = []
-    for name, members in by_class.items():
-        # Ordered by content: a choice that no eye has made and that stays the same.
-        for row in sorted(members, key=lambda row: row.sha256)[:MAX_TRIES]:
+    for name in names:
+        for row in of_classes.get(name, ())[:MAX_TRIES]:
             if len(pictures[name]) == PICTURES_PER_CLASS:
                 break
-            picture = thumbnail(locate(row.path))
+            picture = thumbnail(locate(row.file))
             if picture is None:
-                lost.append(row.path)
+                lost.append(row.file)
             else:
                 pictures[name].append(picture)
     return pictures, lost
