@@ -228,6 +228,20 @@ _RULES: Mapping[str, Rule] = {
         lambda precision: str(precision) not in ("16-true", "bf16-true", "64-true", "64"),
         "32-true, 16-mixed or bf16-mixed: images stay in 32 bits, and weights of more or fewer cannot read them",
     ),
+    "trainer.max_steps": (
+        lambda steps: not _is_number(steps) or steps >= 1 or steps == -1,
+        "at least 1, or -1: no limit",
+    ),
+    "trainer.max_time": (
+        lambda time: not _is_number(time),
+        "days:hours:minutes:seconds, such as 00:12:00:00, or {hours: 12}",
+    ),
+    "trainer.accumulate_grad_batches": _number(1),
+    "trainer.limit_train_batches": _number(0, above=True, words="more than 0: a number of batches, or 1.0: all"),
+    "trainer.gradient_clip_val": _number(0, words="at least 0, or null: none"),
+    "trainer.deterministic": (lambda value: value in (None, True, False, "warn"), "true, false or warn"),
+    "trainer.enable_checkpointing": (lambda value: value in (None, True), "true: the best epoch is a checkpoint"),
+    "trainer.barebones": (lambda value: not value, "false: a barebones trainer writes no checkpoint"),
     # A part of the images must neither choose the checkpoint nor be the test.
     "trainer.limit_val_batches": _ALL,
     "trainer.limit_test_batches": _ALL,

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,7 @@ class FingerprintTable:
     def __init__(self, folder: Path | None = None) -> None:
         self._table = HashedRows(_ROW)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # as long as this object
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _drop, self._file)
         self._lock = threading.Lock()
         self._thumbnails: NDArray[np.uint8] | None = None
 
@@ -120,6 +121,11 @@ class FingerprintTable:
         if (numbers < 0).any():
             raise KeyError(samples[int(numbers.argmin())].sha256)
         return np.asarray(self._table.rows["pixels"][numbers])
+
+
+def _drop(file: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # a full disk does not take the last thumbnails, which nobody reads any more
+        file.close()
 
 
 class ListedFingerprints(Sequence["Fingerprint"]):

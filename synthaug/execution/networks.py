@@ -80,6 +80,7 @@ def check_network(job: Job, classes: Sequence[str]) -> Load:
     model.check_image_size(settings["dataset"]["image_size"])
     model.check_batch_size(settings["batch_size"], settings["dataset"]["image_size"])
     trainer = make_group(job, "trainer", logger=False, enable_checkpointing=False)
+    lightning_rules.require_nodes(trainer)
     lightning_rules.require_whole_evaluation(trainer)
     lightning_rules.require_fine_tuning(model, trainer)
     head = tuple(f"network.{path}." for path in find_head(model.network))

@@ -92,6 +92,8 @@ def fit_and_test(
     )
     lightning_rules.require_whole_evaluation(trainer)
     lightning_rules.require_fine_tuning(model, trainer)
+    if not model.pretrain_epochs:  # whose epochs have other numbers of batches
+        lightning_rules.require_whole_epoch(trainer, len(data.train_batches()))
     lightning_rules.save_whole_epochs(trainer)
     trainer.strategy.checkpoint_io = files
     logs = bool(loggers) and trainer.is_global_zero  # other processes of a distributed run have dummies for loggers

@@ -1,6 +1,7 @@
 """What a run asks of Lightning: whole evaluations, whole epochs, no messages of its own."""
 
 import logging
+import os
 import warnings
 from typing import Any
 
@@ -58,6 +59,50 @@ def require_fine_tuning(model: Classifier, trainer: lightning.Trainer) -> None:
         raise UserError(
             f"model.pretrain_epochs={model.pretrain_epochs}: with trainer.max_epochs={epochs} no epoch is left to "
             "train on real images, and the checkpoint is chosen among those; lower it, or raise trainer.max_epochs."
+        )
+
+
+def require_nodes(trainer: lightning.Trainer) -> None:
+    """Check that processes on other nodes can find this one, which would wait for them in silence.
+
+    Args:
+        trainer: with the number of nodes.
+
+    Raises:
+        UserError: neither a launcher nor the environment names the address of the first node.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    is_launched = environment is None or environment.creates_processes_externally
+    if trainer.num_nodes > 1 and not is_launched and "MASTER_ADDR" not in os.environ:
+        raise UserError(
+            f"trainer.num_nodes={trainer.num_nodes}: no other node can find this one; start the command on each with "
+            "torchrun or srun, or with MASTER_ADDR, MASTER_PORT and NODE_RANK in its environment. On one machine leave "
+            "the key out."
+        )
+
+
+def require_whole_epoch(trainer: lightning.Trainer, batches: int) -> None:
+    """Check that an epoch has a step, and that the steps of a run make an epoch.
+
+    Args:
+        trainer: with its limits.
+        batches: of the arm in an epoch, for this process.
+
+    Raises:
+        UserError: there would be no epoch to test, however long the training.
+    """
+    limit, most = trainer.limit_train_batches, trainer.max_steps
+    limited = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    if batches and not limited:
+        raise UserError(
+            f"trainer.limit_train_batches={limit}: an epoch of this arm has {plural(batches, 'batch', 'batches')}, so "
+            "that none would be left; choose a number of batches, at least 1, or 1.0 for all."
+        )
+    steps = -(-limited // trainer.accumulate_grad_batches)
+    if 0 <= most < steps:
+        raise UserError(
+            f"trainer.max_steps={most}: an epoch of this arm has {plural(steps, 'step')}, and only a whole one is "
+            f"validated and tested; choose at least {steps}."
         )
 
 

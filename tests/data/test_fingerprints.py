@@ -1,7 +1,10 @@
 """Which images are copies of one another: changed a little, and neither alike by chance nor by way of others."""
 
+import gc
 import io
 import random
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -402,3 +405,16 @@ def test_few_images_tell_whether_all_resemble_one_another(contents: list[str], c
         rows = fingerprints.compared_rows(digests_of(contents))
     least = sorted(set(contents))[:count]
     assert sorted({contents[row] for row in rows.tolist()}) == least
+
+
+def test_thumbnails_that_a_full_disk_does_not_take_are_dropped_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    with Path("/dev/full").open("r+b", buffering=1 << 20) as full:
+        monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: full)
+        prints = fingerprints.FingerprintTable()
+        prints.add("ab" * 32, fingerprint(np.zeros((8, 8, 3), np.uint8)))
+        del prints
+        gc.collect()
+        assert full.closed
+    assert not ignored

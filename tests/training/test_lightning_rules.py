@@ -60,3 +60,35 @@ def test_pretraining_must_leave_an_epoch(pretrain_epochs: int, refused: bool) ->
         return
     with pytest.raises(UserError, match=rf"model\.pretrain_epochs={pretrain_epochs}: .*trainer\.max_epochs=4"):
         lightning_rules.require_fine_tuning(model, trainer())
+
+
+def test_a_trainer_of_several_nodes_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    lightning_rules.require_nodes(trainer())
+    with pytest.raises(UserError, match=r"trainer\.num_nodes=2: .*MASTER_ADDR"):
+        lightning_rules.require_nodes(trainer(num_nodes=2))
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    lightning_rules.require_nodes(trainer(num_nodes=2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "batches", "refused"),
+    [
+        ({}, 5, None),
+        ({}, 0, None),  # said where images are counted
+        ({"limit_train_batches": 0.19}, 5, "limit_train_batches=0.19"),
+        ({"limit_train_batches": 0.2}, 5, None),
+        ({"limit_train_batches": 2, "max_steps": 2}, 5, None),
+        ({"max_steps": 4}, 5, "max_steps=4"),
+        ({"max_steps": 5}, 5, None),
+        ({"max_steps": 1, "accumulate_grad_batches": 3}, 4, "max_steps=1"),
+        ({"max_steps": 2, "accumulate_grad_batches": 3}, 4, None),
+    ],
+)
+def test_the_steps_of_a_run_must_make_an_epoch(arguments: dict[str, Any], batches: int, refused: str | None) -> None:
+    limited = trainer(**arguments)
+    if refused is None:
+        lightning_rules.require_whole_epoch(limited, batches)
+        return
+    with pytest.raises(UserError, match=rf"trainer\.{refused}: "):
+        lightning_rules.require_whole_epoch(limited, batches)
