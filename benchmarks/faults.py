@@ -400,7 +400,8 @@ def table(rows: Sequence[Row]) -> str:
         codes = ", ".join(map(str, sorted({row.code for row in alike})))
         lost = "; ".join(sorted({row.lost for row in alike} - {""})) or "nothing"
         wrong = "; ".join(sorted({problem for row in alike for problem in row.problems})) or "nothing"
-        lines.append(f"| {name} | {len(alike)} | {codes} | {lost} | {wrong} |")
+        shown = name.replace("|", "\\|")
+        lines.append(f"| {shown} | {len(alike)} | {codes} | {lost} | {wrong} |")
     return "\n".join(lines)
 
 

@@ -152,7 +152,7 @@ def check_runs(
     scans = {} if scans is None else scans
     announced = set() if announced is None else announced
     sets: dict[str, tuple[list[ShiftSet], list[str]]] = {}
-    problems = [*_trial_problems(jobs), *_name_problems(jobs), *_long_tail_problems(jobs), *_login_problems(jobs)]
+    problems = [*_trial_problems(jobs), *_name_problems(jobs), *_long_tail_problems(jobs), *_wandb_problems(jobs)]
     problems += [*_comparison_problems(jobs), *_captioner_problems(jobs)]
     grouped: set[tuple[DatasetKey, str | None]] = set()  # of which the groups of images were checked
     mixes: dict[str, dict[str, None]] = {}  # why they cannot be had → arms
@@ -224,9 +224,9 @@ def _trial_problems(jobs: Sequence[Job]) -> list[str]:
     return []
 
 
-def _login_problems(jobs: Sequence[Job]) -> list[str]:
+def _wandb_problems(jobs: Sequence[Job]) -> list[str]:
     is_needed = any(job.is_in_wandb and not is_complete(job) for job in jobs)
-    return [reason] if is_needed and (reason := run_ids.login_problem()) else []
+    return run_ids.environment_problems() if is_needed else []
 
 
 def _name_problems(jobs: Sequence[Job]) -> Iterator[str]:

@@ -7,6 +7,7 @@
 import functools
 import logging
 import os
+import re
 import secrets
 import shlex
 from collections.abc import Mapping
@@ -22,6 +23,17 @@ log = logging.getLogger(__name__)
 
 PROJECT = "synthaug"  # of a comparison none of whose runs is in W&B, as in conf/logger/wandb.yaml
 _RECORD = "wandb.json"
+_MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
+_ANY_TEXT = (
+    "WANDB_MODE",
+    "WANDB_PROJECT",
+    "WANDB_ENTITY",
+    "WANDB_DIR",
+    "WANDB_CACHE_DIR",
+    "WANDB_DATA_DIR",
+    "WANDB_NAME",
+)
+_SECRET = re.compile("KEY|TOKEN|HEADER|SECRET|PASSWORD")
 _SWEEP, _RUN = "WANDB_SWEEP_ID", "WANDB_RUN_ID"  # what a sweep's agent sets for the program that it starts
 
 
@@ -115,9 +127,34 @@ def configure_mode(study: Path) -> str:
     return mode
 
 
-def login_problem() -> str:
-    """Return why W&B cannot be used online although `WANDB_MODE` wants it so; empty where it can, or does not."""
+def environment_problems() -> list[str]:
+    """Return why W&B cannot be used as the environment wants it; none where it can, or nothing is wanted."""
     mode = os.environ.get("WANDB_MODE")
+    if mode and mode not in _MODES:
+        return [f"WANDB_MODE={mode}: must be one of {', '.join(_MODES)}"]
+    return _variable_problems() or ([reason] if (reason := _login_problem(mode)) else [])
+
+
+def _variable_problems() -> list[str]:
+    """Return which variables W&B does not read; those that can hold anything do not have it imported."""
+    variables = {name: text for name, text in os.environ.items() if name.startswith("WANDB_") and name not in _ANY_TEXT}
+    if not variables:
+        return []
+    import wandb
+
+    problems = []
+    for name, text in variables.items():
+        try:
+            wandb.Settings().update_from_env_vars({name: text})
+        except Exception as error:  # of pydantic, or W&B's own
+            details: list[dict[str, Any]] = getattr(error, "errors", list)()
+            reason = str(details[0]["msg"]) if details else " ".join(str(error).split())
+            shown = name if _SECRET.search(name) else f"{name}={text}"
+            problems.append(f"{shown}: {reason.rstrip('.')}; set it otherwise, or unset {name}.")
+    return problems
+
+
+def _login_problem(mode: str | None) -> str:
     if mode not in ("online", "shared"):
         return ""
     connection.limit_waiting()

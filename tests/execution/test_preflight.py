@@ -1,5 +1,6 @@
 """What would stop a run of a command is message before the first one begins."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -351,6 +352,21 @@ def test_the_network_of_a_finished_run_is_not_built(photos: Path) -> None:
     finish(job, real_of(job))
     session = Session(training_steps.execute)
     preflight.check_and_plan(session, [job])
+
+
+def test_all_variables_that_wandb_cannot_read_are_named(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = jobs_of(photos, "mix=real,55", "logger=wandb")
+    texts = {"WANDB_SILENT": "maybe", "WANDB_RUN_ID": "a/b", "WANDB_QUIET": "true", "WANDB__EXTRA_HTTP_HEADERS": "pass"}
+    for name, text in texts.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(UserError) as caught:
+        check(jobs)
+    assert re.findall(r"(WANDB_\w+)=", str(caught.value)) == ["WANDB_SILENT", "WANDB_RUN_ID"]
+    assert "WANDB__EXTRA_HTTP_HEADERS: " in str(caught.value), "without what may be secret"
+    check(jobs_of(photos, "mix=real,55", "logger=csv"))
+    monkeypatch.setenv("WANDB_MODE", "of-line")
+    with pytest.raises(UserError, match=r"WANDB_MODE=of-line: .*offline"):
+        check(jobs)
 
 
 @pytest.mark.parametrize("mode", ["online", "shared"])

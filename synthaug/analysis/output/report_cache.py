@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from synthaug.errors import UserError
-from synthaug.files import file_state, read_json, write_json
+from synthaug.files import file_state, read_json, sha256, write_json
 from synthaug.runs import layout
 from synthaug.terminal import printable
 
 FORMAT = 1
 CACHE = "report_cache.json"
 FIGURE_FILES = "figure_files"
+_MOST_HASHED = 2**20  # bytes of a file: a thousand runs take half a second
 _READ = (
     layout.RESULT, layout.FAILED, layout.CONFIG, layout.MIX, layout.MIX_ROWS, layout.HISTORY,
     layout.PREDICTIONS, layout.PREDICTION_ARRAYS, f"{layout.SHIFTS}/*/{layout.RESULT}",
@@ -105,7 +106,16 @@ def _runs(study: Path) -> dict[str, str]:
         *study.glob(f"*/{layout.GROUPS}"),
         *(path for name in _READ for path in study.glob(f"*/*/seed*/{name}")),
     ]
-    return {path.relative_to(study).as_posix(): file_state(path) for path in paths}
+    return {path.relative_to(study).as_posix(): _content_state(path) for path in paths}
+
+
+def _content_state(path: Path) -> str:
+    """Return the state of a file; of all but large ones with its hash, since a disk that loses bits changes no time."""
+    state = file_state(path)
+    try:
+        return f"{state} {sha256(path)}" if path.stat().st_size <= _MOST_HASHED else state
+    except OSError:
+        return state
 
 
 def _terminal() -> str:

@@ -64,12 +64,22 @@ def _plan_another(study: Path) -> None:
     planning.plan(study, [PlannedRun(RunKey("digits", "real", 7), settings)])
 
 
+def flip_a_bit(path: Path) -> None:
+    """Change a file as a disk does that returns other bytes than were written: its times stay."""
+    content, status = bytearray(path.read_bytes()), path.stat()
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "the page was deleted": lambda study: (study / layout.PAGE).unlink(),
     "a figure is gone": lambda study: (study / layout.FIGURES / "curve-accuracy.pdf").unlink(),
     "the table was edited": lambda study: (study / layout.RESULTS_CSV).write_text("arm\n"),
     "a run was trained again": lambda study: touch(run_folder(study, "64") / layout.RESULT),
     "predictions were replaced": lambda study: touch(run_folder(study, "64") / layout.PREDICTIONS),
+    "a result lost a bit": lambda study: flip_a_bit(run_folder(study, "64") / layout.RESULT),
+    "predictions lost a bit": lambda study: flip_a_bit(run_folder(study, "real") / layout.PREDICTIONS),
     "a list of images is gone": lambda study: (run_folder(study, "real40") / layout.MIX).unlink(),
     "a run was planned": _plan_another,
     "a run was begun": lambda study: (run_folder(study, "real") / layout.FAILED).write_text("{}"),
