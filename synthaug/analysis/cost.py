@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.training_images import Manifest, listed_images, locator, manifests, place, set_folder
-from synthaug.data.samples import SYNTHETIC, Sample
+from synthaug.data.samples import SYNTHETIC, Sample, Samples
 from synthaug.errors import UserError
 from synthaug.runs import layout
 from synthaug.runs.discovery import Run
@@ -63,7 +63,7 @@ def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost
     if not finished:
         return ()
     images = {run.key: _synthetic(run) for run in finished}
-    listed, _ = manifests(list({row for rows in images.values() for row in rows or ()}), locator(study))
+    listed, _ = manifests(_distinct(images.values()), locator(study))
     by_arm: dict[str, list[Run]] = {}
     for run in finished:
         by_arm.setdefault(run.arm, []).append(run)
@@ -73,7 +73,7 @@ def costs(study: Path, group: Group, prices: Prices | None = None) -> tuple[Cost
     )
 
 
-def _synthetic(run: Run) -> Sequence[Sample] | None:
+def _synthetic(run: Run) -> Samples | None:
     """Return the synthetic images of a run; None where its list cannot be read."""
     try:
         return listed_images(run, SYNTHETIC)
@@ -81,16 +81,24 @@ def _synthetic(run: Run) -> Sequence[Sample] | None:
         return None
 
 
+def _distinct(lists: Iterable[Samples | None]) -> Samples:
+    """Return the images of lists, each once; they are joined one by one, since many runs have most of them."""
+    images = Samples()
+    for rows in filter(None, lists):
+        images = Samples.joined([images, rows]).distinct
+    return images
+
+
 def _cost(
     name: str,
     runs: Sequence[Run],
-    images: Sequence[Sequence[Sample] | None],
+    images: Sequence[Samples | None],
     listed: Mapping[str, Manifest],
     prices: Prices,
 ) -> Cost:
     trained = [(run.result or {})["training"] for run in runs]
     seconds = float(sum(item["seconds"] for item in trained))
-    used = {row for rows in images for row in rows or ()}
+    used = _distinct(images)
     generation = None if None in images else _generation_seconds(used, listed)
     money = None if prices.hour is None or generation is None else prices.hour * (seconds + generation) / 3600
     return Cost(name, len(runs), seconds, len(used), generation, money)

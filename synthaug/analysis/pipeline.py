@@ -12,10 +12,13 @@ from synthaug.analysis.findings import Findings, findings
 from synthaug.analysis.output import report_cache
 from synthaug.analysis.output.console import report_text
 from synthaug.analysis.output.export import write_files
+from synthaug.analysis.output.page import pictures
 from synthaug.analysis.output.report_cache import StoredReport
 from synthaug.analysis.set_pages import page_files
 from synthaug.analysis.training_images import locator, set_folders
+from synthaug.analysis.validity import checks
 from synthaug.analysis.validity.sources import sources
+from synthaug.data.samples import SYNTHETIC
 from synthaug.files import remove_unfinished, why_not_writable, write_text
 from synthaug.generation.manifest import part_files
 from synthaug.runs import layout
@@ -96,8 +99,10 @@ def _images(comparison: Comparison) -> Iterator[Path]:
     locate = locator(comparison.folder)
     for group in comparison.groups:
         images = sources(group)
-        rows = [row for listed in images.train.values() for row in listed]
+        rows, tests = checks.read_images(images)
         yield from (locate(row.file) for row in rows)
-        yield from (locate(path) for path, _ in images.test)
-        yield from (part for folder in set_folders(rows, locate).values() for part in part_files(folder))
+        yield from (locate(path) for path, _ in tests)
+        folders = set_folders(images.train[SYNTHETIC], locate)
+        yield from (part for folder in folders.values() for part in part_files(folder))
+        yield from map(locate, pictures.paths(group))
         yield from page_files(group, comparison.folder)

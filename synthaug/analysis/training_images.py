@@ -135,7 +135,7 @@ def set_folders(rows: Iterable[Sample], locate: Callable[[str], Path]) -> dict[s
         rows: listed images.
         locate: see `locator`.
     """
-    folders = sorted({set_folder(row) for row in rows if row.origin == SYNTHETIC})
+    folders = sorted(set(map(set_folder, Samples.of(rows).of_origin(SYNTHETIC).of_folders)))
     places = {folder: [locate(str(PurePath(folder, name))) for name in (SETTINGS, MANIFEST)] for folder in folders}
     return {folder: next(filter(Path.is_file, files), files[0]).parent for folder, files in places.items()}
 

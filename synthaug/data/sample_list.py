@@ -286,6 +286,20 @@ class Samples(Sequence[Sample]):
         return self.take(np.flatnonzero(self.synthetic == (origin == SYNTHETIC)))
 
     @property
+    def distinct(self) -> "Samples":
+        """The images without repetitions, in any order, joined from lists that have none."""
+        once = self._view(self._tables, np.unique(self._places))
+        is_of_one_list = not len(once) or once._places[0] >> _ROW_BITS == once._places[-1] >> _ROW_BITS
+        return once if is_of_one_list else Samples(dict.fromkeys(once))
+
+    @property
+    def of_folders(self) -> "Samples":
+        """The first image of each folder."""
+        kinds = self._gathered(lambda table, rows: table.kind[rows], np.int64)
+        _, first = np.unique((self._places >> _ROW_BITS << _ROW_BITS) + kinds, return_index=True)
+        return self.take(np.sort(first))
+
+    @property
     def labels(self) -> NDArray[np.int64]:
         """The label of each image."""
         return self._gathered(lambda table, rows: table.labels[table.kind[rows]], np.int64)

@@ -7,6 +7,7 @@
 import contextlib
 import dataclasses
 import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from synthaug.analysis.validity import design, overlap, run_agreement, shortcuts
 from synthaug.analysis.validity.check_result import Check, by_severity
 from synthaug.analysis.validity.pretraining import pretraining_checks
 from synthaug.analysis.validity.sources import Sources
+from synthaug.data.sample_list import Sample
 from synthaug.errors import UserError
-from synthaug.files import read_json, write_json
+from synthaug.files import file_state, read_json, write_json
 
-FORMAT = 3  # raise it with any change of what is checked
+FORMAT = 4  # raise it with any change of what is checked
 CACHE = "checks.json"
 
 
@@ -44,7 +46,7 @@ def image_checks(study: Path, name: str, images: Sources) -> list[Check]:
         images: that the checks read.
     """
     locate = locator(study)
-    inputs = hashlib.sha256("\n".join(sources.fingerprint_lines(images, locate)).encode()).hexdigest()
+    inputs = hashlib.sha256("\n".join(_fingerprint_lines(images, locate)).encode()).hexdigest()
     cache = _read_cache(study / CACHE)
     if name in cache and cache[name]["inputs"] == inputs:
         return [Check(**check) for check in cache[name]["checks"]]
@@ -53,6 +55,21 @@ def image_checks(study: Path, name: str, images: Sources) -> list[Check]:
     with contextlib.suppress(OSError):  # a study of somebody else: computed again the next time
         write_json(study / CACHE, {"format": FORMAT, "groups": cache})
     return checks
+
+
+def read_images(images: Sources) -> tuple[list[Sample], Sequence[tuple[str, str]]]:
+    """Return the training images that the checks read, and paths and classes of the test images."""
+    of_origins = [overlap.read_rows(images, origin) for origin in images.train]
+    return [row for rows in (*of_origins, shortcuts.read_rows(images)) for row in rows], overlap.read_tests(images)
+
+
+def _fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[str]:
+    """Return what the checks depend on: how many images there are, and those that are read, by content and file."""
+    train, tests = read_images(images)
+    rows = [f"{row.class_name}\0{row.origin}\0{row.sha256}\0{file_state(locate(row.file))}" for row in train]
+    rows += [f"{label}\0{path}\0{file_state(locate(path))}" for path, label in tests]
+    numbers = [str(len(listed)) for listed in (*images.train.values(), images.test)]
+    return [*rows, *numbers, str(images.test_digest), *map(str, images.problems.values())]
 
 
 def _read_cache(path: Path) -> dict[str, Any]:

@@ -25,11 +25,10 @@ def overlap_checks(images: Sources, locate: Callable[[str], Path]) -> list[Check
         images: that the checks read.
         locate: path as a run recorded it → where the file is now.
     """
-    listed = [ListedImage(path, label, locate(path)) for path, label in sorted(images.test)]
-    test, missing = read_pictures(spread(listed, MAX_IMAGES))
+    test, missing = read_pictures([ListedImage(path, label, locate(path)) for path, label in read_tests(images)])
     checks: list[Check] = []
     for origin in (REAL, SYNTHETIC):
-        train, missing_train = _read_train(images.train[origin], locate)
+        train, missing_train = _read_train(read_rows(images, origin), locate)
         missing += missing_train
         checks.append(_overlap(origin, images, train, test))
     return [*checks, _files(missing), *_test_images(test, images)]
@@ -62,11 +61,26 @@ def spread(items: Sequence[_T], limit: int) -> Sequence[_T]:
     return items[:: max(1, -(-len(items) // limit))]
 
 
+def read_rows(images: Sources, origin: str) -> Sequence[Sample]:
+    """Return the training images of an origin that are read, of all classes.
+
+    Args:
+        images: of the checks.
+        origin: real or synthetic.
+    """
+    return spread(Samples.joined(Samples.of(images.train[origin]).of_classes.values()), MAX_IMAGES)
+
+
+def read_tests(images: Sources) -> Sequence[tuple[str, str]]:
+    """Return paths and classes of the test images that are read."""
+    return spread(sorted(images.test), MAX_IMAGES)
+
+
 def _read_train(rows: Sequence[Sample], locate: Callable[[str], Path]) -> tuple[list[Picture], list[ListedImage]]:
-    """Training images of all classes, and those that are missing or have other bytes than were trained on."""
+    """Read training images; and those that are missing or have other bytes than were trained on."""
     unchanged: list[ListedImage] = []
     missing: list[ListedImage] = []
-    for row in spread(Samples.joined(Samples.of(rows).of_classes.values()), MAX_IMAGES):
+    for row in rows:
         listed = ListedImage(row.file, row.class_name, locate(row.file))
         (unchanged if state(listed.file, row.sha256) == SAME else missing).append(listed)
     pictures, damaged = read_pictures(unchanged)

@@ -30,7 +30,7 @@ def origin_checks(images: Sources, locate: Callable[[str], Path]) -> list[Check]
     real, synthetic = images.train[REAL], images.train[SYNTHETIC]
     if not real or not synthetic:
         return _unchecked(images.reasons(REAL, SYNTHETIC))
-    rows = balanced(real, synthetic)
+    rows = read_rows(images)
     with ThreadPoolExecutor() as threads:
         traits = list(threads.map(_traits, rows, (locate(row.file) for row in rows)))
     readable = _rebalanced([(row, item) for row, item in zip(rows, traits, strict=True) if item is not None])
@@ -39,6 +39,11 @@ def origin_checks(images: Sources, locate: Callable[[str], Path]) -> list[Check]
         missing = sum(item is None for item in traits)
         return _unchecked({"images": per_origin, "needed": MIN_IMAGES, "missing": missing})
     return [_origin_check(probe, readable) for probe in PROBES]
+
+
+def read_rows(images: Sources) -> Sequence[Sample]:
+    """Return the training images that are read."""
+    return balanced(images.train[REAL], images.train[SYNTHETIC])
 
 
 def image_checks(real: Sequence[Sample], synthetic: Sequence[Sample]) -> list[Check]:

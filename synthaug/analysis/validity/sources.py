@@ -1,8 +1,7 @@
 """The images that the checks of a study read."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from synthaug.analysis.comparison.model import Group, Reason
 from synthaug.analysis.training_images import listed_images, with_most
 from synthaug.data.samples import REAL, SYNTHETIC, Sample
 from synthaug.errors import UserError
-from synthaug.files import file_state
 from synthaug.runs.contents import UnreadableFileError
 from synthaug.runs.discovery import Run
 
@@ -71,19 +69,3 @@ def of_begun_runs(runs: Sequence[Run], test: tuple[tuple[str, str], ...], test_d
     train = {origin: max(of_runs, key=len, default=()) for origin, of_runs in listed.items()}
     problems = {origin: Reason("no_images_of_origin", {"origin": origin}) for origin, rows in train.items() if not rows}
     return Sources(train, test, test_digest, problems)
-
-
-def fingerprint_lines(images: Sources, locate: Callable[[str], Path]) -> list[str]:
-    """Return what the checks depend on: every listed image by content, and size and time of each file.
-
-    Args:
-        images: that the checks read.
-        locate: path as a run recorded it → where the file is now.
-    """
-    rows = [
-        f"{row.class_name}\0{row.origin}\0{row.sha256}\0{file_state(locate(row.file))}"
-        for listed in images.train.values()
-        for row in listed
-    ]
-    tests = [f"{label}\0{path}\0{file_state(locate(path))}" for path, label in images.test]
-    return [*rows, *tests, str(images.test_digest), *map(str, images.problems.values())]

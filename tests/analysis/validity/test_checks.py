@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from synthaug.analysis.comparison.compare import compare
-from synthaug.analysis.validity import checks, probe, shortcuts, sources
+from synthaug.analysis.validity import checks, overlap, probe, shortcuts, sources
 from synthaug.analysis.validity.check_result import (
     INCOMPLETE,
     PASSED,
@@ -18,6 +18,8 @@ from synthaug.analysis.validity.check_result import (
     by_severity,
     tags,
 )
+from synthaug.analysis.validity.sources import Sources
+from synthaug.data.sample_list import REAL, SYNTHETIC, Sample, Samples
 from synthaug.files import read_json, write_json
 from synthaug.runs import discovery, layout, planning
 from tests.factories.origins import make_pictured_study
@@ -117,3 +119,19 @@ def test_a_list_that_cannot_be_read(tmp_path: Path) -> None:
     assert reason["data"]["error"].startswith("No such file"), "what the file says, without a sentence around it"
     assert outcomes["overlap_synthetic"].severity == UNCHECKED
     assert outcomes["overlap_real"].severity == PASSED
+
+
+@pytest.mark.parametrize("count", [90, 9000])
+def test_of_many_images_some_of_each_class_are_read(count: int) -> None:
+    def listed(origin: str) -> Samples:
+        numbers = range(count)
+        return Samples(Sample(f"{origin}/{n}.png", n % 9, f"class {n % 9}", origin, f"{n:064x}") for n in numbers)
+
+    tests = tuple((f"test/{number}.png", f"class {number % 9}") for number in range(count))
+    rows, read_tests = checks.read_images(Sources({origin: listed(origin) for origin in (REAL, SYNTHETIC)}, tests))
+    limit = 2 * (overlap.MAX_IMAGES + shortcuts.MAX_IMAGES)
+    assert 2 * min(count, 1000) <= len(rows) <= limit
+    assert min(count, 1000) <= len(read_tests) <= overlap.MAX_IMAGES
+    assert {(row.class_name, row.origin) for row in rows} == {
+        (f"class {number}", origin) for number in range(9) for origin in (REAL, SYNTHETIC)
+    }

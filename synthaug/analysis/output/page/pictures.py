@@ -1,11 +1,12 @@
 """Sections with pictures: training images, real beside synthetic, and the hardest test images."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from synthaug.analysis.comparison.disagreement import HardImage, disputed, never_right
+from synthaug.analysis.comparison.model import Group
 from synthaug.analysis.output.page.content import Content
 from synthaug.analysis.output.page.thumbnails import Thumbnail, thumbnail
 from synthaug.analysis.training_images import listed_images, locator, with_most
@@ -39,18 +40,24 @@ class HardPicture:
 
 def images(content: Content) -> Mapping[str, Any] | None:
     """Return training images by class: real ones of the real arm, synthetic ones of the run that has most of them."""
-    runs = [item.run for item in content.group.runs if item.compared]
     names = content.group.class_names[:MAX_CLASSES]
     pictures, problems, lost = {}, [], {}
     for origin in (REAL, SYNTHETIC):
-        rows, problem = _mix_rows(runs, origin)
-        pictures[origin], lost[origin] = _thumbnails(locator(content.comparison.folder), rows, names)
+        rows, problem = _shown_rows(content.group, origin)
+        pictures[origin], lost[origin] = _thumbnails(locator(content.comparison.folder), rows)
         problems += [problem] if problem else []
     rows_by_class = {name: {origin: pictures[origin][name] for origin in pictures} for name in names}
     filled = {name: row for name, row in rows_by_class.items() if any(row.values())}
     if not filled and not problems and not any(lost.values()):
         return None
     return {"rows": filled, "problems": problems, "lost": lost, "limit": MAX_CLASSES}
+
+
+def paths(group: Group) -> Iterator[str]:
+    """Yield the path of each image of which the sections may have a picture, as a run recorded it."""
+    for origin in (REAL, SYNTHETIC):
+        yield from (row.file for rows in _shown_rows(group, origin)[0].values() for row in rows)
+    yield from (image.path for image in (*disputed(group, MAX_DISPUTED), *never_right(group)[:MAX_NEVER_RIGHT]))
 
 
 def hardest(content: Content) -> Mapping[str, Any] | None:
@@ -99,15 +106,21 @@ def _mix_rows(runs: Sequence[Run], origin: str) -> tuple[Sequence[Sample], str]:
         return [], f"{error}."
 
 
+def _shown_rows(group: Group, origin: str) -> tuple[dict[str, Sequence[Sample]], str]:
+    """Return the images of each class that are tried, in the order of their hashes; or why there are none."""
+    rows, problem = _mix_rows([item.run for item in group.runs if item.compared], origin)
+    of_classes = Samples.of(rows).of_classes
+    return {name: of_classes.get(name, ())[:MAX_TRIES] for name in group.class_names[:MAX_CLASSES]}, problem
+
+
 def _thumbnails(
-    locate: Callable[[str], Path], rows: Iterable[Sample], names: Sequence[str]
+    locate: Callable[[str], Path], rows: Mapping[str, Sequence[Sample]]
 ) -> tuple[dict[str, list[Thumbnail]], list[str]]:
     """Return a few pictures per class, and the files that cannot be read."""
-    of_classes = Samples.of(rows).of_classes
-    pictures: dict[str, list[Thumbnail]] = {name: [] for name in names}
+    pictures: dict[str, list[Thumbnail]] = {name: [] for name in rows}
     lost = []
-    for name in names:
-        for row in of_classes.get(name, ())[:MAX_TRIES]:
+    for name, members in rows.items():
+        for row in members:
             if len(pictures[name]) == PICTURES_PER_CLASS:
                 break
             picture = thumbnail(locate(row.file))
