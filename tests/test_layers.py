@@ -28,6 +28,7 @@ ROOMS = (
     "synthaug.terminal",
     "synthaug.progress_bar",
     "synthaug.environment",
+    "synthaug.hub_client",
     "synthaug.errors",
     "synthaug.signals",
     "synthaug.exit_codes",
@@ -103,6 +104,12 @@ ONLY_IN = {
     "transformers": (
         "synthaug.screening.clip_score",
         "synthaug.generation",
+    ),
+    "huggingface_hub": (
+        "synthaug.hub_client",
+        "synthaug.data.sources",
+        "synthaug.generation.hub",
+        "synthaug.analysis.synthetic.set_measurement",
     ),
     "peft": ("synthaug.generation",),
     "torchao": ("synthaug.generation",),

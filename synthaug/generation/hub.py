@@ -8,6 +8,7 @@ from typing import Any
 
 from synthaug.errors import UserError
 from synthaug.generation.quiet import quiet
+from synthaug.hub_client import limit_silence
 
 PACKAGE_PREFIX = "pkg://"
 MODEL_INDEX = "model_index.json"  # its presence makes a folder a pipeline of diffusers
@@ -274,6 +275,7 @@ def _model_info(
         RevisionNotFoundError,
     )
 
+    limit_silence()
     try:
         return huggingface_hub.model_info(model, revision=revision, timeout=_TIMEOUT), None
     except GatedRepoError as error:

@@ -1,5 +1,6 @@
 """Networks by name, from torchvision or timm, with a head for the classes of the dataset."""
 
+import contextlib
 import http.client
 import logging
 import socket
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from synthaug.errors import UserError
+from synthaug.hub_client import cache_alone_where_silent
 from synthaug.messages import suggest
 from synthaug.models import heads
 
@@ -158,19 +160,25 @@ def _from_timm(name: str, weights: str | None, num_classes: int) -> nn.Module:
             f"model.weights={weights}: for timm use DEFAULT, null or a file; choose others by the tag in the name "
             f"(model.backbone={TIMM}{name.split('.')[0]}.<tag>)."
         )
+    if weights is None:
+        network = timm.create_model(name, num_classes=num_classes)
+        return network
+    settings: Any = timm.get_pretrained_cfg(name)
+    place = settings and settings.hf_hub_id
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it logs each of its twelve attempts, twice
-    try:
-        network = timm.create_model(name, pretrained=weights is not None, num_classes=num_classes)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"The weights of {TIMM}{name} could not be fetched ({type(error).__name__}: {error}). "
-            f"{_download(timm.get_pretrained_cfg(name))}Set HF_HOME to a cache that holds them (and HF_HUB_OFFLINE=1), "
-            f"give a file as model.weights=<path>, or train from scratch with model.weights=null."
-        ) from error
-    finally:
-        hub.setLevel(level)
+    with cache_alone_where_silent(place) if place else contextlib.nullcontext("") as silence:
+        try:
+            network = timm.create_model(name, pretrained=True, num_classes=num_classes)
+        except Exception as error:  # of the hub, of its HTTP library, of the file
+            raise UserError(
+                f"The weights of {TIMM}{name} could not be fetched ({silence or f'{type(error).__name__}: {error}'}). "
+                f"{_download(settings)}Set HF_HOME to a cache that holds them (and HF_HUB_OFFLINE=1), "
+                f"give a file as model.weights=<path>, or train from scratch with model.weights=null."
+            ) from error
+        finally:
+            hub.setLevel(level)
     return network
 
 

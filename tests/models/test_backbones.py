@@ -236,15 +236,21 @@ def test_a_failed_download_names_the_network_the_cause_and_the_ways_out(
         assert part in message
 
 
-def test_a_failed_download_of_timm_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+class LostConnection(Exception):  # noqa: N818
+    """As HTTP libraries have them, no OSError."""
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError, LostConnection])
+def test_a_failed_download_of_timm_says_the_same(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
     import timm
 
     hub = logging.getLogger("huggingface_hub.utils")
+    monkeypatch.setattr("synthaug.hub_client._silence", lambda _: "")
 
     def unreachable(*_: Any, pretrained: bool, **__: Any) -> None:
         assert pretrained
         assert not hub.isEnabledFor(logging.WARNING)  # on which it tells of each attempt
-        raise OSError("we cannot find the requested files")
+        raise kind("we cannot find the requested files")
 
     monkeypatch.setattr(timm, "create_model", unreachable)
     url = "Download https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors where "
@@ -255,6 +261,14 @@ def test_a_failed_download_of_timm_says_the_same(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match=r"cannot find the requested files\)\. Set HF_HOME"):  # it has none anywhere
         build_backbone("timm/coatnet_0_224", "DEFAULT", 2)
     assert hub.isEnabledFor(logging.WARNING)
+
+
+def test_a_hub_that_does_not_answer_is_the_reason_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And timm is left to its cache: each of its attempts to reach the hub takes a minute."""
+    monkeypatch.setattr("synthaug.hub_client._silence", lambda _: "ReadTimeout: timed out")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(UserError, match=r"could not be fetched \(ReadTimeout: timed out\)\. Download"):
+        build_backbone("timm/resnet18", "DEFAULT", 2)
 
 
 def test_without_timm_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,12 +22,13 @@ from synthaug.data.folders import folder_of_class
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError, raise_all
 from synthaug.files import whole_folder
+from synthaug.hub_client import limit_silence
 from synthaug.messages import join_words, plural, suggest
 
 log = logging.getLogger(__name__)
 
 _NODE = "dataset.prepare"
-_NETWORK = {"aiohttp", "httpcore", "httpx", "requests", "urllib3"}
+_NETWORK = {"aiohttp", "httpcore", "httpcore2", "httpx", "httpx2", "requests", "urllib3"}
 
 
 def write_huggingface(
@@ -85,7 +86,8 @@ def write_huggingface(
 def require_package(choice: str) -> None:
     """Check that the package `datasets` is installed, and quiet it.
 
-    Turn off messages that would be printed twice, and progress bars that would fill a log file.
+    Turn off messages that would be printed twice, and progress bars that would fill a log file; no server that is
+    silent is waited for without end.
 
     Args:
         choice: what needs it, such as "dataset=huggingface".
@@ -100,6 +102,7 @@ def require_package(choice: str) -> None:
         )
     import datasets
 
+    limit_silence()
     for library in ("datasets", "huggingface_hub"):  # they print what they pass on to our log
         logging.getLogger(library).propagate = False
     if not sys.stderr.isatty():

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import huggingface_hub
 import pytest
 
 from synthaug import files
@@ -310,6 +311,15 @@ def test_what_load_dataset_says_no_to(
 ) -> None:
     answer_with(monkeypatch, SimpleNamespace(sha=COMMIT, card_data=None), error)
     assert problem in refusal(root, "owner/pets")
+
+
+def test_a_hub_that_does_not_answer_is_no_fault_of_the_dataset(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's client changes its HTTP library, whose errors are no OSError, from one version to the next."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(Exception, match="refused") as caught:
+        huggingface_hub.get_session().get("http://127.0.0.1:9")
+    answer_with(monkeypatch, caught.value, caught.value)
+    assert "run the same command again" in refusal(root, "owner/pets")
 
 
 def test_a_network_lost_in_the_middle_of_a_download_is_no_fault_of_the_dataset(
