@@ -10,7 +10,7 @@ STOPPED = "128+n stopped by signal n"  # as the help of commands says it
 
 
 def exit_code(command: Callable[[], int]) -> int:
-    """Run a command and return its exit code: 2 for a `UserError`, 1 for a file that fails; signals end it.
+    """Run a command and return its exit code: that of a `UserError`, 1 for a file that fails; signals end it.
 
     Args:
         command: returns the exit code where nothing is raised.
@@ -20,7 +20,7 @@ def exit_code(command: Callable[[], int]) -> int:
             return command()
         except UserError as error:
             print(error, file=sys.stderr)
-            return 2
+            return error.exit_code
         except OSError as error:
             print(explain(error), file=sys.stderr)
             return 1

@@ -148,19 +148,35 @@ def test_a_second_signal_ends_a_command_at_once(tmp_path: Path) -> None:
         assert printed.read() == "cleaned up\n", "the helper would hold the pipe open"
 
 
-def test_a_command_that_is_stopped_while_it_is_imported_ends_without_a_word() -> None:
-    for seconds in (0.1, 0.3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "synthaug.train", "--help"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[1],
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        time.sleep(seconds)
-        process.send_signal(signal.SIGINT)
-        assert "synthaug" not in process.communicate(timeout=20)[1]
+_STAYS_IN_AN_IMPORT = """\
+import os, sys, time
+class Finder:
+    def find_spec(self, name, *_):
+        if name == os.environ["SLOW"]:
+            print(name, flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.parametrize("module", ["synthaug.config.command_help", "synthaug.tracking.run_ids"])  # the first, the last
+def test_a_command_that_is_stopped_while_it_is_imported_ends_without_a_word(module: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_STAYS_IN_AN_IMPORT, encoding="utf-8")
+    root = Path(__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "synthaug.train", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}", "SLOW": module},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout
+    assert process.stdout.readline() == f"{module}\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == -signal.SIGINT
 
 
 def test_a_helper_can_still_be_terminated() -> None:
