@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,34 +33,35 @@ def _limit(request: Any) -> None:
 
 
 @contextlib.contextmanager
-def cache_alone_where_silent(model: str) -> Iterator[str]:
+def cache_alone_where_silent(name: str, kind: str = "model") -> Iterator[str]:
     """Leave the hub alone in the block where it does not answer now: its library tries each file for eight minutes.
 
     Args:
-        model: id of what is loaded.
+        name: id of what is loaded.
+        kind: what it is, "model" or "dataset".
 
     Yields:
         Why the hub does not answer; empty where it does, or is left alone anyway.
     """
     from huggingface_hub import constants
 
-    before = constants.HF_HUB_OFFLINE
-    reason = "" if before else _silence(model)
-    constants.HF_HUB_OFFLINE = before or bool(reason)
-    try:
+    reason = "" if constants.HF_HUB_OFFLINE else _silence(name, kind)
+    with contextlib.ExitStack() as stack:
+        copies: list[Any] = [constants, sys.modules.get("datasets.config")]
+        for settings in filter(None, copies):
+            stack.callback(setattr, settings, "HF_HUB_OFFLINE", settings.HF_HUB_OFFLINE)
+            settings.HF_HUB_OFFLINE = settings.HF_HUB_OFFLINE or bool(reason)
         yield reason
-    finally:
-        constants.HF_HUB_OFFLINE = before
 
 
 @functools.cache  # each arm of a sweep needs it
-def _silence(model: str) -> str:
+def _silence(name: str, kind: str) -> str:
     import huggingface_hub
 
     limit_silence()
     try:
-        huggingface_hub.model_info(model, timeout=_FIRST_ANSWER)
-    except huggingface_hub.errors.HfHubHTTPError:  # an answer, be it that there is no such model
+        huggingface_hub.HfApi().repo_info(name, repo_type=kind, timeout=_FIRST_ANSWER)
+    except huggingface_hub.errors.HfHubHTTPError:  # an answer, be it that there is no such thing
         return ""
     except Exception as error:  # of whichever HTTP library
         return f"{type(error).__name__}: {' '.join(str(error).split()):.200}"

@@ -32,7 +32,7 @@ def test_a_silent_hub_is_left_alone(is_silent: bool, tmp_path: Path, monkeypatch
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     with socket.create_server(("127.0.0.1", 0)) as silent, serve(tmp_path) as server:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}" if is_silent else server.address
-        monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", address)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
         with hub_client.cache_alone_where_silent("timm/a") as reason:  # which the other server does not have
             assert constants.HF_HUB_OFFLINE == bool(reason) == is_silent
     assert not constants.HF_HUB_OFFLINE

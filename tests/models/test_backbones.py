@@ -245,7 +245,7 @@ def test_a_failed_download_of_timm_says_the_same(kind: type[Exception], monkeypa
     import timm
 
     hub = logging.getLogger("huggingface_hub.utils")
-    monkeypatch.setattr("synthaug.hub_client._silence", lambda _: "")
+    monkeypatch.setattr("synthaug.hub_client._silence", lambda *_: "")
 
     def unreachable(*_: Any, pretrained: bool, **__: Any) -> None:
         assert pretrained
@@ -265,7 +265,7 @@ def test_a_failed_download_of_timm_says_the_same(kind: type[Exception], monkeypa
 
 def test_a_hub_that_does_not_answer_is_the_reason_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """And timm is left to its cache: each of its attempts to reach the hub takes a minute."""
-    monkeypatch.setattr("synthaug.hub_client._silence", lambda _: "ReadTimeout: timed out")
+    monkeypatch.setattr("synthaug.hub_client._silence", lambda *_: "ReadTimeout: timed out")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(UserError, match=r"could not be fetched \(ReadTimeout: timed out\)\. Download"):
         build_backbone("timm/resnet18", "DEFAULT", 2)

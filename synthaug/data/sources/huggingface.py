@@ -22,7 +22,7 @@ from synthaug.data.folders import folder_of_class
 from synthaug.data.sources import dataset_record
 from synthaug.errors import UserError, raise_all
 from synthaug.files import whole_folder
-from synthaug.hub_client import limit_silence
+from synthaug.hub_client import cache_alone_where_silent, limit_silence
 from synthaug.messages import join_words, plural, suggest
 
 log = logging.getLogger(__name__)
@@ -137,8 +137,9 @@ def open_tables(
         )
         facts: dict[str, Any] = {"source": f"the folder {folder.absolute()}"}
     else:
-        facts = {"source": f"https://huggingface.co/datasets/{id}", **_hub_facts(id, revision, node)}
-        tables = _load(id, facts.get("revision") or revision, config, splits, node)
+        with cache_alone_where_silent(id, "dataset") as silence:
+            facts = {"source": f"https://huggingface.co/datasets/{id}", **_hub_facts(id, revision, node)}
+            tables = _load(id, facts.get("revision") or revision, config, splits, node, silence)
     info = next(iter(tables.values())).info
     commits = re.findall(r"@([0-9a-f]{40})/", " ".join(info.download_checksums or {}))
     facts |= {
@@ -186,7 +187,9 @@ def _hub_facts(id: str, revision: str | None, node: str) -> dict[str, Any]:
     return {"revision": info.sha, "licence": card.get("license") if card else None}
 
 
-def _load(id: str, revision: str | None, config: str | None, splits: Mapping[str, str], node: str) -> dict[str, Any]:
+def _load(
+    id: str, revision: str | None, config: str | None, splits: Mapping[str, str], node: str, silence: str = ""
+) -> dict[str, Any]:
     """Return our name of each split → its table, by `load_dataset`."""
     import datasets
 
@@ -195,7 +198,8 @@ def _load(id: str, revision: str | None, config: str | None, splits: Mapping[str
         try:
             tables[name] = datasets.load_dataset(id, name=config, revision=revision, split=split)
         except Exception as error:  # of the package, of PyArrow, or of an HTTP library
-            raise UserError(_explain(error, id, config, f"{name}={split}", node)) from None
+            problem = _lost(id, silence, node) if silence else _explain(error, id, config, f"{name}={split}", node)
+            raise UserError(problem) from None
     return tables
 
 
@@ -231,12 +235,15 @@ def _explain(error: Exception, id: str, config: str | None, split: str, node: st
     if type(error).__name__ == "DatasetNotFoundError":
         return _not_on_hub(id, node)
     if _is_of_network(error):
-        return (
-            f"{id} cannot be loaded: {text or type(error).__name__}. Check the connection (and that HF_HUB_OFFLINE is "
-            "not set), then run the same command again, which keeps complete files; without one, give a folder with "
-            f"{node}.id=<folder>."
-        )
+        return _lost(id, text or type(error).__name__, node)
     return f"{node}.id={id}: cannot be read ({text or type(error).__name__})"
+
+
+def _lost(id: str, reason: str, node: str) -> str:
+    return (
+        f"{id} cannot be loaded: {reason}. Check the connection (and that HF_HUB_OFFLINE is not set), then run the "
+        f"same command again, which keeps complete files; without one, give a folder with {node}.id=<folder>."
+    )
 
 
 def _is_of_network(error: BaseException | None) -> bool:

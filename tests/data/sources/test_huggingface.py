@@ -313,6 +313,15 @@ def test_what_load_dataset_says_no_to(
     assert problem in refusal(root, "owner/pets")
 
 
+def test_a_silent_hub_is_left_alone_by_what_reads_its_datasets(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which would try each file for eight minutes, and then use its cache."""
+    monkeypatch.setattr("synthaug.hub_client._silence", lambda *_: "ReadTimeout: timed out")
+    for settings in (huggingface_hub.constants, datasets.config):
+        monkeypatch.setattr(settings, "HF_HUB_OFFLINE", False)
+    assert refusal(root, "owner/pets").startswith("owner/pets cannot be loaded: ReadTimeout: timed out. Check")
+    assert not datasets.config.HF_HUB_OFFLINE
+
+
 def test_a_hub_that_does_not_answer_is_no_fault_of_the_dataset(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub's client changes its HTTP library, whose errors are no OSError, from one version to the next."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
