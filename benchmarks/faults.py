@@ -1,8 +1,8 @@
 """What each fault does to each command: what was broken, the exit code, and what was lost.
 
     python -m benchmarks.faults                       # all of them, half an hour of one core
-    python -m benchmarks.faults --only disk streams   # those whose names hold one of these words
-    python -m benchmarks.faults --table               # the table of the last full run, from faults.json
+    python -m benchmarks.faults --only disk streams   # those whose names hold one of these words, again
+    python -m benchmarks.faults --table               # the table of faults.json
 
 Each row breaks one thing for one command, in a folder of its own with a small study. A fault is met well where the
 command ends with an exit code of its help and a sentence, never a traceback, and where the same command, once the fault
@@ -312,7 +312,8 @@ class Bench:
         # What was refused at its beginning has nothing to lose.
         lost = self._lost(lab, command, words) if fault.resumes and code != 2 else ""
         lines = printed.strip().splitlines()
-        row = Row(fault.name, name, code, lines[-1][:300] if lines else "", lost, problems, round(seconds, 1))
+        answer = lines[-1].replace(str(lab.folder), "<lab>")[:300] if lines else ""
+        row = Row(fault.name, name, code, answer, lost, problems, round(seconds, 1))
         if problems or lost:
             log = self.folder / "failures" / re.sub(r"\W+", "-", f"{fault.name} {name}")
             log.parent.mkdir(exist_ok=True)
@@ -405,6 +406,19 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def keep(rows: Sequence[Row], whole: bool) -> None:
+    """Write rows into the results.
+
+    Args:
+        rows: of this run.
+        whole: whether they are all; else they take the place of earlier ones of the same fault and command.
+    """
+    earlier = [] if whole or not RESULTS.exists() else json.loads(RESULTS.read_text(encoding="utf-8"))
+    kept = {(row["fault"], row["command"]): row for row in [*earlier, *map(asdict, rows)]}
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in kept.values())
+    RESULTS.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Break things; return 1 where one of them was not met well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -429,8 +443,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{number}/{len(cases)} {fault.name} | {name}: code {row.code}, {state} ({left:.0f} min left)")
         print(f"    {row.answer}", flush=True)
     print(table(rows))
-    if not parsed.only and parsed.commands == list(COMMANDS):
-        RESULTS.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    keep(rows, whole=not parsed.only and parsed.commands == list(COMMANDS))
     failed = any(row.problems or row.lost for row in rows)
     print(f"{len(rows)} faults on {socket.gethostname()}; logs of those not met well: {folder / 'failures'}")
     if not failed:
