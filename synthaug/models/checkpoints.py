@@ -3,9 +3,12 @@
 import hashlib
 import os
 import pkgutil
+import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -13,38 +16,69 @@ from synthaug.errors import UserError
 from synthaug.models.classifier import Classifier
 
 _NO_COMMENT = b"\0\0"  # the end of an archive: two bytes with the length of a comment
+_LOCAL_HEADER = 30  # bytes before a record of an archive, without its name and further fields
+# What reading a damaged archive raises.
+_DAMAGED = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError),
+    *(struct.error, KeyError),
+)
 CLASSIFIER = "synthaug.models.classifier.Classifier"
 
 
 def seal(checkpoint: Path) -> None:
-    """Write the hash of a checkpoint's bytes behind them, as the comment of the archive that it is.
+    """Write a hash behind the bytes of a checkpoint, as the comment of the archive that it is.
 
-    The checksums in an archive are of its records: a flipped bit in its directory passes them.
+    An archive has checksums of its records, which `torch.save` computes: a flipped bit between them passes these. The
+    hash is of all other bytes, which takes no time; that of all of them took as long as writing the file.
 
     Args:
         checkpoint: as `torch.save` has written it.
     """
     with checkpoint.open("rb+") as stream:
-        digest = hashlib.file_digest(stream, "sha256").digest()
+        with zipfile.ZipFile(stream) as archive:
+            digest = _hash_between_records(stream, archive.infolist())
         stream.seek(-len(_NO_COMMENT), os.SEEK_END)
-        stream.write(len(digest).to_bytes(2, "little") + digest)
+        stream.write(_as_comment(digest))
 
 
 def is_sealed(checkpoint: Path) -> bool:
     """Whether the bytes of a checkpoint are those that `seal` has seen."""
-    size = len(_NO_COMMENT) + hashlib.sha256().digest_size
+    size = len(_as_comment(bytes(hashlib.sha256().digest_size)))
     try:
-        with checkpoint.open("rb") as stream:
-            left = stream.seek(0, os.SEEK_END) - size
-            stream.seek(0)
-            digest = hashlib.sha256()
-            while left > 0 and (block := stream.read(min(left, 1 << 20))):
-                digest.update(block)
-                left -= len(block)
-            digest.update(_NO_COMMENT)
-            return left == 0 and stream.read() == digest.digest_size.to_bytes(2, "little") + digest.digest()
-    except OSError:
+        with checkpoint.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            digest = _hash_between_records(stream, archive.infolist(), size)
+            stream.seek(-size, os.SEEK_END)
+            return stream.read() == _as_comment(digest) and archive.testzip() is None
+    except _DAMAGED:
         return False
+
+
+def _as_comment(digest: bytes) -> bytes:
+    return len(digest).to_bytes(2, "little") + digest
+
+
+def _hash_between_records(
+    stream: IO[bytes], records: Sequence[zipfile.ZipInfo], comment: int = len(_NO_COMMENT)
+) -> bytes:
+    """Return the hash of the bytes of an archive that no checksum in it covers.
+
+    Args:
+        stream: the archive.
+        records: of it.
+        comment: length of its comment, and of the two bytes that tell it, which are left out.
+    """
+    digest, end = hashlib.sha256(), 0
+    for record in sorted(records, key=lambda record: record.header_offset):
+        stream.seek(record.header_offset)
+        lengths = stream.read(_LOCAL_HEADER)[-4:]  # of the name and of further fields, which follow
+        start = record.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", lengths))
+        stream.seek(end)
+        digest.update(stream.read(max(0, start - end)))
+        end = start + record.compress_size
+    last = stream.seek(0, os.SEEK_END) - comment
+    stream.seek(end)
+    digest.update(stream.read(max(0, last - end)))
+    return digest.digest()
 
 
 def is_whole(checkpoint: Path) -> bool:
@@ -52,7 +86,7 @@ def is_whole(checkpoint: Path) -> bool:
     try:
         with zipfile.ZipFile(checkpoint) as archive:
             return archive.testzip() is None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError):
+    except _DAMAGED:
         return False
 
 
