@@ -18,7 +18,16 @@ from synthaug.data.datamodule import Batch
 from synthaug.errors import UserError, raise_all
 from synthaug.messages import join_words, plural
 from synthaug.models import batch_norm as batch_norms
-from synthaug.models import frozen_weights, heads, kernel_trimming, loss, memory_format, optimizers, schedules
+from synthaug.models import (
+    frozen_weights,
+    heads,
+    kernel_trimming,
+    loss,
+    memory_format,
+    optimizers,
+    schedules,
+    small_maps,
+)
 from synthaug.models.averaging import average_of
 from synthaug.models.backbones import build_backbone, trained_on
 from synthaug.models.class_metrics import class_metrics
@@ -145,6 +154,7 @@ class Classifier(LightningModule):
         self.objective = Objective(num_classes, label_smoothing, mixup, cutmix, synthetic_weight, class_weights)
         self.network = build_backbone(backbone, weights, num_classes, fetch_weights, image_size)
         self.channels_last_from = memory_format.channels_last_from(self.network)
+        self.begins_channels_last = False  # on the processor, whatever their size
         self.trained_on = trained_on(backbone, weights, self.network)
         self.mean: Tensor
         self.std: Tensor
@@ -235,8 +245,8 @@ class Classifier(LightningModule):
         if shape != (2, len(self.classes)):
             raise UserError(self._image_size_error(image_size, f"its output for two images has the shape {shape}"))
 
-    def trim_kernels(self, image_size: int) -> None:
-        """Leave out of the convolutions what images of this size cannot reach; the logits stay the same.
+    def speed_up(self, image_size: int) -> None:
+        """Compute in the ways that are fastest for images of a size; the logits stay the same, up to rounding.
 
         Checkpoints have whole kernels, so that they fit the network as its library builds it.
 
@@ -247,6 +257,9 @@ class Classifier(LightningModule):
             network = self.get_submodule(prefix)
             kernels = kernel_trimming.trim_kernels(network, image_size)
             self.trimmed |= {f"{prefix}.{name}": kernel for name, kernel in kernels.items()}
+            small_maps.speed_up(network)
+            if image_size < self.channels_last_from:
+                self.begins_channels_last = small_maps.begin_channels_last(network, image_size)
 
     def check_batch_size(self, batch_size: int, image_size: int) -> None:
         """Check that the network can train on batches of so many images.
@@ -290,7 +303,9 @@ class Classifier(LightningModule):
 
     def _input(self, images: Tensor) -> Tensor:
         """Return what the network takes: normalised images, in the memory format that it is fastest with."""
-        return memory_format.arranged((images - self.mean).div_(self.std), self.channels_last_from)
+        begins_channels_last = self.begins_channels_last and images.is_cpu
+        channels_last_from = 0 if begins_channels_last else self.channels_last_from
+        return memory_format.arranged((images - self.mean).div_(self.std), channels_last_from)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, targets = self.objective.examples(batch.images, batch.labels, batch.synthetic)

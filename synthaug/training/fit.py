@@ -69,7 +69,7 @@ def fit_and_test(
     write_mix(folder, arm)
     model = make_model(classes=arm.real.classes, seed=run_seed(settings))
     model.check_image_size(settings["dataset"]["image_size"])
-    model.trim_kernels(settings["dataset"]["image_size"])
+    model.speed_up(settings["dataset"]["image_size"])
     model.objective.weigh_classes([sample.label for sample in arm.train])
     if settings["compile"]:
         compile_network(model.network)

@@ -98,7 +98,7 @@ def test_training_and_checkpoint_are_those_of_whole_kernels() -> None:
         torch.manual_seed(0)
         model = Classifier(["a", "b", "c"], backbone="shufflenet_v2_x0_5", ema=0.9)
         if trims:
-            model.trim_kernels(32)
+            model.speed_up(32)
         model.double()
         optimizer = torch.optim.SGD(model.network.parameters(), lr=0.01)
         for _ in range(3):
