@@ -164,8 +164,18 @@ class PixelStore:
         return bad
 
     def place(self, key: str) -> Place:
-        """Return the place of the image with this file hash."""
-        return self._places[key]
+        """Return the place of the image with this file hash.
+
+        Raises:
+            UserError: the folder was removed since the image was added, and begun anew for others.
+        """
+        try:
+            return self._places[key]
+        except KeyError:
+            raise self._removed() from None
+
+    def _removed(self) -> UserError:
+        return UserError(f"{self.folder} was removed while a command read from it: run the same command again.")
 
     def batch(
         self, keys: Sequence[str], places: NDArray[np.float32] | None = None
@@ -191,17 +201,20 @@ class PixelStore:
         """Return images, each (H, W, 3)."""
         if not self.is_streaming:
             return [self.image(key) for key in keys]
-        are_stored = [self._places[key].is_stored for key in keys]
+        are_stored = [self.place(key).is_stored for key in keys]
         decoded = iter(self._streamed.images([key for key, kept in zip(keys, are_stored, strict=True) if not kept]))
         return [self.image(key) if kept else next(decoded) for key, kept in zip(keys, are_stored, strict=True)]
 
     def contents(self, samples: Sequence[Sample]) -> NDArray[np.uint8]:
         """Return the bytes of the hashes of the pixels of images, (N, 32): equal where these are."""
-        return self._places.contents(Samples.of(samples).digests)
+        try:
+            return self._places.contents(Samples.of(samples).digests)
+        except KeyError:
+            raise self._removed() from None
 
     def image(self, key: str) -> NDArray[np.uint8]:
         """Return the image with this file hash, (H, W, 3)."""
-        place = self._places[key]
+        place = self.place(key)
         if not place.is_stored:
             return self._streamed.image(key)
         if self._bytes is None:

@@ -27,6 +27,8 @@ from synthaug.checked_rows import append_checked_rows, checked_rows, read_checke
 from synthaug.data import decoding, pixels
 from synthaug.data.decoding import as_rgb, by_torch, decode
 from synthaug.data.pixels import PixelStore, padded
+from synthaug.data.sample_list import REAL, Sample
+from synthaug.errors import UserError
 from tests.factories.images import image
 
 WHOLE = 1000  # a short side that shrinks none of the images here
@@ -139,6 +141,20 @@ def test_an_open_store_learns_what_another_one_has_added(tmp_path: Path, decoded
     assert early.add(images) == {}
     assert decoded == []
     assert holds(early, images)
+
+
+def test_a_store_that_was_removed_meanwhile_is_named(tmp_path: Path) -> None:
+    old, new = save(tmp_path / "old", range(2)), save(tmp_path / "new", range(2, 4))
+    store = PixelStore(tmp_path / "store", WHOLE)
+    store.add(old)
+    shutil.rmtree(tmp_path / "store")
+    store.add(new)
+    assert holds(store, new)
+    (key, path), *_ = old.items()
+    sample = Sample(path, 0, "cat", REAL, key)
+    for read in (lambda: store.contents([sample]), lambda: store.image(key), lambda: store.batch([key])):
+        with pytest.raises(UserError, match=f"{tmp_path / 'store'}/.* was removed"):
+            read()
 
 
 def test_other_sizes_are_other_stores(tmp_path: Path) -> None:
