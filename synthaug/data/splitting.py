@@ -222,17 +222,21 @@ def _draw_first(request: _Request) -> _Assigned:
     group_of = groups_of_copies(usable, real.classes, prints, request.rule.near_duplicates)
     groups = MembersOfGroups(usable, real.classes, group_of)
     chosen = draw(groups, request.rule, drawn)
+    contents = prints.contents(usable)
+    del prints  # more than all that is held from here on
 
     def rows() -> Iterator[_Row]:  # again and again: a million of them take a gigabyte
         for start in range(0, len(usable), _BLOCK):
-            block = usable[start : start + _BLOCK]
-            groups_of_block = group_of[start : start + _BLOCK]
-            for sample, group, content in zip(block, groups_of_block, prints.contents(block), strict=True):
+            block = slice(start, start + _BLOCK)
+            for sample, group, content in zip(usable[block], group_of[block], contents[block], strict=True):
                 name = group.tobytes().hex()
                 split = chosen.get((sample.class_name, name), "train")
                 yield _row(root, sample, split, name, content.tobytes().hex())
 
-    sizes = Counter((row.split, row.class_name) for row in rows())
+    sizes, splits = Counter[tuple[str, str]](), np.empty(len(usable), dtype=np.int8)
+    for number, row in enumerate(rows()):
+        sizes[row.split, row.class_name] += 1
+        splits[number] = _SPLITS.index(row.split)
     counts = {split: {name: sizes[split, name] for name in real.classes} for split in ("train", *drawn)}
     copies = _count_copies(groups)
     frozen = _frozen(rows())
@@ -259,7 +263,9 @@ def _draw_first(request: _Request) -> _Assigned:
     if copies["groups"]:
         what = f"{copies['images']} images are copies of one another"
         log.warning("%s: %s, in %s that stay together", root, what, plural(copies["groups"], "group"))
-    return _Assigned(_splits_of(real.train, ((row.sha256, row.split) for row in rows())), bad, conflicts)
+    of_all = np.full(len(real.train), _NOWHERE, dtype=np.int8)
+    of_all[usable.rows_in(Samples.of(real.train))] = splits
+    return _Assigned(of_all, bad, conflicts)
 
 
 def _splits_of(samples: Sequence[Sample], splits: Iterable[tuple[str, str]]) -> NDArray[np.int8]:
@@ -295,13 +301,12 @@ def groups_of_copies(
     """
     rows_of_classes = samples.rows_of_classes
     by_class = [rows_of_classes[name] for name in classes if name in rows_of_classes]
-    contents = prints.contents(samples)
-    named = np.empty_like(contents)
+    named = np.empty((len(samples), 32), dtype=np.uint8)
     lists = [prints.of(samples.take(rows)) for rows in by_class]
     for rows, labels in zip(by_class, fingerprints.groups_of_lists(lists, near_duplicates), strict=True):
         least: dict[int, bytes] = {}
-        for label, row in zip(labels, rows.tolist(), strict=True):
-            pixels = contents[row].tobytes()
+        for label, content in zip(labels, prints.contents(samples.take(rows)), strict=True):
+            pixels = content.tobytes()
             least[label] = min(least.get(label, pixels), pixels)
         for label, row in zip(labels, rows.tolist(), strict=True):
             named[row] = np.frombuffer(least[label], dtype=np.uint8)
