@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +68,27 @@ def open_image_file(path: Path) -> io.BufferedReader | io.BytesIO:
     """Open the file of an image to read its bytes.
 
     Raises:
-        OSError: it cannot be read; a tar file that ends before the image does.
+        OSError: it cannot be read, or is a pipe or a device; a tar file that ends before the image does.
     """
     member = Member.of(path)
     if member is None:
-        return path.open("rb")
-    with Path(member.tar).open("rb") as stream:
+        return open(path, "rb", opener=_regular)
+    with open(member.tar, "rb", opener=_regular) as stream:
         stream.seek(member.offset)
         content = stream.read(member.size)
     if len(content) < member.size:
         raise OSError(errno.EIO, "its tar file is cut", member.tar)
     return io.BytesIO(content)
+
+
+def _regular(path: str, flags: int) -> int:
+    """Open a file without waiting for whoever may write into it, as for a pipe."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder is refused by whoever asked
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
+    return descriptor
 
 
 def image_bytes(path: Path) -> bytes:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from synthaug.data import decoding
 from synthaug.data.decoding import by_pillow, by_torch, decode, large_photographs, open_image, try_decode
+from synthaug.image_files import image_bytes
 from tests.factories.images import image
 
 WHOLE = 1000  # a short side that shrinks none of the images here
@@ -110,6 +111,9 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert why_not(tmp_path / "pipe.png") == "not a regular file"
+    assert decoding.stored_bytes(tmp_path / "pipe.png", 8) == 0, "nor is it waited for where sizes are summed up"
+    with pytest.raises(OSError, match="regular file"):
+        image_bytes(tmp_path / "pipe.png")
     assert why_not(tmp_path / "gone.png") == f"a link to {tmp_path / 'nowhere.png'}, which does not exist"
     assert why_not(tmp_path / "loop.png").startswith("cannot be read (")
 
