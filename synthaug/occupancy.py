@@ -7,6 +7,7 @@ touches the file as a heartbeat. A reader on the same machine trusts the lock, a
 import contextlib
 import logging
 import os
+import secrets
 import socket
 import threading
 import time
@@ -50,24 +51,54 @@ class Holder:
 
 
 @contextlib.contextmanager
-def held(folder: Path, name: str = HOLDER) -> Iterator[None]:
+def held(folder: Path, name: str = HOLDER) -> Iterator[bool]:
     """Mark the folder of a run or a set as being worked in by this process, as long as the block lasts.
 
     Args:
-        folder: whose lock this process holds.
+        folder: whose lock this process holds, where `living_elsewhere` knows nobody.
         name: of the file.
+
+    Yields:
+        Whether it is this process's; False where one of another machine was faster.
     """
     path, ended = folder / name, threading.Event()
-    with contextlib.suppress(OSError):  # a full disk: the work itself will say so
-        write_json(path, {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()})
+    try:
+        is_mine = _mark(path)
+    except OSError:  # a full disk: the work itself will say so
+        is_mine = True
+    if not is_mine:
+        yield False
+        return
     thread = threading.Thread(target=_send_heartbeats, args=(path, ended), daemon=True)
     thread.start()
     try:
-        yield
+        yield True
     finally:
         ended.set()
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def _mark(path: Path) -> bool:
+    """Write the file of a folder's holder; False where another machine has done so: a link to a name is made once."""
+    whole = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        write_json(whole, {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()})
+        for _ in range(2):
+            try:
+                os.link(whole, path)
+                return True
+            except FileExistsError:
+                current = _read(path)
+                if current is not None and not current.is_local:
+                    return False
+                path.unlink(missing_ok=True)  # left by a process of this machine, whose lock went with it
+            except OSError:  # a disk without links: the last one has it
+                whole.replace(path)
+                return True
+        return False
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def _send_heartbeats(path: Path, ended: threading.Event) -> None:
@@ -94,8 +125,8 @@ def living_elsewhere(
 ) -> Holder | None:
     """Return the process of another machine that works in a folder, if any; its lock may not hold on this one.
 
-    A killed process leaves its file as well, so this waits for a heartbeat. How long ago the last one was says nothing:
-    the clock of that machine may be hours off.
+    A killed process leaves its file as well, so this waits for a heartbeat, and removes the file where none comes. How
+    long ago the last one was says nothing: the clock of that machine may be hours off.
 
     Args:
         folder: of a run or a set, whose lock this process holds.
@@ -118,6 +149,9 @@ def living_elsewhere(
             return None
         if _touched(path) not in (touched, None):
             return current
+    if _read(path) == first:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
     return None
 
 

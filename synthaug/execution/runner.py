@@ -167,8 +167,9 @@ def locked(folder: Path, waits: bool = False) -> Iterator[None]:
                 f"Process {holder.process} of {holder.host} is working on {folder}: wait for it, or stop it."
             )
         remove_unfinished(folder)
-        with occupancy.held(folder):
-            yield
+        if not stack.enter_context(occupancy.held(folder)):
+            raise RefusedError(f"Another machine has just begun to work on {folder}: wait for it, or stop it.")
+        yield
 
 
 def claim(session: Session, job: Job) -> bool:

@@ -25,16 +25,12 @@ def writing(folder: Path, shard: Shard) -> Iterator[None]:
         folder: of the set.
         shard: that is made.
     """
-    with contextlib.ExitStack() as held:
-        if shard.is_whole:
-            held.enter_context(_exclusive(_file(folder, shard)))
-            for file in sorted(folder.glob(_OF_SHARD)):
-                _wait(file)
-        else:
-            # Not held, or shards would wait for each other. Two images of one number are the same.
-            _wait(_file(folder, Shard()))
-            held.enter_context(_exclusive(_file(folder, shard)))
-        held.enter_context(occupancy.held(folder, _holder(_file(folder, shard))))
+    whole = _file(folder, Shard())
+    if not shard.is_whole:
+        _wait(whole)  # not held, or shards would wait for each other. Two images of one number are the same
+    with _exclusive(_file(folder, shard)):
+        for file in sorted(folder.glob(_OF_SHARD)) if shard.is_whole else []:
+            _wait(file)
         yield
 
 
@@ -51,7 +47,7 @@ def trying(folder: Path, shard: Shard) -> Iterator[bool]:
     with locks.without_waiting(file) as is_free, contextlib.ExitStack() as held:
         is_mine = is_free and occupancy.living_elsewhere(folder, name=_holder(file), is_told=True) is None
         if is_mine:
-            held.enter_context(occupancy.held(folder, _holder(file)))
+            is_mine = held.enter_context(occupancy.held(folder, _holder(file)))
         yield is_mine
 
 
@@ -66,18 +62,27 @@ def wait_for(folder: Path, shard: Shard) -> None:
 
 
 def _wait(file: Path) -> None:
-    with _exclusive(file):
-        pass
+    with locks.exclusive(file, _task(file)):
+        _wait_for_others(file)
 
 
 @contextlib.contextmanager
 def _exclusive(file: Path) -> Iterator[None]:
     """Hold a lock of a set that one process of all machines may hold at a time."""
     with locks.exclusive(file, _task(file)):
-        is_told = False
-        while occupancy.living_elsewhere(file.parent, name=_holder(file), is_told=is_told):
-            is_told = True
-        yield
+        while True:
+            _wait_for_others(file)
+            with occupancy.held(file.parent, _holder(file)) as is_mine:
+                if is_mine:
+                    yield
+                    return
+
+
+def _wait_for_others(file: Path) -> None:
+    """Wait until no process of another machine holds a lock of a set."""
+    is_told = False
+    while occupancy.living_elsewhere(file.parent, name=_holder(file), is_told=is_told):
+        is_told = True
 
 
 def _task(lock: Path) -> str:

@@ -1,6 +1,7 @@
 """Shards of a synthetic set: the same images and rows by any number of them, in any order, whatever was lost."""
 
 import dataclasses
+import multiprocessing
 import os
 import random
 import socket
@@ -19,7 +20,7 @@ from PIL import Image
 
 from synthaug import locks, occupancy
 from synthaug.errors import UserError
-from synthaug.files import write_json
+from synthaug.files import read_json, write_json
 from synthaug.generation import set_locks
 from synthaug.generation.inventory import Inventory, Missing
 from synthaug.generation.manifest import ManifestRow, part_files, read_manifest
@@ -61,6 +62,52 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert SyntheticSet(folder, Censor()).ensure(COUNTS) == 13
     assert any(row.rejected for row in read_manifest(folder))
     return folder
+
+
+def _begin(folder: Path, host: str, barrier: Any, winners: Any) -> None:
+    """Hold a folder as a process of another machine does, to which no lock reaches."""
+    socket.gethostname = lambda: host
+    barrier.wait()
+    with occupancy.held(folder) as is_mine:
+        winners.put((host, is_mine))
+        barrier.wait()
+
+
+def test_of_machines_without_locks_that_begin_together_one_goes_on(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for attempt in range(5):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        barrier, winners = context.Barrier(4), context.Queue()
+        hosts = [f"node{number}" for number in range(4)]
+        processes = [context.Process(target=_begin, args=(folder, host, barrier, winners)) for host in hosts]
+        for process in processes:
+            process.start()
+        answers = [winners.get(timeout=30) for _ in hosts]
+        for process in processes:
+            process.join(30)
+        assert sorted(is_mine for _, is_mine in answers) == [False, False, False, True]
+        assert list(folder.iterdir()) == []
+
+
+def test_a_folder_is_held_after_a_killed_process_of_any_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for host in (socket.gethostname(), "node7"):
+        write_json(tmp_path / occupancy.HOLDER, {"host": host, "process": 1, "since": 0.0})
+        assert occupancy.living_elsewhere(tmp_path, patience=0.1) is None
+        with occupancy.held(tmp_path) as is_mine:
+            assert is_mine
+            assert read_json(tmp_path / occupancy.HOLDER)["process"] == os.getpid()
+    write_json(tmp_path / occupancy.HOLDER, {"host": "node7", "process": 1, "since": 0.0})
+    with occupancy.held(tmp_path) as is_mine:
+        assert not is_mine
+    assert read_json(tmp_path / occupancy.HOLDER)["host"] == "node7"
+    (tmp_path / occupancy.HOLDER).unlink()
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(95, "no links")))
+    with occupancy.held(tmp_path) as is_mine:
+        assert is_mine
+        assert (tmp_path / occupancy.HOLDER).is_file()
 
 
 @settings(max_examples=12, deadline=None)

@@ -111,6 +111,7 @@ def test_a_process_is_believed_to_live_by_its_lock_here_and_by_its_touches_elsew
     write_json(folder / occupancy.HOLDER, {**recorded, "host": "node7"})
     assert occupancy.holder(folder) is not None
     assert occupancy.living_elsewhere(folder, patience=0.2) is None, "no touch"
+    write_json(folder / occupancy.HOLDER, {**recorded, "host": "node7"})
     before = time.time() - occupancy.DEAD_AFTER - 10
     os.utime(folder / occupancy.HOLDER, (before, before))
     assert occupancy.holder(folder) is None
