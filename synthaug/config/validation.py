@@ -312,9 +312,22 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
 
     problems = [f"{key}: {reason}" for key, reason in [*_unknown_keys(plain, unusable), *unusable.items()] if reason]
     problems += [f"{key}={value}: {refused[key]}" for key, value, _ in nodes if key in refused]
-    for key, (is_valid, words) in _RULES.items():
-        if is_usable(key) and not is_valid(value := OmegaConf.select(plain, key)):
-            problems.append(f"{key}={value!r}: must be {words}")
+    return [*problems, *_value_problems(plain, is_usable, typed), *_part_problems(plain, is_usable)]
+
+
+def _value_problems(plain: DictConfig, is_usable: Callable[..., bool], typed: Collection[str]) -> list[str]:
+    """Report single values, and values that do not go together.
+
+    Args:
+        plain: from `without_hydra`.
+        is_usable: whether keys have values that can be looked into.
+        typed: keys of the command line.
+    """
+    problems = [
+        f"{key}={value!r}: must be {words}"
+        for key, (is_valid, words) in _RULES.items()
+        if is_usable(key) and not is_valid(value := OmegaConf.select(plain, key))
+    ]
     if is_usable("mix"):
         problems += _mix_problems(plain.mix)
     if is_usable("mix.real", "dataset.more"):
@@ -346,6 +359,16 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
         problems += _dataset_problems(plain.dataset, plain.folds) or _output_problems(
             plain.dataset, Path(plain.output_dir)
         )
+    return problems
+
+
+def _part_problems(plain: DictConfig, is_usable: Callable[..., bool]) -> list[str]:
+    """Report what the constructors of the parts, which are named by their targets, would refuse.
+
+    Args:
+        plain: from `without_hydra`.
+        is_usable: whether keys have values that can be looked into.
+    """
     paths = ["generator", "model", "trainer"]
     if is_usable("dataset.prepare") and plain.dataset.prepare is not None:
         paths.append("dataset.prepare")
@@ -353,8 +376,11 @@ def validate(plain: DictConfig, typed: Collection[str] = ()) -> list[str]:
     paths += ["captioner"] if plain.captioner is not None else []
     paths += ["cluster"] if plain.cluster else []
     paths += [f"shift.{name}" for name in plain.shift or {}]
-    for path in filter(is_usable, paths):
-        problems += _target_problems(path, OmegaConf.select(plain, path))
+    problems = [
+        problem
+        for path in filter(is_usable, paths)
+        for problem in _target_problems(path, OmegaConf.select(plain, path))
+    ]
     return problems + _shift_problems({key: plain.shift[key] for key in plain.shift or {} if is_usable(f"shift.{key}")})
 
 

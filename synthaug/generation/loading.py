@@ -88,7 +88,6 @@ def load_pipeline(
     # Prompts are few, and threads of the tokenizer make it warn when a data loader forks later.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with quiet():
-        import diffusers
         import torch
 
     _check_scheduler(scheduler)
@@ -97,13 +96,15 @@ def load_pipeline(
     components = components or {}
     is_file = single_file.is_single_file(model, file)
     raise_all("The generator cannot be used:", quantization_problems(quantization, device, None, is_file))
-    checkpoint = single_file.fetch_checkpoint(model, file, revision) if is_file else None
-    if checkpoint is None:
-        folder = locate(model) or fetch_model(model, revision, variant, allow_pickle, components)
-        parts = _check_folder(model, folder, variant, allow_pickle, components)
-    else:
+    checkpoint: Path | None = None
+    if is_file:
+        checkpoint = single_file.fetch_checkpoint(model, file, revision)
         folder = single_file.configuration(model, checkpoint, base)
         parts = list(_read_json(folder / MODEL_INDEX))
+    else:
+        folder = locate(model) or fetch_model(model, revision, variant, allow_pickle, components)
+        parts = _check_folder(model, folder, variant, allow_pickle, components)
+    source = _Source(model, folder, checkpoint, allow_pickle)
     dtype = dtype or _default_dtype(device, parts, str(_read_json(folder / MODEL_INDEX).get("_class_name")))
     remedy = (
         f"look into {folder}: a file is missing, cut short or not a text-to-image model's; fetch it again"
@@ -113,23 +114,7 @@ def load_pipeline(
         remedy = f"if it has no files of the variant {variant}, set generator.variant=null; otherwise {remedy}"
     with quiet() as messages:
         try:
-            kind = _pipeline_class(model, folder)
-            _check_parts(model, folder, components)
-            index = _read_json(folder / MODEL_INDEX)
-            named = getattr(diffusers, str(index["_class_name"]))
-            added, added_files = load_components(named, index, components, getattr(torch, dtype), quantization)
-            if checkpoint is None:
-                if quantization:
-                    added["quantization_config"] = quantization_config(quantization, folder, getattr(torch, dtype))
-                pipeline = kind.from_pretrained(
-                    str(folder),
-                    variant=variant,
-                    dtype=getattr(torch, dtype),
-                    use_safetensors=None if allow_pickle else True,
-                    **added,
-                )
-            else:
-                pipeline = single_file.load(model, checkpoint, folder, named, getattr(torch, dtype), added)
+            pipeline, added_files = _assembled(source, variant, getattr(torch, dtype), quantization, components)
         except UserError:
             raise
         except ImportError as error:
@@ -158,6 +143,51 @@ def load_pipeline(
         {**files, **added_files},
         schedule,
     )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the files of a pipeline are.
+
+    Attributes:
+        model: its name.
+        folder: with its index and the configurations of its parts.
+        checkpoint: the file that is all of its weights, if any.
+        allow_pickle: of `DiffusionGenerator`.
+    """
+
+    model: str
+    folder: Path
+    checkpoint: Path | None
+    allow_pickle: bool
+
+
+def _assembled(
+    source: _Source, variant: str | None, dtype: Any, quantization: str | None, components: Mapping[str, Component]
+) -> tuple[Any, dict[str, Path]]:
+    """Build a pipeline of its own parts and others; return it with the weight files of the others.
+
+    Args:
+        source: of its files.
+        variant, dtype, quantization, components: of `load_pipeline`.
+
+    Raises:
+        Exception: whatever the libraries raise on damaged files.
+    """
+    import diffusers
+
+    kind = _pipeline_class(source.model, source.folder)
+    _check_parts(source.model, source.folder, components)
+    index = _read_json(source.folder / MODEL_INDEX)
+    named = getattr(diffusers, str(index["_class_name"]))
+    added, added_files = load_components(named, index, components, dtype, quantization)
+    if source.checkpoint is not None:
+        return single_file.load(source.model, source.checkpoint, source.folder, named, dtype, added), added_files
+    if quantization:
+        added["quantization_config"] = quantization_config(quantization, source.folder, dtype)
+    safe = None if source.allow_pickle else True
+    loaded = kind.from_pretrained(str(source.folder), variant=variant, dtype=dtype, use_safetensors=safe, **added)
+    return loaded, added_files
 
 
 def _check_scheduler(scheduler: str | None) -> None:
