@@ -123,6 +123,7 @@ class LogWriter:
             reader = _Reader(content, header)
             for _ in reader.rows():
                 pass
+        self._path = path
         # Unbuffered: a buffer would retry what a full disk has refused.
         self._stream = path.open("r+b", buffering=0)
         self._end = reader.end
@@ -145,10 +146,10 @@ class LogWriter:
             while content:
                 content = content[self._stream.write(content) :]
             os.fsync(self._stream.fileno())
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):  # else a truncated row remains, which the next one overwrites
                 self._cut()
-            raise
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
         self._end = self._stream.tell()
 
     def _cut(self) -> None:

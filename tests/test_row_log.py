@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_the_log_as_it_was(tmp_path: Path, monkeypatch: pytes
 
     with LogWriter(path, HEADER) as log:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OSError, match=f"No space.*{path.name}"):
             log.append([["2", "two"], ["3", "three"]])
         monkeypatch.undo()
         assert path.read_bytes() == before

@@ -136,12 +136,19 @@ def joined(parts: Sequence[Thumbnails]) -> Thumbnails:
 
 
 def _mapped(arrays: Sequence[NDArray[Any]], folder: Path) -> list[NDArray[Any]]:
-    """Write arrays into a file that is gone with them, and map it into memory."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        for array in arrays:
-            file.write(np.ascontiguousarray(array).data)
-        file.flush()
-        content = np.memmap(file, dtype=np.uint8, mode="r")
+    """Write arrays into a file that is gone with them, and map it into memory.
+
+    Raises:
+        OSError: the disk is full; it names the folder, since the file has no name.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for array in arrays:
+                file.write(np.ascontiguousarray(array).data)
+            file.flush()
+            content = np.memmap(file, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
     ends = np.cumsum([array.nbytes for array in arrays])
     parts = np.split(content, ends[:-1])
     return [part.view(array.dtype).reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]

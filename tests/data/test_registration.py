@@ -1,5 +1,7 @@
 """Candidates of copies are all pairs that correlate, whichever list is longer and wherever their windows are kept."""
 
+import errno
+import io
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +104,16 @@ def test_no_picture_is_paired_with_itself(monkeypatch: pytest.MonkeyPatch) -> No
     others = [pair for pair in pairs if pair[0] != pair[1]]
     assert 0 < len(others) < len(pairs)
     assert sorted(registration.find_windows(images, images).tolist()) == sorted(others)
+
+
+def test_a_full_disk_is_named_by_the_folder_of_the_file_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())
+    with pytest.raises(OSError, match="No space") as caught:
+        Thumbnails(pictures(2, 0), np.arange(100, 102)).kept(tmp_path)
+    assert caught.value.filename == str(tmp_path)
