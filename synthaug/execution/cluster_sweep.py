@@ -17,6 +17,7 @@ from synthaug.errors import UserError
 from synthaug.execution import frozen_runs
 from synthaug.execution.clusters import Ray, Slurm
 from synthaug.execution.frozen_runs import FrozenRun
+from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.queued_run import QUEUED, RUNNING, Outcome
 from synthaug.execution.session import Session
 from synthaug.execution.sweep_time import Pace, makespan
@@ -205,5 +206,5 @@ class _Display:
         from synthaug.analysis.text.format import duration
 
         pace = Pace(self._jobs)
-        left = makespan([], [pace.estimate(job) for job in waiting.values()], self._most)
+        left = makespan([], [pace.estimate(job) for job in waiting.values()], Concurrency(self._most, self._most))
         return [] if left is None else [f"about {duration(left)} left"]

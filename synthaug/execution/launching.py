@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from synthaug.config.job import Job
 from synthaug.config.sweep import Combination
 from synthaug.execution import cluster_sweep, clusters, datasets, frozen_runs, runner
-from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.session import Session
 
 log = logging.getLogger(__name__)
@@ -28,10 +27,10 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     Returns:
         Those that are left to be run one after the other in this process.
     """
-    workers = min(session.workers, len(combinations))
     jobs = [session.jobs[combination] for combination in combinations]
     cluster = clusters.cluster_of(jobs)
-    if not workers and cluster is None:
+    concurrency = session.concurrency
+    if concurrency is None and cluster is None:
         return list(combinations)
     from synthaug.execution import report_preparation, worker_pool
 
@@ -47,10 +46,10 @@ def launch(session: Session, config: DictConfig, combinations: Sequence[Combinat
     def prepare_report(all_ended: threading.Event) -> None:
         report_preparation.prepare_report(list(session.jobs.values()), prepared, all_ended)
 
-    if cluster is not None:
+    if concurrency is None:
+        assert cluster is not None
         cluster_sweep.run_in_cluster(session, jobs, cluster, runner.record_failure, handlers, prepare_report)
     else:
-        concurrency = Concurrency(workers, session.last_workers)
         worker_pool.run_in_workers(session, combinations, concurrency, runner.record_failure, handlers, prepare_report)
     return []
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from synthaug.config.job import Job
 from synthaug.errors import UserError, underlying
+from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.probe_rule import trains_head_alone
 
 _LOADER = "dataloader.py"  # of PyTorch
 
 
-def with_next_step(error: Exception, job: Job, workers: int) -> Exception:
+def with_next_step(error: Exception, job: Job, concurrency: Concurrency | None) -> Exception:
     """Return what ended a run; a full memory or a killed process as an error that names the next step.
 
     The tensors of a run whose memory is full are released.
@@ -18,7 +19,7 @@ def with_next_step(error: Exception, job: Job, workers: int) -> Exception:
     Args:
         error: as it was raised.
         job: the run.
-        workers: how many runs work at a time.
+        concurrency: how many runs work at a time; None: this one alone.
     """
     cause = underlying(error)
     if _is_of_lost_reader(cause):
@@ -36,7 +37,7 @@ def with_next_step(error: Exception, job: Job, workers: int) -> Exception:
         return cause
     traceback.clear_frames(error.__traceback__)  # hold tensors, and other runs may share the device
     release_memory()
-    return _out_of_memory(cause, job, workers)
+    return _out_of_memory(cause, job, concurrency.runs if concurrency else 1)
 
 
 def _is_of_lost_reader(error: Exception) -> bool:

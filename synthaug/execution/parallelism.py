@@ -122,6 +122,9 @@ class Concurrency:
         return max(self.runs, self.last if running + waiting <= self.last else 0)
 
 
+ONE = Concurrency(1, 1)
+
+
 def choose(jobs: Sequence[Job], loads: Sequence[Load], machine: Machine) -> tuple[Concurrency, str]:
     """Return how many runs work at a time, and what to tell of it.
 

@@ -77,9 +77,10 @@ def check_and_plan(session: Session, jobs: Sequence[Job]) -> None:
     for job in {(job.study, job.key.dataset): job for job in jobs}.values():
         if isinstance(scan := session.scans.get(dataset_key(job)), Divided):
             record_groups.record_groups(job, scan.real)
-    is_sweep = session.is_expanded and len(jobs) > 1
-    if is_sweep and (extent := sweep_time.extent(jobs, inspection.loads, inspection.device, session.workers)):
-        print(printable(extent))  # Hydra sets up the log with the first run
+    if session.is_expanded and len(jobs) > 1:
+        concurrency = session.concurrency or parallelism.ONE
+        if extent := sweep_time.extent(jobs, inspection.loads, inspection.device, concurrency):
+            print(printable(extent))  # Hydra sets up the log with the first run
 
 
 def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
@@ -108,8 +109,7 @@ def _inspect(session: Session, pending: Sequence[Job]) -> Inspection:
         if pending[0].settings["parallel"] != parallelism.AUTO and machine.devices:  # several runs on one
             free = worker_pool.call_in_worker_process(parallelism.free_device_memory, machine.devices)
             machine = Machine.current(machine.devices, free)
-        concurrency, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
-        session.workers, session.last_workers = concurrency.runs, concurrency.last
+        session.concurrency, text = parallelism.choose(pending, list(inspection.loads.values()), machine)
     elif pending and not session.is_sweep:
         text = parallelism.hint(pending[0].settings, machine)
     if text:

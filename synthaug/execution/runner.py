@@ -80,7 +80,7 @@ def recorded_failure(session: Session, jobs: Sequence[Job]) -> Iterator[None]:
         signals.leave_if_stopped(error)
         for job in jobs:
             session.failed.append(job.label)
-            record_failure(job, with_next_step(error, job, session.workers), is_first=job is jobs[0])
+            record_failure(job, with_next_step(error, job, session.concurrency), is_first=job is jobs[0])
 
 
 def run(session: Session, job: Job) -> None:
@@ -229,7 +229,7 @@ def _announce(session: Session, job: Job, counts: Mapping[str, int]) -> "SweepPl
 
     place, expected, jobs = None, None, list(session.jobs.values())
     if session.is_expanded:
-        is_sequential = session.is_local and not session.workers
+        is_sequential = session.is_local and not session.concurrency
         expected, later = sweep_time.expected_seconds(jobs, job) if is_sequential else (None, None)
         place = SweepPlace(jobs.index(job) + 1, len(jobs), later)
     images = f"{counts['real']} real and {counts['synthetic']} synthetic images"

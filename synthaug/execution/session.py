@@ -32,6 +32,7 @@ from synthaug.terminal import printable
 
 if TYPE_CHECKING:  # numpy and Pillow, which a wrong key does without
     from synthaug.data.splitting import Divided
+    from synthaug.execution.parallelism import Concurrency
 
 DatasetKey = tuple[str, ...]
 
@@ -75,8 +76,8 @@ class Session:
         is_expanded: whether `jobs` are all of them, as a sweeper of ours finds before the first begins.
         is_local: whether they run on this machine, started by this process.
         may_be_parallel: whether they may run beside each other, as `launch` does it.
-        workers: how many processes run them, as `check` has chosen it; 0: this one does.
-        last_workers: most processes of the last runs, which share cores.
+        concurrency: how many run at a time, each in a process of its own, as `check` has chosen it; None: this process
+            runs them.
         devices: how many GPUs these processes share out among them.
         scans: dataset → its images in their splits, why it cannot be used, or None where it is yet to be written.
         announced: what was told once: datasets of which the power was announced, prompts.
@@ -102,7 +103,8 @@ class Session:
         self._refusal: UserError | None = None
         self.jobs: dict[Combination, Job] = {}
         self.is_sweep = self.is_expanded = self.is_local = self.may_be_parallel = False
-        self.workers = self.last_workers = self.devices = 0
+        self.concurrency: Concurrency | None = None
+        self.devices = 0
         self.scans: dict[DatasetKey, Divided | UserError | None] = {}
         self.announced: set[str] = set()
         self.unwritable: dict[str, UserError] = {}

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from synthaug.config.job import Job
+from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.sweep_time import Pace, makespan
 from synthaug.progress_bar import BAR_FORMAT, LOG_SECONDS, Step, short_label
 
@@ -22,14 +23,14 @@ class SweepDisplay:
     Args:
         jobs: all runs of the sweep.
         waiting: those that are not finished; the command takes runs out of it as they begin.
-        workers: how many work at a time.
+        concurrency: how many work at a time.
     """
 
-    def __init__(self, jobs: Sequence[Job], waiting: Sequence[Job], workers: int) -> None:
+    def __init__(self, jobs: Sequence[Job], waiting: Sequence[Job], concurrency: Concurrency) -> None:
         self.total = len(jobs)
         self.finished = len(jobs) - len(waiting)
         self.failed = 0
-        self.workers = workers
+        self.concurrency = concurrency
         self._waiting = waiting
         self._pace = Pace(jobs)
         self._running: dict[str, _Running] = {}
@@ -105,7 +106,7 @@ class SweepDisplay:
         left = makespan(
             [self._seconds_left(running) for running in self._running.values()],
             [self._pace.estimate(job) for job in self._waiting],
-            self.workers,
+            self.concurrency,
         )
         parts = [] if left is None else [f"{duration(left)} left"]
         return ", ".join(parts + ([f"{self.failed} failed"] if self.failed else []))

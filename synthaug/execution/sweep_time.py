@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from synthaug.config.job import Job
-from synthaug.execution.parallelism import Load
+from synthaug.execution.parallelism import ONE, Concurrency, Load
 from synthaug.files import read_json
 from synthaug.messages import plural
 from synthaug.runs.layout import RESULT
@@ -49,23 +49,29 @@ class Pace:
         return not self._seconds
 
 
-def makespan(running: Iterable[float | None], waiting: Iterable[float | None], workers: int) -> float | None:
+def makespan(
+    running: Iterable[float | None], waiting: Iterable[float | None], concurrency: Concurrency
+) -> float | None:
     """Return the seconds until all runs are finished, each worker taking the next one; None where one is unknown.
 
     Args:
         running: seconds left of each run that works.
         waiting: seconds of each one that is still to begin, in their order.
-        workers: how many work at a time; 0: this process does.
+        concurrency: how many work at a time; the last ones share what as many others had.
     """
-    ends, later = list(running), list(waiting)
-    known = [seconds for seconds in ends if seconds is not None]
-    if len(known) < len(ends) or None in later:
+    lengths = [list(running), list(waiting)]
+    ends, later = ([seconds for seconds in part if seconds is not None] for part in lengths)
+    if len(ends) + len(later) < sum(map(len, lengths)):
         return None
-    heap = known + [0.0] * (max(workers, 1) - len(known))
-    heapq.heapify(heap)
-    for seconds in later:
-        heapq.heappush(heap, heapq.heappop(heap) + (seconds or 0.0))
-    return max(heap, default=0.0)
+    ends += [0.0] * (concurrency.runs - len(ends))
+    heapq.heapify(ends)
+    for number, seconds in enumerate(later):
+        begins = ends[0]
+        if sum(end > begins for end in ends) + len(later) - number <= concurrency.last:
+            left = [*(end - begins for end in ends), *later[number:]]
+            return begins + max(max(left), sum(left) / concurrency.runs)
+        heapq.heapreplace(ends, begins + seconds)
+    return max(ends, default=0.0)
 
 
 def expected_seconds(jobs: Iterable[Job], current: Job) -> tuple[float | None, float | None]:
@@ -79,17 +85,17 @@ def expected_seconds(jobs: Iterable[Job], current: Job) -> tuple[float | None, f
     pace = Pace(job for job in jobs if job != current)
     pending = [job for job in jobs[jobs.index(current) :] if job == current or not (job.folder / RESULT).is_file()]
     expected, *later = [pace.estimate(job) for job in pending]
-    return expected, makespan([], later, 1) if later or not pace.is_empty else None
+    return expected, makespan([], later, ONE) if later or not pace.is_empty else None
 
 
-def extent(jobs: Iterable[Job], loads: Mapping[Path, Load], device: str = "", workers: int = 1) -> str:
+def extent(jobs: Iterable[Job], loads: Mapping[Path, Load], device: str = "", concurrency: Concurrency = ONE) -> str:
     """Say how many runs a sweep has, and what they will take of time and disk as far as that is known; "" if nothing.
 
     Args:
         jobs: of the sweep.
         loads: folder of a run → what it needs.
         device: what they will be computed on; "" where that is not known.
-        workers: how many runs work at a time.
+        concurrency: how many runs work at a time.
     """
     jobs = list(jobs)
     arms = len({(job.study, job.key.dataset, job.key.arm) for job in jobs})
@@ -99,10 +105,10 @@ def extent(jobs: Iterable[Job], loads: Mapping[Path, Load], device: str = "", wo
     text = f"{plural(len(jobs), 'run')} of {plural(arms, 'arm')}"
     if len(pending) < len(jobs):
         text += f", {len(jobs) - len(pending):,} finished"
-    if workers > 1:
-        text += f", {workers} at a time"
+    if concurrency.runs > 1:
+        text += f", {concurrency.runs} at a time"
     pace = Pace(jobs)
-    if (seconds := makespan([], map(pace.estimate, pending), workers)) is not None:
+    if (seconds := makespan([], map(pace.estimate, pending), concurrency)) is not None:
         from synthaug.analysis.text.format import duration  # scipy, which a finished sweep does without
 
         text += f"; about {duration(seconds)}"

@@ -135,10 +135,10 @@ def _work(channel: Connection, output: Connection, session: Session, context: Pr
         stream = os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
         setattr(sys, name, stream)
     context.enter()
-    if session.devices:
+    if session.devices and session.concurrency:
         from synthaug.data import device_pixels
 
-        device_pixels.share_device(math.ceil(session.workers / session.devices))
+        device_pixels.share_device(math.ceil(session.concurrency.runs / session.devices))
     outgoing = _Outgoing(channel)
     logging.root.handlers[:] = [QueueHandler(outgoing.messages)]
     progress_bar.report_to(outgoing.messages.put)

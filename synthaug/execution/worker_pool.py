@@ -159,7 +159,7 @@ def run_in_workers(
         meanwhile: what this process does once the first runs have begun, in a thread; the event is set at their end.
     """
     pending = [session.jobs[combination] for combination in combinations]
-    display = SweepDisplay(list(session.jobs.values()), pending, concurrency.runs)
+    display = SweepDisplay(list(session.jobs.values()), pending, concurrency)
     sweep = _Sweep(session, pending, concurrency, display, record_failure, handlers)
     all_ended = threading.Event()
     thread = threading.Thread(target=meanwhile, args=(all_ended,), daemon=True)
@@ -385,7 +385,7 @@ class _Sweep:
         self.concurrency = Concurrency(fewer, fewer)
         self.pending.append(job)
         self.display.withdraw(job)
-        self.display.workers = fewer
+        self.display.concurrency = self.concurrency
         with self.display.above():
             log.warning(
                 "%s: its process was killed, as the system does where memory runs out; it is tried once more at the "

@@ -12,6 +12,7 @@ from synthaug.config import schema
 from synthaug.config.job import Job
 from synthaug.execution import runner
 from synthaug.execution.memory_errors import with_next_step
+from synthaug.execution.parallelism import Concurrency
 from synthaug.execution.session import Session
 from synthaug.files import read_json, write_json
 from synthaug.runs import layout
@@ -97,7 +98,7 @@ def test_an_interruption_is_no_failure_whatever_a_library_makes_of_it(training_j
 )
 def test_a_full_memory_is_told_of_with_what_to_do(training_job: Job, error: Exception) -> None:
     session = Session(runner.execute)
-    session.workers = 3
+    session.concurrency = Concurrency(3, 3)
     released: list[weakref.ref[Network]] = []
 
     def step() -> None:
@@ -116,8 +117,8 @@ def test_a_full_memory_is_told_of_with_what_to_do(training_job: Job, error: Exce
 
 
 def test_a_full_memory_of_a_single_run_has_no_other_runs_to_blame(training_job: Job) -> None:
-    message = str(with_next_step(MemoryError(), training_job, workers=0))
+    message = str(with_next_step(MemoryError(), training_job, None))
     assert "batch_size=16" in message
     assert "parallel" not in message
     other = ValueError("something else")
-    assert with_next_step(other, training_job, workers=2) is other
+    assert with_next_step(other, training_job, Concurrency(2, 2)) is other

@@ -305,16 +305,25 @@ def test_a_run_that_others_wait_for_begins_first_and_nobody_waits_in_a_worker() 
     assert worker_pool.choose_next([], set()) is None
 
 
-@given(st.lists(st.floats(0, 1e4)), st.lists(st.floats(0, 1e4)), st.integers(1, 9))
-def test_the_time_left_lies_between_its_bounds(running: list[float], waiting: list[float], workers: int) -> None:
-    running = running[:workers]
-    left, everything = makespan(running, waiting, workers), [*running, *waiting]
+@given(st.lists(st.floats(0, 1e4)), st.lists(st.floats(0, 1e4)), st.integers(1, 9), st.integers(0, 8))
+def test_the_time_left_lies_between_its_bounds(
+    running: list[float], waiting: list[float], workers: int, more: int
+) -> None:
+    running, concurrency = running[:workers], Concurrency(workers, workers + more)
+    left, everything = makespan(running, waiting, concurrency), [*running, *waiting]
     assert left is not None
     assert left <= sum(everything) + 1e-6
     assert left >= max(everything, default=0) - 1e-6
     assert left >= sum(everything) / workers - 1e-6
-    assert makespan(running, waiting, 1 if len(running) < 2 else workers) is not None
-    assert makespan(running, [*waiting, None], workers) is None
+    assert left <= (makespan(running, waiting, Concurrency(workers, workers)) or 0) + 1e-6
+    assert makespan(running, [*waiting, None], concurrency) is None
+
+
+def test_the_time_left_knows_that_the_last_runs_share_the_cores() -> None:
+    assert makespan([], [30.0] * 5, Concurrency(2, 2)) == 90
+    assert makespan([], [30.0] * 5, Concurrency(2, 3)) == 75
+    assert makespan([10.0, 20.0], [30.0, 30.0], Concurrency(2, 3)) == 45
+    assert makespan([10.0], [], Concurrency(2, 3)) == 10
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), EOFError(), ConnectionResetError()])
