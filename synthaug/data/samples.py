@@ -153,7 +153,7 @@ def scan_more(root: Path, name: str, real: RealImages, sha256: Hash = files.sha2
 
 
 def _verify(root: Path, samples: Iterable[Sample]) -> None:
-    checksums.verify(root, ((sample.path, sample.sha256) for sample in samples))
+    checksums.verify(root, ((sample.file, sample.sha256) for sample in samples))
 
 
 def require_distinct(real: RealImages, contents: Contents) -> None:

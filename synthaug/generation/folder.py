@@ -245,7 +245,7 @@ class FolderPool:
                     name: [(path, file_hash(path, hashes.sha256)) for path in paths]
                     for name, paths in self._class_files().items()
                 }
-            checksums.verify(self.root, (item for files in listed.values() for item in files))
+            checksums.verify(self.root, ((str(path), key) for files in listed.values() for path, key in files))
             rejected = self._screen([(key, path) for files in listed.values() for path, key in files])
             self._rejections, self._images = [], {}
             for name, files in listed.items():
