@@ -3,9 +3,9 @@
     python -m benchmarks.tricks    # two networks, two arms, 15 seeds, with and without: forty minutes of one core
 
 The study of the digits with four epochs, so that seeds matter more than they do at its end. Without: PyTorch's
-optimizer as it is, kernels with the weights that only meet padding, images with their channels first, evaluation in
-batches as training has them. ShuffleNet's convolutions are within channels, which is where 32-pixel images have their
-channels last.
+optimizer and layers as they are, kernels with the weights that only meet padding, images with their channels first,
+evaluation in batches as training has them. ShuffleNet's convolutions are within channels, which is where 32-pixel
+images have their channels last.
 """
 
 import argparse
@@ -23,7 +23,8 @@ import scipy
 
 from synthaug.data import datamodule
 from synthaug.files import read_json
-from synthaug.models import kernel_trimming, memory_format, optimizers
+from synthaug.models import memory_format, optimizers
+from synthaug.models.classifier import Classifier
 from synthaug.runs.contents import read_predictions
 
 NETWORKS = ("resnet18", "shufflenet_v2_x0_5")
@@ -68,7 +69,7 @@ def _study(folder: Path, network: str, is_with: bool, epochs: int, seeds: int) -
 def _train_without(overrides: list[str]) -> None:
     with (
         mock.patch.object(optimizers, "can_fuse", return_value=False),
-        mock.patch.object(kernel_trimming, "trim_kernels", return_value={}),
+        mock.patch.object(Classifier, "speed_up"),
         mock.patch.object(memory_format, "channels_last_from", return_value=sys.maxsize),
         mock.patch.object(datamodule, "evaluation_batch_size", return_value=32),
         mock.patch.object(sys, "argv", ["synthaug.train", "-m", *overrides]),
