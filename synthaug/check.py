@@ -12,7 +12,7 @@ from synthaug.data import checksums
 from synthaug.data.samples import SPLITS
 from synthaug.errors import UserError
 from synthaug.exit_codes import exit_code
-from synthaug.files import why_not_writable
+from synthaug.files import resolved, why_not_writable
 from synthaug.generation.manifest import SETTINGS, part_files
 from synthaug.messages import plural, suggest
 from synthaug.terminal import printable, tolerant_output
@@ -78,7 +78,7 @@ def _check(root: Path, split_folders: dict[str, str], output: Path | None, accep
             f"{root} is a synthetic set. `python -m synthaug.generate verify=20`, with the keys that made it, compares "
             f"images and manifest; `python -m synthaug.report set {root}` shows what they are like."
         )
-    folder = output or Path("outputs/checks") / (root.resolve().name or "root")
+    folder = output or Path("outputs/checks") / (resolved(root).name or "root")
     if reason := why_not_writable(folder):  # rather than fail when all images are read
         message = f"The check cannot be written: {reason}; give another folder with --output."
         print(printable(message), file=sys.stderr)

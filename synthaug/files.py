@@ -174,6 +174,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def resolved(path: Path) -> Path:
+    """Return the absolute path without links; `Path.resolve` would fail for one that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
 def file_state(path: Path) -> str:
     """Return size and time of change of a file, which tell that it was replaced; "missing" where there is none."""
     try:

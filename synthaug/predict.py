@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from synthaug.data.folders import files_below
 from synthaug.errors import UserError, explain, raise_all
 from synthaug.exit_codes import exit_code
-from synthaug.files import why_not_writable
+from synthaug.files import resolved, why_not_writable
 from synthaug.messages import bullets, plural
 from synthaug.runs import discovery, layout
 from synthaug.terminal import printable, tolerant_output
@@ -100,7 +100,7 @@ def _check(run: Path, folder: Path, output: Path | None, batch_size: int) -> tup
             return None
 
     model = attempt(lambda: _find_model(run))
-    file = output or Path(f"{folder.resolve().name}-{model.label if model else ''}.csv")
+    file = output or Path(f"{resolved(folder).name}-{model.label if model else ''}.csv")
     images = attempt(lambda: _find_images(folder, file))
     if file.is_dir():
         problems.append(f"--output {file} is a folder: give the name of a file in it.")
@@ -131,7 +131,7 @@ def _find_images(folder: Path, output: Path) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.is_file() else "is not a folder"
         raise UserError(f"{folder} {what}. Give a folder of images.")
-    images = [path for path in files_below(folder, folder) if path.resolve() != output.resolve()]
+    images = [path for path in files_below(folder, folder) if resolved(path) != resolved(output)]
     if not images:
         raise UserError(f"{folder} has no images, nor have its folders. Give a folder of images.")
     return images

@@ -41,6 +41,17 @@ def test_unknown_command_names_the_choices() -> None:
     assert all(name in completed.stderr for name in ("trian", *console.COMMANDS))
 
 
+@pytest.mark.parametrize("words", [["check", "LOOP"], ["export", "LOOP", "new"], ["predict", "no/run", "LOOP"]])
+def test_a_link_to_itself_is_no_folder(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    monkeypatch.setattr(sys, "argv", sys.argv)  # which the command replaces
+    assert console.main([str(loop) if word == "LOOP" else word for word in words]) == 2
+    assert str(loop) in capsys.readouterr().err
+
+
 def test_exit_code_of_the_command_is_kept() -> None:
     assert run("report", "no/such/folder").returncode == 2
 

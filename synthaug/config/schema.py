@@ -19,6 +19,7 @@ from omegaconf.resolvers import oc
 
 from synthaug import environment
 from synthaug.errors import UserError
+from synthaug.files import resolved
 from synthaug.runs import layout
 from synthaug.screening.settings import ScreeningSettings
 
@@ -355,7 +356,7 @@ def folder_name(path: str) -> str:
 
     Letters of any script stay; what a name may not have in it (see `checks`), or no file system takes, becomes a "-".
     """
-    name = Path(path).expanduser().resolve().name
+    name = resolved(Path(path).expanduser()).name
     return re.sub(r'[\\/:*?"<>|\x00-\x1f\x7f]', "-", name).lstrip(". ")[:100].strip() or "imagefolder"
 
 

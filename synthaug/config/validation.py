@@ -28,6 +28,7 @@ from synthaug.config.schema import (
 )
 from synthaug.data.folders import is_litter
 from synthaug.data.layouts import existing_folders, layout_problems, more_problems
+from synthaug.files import resolved
 from synthaug.messages import join_words, suggest
 from synthaug.runs.layout import DEBUG_SUFFIX
 from synthaug.screening import settings as screening
@@ -581,11 +582,11 @@ def _dataset_problems(dataset: DictConfig, folds: int | None) -> list[str]:
 
 def _more_problems(dataset: DictConfig, root: Path, folders: Mapping[str, str]) -> list[str]:
     """Return what is wrong with the folder of further real images."""
-    more = (root / dataset.more).resolve()
+    more = resolved(root / dataset.more)
     split_folders = existing_folders(root, folders)
-    splits = [split for split, name in split_folders.items() if more == (root / name).resolve()]
+    splits = [split for split, name in split_folders.items() if more == resolved(root / name)]
     problems = [f"is the folder of dataset.{split}; further images are not part of a split" for split in splits]
-    if not problems and split_folders["train"] == "." and more.is_relative_to(root.resolve()):
+    if not problems and split_folders["train"] == "." and more.is_relative_to(resolved(root)):
         problems = [f"lies in {root}, where every folder is a class; put it beside it: dataset.more=../{more.name}"]
     return [f"dataset.more={dataset.more}: {text}" for text in problems or more_problems(root, dataset.more)]
 
@@ -596,7 +597,7 @@ def _output_problems(dataset: DictConfig, output_dir: Path) -> Iterator[str]:
     split_folders = {name: dataset[name] for name in ("train", "val", "test")}
     if dataset.prepare is None:
         for name in existing_folders(root, split_folders).values():
-            folder, inside = (root / name).resolve(), output_dir.resolve()
+            folder, inside = resolved(root / name), resolved(output_dir)
             if inside.is_relative_to(folder) and not is_litter(inside, folder):
                 yield (
                     f"output_dir={output_dir}: lies in {folder}, where every folder is a class; run the command in "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from synthaug.errors import raise_all
 from synthaug.exit_codes import exit_code
-from synthaug.files import why_not_writable
+from synthaug.files import resolved, why_not_writable
 from synthaug.messages import plural
 from synthaug.terminal import printable, tolerant_output
 
@@ -55,13 +55,13 @@ def _export(folder: Path, target: Path, screening: str | None, licence: str | No
     problems = []
     if target.exists() or target.is_symlink():
         problems.append(f"{target} exists already: name another target, or move it away.")
-    elif target.resolve().is_relative_to(folder.resolve()):
+    elif resolved(target).is_relative_to(resolved(folder)):
         problems.append(f"{target} lies in the set itself: name a folder beside it.")
     elif reason := why_not_writable(target.parent):
         problems.append(f"{target} cannot be written: {reason}.")
     raise_all("Nothing was exported:", problems)
     exported = read_set(folder, screening)
-    write_dataset(exported, target, name or target.resolve().name, licence)
+    write_dataset(exported, target, name or resolved(target).name, licence)
     left_out = f" ({exported.left_out})" if exported.left_out else ""
     print(printable(f"{plural(len(exported.images), 'image')} exported to {target}{left_out}."))
     if licence is None:

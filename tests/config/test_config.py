@@ -766,6 +766,13 @@ def test_everything_wrong_is_said_at_once() -> None:
     assert keys == ["mix", "seed", "mix.real", "mix.synthetic", "model", "trainer"]
 
 
+def test_a_link_to_itself_is_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    jobs_of(f"output_dir={loop}")  # what is on the disk is looked at before the first run
+    assert problem("dataset=imagefolder", f"dataset.root={loop}").startswith(f"dataset.root={loop}: ")
+
+
 def test_every_value_of_a_sweep_is_looked_at() -> None:
     lines = problems("-m", "mix.real=0.5,1.2", "seed=0,x", "batch_size=0,32")
     assert [line.partition(":")[0] for line in lines] == ["seed=x", "batch_size=0", "mix.real=1.2"]

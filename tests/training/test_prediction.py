@@ -94,11 +94,12 @@ def test_unreadable_files_are_named_together_and_can_be_left_out(
     (new / "notes.txt").write_text("no image", encoding="utf-8")
     whole = (new / "day0" / "0.png").read_bytes()
     (new / "day1" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (new / "day1" / "loop.png").symlink_to(new / "day1" / "loop.png")
     file = tmp_path / "out.csv"
     arguments = [str(run), str(new), "-o", str(file), "--batch-size", "2"]
     assert predict.main(arguments) == 2
     error = capsys.readouterr().err
-    assert all(name in error for name in ("notes.txt", "cut.png", "--skip-unreadable"))
+    assert all(name in error for name in ("notes.txt", "cut.png", "loop.png", "--skip-unreadable"))
     assert not file.exists()
     assert predict.main([*arguments, "--skip-unreadable"]) == 0
     assert [Path(row["path"]).name for row in rows(file)] == ["0.png", "1.png", "2.png"]
