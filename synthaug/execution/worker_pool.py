@@ -193,18 +193,22 @@ def shared_set(job: Job) -> tuple[str, ...] | None:
     return str(job.output_dir), job.key.dataset, job.synthetic_set, repr(job.settings["screening"])
 
 
-def choose_next(sets: Sequence[tuple[str, ...] | None], in_making: set[Any]) -> int | None:
+def choose_next(sets: Sequence[tuple[str, ...] | None], amounts: Sequence[float], in_making: set[Any]) -> int | None:
     """Return which of the waiting runs begins: the first that needs not wait for images which another one makes.
 
-    A run that has images made for others comes first, since the others wait for them.
+    One that makes images for others comes first, since they wait for them: that with most images, as those of smaller
+    arms are complete before.
 
     Args:
         sets: of which each waiting run lacks images, in their order; None: it has all that it needs.
+        amounts: of synthetic images of each, in any unit.
         in_making: sets that a run is making.
     """
     free = [number for number, lacking in enumerate(sets) if lacking not in in_making]
     makers = [number for number in free if sets[number] is not None]
-    return next(iter(makers or free), None)
+    if makers:
+        return max(makers, key=lambda number: amounts[number])
+    return next(iter(free), None)
 
 
 @dataclass
@@ -275,7 +279,9 @@ class _Sweep:
         """Give each idle worker a run, and start workers for further ones; False where no run is left."""
         while self.pending:
             in_making = {self._lacking_set(worker.job) for worker in self.workers if worker.job}
-            number = choose_next([self._lacking_set(job) for job in self.pending], in_making - {None})
+            lacking = [self._lacking_set(job) for job in self.pending]
+            amounts = [float(job.settings["mix"]["synthetic"]) for job in self.pending]
+            number = choose_next(lacking, amounts, in_making - {None})
             if number is None or not (worker := self._idle_worker()):
                 break
             job = worker.job = self.pending.pop(number)

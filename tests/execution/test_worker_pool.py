@@ -296,13 +296,13 @@ def test_workers_share_out_the_gpus(visible: str, devices: int, expected: list[s
 
 
 def test_a_run_that_others_wait_for_begins_first_and_nobody_waits_in_a_worker() -> None:
-    sets = [None, None, ("a",), ("a",), ("b",)]
-    assert worker_pool.choose_next(sets, set()) == 2
-    assert worker_pool.choose_next(sets, {("a",)}) == 4
-    assert worker_pool.choose_next(sets, {("a",), ("b",)}) == 0
-    assert worker_pool.choose_next(sets[2:4], {("a",)}) is None
-    assert worker_pool.choose_next([None] * 3, set()) == 0
-    assert worker_pool.choose_next([], set()) is None
+    sets, amounts = [None, None, ("a",), ("a",), ("b",)], [9, 9, 1, 2, 2]
+    assert worker_pool.choose_next(sets, amounts, set()) == 3, "the images of the smaller arm are complete before"
+    assert worker_pool.choose_next(sets, amounts, {("a",)}) == 4
+    assert worker_pool.choose_next(sets, amounts, {("a",), ("b",)}) == 0
+    assert worker_pool.choose_next(sets[2:4], amounts[2:4], {("a",)}) is None
+    assert worker_pool.choose_next([None] * 3, [1, 3, 2], set()) == 0
+    assert worker_pool.choose_next([], [], set()) is None
 
 
 @given(st.lists(st.floats(0, 1e4)), st.lists(st.floats(0, 1e4)), st.integers(1, 9), st.integers(0, 8))
