@@ -203,11 +203,7 @@ def measure_windows(
             rows = slice(start, start + _PAIRS)
             pairs = candidates.pairs[rows]
             left, right = pairs.T
-            shown = _flipped(_blurred_once(second.pixels, right), candidates.flips[rows])
-            lost = _lost(first.sides[left], second.sides[right])
-            windows = candidates.windows[rows]
-            blurred = _blurred_once(first.pixels, left)
-            residuals = _residuals(_reduced(blurred, lost), _reduced(shown, lost), windows)
+            residuals = _aligned_residuals(first, second, candidates, rows)
             share = residuals / np.minimum(first.limits[left], second.limits[right])
             confirmed.append(pairs[share <= most])
             shares.append(share[share <= most])
@@ -328,12 +324,41 @@ def _blurred(pixels: NDArray[np.uint8], sigma: float) -> Values:
     return np.asarray(gaussian_filter(pixels.astype(np.float32), (0, sigma, sigma, 0)))
 
 
-def _blurred_once(pixels: NDArray[np.uint8], chosen: NDArray[np.int64]) -> Values:
-    """Return blurred versions of pictures of which some are chosen more than once, or are grey."""
+def _aligned_residuals(
+    first: Thumbnails, second: Thumbnails, candidates: _Candidates, rows: slice
+) -> NDArray[np.float64]:
+    """Return how much the pictures of candidates differ once they are aligned; two grey ones in one channel.
+
+    Args:
+        first: pictures.
+        second: further ones.
+        candidates: pairs of them.
+        rows: which of the candidates.
+    """
+    left, right = candidates.pairs[rows].T
+    windows, flips = candidates.windows[rows], candidates.flips[rows]
+    lost = _lost(first.sides[left], second.sides[right])
+    is_grey = _are_grey(first.pixels, left) & _are_grey(second.pixels, right)
+    residuals = np.empty(len(left))
+    for channels, chosen in ((1, is_grey), (3, ~is_grey)):  # each pair in the same way, whatever the others are
+        if chosen.any():
+            blurs = lost[chosen]
+            pictures = _blurred_once(first.pixels[..., :channels], left[chosen])
+            shown = _flipped(_blurred_once(second.pixels[..., :channels], right[chosen]), flips[chosen])
+            residuals[chosen] = _residuals(_reduced(pictures, blurs), _reduced(shown, blurs), windows[chosen])
+    return residuals
+
+
+def _are_grey(pixels: NDArray[np.uint8], chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
     numbers, places = np.unique(chosen, return_inverse=True)
     pictures = pixels[numbers]
-    channels = 1 if (pictures == pictures[..., :1]).all() else 3
-    return np.broadcast_to(_blurred(pictures[..., :channels], _BLUR), pictures.shape)[places]
+    return np.asarray((pictures == pictures[..., :1]).all(axis=(1, 2, 3)))[places]
+
+
+def _blurred_once(pixels: NDArray[np.uint8], chosen: NDArray[np.int64]) -> Values:
+    """Return blurred versions of pictures, of which some are chosen more than once."""
+    numbers, places = np.unique(chosen, return_inverse=True)
+    return _blurred(pixels[numbers], _BLUR)[places]
 
 
 def _limits(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -362,6 +387,11 @@ def _detail(grey: NDArray[np.uint8]) -> Values:
     side = values.shape[1] // _BLOCKS
     blocks = ((values - blurred) ** 2).reshape(-1, _BLOCKS, side, _BLOCKS, side).mean(axis=(2, 4))
     return np.asarray(np.sqrt(blocks.max(axis=(1, 2), initial=0)) / values.std(axis=(1, 2)).clip(1e-3))
+
+
+def _as_grey(values: Values) -> Values:
+    """Return values of one or three channels, (…, channels), as grey ones, (…, 1)."""
+    return values if values.shape[-1] == 1 else (values @ _GREY)[..., None]
 
 
 def _flipped(thumbnails: Values, flips: NDArray[np.int64]) -> Values:
@@ -395,7 +425,7 @@ def _residuals(first: Values, second: Values, windows: Values) -> NDArray[np.flo
     warp = np.stack([windows[:, 0], windows[:, 1], windows[:, 0], windows[:, 2]], axis=1)  # x = scale · point + left
     identity = np.tile(np.array([1, 0, 1, 0], dtype=np.float32), (len(first), 1))
     target, _, _ = _sample(second, *_places(identity, points))
-    grey, grey_target = (first @ _GREY)[..., None], (target @ _GREY)[..., None]
+    grey, grey_target = _as_grey(first), _as_grey(target)
     residuals, promising = np.full(len(first), np.inf), np.arange(len(first))
     for step in range(_STEPS):
         moved, residual = _step(grey[promising], grey_target[promising], warp[promising], points)
@@ -432,8 +462,8 @@ def _difference(values: Values, target: Values, gain: Values, offset: Values) ->
 def _worst_block(difference: Values) -> Values:
     """Return the mean square in grey, and of the mean colour, in the block that differs most; JPEG blurs colour."""
     side = _GRID // _BLOCKS
-    blocks = difference.reshape(-1, _BLOCKS, side, _BLOCKS, side, 3)
-    grey = ((blocks @ _GREY) ** 2).mean(axis=(2, 4))
+    blocks = difference.reshape(-1, _BLOCKS, side, _BLOCKS, side, difference.shape[3])
+    grey = (_as_grey(blocks)[..., 0] ** 2).mean(axis=(2, 4))
     colour = (blocks.mean(axis=(2, 4)) ** 2).mean(axis=3)
     return np.asarray((grey + colour).max(axis=(1, 2)))
 

@@ -367,13 +367,35 @@ def test_the_largest_value_around_each_point(shape: tuple[int, int, int, int], s
     assert (registration._around(values) == ndimage.maximum_filter(values, (1, 3, 3, 1))).all()
 
 
-def test_pictures_are_blurred_alike_alone_and_with_others_of_their_kind_or_in_colour() -> None:
-    grey = np.repeat(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 1), dtype=np.uint8), 3, axis=3)
-    coloured = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
-    pictures, chosen = np.concatenate([grey, coloured]), np.array([2, 0, 2, 1])
-    blurred = registration._blurred(pictures, registration._BLUR)
-    assert (registration._blurred_once(pictures, chosen) == blurred[chosen]).all()
-    assert (registration._blurred_once(pictures, chosen + 1) == blurred[chosen + 1]).all()
+def test_grey_and_coloured_pictures_are_compared_alike_in_any_company() -> None:
+    random = np.random.default_rng(0)
+    grey = (
+        ndimage.gaussian_filter(random.uniform(-600, 900, (4, 32, 32, 1)), (0, 2, 2, 0)).clip(0, 255).astype(np.uint8)
+    )
+    pixels = np.repeat(np.concatenate([grey, grey[:, :, ::-1]]), 3, axis=3)
+    coloured = np.concatenate([pixels, pixels // np.array([1, 1, 2], dtype=np.uint8)])
+    pictures = registration.Thumbnails(coloured, np.full(len(coloured), 64))
+    pairs, shares = registration.measure_windows(pictures, pictures, 2.0)
+    assert {(0, 4), (4, 0), (8, 12), (12, 8)} <= {(int(i), int(j)) for i, j in pairs}, "mirrored"
+    alone = registration.Thumbnails(pixels, np.full(len(pixels), 64))
+    few, of_few = registration.measure_windows(alone, alone, 2.0)
+    together = {(int(i), int(j)): float(share) for (i, j), share in zip(pairs, shares, strict=True)}
+    assert {
+        (int(i), int(j)): float(share) for (i, j), share in zip(few, of_few, strict=True)
+    }.items() <= together.items()
+
+
+def test_grey_pictures_are_what_they_are_in_three_channels() -> None:
+    random = np.random.default_rng(0)
+    values = ndimage.gaussian_filter(random.uniform(-600, 900, (5, 32, 32, 1)), (0, 2, 2, 0)).astype(np.float32)
+    windows = np.tile(np.array([0.97, 0.02, 0.01], dtype=np.float32), (5, 1))
+    other = 0.9 * values + random.normal(0, 5, values.shape).astype(np.float32)
+    one, three = (
+        registration._residuals(np.repeat(values, channels, axis=3), np.repeat(other, channels, axis=3), windows)
+        for channels in (1, 3)
+    )
+    assert np.isfinite(three).all()
+    np.testing.assert_allclose(one, three, rtol=1e-3)
 
 
 @given(st.lists(st.integers(0, 12), max_size=14), st.lists(st.integers(0, 12), max_size=4), st.integers(1, 5))
