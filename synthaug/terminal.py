@@ -1,6 +1,8 @@
 """What commands print, on whatever terminal or pipe there is."""
 
+import atexit
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -20,8 +22,9 @@ def tolerant_output() -> Iterator[None]:
     """Let no command fail by what it prints, nor a terminal obey it.
 
     Signs that a terminal lacks are replaced, control characters in messages of the log written out; a closed pipe ends
-    the command.
+    the command. It ends at once: the interpreter would look for garbage among all that its libraries are made of.
     """
+    atexit.register(gc.freeze)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed before the command began

@@ -107,3 +107,20 @@ def test_output_that_nobody_takes_ends_in_a_sentence(to: str, tmp_path: Path) ->
     )
     assert "Traceback" not in done.stderr
     assert (done.returncode, len(done.stderr.splitlines())) == ((0, 0) if to == "closed" else (1, 1))
+
+
+def test_a_command_ends_without_a_look_for_garbage() -> None:
+    script = """
+import gc
+from synthaug.terminal import tolerant_output
+
+class Garbage:
+    def __del__(self):
+        print("collected")
+
+with tolerant_output():
+    garbage = Garbage()
+    garbage.itself = garbage
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout == ""
