@@ -22,7 +22,7 @@ HELP = CommandHelp(
     "images that an arm lacks are generated first. The same command again resumes; finished runs are never computed "
     "again.",
     [
-        ("-m mix=real,55,64,73,82", "the default study: five arms on handwritten digits, 2.3 minutes"),
+        ("-m mix=real,55,64,73,82", "the default study: five arms on handwritten digits, 1.7 minutes"),
         ("-m mix=real,64 controls=true seed=0,1,2,3,4", "an arm and its control with five seeds"),
         ("-m mix=real,64 debug=true", "does everything work? 16 images an arm, two epochs, a study of its own"),
         ("mix.real=0.35 mix.synthetic=0.65", "one run: 35 % of the real images, 65 % synthetic ones"),
