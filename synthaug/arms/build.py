@@ -444,8 +444,7 @@ def build(
         needed = {name: count.synthetic for name, count in class_counts.items()}
         if synthetic.count_missing(needed):
             check()
-            further = [synthetic_counts(real, sibling, debug) for sibling in siblings]
-            _make_images(synthetic, [needed, *further], announce)
+            _make_images(synthetic, [needed, *synthetic_counts(real, siblings, debug)], announce)
         synthetic.ensure(needed)
         if announce:
             announce(needed)
@@ -468,20 +467,20 @@ def build(
     return Arm(real, train, data.store, data.left_out, data.scanned, data.conflicts, screening=screening, pool=pool)
 
 
-def synthetic_counts(real: RealImages, mix: Mapping[str, Any], debug: bool = False) -> dict[str, int]:
-    """Return class → the synthetic images of a mix, also of one that the real images do not allow.
+def synthetic_counts(real: RealImages, mixes: Iterable[Mapping[str, Any]], debug: bool = False) -> list[dict[str, int]]:
+    """Return class → the synthetic images of each mix, also of one that the real images do not allow.
 
     Args:
         real: the dataset.
-        mix: the settings of the group `mix`.
+        mixes: the settings of the group `mix` of each.
         debug: whether a few images are enough.
     """
-    if debug:
-        class_counts = smoke_test.few_counts(real, Mix.of(mix))
-    else:
-        by_class = per_class(real.train, real.classes)
-        class_counts = mixing.mix_counts({name: len(samples) for name, samples in by_class.items()}, Mix.of(mix))
-    return {name: count.synthetic for name, count in class_counts.items()}
+    available = {name: len(samples) for name, samples in per_class(real.train, real.classes).items()}
+    needs = []
+    for mix in map(Mix.of, mixes):
+        class_counts = smoke_test.few_counts(real, mix) if debug else mixing.mix_counts(available, mix)
+        needs.append({name: count.synthetic for name, count in class_counts.items()})
+    return needs
 
 
 def _make_images(
@@ -498,12 +497,12 @@ def _make_images(
     """
     at_hand = dict.fromkeys(needs[0], 0)
     with synthetic.kept_loaded():
-        for number, needed in enumerate(sorted(needs, key=lambda counts: sum(counts.values())), start=1):
-            at_hand = {name: max(count, needed[name]) for name, count in at_hand.items()}
-            if announce or number == len(needs):
+        for needed in sorted(needs, key=lambda counts: sum(counts.values())):
+            before, at_hand = at_hand, {name: max(count, needed[name]) for name, count in at_hand.items()}
+            if announce and at_hand != before:
                 synthetic.ensure(at_hand)
-            if announce:
                 announce(at_hand)
+        synthetic.ensure(at_hand)
 
 
 def _require_foreign(synthetic: Samples, splits: Mapping[str, Sequence[Sample]], store: PixelStore) -> None:

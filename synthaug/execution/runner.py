@@ -355,7 +355,7 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
     )
     siblings = [sibling.settings["mix"] for sibling in alike]
 
-    announce = None if settings["cluster"] else functools.partial(_announce_images, job, alike, data.real)
+    announce = None if settings["cluster"] else _ImageAnnouncer(job, alike, data.real)
 
     def check() -> None:  # a network that cannot take the images should not fail after hours of generating
         networks.check_network(job, data.real.classes)
@@ -376,21 +376,30 @@ def build_arm_of(session: Session, job: Job, data: build.RealData | None = None)
     return feedback_rounds.play(job, counts, limits, build_arm)
 
 
-def _announce_images(job: Job, others: Sequence[Job], real: RealImages, at_hand: Mapping[str, int]) -> None:
-    """Tell the command which of the other runs of a sweep have all their images.
+class _ImageAnnouncer:
+    """Tells the command which of the other runs of a sweep have all their images.
 
     Args:
         job: the run that makes them.
         others: that share the images.
         real: the dataset.
-        at_hand: class → images.
     """
-    ready = set()
-    for sibling in others:
-        needed = build.synthetic_counts(real, sibling.settings["mix"], job.settings["debug"])
-        if sibling is not job and all(count <= at_hand[name] for name, count in needed.items()):
-            ready.add(sibling.folder)
-    progress_bar.report(Step("images", 0, 1, ready=frozenset(ready)))
+
+    def __init__(self, job: Job, others: Sequence[Job], real: RealImages) -> None:
+        self._others = [other for other in others if other is not job]
+        self._real, self._debug = real, job.settings["debug"]
+
+    @functools.cached_property
+    def _needs(self) -> list[dict[str, int]]:
+        return build.synthetic_counts(self._real, (other.settings["mix"] for other in self._others), self._debug)
+
+    def __call__(self, at_hand: Mapping[str, int]) -> None:
+        ready = {
+            other.folder
+            for other, needed in zip(self._others, self._needs, strict=True)
+            if all(count <= at_hand[name] for name, count in needed.items())
+        }
+        progress_bar.report(Step("images", 0, 1, ready=frozenset(ready)))
 
 
 def prepare_dataset(session: Session, job: Job) -> build.RealData | None:
