@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from synthaug import image_files
 from synthaug.analysis.output import report_cache
 from synthaug.analysis.pipeline import show_report
 from synthaug.files import write_json
@@ -39,7 +40,8 @@ def test_a_report_reads_each_file_of_a_run_once(tmp_path: Path, monkeypatch: pyt
         return opener(file, mode, *arguments, **options)
 
     monkeypatch.setattr(report_cache, "_MOST_HASHED", -1)  # which reads them once more
-    monkeypatch.setattr(io, "open", counted)
+    monkeypatch.setattr(io, "open", counted)  # of paths
+    monkeypatch.setattr(image_files, "open", counted, raising=False)
     show_report(study)
     assert {path: reads[path] for path in files} == dict.fromkeys(files, 1)
     assert {"results.csv", "results.json", "results.md", "results.tex", "report.html", "checks.json"} <= {
