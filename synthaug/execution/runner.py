@@ -381,22 +381,22 @@ class _ImageAnnouncer:
 
     Args:
         job: the run that makes them.
-        others: that share the images.
+        siblings: that share the images.
         real: the dataset.
     """
 
-    def __init__(self, job: Job, others: Sequence[Job], real: RealImages) -> None:
-        self._others = [other for other in others if other is not job]
+    def __init__(self, job: Job, siblings: Sequence[Job], real: RealImages) -> None:
+        self._siblings = [sibling for sibling in siblings if sibling is not job]
         self._real, self._debug = real, job.settings["debug"]
 
     @functools.cached_property
     def _needs(self) -> list[dict[str, int]]:
-        return build.synthetic_counts(self._real, (other.settings["mix"] for other in self._others), self._debug)
+        return build.synthetic_counts(self._real, (sibling.settings["mix"] for sibling in self._siblings), self._debug)
 
     def __call__(self, at_hand: Mapping[str, int]) -> None:
         ready = {
-            other.folder
-            for other, needed in zip(self._others, self._needs, strict=True)
+            sibling.folder
+            for sibling, needed in zip(self._siblings, self._needs, strict=True)
             if all(count <= at_hand[name] for name, count in needed.items())
         }
         progress_bar.report(Step("images", 0, 1, ready=frozenset(ready)))
